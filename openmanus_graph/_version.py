@@ -1,0 +1,3 @@
+"""Version: the one place that states it."""
+
+__version__ = "0.1.0"

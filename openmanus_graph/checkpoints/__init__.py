@@ -1,0 +1,1 @@
+"""Checkpoints: everything a thread keeps in Postgres."""

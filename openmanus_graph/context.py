@@ -1,0 +1,107 @@
+"""Context: what a tool is handed at run time, kept out of checkpoints because it is alive."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Protocol, TypeVar
+
+from openmanus_graph.errors import ToolError
+from openmanus_graph.settings import SandboxChoice, Settings
+
+
+class Session(Protocol):
+    """Something a tool keeps open between two calls of one subtask, such as a shell."""
+
+    async def aclose(self) -> None:
+        """End it; called once, when the subtask ends."""
+        ...
+
+
+SessionT = TypeVar("SessionT", bound=Session)
+
+
+class Sessions:
+    """The sessions of one subtask: opened on first use, shared by its calls, closed with it."""
+
+    def __init__(self) -> None:
+        self._open: dict[str, Session] = {}
+        self._lock = asyncio.Lock()
+
+    async def get(self, key: str, opener: Callable[[], Awaitable[SessionT]]) -> SessionT:
+        """The session under `key`, opened with `opener` if there is none yet."""
+        async with self._lock:
+            if key not in self._open:
+                self._open[key] = await opener()
+            session: Any = self._open[key]
+            return session
+
+    async def aclose(self) -> None:
+        """Close all of them, last opened first; the first failure is raised after the others are closed."""
+        failures: list[Exception] = []
+        while self._open:
+            _, session = self._open.popitem()
+            try:
+                await session.aclose()
+            except Exception as error:  # noqa: BLE001 - raised below, once the others are closed
+                failures.append(error)
+        if failures:
+            raise failures[0]
+
+
+def _silent(_: str) -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class ToolContext:
+    """What a running tool may know about the call it serves."""
+
+    thread_id: str
+    """The thread the call belongs to."""
+    subtask_id: str
+    """The subtask the call belongs to."""
+    workspace: Path
+    """The thread's folder: absolute and existing; tools read and write below it."""
+    settings: Settings
+    """The user's settings."""
+    sandbox: SandboxChoice = "auto"
+    """Confinement chosen for this run."""
+    attempt: int = 1
+    """Which attempt of the subtask this is, from 1."""
+    sessions: Sessions = field(default_factory=Sessions)
+    """Sessions shared by the calls of one subtask."""
+    report: Callable[[str], None] = _silent
+    """Says in a few words what the tool is doing, for the views."""
+
+
+_current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")
+
+
+def tool_context() -> ToolContext:
+    """The context of the call that is running.
+
+    Raises:
+        ToolError: If no call is running, that is if a built-in tool was called outside a graph.
+    """
+    try:
+        return _current.get()
+    except LookupError:
+        raise ToolError(
+            "This tool works only inside a run, because it needs the thread's workspace.",
+            hint="Run it as a subtask of a plan, or wrap the call in `using_tool_context(...)`.",
+        ) from None
+
+
+@contextmanager
+def using_tool_context(context: ToolContext) -> Iterator[ToolContext]:
+    """Make `context` the current one for the block and everything it awaits or starts in threads."""
+    token = _current.set(context)
+    try:
+        yield context
+    finally:
+        _current.reset(token)

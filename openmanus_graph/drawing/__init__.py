@@ -1,0 +1,1 @@
+"""Drawing: graphs and plans as Mermaid and text, offline."""

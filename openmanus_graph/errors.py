@@ -1,0 +1,143 @@
+"""Errors: one tree, each with an exit code, each message one sentence and the next command.
+
+```
+OpenManusGraphError                 1
+├── UsageError                      2   something the caller can correct
+│   ├── PlanError                       a plan that does not validate; every problem at once
+│   ├── SettingsError                   a setting that cannot be read
+│   ├── UnknownThreadError              no such thread; nearest ids named
+│   ├── UnknownQuestionError            an answer for a question nobody asked
+│   ├── ThreadBusyError                 another runner holds the thread
+│   ├── ThreadUnfinishedError           new input for a thread that has not ended
+│   └── GraphNotImportableError         the thread's graph lives where the command line cannot import it
+├── DatabaseError                   1
+│   ├── DatabaseUnreachableError        no server answers at the configured place
+│   ├── DatabaseFullError               the server's disk is full
+│   ├── MigrationNeededError            a database without our tables, or of another version
+│   └── EmbeddedServerError             the embedded server cannot be started or stopped
+├── StaleRunnerError                1   this runner lost its thread to another one
+├── ForeignTypeError                1   a value that may not enter a checkpoint
+└── ToolError                       1   a tool's own word that the call failed (its outcome is known)
+    ├── ToolArgumentsError              arguments that do not fit the tool's schema
+    ├── SandboxUnavailableError         no confinement on this machine
+    ├── OutsideWorkspaceError           a path that leaves the workspace
+    └── AddressRefusedError             a network address that tools may not reach
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+
+class OpenManusGraphError(Exception):
+    """The project's own failure: one sentence, and the next command where there is one."""
+
+    exit_code = 1
+
+    def __init__(self, message: str, *, hint: str | None = None) -> None:
+        """Keep the sentence and the hint apart, so that views can set them on two lines.
+
+        Args:
+            message: One sentence, with the offending value as `!r`.
+            hint: The next command or step, or `None`.
+        """
+        self.message = message
+        self.hint = hint
+        super().__init__(message if hint is None else f"{message} {hint}")
+
+
+class UsageError(OpenManusGraphError):
+    """Something the caller can correct."""
+
+    exit_code = 2
+
+
+class PlanError(UsageError):
+    """A plan that does not validate; it carries every problem found, not only the first."""
+
+    def __init__(self, problems: Sequence[str], *, source: str | None = None) -> None:
+        """Join the problems into one message.
+
+        Args:
+            problems: One sentence each, naming the subtask and the cure.
+            source: The file the plan came from, or `None`.
+        """
+        self.problems = list(problems)
+        self.source = source
+        where = f" in {source}" if source else ""
+        count = len(self.problems)
+        head = f"The plan{where} has {count} problem{'' if count == 1 else 's'}:"
+        super().__init__("\n".join([head, *(f"  - {problem}" for problem in self.problems)]))
+
+
+class SettingsError(UsageError):
+    """A setting that cannot be read."""
+
+
+class UnknownThreadError(UsageError):
+    """No such thread."""
+
+
+class UnknownQuestionError(UsageError):
+    """An answer for a question nobody asked."""
+
+
+class ThreadBusyError(UsageError):
+    """Another runner holds the thread."""
+
+
+class ThreadUnfinishedError(UsageError):
+    """New input for a thread that has not ended."""
+
+
+class GraphNotImportableError(UsageError):
+    """The thread's graph lives where the command line cannot import it."""
+
+
+class DatabaseError(OpenManusGraphError):
+    """The checkpoint database failed."""
+
+
+class DatabaseUnreachableError(DatabaseError):
+    """No server answers at the configured place."""
+
+
+class DatabaseFullError(DatabaseError):
+    """The server's disk is full."""
+
+
+class MigrationNeededError(DatabaseError):
+    """A database without our tables, or with tables of another version."""
+
+
+class EmbeddedServerError(DatabaseError):
+    """The embedded server cannot be started or stopped."""
+
+
+class StaleRunnerError(OpenManusGraphError):
+    """This runner lost its thread to another one and stopped."""
+
+
+class ForeignTypeError(OpenManusGraphError):
+    """A value of a type that may not enter a checkpoint."""
+
+
+class ToolError(OpenManusGraphError):
+    """A tool's own word that the call failed; the outcome is known, so a retry is safe."""
+
+
+class ToolArgumentsError(ToolError):
+    """Arguments that do not fit the tool's schema."""
+
+
+class SandboxUnavailableError(ToolError):
+    """No confinement is available on this machine."""
+
+
+class OutsideWorkspaceError(ToolError):
+    """A path that leaves the workspace."""
+
+
+class AddressRefusedError(ToolError):
+    """A network address that tools may not reach."""

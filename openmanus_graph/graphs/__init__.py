@@ -1,0 +1,1 @@
+"""Graphs: the compiled graphs of the engine."""

@@ -1,0 +1,1 @@
+"""Nodes: one role per file."""

@@ -1,0 +1,1 @@
+"""Sandbox: where shell and Python tools run."""

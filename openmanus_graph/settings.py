@@ -1,0 +1,124 @@
+"""Settings: environment, `.env` and one TOML file, each value with the place it came from."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from openmanus_graph.errors import SettingsError
+
+SandboxChoice = Literal["auto", "bubblewrap", "landlock", "none"]
+
+CONFIG_VARIABLE = "OPENMANUS_GRAPH_CONFIG"
+CONFIG_NAME = "openmanus-graph.toml"
+
+
+def config_file() -> Path:
+    """The one TOML file: `$OPENMANUS_GRAPH_CONFIG`, else `openmanus-graph.toml` in the current folder."""
+    return Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_NAME).expanduser().absolute()
+
+
+def default_home() -> Path:
+    """The data folder when none is set: below `/var/lib` for root, else the user's own data folder."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/openmanus-graph")
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "openmanus-graph"
+
+
+class Settings(BaseSettings):
+    """What the user has set; explicit arguments win, then environment, `.env`, TOML, defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENMANUS_GRAPH_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+    )
+
+    home: Path = Field(default_factory=default_home)
+    """Data folder: the embedded server's cluster, sockets and logs."""
+    database_url: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
+    )
+    """Postgres to use instead of the embedded server; `None` means embedded."""
+    db_account: str = "nobody"
+    """Account that the embedded server runs under when the program runs as root."""
+    max_parallel: PositiveInt = 8
+    """Subtasks of one dispatch that may run at the same time."""
+    resources: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Limits per named resource, such as `{"browser": 2}`; a resource not named has none."""
+    max_subtasks: PositiveInt = 1000
+    """Subtasks a plan may have."""
+    sandbox: SandboxChoice = "auto"
+    """Confinement of shell and Python tools; `none` only by explicit choice."""
+    sandbox_account: str = "nobody"
+    """Account that confined tools run under when the program runs as root."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that `fetch_page` may reach although their address is loopback, private or link-local."""
+    inline_output: PositiveInt = 20_000
+    """Characters of a result (as JSON) kept in the checkpoint; larger ones go to a file in the workspace."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add the TOML file behind the environment."""
+        del file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+        return init_settings, env_settings, dotenv_settings, toml
+
+    @classmethod
+    def load(cls, **explicit: Any) -> Settings:
+        """Read every source.
+
+        Args:
+            explicit: Values that win over all sources, such as command-line options.
+
+        Raises:
+            SettingsError: If a value does not fit, or the TOML file cannot be read.
+        """
+        try:
+            return cls(**{key: value for key, value in explicit.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise SettingsError(
+                f"The setting {name!r} cannot be {first.get('input')!r}: {first['msg'].lower()}.",
+                hint="See where each value comes from with: openmanus-graph doctor",
+            ) from error
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"The settings cannot be read: {error}.", hint=f"Correct {str(config_file())!r} or unset it."
+            ) from error
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """Where each setting came from: `environment`, `.env`, the TOML file's path, or `default`."""
+        cls = type(self)
+        toml = config_file()
+        places: list[tuple[str, PydanticBaseSettingsSource]] = []
+        from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
+
+        places.append(("environment", EnvSettingsSource(cls)))
+        places.append((".env", DotEnvSettingsSource(cls)))
+        places.append((str(toml), TomlConfigSettingsSource(cls, toml_file=toml)))
+        found = {name: "default" for name in cls.model_fields}
+        for place, source in reversed(places):
+            for key in source():
+                name = "database_url" if key == "DATABASE_URL" else key
+                if name in found:
+                    found[name] = place
+        return found

@@ -1,0 +1,1 @@
+"""Tools: one tool per file, found by name in the registry."""

@@ -1,0 +1,30 @@
+"""Registry: the built-in tools by name, imported when they are first asked for."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from importlib import import_module
+
+from langchain_core.tools import BaseTool
+
+BUILTIN_TOOLS: tuple[str, ...] = (
+    "bash",
+    "python_execute",
+    "str_replace_editor",
+    "list_files",
+    "search_files",
+    "fetch_page",
+    "ask_human",
+)
+"""Each name is also the module in this package and the attribute in it."""
+
+
+def builtin(name: str) -> BaseTool:
+    """The built-in tool called `name`."""
+    tool: BaseTool = getattr(import_module(f"openmanus_graph.tools.{name}"), name)
+    return tool
+
+
+def builtin_tools(names: Sequence[str] = BUILTIN_TOOLS) -> list[BaseTool]:
+    """The built-in tools called `names`, by default all of them."""
+    return [builtin(name) for name in names]

@@ -1,0 +1,86 @@
+"""Spec: what the engine knows about a tool beyond its name and schema."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any, Literal, cast
+
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel
+
+from openmanus_graph.errors import SettingsError
+
+Effect = Literal["read", "write", "external"]
+
+
+@dataclass(frozen=True)
+class ToolSpec:
+    """What a tool does to the world, read from its LangChain `metadata`."""
+
+    effect: Effect = "external"
+    """`read`: none; `write`: the workspace only; `external`: anything else. Unstated means `external`."""
+    idempotent: bool = False
+    """Whether calling twice with the same arguments does no more than calling once."""
+    resource: str | None = None
+    """The named resource a call occupies, limited by `settings.resources`."""
+    timeout_s: float | None = None
+    """Seconds a call may take when the subtask does not say; `None` means no limit."""
+
+    @property
+    def repeatable(self) -> bool:
+        """Whether a call whose outcome is unknown may be made again."""
+        return self.idempotent or self.effect == "read"
+
+
+def spec_of(tool: BaseTool) -> ToolSpec:
+    """The spec stated in `tool.metadata`, unknown keys ignored.
+
+    Raises:
+        SettingsError: If `effect` is not one of `read`, `write`, `external`.
+    """
+    metadata: dict[str, Any] = dict(tool.metadata or {})
+    effect = metadata.get("effect", "external")
+    if effect not in ("read", "write", "external"):
+        raise SettingsError(
+            f"The tool {tool.name!r} declares the effect {effect!r}.",
+            hint="Use 'read', 'write' (the workspace) or 'external' in its metadata.",
+        )
+    resource = metadata.get("resource")
+    timeout_s = metadata.get("timeout_s")
+    return ToolSpec(
+        effect=cast("Effect", effect),
+        idempotent=bool(metadata.get("idempotent", False)),
+        resource=None if resource is None else str(resource),
+        timeout_s=None if timeout_s is None else float(timeout_s),
+    )
+
+
+def builtin_tool(
+    name: str,
+    arguments: type[BaseModel],
+    spec: ToolSpec,
+) -> Callable[[Callable[..., Awaitable[dict[str, Any]]]], StructuredTool]:
+    """Make an async function a built-in tool; its docstring is what a model reads.
+
+    Args:
+        name: The tool's name, as in plans and prompts.
+        arguments: The schema of its arguments.
+        spec: What the engine must know about it.
+    """
+
+    def decorate(function: Callable[..., Awaitable[dict[str, Any]]]) -> StructuredTool:
+        return StructuredTool.from_function(
+            coroutine=function,
+            name=name,
+            description=(function.__doc__ or "").strip(),
+            args_schema=arguments,
+            metadata={
+                "effect": spec.effect,
+                "idempotent": spec.idempotent,
+                "resource": spec.resource,
+                "timeout_s": spec.timeout_s,
+            },
+        )
+
+    return decorate
