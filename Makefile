@@ -1,0 +1,61 @@
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test check lint format types tests test-fresh bench lock hooks dist clean distclean
+
+bin := .venv/bin
+# Free words for a target's own command: make tests ARGS="-k plan"
+ARGS ?=
+
+# make test REQUIRE=all: a test that would be skipped for a missing component fails instead.
+ifdef REQUIRE
+export OPENMANUS_GRAPH_REQUIRE := $(REQUIRE)
+endif
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+
+setup: ## create or repair .venv from the lock (PYTHON=... picks the interpreter)
+	@PYTHON='$(PYTHON)' scripts/setup.sh
+
+demo: setup ## set up, then run a real plan as a graph on an embedded Postgres
+	@$(bin)/openmanus-graph run --plan examples/package_report.yaml --tools examples/package_tools.py $(ARGS)
+
+test: setup check ## set up, then every check and test (REQUIRE=all: skips are failures)
+
+check: lint types tests ## lint, format, types and tests, without changing a file
+
+lint: setup ## lint, and check the format
+	$(bin)/ruff check
+	$(bin)/ruff format --check
+
+format: setup ## correct the format and what the linter can correct
+	$(bin)/ruff check --fix
+	$(bin)/ruff format
+
+types: setup ## check the types
+	$(bin)/pyright
+
+tests: setup ## run the tests with branch coverage (ARGS="-k plan" chooses some)
+	$(bin)/pytest --cov --cov-report=term $(ARGS)
+
+test-fresh: setup ## clone and set up from nothing, as root and as an ordinary user (minutes)
+	$(bin)/pytest -m fresh $(ARGS)
+
+bench: setup ## measure (ARGS="--help" for what)
+	@$(bin)/python -m benchmarks $(ARGS)
+
+lock: ## resolve the dependencies into the two lock files (UPGRADE=1 for the newest)
+	@UPGRADE='$(UPGRADE)' scripts/lock.sh
+
+hooks: setup ## check before each commit (needs pre-commit)
+	@command -v pre-commit >/dev/null || { echo "make hooks needs pre-commit. Get it with: pipx install pre-commit" >&2; exit 1; }
+	pre-commit install
+
+dist: setup ## build the wheel and the source archive into dist/
+	$(bin)/hatchling build --clean
+
+clean: ## remove what tests and builds leave behind; keeps .venv and your work
+	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis
+	find openmanus_graph tests examples benchmarks -name __pycache__ -type d -prune -exec rm -rf {} +
+
+distclean: clean ## remove .venv as well
+	rm -rf .venv .make

@@ -1,0 +1,32 @@
+#!/bin/sh
+# Resolve the dependencies of pyproject.toml into the two lock files, for every platform and Python >= 3.11.
+# Versions already locked are kept; UPGRADE=1 takes the newest, UPGRADE=NAME only that package's.
+set -eu
+cd "$(dirname "$0")/.."
+
+if ! command -v uv >/dev/null 2>&1; then
+    echo "make lock needs uv, which is not installed. Get it with: python3 -m pip install uv" >&2
+    exit 1
+fi
+
+case "${UPGRADE:-}" in
+'') upgrade= ;;
+1) upgrade=--upgrade ;;
+*) upgrade="--upgrade-package=$UPGRADE" ;;
+esac
+
+# No host and no path may reach the files: the project file is named relative to this folder, and whoever
+# installs brings their own index.
+compile() {
+    output=$1
+    shift
+    # shellcheck disable=SC2086  # an empty $upgrade must vanish
+    uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
+        --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
+        $upgrade "$@" pyproject.toml --output-file "$output"
+}
+
+compile requirements.lock
+compile requirements-dev.lock --all-extras --group dev --constraints requirements.lock
+echo "requirements.lock: $(grep -c '^[a-z0-9]' requirements.lock) packages," \
+    "requirements-dev.lock: $(grep -c '^[a-z0-9]' requirements-dev.lock) packages"
