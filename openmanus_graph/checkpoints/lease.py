@@ -1,0 +1,238 @@
+"""Lease: one runner per thread, by a session lock and an epoch that fences every write.
+
+The lock says who may run; the epoch says who still may write. A lock alone is not enough: the connection that
+holds it can die unnoticed while its runner lives on, and then two runners would write (Kleppmann, "How to do
+distributed locking", 2016: the fencing token).
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+import sys
+from collections.abc import Callable
+from datetime import datetime
+from typing import Any, cast
+
+import psycopg
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import Jsonb
+
+from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
+
+LEASE_KEY = "__openmanus_graph_lease"
+"""Where a run's lease travels in `configurable`; LangGraph keeps keys with two underscores out of metadata."""
+
+CHECK_SECONDS = 2.0
+"""How often a runner looks whether its lock's connection is still there."""
+
+
+def _me() -> dict[str, Any]:
+    command = " ".join(sys.argv[:3])
+    return {"host": socket.gethostname(), "pid": os.getpid(), "command": command[:120]}
+
+
+def describe_runner(runner: dict[str, Any] | None, since: datetime | None) -> str:
+    """Who holds a thread, in words: host, process and since when."""
+    who = "another process" if not runner else f"process {runner['pid']} on {runner['host']}"
+    return who if since is None else f"{who} since {since.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+class Lease:
+    """The right to run one thread, held by a connection of its own as long as that lives."""
+
+    def __init__(self, conninfo: str, thread_id: str, connection: AsyncConnection[DictRow], epoch: int) -> None:
+        self.thread_id = thread_id
+        self.epoch = epoch
+        self.lost: StaleRunnerError | None = None
+        """Why the run must stop, once another runner has taken the thread."""
+        self._conninfo = conninfo
+        self._connection = connection
+        self._watch: asyncio.Task[None] | None = None
+
+    @classmethod
+    async def acquire(cls, conninfo: str, thread_id: str, row: dict[str, Any]) -> Lease:
+        """Take the thread, creating its row if there is none.
+
+        Args:
+            conninfo: Where the database is.
+            thread_id: The thread to take.
+            row: Values of the thread's row for a new thread, and of its changing columns for an old one.
+
+        Raises:
+            ThreadBusyError: If another runner holds it; the message says who and since when.
+        """
+        connection = await _connect(conninfo)
+        try:
+            if not await _try_lock(connection, thread_id):
+                raise await _busy(connection, thread_id)
+            async with connection.transaction():
+                # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
+                await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
+                found = await (
+                    await connection.execute(
+                        """
+                        INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
+                                             status, runner_epoch, runner, runner_since)
+                        VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
+                                %(sandbox)s, %(workspace)s, 'running', 1, %(runner)s, clock_timestamp())
+                        ON CONFLICT (thread_id) DO UPDATE SET
+                            graph = EXCLUDED.graph,
+                            title = CASE WHEN EXCLUDED.title = '' THEN threads.title ELSE EXCLUDED.title END,
+                            plan = coalesce(EXCLUDED.plan, threads.plan),
+                            plan_file = coalesce(EXCLUDED.plan_file, threads.plan_file),
+                            settings = EXCLUDED.settings,
+                            sandbox = EXCLUDED.sandbox,
+                            workspace = coalesce(EXCLUDED.workspace, threads.workspace),
+                            status = 'running', error = NULL, finished_at = NULL, questions = '[]',
+                            updated_at = clock_timestamp(),
+                            runner_epoch = threads.runner_epoch + 1,
+                            runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since
+                        RETURNING runner_epoch
+                        """,
+                        {
+                            "thread_id": thread_id,
+                            "graph": Jsonb(row["graph"]),
+                            "title": row.get("title") or "",
+                            "plan": None if row.get("plan") is None else Jsonb(row["plan"]),
+                            "plan_file": row.get("plan_file"),
+                            "settings": Jsonb(row.get("settings") or {}),
+                            "sandbox": row.get("sandbox") or "auto",
+                            "workspace": row.get("workspace"),
+                            "runner": Jsonb(_me()),
+                        },
+                    )
+                ).fetchone()
+            epoch = int(cast("DictRow", found)["runner_epoch"])
+        except BaseException:
+            await connection.close()
+            raise
+        return cls(conninfo, thread_id, connection, epoch)
+
+    def watch(self, on_answer: Callable[[], None] | None, on_loss: Callable[[], None]) -> None:
+        """Start to look after the lock's connection, and to listen for answers given by other processes.
+
+        Args:
+            on_answer: Called when an answer for this thread was stored, or `None`.
+            on_loss: Called once if another runner took the thread; `lost` says why.
+        """
+        self._watch = asyncio.create_task(self._keep(on_answer, on_loss), name=f"lease {self.thread_id}")
+
+    async def _keep(self, on_answer: Callable[[], None] | None, on_loss: Callable[[], None]) -> None:
+        while True:
+            try:
+                await self._listen(on_answer)
+            except psycopg.Error:
+                try:
+                    await self._retake()
+                except StaleRunnerError as error:
+                    self.lost = error
+                    on_loss()
+                    return
+                except psycopg.Error:  # the server is away; writes say so, the lock is retried
+                    await asyncio.sleep(0.2)
+
+    async def _listen(self, on_answer: Callable[[], None] | None) -> None:
+        await self._connection.execute("LISTEN openmanus_graph_answers")
+        while True:
+            async for notice in self._connection.notifies(timeout=CHECK_SECONDS):
+                if notice.payload == self.thread_id and on_answer is not None:
+                    on_answer()
+            await self._connection.execute("SELECT 1")
+
+    async def _retake(self) -> None:
+        """Take the lock again on a new connection, if nobody has run the thread in between."""
+        await self._connection.close()
+        self._connection = await _connect(self._conninfo)
+        if await _try_lock(self._connection, self.thread_id):
+            row = await (
+                await self._connection.execute(
+                    "SELECT runner_epoch FROM threads WHERE thread_id = %s", (self.thread_id,)
+                )
+            ).fetchone()
+            if row is not None and int(row["runner_epoch"]) == self.epoch:
+                return
+        raise stale_runner(self.thread_id)
+
+    async def release(self, **columns: Any) -> None:
+        """Record how the run ended and let the thread go; a lost lease records nothing.
+
+        Args:
+            columns: `status`, and where they apply `progress`, `questions`, `error`.
+        """
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
+        try:
+            if self.lost is None:
+                if self._connection.closed:
+                    await self._retake()
+                await self.update(**columns)
+        finally:
+            await self._connection.close()
+
+    async def update(self, **columns: Any) -> None:
+        """Set columns of the thread's row, if this runner is still the thread's runner."""
+        await self._connection.execute(
+            """
+            UPDATE threads SET
+                status = %(status)s,
+                progress = coalesce(%(progress)s, progress),
+                questions = coalesce(%(questions)s, questions),
+                error = %(error)s,
+                updated_at = clock_timestamp(),
+                finished_at = CASE WHEN %(status)s IN ('completed', 'failed') THEN clock_timestamp() END
+            WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s
+            """,
+            {
+                "thread_id": self.thread_id,
+                "epoch": self.epoch,
+                "status": columns["status"],
+                "progress": _json(columns.get("progress")),
+                "questions": _json(columns.get("questions")),
+                "error": columns.get("error"),
+            },
+        )
+
+
+def _json(value: Any) -> Jsonb | None:
+    return None if value is None else Jsonb(value)
+
+
+async def _connect(conninfo: str) -> AsyncConnection[DictRow]:
+    connection = await AsyncConnection.connect(
+        conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row, connect_timeout=5
+    )
+    await connection.execute("SET search_path TO openmanus_graph")
+    return connection
+
+
+async def _try_lock(connection: AsyncConnection[DictRow], thread_id: str) -> bool:
+    row = await (
+        await connection.execute("SELECT pg_try_advisory_lock(runner_key(%s)) AS held", (thread_id,))
+    ).fetchone()
+    return row is not None and bool(row["held"])
+
+
+async def _busy(connection: AsyncConnection[DictRow], thread_id: str) -> ThreadBusyError:
+    row = await (
+        await connection.execute("SELECT runner, runner_since FROM threads WHERE thread_id = %s", (thread_id,))
+    ).fetchone()
+    who = describe_runner(row["runner"], row["runner_since"]) if row else "another process"
+    return ThreadBusyError(
+        f"The thread {thread_id!r} is already running: {who} holds it.",
+        hint=f"Wait for it or stop that process, then: openmanus-graph resume {thread_id}",
+    )
+
+
+def stale_runner(thread_id: str) -> StaleRunnerError:
+    """The error of a runner whose thread was taken by another one."""
+    return StaleRunnerError(
+        f"Another runner has taken the thread {thread_id!r}, so this one stopped; nothing it wrote since is kept.",
+        hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
+    )
+

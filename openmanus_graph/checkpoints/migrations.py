@@ -1,0 +1,102 @@
+"""Migrations: the project's tables in their own schema, made once and upgraded in order."""
+
+from __future__ import annotations
+
+from importlib.resources import files
+from typing import LiteralString, cast
+
+from langgraph.checkpoint.postgres.base import BasePostgresSaver
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from openmanus_graph.errors import MigrationNeededError
+
+SCHEMA = "openmanus_graph"
+
+_LOCK_KEY = 0x6F6D67_6D6967  # one migration at a time, whatever the process
+
+
+def _own_migrations() -> list[tuple[int, LiteralString]]:
+    folder = files("openmanus_graph.checkpoints") / "sql"
+    found = [(int(item.name.split("_")[0]), item) for item in folder.iterdir() if item.name.endswith(".sql")]
+    return [(number, cast("LiteralString", item.read_text())) for number, item in sorted(found)]
+
+
+def _saver_migrations() -> list[LiteralString]:
+    # The saver's list builds indexes concurrently, which no transaction allows; on tables this young a plain
+    # build is as fast and keeps the whole migration atomic.
+    return [
+        cast("LiteralString", statement.replace("CONCURRENTLY", ""))
+        for statement in BasePostgresSaver.MIGRATIONS
+    ]
+
+
+async def schema_versions(connection: AsyncConnection[DictRow]) -> tuple[int, int]:
+    """The versions (ours, the saver's) of the tables in the database; `(0, -1)` where there are none."""
+    row = await (
+        await connection.execute(
+            "SELECT to_regclass('openmanus_graph.migrations') AS ours,"
+            " to_regclass('openmanus_graph.checkpoint_migrations') AS saver"
+        )
+    ).fetchone()
+    if row is None or row["ours"] is None or row["saver"] is None:
+        return 0, -1
+    found = await (
+        await connection.execute(
+            "SELECT (SELECT coalesce(max(version), 0) FROM openmanus_graph.migrations) AS ours,"
+            " (SELECT coalesce(max(v), -1) FROM openmanus_graph.checkpoint_migrations) AS saver"
+        )
+    ).fetchone()
+    return (0, -1) if found is None else (int(found["ours"]), int(found["saver"]))
+
+
+def wanted_versions() -> tuple[int, int]:
+    """The versions (ours, the saver's) that this program works with."""
+    return _own_migrations()[-1][0], len(BasePostgresSaver.MIGRATIONS) - 1
+
+
+async def migrate(connection: AsyncConnection[DictRow]) -> bool:
+    """Bring the database to this program's version, in one transaction; safe to race.
+
+    Args:
+        connection: An autocommit connection that may create a schema in the database.
+
+    Returns:
+        Whether anything was changed.
+
+    Raises:
+        MigrationNeededError: If the database is newer than this program.
+    """
+    if await schema_versions(connection) == wanted_versions():
+        return False
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+        ours, saver = await schema_versions(connection)
+        refuse_newer((ours, saver))
+        if (ours, saver) == wanted_versions():
+            return False
+        await connection.execute("CREATE SCHEMA IF NOT EXISTS openmanus_graph")
+        await connection.execute("SET LOCAL search_path TO openmanus_graph")
+        for version, statement in enumerate(_saver_migrations()):
+            if version > saver:
+                await connection.execute(statement)
+                await connection.execute("INSERT INTO checkpoint_migrations (v) VALUES (%s)", (version,))
+        await connection.execute(
+            "CREATE TABLE IF NOT EXISTS migrations"
+            " (version int PRIMARY KEY, applied_at timestamptz NOT NULL DEFAULT clock_timestamp())"
+        )
+        for version, statement in _own_migrations():
+            if version > ours:
+                await connection.execute(statement)
+                await connection.execute("INSERT INTO migrations (version) VALUES (%s)", (version,))
+    return True
+
+
+def refuse_newer(found: tuple[int, int]) -> None:
+    """Raise `MigrationNeededError` if the database's versions are above this program's."""
+    wanted = wanted_versions()
+    if found[0] > wanted[0] or found[1] > wanted[1]:
+        raise MigrationNeededError(
+            f"The database is of version {found[0]}.{found[1]}, newer than this program's {wanted[0]}.{wanted[1]}.",
+            hint="Upgrade the program: pip install --upgrade openmanus-graph",
+        )

@@ -1,0 +1,99 @@
+"""Gate: what stands in front of every node, and the only place where a run is drained or paused."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any, TypeVar, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.runtime import RunControl, Runtime
+
+StateT = TypeVar("StateT")
+ContextT = TypeVar("ContextT")
+
+POLL_SECONDS = 0.1
+"""How often a held node looks again; requests may come from any thread or from a signal handler."""
+
+
+class Gate(RunControl):
+    """A run control that can also pause, and that follows the caller's own control if there is one.
+
+    Give one to `app.astream(..., control=gate)`, then `gate.request_drain()` ends the run at the next node of each
+    branch, and `gate.pause()` holds every branch there until `gate.unpause()`.
+    """
+
+    def __init__(self, parent: RunControl | None = None) -> None:
+        """Follow `parent`: a drain asked of it counts here too."""
+        super().__init__()
+        self._parent = parent
+        self._paused = False
+
+    @property
+    def drain_requested(self) -> bool:
+        """Whether the run is to end at the next node."""
+        return super().drain_requested or (self._parent is not None and self._parent.drain_requested)
+
+    @property
+    def drain_reason(self) -> str | None:
+        """Why, in the words of whoever asked."""
+        own = super().drain_reason
+        return own if own is not None or self._parent is None else self._parent.drain_reason
+
+    @property
+    def paused(self) -> bool:
+        """Whether nodes are held."""
+        return self._paused or (isinstance(self._parent, Gate) and self._parent.paused)
+
+    def pause(self) -> None:
+        """Hold every branch in front of its next node."""
+        self._paused = True
+
+    def unpause(self) -> None:
+        """Let the held branches go on."""
+        self._paused = False
+
+
+async def enter(control: RunControl | None) -> None:
+    """Wait while the run is paused.
+
+    Raises:
+        GraphDrained: If a drain was asked for.
+    """
+    while isinstance(control, Gate) and control.paused and not control.drain_requested:
+        await asyncio.sleep(POLL_SECONDS)
+    if control is not None and control.drain_requested:
+        raise GraphDrained(control.drain_reason or "shutdown")
+
+
+async def wait_until(moment: float, clock: Callable[[], float], control: RunControl | None) -> None:
+    """Wait for a moment of `clock`, unless the run is drained before.
+
+    Raises:
+        GraphDrained: If a drain was asked for meanwhile.
+    """
+    while (left := moment - clock()) > 0:
+        await asyncio.sleep(min(left, POLL_SECONDS))
+        await enter(control)
+
+
+Node = Callable[[StateT, RunnableConfig, Runtime[ContextT]], Awaitable[dict[str, Any]]]
+
+
+def gated(node: Node[StateT, ContextT], name: str) -> Node[StateT, ContextT]:
+    """The node behind the gate.
+
+    Args:
+        node: An async node function of state, config and runtime.
+        name: The node's name, which the wrapper takes for traces and drawings.
+    """
+
+    async def behind_gate(
+        state: StateT, config: RunnableConfig, runtime: Runtime[ContextT]
+    ) -> dict[str, Any]:
+        await enter(runtime.control)
+        return await node(state, config, runtime)
+
+    behind_gate.__name__ = name
+    return cast("Node[StateT, ContextT]", behind_gate)
