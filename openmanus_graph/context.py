@@ -71,6 +71,8 @@ class ToolContext:
     """The user's settings."""
     sandbox: SandboxChoice = "auto"
     """Confinement chosen for this run."""
+    call_id: str | None = None
+    """Names this call, the same when its step runs again after a crash; `None` means it cannot be told."""
     attempt: int = 1
     """Which attempt of the subtask this is, from 1."""
     sessions: Sessions = field(default_factory=Sessions)
