@@ -1,0 +1,124 @@
+"""Outputs: what a tool returned, made plain for a checkpoint, or kept as a file when it is large."""
+
+from __future__ import annotations
+
+import dataclasses
+import hashlib
+import json
+import math
+import os
+from collections.abc import Mapping
+from datetime import date, datetime, time, timedelta
+from decimal import Decimal
+from enum import Enum
+from pathlib import Path
+from typing import Any, cast
+from uuid import UUID
+
+from pydantic import BaseModel
+
+from openmanus_graph.errors import ForeignTypeError
+from openmanus_graph.state import SubtaskResult
+
+FOLDER = ".openmanus/outputs"
+"""Where large outputs live, below the workspace."""
+
+PREVIEW_CHARACTERS = 2_000
+"""Characters of a large output that the checkpoint keeps for people to look at."""
+
+
+def plain(value: Any, path: str = "output") -> Any:  # noqa: PLR0911 - one return a type reads best
+    """The value in JSON types, the usual Python ones converted (models, dataclasses, dates, paths, sets).
+
+    Raises:
+        ForeignTypeError: If there is no obvious plain form; the message names the place and the type.
+    """
+    if value is None or type(value) in (str, int, bool):
+        return value
+    if isinstance(value, float):
+        return float(value) if math.isfinite(value) else None
+    if isinstance(value, BaseModel):
+        return plain(value.model_dump(mode="json"), path)
+    if dataclasses.is_dataclass(value) and not isinstance(value, type):
+        fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
+        return plain(fields, path)
+    if isinstance(value, Mapping):
+        items = cast("Mapping[Any, Any]", value).items()
+        return {str(key): plain(item, f"{path}.{key}") for key, item in items}
+    if isinstance(value, (list, tuple)):
+        sequence = cast("list[Any]", value)
+        return [plain(item, f"{path}.{index}") for index, item in enumerate(sequence)]
+    if isinstance(value, (set, frozenset)):
+        return sorted((plain(item, path) for item in cast("set[Any]", value)), key=repr)
+    if isinstance(value, Enum):
+        return plain(value.value, path)
+    if isinstance(value, (datetime, date, time)):
+        return value.isoformat()
+    if isinstance(value, timedelta):
+        return value.total_seconds()
+    if isinstance(value, (Path, UUID, Decimal, str)):
+        return str(value)
+    if isinstance(value, int):
+        return int(value)
+    if isinstance(value, bytes):
+        return value.decode("utf-8", "replace")
+    raise ForeignTypeError(
+        f"The value at {path!r} is a {type(value).__module__}.{type(value).__qualname__}, which has no plain form.",
+        hint="Return plain dicts, lists, strings and numbers from the tool.",
+    )
+
+
+def stored(output: Any, *, workspace: Path, subtask_id: str, limit: int) -> tuple[Any, str | None]:
+    """What the checkpoint keeps of a plain output.
+
+    Args:
+        output: The output in JSON types.
+        workspace: The thread's folder.
+        subtask_id: Whose output it is.
+        limit: Characters, as JSON, above which it goes to a file.
+
+    Returns:
+        The output, or its preview, and the file's path in the workspace, or `None`.
+    """
+    text = json.dumps(output, ensure_ascii=False)
+    if len(text) <= limit:
+        return output, None
+    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    relative = f"{FOLDER}/{subtask_id}-{digest}.json"
+    _write_durably(workspace / relative, text)
+    shown = output if isinstance(output, str) else text
+    return {"file": relative, "characters": len(text), "preview": shown[:PREVIEW_CHARACTERS]}, relative
+
+
+def whole(result: SubtaskResult, workspace: Path) -> Any:
+    """A result's whole output, read from its file where it has one.
+
+    Raises:
+        ForeignTypeError: If the file is gone or was changed into something else.
+    """
+    name = result.get("output_file")
+    if name is None:
+        return result["output"]
+    try:
+        return json.loads((workspace / name).read_text(encoding="utf-8", errors="surrogatepass"))
+    except (OSError, ValueError) as error:
+        raise ForeignTypeError(
+            f"The output kept in {str(workspace / name)!r} cannot be read: {error}.",
+            hint="Restore the file, or run the plan again in a new thread.",
+        ) from error
+
+
+def _write_durably(path: Path, text: str) -> None:
+    # The checkpoint that names the file must never be committed before the file's bytes are.
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_suffix(f".{os.getpid()}.tmp")
+    with temporary.open("w", encoding="utf-8", errors="surrogatepass") as file:
+        file.write(text)
+        file.flush()
+        os.fsync(file.fileno())
+    temporary.replace(path)
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
