@@ -1,0 +1,79 @@
+"""Imports: the package's own namespace is the API, and asking for little loads little."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+import pytest
+
+import openmanus_graph
+
+HEAVY = ["langgraph", "litellm", "langchain_core", "langchain", "openai", "psycopg", "pydantic"]
+
+SCRIPT = """
+import json, sys
+{body}
+print(json.dumps(sorted(set(name.partition(".")[0] for name in sys.modules))), file=sys.stderr)
+"""
+
+
+def loaded(body: str) -> set[str]:
+    """Top-level modules that a fresh interpreter holds after `body`."""
+    ran = subprocess.run(
+        [sys.executable, "-c", SCRIPT.format(body=body)], check=True, capture_output=True, text=True
+    )
+    return set(json.loads(ran.stderr.splitlines()[-1]))
+
+
+def test_import_is_lazy() -> None:
+    assert loaded("import openmanus_graph").intersection(HEAVY) == set()
+
+
+def test_help_is_lazy() -> None:
+    body = """
+sys.argv = ["openmanus-graph", "--help"]
+from openmanus_graph.cli import main
+try:
+    main()
+except SystemExit as done:
+    assert not done.code, done.code
+"""
+
+    assert loaded(body).intersection(HEAVY) == set()
+
+
+def test_module_runs_as_the_command() -> None:
+    ran = subprocess.run(
+        [sys.executable, "-m", "openmanus_graph", "--help"], check=True, capture_output=True, text=True
+    )
+
+    assert ran.stdout.startswith("Usage: ")
+
+
+def test_exports_are_there_and_documented() -> None:
+    names = openmanus_graph.__all__
+
+    assert len(names) == len(set(names))
+    for name in names:
+        value = getattr(openmanus_graph, name)
+        assert getattr(value, "__doc__", None), f"{name} has no docstring"
+
+
+def test_nothing_else_is_offered() -> None:
+    # Submodules appear in the namespace once something imports them, so this looks at a fresh interpreter.
+    ran = subprocess.run(
+        [sys.executable, "-c", "import openmanus_graph; print(*dir(openmanus_graph))"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    public = {name for name in ran.stdout.split() if not name.startswith("_")}
+
+    assert public == {name for name in openmanus_graph.__all__ if not name.startswith("_")}
+
+
+def test_unknown_name_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="no_such_name"):
+        _ = openmanus_graph.no_such_name  # pyright: ignore[reportAttributeAccessIssue] # the point of the test
