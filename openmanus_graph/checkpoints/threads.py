@@ -1,0 +1,186 @@
+"""Threads: the list of them, what each is, the answers given to it, and its removal."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import dataclass
+from datetime import datetime
+from difflib import get_close_matches
+from pathlib import Path
+from typing import Any, cast
+
+from psycopg import sql
+from psycopg.types.json import Jsonb
+
+from openmanus_graph.checkpoints.lease import describe_runner
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.errors import ThreadBusyError, UnknownThreadError
+from openmanus_graph.questions import Answer, Question
+from openmanus_graph.state import ThreadStatus
+
+
+@dataclass(frozen=True)
+class Thread:
+    """One thread, as its row says, its status corrected by whether its runner lives."""
+
+    thread_id: str
+    graph: dict[str, Any]
+    """How to build the graph again."""
+    title: str
+    """What it is for, in a line."""
+    plan: dict[str, Any] | None
+    """The plan as last given."""
+    plan_file: str | None
+    """The file the plan came from."""
+    settings: dict[str, Any]
+    """Settings that matter, such as `max_parallel`."""
+    sandbox: str
+    """The confinement it runs with."""
+    workspace: str | None
+    """Its folder."""
+    status: ThreadStatus
+    """What it is now."""
+    progress: dict[str, int]
+    """`done` and `total` subtasks, as last noted by its runner."""
+    questions: list[Question]
+    """What it waits for."""
+    error: str | None
+    """What ended it, if it did not end by itself."""
+    created_at: datetime
+    updated_at: datetime
+    finished_at: datetime | None
+    runner: dict[str, Any] | None
+    """Who runs it, or ran it last: host, pid and command."""
+    runner_since: datetime | None
+
+    @property
+    def finished(self) -> bool:
+        """Whether it ran to its end."""
+        return self.status in ("completed", "failed", "partial")
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, in JSON types."""
+        return {
+            key: value.isoformat() if isinstance(value, datetime) else value for key, value in vars(self).items()
+        }
+
+
+_COLUMNS = sql.SQL(
+    "thread_id, graph, title, plan, plan_file, settings, sandbox, workspace, progress, questions, error,"
+    " created_at, updated_at, finished_at, runner, runner_since,"
+    " CASE WHEN status = 'running' AND NOT has_runner(thread_id) THEN 'stopped' ELSE status END AS status"
+)
+
+
+def _thread(row: dict[str, Any]) -> Thread:
+    return Thread(**row)
+
+
+async def list_threads(saver: ThreadSaver, *, limit: int = 50, status: str | None = None) -> list[Thread]:
+    """The newest threads first.
+
+    Args:
+        saver: The store.
+        limit: At most so many.
+        status: Only those of this status.
+    """
+    query = sql.SQL(
+        "SELECT * FROM (SELECT {columns} FROM threads) AS listed"
+        " WHERE %(status)s::text IS NULL OR status = %(status)s ORDER BY updated_at DESC LIMIT %(limit)s"
+    ).format(columns=_COLUMNS)
+    async with saver.connection() as connection:
+        rows = await (await connection.execute(query, {"status": status, "limit": limit})).fetchall()
+    return [_thread(row) for row in rows]
+
+
+async def get_thread(saver: ThreadSaver, thread_id: str) -> Thread | None:
+    """The thread of exactly this id, or `None`."""
+    query = sql.SQL("SELECT {columns} FROM threads WHERE thread_id = %s").format(columns=_COLUMNS)
+    async with saver.connection() as connection:
+        row = await (await connection.execute(query, (thread_id,))).fetchone()
+    return None if row is None else _thread(row)
+
+
+async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
+    """The thread of an id, of a unique beginning of an id, or the last one.
+
+    Args:
+        saver: The store.
+        name: The id or its beginning; `None` means the thread that was touched last.
+
+    Raises:
+        UnknownThreadError: If there is none, or several; the nearest ids are named.
+    """
+    if name is None:
+        newest = await list_threads(saver, limit=1)
+        if not newest:
+            raise UnknownThreadError(
+                "There is no thread yet.", hint="Start one with: openmanus-graph run --plan FILE"
+            )
+        return newest[0]
+    if (exact := await get_thread(saver, name)) is not None:
+        return exact
+    async with saver.connection() as connection:
+        rows = await (
+            await connection.execute("SELECT thread_id FROM threads ORDER BY updated_at DESC LIMIT 5000")
+        ).fetchall()
+    ids = [str(row["thread_id"]) for row in rows]
+    beginning = [known for known in ids if known.startswith(name)] if name else []
+    if len(beginning) == 1:
+        return cast("Thread", await get_thread(saver, beginning[0]))
+    if beginning:
+        raise UnknownThreadError(
+            f"{len(beginning)} threads begin with {name!r}: {', '.join(beginning[:5])}.", hint="Give more of the id."
+        )
+    near = get_close_matches(name, ids, 3, 0.5) or ids[:3]
+    nearest = f"The nearest are: {', '.join(near)}." if near else "There are no threads yet."
+    raise UnknownThreadError(f"There is no thread {name!r}. {nearest}", hint="List them: openmanus-graph threads list")
+
+
+async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = False) -> None:
+    """Remove a thread's checkpoints and row, and its workspace if asked.
+
+    Raises:
+        ThreadBusyError: If somebody runs it.
+    """
+    async with saver.connection() as connection, connection.transaction():
+        row = await (
+            await connection.execute(
+                "SELECT pg_try_advisory_xact_lock(runner_key(%s)) AS free", (thread.thread_id,)
+            )
+        ).fetchone()
+        if row is None or not row["free"]:
+            raise ThreadBusyError(
+                f"The thread {thread.thread_id!r} is running: "
+                f"{describe_runner(thread.runner, thread.runner_since)} holds it.",
+                hint="Stop that process first.",
+            )
+        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "threads"):
+            await connection.execute(
+                sql.SQL("DELETE FROM {} WHERE thread_id = %s").format(sql.Identifier(table)), (thread.thread_id,)
+            )
+    if files and thread.workspace:
+        shutil.rmtree(Path(thread.workspace))
+
+
+async def store_answers(saver: ThreadSaver, thread_id: str, answers: dict[str, Answer]) -> None:
+    """Leave answers for the runner that holds the thread, and wake it."""
+    async with saver.connection() as connection, connection.transaction():
+        for interrupt_id, answer in answers.items():
+            await connection.execute(
+                "INSERT INTO answers (thread_id, interrupt_id, value) VALUES (%s, %s, %s)"
+                " ON CONFLICT (thread_id, interrupt_id) DO UPDATE SET value = EXCLUDED.value",
+                (thread_id, interrupt_id, Jsonb(answer)),
+            )
+        await connection.execute("SELECT pg_notify('openmanus_graph_answers', %s)", (thread_id,))
+
+
+async def take_answers(saver: ThreadSaver, thread_id: str) -> dict[str, Answer]:
+    """Take the answers left for a thread, by interrupt id."""
+    async with saver.connection() as connection:
+        rows = await (
+            await connection.execute(
+                "DELETE FROM answers WHERE thread_id = %s RETURNING interrupt_id, value", (thread_id,)
+            )
+        ).fetchall()
+    return {str(row["interrupt_id"]): cast("Answer", row["value"]) for row in rows}

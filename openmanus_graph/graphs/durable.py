@@ -1,0 +1,210 @@
+"""Durable: a state graph whose compiled form keeps the engine's promises for a plain `ainvoke`.
+
+Compiled with a `ThreadSaver`, a run holds its thread alone, commits each step before the next, records its status,
+and takes up answers that other processes give while it runs. With any other saver, or none, it is LangGraph's own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphDrained
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import RunControl
+from langgraph.types import Command, StateSnapshot
+
+from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import take_answers
+from openmanus_graph.nodes.gate import Gate
+from openmanus_graph.questions import Question, question_of, resume_with
+
+TASK_KEY = "__pregel_task_id"
+ANSWER_ARRIVED = "an answer arrived"
+
+
+class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
+    """A compiled graph that holds its thread's lease while it runs."""
+
+    builder: DurableStateGraph
+
+    async def astream(  # type: ignore[override]
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        *,
+        control: RunControl | None = None,
+        durability: Any = None,
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        """Stream the graph, as LangGraph does; the thread is this run's alone until it ends.
+
+        Raises:
+            ThreadBusyError: If another runner holds the thread.
+            StaleRunnerError: If another runner took it meanwhile.
+        """
+        config = _without_semaphore(config)
+        configurable = dict(config.get("configurable") or {})
+        if TASK_KEY in configurable:  # a node of another graph: that graph's run has the lease
+            async for chunk in super().astream(
+                input, config, control=control, durability=durability, **options
+            ):
+                yield chunk
+            return
+        thread_id = configurable.get("thread_id")
+        given = self.builder.prepare_input(input, configurable)
+        gate = Gate(control)
+        if not isinstance(self.checkpointer, ThreadSaver) or thread_id is None:
+            mode = durability or ("sync" if self.checkpointer else None)
+            async for chunk in super().astream(given, config, control=gate, durability=mode, **options):
+                yield chunk
+            return
+        run = _Run(self, str(thread_id), given, config, gate)
+        await run.begin()
+        try:
+            while True:
+                try:
+                    async for chunk in super().astream(
+                        run.input,
+                        run.config,
+                        control=run.gate,
+                        durability=durability or "sync",
+                        **options,
+                    ):
+                        yield chunk
+                except GraphDrained:
+                    if not await run.goes_on():
+                        raise
+                else:
+                    return
+        except BaseException as error:
+            await asyncio.shield(run.end(error))
+            if run.lease.lost is not None:
+                raise run.lease.lost from error
+            raise
+        finally:
+            await asyncio.shield(run.end(None))
+
+    async def snapshot(self, thread_id: str) -> StateSnapshot:
+        """The thread's state at its newest checkpoint."""
+        return await self.aget_state({"configurable": {"thread_id": thread_id}})
+
+    async def questions(self, thread_id: str) -> list[Question]:
+        """The thread's open questions."""
+        return [question_of(item) for item in (await self.snapshot(thread_id)).interrupts]
+
+
+class _Run:
+    """One process's work on a thread, from taking the lease to recording how it ended."""
+
+    def __init__(
+        self, graph: DurableGraph, thread_id: str, given: Any, config: RunnableConfig, gate: Gate
+    ) -> None:
+        self.graph = graph
+        self.thread_id = thread_id
+        self.input = given
+        self.config = config
+        self.gate = gate
+        self._caller = gate
+        self._ended = False
+        self.saver = cast("ThreadSaver", graph.checkpointer)
+        self.lease: Lease
+
+    async def begin(self) -> None:
+        row = self.graph.builder.thread_row(self.input, dict(self.config.get("configurable") or {}))
+        self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row)
+        self.config = {
+            **self.config,
+            "configurable": {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease},
+        }
+        self.lease.watch(self._answer_arrived, self._lease_lost)
+        try:
+            if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
+                snapshot = await self.graph.snapshot(self.thread_id)
+                resume_with(cast("dict[str, Any]", self.input.resume), {i.id for i in snapshot.interrupts})
+        except BaseException:
+            await self.lease.abandon()
+            raise
+
+    def _answer_arrived(self) -> None:
+        self.gate.request_drain(ANSWER_ARRIVED)
+
+    def _lease_lost(self) -> None:
+        self.gate.request_drain("another runner took the thread")
+
+    async def goes_on(self) -> bool:
+        """After a drain: whether it was for answers, which are then the next input."""
+        if self.lease.lost is not None or self.gate.drain_reason != ANSWER_ARRIVED:
+            return False
+        answers = await take_answers(self.saver, self.thread_id)
+        open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
+        fitting = {key: value for key, value in answers.items() if key in open_ids}
+        self.gate = Gate(self._caller._parent)  # pyright: ignore[reportPrivateUsage] - the caller's own control
+        self.input = Command(resume=fitting) if fitting else None
+        return True
+
+    async def end(self, error: BaseException | None) -> None:
+        """Record the end and let the thread go; the first call counts."""
+        if self._ended:
+            return
+        self._ended = True
+        if error is not None and not isinstance(error, GraphDrained):
+            text = None if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else str(error)
+            await self.lease.release(status="stopped", error=text)
+            return
+        snapshot = await self.graph.snapshot(self.thread_id)
+        questions = [question_of(item) for item in snapshot.interrupts]
+        if error is not None:
+            status = "paused"
+        elif questions:
+            status = "waiting"
+        elif snapshot.next:
+            status = "paused"
+        else:
+            status = self.graph.builder.outcome(snapshot.values)
+        await self.lease.release(status=status, questions=questions)
+
+
+def _without_semaphore(config: RunnableConfig | None) -> RunnableConfig:
+    """The config without `max_concurrency`, which becomes `max_parallel`.
+
+    LangGraph's semaphore would be held by subtasks that wait for their prerequisites, and the run would stand still.
+    """
+    config = config if config is not None else {}
+    limit = config.get("max_concurrency")
+    if limit is None:
+        return config
+    configurable = {"max_parallel": limit, **(config.get("configurable") or {})}
+    return cast("RunnableConfig", {**config, "max_concurrency": None, "configurable": configurable})
+
+
+class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
+    """A `StateGraph` that compiles to a `DurableGraph`, and knows how it is built again."""
+
+    reference: Mapping[str, Any] = {}
+    """How another process builds the same graph: the builder's import path and what it was given."""
+
+    def prepare_input(self, given: Any, configurable: Mapping[str, Any]) -> Any:
+        """The input in plain types, validated before anything is written."""
+        return given
+
+    def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
+        """What the thread's row holds of this run."""
+        return {"graph": dict(self.reference)}
+
+    def outcome(self, values: Any) -> str:
+        """The status of a thread that ran to its end: `completed` or `failed`."""
+        return "completed"
+
+    def compile(self, *arguments: Any, **options: Any) -> DurableGraph:  # type: ignore[override]
+        """Compile, as LangGraph does."""
+        compiled = super().compile(*arguments, **options)
+        attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
+        return DurableGraph(**attributes)
+
+
+AsyncChunks = AsyncGenerator[Any]

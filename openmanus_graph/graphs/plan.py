@@ -1,0 +1,124 @@
+"""Plan: the graph that executes a given plan, `START → dispatcher → END`, with no model involved."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_core.tools import BaseTool
+from langgraph.graph import END, START
+from langgraph.types import Command
+
+from openmanus_graph.errors import SettingsError
+from openmanus_graph.graphs.durable import DurableStateGraph
+from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
+from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
+from openmanus_graph.plan import Plan
+from openmanus_graph.settings import Settings
+from openmanus_graph.state import PlanInput, PlanOutput, PlanState
+from openmanus_graph.tools.reference import tool_references
+from openmanus_graph.tools.registry import builtin, builtin_tools
+
+ToolChoice = BaseTool | str
+
+
+class PlanGraph(DurableStateGraph):
+    """The state graph of a plan; `compile` it with a saver of `open_checkpointer`."""
+
+    def __init__(self, tools: Mapping[str, BaseTool], settings: Settings) -> None:
+        """Build the graph.
+
+        Args:
+            tools: The tools that subtasks may call, by name.
+            settings: The user's settings.
+        """
+        super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput)
+        self.tools = tools
+        self.settings = settings
+        self.reference = {
+            "builder": "openmanus_graph.graphs.plan:build_plan_graph",
+            "tools": tool_references(list(tools.values())),
+        }
+        self.add_node(NODE, dispatcher_node(build_subtask_graph(tools), tools, settings))
+        self.add_edge(START, NODE)
+        self.add_edge(NODE, END)
+
+    def prepare_input(self, given: Any, configurable: Mapping[str, Any]) -> Any:
+        """Validate the plan and make it plain, before anything is written.
+
+        Raises:
+            PlanError: If the plan does not validate.
+        """
+        if isinstance(given, Command):
+            update = cast("Any", given.update)
+            if not isinstance(update, dict) or "plan" not in update:
+                return cast("Any", given)
+            changed = {**cast("dict[str, Any]", update), "plan": self._plain_plan(update["plan"])}
+            return Command(update=changed, resume=given.resume, goto=given.goto, graph=given.graph)
+        if not isinstance(given, Mapping) or "plan" not in given:
+            return given
+        fields = dict(cast("Mapping[str, Any]", given))
+        fields["plan"] = self._plain_plan(fields["plan"])
+        thread_id = str(configurable.get("thread_id", "thread"))
+        folder = configurable.get("workspace") or fields.get("workspace") or Path("openmanus-work") / thread_id
+        fields["workspace"] = str(Path(folder).expanduser().absolute())
+        fields["sandbox"] = str(configurable.get("sandbox") or fields.get("sandbox") or self.settings.sandbox)
+        return fields
+
+    def _plain_plan(self, given: Any) -> dict[str, Any]:
+        plan = Plan.parse(given)
+        plan.check(self.tools, agents=(), max_subtasks=self.settings.max_subtasks)
+        return plan.to_dict()
+
+    def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
+        """What a resume by id needs, and what lists show."""
+        row: dict[str, Any] = {
+            "graph": dict(self.reference),
+            "settings": {"max_parallel": configurable.get("max_parallel") or self.settings.max_parallel},
+        }
+        source: Any = given.update if isinstance(given, Command) else given
+        if isinstance(source, Mapping) and "plan" in source:
+            fields = cast("Mapping[str, Any]", source)
+            row["plan"] = fields["plan"]
+            row["plan_file"] = configurable.get("plan_file")
+            row["title"] = _title(fields["plan"])
+            row["workspace"] = fields.get("workspace")
+            row["sandbox"] = fields.get("sandbox")
+        return row
+
+    def outcome(self, values: Any) -> str:
+        """`completed` if every subtask of the plan is, else `failed`."""
+        return outcome_of(cast("Mapping[str, Any]", values).get("results") or {})
+
+
+def _title(plan: Mapping[str, Any]) -> str:
+    subtasks = cast("list[dict[str, Any]]", plan.get("subtasks") or [])
+    first = str(plan.get("goal") or (subtasks[0].get("goal") if subtasks else "") or "")
+    return first.strip().split("\n")[0][:120]
+
+
+def build_plan_graph(
+    tools: Sequence[ToolChoice] | None = None, *, settings: Settings | None = None
+) -> PlanGraph:
+    """Build the graph that executes plans.
+
+    Args:
+        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools.
+        settings: The settings to use instead of those of the environment.
+
+    Returns:
+        A `StateGraph`; its input is `{"plan": …}`, its output has `results` by subtask id.
+
+    Raises:
+        SettingsError: If two tools have the same name, or a name is unknown or reserved.
+    """
+    chosen = builtin_tools() if tools is None else [builtin(t) if isinstance(t, str) else t for t in tools]
+    by_name: dict[str, BaseTool] = {}
+    for tool in chosen:
+        if tool.name in by_name:
+            raise SettingsError(f"Two tools are named {tool.name!r}.", hint="Rename one of them.")
+        if tool.name in RESERVED_NAMES or "|" in tool.name or ":" in tool.name:
+            raise SettingsError(f"A tool cannot be named {tool.name!r}.", hint="Rename it.")
+        by_name[tool.name] = tool
+    return PlanGraph(by_name, settings or Settings.load())

@@ -1,0 +1,344 @@
+"""Dispatcher: the node that executes a plan as a DAG, every subtask durable on its own and no barrier between them.
+
+LangGraph runs super-steps, so parallel branches would wait for the slowest. Here one node starts every subtask as a
+`@task`, up front and in plan order (LangGraph keys a task's stored result by name and call index), and each waits
+inside for its own prerequisites and then for a slot.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt
+from langgraph.func import task
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Interrupt
+
+from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.context import Sessions, ToolContext
+from openmanus_graph.errors import SettingsError
+from openmanus_graph.events import Event, now, seconds_between
+from openmanus_graph.nodes.gate import enter
+from openmanus_graph.nodes.tool import SubtaskRun
+from openmanus_graph.outputs import whole
+from openmanus_graph.plan import Plan, Subtask
+from openmanus_graph.questions import question_of
+from openmanus_graph.schedule import Slots, upward_ranks
+from openmanus_graph.settings import SandboxChoice, Settings
+from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState
+from openmanus_graph.tools.spec import spec_of
+
+SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]
+
+NODE = "dispatcher"
+SAVER_KEY = "__pregel_checkpointer"
+PREVIEW_CHARACTERS = 160
+
+_SUSPENDED = None
+"""What a prerequisite's outcome is when it ended without a result: it waits for a person, or was drained."""
+
+Outcomes = dict[str, "asyncio.Future[SubtaskResult | None]"]
+
+
+def workspace_of(state: PlanState, thread_id: str) -> Path:
+    """The thread's folder: what the state says, else `openmanus-work/<thread>` in the current folder."""
+    return Path(state.get("workspace") or Path.cwd() / "openmanus-work" / thread_id)
+
+
+@dataclass
+class Dispatch:
+    """One execution of a plan by the dispatcher node."""
+
+    plan: Plan
+    state: PlanState
+    config: RunnableConfig
+    runtime: Runtime[Any]
+    tools: Mapping[str, BaseTool]
+    subtask_graph: SubtaskGraph
+    settings: Settings
+    outcomes: Outcomes = field(default_factory=dict[str, Any])
+    interrupts: list[Interrupt] = field(default_factory=list[Interrupt])
+    closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    drained: str | None = None
+    done: int = 0
+
+    def __post_init__(self) -> None:
+        configurable: dict[str, Any] = self.config.get("configurable", {})
+        self.thread_id = str(configurable.get("thread_id", "thread"))
+        self.lease: Lease | None = configurable.get(LEASE_KEY)
+        saver = configurable.get(SAVER_KEY)
+        self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
+        self.round = self.state.get("round", 0) + 1
+        self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
+        self.workspace = workspace_of(self.state, self.thread_id)
+        self.max_parallel = _positive(configurable.get("max_parallel", self.settings.max_parallel))
+        self.slots = Slots(self.max_parallel, dict(self.settings.resources))
+        ranks = upward_ranks(self.plan)
+        self.order = {
+            subtask.id: (-subtask.priority, -ranks[subtask.id], index)
+            for index, subtask in enumerate(self.plan.subtasks)
+        }
+        self.executor = ThreadPoolExecutor(self.max_parallel, thread_name_prefix="subtask")
+
+    async def run(self) -> dict[str, Any]:
+        """Execute every subtask that has no completed result, and give the results of all.
+
+        Raises:
+            GraphInterrupt: If subtasks wait for a person; it carries every open question.
+            GraphDrained: If a drain was asked for and work is left.
+        """
+        kept = self._kept(self.state.get("results") or {})
+        committed = await self._committed()
+        self.workspace.mkdir(parents=True, exist_ok=True)
+        loop = asyncio.get_running_loop()
+        self.outcomes = {subtask.id: loop.create_future() for subtask in self.plan.subtasks}
+        self._announce([*kept, *committed])
+        try:
+            futures = [self._issue(subtask, kept, committed) for subtask in self.plan.subtasks]
+            await _all_ended([future for future in futures if future is not None])
+        finally:
+            await self._close()
+        if self.interrupts:
+            raise GraphInterrupt(tuple(self.interrupts))
+        if self.drained is not None:
+            raise GraphDrained(self.drained)
+        results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
+        self._conclude(results)
+        return {"plan": self.plan.to_dict(), "results": results, "round": self.round}
+
+    def _kept(self, results: Mapping[str, SubtaskResult]) -> dict[str, SubtaskResult]:
+        return {
+            key: result
+            for key, result in results.items()
+            if result["status"] == "completed" and self.definitions.get(key) == result["definition"]
+        }
+
+    async def _committed(self) -> dict[str, SubtaskResult]:
+        """Results of this round that subtask graphs stored before an earlier process ended, in one query."""
+        if not isinstance(self.saver, ThreadSaver):
+            return {}
+        prefix = f"{NODE}|subtask "
+        found = await self.saver.latest_values(self.thread_id, prefix, "result")
+        by_name = {self._name(subtask): subtask.id for subtask in self.plan.subtasks}
+        return {
+            by_name[name]: result
+            for namespace, result in found.items()
+            if (name := namespace.removeprefix(f"{NODE}|")) in by_name and result is not None
+        }
+
+    def _name(self, subtask: Subtask) -> str:
+        return f"subtask {subtask.id} {self.definitions[subtask.id]} r{self.round}"
+
+    def _issue(
+        self, subtask: Subtask, kept: Mapping[str, SubtaskResult], committed: Mapping[str, SubtaskResult]
+    ) -> asyncio.Future[SubtaskResult] | None:
+        if subtask.id in kept:
+            self.done += 1
+            self.outcomes[subtask.id].set_result(kept[subtask.id])
+            return None
+
+        # A function of its own each: naming a task renames its function.
+        async def body() -> SubtaskResult:
+            if subtask.id in committed:
+                return committed[subtask.id]
+            return await self._execute(subtask)
+
+        issued = cast("asyncio.Future[SubtaskResult]", task(body, name=self._name(subtask))())
+        issued.add_done_callback(lambda ended: self._settle(subtask, ended, subtask.id in committed))
+        return issued
+
+    async def _execute(self, subtask: Subtask) -> SubtaskResult:
+        for prerequisite in self.plan.prerequisites(subtask):
+            outcome = await asyncio.shield(self.outcomes[prerequisite])
+            if outcome is _SUSPENDED:
+                raise GraphInterrupt(())
+            if outcome["status"] != "completed":
+                return self._blocked(subtask, prerequisite, outcome)
+        tool = self.tools[subtask.tool or ""]
+        async with self.slots.hold(self.order[subtask.id], spec_of(tool).resource):
+            await enter(self.runtime.control)
+            return await self._run_graph(subtask)
+
+    async def _run_graph(self, subtask: Subtask) -> SubtaskResult:
+        sessions = Sessions()
+        context = ToolContext(
+            thread_id=self.thread_id,
+            subtask_id=subtask.id,
+            workspace=self.workspace,
+            settings=self.settings,
+            sandbox=cast("SandboxChoice", self.state.get("sandbox") or self.settings.sandbox),
+            call_id=f"{subtask.id}-{self.definitions[subtask.id]}-r{self.round}",
+            sessions=sessions,
+            report=lambda text: self._progress(subtask, text),
+        )
+        given = SubtaskRun(context, self._lookup, self.emit, self.executor)
+        start: SubtaskState = {
+            "subtask": subtask.to_dict(),
+            "definition": self.definitions[subtask.id],
+            "attempts": 0,
+            "approved": None,
+            "started_at": None,
+            "retry_at": None,
+            "result": None,
+        }
+        durable: dict[str, Any] = {} if self.saver is None else {"durability": "sync"}
+        try:
+            ended = await self.subtask_graph.ainvoke(start, context=given, **durable)
+        finally:
+            # Not awaited here: nothing may stand between the committed result and its dependants.
+            closing = asyncio.create_task(sessions.aclose())
+            self.closing.add(closing)
+        return cast("SubtaskResult", ended["result"])
+
+    def _lookup(self, subtask_id: str) -> Any:
+        result = self.outcomes[subtask_id].result()
+        return None if result is None else whole(result, self.workspace)
+
+    def _blocked(self, subtask: Subtask, prerequisite: str, outcome: SubtaskResult) -> SubtaskResult:
+        return SubtaskResult(
+            status="blocked",
+            output=None,
+            error=f"Its prerequisite {prerequisite!r} is {outcome['status']}.",
+            attempts=0,
+            started_at=None,
+            finished_at=now(),
+            definition=self.definitions[subtask.id],
+            output_file=None,
+        )
+
+    def _settle(self, subtask: Subtask, ended: asyncio.Future[SubtaskResult], kept: bool) -> None:
+        """Release the dependants of a subtask that ended, and tell the views."""
+        outcome = self.outcomes[subtask.id]
+        if outcome.done():
+            return
+        if ended.cancelled():
+            outcome.cancel()
+            return
+        error = ended.exception()
+        if error is None:
+            self.done += 1
+            outcome.set_result(ended.result())
+            if not kept:
+                self._finished(subtask, ended.result())
+            return
+        if isinstance(error, GraphInterrupt):
+            for open_one in cast("tuple[Interrupt, ...]", error.args[0]):
+                self.interrupts.append(open_one)
+                question = cast("dict[str, Any]", question_of(open_one))
+                self.emit(
+                    Event(type="subtask_waiting", id=open_one.id, subtask=subtask.id, question=question)
+                )
+        elif isinstance(error, GraphDrained):
+            self.drained = error.reason
+        elif not isinstance(error, GraphBubbleUp):
+            outcome.cancel()
+            return
+        outcome.set_result(_SUSPENDED)
+
+    async def _close(self) -> None:
+        self.executor.shutdown(wait=False, cancel_futures=True)
+        if self.closing:
+            await asyncio.gather(*self.closing)
+
+    def emit(self, event: Event) -> None:
+        """Complete an event with thread and time, and send it into the run's own stream."""
+        event.setdefault("time", now())
+        event["thread_id"] = self.thread_id
+        event["id"] = f"{self.thread_id}/{self.round}/{event.get('id', event.get('type'))}"
+        self.runtime.stream_writer(event)
+        if self.lease is not None:
+            self.lease.progress = {"done": self.done, "total": len(self.plan.subtasks)}
+
+    def _progress(self, subtask: Subtask, text: str) -> None:
+        self.emit(Event(type="subtask_progress", id=f"{subtask.id}/progress", subtask=subtask.id, text=text))
+
+    def _announce(self, kept: list[str]) -> None:
+        outline = [
+            {
+                "id": subtask.id,
+                "goal": subtask.goal,
+                "runs": subtask.tool or subtask.agent,
+                "needs": list(self.plan.prerequisites(subtask)),
+            }
+            for subtask in self.plan.subtasks
+        ]
+        self.emit(Event(type="plan_started", subtasks=outline, kept=kept, goal=self.plan.goal))
+
+    def _finished(self, subtask: Subtask, result: SubtaskResult) -> None:
+        started, finished = result["started_at"], result["finished_at"]
+        output = result["output"]
+        shown = "" if output is None else output if isinstance(output, str) else repr(cast("object", output))
+        self.emit(
+            Event(
+                type="subtask_finished",
+                id=f"{subtask.id}/finished",
+                subtask=subtask.id,
+                status=result["status"],
+                error=result["error"],
+                elapsed_s=seconds_between(started, finished) if started else 0.0,
+                preview=shown[:PREVIEW_CHARACTERS],
+            )
+        )
+
+    def _conclude(self, results: Mapping[str, SubtaskResult]) -> None:
+        counts: dict[str, int] = {}
+        for result in results.values():
+            counts[result["status"]] = counts.get(result["status"], 0) + 1
+        self.emit(Event(type="plan_finished", status=outcome_of(results), counts=counts))
+
+
+def outcome_of(results: Mapping[str, SubtaskResult]) -> str:
+    """`completed` if every subtask is, else `failed`."""
+    return "completed" if all(result["status"] == "completed" for result in results.values()) else "failed"
+
+
+async def _all_ended(futures: list[asyncio.Future[SubtaskResult]]) -> None:
+    """Wait for all, but raise at once what is no subtask's own end, such as a lost database."""
+    pending: set[asyncio.Future[SubtaskResult]] = set(futures)
+    while pending:
+        ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
+        for future in ended:
+            error = None if future.cancelled() else future.exception()
+            if error is not None and not isinstance(error, GraphBubbleUp):
+                for other in pending:
+                    other.cancel()
+                with suppress(asyncio.CancelledError):
+                    await asyncio.gather(*pending, return_exceptions=True)
+                raise error
+
+
+def _positive(value: Any) -> int:
+    if isinstance(value, int) and not isinstance(value, bool) and value >= 1:
+        return value
+    raise SettingsError(f"The setting 'max_parallel' cannot be {value!r}.", hint="Give a whole number from 1.")
+
+
+def dispatcher_node(
+    subtask_graph: SubtaskGraph, tools: Mapping[str, BaseTool], settings: Settings
+) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
+    """The dispatcher node of a plan graph.
+
+    Args:
+        subtask_graph: What runs one subtask; the node's own function refers to it, so that drawings show it.
+        tools: The tools by name.
+        settings: The user's settings.
+    """
+
+    async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+        await enter(runtime.control)
+        plan = Plan.parse(state.get("plan", {}))
+        plan.check(tools, agents=(), max_subtasks=settings.max_subtasks)
+        return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings).run()
+
+    return dispatcher

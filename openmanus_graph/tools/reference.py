@@ -1,0 +1,157 @@
+"""Reference: where a tool can be imported from again, so that a thread can be resumed by its id alone."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import sys
+from collections.abc import Mapping, Sequence
+from difflib import get_close_matches
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from langchain_core.tools import BaseTool
+
+from openmanus_graph.errors import GraphNotImportableError, SettingsError
+from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin
+
+_PREFIX = "openmanus_graph_user_"
+
+
+def tool_references(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
+    """How each tool is found again: `builtin`, `module` and `file` where there are, and the `attribute`.
+
+    A tool defined in a notebook cell, in a script or inside a function has neither; its `where` says what it is.
+    """
+    return [_reference(tool) for tool in tools]
+
+
+def _reference(tool: BaseTool) -> dict[str, Any]:
+    if tool.name in BUILTIN_TOOLS and builtin(tool.name) is tool:
+        return {"name": tool.name, "builtin": True}
+    function = getattr(tool, "func", None) or getattr(tool, "coroutine", None) or type(tool)
+    name = str(getattr(function, "__module__", "") or "")
+    module = sys.modules.get(name)
+    attribute = _attribute(module, tool)
+    if module is None or name == "__main__" or attribute is None:
+        return {"name": tool.name, "where": _where(module, name)}
+    file = getattr(module, "__file__", None)
+    if name.startswith(_PREFIX):
+        return {"name": tool.name, "file": str(file), "attribute": attribute}
+    return {"name": tool.name, "module": name, "file": file and str(file), "attribute": attribute}
+
+
+def _attribute(module: ModuleType | None, tool: BaseTool) -> str | None:
+    return next((key for key, value in vars(module or object).items() if value is tool), None)
+
+
+def _where(module: ModuleType | None, name: str) -> str:
+    file = getattr(module, "__file__", None)
+    if name == "__main__":
+        return f"the script {file}" if file else "a notebook cell or an interactive session"
+    return f"a function of the module {name}" if name else "an unknown place"
+
+
+def load_tools(place: str) -> list[BaseTool]:
+    """Every tool that a module or a Python file defines at its top level.
+
+    Args:
+        place: `package.module`, or the path of a `.py` file.
+
+    Raises:
+        SettingsError: If it cannot be imported, or has no tools.
+    """
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    tools = [value for value in vars(module).values() if isinstance(value, BaseTool)]
+    if not tools:
+        raise SettingsError(
+            f"{place!r} has no LangChain tools at its top level.",
+            hint="Define them with `@tool` from langchain_core.tools.",
+        )
+    return list({id(tool): tool for tool in tools}.values())
+
+
+def _import_file(path: Path) -> ModuleType:
+    path = path.expanduser().absolute()
+    name = _PREFIX + path.stem
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise SettingsError(f"There is no Python file {str(path)!r}.", hint="Check the path given to --tools.")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except Exception as error:
+        del sys.modules[name]
+        raise SettingsError(
+            f"The file {str(path)!r} cannot be imported: {type(error).__name__}: {error}.",
+            hint="Run it with Python to see the whole traceback.",
+        ) from error
+    return module
+
+
+def _import_module(name: str) -> ModuleType:
+    try:
+        return importlib.import_module(name)
+    except Exception as error:
+        raise SettingsError(
+            f"The module {name!r} cannot be imported: {type(error).__name__}: {error}.",
+            hint="Give a .py file, or the name of an installed module.",
+        ) from error
+
+
+def tools_again(references: Sequence[Mapping[str, Any]], thread_id: str) -> list[BaseTool]:
+    """The tools that `tool_references` described.
+
+    Raises:
+        GraphNotImportableError: If one lives where it cannot be imported; the message has the lines that resume.
+    """
+    tools: list[BaseTool] = []
+    modules: dict[str, ModuleType] = {}
+    for reference in references:
+        name = str(reference["name"])
+        if reference.get("builtin"):
+            tools.append(builtin(name))
+            continue
+        try:
+            module = _module_of(reference, modules)
+            tools.append(getattr(module, str(reference["attribute"])))
+        except (KeyError, AttributeError, SettingsError) as error:
+            where = reference.get("where") or reference.get("module") or reference.get("file")
+            raise GraphNotImportableError(
+                f"The thread {thread_id!r} uses the tool {name!r} of {where}, which cannot be imported here.",
+                hint=python_lines(thread_id, name),
+            ) from error
+    return tools
+
+
+def _module_of(reference: Mapping[str, Any], modules: dict[str, ModuleType]) -> ModuleType:
+    if "module" not in reference:
+        file = str(reference["file"])
+        if file not in modules:
+            modules[file] = _import_file(Path(file))
+        return modules[file]
+    try:
+        return _import_module(str(reference["module"]))
+    except SettingsError:
+        if not reference.get("file"):
+            raise
+        return _import_file(Path(str(reference["file"])))
+
+
+def python_lines(thread_id: str, tool: str) -> str:
+    """The Python lines that resume a thread whose tools only its author's session has."""
+    return (
+        "Resume it where the tool is defined:\n"
+        f"    graph = build_plan_graph(tools=[{tool}, ...])\n"
+        "    async with open_checkpointer() as saver:\n"
+        "        app = graph.compile(checkpointer=saver)\n"
+        f'        await app.ainvoke(None, {{"configurable": {{"thread_id": "{thread_id}"}}}})'
+    )
+
+
+def nearest(name: str, known: Sequence[str]) -> str:
+    """`Did you mean …?` for a mistyped name, or an empty string."""
+    found = get_close_matches(name, known, 1)
+    return f"Did you mean {found[0]!r}?" if found else ""
