@@ -1,0 +1,1 @@
+"""Server: the parts that the embedded Postgres server's supervisor is made of."""

@@ -1,0 +1,49 @@
+"""Diagnosis: what the server's own words mean for the user."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+from openmanus_graph.checkpoints.server.account import OTHER_SERVER
+from openmanus_graph.checkpoints.server.place import disk_full
+from openmanus_graph.errors import DatabaseError, EmbeddedServerError
+
+WORST = re.compile(r"(?:PANIC|FATAL|ERROR|error|fatal|failed|could not|cannot)\b")
+DETAIL = re.compile(
+    r"(?:\b(?:HINT|DETAIL|CONTEXT|STATEMENT|LOG|NOTICE):|^initdb: (?:removing|hint|data directory))"
+)
+PREFIX = re.compile(
+    r"^\d{4}-\d\d-\d\d [\d:.]+ \w+ \[\d+\] |^(?:initdb|postgres): (?:error: )?|(?:PANIC|FATAL|ERROR):\s+"
+)
+
+
+def meaningful(text: str) -> str:
+    """The line of a log that tells most: the last one of a failure, else the last that is no detail."""
+    lines = [line.strip() for line in text.splitlines() if line.strip()]
+    told = [line for line in lines if not DETAIL.search(line)] or lines
+    worst = [line for line in told if WORST.search(line)] or told
+    return PREFIX.sub("", worst[-1]).rstrip(".") if worst else "it said nothing"
+
+
+def failure(doing: str, said: str, home: Path, log: Path | None = None) -> DatabaseError:
+    """The error for a server program that failed.
+
+    Args:
+        doing: What it did, as in "could not be started".
+        said: What it printed.
+        home: The data folder.
+        log: Where all of it can be read, if anywhere.
+    """
+    line = meaningful(said)
+    if re.search(r"No space left on device|Disk quota exceeded", said):
+        return disk_full(home, line)
+    where = f"Read all of it in {log}. " if log else ""
+    library = re.search(r"loading shared libraries: (\S+):", said)
+    if library:
+        where = f"Install the system library {library[1]}. "
+    elif "could not create shared memory segment" in said or "could not map anonymous shared memory" in said:
+        where = "Free some memory, or give this machine or container more. "
+    elif "Permission denied" in said or "Read-only file system" in said:
+        where = f"Set OPENMANUS_GRAPH_HOME to a folder that can be written. {where}"
+    return EmbeddedServerError(f"The embedded server {doing}: {line}.", hint=f"{where}{OTHER_SERVER}")
