@@ -1,1 +1,109 @@
-"""openmanus-graph."""
+"""openmanus-graph: a general-purpose agent as a durable workflow engine on LangGraph.
+
+The names below are the public API. They are imported when first used, so that `import openmanus_graph` is quick.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from openmanus_graph._version import __version__
+
+if TYPE_CHECKING:
+    from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.saver import ThreadSaver
+    from openmanus_graph.checkpoints.threads import (
+        Thread,
+        delete_thread,
+        find_thread,
+        get_thread,
+        list_threads,
+    )
+    from openmanus_graph.context import ToolContext, tool_context, using_tool_context
+    from openmanus_graph.errors import OpenManusGraphError, PlanError, ThreadBusyError, ToolError
+    from openmanus_graph.events import Event
+    from openmanus_graph.graphs.plan import build_plan_graph
+    from openmanus_graph.nodes.gate import Gate
+    from openmanus_graph.plan import Plan, Subtask
+    from openmanus_graph.questions import Answer, Question, ask
+    from openmanus_graph.running import run
+    from openmanus_graph.settings import Settings
+    from openmanus_graph.state import SubtaskResult
+
+_HOMES = {
+    # plans
+    "Plan": "plan",
+    "Subtask": "plan",
+    "SubtaskResult": "state",
+    # graphs and runs
+    "build_plan_graph": "graphs.plan",
+    "run": "running",
+    "Gate": "nodes.gate",
+    "Event": "events",
+    "Question": "questions",
+    "Answer": "questions",
+    "ask": "questions",
+    # threads
+    "open_checkpointer": "checkpoints.database",
+    "ThreadSaver": "checkpoints.saver",
+    "Thread": "checkpoints.threads",
+    "list_threads": "checkpoints.threads",
+    "find_thread": "checkpoints.threads",
+    "get_thread": "checkpoints.threads",
+    "delete_thread": "checkpoints.threads",
+    # tools and settings
+    "Settings": "settings",
+    "ToolContext": "context",
+    "tool_context": "context",
+    "using_tool_context": "context",
+    # errors
+    "OpenManusGraphError": "errors",
+    "PlanError": "errors",
+    "ThreadBusyError": "errors",
+    "ToolError": "errors",
+}
+
+__all__ = [
+    "Answer",
+    "Event",
+    "Gate",
+    "OpenManusGraphError",
+    "Plan",
+    "PlanError",
+    "Question",
+    "Settings",
+    "Subtask",
+    "SubtaskResult",
+    "Thread",
+    "ThreadBusyError",
+    "ThreadSaver",
+    "ToolContext",
+    "ToolError",
+    "__version__",
+    "ask",
+    "build_plan_graph",
+    "delete_thread",
+    "find_thread",
+    "get_thread",
+    "list_threads",
+    "open_checkpointer",
+    "run",
+    "tool_context",
+    "using_tool_context",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    home = _HOMES.get(name)
+    if home is None:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    value = getattr(import_module(f"{__name__}.{home}"), name)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    """The public names."""
+    return sorted(__all__)

@@ -26,7 +26,7 @@ from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 LEASE_KEY = "__openmanus_graph_lease"
 """Where a run's lease travels in `configurable`; LangGraph keeps keys with two underscores out of metadata."""
 
-CHECK_SECONDS = 2.0
+CHECK_SECONDS = 1.0
 """How often a runner looks whether its lock's connection is still there."""
 
 
@@ -49,6 +49,9 @@ class Lease:
         self.epoch = epoch
         self.lost: StaleRunnerError | None = None
         """Why the run must stop, once another runner has taken the thread."""
+        self.progress: dict[str, int] | None = None
+        """What lists show of the run: `done` and `total` subtasks; written every `CHECK_SECONDS` when it changed."""
+        self._noted: dict[str, int] | None = None
         self._conninfo = conninfo
         self._connection = connection
         self._watch: asyncio.Task[None] | None = None
@@ -141,7 +144,20 @@ class Lease:
             async for notice in self._connection.notifies(timeout=CHECK_SECONDS):
                 if notice.payload == self.thread_id and on_answer is not None:
                     on_answer()
+            await self._note()
+
+    async def _note(self) -> None:
+        """Write the progress if it changed; either way, ask the server something, to see whether it is there."""
+        if self.progress == self._noted:
             await self._connection.execute("SELECT 1")
+            return
+        noted = self.progress
+        await self._connection.execute(
+            "UPDATE threads SET progress = %s, updated_at = clock_timestamp()"
+            " WHERE thread_id = %s AND runner_epoch = %s",
+            (Jsonb(noted), self.thread_id, self.epoch),
+        )
+        self._noted = noted
 
     async def _retake(self) -> None:
         """Take the lock again on a new connection, if nobody has run the thread in between."""
@@ -161,12 +177,9 @@ class Lease:
         """Record how the run ended and let the thread go; a lost lease records nothing.
 
         Args:
-            columns: `status`, and where they apply `progress`, `questions`, `error`.
+            columns: `status`, and where they apply `questions` and `error`.
         """
-        if self._watch is not None:
-            self._watch.cancel()
-            with contextlib.suppress(asyncio.CancelledError):
-                await self._watch
+        await self._unwatch()
         try:
             if self.lost is None:
                 if self._connection.closed:
@@ -174,6 +187,17 @@ class Lease:
                 await self.update(**columns)
         finally:
             await self._connection.close()
+
+    async def abandon(self) -> None:
+        """Let the thread go without a word, when the run never began."""
+        await self._unwatch()
+        await self._connection.close()
+
+    async def _unwatch(self) -> None:
+        if self._watch is not None:
+            self._watch.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._watch
 
     async def update(self, **columns: Any) -> None:
         """Set columns of the thread's row, if this runner is still the thread's runner."""
@@ -192,7 +216,7 @@ class Lease:
                 "thread_id": self.thread_id,
                 "epoch": self.epoch,
                 "status": columns["status"],
-                "progress": _json(columns.get("progress")),
+                "progress": _json(self.progress),
                 "questions": _json(columns.get("questions")),
                 "error": columns.get("error"),
             },

@@ -1,0 +1,5 @@
+"""`python -m openmanus_graph` is the command line."""
+
+from openmanus_graph.cli import main
+
+main()

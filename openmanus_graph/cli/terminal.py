@@ -1,0 +1,77 @@
+"""Terminal: how the program names itself, prints errors and tables, and writes JSON."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+
+_OWN_COMMAND = re.compile(r"\bopenmanus-graph (?=(?:run|resume|threads|plan|graph|tools|db|doctor)\b)")
+
+
+def program() -> str:
+    """How the program can be called again from here, as the user called it: a name on the path, or a path."""
+    called = Path(sys.argv[0])
+    if called.name == "__main__.py":
+        return f"{_short(Path(sys.executable))} -m openmanus_graph"
+    found = shutil.which(called.name)
+    if found is not None and Path(found).resolve() == called.resolve():
+        return called.name
+    return _short(called.absolute())
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if not relative.startswith("..") and len(relative) < len(str(path)) else str(path)
+
+
+def with_program(text: str) -> str:
+    """The text with its own commands written so that they work as printed."""
+    return _OWN_COMMAND.sub(lambda _: program() + " ", text)
+
+
+def print_error(error: Exception) -> int:
+    """Print a failure as a sentence and its next step; returns the exit code."""
+    from openmanus_graph.errors import OpenManusGraphError
+
+    if isinstance(error, OpenManusGraphError):
+        click.echo(f"{click.style('Error:', fg='red')} {with_program(error.message)}", err=True)
+        if error.hint:
+            click.echo(with_program(error.hint), err=True)
+        return error.exit_code
+    if isinstance(error, OSError):
+        click.echo(f"{click.style('Error:', fg='red')} {error.strerror or error}: {error.filename!r}.", err=True)
+        return 1
+    click.echo(
+        f"{click.style('Error:', fg='red')} An unexpected failure: {type(error).__name__}: {error}", err=True
+    )
+    click.echo(f"See where with: {program()} --debug {' '.join(sys.argv[1:])}", err=True)
+    return 1
+
+
+def print_json(value: Any) -> None:
+    """Print a value as indented JSON on stdout."""
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+
+
+def print_table(headings: list[str], rows: list[list[str]]) -> None:
+    """Print rows on stdout, the last column cut to the width of the terminal."""
+    columns = shutil.get_terminal_size((100, 24)).columns
+    widths = [max(len(row[index]) for row in [headings, *rows]) for index in range(len(headings))]
+    room = max(columns - sum(widths[:-1]) - 2 * (len(widths) - 1), 10)
+    for number, row in enumerate([headings, *rows]):
+        cells = [cell.ljust(width) for cell, width in zip(row[:-1], widths[:-1], strict=True)]
+        last = row[-1] if len(row[-1]) <= room else row[-1][: room - 1] + "…"
+        line = "  ".join([*cells, last]).rstrip()
+        click.echo(click.style(line, bold=True) if number == 0 and sys.stdout.isatty() else line)
+
+
+def interactive() -> bool:
+    """Whether a person sits at the terminal who can be asked."""
+    return sys.stdin.isatty() and sys.stderr.isatty()
