@@ -142,7 +142,7 @@ failed_packages() {
     if [ -e "$stamp" ]; then rm -f "$unfinished"; fi
     die "the packages could not be installed; pip says why above." \
         "If it cannot reach a package index: the network, PIP_INDEX_URL or pip.conf decide which one it asks." \
-        "If it finds no version for this machine: Linux and macOS on x86-64 and arm64 are covered, with glibc." \
+        "If it finds no version for this machine: Debian and Ubuntu are what is tested; elsewhere a build may be missing." \
         "Then run make setup again."
 }
 
