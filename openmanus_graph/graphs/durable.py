@@ -7,7 +7,7 @@ and takes up answers that other processes give while it runs. With any other sav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -18,10 +18,11 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
+from openmanus_graph.checkpoints.progress import open_questions
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import take_answers
 from openmanus_graph.nodes.gate import Gate
-from openmanus_graph.questions import Question, question_of, resume_with
+from openmanus_graph.questions import Question, resume_with
 
 TASK_KEY = "__pregel_task_id"
 ANSWER_ARRIVED = "an answer arrived"
@@ -94,8 +95,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         return await self.aget_state({"configurable": {"thread_id": thread_id}})
 
     async def questions(self, thread_id: str) -> list[Question]:
-        """The thread's open questions."""
-        return [question_of(item) for item in (await self.snapshot(thread_id)).interrupts]
+        """The thread's open questions, also those of branches that wait while others run."""
+        return await open_questions(cast("ThreadSaver", self.checkpointer), thread_id)
 
 
 class _Run:
@@ -124,8 +125,8 @@ class _Run:
         self.lease.watch(self._answer_arrived, self._lease_lost)
         try:
             if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
-                snapshot = await self.graph.snapshot(self.thread_id)
-                resume_with(cast("dict[str, Any]", self.input.resume), {i.id for i in snapshot.interrupts})
+                open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
+                resume_with(cast("dict[str, Any]", self.input.resume), open_ids)
         except BaseException:
             await self.lease.abandon()
             raise
@@ -157,7 +158,7 @@ class _Run:
             await self.lease.release(status="stopped", error=text)
             return
         snapshot = await self.graph.snapshot(self.thread_id)
-        questions = [question_of(item) for item in snapshot.interrupts]
+        questions = await self.graph.questions(self.thread_id) if snapshot.next else []
         if error is not None:
             status = "paused"
         elif questions:
@@ -206,5 +207,3 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
         attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
         return DurableGraph(**attributes)
 
-
-AsyncChunks = AsyncGenerator[Any]

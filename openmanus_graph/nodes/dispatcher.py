@@ -25,6 +25,7 @@ from langgraph.runtime import Runtime
 from langgraph.types import Interrupt
 
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
+from openmanus_graph.checkpoints.progress import committed_results, task_name
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.context import Sessions, ToolContext
 from openmanus_graph.errors import SettingsError
@@ -128,17 +129,12 @@ class Dispatch:
         """Results of this round that subtask graphs stored before an earlier process ended, in one query."""
         if not isinstance(self.saver, ThreadSaver):
             return {}
-        prefix = f"{NODE}|subtask "
-        found = await self.saver.latest_values(self.thread_id, prefix, "result")
+        found = await committed_results(self.saver, self.thread_id)
         by_name = {self._name(subtask): subtask.id for subtask in self.plan.subtasks}
-        return {
-            by_name[name]: result
-            for namespace, result in found.items()
-            if (name := namespace.removeprefix(f"{NODE}|")) in by_name and result is not None
-        }
+        return {by_name[name]: result for name, result in found.items() if name in by_name}
 
     def _name(self, subtask: Subtask) -> str:
-        return f"subtask {subtask.id} {self.definitions[subtask.id]} r{self.round}"
+        return task_name(subtask, self.definitions[subtask.id], self.round)
 
     def _issue(
         self, subtask: Subtask, kept: Mapping[str, SubtaskResult], committed: Mapping[str, SubtaskResult]

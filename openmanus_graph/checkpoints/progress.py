@@ -1,0 +1,111 @@
+"""Progress: what a thread's checkpoints say of its subtasks and questions, whether or not it runs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.types import Interrupt
+
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.plan import Plan, Subtask
+from openmanus_graph.questions import Question, question_of
+from openmanus_graph.state import SubtaskResult, SubtaskStatus
+
+SUBTASK_NAMESPACE = "dispatcher|"
+_INTERRUPT = "__interrupt__"
+_RETURN = "__return__"
+
+
+@dataclass(frozen=True)
+class SubtaskProgress:
+    """How far one subtask is."""
+
+    subtask: Subtask
+    """Its definition."""
+    status: SubtaskStatus
+    """What it is now."""
+    result: SubtaskResult | None
+    """Its committed end, if it has one."""
+
+
+def task_name(subtask: Subtask, definition: str, number: int) -> str:
+    """The name of a subtask's `@task`, which is its checkpoint namespace below the dispatcher's.
+
+    Args:
+        subtask: The subtask.
+        definition: Its definition hash.
+        number: The round, from 1.
+    """
+    return f"subtask {subtask.id} {definition} r{number}"
+
+
+async def _root(saver: ThreadSaver, thread_id: str) -> CheckpointTuple | None:
+    return await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
+
+
+def _questions_in(root: CheckpointTuple | None) -> list[Question]:
+    if root is None:
+        return []
+    returned = {task for task, channel, _ in root.pending_writes or [] if channel == _RETURN}
+    raised: dict[str, Interrupt] = {}
+    answered: set[str] = set()
+    for task, channel, value in root.pending_writes or []:
+        if channel == _INTERRUPT:
+            found = {item.id: item for item in cast("list[Interrupt]", value)}
+            raised |= found
+            answered |= found.keys() if task in returned else set()
+    return [question_of(item) for key, item in raised.items() if key not in answered]
+
+
+async def open_questions(saver: ThreadSaver, thread_id: str) -> list[Question]:
+    """The questions a thread waits for, also while other branches of it still run or after they were killed."""
+    return _questions_in(await _root(saver, thread_id))
+
+
+async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, SubtaskResult]:
+    """Results that subtask graphs have stored, by task name, of all rounds, in one query."""
+    found = await saver.latest_values(thread_id, f"{SUBTASK_NAMESPACE}subtask ", "result")
+    return {
+        namespace.removeprefix(SUBTASK_NAMESPACE): result
+        for namespace, result in found.items()
+        if result is not None
+    }
+
+
+async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) -> list[SubtaskProgress]:
+    """How far every subtask of the thread's plan is, in plan order.
+
+    Args:
+        saver: The store.
+        thread_id: The thread.
+        live: Whether a runner holds the thread, so that what has begun counts as running.
+    """
+    root = await _root(saver, thread_id)
+    values: dict[str, Any] = root.checkpoint["channel_values"] if root else {}
+    if not values.get("plan"):
+        return []
+    plan = Plan.parse(values["plan"])
+    results: dict[str, SubtaskResult] = values.get("results") or {}
+    committed = await committed_results(saver, thread_id)
+    begun = await saver.latest_values(thread_id, f"{SUBTASK_NAMESPACE}subtask ", "subtask")
+    waiting = {question["subtask"] for question in _questions_in(root)}
+    number = int(values.get("round") or 0) + 1
+    definitions = plan.definition_hashes()
+    progress: list[SubtaskProgress] = []
+    for subtask in plan.subtasks:
+        definition = definitions[subtask.id]
+        name = task_name(subtask, definition, number)
+        old = results.get(subtask.id)
+        result = committed.get(name) or (old if old and old["definition"] == definition else None)
+        status: SubtaskStatus = "pending"
+        if result is not None:
+            status = result["status"]
+        elif subtask.id in waiting:
+            status = "waiting"
+        elif live and f"{SUBTASK_NAMESPACE}{name}" in begun:
+            status = "running"
+        progress.append(SubtaskProgress(subtask, status, result))
+    return progress
+

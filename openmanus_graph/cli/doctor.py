@@ -1,0 +1,91 @@
+"""doctor: what is set and where it came from, and what this machine has."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import sys
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openmanus_graph.cli.terminal import print_json, with_program
+
+if TYPE_CHECKING:
+    from openmanus_graph.settings import Settings
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One thing that was looked at."""
+
+    name: str
+    ok: bool
+    detail: str
+    cure: str = ""
+
+
+@click.command()
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def doctor(as_json: bool) -> int:
+    """Print each setting with where it came from, and probe what is there; exit 1 if the engine cannot run."""
+    from openmanus_graph.settings import Settings
+
+    settings = Settings.load()
+    values = [_setting(settings, name) for name in type(settings).model_fields]
+    findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(), _chromium()]
+    ready = all(finding.ok for finding in findings[:2])
+    if as_json:
+        print_json({"settings": values, "findings": [asdict(finding) for finding in findings], "ready": ready})
+        return 0 if ready else 1
+    click.echo(click.style("Settings", bold=True))
+    for value in values:
+        click.echo(f"  {value['name']:<16}{value['value']}  ({value['from']})")
+    click.echo(click.style("\nThis machine", bold=True))
+    for finding in findings:
+        mark = click.style("✓", fg="green") if finding.ok else click.style("✗", fg="yellow")
+        click.echo(f"  {mark} {finding.name}: {finding.detail}")
+        if finding.cure and not finding.ok:
+            click.echo(f"      {with_program(finding.cure)}")
+    return 0 if ready else 1
+
+
+def _setting(settings: Settings, name: str) -> dict[str, Any]:
+    from openmanus_graph.checkpoints.database import redacted
+
+    value = getattr(settings, name)
+    if name == "database_url":
+        value = "not set: the embedded server" if value is None else redacted(value.get_secret_value())
+    shown = value if isinstance(value, (int, float, str, dict)) else str(value)
+    return {"name": name, "value": shown, "from": settings.origins[name]}
+
+
+def _python() -> Finding:
+    version = ".".join(str(part) for part in sys.version_info[:3])
+    return Finding("Python", sys.version_info >= (3, 11), version, "Install Python 3.11 or newer.")
+
+
+async def _postgres(settings: Settings) -> Finding:
+    from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.errors import OpenManusGraphError
+
+    try:
+        async with open_checkpointer(settings=settings) as saver, saver.connection() as connection:
+            row = await (await connection.execute("SELECT version() AS version")).fetchone()
+            version = str(row["version"]).split(" on ")[0] if row else ""
+            return Finding("Postgres", True, f"{version}, {saver.place}")
+    except OpenManusGraphError as error:
+        return Finding("Postgres", False, error.message, error.hint or "")
+
+
+def _sandbox() -> list[Finding]:
+    from openmanus_graph.sandbox import probe
+
+    reports = probe()
+    return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
+
+
+def _chromium() -> Finding:
+    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return Finding("Chromium", found is not None, found or "not found; no tool of this version needs it")

@@ -1,0 +1,76 @@
+"""plan: check a plan file, see its DAG, print the schema."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import click
+
+from openmanus_graph.cli.terminal import print_json
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+_FILE = click.argument("file", metavar="FILE")
+_TOOLS = click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools.")
+
+
+@click.group()
+def plan() -> None:
+    """Check a plan file, look at its DAG, print the schema."""
+
+
+def _tools(places: tuple[str, ...]) -> dict[str, BaseTool]:
+    from openmanus_graph.tools.reference import load_tools
+    from openmanus_graph.tools.registry import builtin_tools
+
+    found = {tool.name: tool for tool in builtin_tools()}
+    return found | {tool.name: tool for place in places for tool in load_tools(place)}
+
+
+@plan.command()
+@_FILE
+@_TOOLS
+@click.option("--json", "as_json", is_flag=True, help="As JSON: the problems.")
+def check(file: str, places: tuple[str, ...], as_json: bool) -> int:
+    """Say every problem of a plan at once; exit 2 if there are any."""
+    from openmanus_graph.errors import PlanError
+    from openmanus_graph.plan import Plan
+    from openmanus_graph.settings import Settings
+
+    try:
+        parsed = Plan.from_file(file)
+        parsed.check(_tools(places), agents=(), max_subtasks=Settings.load().max_subtasks)
+    except PlanError as error:
+        if not as_json:
+            raise
+        print_json({"valid": False, "problems": error.problems})
+        return error.exit_code
+    if as_json:
+        print_json({"valid": True, "problems": []})
+    else:
+        click.echo(f"{file} is a valid plan of {len(parsed.subtasks)} subtasks.")
+    return 0
+
+
+@plan.command()
+def schema() -> None:
+    """Print the JSON Schema of plans."""
+    from openmanus_graph.plan import Plan
+
+    print_json(Plan.json_schema())
+
+
+@plan.command()
+@_FILE
+@click.option("--format", "form", type=click.Choice(["text", "mermaid", "json"]), default="text", show_default=True)
+def show(file: str, form: str) -> None:
+    """Draw a plan's DAG."""
+    from openmanus_graph.drawing.plan import plan_mermaid, plan_text
+    from openmanus_graph.plan import Plan
+
+    parsed = Plan.from_file(file)
+    if form == "json":
+        print_json(parsed.to_dict())
+    else:
+        click.echo(plan_mermaid(parsed) if form == "mermaid" else plan_text(parsed))

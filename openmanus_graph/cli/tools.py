@@ -1,0 +1,82 @@
+"""tools: what subtasks can call."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openmanus_graph.cli.terminal import print_json, print_table
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+_PLACES = click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools too.")
+_JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
+
+
+@click.group()
+def tools() -> None:
+    """List the tools that subtasks can call, and look at one."""
+
+
+def _known(places: tuple[str, ...]) -> dict[str, BaseTool]:
+    from openmanus_graph.tools.reference import load_tools
+    from openmanus_graph.tools.registry import builtin_tools
+
+    found = {tool.name: tool for tool in builtin_tools()}
+    return found | {tool.name: tool for place in places for tool in load_tools(place)}
+
+
+def _described(tool: BaseTool) -> dict[str, Any]:
+    from openmanus_graph.tools.spec import spec_of
+
+    spec = spec_of(tool)
+    return {
+        "name": tool.name,
+        "effect": spec.effect,
+        "idempotent": spec.idempotent,
+        "resource": spec.resource,
+        "timeout_s": spec.timeout_s,
+        "description": tool.description,
+        "arguments": tool.get_input_jsonschema(),
+    }
+
+
+@tools.command("list")
+@_PLACES
+@_JSON
+def list_(places: tuple[str, ...], as_json: bool) -> None:
+    """List the tools."""
+    found = [_described(tool) for tool in _known(places).values()]
+    if as_json:
+        print_json(found)
+        return
+    rows = [[item["name"], item["effect"], str(item["description"]).split("\n")[0]] for item in found]
+    print_table(["TOOL", "EFFECT", "WHAT IT DOES"], rows)
+
+
+@tools.command()
+@click.argument("name")
+@_PLACES
+@_JSON
+def show(name: str, places: tuple[str, ...], as_json: bool) -> None:
+    """Show a tool's arguments and what the engine knows about it."""
+    from openmanus_graph.errors import UsageError
+    from openmanus_graph.tools.reference import nearest
+
+    known = _known(places)
+    if name not in known:
+        raise UsageError(f"There is no tool {name!r}.", hint=nearest(name, list(known)) or "List them: openmanus-graph tools list")
+    described = _described(known[name])
+    if as_json:
+        print_json(described)
+        return
+    repeat = "idempotent" if described["idempotent"] else "not idempotent"
+    click.echo(f"{name} ({described['effect']}, {repeat})\n\n{described['description']}\n\nArguments:")
+    schema = described["arguments"]
+    required = set(schema.get("required", []))
+    for field, facts in schema.get("properties", {}).items():
+        kind = facts.get("type") or "/".join(str(option.get("type", "?")) for option in facts.get("anyOf", [])) or "any"
+        mark = "required" if field in required else f"default {facts.get('default')!r}"
+        click.echo(f"  {field} ({kind}, {mark})  {facts.get('description', '')}".rstrip())
