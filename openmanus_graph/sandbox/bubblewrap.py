@@ -1,0 +1,101 @@
+"""Bubblewrap: the command line of the strongest level.
+
+Every namespace is unshared, the root is an empty one into which only the system's programs, the interpreter
+and the workspace are mounted, and the command starts under process limits and the filter of `seccomp.py`.
+Limits are set inside: within a user namespace of its own the kernel counts the processes of this tree alone.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+from openmanus_graph.sandbox.layout import SYSTEM_FILES, SYSTEM_FOLDERS
+from openmanus_graph.sandbox.limits import SandboxLimits
+from openmanus_graph.sandbox.seccomp import build_filter
+
+_USER = 1000
+"""The account's number inside, whoever it is outside."""
+_PASSWD = f"user:x:{_USER}:{_USER}::/tmp:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
+_GROUP = f"user:x:{_USER}:\nnogroup:x:65534:\n"
+
+
+def find_bubblewrap() -> str | None:
+    """The path of `bwrap`, or `None` where it is not installed."""
+    return shutil.which("bwrap")
+
+
+def bubblewrap_command(
+    program: str,
+    argv: Sequence[str],
+    *,
+    workspace: Path,
+    readable: Sequence[Path],
+    limits: SandboxLimits,
+) -> tuple[list[str], list[int]]:
+    """The command line that runs `argv` confined, and the descriptors it reads.
+
+    Args:
+        program: The path of `bwrap`.
+        argv: What to run.
+        workspace: The folder it may write to, at the same path inside, and where it starts.
+        readable: Files and folders it may read besides the system's programs.
+        limits: What it may use up.
+
+    Returns:
+        The command line, and descriptors to pass on to it and then close here.
+    """
+    command = [program, "--unshare-all", "--unshare-user", "--uid", str(_USER), "--gid", str(_USER)]
+    command += ["--hostname", "sandbox", "--die-with-parent", "--new-session"]
+    command += _system()
+    descriptors: list[int] = []
+    for text, target in ((_PASSWD, "/etc/passwd"), (_GROUP, "/etc/group")):
+        descriptors.append(_memory_file(text.encode()))
+        command += ["--ro-bind-data", str(descriptors[-1]), target]
+    command += ["--proc", "/proc", "--dev", "/dev"]
+    size = str(limits.temporary)
+    command += [
+        "--size",
+        size,
+        "--tmpfs",
+        "/dev/shm",
+        "--remount-ro",
+        "/dev",
+        "--size",
+        size,
+        "--tmpfs",
+        "/tmp",
+    ]
+    binds = [(path, "--ro-bind") for path in readable]
+    binds += [(path, "--bind") for path in {workspace, workspace.resolve()}]
+    # Parents first, so that what lies inside a folder is mounted over it and not under it.
+    for path, option in sorted(binds):
+        command += [option, str(path.resolve()), str(path)]
+    command += ["--remount-ro", "/", "--chdir", str(workspace)]
+    descriptors.append(_memory_file(build_filter(deny_sockets=False)))
+    command += ["--seccomp", str(descriptors[-1]), "--"]
+    # When memory runs out, the kernel shall take this tree first.
+    command += ["choom", "-n", "1000", "--", *limits.prlimit(), *argv]
+    return command, descriptors
+
+
+def _system() -> list[str]:
+    options: list[str] = []
+    for name in SYSTEM_FOLDERS:
+        path = Path(name)
+        if path.is_symlink():
+            options += ["--symlink", str(path.readlink()), name]
+        elif path.is_dir():
+            options += ["--ro-bind", name, name]
+    for name in SYSTEM_FILES:
+        options += ["--ro-bind-try", name, name]
+    return options
+
+
+def _memory_file(content: bytes) -> int:
+    descriptor = os.memfd_create("openmanus-graph")
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor

@@ -1,0 +1,137 @@
+"""Launch: the command line, environment and descriptors that start a process at a level."""
+
+from __future__ import annotations
+
+import json
+import os
+import pwd
+import sys
+from collections.abc import Generator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from openmanus_graph.errors import SandboxUnavailableError, SettingsError
+from openmanus_graph.sandbox import launcher
+from openmanus_graph.sandbox.bubblewrap import bubblewrap_command, find_bubblewrap
+from openmanus_graph.sandbox.landlock import landlock_confinement
+from openmanus_graph.sandbox.layout import (
+    SYSTEM_FOLDERS,
+    confined_environment,
+    interpreter_paths,
+    open_environment,
+)
+from openmanus_graph.sandbox.limits import SandboxLimits
+from openmanus_graph.settings import Settings
+
+Level = Literal["bubblewrap", "landlock", "none"]
+"""A way to confine a process, strongest first; `none` is no confinement."""
+
+INSTALL_BUBBLEWRAP = "Install it with: apt-get install bubblewrap"
+_NOT_A_WORKSPACE = ("/", "/etc", "/proc", "/dev", "/sys", *SYSTEM_FOLDERS)
+
+
+@dataclass(frozen=True)
+class Launch:
+    """What `exec` needs to start a process at a level."""
+
+    argv: list[str]
+    """The command line, confinement included."""
+    environment: dict[str, str]
+    """The whole environment."""
+    workspace: Path
+    """The folder to start in."""
+    descriptors: tuple[int, ...]
+    """Descriptors to pass on, besides the standard three."""
+
+
+@contextmanager
+def prepare_launch(
+    argv: Sequence[str],
+    *,
+    workspace: Path,
+    level: Level,
+    settings: Settings,
+    limits: SandboxLimits,
+) -> Generator[Launch]:
+    """Put a launch together; its descriptors are open until the block ends.
+
+    Raises:
+        SandboxUnavailableError: If the level cannot work here, or the workspace is a system folder.
+        SettingsError: If the account to drop to does not exist or is root.
+    """
+    if str(workspace) in _NOT_A_WORKSPACE or not workspace.is_absolute():
+        raise SandboxUnavailableError(
+            f"The folder {str(workspace)!r} cannot be a workspace.", hint="Name another one with --workspace."
+        )
+    descriptors: list[int] = []
+    try:
+        if level == "none":
+            command = _through_launcher(argv, workspace, None, None, supervise=True)
+            environment = open_environment()
+        else:
+            environment = confined_environment()
+            account = _account(settings)
+            if level == "bubblewrap":
+                command, descriptors = _bubblewrap(argv, workspace, account, limits)
+            else:
+                confinement = landlock_confinement(interpreter_paths(), limits)
+                command = _through_launcher(argv, workspace, account, confinement, supervise=True)
+        yield Launch(command, environment, workspace, tuple(descriptors))
+    finally:
+        for descriptor in descriptors:
+            os.close(descriptor)
+
+
+def _bubblewrap(
+    argv: Sequence[str], workspace: Path, account: tuple[int, int] | None, limits: SandboxLimits
+) -> tuple[list[str], list[int]]:
+    program = find_bubblewrap()
+    if program is None:
+        raise SandboxUnavailableError("The program bubblewrap is not installed.", hint=INSTALL_BUBBLEWRAP)
+    command, descriptors = bubblewrap_command(
+        program, argv, workspace=workspace, readable=interpreter_paths(), limits=limits
+    )
+    if account is not None:
+        command = _through_launcher(command, workspace, account, None, supervise=False)
+    return command, descriptors
+
+
+def _through_launcher(
+    argv: Sequence[str],
+    workspace: Path,
+    account: tuple[int, int] | None,
+    confine: dict[str, Any] | None,
+    *,
+    supervise: bool,
+) -> list[str]:
+    real = workspace.resolve()
+    config = {
+        "argv": list(argv),
+        "account": account,
+        "paths": list(dict.fromkeys([*map(str, interpreter_paths()), str(workspace), str(real)])),
+        "workspace": str(workspace),
+        "supervise": supervise,
+        "confine": confine,
+        "parent": os.getpid(),
+    }
+    return [sys.executable, "-I", "-S", launcher.__file__, json.dumps(config)]
+
+
+def _account(settings: Settings) -> tuple[int, int] | None:
+    """The account to drop to as root; `None` for everybody else, who has nothing to drop."""
+    if os.geteuid() != 0:
+        return None
+    name = settings.sandbox_account
+    try:
+        found = pwd.getpwnam(name)
+    except KeyError:
+        found = None
+    if found is None or found.pw_uid == 0:
+        problem = "does not exist" if found is None else "is root"
+        raise SettingsError(
+            f"The setting 'sandbox_account' names {name!r}, which {problem}.",
+            hint="Set OPENMANUS_GRAPH_SANDBOX_ACCOUNT to an account without rights, such as nobody.",
+        )
+    return found.pw_uid, found.pw_gid
