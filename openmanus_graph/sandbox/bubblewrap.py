@@ -18,6 +18,7 @@ from openmanus_graph.sandbox.seccomp import build_filter
 
 _USER = 1000
 """The account's number inside, whoever it is outside."""
+_IN_MEMORY = ("/dev/shm", "/tmp")  # noqa: S108 - of the sandbox, not of the machine
 _PASSWD = f"user:x:{_USER}:{_USER}::/tmp:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
 _GROUP = f"user:x:{_USER}:\nnogroup:x:65534:\n"
 
@@ -55,19 +56,9 @@ def bubblewrap_command(
         descriptors.append(_memory_file(text.encode()))
         command += ["--ro-bind-data", str(descriptors[-1]), target]
     command += ["--proc", "/proc", "--dev", "/dev"]
-    size = str(limits.temporary)
-    command += [
-        "--size",
-        size,
-        "--tmpfs",
-        "/dev/shm",
-        "--remount-ro",
-        "/dev",
-        "--size",
-        size,
-        "--tmpfs",
-        "/tmp",
-    ]
+    for folder in _IN_MEMORY:
+        command += ["--size", str(limits.temporary), "--tmpfs", folder]
+    command += ["--remount-ro", "/dev"]
     binds = [(path, "--ro-bind") for path in readable]
     binds += [(path, "--bind") for path in {workspace, workspace.resolve()}]
     # Parents first, so that what lies inside a folder is mounted over it and not under it.

@@ -1,4 +1,5 @@
-# ruff: noqa: PTH - importing pathlib would cost every start several milliseconds
+# Importing pathlib would cost every start several milliseconds.
+# ruff: noqa: PTH103, PTH116, PTH118, PTH120, PTH123, PTH208
 """Launcher: the small program between us and a confined process.
 
 Run by path as `python -I -S launcher.py JSON`: it imports the standard library and nothing of this package.
