@@ -181,6 +181,15 @@ def references_in(value: Any) -> list[Reference]:
     return list(found)
 
 
+def has_reference(value: Any) -> bool:
+    """Whether a plain value holds a reference anywhere; escapes do not count.
+
+    Raises:
+        ReferenceSyntaxError: If a string in it is malformed.
+    """
+    return bool(references_in(value))
+
+
 def whole_reference(value: Any) -> Reference | None:
     """The reference that `value` consists of, or `None` if it is anything else.
 

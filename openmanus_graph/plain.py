@@ -1,0 +1,109 @@
+"""Plain values: text, numbers, true, false, null, lists and mappings, as JSON and checkpoints hold them."""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any, cast
+
+Path = tuple[str | int, ...]
+"""Keys and indexes that lead from a plan to a value in it."""
+
+MAX_DEPTH = 50
+"""Lists and mappings that may be inside each other."""
+MAX_VALUES = 500_000
+"""Values that a plan may hold in total, shared ones counted wherever they appear."""
+INTEGERS = range(-(2**63), 2**64)
+"""Whole numbers that a checkpoint can hold."""
+
+_UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
+
+
+class TooLargeError(ValueError):
+    """More values than a plan may hold."""
+
+
+class PlainCopier:
+    """A deep copy into built-in types that notes what cannot be one, instead of stopping at the first."""
+
+    def __init__(self) -> None:
+        self.problems: list[tuple[Path, str]] = []
+        """Where something is no plain value, and why; such a value is `None` in the copy."""
+        self._count = 0
+
+    def copy(self, value: Any, path: Path = ()) -> Any:
+        """A copy of `value`, made of exact built-in types.
+
+        Raises:
+            TooLargeError: If there are more than `MAX_VALUES` values.
+        """
+        self._count += 1
+        if self._count > MAX_VALUES:
+            raise TooLargeError
+        if not isinstance(value, list | dict):
+            return self._scalar(value, path)
+        if len(path) >= MAX_DEPTH:
+            return self._refuse(path, f"is nested more than {MAX_DEPTH} levels deep; flatten it")
+        if isinstance(value, list):
+            items = cast("list[Any]", value)
+            return [self.copy(item, (*path, index)) for index, item in enumerate(items)]
+        return self._mapping(cast("dict[Any, Any]", value), path)
+
+    def _scalar(self, value: Any, path: Path) -> Any:
+        if value is None or isinstance(value, bool):
+            return value
+        if isinstance(value, str):
+            return self._text(value, path)
+        if isinstance(value, int | float):
+            return self._number(value, path)
+        note = "write text, a number, true, false, null, a list or a mapping"
+        return self._refuse(path, f"is of the type {type(value).__name__!r}; {note}")
+
+    def _mapping(self, value: dict[Any, Any], path: Path) -> dict[str, Any]:
+        copied: dict[str, Any] = {}
+        for key, member in value.items():
+            if not isinstance(key, str):
+                words = shown(key) if isinstance(key, int | float | None) else f"of {type(key).__name__!r}"
+                self._refuse(path, f"has the key {words}, which is not text; put it in quotes")
+                continue
+            name = str.__str__(key)
+            if _UNSTORABLE.search(name):
+                self._refuse(
+                    path, f"has the key {shown(name)}, which cannot be stored; use ordinary characters"
+                )
+                continue
+            copied[name] = self.copy(member, (*path, name))
+        return copied
+
+    def _text(self, value: str, path: Path) -> str | None:
+        text = str.__str__(value)
+        found = _UNSTORABLE.search(text)
+        if found is None:
+            return text
+        what = "a NUL character" if found[0] == "\x00" else "half of a surrogate pair"
+        return self._refuse(path, f"contains {what}, which cannot be stored; remove it")
+
+    def _number(self, value: int | float, path: Path) -> int | float | None:
+        if isinstance(value, float):
+            if not math.isfinite(value):
+                return self._refuse(path, f"is {float(value)}, which cannot be stored; use a finite number")
+            return float(value)
+        whole = int(value)
+        if whole not in INTEGERS:
+            return self._refuse(path, "is a whole number of more than 64 bits; write it as text")
+        return whole
+
+    def _refuse(self, path: Path, why: str) -> None:
+        self.problems.append((path, why))
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """`repr` of a plain value for a message: lists and mappings by kind, long text cut."""
+    if isinstance(value, list | dict):
+        many = len(cast("list[Any]", value))
+        return f"{'a list' if isinstance(value, list) else 'a mapping'} of {many}"
+    if isinstance(value, str) and len(value) > limit:
+        return f"{value[:limit]!r}…"
+    if isinstance(value, int) and not isinstance(value, bool) and value not in INTEGERS:
+        return "a huge number"
+    return repr(value)

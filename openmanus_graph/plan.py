@@ -1,0 +1,200 @@
+"""Plan: a DAG of subtasks, validated when it is made.
+
+An object of these classes is always sound: ids are unique, prerequisites exist, there is no cycle and every
+reference can be read. Whether its tools and agents exist depends on where it runs: `Plan.check`.
+"""
+
+from __future__ import annotations
+
+import os
+from collections import deque
+from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
+
+from openmanus_graph.plain import Path
+from openmanus_graph.reading import Reading
+from openmanus_graph.references import SubtaskId
+from openmanus_graph.subtask import PlanModel, Subtask, digest
+
+if TYPE_CHECKING:
+    from langchain_core.tools import BaseTool
+
+__all__ = ["MAX_SUBTASKS", "Plan", "Subtask", "SubtaskId"]
+
+MAX_SUBTASKS = 1000
+"""Subtasks a plan may have where nothing else is said."""
+
+
+class Plan(PlanModel):
+    """A goal and the subtasks that lead to it, each started once its own prerequisites are completed."""
+
+    name: str = ""
+    """Short title for lists; empty means that the goal is shown."""
+    goal: str = ""
+    """What the whole plan is for."""
+    subtasks: list[Subtask] = Field(min_length=1)
+    """The steps; their order decides only between steps that are equally urgent."""
+
+    _lines: dict[Path, int] = PrivateAttr(default_factory=dict[Path, int])
+    _source: str | None = PrivateAttr(default=None)
+
+    if TYPE_CHECKING:
+
+        def __init__(self, *, subtasks: list[Subtask], name: str = "", goal: str = "") -> None: ...
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Plan], info: ValidationInfo) -> Plan:
+        if isinstance(value, Plan):
+            return handler(value)
+        reading = info.context if isinstance(info.context, Reading) else Reading()
+        reading.read(value)
+        subtasks = reading.check_subtasks()
+        reading.check_structure()
+        reading.check_use()
+        members: dict[str, Any] = {**reading.data, **({} if subtasks is None else {"subtasks": subtasks})}
+        try:
+            plan = handler(members)
+        except ValidationError as error:
+            reading.note(error, (), cls.model_fields)
+            reading.stop_if_wrong()
+            raise
+        reading.stop_if_wrong()
+        plan._lines = reading.lines
+        plan._source = reading.source
+        return plan
+
+    def __eq__(self, other: object) -> bool:
+        """Whether the content is the same, wherever it was read from."""
+        return isinstance(other, Plan) and self.__dict__ == other.__dict__
+
+    def __hash__(self) -> int:
+        """A hash of what equal plans share."""
+        return hash((self.name, self.goal, tuple(subtask.id for subtask in self.subtasks)))
+
+    @classmethod
+    def from_file(
+        cls,
+        path: str | os.PathLike[str],
+        *,
+        tools: Mapping[str, BaseTool] | None = None,
+        agents: Collection[str] | None = None,
+        max_subtasks: int | None = None,
+    ) -> Plan:
+        """Read a plan from a YAML or JSON file.
+
+        Args:
+            path: The file; a name that ends in `.json` is read as JSON only.
+            tools: Tools to check the plan against in the same go, as `check` does, so that all problems come
+                at once; `None` leaves that out.
+            agents: Agents to check it against; `None` leaves that out.
+            max_subtasks: How many subtasks it may have; `None` means any number.
+
+        Raises:
+            PlanError: If the file cannot be read or is no sound plan; it has the lines of a YAML file.
+        """
+        from openmanus_graph.plan_file import read_plan_file
+
+        found = read_plan_file(path)
+        reading = Reading(tools, agents, max_subtasks, found.lines, os.fspath(path))
+        return cls.model_validate(found.data, context=reading)
+
+    @classmethod
+    def from_dict(cls, value: Mapping[str, Any]) -> Plan:
+        """Make a plan from plain data.
+
+        Raises:
+            PlanError: If it is no sound plan.
+        """
+        return cls.model_validate(value)
+
+    @classmethod
+    def parse(cls, value: Plan | Mapping[str, Any]) -> Plan:
+        """A plan from whatever a caller may hand over: a plan is given back as it is.
+
+        Raises:
+            PlanError: If it is no sound plan.
+        """
+        return value if isinstance(value, Plan) else cls.from_dict(value)
+
+    def check(
+        self,
+        tools: Mapping[str, BaseTool] | None = None,
+        agents: Collection[str] | None = None,
+        max_subtasks: int = MAX_SUBTASKS,
+    ) -> None:
+        """Check what depends on where the plan runs: that tools, arguments, output fields and agents exist.
+
+        Args:
+            tools: The tools by name; `None` means that tools are not checked.
+            agents: The names of the agents; `None` means that agents are not checked.
+            max_subtasks: How many subtasks it may have.
+
+        Raises:
+            PlanError: With every problem, and the lines of the YAML file that the plan came from.
+        """
+        reading = Reading(tools, agents, max_subtasks, self._lines, self._source)
+        reading.read(self.to_dict())
+        reading.check_use()
+        reading.stop_if_wrong()
+
+    def to_dict(self) -> dict[str, Any]:
+        """The plan as built-in types, without the fields that have their default value."""
+        return self.model_dump(exclude_defaults=True)
+
+    def to_yaml(self) -> str:
+        """The plan as the text of a plan file."""
+        import yaml
+
+        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+
+    @classmethod
+    def json_schema(cls) -> dict[str, Any]:
+        """The JSON Schema of a plan file."""
+        schema = cls.model_json_schema()
+        one_of = [{"required": [key], "properties": {key: {"type": "string"}}} for key in ("tool", "agent")]
+        schema["$defs"]["Subtask"]["oneOf"] = one_of
+        return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema}
+
+    def prerequisites(self, subtask: Subtask) -> tuple[SubtaskId, ...]:
+        """The ids that `subtask` waits for: its needs, then what it refers to, each once."""
+        return subtask.prerequisites()
+
+    def dependants(self) -> dict[str, tuple[SubtaskId, ...]]:
+        """For every id the ids that wait for it directly, in plan order."""
+        found: dict[str, list[SubtaskId]] = {subtask.id: [] for subtask in self.subtasks}
+        for subtask in self.subtasks:
+            for name in subtask.prerequisites():
+                found[name].append(subtask.id)
+        return {name: tuple(names) for name, names in found.items()}
+
+    def in_order(self) -> list[Subtask]:
+        """The subtasks such that each comes after its prerequisites."""
+        by_id = {subtask.id: subtask for subtask in self.subtasks}
+        missing = {subtask.id: len(subtask.prerequisites()) for subtask in self.subtasks}
+        dependants = self.dependants()
+        ready = deque(subtask for subtask in self.subtasks if not missing[subtask.id])
+        ordered: list[Subtask] = []
+        while ready:
+            subtask = ready.popleft()
+            ordered.append(subtask)
+            for name in dependants[subtask.id]:
+                missing[name] -= 1
+                if not missing[name]:
+                    ready.append(by_id[name])
+        return ordered
+
+    def definition_hashes(self) -> dict[str, str]:
+        """For every id, in plan order, a hash of the subtask's definition and of all that it builds on.
+
+        Each covers the hashes of the prerequisites, so an edited subtask changes its own hash and those of
+        everything downstream, and no other.
+        """
+        found: dict[str, str] = {}
+        for subtask in self.in_order():
+            below = {name: found[name] for name in subtask.prerequisites()}
+            found[subtask.id] = digest({"definition": subtask.definition_hash(), "prerequisites": below})
+        return {subtask.id: found[subtask.id] for subtask in self.subtasks}

@@ -1,0 +1,117 @@
+"""Plan file: YAML or JSON text read into plain data, with the line that each part stands on."""
+
+from __future__ import annotations
+
+import codecs
+import json
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path as FilePath
+from typing import Any, cast
+
+from openmanus_graph.errors import PlanError
+from openmanus_graph.plain import MAX_DEPTH, Path, shown
+from openmanus_graph.yaml_reader import read_yaml
+
+MAX_BYTES = 64 * 1024 * 1024
+"""Bytes that a plan file may have."""
+
+_CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f]")
+
+
+@dataclass
+class PlanSource:
+    """The data of a plan file before it is a plan."""
+
+    data: dict[str, Any]
+    """The top-level mapping."""
+    lines: dict[Path, int] = field(default_factory=dict[Path, int])
+    """Line (from 1) that a part of a YAML file begins on; empty for JSON."""
+
+
+def read_plan_file(path: str | os.PathLike[str]) -> PlanSource:
+    """Read a plan file; `.json` is JSON, anything else is YAML unless it is JSON.
+
+    Raises:
+        PlanError: If it cannot be read, or its top level is not a mapping.
+    """
+    source = os.fspath(path)
+    text = _text_of(FilePath(path), source)
+    if not text.strip():
+        raise PlanError(["it is empty; write a mapping with 'subtasks'"], source=source)
+    if source.lower().endswith(".json"):
+        found = PlanSource(_json(text, source))
+    elif text.lstrip().startswith("{"):
+        try:
+            found = PlanSource(_json(text, source))
+        except PlanError:
+            found = PlanSource(*read_yaml(text, source))
+    else:
+        found = PlanSource(*read_yaml(text, source))
+    if not isinstance(cast("Any", found.data), dict):
+        what = "nothing but comments" if cast("Any", found.data) is None else shown(found.data)
+        raise PlanError([f"its top level is {what}; write a mapping with 'subtasks'"], source=source)
+    return found
+
+
+def _text_of(path: FilePath, source: str) -> str:
+    try:
+        with path.open("rb") as file:
+            content = file.read(MAX_BYTES + 1)
+    except FileNotFoundError:
+        problem = "there is no such file; check the path"
+    except IsADirectoryError:
+        problem = "it is a folder; name the file in it"
+    except PermissionError:
+        problem = f"it may not be read by this account; run: chmod +r {source}"
+    except (OSError, ValueError) as error:
+        problem = f"it cannot be read: {getattr(error, 'strerror', None) or error}"
+    else:
+        if len(content) > MAX_BYTES:
+            problem = f"it is larger than {MAX_BYTES // 2**20} MiB; keep data in files that the plan names"
+        else:
+            return _decoded(content, source)
+    raise PlanError([problem], source=source)
+
+
+def _decoded(content: bytes, source: str) -> str:
+    utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
+    try:
+        text = content.decode("utf-16" if utf16 else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        problem = f"it is not a text file: byte {error.start} is not UTF-8; save it as UTF-8"
+        raise PlanError([problem], source=source) from error
+    found = _CONTROL.search(text)
+    if found is not None:
+        line = text.count("\n", 0, found.start()) + 1
+        problem = f"line {line}: it is not a text file: it has the control character {found[0]!r}"
+        raise PlanError([problem], source=source)
+    return text
+
+
+def _json(text: str, source: str) -> Any:
+    duplicates: list[str] = []
+
+    def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for key, value in pairs:
+            if key in found:
+                duplicates.append(f"the key {shown(key)} appears twice in one mapping; keep one of them")
+            found[key] = value
+        return found
+
+    try:
+        data = json.loads(text, object_pairs_hook=members)
+    except json.JSONDecodeError as error:
+        problem = f"line {error.lineno}, column {error.colno}: it is not JSON: {error.msg.lower()}"
+        raise PlanError([problem], source=source) from error
+    except RecursionError as error:
+        raise PlanError(
+            [f"it is nested more than {MAX_DEPTH} levels deep; flatten it"], source=source
+        ) from error
+    except ValueError as error:
+        raise PlanError([f"it holds a number that cannot be read: {error}"], source=source) from error
+    if duplicates:
+        raise PlanError(duplicates, source=source)
+    return data

@@ -1,0 +1,151 @@
+"""Subtask: one step of a plan, and the hash that stands for what its work is."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from typing import TYPE_CHECKING, Annotated, Any, cast
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic.functional_validators import ModelWrapValidatorHandler
+
+from openmanus_graph.references import ID_PATTERN, Reference, SubtaskId, references_in
+
+FIELDS_ONLY = object()
+"""As validation context: the fields of a subtask are checked and pydantic's own error is let through."""
+
+Id = Annotated[SubtaskId, Field(pattern=ID_PATTERN)]
+Name = Annotated[str, Field(min_length=1)]
+Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
+
+
+class PlanModel(BaseModel):
+    """What the models of a plan have in common: exact types, no other fields, no change once made."""
+
+    model_config = ConfigDict(
+        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, hide_input_in_errors=True
+    )
+
+
+class Subtask(PlanModel):
+    """One step of a plan: a direct call of a tool, or a goal for an agent."""
+
+    id: Id
+    """Name of the subtask, unique in its plan: 1 to 64 ASCII letters, digits, `_` or `-`."""
+    goal: str = ""
+    """What it is for, or for an agent what to do; references to earlier outputs are filled in."""
+    needs: list[SubtaskId] = Field(default_factory=list[SubtaskId])
+    """Ids of the subtasks that must be completed before it starts; references count as well."""
+    tool: Name | None = None
+    """Tool to call directly, with no model involved; `None` means that an agent works on it."""
+    args: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """Arguments of the tool: plain values in which references to earlier outputs are filled in."""
+    agent: Name | None = None
+    """Agent that works on the goal; `None` means that a tool is called."""
+    done_when: str | None = None
+    """What done looks like, for whoever verifies it; `None` means that it has to end without failure."""
+    tools: list[Name] | None = None
+    """Tools that the agent may use; `None` means all."""
+    priority: int = 0
+    """Of subtasks that are ready, a higher number starts first; any whole number."""
+    retries: int = Field(default=0, ge=0)
+    """How many more times it is tried after a failure, 0 or more."""
+    timeout_s: Seconds | None = None
+    """Seconds that an attempt may take, waiting for people not counted; `None` means the tool's own limit."""
+    approval: bool = False
+    """Whether a person must approve it before it starts."""
+    kind: Name | None = None
+    """Class of work, by which durations are learned; `None` means the name of its tool or agent."""
+    expected_s: Seconds | None = None
+    """Seconds it is expected to take, for scheduling only; `None` means what was learned for its kind."""
+
+    if TYPE_CHECKING:
+
+        def __init__(
+            self,
+            *,
+            id: str,
+            goal: str = "",
+            needs: list[str] | list[SubtaskId] = ...,
+            tool: str | None = None,
+            args: dict[str, Any] = ...,
+            agent: str | None = None,
+            done_when: str | None = None,
+            tools: list[str] | None = None,
+            priority: int = 0,
+            retries: int = 0,
+            timeout_s: float | None = None,
+            approval: bool = False,
+            kind: str | None = None,
+            expected_s: float | None = None,
+        ) -> None: ...
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Subtask], info: ValidationInfo) -> Subtask:
+        if isinstance(value, Subtask) or info.context is FIELDS_ONLY:
+            return handler(value)
+        from openmanus_graph.reading import Reading
+
+        reading = Reading()
+        reading.read({"subtasks": [value]})
+        reading.check_subtasks()
+        reading.stop_if_wrong()
+        return handler(reading.data["subtasks"][0])
+
+    def references(self) -> list[Reference]:
+        """The references in `goal` and `args`, each once, in reading order."""
+        return list(dict.fromkeys([*references_in(self.goal), *references_in(self.args)]))
+
+    def prerequisites(self) -> tuple[SubtaskId, ...]:
+        """The ids it waits for: its needs, then what it refers to, each once."""
+        referred = [reference.subtask_id for reference in self.references()]
+        return tuple(dict.fromkeys([*self.needs, *referred]))
+
+    @property
+    def work_kind(self) -> str:
+        """Its `kind`, else the name of its tool or agent."""
+        return self.kind or self.tool or self.agent or ""
+
+    def to_dict(self) -> dict[str, Any]:
+        """The subtask as built-in types, without the fields that have their default value."""
+        return self.model_dump(exclude_defaults=True)
+
+    def definition_hash(self) -> str:
+        """12 hexadecimal digits that stand for what the work is.
+
+        They cover `id`, `goal`, `tool`, `args`, `agent`, `done_when`, `tools` and the set of prerequisites.
+        How the work is scheduled and guarded (`priority`, `retries`, `timeout_s`, `approval`, `kind`,
+        `expected_s`) is left out, so changing that never makes finished work run again. Numbers count by
+        value: 1 is 1.0.
+        """
+        return digest(self._definition())
+
+    def _definition(self) -> dict[str, Any]:
+        return {
+            "id": self.id,
+            "goal": self.goal,
+            "tool": self.tool,
+            "args": self.args,
+            "agent": self.agent,
+            "done_when": self.done_when,
+            "tools": None if self.tools is None else sorted(set(self.tools)),
+            "needs": sorted(self.prerequisites()),
+        }
+
+
+def digest(value: Any) -> str:
+    """12 hexadecimal digits of SHA-256 over the canonical JSON of a plain value."""
+    text = json.dumps(_canonical(value), sort_keys=True, separators=(",", ":"))
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _canonical(value: Any) -> Any:
+    """The same value with whole floats as integers: a database or another tool may turn 1.0 into 1."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, list):
+        return [_canonical(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        return {key: _canonical(member) for key, member in cast("dict[str, Any]", value).items()}
+    return value
