@@ -97,7 +97,6 @@ class Checkpointer:
             timeout=CONNECT_SECONDS,
             reconnect_timeout=CONNECT_SECONDS,
             configure=_configure,
-            check=AsyncConnectionPool.check_connection,
             open=False,
         )
         try:

@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
-from contextvars import ContextVar
-from typing import Any, TypeVar, cast
+from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.base import (
+    WRITES_IDX_MAP,
     ChannelVersions,
     Checkpoint,
     CheckpointMetadata,
     CheckpointTuple,
+    get_serializable_checkpoint_metadata,
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
-from psycopg import AsyncConnection, AsyncCursor
+from langgraph.checkpoint.serde.types import (
+    _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
+)
+from psycopg import AsyncConnection
 from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
@@ -26,9 +31,6 @@ from openmanus_graph.checkpoints.serializer import PlainSerializer
 from openmanus_graph.errors import DatabaseFullError, DatabaseUnreachableError, ThreadBusyError
 
 ResultT = TypeVar("ResultT")
-
-_writer: ContextVar[tuple[str, int | None] | None] = ContextVar("openmanus_graph_writer", default=None)
-
 
 class _NoLock(asyncio.Lock):
     """Stands in for the saver's lock, which serialises everything even with a pool (each use has a connection)."""
@@ -64,27 +66,29 @@ class ThreadSaver(AsyncPostgresSaver):
         self.aclose: Callable[[], Awaitable[None]] = pool.close
         """Closes the pool, and lets go of the embedded server if this saver holds it."""
 
-    @asynccontextmanager
-    async def _cursor(self, *, pipeline: bool = False) -> AsyncGenerator[AsyncCursor[DictRow]]:  # pyright: ignore[reportIncompatibleMethodOverride] - the base's annotation is wider
-        async with super()._cursor(pipeline=pipeline) as cursor:
-            writer = _writer.get()
-            if writer is None:
-                yield cursor
-                return
-            # One transaction, so that the fence and what it guards stand or fall together.
-            async with cursor.connection.transaction():
-                await cursor.execute("SELECT check_runner(%s, %s)", writer)
-                yield cursor
+    async def _write(self, config: RunnableConfig, query: LiteralString, row: Sequence[Any]) -> None:
+        """Call one of the writing functions of the database, which check the fence first.
 
-    async def _guarded(
-        self, config: RunnableConfig, write: Callable[[], Awaitable[ResultT]]
-    ) -> ResultT:
+        Args:
+            config: The write's config; its lease, if any, says which runner writes.
+            query: The call, whose first two parameters are the thread and the runner's epoch.
+            row: The other parameters.
+
+        Raises:
+            StaleRunnerError: If another runner has taken the thread.
+            ThreadBusyError: If the write has no lease and somebody runs the thread.
+        """
         configurable: dict[str, Any] = config.get("configurable", {})
         lease: Lease | None = configurable.get(LEASE_KEY)
         thread_id = str(configurable["thread_id"])
-        token = _writer.set((thread_id, None if lease is None else lease.epoch))
+
+        async def write() -> None:
+            async with self.pool.connection() as connection:
+                cursor = connection.cursor(binary=True)
+                await cursor.execute(query, (thread_id, None if lease is None else lease.epoch, *row))
+
         try:
-            return await self.retried(write)
+            await self.retried(write)
         except psycopg.Error as error:
             if error.sqlstate == "OM001":
                 raise stale_runner(thread_id) from error
@@ -94,8 +98,6 @@ class ThreadSaver(AsyncPostgresSaver):
                     hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
                 ) from error
             raise
-        finally:
-            _writer.reset(token)
 
     async def retried(self, operation: Callable[[], Awaitable[ResultT]]) -> ResultT:
         """Run an idempotent operation, once more if its connection broke.
@@ -107,9 +109,10 @@ class ThreadSaver(AsyncPostgresSaver):
         try:
             try:
                 return await operation()
-            except (psycopg.OperationalError, PoolTimeout) as error:
-                if getattr(error, "sqlstate", None) == "53100":
-                    raise
+            except psycopg.errors.DiskFull:
+                raise
+            except psycopg.OperationalError:
+                await self.pool.check()  # the pool's other connections may be as dead as this one
                 return await operation()
         except psycopg.errors.DiskFull as error:
             raise database_full(self.place) from error
@@ -127,10 +130,46 @@ class ThreadSaver(AsyncPostgresSaver):
         metadata: CheckpointMetadata,
         new_versions: ChannelVersions,
     ) -> RunnableConfig:
-        """Write a checkpoint, as the base does, behind the fence."""
-        return await self._guarded(
-            config, lambda: super(ThreadSaver, self).aput(config, checkpoint, metadata, new_versions)
+        """Write a checkpoint behind the fence, in one statement; the rows are the base's."""
+        configurable: dict[str, Any] = config.get("configurable", {})
+        inline: dict[str, Any] = {}
+        blobs: dict[str, Any] = {}
+        for channel, value in checkpoint["channel_values"].items():
+            if isinstance(value, _DeltaSnapshot):
+                inline[channel], blobs[channel] = True, value
+            elif value is None or isinstance(value, (str, int, float, bool)):
+                inline[channel] = value
+            else:
+                blobs[channel] = value
+        dumped = [
+            (channel, str(version), *self.serde.dumps_typed(blobs[channel]))
+            for channel, version in new_versions.items()
+            if channel in blobs
+        ]
+        channels, versions, types, values = _columns(dumped, 4)
+        namespace = str(configurable["checkpoint_ns"])
+        await self._write(
+            config,
+            "SELECT put_checkpoint(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s::bytea[])",
+            (
+                namespace,
+                checkpoint["id"],
+                configurable.get("checkpoint_id"),
+                Jsonb({**checkpoint, "channel_values": inline}),
+                Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
+                channels,
+                versions,
+                types,
+                values,
+            ),
         )
+        return {
+            "configurable": {
+                "thread_id": configurable["thread_id"],
+                "checkpoint_ns": namespace,
+                "checkpoint_id": checkpoint["id"],
+            }
+        }
 
     async def aput_writes(
         self,
@@ -139,9 +178,24 @@ class ThreadSaver(AsyncPostgresSaver):
         task_id: str,
         task_path: str = "",
     ) -> None:
-        """Write a task's results, as the base does, behind the fence."""
-        await self._guarded(
-            config, lambda: super(ThreadSaver, self).aput_writes(config, writes, task_id, task_path)
+        """Write a task's results behind the fence, in one statement; the rows are the base's."""
+        configurable: dict[str, Any] = config.get("configurable", {})
+        dumped = [
+            (WRITES_IDX_MAP.get(channel, index), channel, *self.serde.dumps_typed(value))
+            for index, (channel, value) in enumerate(writes)
+        ]
+        replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
+        await self._write(
+            config,
+            "SELECT put_writes(%s, %s, %s, %s, %s, %s, %s, %s::int[], %s::text[], %s::text[], %s::bytea[])",
+            (
+                configurable["checkpoint_ns"],
+                configurable["checkpoint_id"],
+                task_id,
+                task_path,
+                replace,
+                *_columns(dumped, 4),
+            ),
         )
 
     async def latest_values(self, thread_id: str, namespace_prefix: str, channel: str) -> Mapping[str, Any]:
@@ -185,7 +239,7 @@ class ThreadSaver(AsyncPostgresSaver):
         }
 
     @asynccontextmanager
-    async def connection(self) -> AsyncIterator[AsyncConnection[DictRow]]:
+    async def connection(self) -> AsyncGenerator[AsyncConnection[DictRow]]:
         """A connection of the pool, for the project's own tables."""
         try:
             async with self.pool.connection() as connection:
@@ -194,6 +248,10 @@ class ThreadSaver(AsyncPostgresSaver):
             raise database_full(self.place) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise unreachable(self.place, error) from error
+
+
+def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
+    return [[row[index] for row in rows] for index in range(count)]
 
 
 def unreachable(place: str, error: Exception) -> DatabaseUnreachableError:

@@ -21,7 +21,7 @@ from openmanus_graph.checkpoints.server import binaries, configuration, log, wir
 from openmanus_graph.checkpoints.server.account import Account, user_name
 from openmanus_graph.checkpoints.server.configuration import DATABASE, ROLE
 from openmanus_graph.checkpoints.server.diagnosis import failure
-from openmanus_graph.checkpoints.server.locks import POLL_S, FileLock, users_of
+from openmanus_graph.checkpoints.server.locks import POLL_S, FileLock, pauses, users_of
 from openmanus_graph.checkpoints.server.place import Place
 from openmanus_graph.errors import EmbeddedServerError
 
@@ -88,7 +88,7 @@ class Cluster:
     def _until_ready_or_gone(self, alive: FileLock) -> bool:
         """Whether a server answers; if not, none lives, and `alive` is locked."""
         began = silent_since = time.monotonic()
-        while True:
+        for pause in pauses():
             answer = self.ask()
             if answer.state in ("ready", "no database"):
                 return True
@@ -100,8 +100,9 @@ class Cluster:
             elif now - silent_since > ORPHANS_S:
                 self._end_orphans()
             if now - began > START_S:
-                raise self._stuck("start")
-            time.sleep(POLL_S)
+                break
+            time.sleep(pause)
+        raise self._stuck("start")
 
     def _end_orphans(self) -> None:
         """Kill back ends whose postmaster is dead: busy ones do not notice it, and block every start.
@@ -194,13 +195,16 @@ class Cluster:
     def _until_started(self, position: int) -> None:
         deadline = time.monotonic() + START_S
         with FileLock(self.place.alive_lock) as alive:
-            while self.ask().state not in ("ready", "no database"):
+            for pause in pauses():
+                if self.ask().state in ("ready", "no database"):
+                    return
                 if alive.try_exclusive():
                     said = log.read(self.place.log, position).decode("utf-8", "replace")
                     raise failure("could not be started", said, self.place.home, self.place.log)
                 if time.monotonic() > deadline:
-                    raise self._stuck("start")
-                time.sleep(POLL_S)
+                    break
+                time.sleep(pause)
+        raise self._stuck("start")
 
     def _create_database(self) -> None:
         if self.ask().state == "no database":
@@ -226,8 +230,7 @@ class Cluster:
                     raise self._stuck("stop")
                 time.sleep(POLL_S)
             log.bound(self.place.log)
-            if self.place.sockets.parent != self.place.root and self.place.sockets.exists():
-                shutil.rmtree(self.place.sockets)
+            self.place.remove_sockets(self.account)
 
     def _tell(self, what: signal.Signals) -> bool:
         """Send the postmaster a signal; whether there was one to send it to."""

@@ -9,9 +9,12 @@ from openmanus_graph.checkpoints.server.account import OTHER_SERVER
 from openmanus_graph.checkpoints.server.place import disk_full
 from openmanus_graph.errors import DatabaseError, EmbeddedServerError
 
-WORST = re.compile(r"(?:PANIC|FATAL|ERROR|error|fatal|failed|could not|cannot)\b")
+SEVERE = re.compile(r"\b(?:PANIC|FATAL|ERROR):|^(?:postgres|initdb|sh): ")
+SUSPECT = re.compile(r"\b(?:error|fatal|failed|could not|cannot)\b")
 DETAIL = re.compile(
-    r"(?:\b(?:HINT|DETAIL|CONTEXT|STATEMENT|LOG|NOTICE):|^initdb: (?:removing|hint|data directory))"
+    r"\b(?:HINT|DETAIL|CONTEXT|STATEMENT|LOG|NOTICE):|^initdb: (?:removing|hint|data directory)"
+    # What our own questions got while the server was on its way.
+    r"|the database system is |database \"\w+\" does not exist"
 )
 PREFIX = re.compile(
     r"^\d{4}-\d\d-\d\d [\d:.]+ \w+ \[\d+\] |^(?:initdb|postgres): (?:error: )?|(?:PANIC|FATAL|ERROR):\s+"
@@ -19,11 +22,14 @@ PREFIX = re.compile(
 
 
 def meaningful(text: str) -> str:
-    """The line of a log that tells most: the last one of a failure, else the last that is no detail."""
+    """The line of a log that tells most: the last severe one, else the last that sounds like a failure."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
     told = [line for line in lines if not DETAIL.search(line)] or lines
-    worst = [line for line in told if WORST.search(line)] or told
-    return PREFIX.sub("", worst[-1]).rstrip(".") if worst else "it said nothing"
+    for kind in (SEVERE, SUSPECT, re.compile("")):
+        found = [line for line in told if kind.search(line)]
+        if found:
+            return PREFIX.sub("", found[-1]).rstrip(".")
+    return "it said nothing"
 
 
 def failure(doing: str, said: str, home: Path, log: Path | None = None) -> DatabaseError:

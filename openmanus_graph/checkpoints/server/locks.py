@@ -5,12 +5,21 @@ from __future__ import annotations
 import fcntl
 import os
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 from openmanus_graph.errors import EmbeddedServerError
 
 POLL_S = 0.005
 """Seconds between two tries for a lock that somebody else holds."""
+
+
+def pauses() -> Iterator[float]:
+    """Seconds to sleep between questions to a server on its way: short at first, 50 ms in the long run."""
+    pause = POLL_S
+    while True:
+        yield pause
+        pause = min(pause * 1.25, 0.05)
 
 
 class FileLock:

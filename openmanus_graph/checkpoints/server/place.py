@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openmanus_graph.checkpoints.server.account import OTHER_SERVER, Account
-from openmanus_graph.checkpoints.server.wire import socket_file
+from openmanus_graph.checkpoints.server.wire import lock_file, socket_file
 from openmanus_graph.errors import DatabaseFullError, EmbeddedServerError
 
 SOCKET_LIMIT = 100
@@ -159,6 +159,19 @@ class Place:
                 os.fchmod(link, 0o700)
             finally:
                 os.close(link)
+
+    def remove_sockets(self, account: Account) -> None:
+        """Remove the socket folder, if it is one outside the data folder and the account's own."""
+        folder = self.sockets
+        try:
+            found = folder.lstat()
+        except FileNotFoundError:
+            return
+        if folder.parent == self.root or not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid:
+            return
+        for file in (socket_file(folder), lock_file(folder)):
+            file.unlink(missing_ok=True)
+        folder.rmdir()
 
     def _occupied(self, folder: Path) -> EmbeddedServerError:
         return EmbeddedServerError(

@@ -72,3 +72,44 @@ LANGUAGE sql STABLE AS $$
           AND objid = (runner_key(p_thread) & 4294967295)::oid
     )
 $$;
+
+-- One statement a checkpoint and one a task's writes: the fence, the rows and the commit in a single round trip.
+CREATE FUNCTION put_checkpoint(
+    p_thread text, p_epoch bigint, p_ns text, p_id text, p_parent text, p_checkpoint jsonb, p_metadata jsonb,
+    p_channels text[], p_versions text[], p_types text[], p_blobs bytea[]
+) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM check_runner(p_thread, p_epoch);
+    INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
+    SELECT p_thread, p_ns, b.channel, b.version, b.type, b.blob
+    FROM unnest(p_channels, p_versions, p_types, p_blobs) AS b (channel, version, type, blob)
+    ON CONFLICT (thread_id, checkpoint_ns, channel, version) DO NOTHING;
+    INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, checkpoint, metadata)
+    VALUES (p_thread, p_ns, p_id, p_parent, p_checkpoint, p_metadata)
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id)
+    DO UPDATE SET checkpoint = EXCLUDED.checkpoint, metadata = EXCLUDED.metadata;
+END $$;
+
+CREATE FUNCTION put_writes(
+    p_thread text, p_epoch bigint, p_ns text, p_id text, p_task text, p_path text, p_replace boolean,
+    p_indexes int[], p_channels text[], p_types text[], p_blobs bytea[]
+) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM check_runner(p_thread, p_epoch);
+    IF p_replace THEN
+        INSERT INTO checkpoint_writes
+            (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+        SELECT p_thread, p_ns, p_id, p_task, p_path, w.idx, w.channel, w.type, w.blob
+        FROM unnest(p_indexes, p_channels, p_types, p_blobs) AS w (idx, channel, type, blob)
+        ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
+        DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob;
+    ELSE
+        INSERT INTO checkpoint_writes
+            (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+        SELECT p_thread, p_ns, p_id, p_task, p_path, w.idx, w.channel, w.type, w.blob
+        FROM unnest(p_indexes, p_channels, p_types, p_blobs) AS w (idx, channel, type, blob)
+        ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO NOTHING;
+    END IF;
+END $$;
