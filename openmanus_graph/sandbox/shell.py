@@ -1,0 +1,232 @@
+"""Shell: one bash inside the sandbox that keeps its state from command to command.
+
+It is an interactive bash without a terminal: only that kind survives an interrupt, a syntax error or an unset
+variable in the middle of what it runs. Commands go in quoted, as one `eval` each; the exit status comes back
+on a channel of its own, so nothing that a command prints can be taken for it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import shlex
+import signal
+from asyncio.subprocess import PIPE
+from dataclasses import dataclass
+from pathlib import Path
+
+from openmanus_graph.errors import SandboxUnavailableError
+from openmanus_graph.sandbox.capture import Capture
+from openmanus_graph.sandbox.channel import Channel
+from openmanus_graph.sandbox.launch import Level
+from openmanus_graph.sandbox.process import SandboxProcess, open_process
+from openmanus_graph.sandbox.tree import TreeProcess, machine_time
+from openmanus_graph.settings import Settings
+
+_BASH = ("bash", "--norc", "--noprofile", "--noediting", "-i", "+m")
+_START_S = 30.0
+_INTERRUPT_S = 2.0
+_KILL_S = 1.0
+# The prompt goes first; `exit` of an interactive bash announces itself on stderr unless told not to.
+_SET_UP = """\
+PS1= PS2= ; set +o history ; set +H ; unset MAIL MAILPATH HISTFILE
+exit() { builtin exit "${1-$?}" 2>/dev/null; }
+"""
+
+
+@dataclass(frozen=True)
+class ShellOutcome:
+    """How a command came out."""
+
+    stdout: str
+    """What came on standard output, head and tail of a flood."""
+    stderr: str
+    """The same for standard error."""
+    exit_code: int | None
+    """Exit status, or `None` while something is still running."""
+    timed_out: bool = False
+    """Whether it was ended because its time was up."""
+
+
+class Shell:
+    """A running bash; after its end (`alive` is false) only `aclose` is left to call."""
+
+    def __init__(self, process: SandboxProcess, channel: Channel, stdout: Capture, stderr: Capture) -> None:
+        self._process = process
+        self._channel = channel
+        self._stdout = stdout
+        self._stderr = stderr
+        self._shell_pid = 0
+        self._started: float | None = None
+        self._stop_asked = asyncio.Event()
+        self._ended = asyncio.Event()
+        self._broken = False
+        self.last_exit_code = 0
+        """Exit status of the last command that ended."""
+
+    @classmethod
+    async def open(cls, workspace: Path, level: Level, settings: Settings) -> Shell:
+        """Start a bash in `workspace`.
+
+        Raises:
+            SandboxUnavailableError: If it cannot be started at this level.
+        """
+        channel, stdout, stderr = await Channel.open(), Capture(), Capture()
+        try:
+            process = await open_process(
+                _BASH,
+                workspace=workspace,
+                level=level,
+                settings=settings,
+                stdin=PIPE,
+                stdout=stdout.write_end,
+                stderr=stderr.write_end,
+                pass_fds=[channel.write_end],
+            )
+        except BaseException:
+            for pipe in (channel, stdout, stderr):
+                pipe.close()
+            raise
+        shell = cls(process, channel, stdout, stderr)
+        try:
+            await shell._greet(level)
+        except BaseException:
+            await shell.aclose()
+            raise
+        return shell
+
+    async def _greet(self, level: Level) -> None:
+        descriptor = self._channel.write_end
+        for pipe in (self._channel, self._stdout, self._stderr):
+            pipe.close_write_end()
+        self._status_line = f"builtin printf '%s\\n' \"$?\" >&{descriptor}\n"
+        self._control = f"{descriptor}>&-"
+        self._write(f"{_SET_UP}builtin printf '%s\\n' \"$$\" >&{descriptor}\n")
+        try:
+            answer = await asyncio.wait_for(self._channel.read_line(), _START_S)
+        except TimeoutError:
+            answer = None
+        if answer is None or not answer.isdigit():
+            said = self._stderr.take().strip().splitlines()
+            raise SandboxUnavailableError(
+                f"The shell cannot be started at the sandbox level {level!r}: {said[-1] if said else 'no answer'}.",
+                hint="See what works on this machine with: openmanus-graph doctor",
+            )
+        self._shell_pid = int(answer)
+        self._stdout.take()
+        self._stderr.take()
+
+    @property
+    def alive(self) -> bool:
+        """Whether it takes commands."""
+        return not self._broken and self._process.returncode is None
+
+    @property
+    def busy(self) -> bool:
+        """Whether a command is running in the foreground."""
+        return self._started is not None
+
+    def peek(self) -> ShellOutcome:
+        """What the running command has written so far; it will be in that command's outcome as well."""
+        return ShellOutcome(self._stdout.text(), self._stderr.text(), None)
+
+    def take(self) -> ShellOutcome:
+        """What came since the last command ended, from what it left running in the background."""
+        running = any(self._below_shell())
+        code = None if running else self.last_exit_code
+        return ShellOutcome(self._stdout.take(), self._stderr.take(), code)
+
+    async def run(self, command: str, timeout_s: float) -> ShellOutcome:
+        """Run `command` to its end, or until its time is up.
+
+        After `timeout_s` it gets what a terminal sends on Ctrl-C, SIGINT to shell and foreground group; two seconds later whatever it started is killed; if even then the
+        shell does not come back, the shell is killed. Output until then is kept.
+        """
+        self._started = machine_time()
+        self._stop_asked.clear()
+        self._ended.clear()
+        timed_out = False
+        status = asyncio.create_task(self._status())
+        stop = asyncio.create_task(self._stop_asked.wait())
+        try:
+            self._write(f"eval -- {shlex.quote(command)} </dev/null {self._control}\n{self._status_line}")
+            done, _ = await asyncio.wait(
+                [status, stop], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if status not in done:
+                timed_out = stop not in done
+                await self._stop(status)
+            self.last_exit_code = await status
+        except BaseException:
+            # Cancelled: nobody waits for the rest, and the next command must not meet it.
+            self.kill()
+            raise
+        finally:
+            status.cancel()
+            stop.cancel()
+            self._started = None
+            self._ended.set()
+        code = self.last_exit_code
+        return ShellOutcome(self._stdout.take(), self._stderr.take(), code, timed_out)
+
+    async def _status(self) -> int:
+        """Exit status of the running command, or of the shell if the command ended it."""
+        line = await self._channel.read_line()
+        return int(line) if line is not None and line.isdigit() else await self._process.wait()
+
+    async def _stop(self, status: asyncio.Task[int]) -> None:
+        started = self._started or 0.0
+        for process in [*self._shell(), *self._below_shell(same_group=True)]:
+            process.send(signal.SIGINT)
+        done, _ = await asyncio.wait([status], timeout=_INTERRUPT_S)
+        for process in self._since(started):
+            process.send(signal.SIGKILL)
+        if not done:
+            done, _ = await asyncio.wait([status], timeout=_KILL_S)
+        if not done:
+            await self._process.aclose()
+
+    async def interrupt(self) -> int:
+        """End the running command as its timeout would; its exit status."""
+        self._stop_asked.set()
+        await self._ended.wait()
+        return self.last_exit_code
+
+    def kill(self) -> None:
+        """End the shell at once, and what it runs."""
+        self._broken = True
+        self._process.kill()
+
+    def _shell(self) -> list[TreeProcess]:
+        return [process for process in self._process.tree() if process.inner_pid() == self._shell_pid][:1]
+
+    def _below_shell(self, *, same_group: bool = False) -> list[TreeProcess]:
+        tree = self._process.tree()
+        shells = self._shell()
+        known = {process.pid for process in shells}
+        below: list[TreeProcess] = []
+        for process in tree:
+            if process.parent in known:
+                known.add(process.pid)
+                if not same_group or process.group == shells[0].group:
+                    below.append(process)
+        return below
+
+    def _since(self, started: float) -> list[TreeProcess]:
+        """What the running command started, wherever it is in the tree now."""
+        shells = {process.pid for process in self._shell()}
+        tick = 1.0 / os.sysconf("SC_CLK_TCK")
+        tree = self._process.tree()
+        return [
+            process for process in tree if process.pid not in shells and process.started >= started - tick
+        ]
+
+    def _write(self, text: str) -> None:
+        if self._process.stdin is not None:
+            self._process.stdin.write(text.encode("utf-8", errors="surrogateescape"))
+
+    async def aclose(self) -> None:
+        """End the shell and everything it started."""
+        await self._process.aclose()
+        for pipe in (self._channel, self._stdout, self._stderr):
+            pipe.close()

@@ -1,0 +1,106 @@
+"""Python: the tool that runs code in one persistent, confined interpreter."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, Field
+
+from openmanus_graph.context import ToolContext, tool_context
+from openmanus_graph.sandbox.interpreter import CodeOutcome, Interpreter
+from openmanus_graph.sandbox.level import choose_level
+from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+
+DEFAULT_TIMEOUT_S = 60.0
+LONGEST_TIMEOUT_S = 600.0
+
+_MOST_FILES = 20_000
+"""Files of a workspace that are looked at for changes."""
+
+Stamp = tuple[int, int, int]
+
+
+class PythonArguments(BaseModel):
+    """What the tool takes."""
+
+    code: str = Field(description="The Python code to run.")
+    timeout_s: float = Field(
+        default=DEFAULT_TIMEOUT_S,
+        gt=0,
+        description="Seconds the code may take, 60 by default and 600 at most.",
+    )
+
+
+class PythonSession:
+    """The interpreter of one subtask, replaced by a new one when it has ended."""
+
+    def __init__(self, context: ToolContext) -> None:
+        self._context = context
+        self._interpreter: Interpreter | None = None
+        self._turn = asyncio.Lock()
+
+    async def run(self, code: str, timeout_s: float) -> tuple[CodeOutcome, list[str]]:
+        """Run code, and name the files that it made or changed; calls of one subtask wait for each other."""
+        async with self._turn:
+            interpreter = await self._ready()
+            workspace = self._context.workspace
+            before = await asyncio.to_thread(_stamps, workspace)
+            outcome = await interpreter.run(code, timeout_s)
+            after = await asyncio.to_thread(_stamps, workspace)
+            changed = sorted(name for name, stamp in after.items() if before.get(name) != stamp)
+            return outcome, changed
+
+    async def aclose(self) -> None:
+        """End the interpreter."""
+        interpreter, self._interpreter = self._interpreter, None
+        if interpreter is not None:
+            await interpreter.aclose()
+
+    async def _ready(self) -> Interpreter:
+        if self._interpreter is not None and not self._interpreter.alive:
+            await self.aclose()
+        if self._interpreter is None:
+            context = self._context
+            level = await asyncio.to_thread(choose_level, context.sandbox, context.settings)
+            self._interpreter = await Interpreter.open(context.workspace, level, context.settings)
+        return self._interpreter
+
+
+def _stamps(workspace: Path) -> dict[str, Stamp]:
+    """What tells a changed file from an unchanged one, by path relative to the workspace; links not followed."""
+    stamps: dict[str, Stamp] = {}
+    for folder, folders, names in os.walk(workspace):
+        folders[:] = [name for name in folders if name != "__pycache__"]
+        for name in names:
+            path = Path(folder) / name
+            try:
+                found = path.lstat()
+            except (FileNotFoundError, PermissionError):
+                continue
+            stamps[str(path.relative_to(workspace))] = (found.st_ino, found.st_size, found.st_mtime_ns)
+            if len(stamps) >= _MOST_FILES:
+                return stamps
+    return stamps
+
+
+@builtin_tool("python_execute", PythonArguments, ToolSpec(effect="write"))
+async def python_execute(code: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
+    """Run Python code in the workspace; variables and imports are kept from call to call.
+
+    Returns stdout (everything printed, standard error included), result (repr of the last expression, or
+    null), error (the traceback, or null) and files (made or changed in the workspace, matplotlib figures
+    among them, which are saved as figure-<n>.png). After timeout_s the interpreter is ended: what it printed
+    is returned, its variables are lost. There is no network and no input.
+    """
+    context = tool_context()
+    context.report("running Python")
+
+    async def opener() -> PythonSession:
+        return PythonSession(context)
+
+    session = await context.sessions.get("python", opener)
+    outcome, files = await session.run(code, min(timeout_s, LONGEST_TIMEOUT_S))
+    return {"stdout": outcome.output, "result": outcome.result, "error": outcome.error, "files": files}
