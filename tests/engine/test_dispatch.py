@@ -1,0 +1,215 @@
+"""A plan runs as a DAG: order, references, failures, slots, namespaces, drawings."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.tools import tool
+
+from openmanus_graph import Plan, PlanError, ThreadSaver, build_plan_graph
+from openmanus_graph.drawing.graph import graph_mermaid, graph_text
+
+from .plans import plan, subtask, thread
+from .sample_tools import TOOLS
+
+pytestmark = pytest.mark.postgres
+
+
+def statuses(out: dict[str, Any]) -> dict[str, str]:
+    return {key: result["status"] for key, result in out["results"].items()}
+
+
+async def finishing_order(app: Any, given: Any, config: Any) -> list[str]:
+    return [
+        event["subtask"]
+        async for event in app.astream(given, config, stream_mode="custom")
+        if event["type"] == "subtask_finished"
+    ]
+
+
+async def test_references_keep_types_and_reach_into_results(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    out = await app.ainvoke(
+        {
+            "plan": plan(
+                subtask("a", "echo", args={"value": {"list": [1, 2.5, None], "name": "x"}}),
+                subtask("b", "echo", args={"value": "${a.list}"}),
+                subtask("c", "echo", args={"value": "n=${a.list.1} $${a}"}),
+            )
+        },
+        thread(),
+    )
+    assert out["results"]["b"]["output"] == [1, 2.5, None]
+    assert out["results"]["c"]["output"] == "n=2.5 ${a}"
+    result = out["results"]["a"]
+    assert (result["status"], result["error"], result["attempts"]) == ("completed", None, 1)
+    assert result["started_at"] <= result["finished_at"]
+
+
+async def test_a_plan_object_is_taken_too(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    out = await app.ainvoke({"plan": Plan.from_dict(plan(subtask("a")))}, thread())
+    assert statuses(out) == {"a": "completed"}
+
+
+async def test_no_barrier_between_branches(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    given = plan(
+        subtask("slow", args={"seconds": 1.5}),
+        subtask("a"),
+        subtask("b", needs=["a"]),
+        subtask("c", needs=["b"]),
+        subtask("end", needs=["c", "slow"]),
+    )
+    order = await finishing_order(app, {"plan": given}, thread())
+    assert order == ["a", "b", "c", "slow", "end"]
+
+
+async def test_a_failure_blocks_its_dependants_only(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    out = await app.ainvoke(
+        {
+            "plan": plan(
+                subtask("bad", "fail", args={"message": "boom"}),
+                subtask("after", needs=["bad"]),
+                subtask("later", needs=["after"]),
+                subtask("other"),
+            )
+        },
+        thread(),
+    )
+    assert statuses(out) == {"bad": "failed", "after": "blocked", "later": "blocked", "other": "completed"}
+    assert "boom" in out["results"]["bad"]["error"]
+    assert "'bad' is failed" in out["results"]["after"]["error"]
+    assert out["results"]["after"]["attempts"] == 0
+
+
+async def test_slots_bound_what_runs_at_the_same_time(saver: ThreadSaver) -> None:
+    now, most = 0, 0
+
+    @tool
+    async def count() -> int:
+        """Count who is here."""
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.05)
+        now -= 1
+        return most
+
+    count.metadata = {"effect": "read"}
+    app = build_plan_graph([count]).compile(checkpointer=saver)
+    many = plan(*(subtask(f"s{index}", "count") for index in range(12)))
+    await app.ainvoke({"plan": many}, thread(max_parallel=3))
+    assert most == 3
+    # LangGraph's own limit would hold slots for subtasks that only wait; it becomes ours.
+    most = 0
+    chained = plan(*(subtask(f"s{index}", "count", [f"s{index + 1}"] if index < 11 else []) for index in range(12)))
+    await asyncio.wait_for(app.ainvoke({"plan": chained}, {**thread("u"), "max_concurrency": 2}), 20)
+    assert most == 1
+
+
+async def test_a_resource_has_a_limit_of_its_own(saver: ThreadSaver) -> None:
+    from openmanus_graph import Settings
+
+    now, most = 0, 0
+
+    @tool
+    async def count() -> int:
+        """Count who is here."""
+        nonlocal now, most
+        now += 1
+        most = max(most, now)
+        await asyncio.sleep(0.03)
+        now -= 1
+        return most
+
+    count.metadata = {"effect": "read", "resource": "browser"}
+    app = build_plan_graph([count], settings=Settings.load(resources={"browser": 2})).compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(*(subtask(f"s{index}", "count") for index in range(8)))}, thread())
+    assert most == 2
+
+
+async def test_priority_then_longest_path_then_plan_order(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    given = plan(
+        subtask("first"),
+        subtask("second"),
+        subtask("long"),
+        subtask("long2", needs=["long"]),
+        subtask("urgent", priority=5),
+    )
+    order = await finishing_order(app, {"plan": given}, thread(max_parallel=1))
+    assert order == ["urgent", "long", "first", "second", "long2"]
+
+
+async def test_one_namespace_a_subtask(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    names = [f"s{index}" for index in range(5)]
+    await app.ainvoke({"plan": plan(*(subtask(name) for name in names))}, thread())
+    async with saver.connection() as connection:
+        rows = await (
+            await connection.execute("SELECT DISTINCT checkpoint_ns AS ns FROM checkpoints WHERE checkpoint_ns <> ''")
+        ).fetchall()
+    spaces = sorted(row["ns"] for row in rows)
+    assert len(spaces) == len(names)
+    for name, space in zip(names, spaces, strict=True):
+        assert space.startswith(f"dispatcher|subtask {name} ")
+        assert space.endswith(" r1")
+
+
+async def test_blocking_tools_fill_all_slots(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    many = plan(*(subtask(f"s{index}", "block", args={"seconds": 0.4}) for index in range(16)))
+    began = asyncio.get_running_loop().time()
+    await app.ainvoke({"plan": many}, thread(max_parallel=16))
+    assert asyncio.get_running_loop().time() - began < 16 * 0.4 / 2
+
+
+async def test_an_invalid_plan_is_refused_before_anything_is_written(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    with pytest.raises(PlanError, match="'nep'.*'nap'|nap"):
+        await app.ainvoke({"plan": plan(subtask("a", "nep"))}, thread())
+    async with saver.connection() as connection:
+        row = await (await connection.execute("SELECT count(*) AS n FROM threads")).fetchone()
+    assert row is not None
+    assert row["n"] == 0
+
+
+def test_the_drawing_shows_the_subtask_graph_inside() -> None:
+    app = build_plan_graph(TOOLS).compile()
+    nodes = app.get_graph(xray=True).nodes
+    assert {"dispatcher:nap", "dispatcher:ask_human", "dispatcher:backoff"} <= set(nodes)
+    assert "nap" in graph_text(app)
+    assert "dispatcher" in graph_mermaid(app)
+
+
+async def test_it_runs_without_a_saver_and_on_another_one() -> None:
+    from langgraph.checkpoint.memory import InMemorySaver
+
+    given = {"plan": plan(subtask("a"), subtask("b", needs=["a"]))}
+    assert statuses(await build_plan_graph(TOOLS).compile().ainvoke(given)) == {"a": "completed", "b": "completed"}
+    app = build_plan_graph(TOOLS).compile(checkpointer=InMemorySaver())
+    assert statuses(await app.ainvoke(given, thread())) == {"a": "completed", "b": "completed"}
+
+
+async def test_large_outputs_go_to_a_file_and_references_get_them_whole(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    big = {"words": ["x" * 50] * 2000, "n": 7}
+    out = await app.ainvoke(
+        {
+            "plan": plan(
+                subtask("a", "echo", args={"value": big}),
+                subtask("b", "echo", args={"value": "${a.n}"}),
+                subtask("c", "echo", args={"value": "${a.words.1999}"}),
+            )
+        },
+        thread(),
+    )
+    kept = out["results"]["a"]
+    assert kept["output"]["file"] == kept["output_file"]
+    assert len(kept["output"]["preview"]) <= 2000
+    assert out["results"]["b"]["output"] == 7
+    assert out["results"]["c"]["output"] == "x" * 50
