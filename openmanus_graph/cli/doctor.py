@@ -34,7 +34,7 @@ def doctor(as_json: bool) -> int:
 
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
-    findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(), _chromium()]
+    findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(settings), _chromium()]
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
         print_json({"settings": values, "findings": [asdict(finding) for finding in findings], "ready": ready})
@@ -79,10 +79,10 @@ async def _postgres(settings: Settings) -> Finding:
         return Finding("Postgres", False, error.message, error.hint or "")
 
 
-def _sandbox() -> list[Finding]:
+def _sandbox(settings: Settings) -> list[Finding]:
     from openmanus_graph.sandbox import probe
 
-    reports = probe()
+    reports = probe(settings)
     return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
 
 
