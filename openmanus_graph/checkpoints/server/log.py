@@ -36,7 +36,7 @@ def read(path: Path, start: int) -> bytes:
 
 
 def bound(path: Path) -> None:
-    """Cut the log if it has grown over the limit; done whenever a process joins or leaves.
+    """Cut the log if it has grown over the limit; done whenever a process joins, and when the server stops.
 
     The server's descriptor appends, so it goes on at the new end of the same file.
     """
