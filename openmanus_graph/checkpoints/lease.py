@@ -188,11 +188,6 @@ class Lease:
         finally:
             await self._connection.close()
 
-    async def abandon(self) -> None:
-        """Let the thread go without a word, when the run never began."""
-        await self._unwatch()
-        await self._connection.close()
-
     async def _unwatch(self) -> None:
         if self._watch is not None:
             self._watch.cancel()

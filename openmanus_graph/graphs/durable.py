@@ -21,11 +21,10 @@ from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
 from openmanus_graph.checkpoints.progress import open_questions
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import take_answers
-from openmanus_graph.nodes.gate import Gate
+from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.questions import Question, resume_with
 
 TASK_KEY = "__pregel_task_id"
-ANSWER_ARRIVED = "an answer arrived"
 
 
 class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
@@ -81,7 +80,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
                     if not await run.goes_on():
                         raise
                 else:
-                    return
+                    if not await run.goes_on():
+                        return
         except BaseException as error:
             await asyncio.shield(run.end(error))
             if run.lease.lost is not None:
@@ -109,13 +109,16 @@ class _Run:
         self.thread_id = thread_id
         self.input = given
         self.config = config
-        self.gate = gate
         self._caller = gate
+        self.gate = Gate(gate)
         self._ended = False
         self.saver = cast("ThreadSaver", graph.checkpointer)
         self.lease: Lease
 
     async def begin(self) -> None:
+        if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
+            open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
+            resume_with(cast("dict[str, Any]", self.input.resume), open_ids)
         row = self.graph.builder.thread_row(self.input, dict(self.config.get("configurable") or {}))
         self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row)
         self.config = {
@@ -123,13 +126,6 @@ class _Run:
             "configurable": {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease},
         }
         self.lease.watch(self._answer_arrived, self._lease_lost)
-        try:
-            if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
-                open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
-                resume_with(cast("dict[str, Any]", self.input.resume), open_ids)
-        except BaseException:
-            await self.lease.abandon()
-            raise
 
     def _answer_arrived(self) -> None:
         self.gate.request_drain(ANSWER_ARRIVED)
@@ -138,13 +134,15 @@ class _Run:
         self.gate.request_drain("another runner took the thread")
 
     async def goes_on(self) -> bool:
-        """After a drain: whether it was for answers, which are then the next input."""
-        if self.lease.lost is not None or self.gate.drain_reason != ANSWER_ARRIVED:
+        """Whether there is an answer to take up, which is then the next input."""
+        if self.lease.lost is not None or self._caller.drain_requested:
             return False
         answers = await take_answers(self.saver, self.thread_id)
-        open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
+        open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)} if answers else set()
         fitting = {key: value for key, value in answers.items() if key in open_ids}
-        self.gate = Gate(self._caller._parent)  # pyright: ignore[reportPrivateUsage] - the caller's own control
+        if not fitting and self.gate.drain_reason != ANSWER_ARRIVED:
+            return False
+        self.gate = Gate(self._caller)
         self.input = Command(resume=fitting) if fitting else None
         return True
 

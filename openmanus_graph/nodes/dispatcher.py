@@ -30,7 +30,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.context import Sessions, ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
-from openmanus_graph.nodes.gate import enter
+from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter
 from openmanus_graph.nodes.tool import SubtaskRun
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
@@ -110,6 +110,9 @@ class Dispatch:
             await _all_ended([future for future in futures if future is not None])
         finally:
             await self._close()
+        control = self.runtime.control
+        if self.interrupts and control is not None and control.drain_reason == ANSWER_ARRIVED:
+            raise GraphDrained(ANSWER_ARRIVED)  # the run goes on at once; what is open is asked then
         if self.interrupts:
             raise GraphInterrupt(tuple(self.interrupts))
         if self.drained is not None:

@@ -13,6 +13,9 @@ from langgraph.runtime import RunControl, Runtime
 StateT = TypeVar("StateT")
 ContextT = TypeVar("ContextT")
 
+ANSWER_ARRIVED = "an answer arrived"
+"""The reason of a drain that is over as soon as the run has taken up an answer from elsewhere."""
+
 POLL_SECONDS = 0.1
 """How often a held node looks again; requests may come from any thread or from a signal handler."""
 

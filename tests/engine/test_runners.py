@@ -1,0 +1,273 @@
+"""One runner per thread, drains and pauses, rounds, and edited plans."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from langgraph.errors import GraphDrained
+from langgraph.types import Command
+
+from openmanus_graph import (
+    Gate,
+    PlanError,
+    ThreadBusyError,
+    ThreadSaver,
+    build_plan_graph,
+    delete_thread,
+    find_thread,
+    get_thread,
+    list_threads,
+    open_checkpointer,
+    run,
+)
+from openmanus_graph.checkpoints.progress import subtask_progress
+from openmanus_graph.errors import GraphNotImportableError, MigrationNeededError, StaleRunnerError, UnknownThreadError
+from openmanus_graph.tools.reference import tools_again
+
+from .plans import plan, subtask, thread
+from .sample_tools import TOOLS
+
+pytestmark = pytest.mark.postgres
+
+
+async def until(condition: Any, seconds: float = 10.0) -> None:
+    deadline = asyncio.get_running_loop().time() + seconds
+    while not await condition():
+        assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
+        await asyncio.sleep(0.05)
+
+
+def lines(path: Path) -> list[str]:
+    return path.read_text().splitlines() if path.exists() else []
+
+
+async def assert_linear(saver: ThreadSaver) -> None:
+    """No two checkpoints of one namespace have the same parent: nobody forked the history."""
+    async with saver.connection() as connection:
+        rows = await (
+            await connection.execute(
+                "SELECT checkpoint_ns, parent_checkpoint_id, count(*) AS n FROM checkpoints"
+                " WHERE parent_checkpoint_id IS NOT NULL GROUP BY 1, 2 HAVING count(*) > 1"
+            )
+        ).fetchall()
+    assert rows == []
+
+
+async def test_a_second_runner_is_told_who_holds_the_thread(saver: ThreadSaver, database: str) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    given = {"plan": plan(subtask("a", args={"seconds": 1.0}))}
+    first = asyncio.create_task(app.ainvoke(given, thread()))
+    await asyncio.sleep(0.4)
+    with pytest.raises(ThreadBusyError, match=r"process \d+ on .* since"):
+        await app.ainvoke(given, thread())
+    async with open_checkpointer(database) as other:
+        with pytest.raises(ThreadBusyError):
+            await build_plan_graph(TOOLS).compile(checkpointer=other).ainvoke(given, thread())
+        with pytest.raises(ThreadBusyError):
+            await build_plan_graph(TOOLS).compile(checkpointer=other).aupdate_state(thread(), {"round": 7})
+    assert (await first)["results"]["a"]["status"] == "completed"
+    await assert_linear(saver)
+
+
+async def test_a_stale_runner_is_stopped_and_history_stays_linear(
+    saver: ThreadSaver, database: str, tmp_path: Path
+) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    logfile = tmp_path / "log"
+    given = plan(
+        subtask("a", "work", args={"name": "a", "seconds": 1.5, "logfile": str(logfile)}),
+        subtask("b", "work", ["a"], args={"name": "b", "seconds": 0.1, "logfile": str(logfile)}),
+    )
+    stale = asyncio.create_task(app.ainvoke({"plan": given}, thread()))
+
+    async def started() -> bool:
+        return "start a" in lines(logfile)
+
+    await until(started)
+    async with open_checkpointer(database) as other:
+        # Kill the connection that holds the lock, again and again until the thread can be taken: its owner
+        # would otherwise take the lock back on a new connection.
+        second = build_plan_graph(TOOLS).compile(checkpointer=other)
+        out = None
+        with psycopg.connect(database, autocommit=True) as admin:
+            for _ in range(200):
+                admin.execute(
+                    "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory' AND granted"
+                    " AND pid <> pg_backend_pid()"
+                )
+                try:
+                    out = await second.ainvoke(None, thread())
+                    break
+                except ThreadBusyError:
+                    continue
+        with pytest.raises(StaleRunnerError, match="Another runner"):
+            await stale
+        assert out is not None
+        assert out["results"]["b"]["status"] == "completed"
+        await assert_linear(other)
+    assert lines(logfile).count("start b") == 1
+    assert (await get_thread(saver, "t")).status == "completed"  # type: ignore[union-attr]
+
+
+async def test_a_lost_lock_that_nobody_took_is_taken_back(saver: ThreadSaver, database: str) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    running = asyncio.create_task(
+        app.ainvoke({"plan": plan(subtask("a", args={"seconds": 2.5}), subtask("b", needs=["a"]))}, thread())
+    )
+    await asyncio.sleep(0.5)
+    with psycopg.connect(database, autocommit=True) as admin:
+        admin.execute(
+            "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+            " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+        )
+    out = await asyncio.wait_for(running, 20)
+    assert out["results"]["b"]["status"] == "completed"
+    assert (await get_thread(saver, "t")).status == "completed"  # type: ignore[union-attr]
+
+
+async def test_a_drain_lets_running_steps_end_and_starts_nothing(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    logfile = tmp_path / "log"
+    arguments = {"seconds": 0.8, "logfile": str(logfile)}
+    given = plan(
+        subtask("a", "work", args={"name": "a", **arguments}),
+        subtask("b", "work", ["a"], args={"name": "b", **arguments}),
+        subtask("queued", "work", args={"name": "queued", **arguments}),
+    )
+    gate = Gate()
+    running = asyncio.create_task(app.ainvoke({"plan": given}, thread(max_parallel=1), control=gate))
+    await asyncio.sleep(0.5)
+    gate.request_drain("enough")
+    with pytest.raises(GraphDrained, match="enough"):
+        await running
+    assert lines(logfile) == ["start a", "end a"]
+    row = await get_thread(saver, "t")
+    assert row is not None
+    assert row.status == "paused"
+    out = await app.ainvoke(None, thread())
+    assert {result["status"] for result in out["results"].values()} == {"completed"}
+    assert lines(logfile).count("start a") == 1
+
+
+async def test_a_pause_holds_every_branch_at_its_next_node(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    gate = Gate()
+    given = plan(subtask("a", args={"seconds": 0.3}), subtask("b", needs=["a"]))
+    running = asyncio.create_task(app.ainvoke({"plan": given}, thread(), control=gate))
+    await asyncio.sleep(0.2)
+    gate.pause()
+    await asyncio.sleep(1.0)
+    assert not running.done()
+    found = {item.subtask.id: item.status for item in await subtask_progress(saver, "t", live=True)}
+    assert found["a"] == "completed"
+    assert found["b"] in ("pending", "running")
+    gate.unpause()
+    assert (await asyncio.wait_for(running, 10))["results"]["b"]["status"] == "completed"
+
+
+async def test_a_failed_thread_runs_again_only_what_is_not_completed(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    logfile = tmp_path / "log"
+    good = subtask("good", "work", args={"name": "good", "seconds": 0, "logfile": str(logfile)})
+    given = plan(good, subtask("bad", "fail"), subtask("after", needs=["good", "bad"]))
+    await app.ainvoke({"plan": given}, thread())
+    assert (await get_thread(saver, "t")).status == "failed"  # type: ignore[union-attr]
+    mended = plan(good, subtask("bad", "nap"), subtask("after", needs=["good", "bad"]))
+    out = await app.ainvoke({"plan": mended}, thread())
+    assert {result["status"] for result in out["results"].values()} == {"completed"}
+    assert lines(logfile).count("start good") == 1
+
+
+async def test_a_plan_edited_in_the_middle_keeps_what_is_committed(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    logfile = tmp_path / "log"
+
+    def step(name: str, needs: list[str], seconds: float = 0.0) -> dict[str, Any]:
+        return subtask(name, "work", needs, args={"name": name, "seconds": seconds, "logfile": str(logfile)})
+
+    asks = subtask("q", "ask_human", args={"inquire": "?"})
+    await app.ainvoke({"plan": plan(step("a", []), asks, step("b", ["a"]), step("c", ["q"]))}, thread())
+    # New subtasks in front move every call index; one gets another definition.
+    edited = plan(step("new", []), step("a", []), asks, step("b", ["a"], 0.01), step("c", ["q"]))
+    await app.ainvoke(Command(update={"plan": edited}), thread())
+    assert lines(logfile).count("start a") == 1
+    assert lines(logfile).count("start b") == 2
+    assert lines(logfile).count("start new") == 1
+    (question,) = await app.questions("t")
+    out = await app.ainvoke(Command(resume={question["id"]: {"kind": "answer", "value": "x"}}), thread())
+    assert {result["status"] for result in out["results"].values()} == {"completed"}
+    assert lines(logfile).count("start a") == 1
+    with pytest.raises(PlanError):
+        await app.ainvoke(Command(update={"plan": {"subtasks": [{"id": "?"}]}}), thread())
+
+
+async def test_threads_are_found_by_id_beginning_or_last(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    for name in ("report-1", "report-2", "other"):
+        await app.ainvoke({"plan": plan(subtask("a"))}, thread(name))
+    assert (await find_thread(saver, "oth")).thread_id == "other"
+    assert (await find_thread(saver, None)).thread_id == "other"
+    with pytest.raises(UnknownThreadError, match="2 threads begin with 'report'"):
+        await find_thread(saver, "report")
+    with pytest.raises(UnknownThreadError, match="report-1"):
+        await find_thread(saver, "repart-1")
+    assert [row.thread_id for row in await list_threads(saver)] == ["other", "report-2", "report-1"]
+    row = await find_thread(saver, "other")
+    assert row.progress == {"done": 1, "total": 1}
+    assert row.workspace == str(Path.cwd() / "openmanus-work" / "other")
+    await delete_thread(saver, row, files=True)
+    assert await get_thread(saver, "other") is None
+    assert not Path(str(row.workspace)).exists()
+
+
+async def test_a_tool_that_cannot_be_imported_is_named_with_the_lines_that_resume(saver: ThreadSaver) -> None:
+    from langchain_core.tools import tool
+
+    @tool
+    async def local() -> str:
+        """Live in a function only."""
+        return "x"
+
+    app = build_plan_graph([local, *TOOLS]).compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("a", "local"))}, thread())
+    row = await find_thread(saver, "t")
+    with pytest.raises(GraphNotImportableError, match=r"(?s)'local'.*ainvoke\(None"):
+        tools_again(row.graph["tools"], "t")
+    again = tools_again([item for item in row.graph["tools"] if item["name"] != "local"], "t")
+    assert [made.name for made in again] == [made.name for made in TOOLS]
+
+
+async def test_nothing_is_created_in_a_foreign_database_unasked(server: str) -> None:
+    from psycopg import conninfo
+
+    with psycopg.connect(server, autocommit=True) as admin:
+        admin.execute("CREATE DATABASE foreign_one")
+        url = conninfo.make_conninfo(server, dbname="foreign_one")
+        with pytest.raises(MigrationNeededError, match="unasked"):
+            await open_checkpointer(url)
+        with psycopg.connect(url) as look:
+            row = look.execute("SELECT count(*) FROM pg_namespace WHERE nspname = 'openmanus_graph'").fetchone()
+        assert row == (0,)
+        async with open_checkpointer(url, migrate_tables=True):
+            pass
+        with psycopg.connect(url, autocommit=True) as look:
+            look.execute("UPDATE openmanus_graph.migrations SET version = version + 100")
+        with pytest.raises(MigrationNeededError, match="newer"):
+            await open_checkpointer(url)
+        admin.execute("DROP DATABASE foreign_one WITH (FORCE)")
+
+
+async def test_a_saver_can_be_awaited_and_closed(database: str) -> None:
+    saver = await open_checkpointer(database)
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("a"))}, thread())
+    await saver.aclose()
+
+
+def test_a_script_runs_a_graph_without_a_loop(database: str) -> None:
+    out = run(build_plan_graph(TOOLS), {"plan": plan(subtask("a"))}, thread_id="t", url=database)
+    assert out["results"]["a"]["status"] == "completed"
