@@ -1,0 +1,178 @@
+"""Fetch: the tool that reads pages of the Web as Markdown, without a browser."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from openmanus_graph.context import tool_context
+from openmanus_graph.errors import AddressRefusedError, ToolError
+from openmanus_graph.tools.address import Resolver, resolve
+from openmanus_graph.tools.charset import page_text
+from openmanus_graph.tools.download import Download, Downloader, without_password
+from openmanus_graph.tools.page import Page, read_page
+from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+
+MAX_URLS = 50
+"""Pages of one call."""
+_AT_ONCE = 8
+_HTML = frozenset({"text/html", "application/xhtml+xml"})
+_TEXTS = frozenset(
+    {
+        "application/json",
+        "application/xml",
+        "application/javascript",
+        "application/yaml",
+        "application/x-yaml",
+        "application/toml",
+        "application/x-ndjson",
+    }
+)
+_FENCED = {
+    "json": "json",
+    "xml": "xml",
+    "javascript": "javascript",
+    "yaml": "yaml",
+    "css": "css",
+    "csv": "csv",
+}
+
+
+class FetchArguments(BaseModel):
+    """Which pages to read, and how much of them."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    urls: list[str] | str = Field(
+        description="Addresses that begin with http:// or https://, or one of them."
+    )
+    timeout: float = Field(default=30, gt=0, le=600, description="Seconds each page may take.")
+    max_chars: int | None = Field(
+        default=None, ge=1, description="Characters of Markdown kept for each page; all if not given."
+    )
+
+
+@builtin_tool("fetch_page", FetchArguments, ToolSpec(effect="read", idempotent=True))
+async def fetch_page(
+    *,
+    urls: list[str] | str,
+    timeout: float = 30,  # noqa: ASYNC109 - the tool's own parameter, applied to each page by itself
+    max_chars: int | None = None,
+) -> dict[str, Any]:
+    """Read pages of the Web: for each its title, its content as Markdown, and its links.
+
+    A page that cannot be read has an `error`, and the others are read all the same. Scripts are not run.
+    """
+    context = tool_context()
+    asked = [urls] if isinstance(urls, str) else urls
+    return await fetch(asked, context.settings.allow_hosts, timeout=timeout, max_chars=max_chars)
+
+
+async def fetch(
+    urls: list[str],
+    allow_hosts: tuple[str, ...],
+    *,
+    timeout: float = 30,  # noqa: ASYNC109 - as in `fetch_page`
+    max_chars: int | None = None,
+    resolver: Resolver = resolve,
+) -> dict[str, Any]:
+    """Read all pages, some at the same time.
+
+    Args:
+        urls: Their addresses.
+        allow_hosts: Hosts that may be reached although their address is not public.
+        timeout: Seconds for each.
+        max_chars: Characters of Markdown kept of each; `None` keeps all.
+        resolver: How host names are resolved.
+
+    Raises:
+        AddressRefusedError: If no page could be read, and the first for this reason.
+        ToolError: If no page could be read, or there are none or too many addresses.
+    """
+    if not 1 <= len(urls) <= MAX_URLS:
+        raise ToolError(
+            f"The argument 'urls' has {len(urls)} addresses, and 1 to {MAX_URLS} are read at once."
+        )
+    downloader = Downloader(allow_hosts, resolver=resolver)
+    slots = asyncio.Semaphore(_AT_ONCE)
+    try:
+        results = await asyncio.gather(
+            *(_one(url, downloader, slots, timeout=timeout, max_chars=max_chars) for url in urls)
+        )
+    finally:
+        await downloader.aclose()
+    failures = [failure for _, failure in results if failure is not None]
+    if len(failures) == len(urls):
+        first = failures[0]
+        kind = AddressRefusedError if isinstance(first, AddressRefusedError) else ToolError
+        message = " ".join(dict.fromkeys(failure.message for failure in failures))
+        raise kind(message, hint=first.hint) from first
+    return {"pages": [page for page, _ in results]}
+
+
+async def _one(
+    url: str,
+    downloader: Downloader,
+    slots: asyncio.Semaphore,
+    *,
+    timeout: float,  # noqa: ASYNC109 - as in `fetch_page`
+    max_chars: int | None,
+) -> tuple[dict[str, Any], ToolError | None]:
+    """One page, and why it failed if it did."""
+    shown = without_password(url)
+    page: dict[str, Any] = {"url": shown, "title": "", "markdown": "", "links": [], "status": None}
+    try:
+        async with slots, asyncio.timeout(timeout):
+            answer = await downloader.get(url)
+        page |= {"url": answer.url, "status": answer.status}
+        content = await asyncio.to_thread(_content, answer)
+    except TimeoutError:
+        failure = ToolError(f"The page {shown!r} did not answer in full within {timeout:g} s.")
+        return page | {"error": failure.message, "truncated": False}, failure
+    except ToolError as error:
+        return page | {"error": str(error), "truncated": False}, error
+    markdown, cut = _cut(content.markdown, max_chars)
+    page |= {"title": content.title, "markdown": markdown, "links": content.links}
+    failure = None
+    if answer.status >= 400:
+        failure = ToolError(f"The page {answer.url!r} answered {answer.status} {answer.reason}.")
+    return page | {
+        "error": None if failure is None else failure.message,
+        "truncated": cut or answer.truncated,
+    }, failure
+
+
+def _content(answer: Download) -> Page:
+    """What a downloaded page says.
+
+    Raises:
+        ToolError: If it is not text.
+    """
+    kind = answer.content_type
+    head = answer.body[:1024].lstrip().lower()
+    is_html = kind in _HTML or (
+        not kind and head.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
+    )
+    is_text = (
+        is_html or not kind or kind.startswith("text/") or kind in _TEXTS or kind.endswith(("+json", "+xml"))
+    )
+    wide = answer.body[:2] in (b"\xff\xfe", b"\xfe\xff") or (answer.charset or "").startswith("utf-16")
+    if not is_text or (b"\0" in answer.body and not wide):
+        raise ToolError(
+            f"The page {answer.url!r} is not text but {kind or 'binary'!r}.",
+            hint="Download it with a program that knows the format.",
+        )
+    text = page_text(answer.body, answer.charset)
+    if is_html:
+        return read_page(text, answer.url)
+    text = text.replace("\r\n", "\n").strip()
+    language = next((fence for part, fence in _FENCED.items() if kind.endswith(part)), None)
+    return Page("", f"```{language}\n{text}\n```" if language else text)
+
+
+def _cut(markdown: str, max_chars: int | None) -> tuple[str, bool]:
+    if max_chars is None or len(markdown) <= max_chars:
+        return markdown, False
+    return f"{markdown[:max_chars]}\n\n[{len(markdown) - max_chars:,} characters more]", True
