@@ -1,0 +1,214 @@
+#!/usr/bin/env python3
+"""Documents: writes the generated parts of README and docs, or checks that they are up to date.
+
+A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; what is around it is written
+by hand. Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`.
+
+    python scripts/documents.py          write them
+    python scripts/documents.py --check  say which are out of date; exit 1 if any is
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[1]
+PART = re.compile(
+    r"(?P<open><!-- generated: (?P<kind>[a-z]+)(?: (?P<words>[^>]*?))? -->\n).*?(?P<close><!-- end -->)",
+    re.DOTALL,
+)
+_SECTION = re.compile(r"^(Args|Returns|Raises):$")
+
+OVERRIDES = {"aget_tuple", "alist", "aput", "aput_writes", "adelete_thread", "settings_customise_sources"}
+"""Methods that a library calls, not a user."""
+
+Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+
+
+def pages() -> list[Path]:
+    """README and every page of docs."""
+    return [TOP / "README.md", *sorted((TOP / "docs").glob("*.md"))]
+
+
+def help_of(words: str) -> str:
+    """What a command prints for `--help`."""
+    from click.testing import CliRunner
+
+    from openmanus_graph.cli import cli
+
+    said = CliRunner().invoke(cli, [*words.split(), "--help"], prog_name="openmanus-graph")
+    return f"```text\n{said.output.rstrip()}\n```"
+
+
+def graph_of(words: str) -> str:
+    """The plan graph with some tools, as Mermaid drawn from the code."""
+    from openmanus_graph import Settings, build_plan_graph
+    from openmanus_graph.drawing.graph import graph_mermaid
+
+    app = build_plan_graph(words.split(), settings=Settings.model_construct()).compile()
+    return f"```mermaid\n{graph_mermaid(app).rstrip()}\n```"
+
+
+def settings_table(_: str) -> str:
+    """The settings as a table, from the fields and the docstrings under them."""
+    from openmanus_graph.settings import Settings
+
+    rows = ["| Setting | Environment | Default | Meaning |", "|---|---|---|---|"]
+    notes = {name: note for name, _, note in fields_of(definition_of("settings", "Settings"))}
+    for name, field in Settings.model_fields.items():
+        variable = "DATABASE_URL" if name == "database_url" else f"OPENMANUS_GRAPH_{name.upper()}"
+        default = "see below" if name == "home" else f"`{field.get_default(call_default_factory=True)!r}`"
+        rows.append(f"| `{name}` | `{variable}` | {default} | {notes[name]} |")
+    return "\n".join(rows)
+
+
+def exits_table(_: str) -> str:
+    """The exceptions and the exit codes of the command line, from the tree in `errors.py`."""
+    tree = ast.get_docstring(ast.parse((TOP / "openmanus_graph" / "errors.py").read_text())) or ""
+    drawn = tree.split("```")[1].strip("\n")
+    return f"```text\n{drawn}\n```"
+
+
+def reference(_: str) -> str:
+    """Every public name with its signature and docstring."""
+    import openmanus_graph
+
+    homes: dict[str, str] = vars(openmanus_graph)["_HOMES"]
+    parts: list[str] = []
+    for name in sorted(openmanus_graph.__all__, key=str.lower):
+        if name in homes:
+            parts.append(render(definition_of(homes[name], name), name, homes[name]))
+    return "\n\n".join(parts)
+
+
+def definition_of(module: str, name: str) -> Definition:
+    """The definition of a name in a module of the package."""
+    path = TOP / "openmanus_graph" / (module.replace(".", "/") + ".py")
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    found = next((node for node in tree.body if isinstance(node, Definition) and node.name == name), None)
+    if found is None:
+        return _definition_imported(tree, name)
+    return found
+
+
+def _definition_imported(tree: ast.Module, name: str) -> Definition:
+    for node in tree.body:
+        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
+            return definition_of((node.module or "").removeprefix("openmanus_graph."), name)
+    raise LookupError(f"{name!r} is defined nowhere")
+
+
+def render(node: Definition, name: str, home: str) -> str:
+    """One public name as Markdown."""
+    head = [f"## `{name}`", "", f"`openmanus_graph.{home}`"]
+    doc = ast.get_docstring(node) or ""
+    if not isinstance(node, ast.ClassDef):
+        return "\n".join([*head, "", f"```text\n{signature(node)}\n```", "", prose(doc)])
+    lines = [*head, "", prose(doc)]
+    fields = [
+        field for field in fields_of(node) if not field[0].startswith("_") and field[0] != "model_config"
+    ]
+    if fields:
+        lines += ["", "| Field | Type | |", "|---|---|---|"]
+        lines += [
+            f"| `{key}` | `{kind.replace('|', chr(92) + '|')}` | {note} |" for key, kind, note in fields
+        ]
+    for method in methods_of(node):
+        text = prose(ast.get_docstring(method) or "")
+        lines += ["", f"### `{name}.{method.name}`", "", f"```text\n{signature(method)}\n```", "", text]
+    return "\n".join(lines)
+
+
+def fields_of(node: Definition) -> list[tuple[str, str, str]]:
+    """Name, type and the sentence under each field of a class."""
+    found: list[tuple[str, str, str]] = []
+    for statement, after in zip(node.body, [*node.body[1:], None], strict=True):
+        if not isinstance(statement, ast.AnnAssign) or not isinstance(statement.target, ast.Name):
+            continue
+        note = ""
+        if isinstance(after, ast.Expr) and isinstance(after.value, ast.Constant):
+            note = " ".join(str(after.value.value).split())
+        found.append((statement.target.id, ast.unparse(statement.annotation), note))
+    return found
+
+
+def methods_of(node: ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
+    """Methods that are public and say what they do."""
+    for item in node.body:
+        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith("_"):
+            if ast.get_docstring(item) and item.name not in OVERRIDES:
+                yield item
+
+
+def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """A function's first line, without the body."""
+    names = {ast.unparse(decorator) for decorator in node.decorator_list}
+    returns = f" -> {ast.unparse(node.returns)}" if node.returns else ""
+    if names & {"property", "cached_property"}:
+        return f"{node.name}{returns}  (property)"
+    word = "async " if isinstance(node, ast.AsyncFunctionDef) else ""
+    word += "classmethod " if "classmethod" in names else ""
+    given = ast.unparse(node.args)
+    given = re.sub(r"^(self|cls)(, )?", "", given)
+    line = f"{word}{node.name}({given}){returns}"
+    return line if len(line) <= 100 else re.sub(r", (?=\*|\w+:)", ",\n    ", line)
+
+
+def prose(doc: str) -> str:
+    """A Google-style docstring as Markdown."""
+    lines: list[str] = []
+    inside = False
+    for line in doc.splitlines():
+        if match := _SECTION.match(line):
+            inside = True
+            lines.append(f"**{match[1]}**\n")
+        elif inside and line.startswith("        "):
+            lines[-1] += " " + line.strip()
+        elif inside and line.startswith("    "):
+            key, colon, rest = line.strip().partition(": ")
+            named = colon and re.fullmatch(r"[\w*]+", key)
+            lines.append(f"- `{key}`: {rest}" if named else f"- {line.strip()}")
+        else:
+            inside = inside and not line
+            lines.append(line)
+    return "\n".join(lines).strip()
+
+
+KINDS: dict[str, Callable[[str], str]] = {
+    "help": help_of,
+    "settings": settings_table,
+    "reference": reference,
+    "graph": graph_of,
+    "exits": exits_table,
+}
+
+
+def written(text: str) -> str:
+    """The page with its generated parts as they must be."""
+    return PART.sub(
+        lambda found: f"{found['open']}{KINDS[found['kind']](found['words'] or '')}\n{found['close']}", text
+    )
+
+
+def main(arguments: list[str]) -> int:
+    """Write the pages, or check them."""
+    stale: list[str] = []
+    for page in pages():
+        before = page.read_text(encoding="utf-8")
+        after = written(before)
+        if before != after:
+            stale.append(str(page.relative_to(TOP)))
+            if "--check" not in arguments:
+                page.write_text(after, encoding="utf-8")
+    if stale and "--check" in arguments:
+        sys.stderr.write(f"Out of date: {', '.join(stale)}. Write them with: make docs\n")
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
