@@ -1,0 +1,101 @@
+"""Which addresses tools may reach."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from ipaddress import ip_address
+
+import pytest
+
+from openmanus_graph.errors import AddressRefusedError, ToolError
+from openmanus_graph.tools.address import permitted_addresses, refusal
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.8.9.10",
+        "0.0.0.0",
+        "10.1.2.3",
+        "172.16.0.1",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "192.0.0.8",
+        "192.0.2.1",
+        "198.18.0.1",
+        "224.0.0.1",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::7f00:1",
+        "fe80::1",
+        "fe80::1%1",
+        "fec0::1",
+        "fc00::1",
+        "fd12::1",
+        "ff02::1",
+        "::ffff:127.0.0.1",
+        "::ffff:10.0.0.1",
+        "64:ff9b::7f00:1",
+        "64:ff9b::a00:1",
+        "64:ff9b:1::1",
+        "2001::1",
+        "2001:db8::1",
+        "2002:7f00:1::1",
+        "100::1",
+    ],
+)
+def test_refused(address: str) -> None:
+    assert refusal(ip_address(address))
+
+
+@pytest.mark.parametrize(
+    "address", ["93.184.216.34", "1.1.1.1", "2606:4700::1111", "::ffff:1.1.1.1", "64:ff9b::101:101"]
+)
+def test_public(address: str) -> None:
+    assert refusal(ip_address(address)) is None
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f.1", "0177.0.0.1", "::1"])
+async def test_every_spelling_of_loopback(host: str) -> None:
+    with pytest.raises(AddressRefusedError, match="OPENMANUS_GRAPH_ALLOW_HOSTS"):
+        await permitted_addresses(host, 80, ())
+
+
+async def test_one_bad_address_among_good_ones_is_enough() -> None:
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        return ["93.184.216.34", "10.0.0.1"]
+
+    with pytest.raises(AddressRefusedError, match=r"'mixed\.test' has the private address 10\.0\.0\.1"):
+        await permitted_addresses("mixed.test", 80, (), resolver)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "host", "port", "passes"),
+    [
+        ("localhost", "localhost", 80, True),
+        ("LOCALHOST:8080", "localhost", 8080, True),
+        ("localhost:8080", "localhost", 80, False),
+        ("host", "localhost", 80, False),
+        ("127.0.0.1", "localhost", 80, False),
+        ("[::1]:80", "::1", 80, True),
+        ("::1", "::1", 80, True),
+    ],
+)
+async def test_allowed_by_exact_name(allowed: str, host: str, port: int, passes: bool) -> None:
+    async def resolver(host: str, port: int) -> Sequence[str]:
+        return ["127.0.0.1"]
+
+    if passes:
+        assert await permitted_addresses(host, port, (allowed,), resolver) == ["127.0.0.1"]
+    else:
+        with pytest.raises(AddressRefusedError):
+            await permitted_addresses(host, port, (allowed,), resolver)
+
+
+async def test_unknown_host_is_a_plain_failure() -> None:
+    with pytest.raises(ToolError, match="cannot be found"):
+        await permitted_addresses("nowhere.invalid", 80, ())
