@@ -13,7 +13,7 @@ from pydantic import BaseModel, ValidationError
 
 from openmanus_graph.json_schema import SchemaChecker, described, mapping_of
 from openmanus_graph.plain import Path, shown
-from openmanus_graph.references import has_reference, whole_reference
+from openmanus_graph.references import Unresolved, has_unresolved, mark_unresolved
 from openmanus_graph.validation import Names, Problem
 
 if TYPE_CHECKING:
@@ -49,6 +49,7 @@ def argument_problems(tool: BaseTool, args: dict[str, Any], path: Path) -> Itera
         args: Plain values, references unresolved and well-formed.
         path: Where the arguments are in the plan.
     """
+    args = mark_unresolved(args)
     full: Any = tool.args_schema
     if isinstance(full, type) and issubclass(full, BaseModel):
         yield from _against_model(tool, full, args, path)
@@ -89,7 +90,7 @@ def _against_model(
             if not any(_open(details) for details in group):
                 yield from (_misfit(tool.name, details, args, path) for details in group)
     except Exception as error:  # noqa: BLE001 - a validator of the user's tool may raise anything
-        if not has_reference(args):
+        if not has_unresolved(args):
             text = f"has args that the schema of tool {tool.name!r} refuses: {type(error).__name__}: {error}"
             yield Problem(path, text)
 
@@ -97,10 +98,10 @@ def _against_model(
 def _open(details: dict[str, Any]) -> bool:
     """Whether what pydantic found may be right once references are resolved."""
     value, kind = details["input"], details["type"]
-    if kind in ("missing", "extra_forbidden") or not has_reference(value):
+    if kind in ("missing", "extra_forbidden") or not has_unresolved(value):
         return False
-    if isinstance(value, str):
-        return whole_reference(value) is not None or kind not in _NOT_TEXT
+    if isinstance(value, Unresolved):
+        return value.whole or kind not in _NOT_TEXT
     return kind not in _NOT_TEXT and kind != "string_type"
 
 

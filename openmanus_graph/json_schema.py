@@ -1,4 +1,4 @@
-"""JSON Schema: the part of it that tools use, checked against arguments whose references are unresolved."""
+"""JSON Schema: the part of it that tools use, for arguments in which references are `Unresolved`."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any, cast
 
 from openmanus_graph.plain import shown
-from openmanus_graph.references import has_reference, kind_of, whole_reference
+from openmanus_graph.references import Unresolved, has_unresolved, kind_of
 
 Schema = dict[str, Any]
 
@@ -65,11 +65,9 @@ class SchemaChecker:
         if not isinstance(schema, dict) or depth > _MAX_DEPTH or self._steps > _MAX_STEPS:
             return None
         rules = cast("Schema", schema)
-        unknown = False
-        if isinstance(value, str) and "${" in value:
-            if whole_reference(value) is not None:
-                return None
-            unknown = has_reference(value)
+        unknown = isinstance(value, Unresolved)
+        if isinstance(value, Unresolved) and value.whole:
+            return None
         if isinstance(rules.get("$ref"), str):
             found = self.misfit(value, self._target(rules["$ref"]), where, depth + 1)
             if found is not None:
@@ -157,7 +155,7 @@ def _same(value: Any, other: Any) -> bool:
 
 
 def _wrong_content(value: Any, rules: Schema, where: str) -> tuple[str, str] | None:
-    if has_reference(value):
+    if has_unresolved(value):
         return None
     allowed = _listed(rules.get("enum"))
     if "const" in rules:

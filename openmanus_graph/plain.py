@@ -90,7 +90,7 @@ class PlainCopier:
             return float(value)
         whole = int(value)
         if whole not in INTEGERS:
-            return self._refuse(path, "is a whole number of more than 64 bits; write it as text")
+            return self._refuse(path, "is a whole number of more than 64 bits; use a smaller one, or text")
         return whole
 
     def _refuse(self, path: Path, why: str) -> None:

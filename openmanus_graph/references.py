@@ -181,15 +181,6 @@ def references_in(value: Any) -> list[Reference]:
     return list(found)
 
 
-def has_reference(value: Any) -> bool:
-    """Whether a plain value holds a reference anywhere; escapes do not count.
-
-    Raises:
-        ReferenceSyntaxError: If a string in it is malformed.
-    """
-    return bool(references_in(value))
-
-
 def whole_reference(value: Any) -> Reference | None:
     """The reference that `value` consists of, or `None` if it is anything else.
 
@@ -200,6 +191,40 @@ def whole_reference(value: Any) -> Reference | None:
         return None
     parts = split(value)
     return parts[0] if len(parts) == 1 and isinstance(parts[0], Reference) else None
+
+
+class Unresolved(str):
+    """A string whose references are not resolved yet, so that its content is unknown."""
+
+    __slots__ = ("whole",)
+    whole: bool
+    """Whether it is one reference and nothing else, so that even its type is unknown."""
+
+
+def mark_unresolved(value: Any) -> Any:
+    """A copy of a plain value with `Unresolved` strings where references are, and escapes undone elsewhere.
+
+    Raises:
+        ReferenceSyntaxError: If a string in it is malformed.
+    """
+    if isinstance(value, str):
+        parts = split(value) if "${" in value else [value]
+        if not any(isinstance(part, Reference) for part in parts):
+            return "".join(str(part) for part in parts)
+        marked = Unresolved(value)
+        marked.whole = len(parts) == 1
+        return marked
+    if isinstance(value, dict):
+        members = cast("dict[str, Any]", value)
+        return {key: mark_unresolved(member) for key, member in members.items()}
+    if isinstance(value, list):
+        return [mark_unresolved(item) for item in cast("list[Any]", value)]
+    return value
+
+
+def has_unresolved(value: Any) -> bool:
+    """Whether a value that `mark_unresolved` returned holds a reference anywhere."""
+    return any(isinstance(text, Unresolved) for _, text in strings_in(value))
 
 
 def resolve(value: Any, lookup: Callable[[str], Any]) -> Any:

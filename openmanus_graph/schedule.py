@@ -1,10 +1,10 @@
 """Schedule: which subtask starts next, by its rank and by the slots that are free.
 
 The rank is the *upward rank* of HEFT (H. Topcuoglu, S. Hariri, M.-Y. Wu: Performance-effective and
-low-complexity task scheduling for heterogeneous computing, IEEE TPDS 13(3), 2002), without communication costs.
-Giving a free slot to the ready subtask of the highest rank keeps the critical path moving. Any schedule that
-leaves no slot idle while something is ready obeys Graham's bound, `max(CP, W/P) ≤ makespan ≤ W/P + (1 − 1/P)·CP`,
-with CP the critical path, W all the work and P the slots.
+low-complexity task scheduling for heterogeneous computing, IEEE TPDS 13(3), 2002), without communication
+costs. Giving a free slot to the ready subtask of the highest rank keeps the critical path moving. Any
+schedule that leaves no slot idle while something is ready obeys Graham's bound,
+`max(CP, W/P) ≤ makespan ≤ W/P + (1 − 1/P)·CP`, with CP the critical path, W all the work and P the slots.
 """
 
 from __future__ import annotations
@@ -31,8 +31,8 @@ Order = tuple[float, ...]
 SETTLING_TICKS = 8
 """Turns of the event loop between a slot becoming free and the choice of who gets it.
 
-A subtask that ends frees its slot first, and its dependants hear of it some turns later (a future, a shield, a
-task's callback). Without the pause an old waiter would always win against a dependant of a higher rank."""
+A subtask that ends frees its slot first, and its dependants hear of it some turns later (a future, a shield,
+a task's callback). Without the pause an old waiter would always win against a dependant of a higher rank."""
 
 
 def upward_ranks(plan: Plan, expected: Expected | None = None) -> dict[str, float]:
@@ -110,7 +110,7 @@ class Slots:
         self._max_parallel = max_parallel
         self._left = dict(self._limits)
         self._queues: dict[str | None, list[_Waiter]] = {}
-        """Heaps by limited resource, all others under `None`; those who gave up stay in until they surface."""
+        """Heaps by limited resource, all others under `None`; who gave up stays in until it surfaces."""
         self._waiting = 0
         self._numbers = 0
         self._choosing = False

@@ -122,16 +122,18 @@ class Subtask(PlanModel):
         return digest(self._definition())
 
     def _definition(self) -> dict[str, Any]:
-        return {
+        # Fields that say nothing are left out, so that a field added later changes no hash of an older plan.
+        stated = {
             "id": self.id,
             "goal": self.goal,
             "tool": self.tool,
             "args": self.args,
             "agent": self.agent,
             "done_when": self.done_when,
-            "tools": None if self.tools is None else sorted(set(self.tools)),
+            "tools": None if self.tools is None else {"allowed": sorted(set(self.tools))},
             "needs": sorted(self.prerequisites()),
         }
+        return {key: value for key, value in stated.items() if value not in (None, "", [], {})}
 
 
 def digest(value: Any) -> str:

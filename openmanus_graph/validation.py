@@ -277,24 +277,30 @@ def plan_error(
         lines: Line that each part of the plan stands on, if it came from a YAML file.
         source: The file it came from.
     """
-    ordered = sorted(dict.fromkeys(problems), key=lambda problem: _place_key(problem.path))
-    sentences = [_sentence(problem, data, lines or {}) for problem in ordered[:MAX_PROBLEMS]]
+    known = lines or {}
+    ordered = sorted(dict.fromkeys(problems), key=lambda one: (_place(one.path), _line(one.path, known) or 0))
+    sentences = [_sentence(problem, data, known) for problem in ordered[:MAX_PROBLEMS]]
     if len(ordered) > MAX_PROBLEMS:
         sentences.append(f"and {len(ordered) - MAX_PROBLEMS} more; correct these first")
     return PlanError(sentences, source=source)
 
 
-def _place_key(path: Path) -> tuple[int, int]:
+def _place(path: Path) -> tuple[int, int]:
     if len(path) >= 2 and path[0] == "subtasks" and isinstance(path[1], int):
         return (1, path[1])
     return (0, 0)
 
 
+def _line(path: Path, lines: Mapping[Path, int]) -> int | None:
+    """The line of the innermost part on the way to `path` whose line is known."""
+    return next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), None)
+
+
 def _sentence(problem: Problem, data: Any, lines: Mapping[Path, int]) -> str:
     path = problem.path
-    line = next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), None)
+    line = _line(path, lines)
     where = "" if line is None else f"line {line}: "
-    if _place_key(path)[0] == 0:
+    if _place(path)[0] == 0:
         of_field = problem.text.startswith("'")
         return f"{where}{'' if of_field else 'the plan '}{problem.text}"
     index = cast("int", path[1])
