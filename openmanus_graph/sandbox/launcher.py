@@ -265,7 +265,7 @@ def _supervise(config: dict[str, Any]) -> NoReturn:
     _end_descendants()
     if folder:
         shutil.rmtree(folder, ignore_errors=True)
-    os._exit(128 + signal.SIGTERM if code is None else code if code >= 0 else 128 - code)
+    os._exit(128 + signal.SIGKILL if code is None else code if code >= 0 else 128 - code)
 
 
 def _temporary(account: list[int] | None) -> str:

@@ -105,31 +105,35 @@ def _filter_problem() -> str | None:
 
 def _try(level: Level, settings: Settings) -> str | None:
     """Why a process cannot be confined at `level`, or `None` if one was."""
-    with tempfile.TemporaryDirectory(prefix="openmanus-graph-probe-") as name:
-        outside = Path(name) / "outside"
-        outside.write_text("outside")
-        workspace = Path(name) / "workspace"
-        workspace.mkdir()
-        (workspace / "probe.outside").symlink_to(outside)
-        try:
-            with prepare_launch(
-                _PROBE, workspace=workspace, level=level, settings=settings, limits=SandboxLimits()
-            ) as launch:
-                done = subprocess.run(
-                    launch.argv,
-                    env=launch.environment,
-                    cwd=launch.workspace,
-                    pass_fds=launch.descriptors,
-                    stdin=subprocess.DEVNULL,
-                    capture_output=True,
-                    timeout=_PROBE_S,
-                    check=False,
-                )
-        except subprocess.TimeoutExpired:
-            return f"a trial did not end within {_PROBE_S:g} s"
-        except (OSError, OpenManusGraphError) as error:
-            return str(error).rstrip(".")
+    try:
+        with tempfile.TemporaryDirectory(prefix="openmanus-graph-probe-") as name:
+            done = _trial(Path(name), level, settings)
+    except subprocess.TimeoutExpired:
+        return f"a trial did not end within {_PROBE_S:g} s"
+    except (OSError, OpenManusGraphError) as error:
+        return str(error).rstrip(".")
     if done.returncode == 0 and done.stdout.decode(errors="replace").strip() == _WORD:
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()
     return f"a trial ended with {said[-1]!r}" if said else f"a trial ended with status {done.returncode}"
+
+
+def _trial(folder: Path, level: Level, settings: Settings) -> subprocess.CompletedProcess[bytes]:
+    outside = folder / "outside"
+    outside.write_text("outside")
+    workspace = folder / "workspace"
+    workspace.mkdir()
+    (workspace / "probe.outside").symlink_to(outside)
+    with prepare_launch(
+        _PROBE, workspace=workspace, level=level, settings=settings, limits=SandboxLimits()
+    ) as launch:
+        return subprocess.run(
+            launch.argv,
+            env=launch.environment,
+            cwd=launch.workspace,
+            pass_fds=launch.descriptors,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            timeout=_PROBE_S,
+            check=False,
+        )

@@ -1,4 +1,4 @@
-"""Worker: the interpreter inside the sandbox that runs Python code and keeps its variables.
+"""Python_worker: the interpreter inside the sandbox that runs Python code and keeps its variables.
 
 Handed to `python -c` as text, with two descriptors as arguments: requests come in as JSON lines on the first,
 answers go out on the second, and whatever the code prints takes the ordinary way. Standard library only.

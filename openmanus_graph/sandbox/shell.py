@@ -12,6 +12,7 @@ import os
 import shlex
 import signal
 from asyncio.subprocess import PIPE
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -26,6 +27,7 @@ from openmanus_graph.settings import Settings
 _BASH = ("bash", "--norc", "--noprofile", "--noediting", "-i", "+m")
 _START_S = 30.0
 _INTERRUPT_S = 2.0
+_INTERRUPTS = 8
 _KILL_S = 1.0
 # The prompt goes first; `exit` of an interactive bash announces itself on stderr unless told not to.
 _SET_UP = """\
@@ -108,8 +110,9 @@ class Shell:
             answer = None
         if answer is None or not answer.isdigit():
             said = self._stderr.take().strip().splitlines()
+            reason = said[-1] if said else "no answer"
             raise SandboxUnavailableError(
-                f"The shell cannot be started at the sandbox level {level!r}: {said[-1] if said else 'no answer'}.",
+                f"The shell cannot be started at the sandbox level {level!r}: {reason}.",
                 hint="See what works on this machine with: openmanus-graph doctor",
             )
         self._shell_pid = int(answer)
@@ -139,8 +142,9 @@ class Shell:
     async def run(self, command: str, timeout_s: float) -> ShellOutcome:
         """Run `command` to its end, or until its time is up.
 
-        After `timeout_s` it gets what a terminal sends on Ctrl-C, SIGINT to shell and foreground group; two seconds later whatever it started is killed; if even then the
-        shell does not come back, the shell is killed. Output until then is kept.
+        After `timeout_s` it gets what a terminal sends on Ctrl-C, SIGINT to the shell and its group. Two
+        seconds later whatever it started is killed; if even then the shell does not come back, it is killed
+        as well. Output until then is kept.
         """
         self._started = machine_time()
         self._stop_asked.clear()
@@ -176,15 +180,26 @@ class Shell:
 
     async def _stop(self, status: asyncio.Task[int]) -> None:
         started = self._started or 0.0
-        for process in [*self._shell(), *self._below_shell(same_group=True)]:
-            process.send(signal.SIGINT)
-        done, _ = await asyncio.wait([status], timeout=_INTERRUPT_S)
+        for _ in range(_INTERRUPTS):
+            self._send_interrupt()
+            await asyncio.wait([status], timeout=_INTERRUPT_S / _INTERRUPTS)
+            if status.done():
+                break
         for process in self._since(started):
             process.send(signal.SIGKILL)
-        if not done:
-            done, _ = await asyncio.wait([status], timeout=_KILL_S)
-        if not done:
+        if not status.done():
+            await asyncio.wait([status], timeout=_KILL_S)
+        if not status.done():
             await self._process.aclose()
+
+    def _send_interrupt(self) -> None:
+        """SIGINT to the shell and its group at once: one after the other, a loop of the shell would go on."""
+        for shell in self._shell():
+            if shell.group == os.getpgrp():
+                shell.send(signal.SIGINT)
+            else:
+                with suppress(ProcessLookupError):
+                    os.killpg(shell.group, signal.SIGINT)
 
     async def interrupt(self) -> int:
         """End the running command as its timeout would; its exit status."""
@@ -200,16 +215,13 @@ class Shell:
     def _shell(self) -> list[TreeProcess]:
         return [process for process in self._process.tree() if process.inner_pid() == self._shell_pid][:1]
 
-    def _below_shell(self, *, same_group: bool = False) -> list[TreeProcess]:
-        tree = self._process.tree()
-        shells = self._shell()
-        known = {process.pid for process in shells}
+    def _below_shell(self) -> list[TreeProcess]:
+        known = {process.pid for process in self._shell()}
         below: list[TreeProcess] = []
-        for process in tree:
+        for process in self._process.tree():
             if process.parent in known:
                 known.add(process.pid)
-                if not same_group or process.group == shells[0].group:
-                    below.append(process)
+                below.append(process)
         return below
 
     def _since(self, started: float) -> list[TreeProcess]:

@@ -1,4 +1,4 @@
-"""Python: the tool that runs code in one persistent, confined interpreter."""
+"""Python_execute: the tool that runs code in one persistent, confined interpreter."""
 
 from __future__ import annotations
 
@@ -70,7 +70,7 @@ class PythonSession:
 
 
 def _stamps(workspace: Path) -> dict[str, Stamp]:
-    """What tells a changed file from an unchanged one, by path relative to the workspace; links not followed."""
+    """What tells a changed file from an unchanged one, by relative path; links are not followed."""
     stamps: dict[str, Stamp] = {}
     for folder, folders, names in os.walk(workspace):
         folders[:] = [name for name in folders if name != "__pycache__"]
