@@ -59,7 +59,7 @@ def test_wheel_names_its_command_and_its_extras(wheel: Path) -> None:
 
 def test_source_archive_builds_the_same_wheel(top: Path, wheel: Path, tmp_path: Path) -> None:
     archive = build(top, "sdist", tmp_path / "sdist")
-    # The program and not `tarfile`, whose safe way to extract came with Python 3.11.4 and became a must later.
+    # The program and not `tarfile`, whose safe way to extract came with Python 3.11.4.
     subprocess.run(["tar", "-xzf", archive, "-C", tmp_path], check=True)
     (unpacked,) = tmp_path.glob("openmanus_graph-*")
     names = {path.name for path in unpacked.iterdir()}
