@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Documents: writes the generated parts of README and docs, or checks that they are up to date.
 
-A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; what is around it is written
-by hand. Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`.
+A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is written by hand.
+Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`.
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -139,9 +139,10 @@ def fields_of(node: Definition) -> list[tuple[str, str, str]]:
 def methods_of(node: ast.ClassDef) -> Iterator[ast.FunctionDef | ast.AsyncFunctionDef]:
     """Methods that are public and say what they do."""
     for item in node.body:
-        if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and not item.name.startswith("_"):
-            if ast.get_docstring(item) and item.name not in OVERRIDES:
-                yield item
+        if not isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) or item.name.startswith("_"):
+            continue
+        if ast.get_docstring(item) and item.name not in OVERRIDES:
+            yield item
 
 
 def signature(node: ast.FunctionDef | ast.AsyncFunctionDef) -> str:

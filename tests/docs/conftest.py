@@ -1,0 +1,49 @@
+"""Fixtures: one data folder for all pages, and a folder in which a page is followed."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import TOP
+from tests.docs.story import Story
+
+
+@pytest.fixture(scope="session")
+def home() -> Iterator[Path]:
+    """A data folder that the server's account can reach also when the tests run as root."""
+    base = Path(tempfile.mkdtemp(prefix="omg-docs-"))
+    base.chmod(0o755)
+    yield base / "home"
+    command = [sys.executable, "-m", "openmanus_graph", "db", "stop"]
+    environment = {
+        "OPENMANUS_GRAPH_HOME": str(base / "home"),
+        "PATH": "/usr/bin:/bin",
+        "PYTHONPATH": str(TOP),
+    }
+    subprocess.run(command, check=True, env=environment, capture_output=True)
+    shutil.rmtree(base)
+
+
+@pytest.fixture
+def story(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+    """A page's own folder, with the environment that its blocks run in."""
+    folder = Path(tempfile.mkdtemp(prefix="omg-page-"))
+    folder.chmod(0o755)
+    followed = Story(folder, home)
+    monkeypatch.setenv("OPENMANUS_GRAPH_HOME", str(home))
+    monkeypatch.delenv("DATABASE_URL", raising=False)
+    monkeypatch.syspath_prepend(folder)
+    before = set(sys.modules)
+    yield followed
+    followed.close()
+    for name in set(sys.modules) - before:
+        if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
+            del sys.modules[name]
+    shutil.rmtree(folder)

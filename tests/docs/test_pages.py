@@ -1,0 +1,122 @@
+"""Pages: what README and docs show works as shown."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.docs.blocks import TOP, blocks_of, pages
+from tests.docs.story import SET_UP, Story, set_up
+
+_LINK = re.compile(r"\]\((?P<target>[^)\s]+)\)")
+_HEADING = re.compile(r"^#+ (.+)$", re.MULTILINE)
+_LANGUAGES = {"python", "yaml", "json", "toml", "bash", "sh", "console", "mermaid", "text", "sql"}
+
+FOLLOWED = [page for page in pages() if page.name not in ("CONTRIBUTING.md", "CHANGELOG.md")]
+
+
+def name(page: Path) -> str:
+    return str(page.relative_to(TOP))
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("page", FOLLOWED, ids=name)
+def test_every_block_of_a_page_works_in_order(page: Path, story: Story) -> None:
+    for block in blocks_of(page):
+        story.follow(block)
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_every_block_says_its_language(page: Path) -> None:
+    assert [block.place for block in blocks_of(page) if block.language not in _LANGUAGES] == []
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_targets_of_make_exist(page: Path) -> None:
+    named = {line for block in blocks_of(page) for line in block.text.splitlines() if SET_UP.match(line)}
+    named |= set(re.findall(r"`(make [a-z-]+)[^`]*`", page.read_text(encoding="utf-8")))
+
+    assert all(set_up(line) for line in named)
+
+
+def anchors(page: Path) -> set[str]:
+    headings = _HEADING.findall(page.read_text(encoding="utf-8"))
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", pages(), ids=name)
+def test_links_between_pages_lead_somewhere(page: Path) -> None:
+    broken: list[str] = []
+    for found in _LINK.finditer(page.read_text(encoding="utf-8")):
+        target, _, anchor = found["target"].partition("#")
+        if re.match(r"https?:|mailto:", target):
+            continue
+        path = (page.parent / target) if target else page
+        if not path.exists() or (anchor and anchor not in anchors(path)):
+            broken.append(found["target"])
+
+    assert broken == []
+
+
+def test_every_page_is_in_the_index() -> None:
+    index = (TOP / "docs" / "README.md").read_text(encoding="utf-8")
+
+    assert [page.name for page in (TOP / "docs").glob("*.md") if page.name != "README.md"] == [
+        page.name for page in (TOP / "docs").glob("*.md") if f"({page.name})" in index
+    ]
+
+
+def test_generated_parts_are_up_to_date() -> None:
+    checked = subprocess.run(
+        [sys.executable, TOP / "scripts" / "documents.py", "--check"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+    assert checked.returncode == 0, checked.stderr
+
+
+def commands() -> list[str]:
+    text = (TOP / "docs" / "cli.md").read_text(encoding="utf-8")
+    return re.findall(r"<!-- generated: help ?(.*?) -->", text)
+
+
+@pytest.mark.parametrize("words", commands())
+def test_help_in_the_docs_is_what_the_program_prints(words: str) -> None:
+    said = subprocess.run(
+        [Path(sys.executable).with_name("openmanus-graph"), *words.split(), "--help"],
+        capture_output=True,
+        text=True,
+        check=True,
+        env={"PATH": "/usr/bin:/bin", "COLUMNS": "80"},
+    )
+
+    assert f"```text\n{said.stdout.rstrip()}\n```" in (TOP / "docs" / "cli.md").read_text(encoding="utf-8")
+
+
+def test_docs_show_the_help_of_every_command() -> None:
+    import click
+
+    from openmanus_graph.cli import cli
+
+    names = {""}
+    for command in cli.commands.values():
+        names.add(command.name or "")
+        if isinstance(command, click.Group):
+            names |= {f"{command.name} {inner}" for inner in command.commands}
+
+    assert set(commands()) == names
+
+
+def test_readme_has_the_promise_in_its_words() -> None:
+    promise = (
+        "a committed result never runs again; a step in flight when the process died may run once more; "
+        "external effects are guarded separately."
+    )
+
+    assert promise in " ".join((TOP / "README.md").read_text(encoding="utf-8").split())
