@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any, Literal, TypedDict, cast
 
 from langgraph.types import Command, Interrupt, interrupt
@@ -66,12 +66,15 @@ def question_of(given: Interrupt) -> Question:
     )
 
 
-def answers_for(questions: Sequence[Question], given: Sequence[str]) -> dict[str, Answer]:
+def answers_for(
+    questions: Sequence[Question], given: Sequence[str], subtasks: Collection[str] = ()
+) -> dict[str, Answer]:
     """Match answers from the command line with open questions.
 
     Args:
         questions: The open ones.
         given: `VALUE`, when one question is open, or `SUBTASK=VALUE` or `ID=VALUE`.
+        subtasks: Ids of the plan's subtasks; one of them before a `=` names a question, open or not.
 
     Returns:
         Answers by interrupt id.
@@ -85,7 +88,7 @@ def answers_for(questions: Sequence[Question], given: Sequence[str]) -> dict[str
         key, separator, value = text.partition("=")
         if separator and key in known:
             question = known[key]
-        elif len(questions) == 1:
+        elif len(questions) == 1 and not (separator and key in subtasks):
             question, value = questions[0], text
         else:
             raise _unknown(questions, text)
@@ -109,7 +112,7 @@ def _unknown(questions: Sequence[Question], text: str) -> UnknownQuestionError:
         return UnknownQuestionError(f"The thread asks nothing, so {text!r} answers no question.")
     open_ones = ", ".join(f"{question['subtask']}=…" for question in questions)
     return UnknownQuestionError(
-        f"The answer {text!r} names no open question.", hint=f"Give it as one of: --answer {open_ones}"
+        f"The answer {text!r} names no open question.", hint=f"Open are: --answer {open_ones}"
     )
 
 

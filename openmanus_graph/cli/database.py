@@ -35,11 +35,12 @@ def start() -> None:
 
 
 @db.command()
-def stop() -> None:
-    """Stop the embedded server; threads that run on it stop and can be resumed."""
+@click.option("--force", is_flag=True, help="Even while others use it; their threads can be resumed.")
+def stop(force: bool) -> None:
+    """Stop the embedded server."""
     from openmanus_graph.checkpoints.embedded import EmbeddedServer
 
-    asyncio.run(EmbeddedServer(_settings()).stop())
+    asyncio.run(EmbeddedServer(_settings()).stop(force=force))
     click.echo("The embedded server is stopped.", err=True)
 
 

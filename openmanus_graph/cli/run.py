@@ -194,20 +194,21 @@ async def _next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited
     """What the graph is resumed with: nothing, answers, an edited plan, or its plan for another round."""
     from langgraph.types import Command
 
-    from openmanus_graph.errors import UnknownQuestionError
     from openmanus_graph.questions import answers_for
 
     snapshot = await app.snapshot(thread.thread_id)
     given = None
     if answers:
-        given = dict(answers_for(await app.questions(thread.thread_id), list(answers)))
-        if not given:
-            raise UnknownQuestionError("No answer was given.")
+        given = dict(answers_for(await app.questions(thread.thread_id), list(answers), _subtask_ids(thread)))
     if snapshot.next:
         if edited is None:
             return None if given is None else Command(resume=given)
         return Command(update={"plan": edited}, resume=given)
     return {"plan": edited if edited is not None else snapshot.values.get("plan") or thread.plan}
+
+
+def _subtask_ids(thread: Thread) -> list[str]:
+    return [str(subtask["id"]) for subtask in (thread.plan or {}).get("subtasks", [])]
 
 
 async def _deliver(saver: Any, app: Any, thread: Thread, answers: tuple[str, ...]) -> int:
@@ -218,7 +219,7 @@ async def _deliver(saver: Any, app: Any, thread: Thread, answers: tuple[str, ...
     from openmanus_graph.questions import answers_for
 
     questions = await open_questions(saver, thread.thread_id)
-    await store_answers(saver, thread.thread_id, answers_for(questions, list(answers)))
+    await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(thread)))
     who = describe_runner(thread.runner, thread.runner_since)
     click.echo(f"The answer is with {who}, which runs the thread and goes on with it.", err=True)
     return 0

@@ -11,14 +11,10 @@ def graph_mermaid(app: Pregel) -> str:  # pyright: ignore[reportMissingTypeArgum
 
 
 def graph_text(app: Pregel) -> str:  # pyright: ignore[reportMissingTypeArgument, reportUnknownParameterType] - any graph
-    """One line a node, with the nodes it leads to; `?` marks an edge that is taken on a condition."""
+    """One line a node that leads somewhere, with the nodes it leads to; `?` marks an edge that is taken on a condition."""
     drawn = app.get_graph(xray=True)
-    lines: list[str] = []
-    for node in drawn.nodes.values():
-        following = [
-            f"{drawn.nodes[edge.target].name}{'?' if edge.conditional else ''}"
-            for edge in drawn.edges
-            if edge.source == node.id
-        ]
-        lines.append(f"{node.name} → {', '.join(following)}" if following else node.name)
-    return "\n".join(lines)
+    leads: dict[str, list[str]] = {}
+    for edge in drawn.edges:
+        if edge.source != edge.target:
+            leads.setdefault(edge.source, []).append(f"{edge.target}{'?' if edge.conditional else ''}")
+    return "\n".join(f"{source} → {', '.join(targets)}" for source, targets in leads.items())

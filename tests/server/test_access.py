@@ -89,6 +89,28 @@ def test_another_user_is_denied_by_the_server_too(join: Join, new_home: NewHome,
         psycopg.connect(url.replace("openmanus@", "postgres@"))
 
 
+@pytest.mark.usefixtures("root")
+def test_the_account_of_the_server_is_denied_too(join: Join, home: Path) -> None:
+    url = join().do("acquire")
+    nobody = account("nobody")
+    code = (
+        "import socket, struct, sys; s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1]);"
+        "b = struct.pack('!i', 196608) + b'user\\0openmanus\\0database\\0openmanus\\0\\0';"
+        "s.sendall(struct.pack('!i', len(b) + 4) + b); print(s.recv(4096))"
+    )
+    folder = url.split("host=")[1].split("&")[0].replace("%2F", "/")
+    tried = subprocess.run(
+        ["/usr/bin/python3", "-c", code, f"{folder}/.s.PGSQL.5432"],
+        check=False,
+        capture_output=True,
+        text=True,
+        user=nobody.pw_uid,
+        group=nobody.pw_gid,
+        extra_groups=[],
+    )
+    assert "Peer authentication failed" in tried.stdout, tried
+
+
 def test_nothing_listens_on_a_network(join: Join, home: Path) -> None:
     member = join()
     member.do("acquire")

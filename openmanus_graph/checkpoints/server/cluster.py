@@ -138,7 +138,7 @@ class Cluster:
             # Nobody lives, so these are stale; Postgres would take a stranger with the old id for a server.
             (place.data / "postmaster.pid").unlink(missing_ok=True)
             wire.lock_file(place.sockets).unlink(missing_ok=True)
-            arguments = configuration.write(place, self.account, programs.major)
+            arguments = configuration.write(place, programs.major)
             log.bound(place.log)
             position = log.size(place.log)
             with log.opened(place.log) as output:

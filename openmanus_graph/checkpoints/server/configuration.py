@@ -9,7 +9,7 @@ import os
 import tempfile
 from pathlib import Path
 
-from openmanus_graph.checkpoints.server.account import Account, user_name
+from openmanus_graph.checkpoints.server.account import user_name
 from openmanus_graph.checkpoints.server.place import Place
 
 ROLE = "openmanus"
@@ -52,7 +52,7 @@ SINCE = {18: {"io_method": "sync"}}
 """Settings that a major version brought: no three worker processes for a small machine."""
 
 
-def write(place: Place, account: Account, major: int) -> list[str]:
+def write(place: Place, major: int) -> list[str]:
     """Write the files, and return the server's arguments that point to them."""
     folder = place.configuration
     folder.mkdir(exist_ok=True)
@@ -72,8 +72,9 @@ def write(place: Place, account: Account, major: int) -> list[str]:
     main = folder / "postgresql.conf"
     _replace(main, "".join(f"{name} = {_quoted(value)}\n" for name, value in settings.items()))
     _replace(files["hba"], f"local all {ROLE} peer map={MAP}\n")
-    names = dict.fromkeys([account.name, user_name(os.geteuid())])
-    _replace(files["ident"], "".join(f'{MAP} "{_doubled(name)}" {ROLE}\n' for name in names))
+    # Only the user who runs the program. The account that runs the server may run confined tools too, and those
+    # must not get in, even where a sandbox lets them reach the socket.
+    _replace(files["ident"], f'{MAP} "{_doubled(user_name(os.geteuid()))}" {ROLE}\n')
     return ["-c", f"config_file={main}"]
 
 
