@@ -39,8 +39,8 @@ def check(file: str, places: tuple[str, ...], as_json: bool) -> int:
     from openmanus_graph.settings import Settings
 
     try:
-        parsed = Plan.from_file(file)
-        parsed.check(_tools(places), agents=(), max_subtasks=Settings.load().max_subtasks)
+        most = Settings.load().max_subtasks
+        parsed = Plan.from_file(file, tools=_tools(places), agents=(), max_subtasks=most)
     except PlanError as error:
         if not as_json:
             raise
