@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Documents: writes the generated parts of README and docs, or checks that they are up to date.
 
-A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is written by hand.
+A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
 Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`.
 
     python scripts/documents.py          write them
@@ -40,7 +40,7 @@ def help_of(words: str) -> str:
 
     from openmanus_graph.cli import cli
 
-    said = CliRunner().invoke(cli, [*words.split(), "--help"], prog_name="openmanus-graph")
+    said = CliRunner().invoke(cli, [*words.split(), "--help"], prog_name="openmanus-graph", terminal_width=78)
     return f"```text\n{said.output.rstrip()}\n```"
 
 

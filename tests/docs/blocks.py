@@ -1,6 +1,6 @@
 """Blocks: the fenced blocks of a page, in order.
 
-A block after a line such as "`plan.yaml`:" is the content of that file. A block after `<!-- no-run: reason -->`
+A block after a line such as "`plan.yaml`:" is the content of that file. A block after `<!-- no-run: why -->`
 is neither run nor validated.
 """
 
@@ -13,7 +13,7 @@ from pathlib import Path
 TOP = Path(__file__).resolve().parents[2]
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<language>\w*)\s*$")
-_FILE = re.compile(r"`(?P<name>[\w.-]+\.\w+)`[^`]*:$")
+_FILE = re.compile(r"`(?P<name>[\w.-]+\.(?:py|yaml|json|toml|txt))`[^`]*:$")
 _NO_RUN = re.compile(r"<!-- no-run: \S.* -->$")
 
 

@@ -16,7 +16,7 @@ import tomllib
 from pathlib import Path
 from typing import Any
 
-from openmanus_graph import Plan
+from openmanus_graph import Plan, ThreadSaver
 from tests.docs.blocks import TOP, Block
 
 SET_UP = re.compile(r"^(make|git clone|cd openmanus-graph|pip install|sudo|apt-get|source)\b")
@@ -41,7 +41,13 @@ class Story:
         self._runner = asyncio.Runner()
 
     def close(self) -> None:
+        for value in self._names.values():
+            if isinstance(value, ThreadSaver):  # left open by a block that failed
+                self._runner.run(self._closed(value))
         self._runner.close()
+
+    async def _closed(self, saver: ThreadSaver) -> None:
+        await saver.aclose()
 
     def follow(self, block: Block) -> None:
         if block.file is not None:
