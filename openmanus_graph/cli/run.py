@@ -73,10 +73,9 @@ async def _run(
     from openmanus_graph.tools.registry import builtin_tools
 
     settings = Settings.load()
-    plan = Plan.from_file(plan_file)
     own = [tool for place in places for tool in load_tools(place)]
     graph = build_plan_graph([*_without(builtin_tools(), own), *own], settings=settings)
-    plan.check(graph.tools, agents=(), max_subtasks=settings.max_subtasks)
+    plan = Plan.from_file(plan_file, tools=graph.tools, agents=(), max_subtasks=settings.max_subtasks)
     name = _checked(thread_id) if thread_id else new_thread_id(plan_file.stem)
     async with open_checkpointer(settings=settings) as saver:
         known = await get_thread(saver, name) if thread_id else None
@@ -169,7 +168,10 @@ async def _resume(
         tools = tools_again(thread.graph.get("tools") or [], thread.thread_id)
         graph = build_plan_graph(tools, settings=settings)
         app = graph.compile(checkpointer=saver)
-        edited = Plan.from_file(plan_file) if plan_file else None
+        most = settings.max_subtasks
+        edited = (
+            Plan.from_file(plan_file, tools=graph.tools, agents=(), max_subtasks=most) if plan_file else None
+        )
         if edited is None:
             _note_changed_plan(thread)
         if thread.status == "running" and answers:
