@@ -32,7 +32,7 @@ _PR_SET_PDEATHSIG, _PR_SET_SECCOMP, _PR_SET_CHILD_SUBREAPER, _PR_SET_NO_NEW_PRIV
 _OPEN_TREE, _MOVE_MOUNT, _MOUNT_SETATTR = 428, 429, 442
 _LANDLOCK_CREATE, _LANDLOCK_ADD, _LANDLOCK_RESTRICT = 444, 445, 446
 _AT_FDCWD, _AT_EMPTY_PATH, _OPEN_TREE_CLONE = -100, 0x1000, 1
-_MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_IDMAP = 4, 0x100000
+_MOVE_MOUNT_F_EMPTY_PATH, _MOUNT_ATTR_RDONLY, _MOUNT_ATTR_IDMAP, _AT_RECURSIVE = 4, 1, 0x100000, 0x8000
 _IDS = 2**32 - 1
 
 # Rights of `landlock(7)`: on files, and how many of them each version of the interface knows.
@@ -44,17 +44,22 @@ _NET_RIGHTS, _SCOPES = 0b11, 0b11
 def main() -> NoReturn:
     """Do what the JSON in `argv[1]` says; the process ends here."""
     config = json.loads(sys.argv[1])
+    folder = ""
     try:
+        outside = os.open("/proc/self/ns/mnt", os.O_RDONLY | os.O_CLOEXEC)
+        folder = _temporary(config["account"]) if config["confine"] is not None else ""
         if config["account"] is not None:
-            _show(config["paths"], config["workspace"], tuple(config["account"]))
+            _show(config["paths"], config["workspace"], tuple(config["account"]), folder)
         if config["supervise"]:
-            _supervise(config)
+            _supervise(config, folder, outside)
         _drop(config["account"])
         _default_signals()
         _die_with(config["parent"], signal.SIGKILL)
         os.execvpe(config["argv"][0], config["argv"], os.environ)  # noqa: S606 - the program's whole purpose
     except (OSError, KeyError, ValueError) as error:
         print(f"launcher: {error}", file=sys.stderr, flush=True)
+        if folder:
+            shutil.rmtree(folder, ignore_errors=True)
         os._exit(FAILED)
 
 
@@ -76,18 +81,20 @@ def _prctl(option: int, value: Any, doing: str, extra: Any = 0) -> None:
 # --- the account: what it sees, and becoming it ----------------------------------------------------------
 
 
-def _show(paths: list[str], workspace: str, account: tuple[int, int]) -> None:
+def _show(paths: list[str], workspace: str, account: tuple[int, int], folder: str) -> None:
     """Give the account a view in which it reaches `paths` and owns `workspace`, in a mount namespace of ours.
 
     A folder on the way that the account may not enter (a home of mode 0700) is covered by an empty one, in
     which only the paths asked for appear: nobody's permissions change, and the rest of it stays out of reach.
+    With a temporary `folder`, all but that and the workspace is read-only, because Landlock lets a process
+    change modes and times of whatever its account owns.
     """
     hidden = {path: cover for path in paths if (cover := _closed_folder(path, account)) is not None}
     covers = sorted(set(hidden.values()))
     covers = [path for path in covers if not any(_inside(path, other) for other in covers if other != path)]
     owner = os.stat(workspace)
     owned = (owner.st_uid, owner.st_gid) == account
-    if owned and not covers:
+    if owned and not covers and not folder:
         return
     try:
         _call(_LIBC.unshare(_CLONE_NEWNS), "make a mount namespace")
@@ -98,12 +105,25 @@ def _show(paths: list[str], workspace: str, account: tuple[int, int]) -> None:
         _hand_over(workspace, owner.st_uid, account)
         return
     trees = {path: _tree(path, account, owner=path == workspace or _shut(path)) for path in hidden}
-    if workspace not in trees and not owned:
-        trees[workspace] = _tree(workspace, account, owner=True)
+    if workspace not in trees and (folder or not owned):
+        trees[workspace] = _tree(workspace, account, owner=not owned)
+    if folder:
+        trees[folder] = _tree(folder, account, owner=False)
+        _seal()
     for cover in covers:
         _mount("tmpfs", cover, _MS_NOSUID_NODEV, kind="tmpfs", data="mode=755,size=1m")
     for path in sorted(trees):
         _place(trees[path], path, any(_inside(path, cover) for cover in covers))
+
+
+def _seal() -> None:
+    """Make every mount of our namespace read-only; detached ones are placed over it as they are."""
+    close = struct.pack("=QQQQ", _MOUNT_ATTR_RDONLY, 0, 0, 0)
+    size = ctypes.c_size_t(len(close))
+    _syscall(_MOUNT_SETATTR, "make mounts read-only", _AT_FDCWD, b"/", _AT_RECURSIVE, close, size)
+    # The process still has to say there that the kernel may take it first when memory runs out.
+    reopen = struct.pack("=QQQQ", 0, _MOUNT_ATTR_RDONLY, 0, 0)
+    _syscall(_MOUNT_SETATTR, "keep /proc writable", _AT_FDCWD, b"/proc", 0, reopen, size)
 
 
 def _closed_folder(path: str, account: tuple[int, int]) -> str | None:
@@ -242,14 +262,13 @@ def _die_with(parent: int, sign: signal.Signals) -> None:
 # --- supervising -----------------------------------------------------------------------------------------
 
 
-def _supervise(config: dict[str, Any]) -> NoReturn:
+def _supervise(config: dict[str, Any], folder: str, outside: int) -> NoReturn:
     """Start the process, wait for it, and end everything it left, however it was detached."""
     signals = {signal.SIGCHLD, signal.SIGTERM}
     signal.pthread_sigmask(signal.SIG_BLOCK, signals)
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     _prctl(_PR_SET_CHILD_SUBREAPER, 1, "adopt what the process leaves")
     _die_with(config["parent"], signal.SIGTERM)
-    folder = _temporary(config["account"]) if config["confine"] is not None else ""
     supervisor = os.getpid()
     child = os.fork()
     if child == 0:
@@ -258,12 +277,15 @@ def _supervise(config: dict[str, Any]) -> NoReturn:
         except (OSError, KeyError, ValueError) as error:
             print(f"launcher: {error}", file=sys.stderr, flush=True)
         os._exit(FAILED)
-    _release_descriptors()
+    _release_descriptors(outside)
     code: int | None = None
     while code is None and signal.sigwait(signals) == signal.SIGCHLD:
         code = _reap(child)
     _end_descendants()
     if folder:
+        # Back where it was made: in a namespace of our own it is a mount, which cannot be removed.
+        if config["account"] is not None:
+            _LIBC.setns(outside, _CLONE_NEWNS)
         shutil.rmtree(folder, ignore_errors=True)
     os._exit(128 + signal.SIGKILL if code is None else code if code >= 0 else 128 - code)
 
@@ -275,12 +297,13 @@ def _temporary(account: list[int] | None) -> str:
     return folder
 
 
-def _release_descriptors() -> None:
+def _release_descriptors(kept: int) -> None:
     """Hold nothing of the process open: whoever reads its pipes must see their end when it ends."""
     null = os.open(os.devnull, os.O_RDWR)
     for standard in (0, 1, 2):
         os.dup2(null, standard)
-    os.closerange(3, 4096)
+    os.closerange(3, kept)
+    os.closerange(max(kept + 1, 3), 4096)
 
 
 def _reap(child: int) -> int | None:

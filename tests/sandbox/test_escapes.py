@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import pwd
 import signal
 import socket
 import sys
@@ -109,6 +110,25 @@ async def test_nothing_outside_can_be_written(level: Level, workspace: Path, tmp
     assert sorted(path.name for path in tmp_path.iterdir()) == ["existing", "private"]
     assert not any(Path(place).exists() for place in places[2:])
     assert not (workspace / "hard").exists()
+
+
+async def test_nothing_outside_is_touched(level: Level, workspace: Path) -> None:
+    outside = workspace.parent / "outside"
+    outside.write_text("")
+    outside.chmod(0o600)
+    workspace.parent.chmod(0o755)
+    if os.geteuid() == 0:
+        account = pwd.getpwnam(Settings().sandbox_account)
+        os.chown(outside, account.pw_uid, account.pw_gid)
+    elif level == "landlock":
+        # An ordinary user has no means against this, and Landlock none: see docs/sandbox.md.
+        return
+    before = outside.stat()
+    await shell(
+        level, workspace, f"chmod 666 {outside}; touch -d 2001-01-01 {outside}; truncate -s 5 {outside}"
+    )
+    after = outside.stat()
+    assert (after.st_mode, after.st_mtime, after.st_size) == (before.st_mode, before.st_mtime, before.st_size)
 
 
 async def test_no_network(level: Level, workspace: Path) -> None:

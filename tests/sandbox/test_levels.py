@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import sys
+import tempfile
 import textwrap
 from pathlib import Path
 
@@ -14,6 +15,7 @@ import pytest
 import openmanus_graph
 from openmanus_graph.errors import SandboxUnavailableError, SettingsError
 from openmanus_graph.sandbox import Level, choose_level, probe, run_process
+from openmanus_graph.sandbox.landlock import NEEDED_VERSION, landlock_version
 from openmanus_graph.sandbox.launch import prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.settings import SandboxChoice, Settings
@@ -43,6 +45,26 @@ def test_this_machine_offers_a_level(require: Require, settings: Settings) -> No
     works = [report for report in probe(settings) if report.works]
     require(bool(works), "no sandbox level works here", "apt-get install bubblewrap")
     assert choose_level("auto", settings) == works[0].level
+
+
+def test_a_level_whose_parts_are_here_works(require: Require, settings: Settings) -> None:
+    bubblewrap, landlock = probe(settings)
+    require(bubblewrap.works, f"bubblewrap {bubblewrap.detail}", "apt-get install bubblewrap")
+    if landlock_version() >= NEEDED_VERSION:
+        assert landlock.works, landlock.detail
+
+
+async def test_the_temporary_folder_is_its_own_and_removed(
+    level: Level, workspace: Path, settings: Settings
+) -> None:
+    script = 'made=$(mktemp) && echo x > "$made" && echo "$made"; sleep 60 & ls /tmp'
+    with tempfile.NamedTemporaryFile(dir="/tmp") as ours:
+        done = await run_process(["bash", "-c", script], workspace=workspace, level=level, settings=settings)
+    made, *others = done.stdout.decode().split()
+    assert made.startswith("/tmp/")
+    assert Path(ours.name).name not in others
+    folders = [path for path in Path(made).parents if path != Path("/tmp") and path != Path("/")]
+    assert not any(path.exists() for path in [Path(made), *folders])
 
 
 def test_each_level_is_chosen_or_refused_with_the_cure(settings: Settings) -> None:

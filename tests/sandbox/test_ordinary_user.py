@@ -29,9 +29,7 @@ CHOSEN = (
 )
 
 
-@pytest.mark.skipif(
-    os.geteuid() != 0, reason="the other tests here ran as an ordinary user; as root: pytest tests/sandbox"
-)
+@pytest.mark.skipif(os.geteuid() != 0, reason="the others ran as one; as root: pytest tests/sandbox")
 def test_the_escapes_fail_for_an_ordinary_account_too() -> None:
     folder = Path(tempfile.mkdtemp(prefix="openmanus-graph-user-"))
     os.chown(folder, *ACCOUNT)
