@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests test-fresh bench lock hooks dist clean distclean
+.PHONY: help setup demo test check lint format types tests test-fresh bench docs lock hooks dist clean distclean
 
 bin := .venv/bin
 # Free words for a target's own command: make tests ARGS="-k plan"
@@ -42,6 +42,9 @@ test-fresh: setup ## clone and set up from nothing, as root and as an ordinary u
 
 bench: setup ## measure (ARGS="--help" for what)
 	@$(bin)/python -m benchmarks $(ARGS)
+
+docs: setup ## write the generated parts of README and docs
+	$(bin)/python scripts/documents.py
 
 lock: ## resolve the dependencies into the two lock files (UPGRADE=1 for the newest)
 	@UPGRADE='$(UPGRADE)' scripts/lock.sh
