@@ -93,6 +93,7 @@ async def find(request: dict[str, Any], time_limit: float) -> dict[str, Any]:
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
         limit=_ANSWER_LIMIT,
+        start_new_session=True,  # Ctrl-C is for the run, which lets its running steps end
     )
     answer = _Answer()
     try:

@@ -20,6 +20,7 @@ HIDDEN_FOLDER = ".openmanus"
 """The engine's own folder inside each workspace: undo history and large outputs."""
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -157,7 +158,7 @@ def write_file(place: Place, data: bytes, *, mode: int | None = None, exclusive:
                 _keep_permissions(stream.fileno(), old, mode)
                 os.fsync(stream.fileno())
             if exclusive:
-                os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+                _put_new(temporary, name, folder)
             else:
                 os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
         except FileExistsError:
@@ -193,6 +194,19 @@ def read_file(place: Place, limit: int) -> tuple[bytes, int]:
             hint="View a part of it with `view_range`, or change it with a program.",
         )
     return data, stat.S_IMODE(status.st_mode)
+
+
+def _put_new(temporary: str, name: str, folder: int) -> None:
+    """Give the file its name, which must be free."""
+    try:
+        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+    except OSError as error:
+        if error.errno not in _NO_LINKS:
+            raise
+        # A file system without hard links: the check and the renaming are two steps there.
+        if _status(folder, name) is not None:
+            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from error
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _keep_permissions(descriptor: int, old: os.stat_result | None, mode: int | None) -> None:

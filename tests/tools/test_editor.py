@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import os
 import subprocess
 import sys
@@ -96,6 +97,19 @@ class TestCreate:
         with pytest.raises(ToolError, match="already"):
             await edit("create", "a.txt", file_text="two")
         assert (workspace / "a.txt").read_text() == "one"
+
+    async def test_file_system_without_hard_links(
+        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def link(*_: Any, **__: Any) -> None:
+            raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+        monkeypatch.setattr(os, "link", link)
+        await edit("create", "a.txt", file_text="one")
+        with pytest.raises(ToolError, match="already"):
+            await edit("create", "a.txt", file_text="two")
+        assert (workspace / "a.txt").read_text() == "one"
+        assert {file.name for file in workspace.iterdir()} == {".openmanus", "a.txt"}
 
     async def test_undo_removes_the_file(self, workspace: Path) -> None:
         await edit("create", "a.txt", file_text="one")

@@ -88,22 +88,23 @@ def test_links_once_and_absolute() -> None:
 @pytest.mark.parametrize(
     "html",
     [
-        "<!--" * 500_000,
-        "<a " * 500_000,
-        '<a "' * 500_000,
-        "<a x=" * 500_000,
-        "<" * 1_000_000,
-        "<div>" * 500_000 + "x",
-        "<script>" * 300_000,
-        "<table><tr><td>" * 50_000,
-        "<ul><li>x" * 50_000,
-        "<blockquote>" * 1000 + "x<br>" * 50_000,
-        "<td colspan=99999>" * 50_000,
+        "<!--" * 150_000,
+        "<a " * 150_000,
+        '<a "' * 150_000,
+        "<a x=" * 150_000,
+        "<" * 300_000,
+        "<div>" * 150_000 + "x",
+        "<script>" * 100_000,
+        "<table><tr><td>" * 20_000,
+        "<ul><li>x" * 20_000,
+        "<blockquote>" * 1000 + "x<br>" * 20_000,
+        "<td colspan=99999>" * 20_000,
         "&#" + "1" * 100_000 + ";",
     ],
     ids=lambda html: html[:12],
 )
 def test_malicious_pages_take_no_time(html: str) -> None:
-    started = time.monotonic()
+    """Quadratic time would be minutes for each of these."""
+    started = time.process_time()
     assert len(markdown(html)) < 8_000_000
-    assert time.monotonic() - started < 10
+    assert time.process_time() - started < 10
