@@ -71,6 +71,7 @@ async def measure_package(package: dict[str, Any]) -> dict[str, Any]:
         *(sys.executable, "-P", str(MEASURES), package["name"]),
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
+        start_new_session=True,  # Ctrl-C is for the run, which lets its running steps end
     )
     if process.stdout is None or process.stderr is None:
         raise ToolError("The measuring process has no pipes.")

@@ -1,0 +1,218 @@
+"""run and resume from the shell: kills, signals, questions, exit codes, what is printed where."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import signal
+import subprocess
+import time
+from typing import Any
+
+import pytest
+
+from ..engine.plans import subtask
+from .conftest import Program
+
+pytestmark = [pytest.mark.postgres, pytest.mark.kill]
+
+
+def work(program: Program, name: str, seconds: float, needs: list[str] | None = None) -> dict[str, Any]:
+    log = str(program.folder / "log")
+    return subtask(name, "work", needs, args={"name": name, "seconds": seconds, "logfile": log})
+
+
+def started(program: Program, name: str) -> None:
+    deadline = time.monotonic() + 30
+    while f"start {name}" not in program.log():
+        assert time.monotonic() < deadline
+        time.sleep(0.02)
+
+
+def test_results_go_to_stdout_and_progress_to_stderr(program: Program) -> None:
+    plan = program.plan(subtask("a", args={"text": "x"}), subtask("b", "echo", ["a"], args={"value": "the end"}))
+    out, err = program("run", "--plan", plan, "--tools", program.tools, "--thread", "t")
+    assert out == "the end\n"
+    assert "[2/2] b completed" in err
+    assert "Thread t completed" in err
+    out, err = program("run", "--plan", plan, "--tools", program.tools, "--quiet")
+    assert out == "the end\n"
+    assert "started" not in err
+
+
+def test_json_is_one_event_a_line(program: Program) -> None:
+    plan = program.plan(subtask("a"), subtask("b", "fail", ["a"]))
+    out, _ = program("run", "--plan", plan, "--tools", program.tools, "--json", "--thread", "t", code=1)
+    events = [json.loads(line) for line in out.splitlines()]
+    assert [event["type"] for event in events] == [
+        "plan_started",
+        *("subtask_started", "subtask_finished") * 2,
+        "plan_finished",
+        "run_finished",
+    ]
+    assert {event["thread_id"] for event in events} == {"t"}
+    assert all(event["time"] and event["id"] for event in events)
+    assert events[-1]["status"] == "failed"
+    assert events[-1]["results"]["b"]["status"] == "failed"
+
+
+def test_killed_then_resumed_by_the_printed_beginning_of_its_id(program: Program) -> None:
+    plan = program.plan(work(program, "a", 0.1), work(program, "b", 5, ["a"]), work(program, "c", 0.1, ["b"]))
+    with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "long-name-1") as process:
+        started(program, "b")
+        process.kill()
+    out, _ = program("threads", "list")
+    assert re.search(r"long-name-1 +stopped", out)
+    out, _ = program("threads", "show", "long")
+    assert re.search(r"a +completed", out)
+    assert "resume long-name-1" in out
+    _, err = program("resume", "long")
+    assert "1 kept" in err
+    assert program.log().count("start a") == 1
+    assert program.log().count("start b") == 2
+    _, err = program("resume", "--last")
+    assert "completed" in err
+    assert program.log().count("start c") == 1
+
+
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_drains_and_says_how_to_go_on(program: Program, number: signal.Signals, code: int) -> None:
+    plan = program.plan(work(program, "a", 1.5), work(program, "b", 0.1, ["a"]))
+    with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
+        started(program, "a")
+        process.send_signal(number)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == code
+    assert program.log() == ["start a", "end a"]
+    assert "resume t" in err
+    assert re.search(r"t +paused", program("threads", "list")[0])
+    program("resume", "t")
+    assert program.log() == ["start a", "end a", "start b", "end b"]
+
+
+def test_a_second_interrupt_stops_at_once_and_can_be_resumed(program: Program) -> None:
+    plan = program.plan(work(program, "a", 20), work(program, "b", 0.1))
+    with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
+        started(program, "a")
+        process.send_signal(signal.SIGINT)
+        time.sleep(0.5)
+        began = time.monotonic()
+        process.send_signal(signal.SIGINT)
+        process.wait(10)
+    assert process.returncode == 130
+    assert time.monotonic() - began < 3
+    assert re.search(r"t +stopped", program("threads", "list")[0])
+    with program.start("resume", "t") as process:
+        started(program, "b")
+        time.sleep(0.2)
+        process.kill()
+    assert program.log().count("end b") == 1
+
+
+def test_questions_exit_with_3_and_are_answered_one_by_one(program: Program) -> None:
+    plan = program.plan(
+        subtask("q1", "ask_human", args={"inquire": "First?"}),
+        subtask("q2", "ask_human", args={"inquire": "Second?"}),
+        subtask("end", "echo", args={"value": "${q1.answer} ${q2.answer}"}),
+    )
+    _, err = program("run", "--plan", plan, "--tools", program.tools, "--thread", "t", code=3)
+    assert "First?" in err
+    assert "Second?" in err
+    _, err = program("resume", "t", "--answer", "hello", code=2)
+    assert "q1=" in err
+    _, err = program("resume", "t", "--answer", "nobody=hello", code=2)
+    assert "names no open question" in err
+    program("resume", "t", "--answer", "q2=two", code=3)
+    out, _ = program("resume", "t", "--answer", "one")
+    assert out == "one two\n"
+    _, err = program("resume", "t", "--answer", "q1=again", code=2)
+    assert "asks nothing" in err
+
+
+def test_an_answer_reaches_the_process_that_runs_the_thread(program: Program) -> None:
+    plan = program.plan(
+        subtask("q", "ask_human", args={"inquire": "?"}),
+        subtask("end", "echo", args={"value": "${q.answer}"}),
+        work(program, "slow", 3.0),
+    )
+    with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
+        started(program, "slow")
+        _, err = program("resume", "t", "--answer", "now")
+        assert f"process {process.pid}" in err
+        out, _ = process.communicate(timeout=30)
+    assert process.returncode == 0
+    assert "now" in out
+
+
+def test_an_unfinished_thread_is_not_started_again(program: Program) -> None:
+    plan = program.plan(subtask("q", "ask_human", args={"inquire": "?"}))
+    program("run", "--plan", plan, "--tools", program.tools, "--thread", "t", code=3)
+    _, err = program("run", "--plan", plan, "--tools", program.tools, "--thread", "t", code=2)
+    assert "resume t" in err
+    assert "start anew" in err.lower()
+
+
+def test_a_running_thread_names_its_holder(program: Program) -> None:
+    plan = program.plan(work(program, "a", 5))
+    with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
+        started(program, "a")
+        _, err = program("resume", "t", code=2)
+        assert f"process {process.pid}" in err
+        _, err = program("threads", "delete", "t", "--yes", code=2)
+        assert "running" in err
+        process.kill()
+    program("threads", "delete", "t", "--yes")
+    assert "No threads yet" in program("threads", "list")[0]
+
+
+def test_a_plan_that_changed_is_named_and_taken_up_on_request(program: Program) -> None:
+    ask = subtask("q", "ask_human", args={"inquire": "?"})
+    plan = program.plan(work(program, "a", 0), ask)
+    program("run", "--plan", plan, "--tools", program.tools, "--thread", "t", code=3)
+    program.plan(work(program, "a", 0), ask, work(program, "extra", 0))
+    _, err = program("resume", "t", "--answer", "x")
+    assert "has changed" in err
+    assert "--plan" in err
+    program("resume", "t", "--plan", plan)
+    assert program.log() == ["start a", "end a", "start extra", "end extra"]
+
+
+def test_a_failed_thread_resumes_with_what_is_not_completed(program: Program) -> None:
+    plan = program.plan(work(program, "a", 0), subtask("bad", "fail", args={"message": "boom"}))
+    _, err = program("run", "--plan", plan, "--tools", program.tools, "--thread", "t", code=1)
+    assert "bad failed" in err
+    assert "boom" in err
+    program("resume", "t", code=1)
+    assert program.log().count("start a") == 1
+
+
+def test_it_runs_on_a_real_terminal(program: Program) -> None:
+    import pty
+
+    plan = program.plan(subtask("alpha", args={"seconds": 0.5}), subtask("beta", needs=["alpha"]))
+    parent, child = pty.openpty()
+    command = [*program.start("--version").args[:3], "run", "--plan", plan, "--tools", program.tools]  # type: ignore[index]
+    process = subprocess.Popen(
+        command,
+        cwd=program.folder,
+        env={**program.environment, "TERM": "xterm", "COLUMNS": "80", "LINES": "24"},
+        stdin=child,
+        stdout=child,
+        stderr=child,
+    )
+    os.close(child)
+    shown = b""
+    while True:
+        try:
+            piece = os.read(parent, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece
+    assert process.wait(30) == 0
+    text = shown.decode()
+    assert "✓" in text
+    assert "2 of 2" in text
+    assert max(len(line) for line in re.sub(r"\x1b\[[0-9;?]*[a-zA-Z]", "", text).replace("\r", "\n").split("\n")) <= 80
