@@ -5,6 +5,7 @@ Nothing here imports the engine before a command needs it, so that `--help` is q
 
 from __future__ import annotations
 
+import logging
 import sys
 
 import click
@@ -36,6 +37,8 @@ for command in (run, resume, threads, plan, graph, tools, db, doctor):
 def main() -> None:
     """Run the command line, and end with the exit code of what went wrong."""
     debug = "--debug" in sys.argv[1:]
+    if not debug:  # what the pool of connections mutters, the error says in a sentence
+        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     try:
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:

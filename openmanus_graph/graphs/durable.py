@@ -10,6 +10,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from typing import Any, cast
 
+import psycopg
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.graph import StateGraph
@@ -21,6 +22,7 @@ from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
 from openmanus_graph.checkpoints.progress import open_questions
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import take_answers
+from openmanus_graph.errors import DatabaseError
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.questions import Question, resume_with
 
@@ -83,7 +85,10 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
                     if not await run.goes_on():
                         return
         except BaseException as error:
-            await asyncio.shield(run.end(error))
+            try:
+                await asyncio.shield(run.end(error))
+            except (psycopg.Error, DatabaseError) as worse:
+                error.add_note(f"Nor could the end of the run be recorded: {worse}")
             if run.lease.lost is not None:
                 raise run.lease.lost from error
             raise

@@ -121,7 +121,7 @@ def test_the_server_killed_in_the_middle_of_a_run(program_in: MakeProgram, home:
         _, err = process.communicate(timeout=60)
     assert process.returncode == 1
     assert "Traceback" not in err
-    assert "embedded server" in err
+    assert "embedded server" in err, err
     program("resume", "t")
     assert program.log().count("start a") == 1
     assert program.log().count("end c") == 1
