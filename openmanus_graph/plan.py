@@ -147,9 +147,9 @@ class Plan(PlanModel):
 
     def to_yaml(self) -> str:
         """The plan as the text of a plan file."""
-        import yaml
+        from openmanus_graph.plan_file import yaml_text
 
-        return yaml.safe_dump(self.to_dict(), sort_keys=False, allow_unicode=True, width=100)
+        return yaml_text(self.to_dict())
 
     @classmethod
     def json_schema(cls) -> dict[str, Any]:

@@ -6,6 +6,7 @@ import codecs
 import json
 import os
 import re
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path as FilePath
 from typing import Any, cast
@@ -13,6 +14,8 @@ from typing import Any, cast
 from openmanus_graph.errors import PlanError
 from openmanus_graph.plain import MAX_DEPTH, Path, shown
 from openmanus_graph.yaml_reader import read_yaml
+
+_UNICODE_BREAK = re.compile("[\x85\u2028\u2029]")
 
 MAX_BYTES = 64 * 1024 * 1024
 """Bytes that a plan file may have."""
@@ -115,3 +118,24 @@ def _json(text: str, source: str) -> Any:
     if duplicates:
         raise PlanError(duplicates, source=source)
     return data
+
+
+def yaml_text(data: dict[str, Any]) -> str:
+    """Plain data as YAML that reads back the same; text of several lines is written as a block."""
+    import yaml
+
+    class Dumper(yaml.SafeDumper):
+        pass
+
+    def of_text(dumper: Any, text: str) -> Any:
+        block = "\n" in text and "\r" not in text
+        return dumper.represent_scalar("tag:yaml.org,2002:str", text, style="|" if block else None)
+
+    Dumper.add_representer(str, of_text)
+    options: dict[str, Any] = {"Dumper": Dumper, "sort_keys": False, "width": 100}
+    dump = cast("Callable[..., str]", cast("Any", yaml).dump)
+    text = dump(data, allow_unicode=True, **options)
+    # PyYAML writes these three line breaks in a way that loses them, unless it escapes all but ASCII.
+    if _UNICODE_BREAK.search(text):
+        text = dump(data, **options)
+    return text
