@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import gc
 import time
 import uuid
 from collections.abc import Sequence
@@ -36,6 +37,7 @@ from openmanus_graph.state import PlanInput, PlanOutput, PlanState, SubtaskResul
 SLOTS = 8
 DIRECT_TARGET_MS = 5.0
 AGENT_TARGET_MS = 10.0
+HOPS = 100
 LARGEST_JUDGED = 1000
 """Beyond so many subtasks, figures are only reported."""
 NESTED = "@task, one-node graph in each"
@@ -95,13 +97,20 @@ class AgentStandInPlan(PlanGraph):
         self.add_edge(NODE, END)
 
 
-async def engine(graph: PlanGraph, count: int, saver: ThreadSaver, folder: Path) -> float:
+def chain(count: int) -> dict[str, Any]:
+    """A plan of so many no-ops, each after the one before."""
+    needs = [[], *([f"s{number}"] for number in range(count - 1))]
+    return {"subtasks": [{"id": f"s{i}", "tool": "noop", "needs": needs[i]} for i in range(count)]}
+
+
+async def engine(graph: PlanGraph, plan: dict[str, Any], saver: ThreadSaver, folder: Path) -> float:
     """Milliseconds per subtask of a plain `ainvoke`."""
+    count = len(plan["subtasks"])
     app = graph.compile(checkpointer=saver)
     thread = uuid.uuid4().hex
     config = {"configurable": {"thread_id": thread, "workspace": str(folder / thread), "max_parallel": SLOTS}}
     began = time.perf_counter()
-    out = await app.ainvoke({"plan": independent(count)}, config)  # pyright: ignore - a plain dict
+    out = await app.ainvoke({"plan": plan}, config)  # pyright: ignore - a plain dict
     took = time.perf_counter() - began
     if [result["status"] for result in out["results"].values()] != ["completed"] * count:
         raise RuntimeError("not every subtask was completed")
@@ -131,16 +140,20 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
     settings = Settings.load(max_subtasks=100_000)
     figures: list[Figure] = []
     async with our_saver(home, url) as ours, rival_saver(ours) as theirs:
-        await engine(build_plan_graph([tool.noop], settings=settings), 20, ours, home)
+        gc.collect()
+        await engine(build_plan_graph([tool.noop], settings=settings), independent(20), ours, home)
         for count in counts:
             times = repeats if count <= LARGEST_JUDGED else 1
             wave = Dag("noops", tuple(Task(f"s{number}", "noop", 0.0, ()) for number in range(count)))
             found: dict[str, list[float]] = {"direct": [], "agent": [], "nested": [], "tasks": [], "send": []}
             for _ in range(times):
+                gc.collect()
                 direct = build_plan_graph([tool.noop], settings=settings)
-                found["direct"].append(await engine(direct, count, ours, home))
+                found["direct"].append(await engine(direct, independent(count), ours, home))
                 if count <= LARGEST_JUDGED:
-                    found["agent"].append(await engine(AgentStandInPlan(settings), count, ours, home))
+                    found["agent"].append(
+                        await engine(AgentStandInPlan(settings), independent(count), ours, home)
+                    )
                 nested = TaskRun(count, _nothing, theirs, SLOTS, nested=True)
                 found["nested"].append(await nested() * 1000 / count)
                 found["tasks"].append(await TaskRun(count, _nothing, theirs, SLOTS)() * 1000 / count)
@@ -150,6 +163,9 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
             spread = f"{min(found['direct']):.2f}-{max(found['direct']):.2f}"
             say(f"{count} no-op subtasks, {times} runs: {shown} (direct {spread})")
             figures += _figures(count, best)
+        hops = build_plan_graph([tool.noop], settings=settings)
+        hop = middle([await engine(hops, chain(HOPS), ours, home) for _ in range(repeats)])
+        figures.append(Figure(f"chain of {HOPS} direct calls, per subtask", hop, "ms"))
     return figures
 
 

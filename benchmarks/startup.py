@@ -53,7 +53,7 @@ def _first_subtask(home: Path, folder: Path) -> float:
     process = subprocess.Popen(
         [*command, "--workspace", str(folder)],
         env=_environment(home),
-        cwd=home,
+        cwd=folder.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
