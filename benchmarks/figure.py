@@ -82,10 +82,11 @@ def machine() -> str:
             if line.startswith("model name")
         ]
         cpu = names[0] if names else cpu
+    busy = " (BUSY: the times are too long)" if os.getloadavg()[0] > (os.cpu_count() or 1) else ""
     load = ", ".join(f"{value:.1f}" for value in os.getloadavg())
     packages = ", ".join(f"{name} {version(name)}" for name in PACKAGES)
     today = datetime.now(UTC).date().isoformat()
     return (
-        f"{today}: {os.cpu_count()} cores ({cpu}), load {load}, "
+        f"{today}: {os.cpu_count()} cores ({cpu}), load {load}{busy}, "
         f"{platform.system()} {platform.release()}, Python {platform.python_version()}, {packages}"
     )

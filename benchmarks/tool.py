@@ -38,6 +38,8 @@ class Turnstile:
         """Set once a call is held."""
         self.first_call: float | None = None
         """`time.perf_counter()` of the first call after `open`."""
+        self.first_cpu: float | None = None
+        """`time.process_time()` of that call."""
         self._open = False
 
     def open(self) -> None:
@@ -47,7 +49,8 @@ class Turnstile:
     async def __call__(self, seconds: float = 0.0) -> str:
         """Pass, or be held for ever."""
         if self._open:
-            self.first_call = self.first_call or time.perf_counter()
+            if self.first_call is None:
+                self.first_call, self.first_cpu = time.perf_counter(), time.process_time()
             return "done"
         if self._left <= 0:
             self.used_up.set()
