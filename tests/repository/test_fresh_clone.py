@@ -54,9 +54,7 @@ def environment(home: Path, user: str) -> dict[str, str]:
 
 def demo(checkout: Path, home: Path, account: pwd.struct_passwd) -> str:
     """Run the demo as the account and return what it printed."""
-    change = (
-        {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
-    )
+    change = {"user": account.pw_uid, "group": account.pw_gid, "extra_groups": []} if os.geteuid() == 0 else {}
     variables = environment(home, account.pw_name)
     ran = subprocess.run(
         ["make", "demo"],
@@ -69,9 +67,7 @@ def demo(checkout: Path, home: Path, account: pwd.struct_passwd) -> str:
         **change,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    subprocess.run(
-        [".venv/bin/openmanus-graph", "db", "stop"], cwd=checkout, env=variables, check=True, **change
-    )
+    subprocess.run([".venv/bin/openmanus-graph", "db", "stop"], cwd=checkout, env=variables, check=True, **change)
     return ran.stdout
 
 
@@ -120,9 +116,7 @@ def test_second_set_up_takes_no_time(top: Path, place: Path) -> None:
     subprocess.run(["make", "setup"], cwd=checkout, env=variables, check=True, timeout=900)
 
     started = time.perf_counter()
-    again = subprocess.run(
-        ["make", "setup"], cwd=checkout, env=variables, check=True, capture_output=True, text=True
-    )
+    again = subprocess.run(["make", "setup"], cwd=checkout, env=variables, check=True, capture_output=True, text=True)
 
     assert (again.stdout, again.stderr) == ("", "")
     # Ten times what it takes: shows that nothing is installed again, without measuring the machine.
