@@ -67,7 +67,6 @@ def demo(checkout: Path, home: Path, account: pwd.struct_passwd) -> str:
         **change,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    subprocess.run([".venv/bin/openmanus-graph", "db", "stop"], cwd=checkout, env=variables, check=True, **change)
     return ran.stdout
 
 
