@@ -27,7 +27,15 @@ def place() -> Iterator[Path]:
     folder = Path(tempfile.mkdtemp(prefix="openmanus-graph-fresh-"))
     folder.chmod(0o755)
     yield folder
-    shutil.rmtree(folder)
+    deadline = time.monotonic() + 30
+    while True:  # the demo's server, which nobody uses any more, may still be writing its last files
+        try:
+            shutil.rmtree(folder)
+            return
+        except OSError:
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def ordinary_account() -> pwd.struct_passwd | None:
