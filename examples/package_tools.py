@@ -232,20 +232,16 @@ def chart(packages: list[dict[str, Any]]) -> str:
         f' height="{bottom + 28}" font-family="Inter, Segoe UI, Helvetica, Arial, DejaVu Sans, sans-serif"'
         ' font-size="13">',
         f'<rect width="{WIDTH}" height="{bottom + 28}" rx="10" fill="#ffffff"/>',
-        '<text x="24" y="40" font-size="19" font-weight="600" fill="#1f2933">'
-        "The twelve largest packages</text>",
+        '<text x="24" y="40" font-size="19" font-weight="600" fill="#1f2933">The twelve largest packages</text>',
     ]
     for row, package in enumerate(packages):
         top = TOP + ROW * row
         if row % 2 == 0:
-            parts.append(
-                f'<rect x="12" y="{top}" width="{WIDTH - 24}" height="{ROW}" rx="4" fill="#f5f7fa"/>'
-            )
+            parts.append(f'<rect x="12" y="{top}" width="{WIDTH - 24}" height="{ROW}" rx="4" fill="#f5f7fa"/>')
         parts.append(f'<text x="24" y="{top + 20}" fill="#1f2933">{escaped(package["name"])}</text>')
     for panel, cells in zip(PANELS, columns, strict=True):
         parts.append(
-            f'<text x="{panel.left}" y="{TOP - 16}" font-weight="600" fill="{panel.colour}">'
-            f"{panel.title}</text>"
+            f'<text x="{panel.left}" y="{TOP - 16}" font-weight="600" fill="{panel.colour}">{panel.title}</text>'
         )
         full = 1.0 if panel.is_share else max(value for value, _ in cells) or 1
         for row, (value, label) in enumerate(cells):

@@ -65,9 +65,7 @@ def argument_problems(tool: BaseTool, args: dict[str, Any], path: Path) -> Itera
     yield from _against_schema(tool.name, schema, args, path)
 
 
-def _against_model(
-    tool: BaseTool, model: type[BaseModel], args: dict[str, Any], path: Path
-) -> Iterator[Problem]:
+def _against_model(tool: BaseTool, model: type[BaseModel], args: dict[str, Any], path: Path) -> Iterator[Problem]:
     call: Any = tool.tool_call_schema  # without arguments that the engine injects
     takes = {name: field for name, field in model.model_fields.items() if name in call.model_fields}
     names: list[str] = []
@@ -109,9 +107,7 @@ def _misfit(tool: str, details: dict[str, Any], args: dict[str, Any], path: Path
     loc: tuple[str | int, ...] = details["loc"]
     if details["type"] == "missing":
         name = ".".join(str(part) for part in loc)
-        return Problem(
-            path, f"does not give the argument {name!r} that tool {tool!r} needs; add it to 'args'"
-        )
+        return Problem(path, f"does not give the argument {name!r} that tool {tool!r} needs; add it to 'args'")
     message = str(details["msg"]).removeprefix("Value error, ")
     message = f"which does not fit: {message[:1].lower()}{message[1:]}"
     if not loc:
@@ -131,9 +127,7 @@ def _misfit(tool: str, details: dict[str, Any], args: dict[str, Any], path: Path
     return Problem((*path, *where), text)
 
 
-def _unknown(
-    tool: str, args: dict[str, Any], path: Path, accepted: set[str], names: list[str]
-) -> Iterator[Problem]:
+def _unknown(tool: str, args: dict[str, Any], path: Path, accepted: set[str], names: list[str]) -> Iterator[Problem]:
     known = Names(names)
     takes = f"it takes {', '.join(names)}" if names else "it takes none"
     for name in args:

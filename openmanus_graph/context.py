@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -100,7 +100,7 @@ def tool_context() -> ToolContext:
 
 
 @contextmanager
-def using_tool_context(context: ToolContext) -> Iterator[ToolContext]:
+def using_tool_context(context: ToolContext) -> Generator[ToolContext]:
     """Make `context` the current one for the block and everything it awaits or starts in threads."""
     token = _current.set(context)
     try:

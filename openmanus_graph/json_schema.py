@@ -104,9 +104,7 @@ class SchemaChecker:
                 return told[0] if len(told) == 1 else (where, "fits none of the allowed types")
         return None
 
-    def _members(
-        self, value: dict[str, Any], rules: Schema, where: str, depth: int
-    ) -> tuple[str, str] | None:
+    def _members(self, value: dict[str, Any], rules: Schema, where: str, depth: int) -> tuple[str, str] | None:
         properties = mapping_of(rules.get("properties"))
         for name in _listed(rules.get("required")):
             if name not in value:

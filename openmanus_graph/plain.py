@@ -68,9 +68,7 @@ class PlainCopier:
                 continue
             name = str.__str__(key)
             if _UNSTORABLE.search(name):
-                self._refuse(
-                    path, f"has the key {shown(name)}, which cannot be stored; use ordinary characters"
-                )
+                self._refuse(path, f"has the key {shown(name)}, which cannot be stored; use ordinary characters")
                 continue
             copied[name] = self.copy(member, (*path, name))
         return copied

@@ -110,9 +110,7 @@ def _json(text: str, source: str) -> Any:
         problem = f"line {error.lineno}, column {error.colno}: it is not JSON: {error.msg.lower()}"
         raise PlanError([problem], source=source) from error
     except RecursionError as error:
-        raise PlanError(
-            [f"it is nested more than {MAX_DEPTH} levels deep; flatten it"], source=source
-        ) from error
+        raise PlanError([f"it is nested more than {MAX_DEPTH} levels deep; flatten it"], source=source) from error
     except ValueError as error:
         raise PlanError([f"it holds a number that cannot be read: {error}"], source=source) from error
     if duplicates:

@@ -111,9 +111,7 @@ def _unknown(questions: Sequence[Question], text: str) -> UnknownQuestionError:
     if not questions:
         return UnknownQuestionError(f"The thread asks nothing, so {text!r} answers no question.")
     open_ones = ", ".join(f"{question['subtask']}=…" for question in questions)
-    return UnknownQuestionError(
-        f"The answer {text!r} names no open question.", hint=f"Open are: --answer {open_ones}"
-    )
+    return UnknownQuestionError(f"The answer {text!r} names no open question.", hint=f"Open are: --answer {open_ones}")
 
 
 def resume_with(answers: dict[str, Answer], open_ids: set[str]) -> Command[Any]:

@@ -261,8 +261,7 @@ def render(text: str, lookup: Callable[[str], Any]) -> str:
         ReferenceSyntaxError: If `text` is malformed.
     """
     return "".join(
-        part if isinstance(part, str) else as_text(part.find_in(lookup(part.subtask_id)))
-        for part in split(text)
+        part if isinstance(part, str) else as_text(part.find_in(lookup(part.subtask_id))) for part in split(text)
     )
 
 
@@ -292,9 +291,7 @@ def _unquoted(part: str) -> str:
     try:
         name: str = json.loads(part)
     except ValueError as error:
-        raise ReferenceSyntaxError(
-            f"the quoted field {part!r} of a reference is not a JSON string"
-        ) from error
+        raise ReferenceSyntaxError(f"the quoted field {part!r} of a reference is not a JSON string") from error
     return name
 
 

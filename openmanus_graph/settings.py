@@ -45,9 +45,7 @@ class Settings(BaseSettings):
 
     home: Path = Field(default_factory=default_home)
     """Data folder: the embedded server's cluster, sockets and logs."""
-    database_url: SecretStr | None = Field(
-        default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url")
-    )
+    database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
     """Postgres to use instead of the embedded server; `None` means embedded."""
     db_account: str = "nobody"
     """Account that the embedded server runs under when the program runs as root."""

@@ -18,15 +18,15 @@ UNKNOWN = object()
 TEXT = "text"
 """Stands in `RETURNS` for text, a number or a truth value: nothing inside it can be named."""
 
+_PAGE = dict.fromkeys(("url", "title", "markdown", "status", "error", "truncated"), TEXT) | {"links": UNKNOWN}
+
 RETURNS: dict[str, Any] = {
     "bash": {"stdout": TEXT, "stderr": TEXT, "exit_code": TEXT, "timed_out": TEXT},
     "python_execute": {"stdout": TEXT, "result": UNKNOWN, "error": UNKNOWN, "files": [TEXT]},
     "str_replace_editor": {"text": TEXT, "path": TEXT},
     "list_files": {"files": [TEXT], "truncated": TEXT},
     "search_files": {"matches": [{"path": TEXT, "line": TEXT, "text": TEXT}], "truncated": TEXT},
-    "fetch_page": {
-        "pages": [{"url": TEXT, "title": TEXT, "markdown": TEXT, "links": UNKNOWN, "status": TEXT}]
-    },
+    "fetch_page": {"pages": [_PAGE]},
     "ask_human": {"answer": UNKNOWN},
 }
 """The output of each built-in tool: a mapping of fields, a list of what each item is, or one of the above."""

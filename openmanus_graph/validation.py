@@ -125,16 +125,12 @@ def subtask_problems(one: Outline) -> Iterator[Problem]:
         yield Problem(one.path, "has both a tool and an agent; remove one of them")
     if tool is None and agent is not None:
         if raw.get("args"):
-            text = (
-                "has args, which only a tool takes; say it in the goal, or name a tool instead of the agent"
-            )
+            text = "has args, which only a tool takes; say it in the goal, or name a tool instead of the agent"
             yield Problem((*one.path, "args"), text)
         if not raw.get("goal"):
             yield Problem((*one.path, "agent"), "has an agent but no goal; say in 'goal' what it is to do")
     if agent is None and tool is not None and raw.get("tools") is not None:
-        text = (
-            "has 'tools', from which only an agent chooses; remove it, or name an agent instead of the tool"
-        )
+        text = "has 'tools', from which only an agent chooses; remove it, or name an agent instead of the tool"
         yield Problem((*one.path, "tools"), text)
     yield from one.malformed
     if one.id is not None:
@@ -163,9 +159,7 @@ def structure_problems(outlines: list[Outline]) -> Iterator[Problem]:
         for path, reference in one.references:
             if reference.subtask_id not in names:
                 cure = names.cure(reference.subtask_id, "write '$${' if a literal '${' is meant")
-                text = (
-                    f"refers to {reference.subtask_id!r} in {place_of(path)}, which is no subtask of the plan"
-                )
+                text = f"refers to {reference.subtask_id!r} in {place_of(path)}, which is no subtask of the plan"
                 yield Problem(path, f"{text}; {cure}")
     graph = {one.id: one.edges for one in outlines if one.id is not None}
     for cycle in find_cycles(graph):
@@ -244,9 +238,7 @@ def field_problem(details: ErrorDetails, path: Path, names: Iterable[str]) -> Pr
         text = "needs 1 to 64 letters (a-z, A-Z), digits, '_' or '-'"
         return Problem(where, f"{name!r} is {shown(value)}; it {text}")
     if kind in ("too_short", "string_too_short"):
-        return Problem(
-            where, f"{name!r} must not be empty; {'add a subtask' if kind == 'too_short' else 'name one'}"
-        )
+        return Problem(where, f"{name!r} must not be empty; {'add a subtask' if kind == 'too_short' else 'name one'}")
     return Problem(where, f"{name!r} {_EXPECTED.get(kind) or details['msg'].lower()}, not {shown(value)}")
 
 

@@ -223,7 +223,7 @@ def _json(value: Any) -> Jsonb | None:
 
 
 async def _connect(conninfo: str) -> AsyncConnection[DictRow]:
-    connection = await AsyncConnection.connect(
+    connection = await AsyncConnection[DictRow].connect(
         conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row, connect_timeout=5
     )
     await connection.execute("SET search_path TO openmanus_graph")
@@ -254,4 +254,3 @@ def stale_runner(thread_id: str) -> StaleRunnerError:
         f"Another runner has taken the thread {thread_id!r}, so this one stopped; nothing it wrote since is kept.",
         hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
     )
-

@@ -25,10 +25,7 @@ def _own_migrations() -> list[tuple[int, LiteralString]]:
 def _saver_migrations() -> list[LiteralString]:
     # The saver's list builds indexes concurrently, which no transaction allows; on tables this young a plain
     # build is as fast and keeps the whole migration atomic.
-    return [
-        cast("LiteralString", statement.replace("CONCURRENTLY", ""))
-        for statement in BasePostgresSaver.MIGRATIONS
-    ]
+    return [cast("LiteralString", statement.replace("CONCURRENTLY", "")) for statement in BasePostgresSaver.MIGRATIONS]
 
 
 async def schema_versions(connection: AsyncConnection[DictRow]) -> tuple[int, int]:

@@ -68,9 +68,7 @@ async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, Sub
     """Results that subtask graphs have stored, by task name, of all rounds, in one query."""
     found = await saver.latest_values(thread_id, f"{SUBTASK_NAMESPACE}subtask ", "result")
     return {
-        namespace.removeprefix(SUBTASK_NAMESPACE): result
-        for namespace, result in found.items()
-        if result is not None
+        namespace.removeprefix(SUBTASK_NAMESPACE): result for namespace, result in found.items() if result is not None
     }
 
 
@@ -108,4 +106,3 @@ async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) ->
             status = "running"
         progress.append(SubtaskProgress(subtask, status, result))
     return progress
-

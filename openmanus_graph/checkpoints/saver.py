@@ -32,6 +32,7 @@ from openmanus_graph.errors import DatabaseFullError, DatabaseUnreachableError, 
 
 ResultT = TypeVar("ResultT")
 
+
 class _NoLock(asyncio.Lock):
     """Stands in for the saver's lock, which serialises everything even with a pool (each use has a connection)."""
 

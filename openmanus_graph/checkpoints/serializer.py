@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
@@ -14,33 +15,37 @@ from langgraph.types import Command, Interrupt, Overwrite, Send
 from openmanus_graph.errors import ForeignTypeError
 
 _SCALARS = (str, int, float, bool, bytes)
+_SEQUENCES = (list, tuple, set, frozenset)
 
 
-def foreign_type(value: Any, path: str = "") -> tuple[str, type] | None:
+def foreign_type(value: Any, path: str = "") -> tuple[str, type[Any]] | None:
     """The first place in `value` that holds a type a checkpoint may not hold, or `None`.
 
     Allowed are built-in scalars and containers, LangChain messages, exceptions (stored as text) and LangGraph's
     own control records. A subclass of a built-in counts as foreign: it would come back as the built-in.
     """
-    kind = type(value)
+    kind = cast("type[Any]", type(value))
     if value is None or kind in _SCALARS or isinstance(value, (BaseMessage, BaseException)):
         return None
     if kind is dict:
-        for key, item in value.items():
-            if type(key) not in _SCALARS:
-                return f"{path}.{key!r}", type(key)
-            if found := foreign_type(item, f"{path}.{key}"):
-                return found
-        return None
-    if kind in (list, tuple, set, frozenset):
-        for index, item in enumerate(value):
-            if found := foreign_type(item, f"{path}.{index}"):
-                return found
-        return None
+        return _foreign_item(cast("dict[Any, Any]", value), path)
+    if kind in _SEQUENCES:
+        items = cast("Iterable[Any]", value)
+        found = (foreign_type(item, f"{path}.{index}") for index, item in enumerate(items))
+        return next(filter(None, found), None)
     return _foreign_control(value, path, kind)
 
 
-def _foreign_control(value: Any, path: str, kind: type) -> tuple[str, type] | None:
+def _foreign_item(fields: dict[Any, Any], path: str) -> tuple[str, type[Any]] | None:
+    for key, item in fields.items():
+        if type(key) not in _SCALARS:
+            return f"{path}.{key!r}", cast("type[Any]", type(key))
+        if found := foreign_type(item, f"{path}.{key}"):
+            return found
+    return None
+
+
+def _foreign_control(value: Any, path: str, kind: type[Any]) -> tuple[str, type[Any]] | None:
     if isinstance(value, (Interrupt, Overwrite, _DeltaSnapshot)):
         return foreign_type(value.value, path)
     if isinstance(value, Send):

@@ -60,9 +60,7 @@ class Thread:
 
     def as_json(self) -> dict[str, Any]:
         """Everything, in JSON types."""
-        return {
-            key: value.isoformat() if isinstance(value, datetime) else value for key, value in vars(self).items()
-        }
+        return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in vars(self).items()}
 
 
 _COLUMNS = sql.SQL(
@@ -114,9 +112,7 @@ async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
     if name is None:
         newest = await list_threads(saver, limit=1)
         if not newest:
-            raise UnknownThreadError(
-                "There is no thread yet.", hint="Start one with: openmanus-graph run --plan FILE"
-            )
+            raise UnknownThreadError("There is no thread yet.", hint="Start one with: openmanus-graph run --plan FILE")
         return newest[0]
     if (exact := await get_thread(saver, name)) is not None:
         return exact
@@ -130,7 +126,8 @@ async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
         return cast("Thread", await get_thread(saver, beginning[0]))
     if beginning:
         raise UnknownThreadError(
-            f"{len(beginning)} threads begin with {name!r}: {', '.join(beginning[:5])}.", hint="Give more of the id."
+            f"{len(beginning)} threads begin with {name!r}: {', '.join(beginning[:5])}.",
+            hint="Give more of the id.",
         )
     near = get_close_matches(name, ids, 3, 0.5) or ids[:3]
     nearest = f"The nearest are: {', '.join(near)}." if near else "There are no threads yet."
@@ -145,9 +142,7 @@ async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = Fal
     """
     async with saver.connection() as connection, connection.transaction():
         row = await (
-            await connection.execute(
-                "SELECT pg_try_advisory_xact_lock(runner_key(%s)) AS free", (thread.thread_id,)
-            )
+            await connection.execute("SELECT pg_try_advisory_xact_lock(runner_key(%s)) AS free", (thread.thread_id,))
         ).fetchone()
         if row is None or not row["free"]:
             raise ThreadBusyError(
@@ -157,7 +152,8 @@ async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = Fal
             )
         for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "threads"):
             await connection.execute(
-                sql.SQL("DELETE FROM {} WHERE thread_id = %s").format(sql.Identifier(table)), (thread.thread_id,)
+                sql.SQL("DELETE FROM {} WHERE thread_id = %s").format(sql.Identifier(table)),
+                (thread.thread_id,),
             )
     if files and thread.workspace:
         shutil.rmtree(Path(thread.workspace))

@@ -54,10 +54,10 @@ def doctor(as_json: bool) -> int:
 def _setting(settings: Settings, name: str) -> dict[str, Any]:
     from openmanus_graph.checkpoints.database import redacted
 
-    value = getattr(settings, name)
+    value: Any = getattr(settings, name)
     if name == "database_url":
         value = "not set: the embedded server" if value is None else redacted(value.get_secret_value())
-    shown = value if isinstance(value, (int, float, str, dict)) else str(value)
+    shown = value if type(value) in (int, float, str, dict) else str(value)
     return {"name": name, "value": shown, "from": settings.origins[name]}
 
 

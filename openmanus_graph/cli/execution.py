@@ -1,5 +1,9 @@
 """Execution: one run of a graph from the command line, with signals, view, questions and exit code."""
 
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -189,5 +193,8 @@ def report(thread: Thread, results: Mapping[str, Any], hint: str | None) -> None
         verb = "Try again what is not completed" if thread.status == "failed" else "Go on"
         click.echo(f"{verb} with: {with_program(hint)}", err=True)
     elif thread.workspace:
-        click.echo(f"Files are in {thread.workspace}; look back with: {program()} threads show {thread.thread_id}", err=True)
+        click.echo(
+            f"Files are in {thread.workspace}; look back with: {program()} threads show {thread.thread_id}",
+            err=True,
+        )
     sys.stdout.flush()

@@ -1,5 +1,9 @@
 """run and resume: start a plan, and go on with it."""
 
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false
+
 from __future__ import annotations
 
 import asyncio
@@ -29,7 +33,11 @@ def _viewing(command: CommandT) -> CommandT:
 @click.command()
 @click.option("--plan", "plan_file", required=True, metavar="FILE", help="The plan, YAML or JSON.")
 @click.option(
-    "--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools, besides the built-in ones."
+    "--tools",
+    "places",
+    multiple=True,
+    metavar="MODULE_OR_FILE.py",
+    help="Your own tools, besides the built-in ones.",
 )
 @click.option("--thread", "thread_id", metavar="ID", help="Name the thread; by default after the plan.")
 @click.option("--workspace", metavar="DIR", help="The thread's folder; by default ./openmanus-work/<thread>.")
@@ -87,10 +95,14 @@ async def _run(
             )
         app = graph.compile(checkpointer=saver)
         configurable = {key: value for key, value in options.items() if value is not None}
-        configurable["plan_file"] = str(plan_file.absolute())
+        configurable["plan_file"] = _absolute(plan_file)
         return await execute(
             app, {"plan": plan}, thread_id=name, configurable=configurable, as_json=as_json, quiet=quiet
         )
+
+
+def _absolute(path: str | Path) -> str:
+    return str(Path(path).absolute())
 
 
 def _without(tools: list[Any], own: list[Any]) -> list[Any]:
@@ -169,9 +181,7 @@ async def _resume(
         graph = build_plan_graph(tools, settings=settings)
         app = graph.compile(checkpointer=saver)
         most = settings.max_subtasks
-        edited = (
-            Plan.from_file(plan_file, tools=graph.tools, agents=(), max_subtasks=most) if plan_file else None
-        )
+        edited = Plan.from_file(plan_file, tools=graph.tools, agents=(), max_subtasks=most) if plan_file else None
         if edited is None:
             _note_changed_plan(thread)
         if thread.status == "running" and answers:
@@ -185,7 +195,7 @@ async def _resume(
             "max_parallel": max_parallel or thread.settings.get("max_parallel") or settings.max_parallel,
             "sandbox": thread.sandbox,
             "workspace": thread.workspace,
-            "plan_file": str(Path(plan_file).absolute()) if plan_file else thread.plan_file,
+            "plan_file": _absolute(plan_file) if plan_file else thread.plan_file,
         }
         return await execute(
             app, given, thread_id=thread.thread_id, configurable=configurable, as_json=as_json, quiet=quiet

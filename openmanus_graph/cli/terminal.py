@@ -48,9 +48,7 @@ def print_error(error: Exception) -> int:
     if isinstance(error, OSError):
         click.echo(f"{click.style('Error:', fg='red')} {error.strerror or error}: {error.filename!r}.", err=True)
         return 1
-    click.echo(
-        f"{click.style('Error:', fg='red')} An unexpected failure: {type(error).__name__}: {error}", err=True
-    )
+    click.echo(f"{click.style('Error:', fg='red')} An unexpected failure: {type(error).__name__}: {error}", err=True)
     click.echo(f"See where with: {program()} --debug {' '.join(sys.argv[1:])}", err=True)
     return 1
 

@@ -41,9 +41,7 @@ def list_(limit: int, status: str | None, as_json: bool) -> None:
     if not found:
         click.echo(with_program("No threads yet. Start one with: openmanus-graph run --plan FILE"))
         return
-    rows = [
-        [thread.thread_id, thread.status, _done(thread), _ago(thread.updated_at), thread.title] for thread in found
-    ]
+    rows = [[thread.thread_id, thread.status, _done(thread), _ago(thread.updated_at), thread.title] for thread in found]
     print_table(["THREAD", "STATUS", "DONE", "TOUCHED", "TITLE"], rows)
 
 
@@ -90,7 +88,10 @@ def _print_thread(thread: Thread) -> None:
         ("thread", thread.thread_id),
         ("title", thread.title),
         ("status", thread.status),
-        ("runner", describe_runner(thread.runner, thread.runner_since) if thread.status == "running" else None),
+        (
+            "runner",
+            describe_runner(thread.runner, thread.runner_since) if thread.status == "running" else None,
+        ),
         ("error", thread.error),
         ("plan", thread.plan_file),
         ("workspace", thread.workspace),

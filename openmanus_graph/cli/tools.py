@@ -67,7 +67,10 @@ def show(name: str, places: tuple[str, ...], as_json: bool) -> None:
 
     known = _known(places)
     if name not in known:
-        raise UsageError(f"There is no tool {name!r}.", hint=nearest(name, list(known)) or "List them: openmanus-graph tools list")
+        raise UsageError(
+            f"There is no tool {name!r}.",
+            hint=nearest(name, list(known)) or "List them: openmanus-graph tools list",
+        )
     described = _described(known[name])
     if as_json:
         print_json(described)

@@ -110,9 +110,7 @@ class LiveView:
         self._goal = ""
         self._rows: dict[str, dict[str, Any]] = {}
         self._began = time.monotonic()
-        self._live = Live(
-            console=self._console, refresh_per_second=8, get_renderable=self._render, transient=False
-        )
+        self._live = Live(console=self._console, refresh_per_second=8, get_renderable=self._render, transient=False)
 
     def start(self) -> None:
         """Take the terminal."""
@@ -170,7 +168,10 @@ class LiveView:
         table.expand = True
         for name, row in shown:
             table.add_row(*self._cells(name, row))
-        parts: list[Any] = [Text(self._goal or "plan", style="bold", overflow="ellipsis", no_wrap=True), table]
+        parts: list[Any] = [
+            Text(self._goal or "plan", style="bold", overflow="ellipsis", no_wrap=True),
+            table,
+        ]
         if hidden:
             parts.append(Text(f"  … and {hidden} more", style="dim"))
         parts.append(self._footer(done))
@@ -182,7 +183,10 @@ class LiveView:
         bar = ProgressBar(total=max(total, 1), completed=done, width=28)
         elapsed = time.monotonic() - self._began
         footer.add_row(
-            bar, f"{done} of {total}", Text(f"{elapsed:.1f} s", style="dim"), Text(self._thread_id, style="dim")
+            bar,
+            f"{done} of {total}",
+            Text(f"{elapsed:.1f} s", style="dim"),
+            Text(self._thread_id, style="dim"),
         )
         return footer
 
@@ -207,7 +211,10 @@ class LiveView:
         return [
             Text(mark, style=style),
             Text(name, style=style if status != "pending" else "dim"),
-            Text(note.replace("\n", " "), style="red" if status == "failed" else "" if status == "running" else "dim"),
+            Text(
+                note.replace("\n", " "),
+                style="red" if status == "failed" else "" if status == "running" else "dim",
+            ),
             Text(clock, style="dim"),
         ]
 

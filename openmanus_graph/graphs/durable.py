@@ -4,6 +4,10 @@ Compiled with a `ThreadSaver`, a run holds its thread alone, commits each step b
 and takes up answers that other processes give while it runs. With any other saver, or none, it is LangGraph's own.
 """
 
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import asyncio
@@ -32,7 +36,7 @@ TASK_KEY = "__pregel_task_id"
 class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
     """A compiled graph that holds its thread's lease while it runs."""
 
-    builder: DurableStateGraph
+    builder: DurableStateGraph  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
 
     async def astream(  # type: ignore[override]
         self,
@@ -52,38 +56,37 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         config = _without_semaphore(config)
         configurable = dict(config.get("configurable") or {})
         if TASK_KEY in configurable:  # a node of another graph: that graph's run has the lease
-            async for chunk in super().astream(
-                input, config, control=control, durability=durability, **options
-            ):
-                yield chunk
-            return
-        thread_id = configurable.get("thread_id")
-        given = self.builder.prepare_input(input, configurable)
-        gate = Gate(control)
-        if not isinstance(self.checkpointer, ThreadSaver) or thread_id is None:
+            chunks = super().astream(input, config, control=control, durability=durability, **options)
+        else:
+            given = self.builder.prepare_input(input, configurable)
+            gate = Gate(control)
             mode = durability or ("sync" if self.checkpointer else None)
-            async for chunk in super().astream(given, config, control=gate, durability=mode, **options):
-                yield chunk
-            return
-        run = _Run(self, str(thread_id), given, config, gate)
+            if isinstance(self.checkpointer, ThreadSaver) and configurable.get("thread_id") is not None:
+                run = _Run(self, str(configurable["thread_id"]), given, config, gate)
+                chunks = self._alone(run, mode, options)
+            else:
+                chunks = super().astream(given, config, control=gate, durability=mode, **options)
+        async for chunk in chunks:
+            yield chunk
+
+    async def _alone(self, run: _Run, durability: Any, options: dict[str, Any]) -> AsyncIterator[Any]:
+        """Stream with the thread held, again and again as long as answers arrive from elsewhere."""
         await run.begin()
         try:
             while True:
+                drained: GraphDrained | None = None
                 try:
                     async for chunk in super().astream(
-                        run.input,
-                        run.config,
-                        control=run.gate,
-                        durability=durability or "sync",
-                        **options,
+                        run.input, run.config, control=run.gate, durability=durability, **options
                     ):
                         yield chunk
-                except GraphDrained:
-                    if not await run.goes_on():
-                        raise
-                else:
-                    if not await run.goes_on():
-                        return
+                except GraphDrained as error:
+                    drained = error
+                if await run.goes_on():
+                    continue
+                if drained is not None:
+                    raise drained
+                return
         except BaseException as error:
             try:
                 await asyncio.shield(run.end(error))
@@ -107,13 +110,11 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
 class _Run:
     """One process's work on a thread, from taking the lease to recording how it ended."""
 
-    def __init__(
-        self, graph: DurableGraph, thread_id: str, given: Any, config: RunnableConfig, gate: Gate
-    ) -> None:
+    def __init__(self, graph: DurableGraph, thread_id: str, given: Any, config: RunnableConfig, gate: Gate) -> None:
         self.graph = graph
         self.thread_id = thread_id
-        self.input = given
-        self.config = config
+        self.input: Any = given
+        self.config: RunnableConfig = config
         self._caller = gate
         self.gate = Gate(gate)
         self._ended = False
@@ -126,10 +127,8 @@ class _Run:
             resume_with(cast("dict[str, Any]", self.input.resume), open_ids)
         row = self.graph.builder.thread_row(self.input, dict(self.config.get("configurable") or {}))
         self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row)
-        self.config = {
-            **self.config,
-            "configurable": {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease},
-        }
+        configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease}
+        self.config = cast("RunnableConfig", {**self.config, "configurable": configurable})
         self.lease.watch(self._answer_arrived, self._lease_lost)
 
     def _answer_arrived(self) -> None:
@@ -209,4 +208,3 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
         compiled = super().compile(*arguments, **options)
         attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
         return DurableGraph(**attributes)
-

@@ -1,5 +1,9 @@
 """Plan: the graph that executes a given plan, `START → dispatcher → END`, with no model involved."""
 
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
@@ -40,7 +44,7 @@ class PlanGraph(DurableStateGraph):
             "builder": "openmanus_graph.graphs.plan:build_plan_graph",
             "tools": tool_references(list(tools.values())),
         }
-        self.add_node(NODE, dispatcher_node(build_subtask_graph(tools), tools, settings))
+        self.add_node(NODE, cast("Any", dispatcher_node(build_subtask_graph(tools), tools, settings)))
         self.add_edge(START, NODE)
         self.add_edge(NODE, END)
 
@@ -98,9 +102,7 @@ def _title(plan: Mapping[str, Any]) -> str:
     return first.strip().split("\n")[0][:120]
 
 
-def build_plan_graph(
-    tools: Sequence[ToolChoice] | None = None, *, settings: Settings | None = None
-) -> PlanGraph:
+def build_plan_graph(tools: Sequence[ToolChoice] | None = None, *, settings: Settings | None = None) -> PlanGraph:
     """Build the graph that executes plans.
 
     Args:

@@ -5,6 +5,10 @@ LangGraph runs super-steps, so parallel branches would wait for the slowest. Her
 inside for its own prerequisites and then for a slot.
 """
 
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import asyncio
@@ -46,10 +50,8 @@ NODE = "dispatcher"
 SAVER_KEY = "__pregel_checkpointer"
 PREVIEW_CHARACTERS = 160
 
-_SUSPENDED = None
-"""What a prerequisite's outcome is when it ended without a result: it waits for a person, or was drained."""
-
 Outcomes = dict[str, "asyncio.Future[SubtaskResult | None]"]
+"""How each subtask ended, by id; `None` when it ended without a result: it waits for a person, or was drained."""
 
 
 def workspace_of(state: PlanState, thread_id: str) -> Path:
@@ -153,14 +155,15 @@ class Dispatch:
                 return committed[subtask.id]
             return await self._execute(subtask)
 
-        issued = cast("asyncio.Future[SubtaskResult]", task(body, name=self._name(subtask))())
+        make = cast("Callable[[], asyncio.Future[SubtaskResult]]", task(name=self._name(subtask))(body))
+        issued = make()
         issued.add_done_callback(lambda ended: self._settle(subtask, ended, subtask.id in committed))
         return issued
 
     async def _execute(self, subtask: Subtask) -> SubtaskResult:
         for prerequisite in self.plan.prerequisites(subtask):
             outcome = await asyncio.shield(self.outcomes[prerequisite])
-            if outcome is _SUSPENDED:
+            if outcome is None:  # it waits for a person, or was drained
                 raise GraphInterrupt(())
             if outcome["status"] != "completed":
                 return self._blocked(subtask, prerequisite, outcome)
@@ -235,15 +238,13 @@ class Dispatch:
             for open_one in cast("tuple[Interrupt, ...]", error.args[0]):
                 self.interrupts.append(open_one)
                 question = cast("dict[str, Any]", question_of(open_one))
-                self.emit(
-                    Event(type="subtask_waiting", id=open_one.id, subtask=subtask.id, question=question)
-                )
+                self.emit(Event(type="subtask_waiting", id=open_one.id, subtask=subtask.id, question=question))
         elif isinstance(error, GraphDrained):
             self.drained = error.reason
         elif not isinstance(error, GraphBubbleUp):
             outcome.cancel()
             return
-        outcome.set_result(_SUSPENDED)
+        outcome.set_result(None)
 
     async def _close(self) -> None:
         self.executor.shutdown(wait=False, cancel_futures=True)

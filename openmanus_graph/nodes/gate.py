@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar, cast
+from typing import Any, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
 from langgraph.runtime import RunControl, Runtime
 
 StateT = TypeVar("StateT")
-ContextT = TypeVar("ContextT")
 
 ANSWER_ARRIVED = "an answer arrived"
 """The reason of a drain that is over as soon as the run has taken up an answer from elsewhere."""
@@ -64,7 +63,8 @@ async def enter(control: RunControl | None) -> None:
     Raises:
         GraphDrained: If a drain was asked for.
     """
-    while isinstance(control, Gate) and control.paused and not control.drain_requested:
+    # Polled, because a request may come from a signal handler or from another thread's loop.
+    while isinstance(control, Gate) and control.paused and not control.drain_requested:  # noqa: ASYNC110
         await asyncio.sleep(POLL_SECONDS)
     if control is not None and control.drain_requested:
         raise GraphDrained(control.drain_reason or "shutdown")
@@ -81,10 +81,10 @@ async def wait_until(moment: float, clock: Callable[[], float], control: RunCont
         await enter(control)
 
 
-Node = Callable[[StateT, RunnableConfig, Runtime[ContextT]], Awaitable[dict[str, Any]]]
+Node = Callable[[StateT, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]
 
 
-def gated(node: Node[StateT, ContextT], name: str) -> Node[StateT, ContextT]:
+def gated(node: Node[StateT], name: str) -> Node[StateT]:
     """The node behind the gate.
 
     Args:
@@ -92,11 +92,9 @@ def gated(node: Node[StateT, ContextT], name: str) -> Node[StateT, ContextT]:
         name: The node's name, which the wrapper takes for traces and drawings.
     """
 
-    async def behind_gate(
-        state: StateT, config: RunnableConfig, runtime: Runtime[ContextT]
-    ) -> dict[str, Any]:
+    async def behind_gate(state: StateT, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         await enter(runtime.control)
         return await node(state, config, runtime)
 
     behind_gate.__name__ = name
-    return cast("Node[StateT, ContextT]", behind_gate)
+    return behind_gate

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from concurrent.futures import Executor
 from contextvars import copy_context
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -71,9 +72,7 @@ def failure_in(output: Any) -> str | None:
     return error if isinstance(error, str) and error else None
 
 
-async def call(
-    tool: BaseTool, subtask: Subtask, run: SubtaskRun, config: RunnableConfig, spec: ToolSpec
-) -> Outcome:
+async def call(tool: BaseTool, subtask: Subtask, run: SubtaskRun, config: RunnableConfig, spec: ToolSpec) -> Outcome:
     """Make the call, with references resolved and within its time; never raises for a failure of the tool."""
     limit = subtask.timeout_s if subtask.timeout_s is not None else spec.timeout_s
     scope = asyncio.timeout(limit)
@@ -107,7 +106,8 @@ async def _invoke(tool: BaseTool, arguments: dict[str, Any], config: RunnableCon
     if isinstance(tool, StructuredTool) and tool.coroutine is None:
         # Not LangChain's own hand-off, whose default pool has fewer threads than there may be slots.
         loop = asyncio.get_running_loop()
-        return await loop.run_in_executor(executor, copy_context().run, tool.invoke, arguments, config)
+        call_in_context = partial(copy_context().run, tool.invoke, arguments, config)
+        return await loop.run_in_executor(executor, cast("Callable[[], Any]", call_in_context))
     return await tool.ainvoke(arguments, config)
 
 
@@ -136,24 +136,22 @@ def may_retry(outcome: Outcome, subtask: Subtask, spec: ToolSpec, attempt: int) 
     return outcome.known or spec.effect != "external" or spec.idempotent
 
 
-def tool_node(tool: BaseTool) -> Node[SubtaskState, SubtaskRun]:
+def tool_node(tool: BaseTool) -> Node[SubtaskState]:
     """The gated node of the subtask graph that makes direct calls of `tool`."""
     spec = spec_of(tool)
 
-    async def node(
-        state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]
-    ) -> dict[str, Any]:
+    async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
         run = runtime.context
-        subtask = Subtask.model_validate(state["subtask"])
+        subtask = Subtask.model_validate(state.get("subtask"))
         attempt = state.get("attempts", 0) + 1
         started = state.get("started_at") or now()
         run.emit(_event("subtask_started", subtask, attempt))
         outcome = await call(tool, subtask, run, config, spec)
         if may_retry(outcome, subtask, spec, attempt):
             delay = retry_delay(attempt)
-            run.emit(
-                Event(**_event("subtask_retrying", subtask, attempt), delay_s=delay, error=outcome.error)
-            )
+            retrying = _event("subtask_retrying", subtask, attempt)
+            retrying.update(delay_s=delay, error=outcome.error)
+            run.emit(retrying)
             return {"attempts": attempt, "started_at": started, "retry_at": time.time() + delay}
         return {
             "attempts": attempt,

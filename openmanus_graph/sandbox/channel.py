@@ -17,9 +17,7 @@ _HIGH = 200
 class Channel:
     """A pipe out of the sandbox, read line by line."""
 
-    def __init__(
-        self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport, write_end: int
-    ) -> None:
+    def __init__(self, reader: asyncio.StreamReader, transport: asyncio.ReadTransport, write_end: int) -> None:
         self._reader = reader
         self._transport = transport
         self.write_end = write_end

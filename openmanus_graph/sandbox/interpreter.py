@@ -120,9 +120,7 @@ class Interpreter:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._process.wait(), _END_S)
             await self._process.aclose()
-            error = (
-                f"The interpreter ended with exit code {self._process.returncode}; all variables are lost."
-            )
+            error = f"The interpreter ended with exit code {self._process.returncode}; all variables are lost."
         return CodeOutcome(self._output.take(), None, error)
 
     async def _ask(self, code: str, timeout_s: float) -> dict[str, Any] | None:

@@ -149,9 +149,7 @@ def _inside(path: str, folder: str) -> bool:
     return path == folder or path.startswith(folder.rstrip("/") + "/")
 
 
-def _mount(
-    source: str | None, target: str, flags: int, kind: str | None = None, data: str | None = None
-) -> None:
+def _mount(source: str | None, target: str, flags: int, kind: str | None = None, data: str | None = None) -> None:
     encoded = [None if text is None else text.encode() for text in (source, target, kind, data)]
     _call(_LIBC.mount(encoded[0], encoded[1], encoded[2], flags, encoded[3]), f"mount on {target!r}")
 

@@ -93,9 +93,7 @@ def _probe_landlock(settings: Settings) -> LevelReport:
         return LevelReport("landlock", works=False, detail=detail)
     problem = _filter_problem() or _try("landlock", settings)
     if problem is None:
-        return LevelReport(
-            "landlock", True, f"files and sockets by rules (version {version}), filter, limits"
-        )
+        return LevelReport("landlock", True, f"files and sockets by rules (version {version}), filter, limits")
     return LevelReport("landlock", False, f"{problem}.")
 
 
@@ -124,9 +122,7 @@ def _trial(folder: Path, level: Level, settings: Settings) -> subprocess.Complet
     workspace = folder / "workspace"
     workspace.mkdir()
     (workspace / "probe.outside").symlink_to(outside)
-    with prepare_launch(
-        _PROBE, workspace=workspace, level=level, settings=settings, limits=SandboxLimits()
-    ) as launch:
+    with prepare_launch(_PROBE, workspace=workspace, level=level, settings=settings, limits=SandboxLimits()) as launch:
         return subprocess.run(
             launch.argv,
             env=launch.environment,

@@ -154,9 +154,7 @@ class Shell:
         stop = asyncio.create_task(self._stop_asked.wait())
         try:
             self._write(f"eval -- {shlex.quote(command)} </dev/null {self._control}\n{self._status_line}")
-            done, _ = await asyncio.wait(
-                [status, stop], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
-            )
+            done, _ = await asyncio.wait([status, stop], timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED)
             if status not in done:
                 timed_out = stop not in done
                 await self._stop(status)
@@ -229,9 +227,7 @@ class Shell:
         shells = {process.pid for process in self._shell()}
         tick = 1.0 / os.sysconf("SC_CLK_TCK")
         tree = self._process.tree()
-        return [
-            process for process in tree if process.pid not in shells and process.started >= started - tick
-        ]
+        return [process for process in tree if process.pid not in shells and process.started >= started - tick]
 
     def _write(self, text: str) -> None:
         if self._process.stdin is not None:

@@ -100,9 +100,7 @@ def _add_line(text: str, line: str) -> str:
 
 
 @builtin_tool("bash", BashArguments, ToolSpec(effect="write"))
-async def bash(
-    command: str = "", restart: bool = False, timeout_s: float = DEFAULT_TIMEOUT_S
-) -> dict[str, Any]:
+async def bash(command: str = "", restart: bool = False, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
     """Run a bash command in the workspace, in one session that keeps directory and variables between calls.
 
     Returns stdout, stderr, exit_code and timed_out. Commands get no input. One that takes longer than

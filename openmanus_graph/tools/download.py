@@ -66,9 +66,7 @@ class Downloader:
         # A connection kept alive belongs to an address, so it could serve another host of that address
         # whose certificate was never checked.
         limits = httpx.Limits(max_keepalive_connections=0)
-        self._transport = httpx.AsyncHTTPTransport(
-            verify=httpx.create_ssl_context(), trust_env=False, limits=limits
-        )
+        self._transport = httpx.AsyncHTTPTransport(verify=httpx.create_ssl_context(), trust_env=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections."""

@@ -45,9 +45,7 @@ class FetchArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    urls: list[str] | str = Field(
-        description="Addresses that begin with http:// or https://, or one of them."
-    )
+    urls: list[str] | str = Field(description="Addresses that begin with http:// or https://, or one of them.")
     timeout: float = Field(default=30, gt=0, le=600, description="Seconds each page may take.")
     max_chars: int | None = Field(
         default=None, ge=1, description="Characters of Markdown kept for each page; all if not given."
@@ -92,9 +90,7 @@ async def fetch(
         ToolError: If no page could be read, or there are none or too many addresses.
     """
     if not 1 <= len(urls) <= MAX_URLS:
-        raise ToolError(
-            f"The argument 'urls' has {len(urls)} addresses, and 1 to {MAX_URLS} are read at once."
-        )
+        raise ToolError(f"The argument 'urls' has {len(urls)} addresses, and 1 to {MAX_URLS} are read at once.")
     downloader = Downloader(allow_hosts, resolver=resolver)
     slots = asyncio.Semaphore(_AT_ONCE)
     try:
@@ -152,12 +148,8 @@ def _content(answer: Download) -> Page:
     """
     kind = answer.content_type
     head = answer.body[:1024].lstrip().lower()
-    is_html = kind in _HTML or (
-        not kind and head.startswith((b"<!doctype html", b"<html", b"<head", b"<body"))
-    )
-    is_text = (
-        is_html or not kind or kind.startswith("text/") or kind in _TEXTS or kind.endswith(("+json", "+xml"))
-    )
+    is_html = kind in _HTML or (not kind and head.startswith((b"<!doctype html", b"<html", b"<head", b"<body")))
+    is_text = is_html or not kind or kind.startswith("text/") or kind in _TEXTS or kind.endswith(("+json", "+xml"))
     wide = answer.body[:2] in (b"\xff\xfe", b"\xfe\xff") or (answer.charset or "").startswith("utf-16")
     if not is_text or (b"\0" in answer.body and not wide):
         raise ToolError(

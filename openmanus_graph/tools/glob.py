@@ -34,9 +34,7 @@ class Glob:
             ToolArgumentsError: If it is empty or has too many alternatives.
         """
         if not pattern.strip("/ ") or "\0" in pattern:
-            raise ToolArgumentsError(
-                f"The argument 'pattern' cannot be {pattern!r}.", hint="Use '**/*' for all files."
-            )
+            raise ToolArgumentsError(f"The argument 'pattern' cannot be {pattern!r}.", hint="Use '**/*' for all files.")
         variants = [[s for s in v.split("/") if s not in ("", ".")] for v in _expand(pattern)]
         if pattern.startswith("/") or any(".." in variant for variant in variants):
             raise OutsideWorkspaceError(

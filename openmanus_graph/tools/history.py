@@ -98,9 +98,7 @@ class History:
         if before is not None and name is not None:
             write_file(self._file(name), before)
         size = 0 if before is None else len(before)
-        self._journal.edits.append(
-            Edit(before=name, after=digest(after) or "", size=size, mode=mode, call=self._call)
-        )
+        self._journal.edits.append(Edit(before=name, after=digest(after) or "", size=size, mode=mode, call=self._call))
         self._journal.undone_by = None
         self._save()
 

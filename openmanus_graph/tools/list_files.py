@@ -28,9 +28,7 @@ class ListArguments(BaseModel):
         description="Such as `*.csv` (in the folder itself), `**/*.py` (at any depth) or `src/**/*.{ts,tsx}`."
     )
     path: str = Field(default=".", description="The folder to start from, relative to the workspace.")
-    max_results: int = Field(
-        default=DEFAULT_RESULTS, ge=1, le=MAX_RESULTS, description="Files returned at most."
-    )
+    max_results: int = Field(default=DEFAULT_RESULTS, ge=1, le=MAX_RESULTS, description="Files returned at most.")
     include_hidden: bool = Field(
         default=False, description="Whether names that begin with a dot are matched by `*` and `**`."
     )

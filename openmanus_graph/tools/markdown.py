@@ -255,9 +255,7 @@ class MarkdownWriter:
             return False
         key = id(element)
         if key not in self._blocky:
-            self._blocky[key] = any(
-                isinstance(child, Element) and self._is_block(child) for child in element.children
-            )
+            self._blocky[key] = any(isinstance(child, Element) and self._is_block(child) for child in element.children)
         return self._blocky[key]
 
 

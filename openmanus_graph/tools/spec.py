@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import Any, Literal, cast
+from typing import Any, Literal
 
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel
@@ -49,7 +49,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
     resource = metadata.get("resource")
     timeout_s = metadata.get("timeout_s")
     return ToolSpec(
-        effect=cast("Effect", effect),
+        effect=effect,
         idempotent=bool(metadata.get("idempotent", False)),
         resource=None if resource is None else str(resource),
         timeout_s=None if timeout_s is None else float(timeout_s),

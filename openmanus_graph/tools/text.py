@@ -158,6 +158,4 @@ def newline_of(text: str) -> str:
 
 def binary(path: str) -> ToolError:
     """The error for a file that is not text."""
-    return ToolError(
-        f"The file {path!r} is binary, not text.", hint="Use a program that knows its format to read it."
-    )
+    return ToolError(f"The file {path!r} is binary, not text.", hint="Use a program that knows its format to read it.")

@@ -108,8 +108,7 @@ class _Shown:
 
     def text(self) -> str:
         return "\n".join(
-            f"{number:6}\t{line}{_more(self.lengths[number] - len(line))}"
-            for number, line in self.lines.items()
+            f"{number:6}\t{line}{_more(self.lengths[number] - len(line))}" for number, line in self.lines.items()
         )
 
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from ..engine.plans import subtask
+from tests.engine.plans import subtask
+
 from .conftest import MakeProgram, Program
 from .test_runs import started, work
 

@@ -12,7 +12,8 @@ from typing import Any
 
 import pytest
 
-from ..engine.plans import subtask
+from tests.engine.plans import subtask
+
 from .conftest import Program
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]

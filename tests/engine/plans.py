@@ -15,6 +15,6 @@ def plan(*subtasks: dict[str, Any]) -> dict[str, Any]:
     return {"goal": "a test", "subtasks": list(subtasks)}
 
 
-def thread(name: str = "t", **configurable: Any) -> dict[str, Any]:
+def thread(name: str = "t", **configurable: Any) -> Any:
     """The config of a thread."""
     return {"configurable": {"thread_id": name, **configurable}}

@@ -132,7 +132,7 @@ async def test_a_foreign_type_in_a_checkpoint_is_refused_when_written(saver: Thr
     class State(TypedDict):
         value: Any
 
-    async def node(_: State) -> dict[str, Any]:
+    async def node(state: State) -> dict[str, Any]:
         return {"value": {"deep": [Settings.load()]}}
 
     graph = StateGraph(State)

@@ -29,7 +29,12 @@ def answer(value: Any, kind: str = "answer") -> dict[str, Any]:
 
 async def test_the_other_branch_completes_while_one_waits(saver: ThreadSaver) -> None:
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
-    given = plan(ask("q"), subtask("after", "echo", args={"value": "${q.answer}"}), subtask("a"), subtask("b", needs=["a"]))
+    given = plan(
+        ask("q"),
+        subtask("after", "echo", args={"value": "${q.answer}"}),
+        subtask("a"),
+        subtask("b", needs=["a"]),
+    )
     finished = [
         event["subtask"]
         async for event in app.astream({"plan": given}, thread(), stream_mode="custom")

@@ -25,7 +25,12 @@ from openmanus_graph import (
     run,
 )
 from openmanus_graph.checkpoints.progress import subtask_progress
-from openmanus_graph.errors import GraphNotImportableError, MigrationNeededError, StaleRunnerError, UnknownThreadError
+from openmanus_graph.errors import (
+    GraphNotImportableError,
+    MigrationNeededError,
+    StaleRunnerError,
+    UnknownThreadError,
+)
 from openmanus_graph.tools.reference import tools_again
 
 from .plans import plan, subtask, thread
@@ -162,7 +167,7 @@ async def test_a_pause_holds_every_branch_at_its_next_node(saver: ThreadSaver) -
     gate.pause()
     await asyncio.sleep(1.0)
     assert not running.done()
-    found = {item.subtask.id: item.status for item in await subtask_progress(saver, "t", live=True)}
+    found = {str(item.subtask.id): item.status for item in await subtask_progress(saver, "t", live=True)}
     assert found["a"] == "completed"
     assert found["b"] in ("pending", "running")
     gate.unpause()

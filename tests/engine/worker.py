@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import sys
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +16,12 @@ from tests.engine.sample_tools import TOOLS
 
 
 class SlowSaver(ThreadSaver):
-    """Commits everything 200 ms late."""
+    """Reads and commits everything 200 ms late."""
 
-    async def _write(self, *arguments: Any) -> None:
+    async def retried(self, operation: Callable[[], Awaitable[Any]]) -> Any:
+        """Wait first."""
         await asyncio.sleep(0.2)
-        await super()._write(*arguments)
+        return await super().retried(operation)
 
 
 async def main(url: str, thread_id: str, plan_file: str, pace: str) -> None:

@@ -147,9 +147,7 @@ def _copy(source: Binaries, shelf: Path) -> Binaries:
             _place(origin, draft, place)
         os.sync()  # the name must not reach the disk before the content
         if not _complete(draft, files):
-            raise EmbeddedServerError(
-                f"The copy of the embedded server's binaries to {str(draft)!r} is not complete."
-            )
+            raise EmbeddedServerError(f"The copy of the embedded server's binaries to {str(draft)!r} is not complete.")
         draft.chmod(0o755)
         draft.rename(target)
     except BaseException:
@@ -166,9 +164,7 @@ def _needed(source: Binaries) -> Iterator[tuple[Path, Path]]:
     """
     site = source.prefix.parent.parent
     roots = [source.prefix / "lib" / "postgresql", source.prefix / "share", site / f"{MODULE}.libs"]
-    inside = [
-        path for root in roots for path in root.rglob("*") if path.is_file() and "pgxs" not in path.parts
-    ]
+    inside = [path for root in roots for path in root.rglob("*") if path.is_file() and "pgxs" not in path.parts]
     shared = [path for path in (source.prefix / "lib").glob("lib*.so*") if path.is_file()]
     for path in (source.postgres, source.initdb, *inside, *shared):
         yield path.relative_to(site), path
@@ -188,9 +184,7 @@ def _place(origin: Path, draft: Path, place: Path) -> None:
 
 def _complete(folder: Path, files: dict[Path, Path]) -> bool:
     try:
-        return all(
-            (folder / place).stat().st_size == origin.stat().st_size for place, origin in files.items()
-        )
+        return all((folder / place).stat().st_size == origin.stat().st_size for place, origin in files.items())
     except FileNotFoundError:
         return False
 

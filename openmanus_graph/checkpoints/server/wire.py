@@ -121,9 +121,7 @@ def execute(folder: Path, user: str, database: str, statement: str, timeout_s: f
                 if reply.kind == b"E":
                     _raise(statement, reply.fields)
         except OSError as error:
-            raise EmbeddedServerError(
-                f"The embedded server went away while it ran {statement!r}: {error}."
-            ) from error
+            raise EmbeddedServerError(f"The embedded server went away while it ran {statement!r}: {error}.") from error
 
 
 def _raise(statement: str, fields: dict[str, str]) -> None:
