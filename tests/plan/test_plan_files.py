@@ -71,9 +71,7 @@ def test_text_in_any_unicode_encoding_is_read(tmp_path: Path, encoding: str) -> 
 
 
 def test_windows_line_ends_are_read(tmp_path: Path) -> None:
-    assert Plan.from_file(write(tmp_path, PLAN.replace("\n", "\r\n"))) == Plan.from_file(
-        write(tmp_path, PLAN)
-    )
+    assert Plan.from_file(write(tmp_path, PLAN.replace("\n", "\r\n"))) == Plan.from_file(write(tmp_path, PLAN))
 
 
 def test_words_that_only_yaml_1_1_reads_as_other_values_are_text(tmp_path: Path) -> None:
@@ -174,9 +172,7 @@ def test_json_faults_are_said(tmp_path: Path, text: str, words: list[str]) -> No
 
 def test_problems_of_a_yaml_plan_have_their_line(tmp_path: Path) -> None:
     text = PLAN.replace("needs: [list]", "needs: [lost]").replace("retries: 2", "retries: -2")
-    text = text.replace("agent: executor", "agent: executor\n    tool: bash").replace(
-        "goal: Write", "gaol: Write"
-    )
+    text = text.replace("agent: executor", "agent: executor\n    tool: bash").replace("goal: Write", "gaol: Write")
     assert refused(write(tmp_path, text)).splitlines() == [
         "line 12: subtask 'count': needs 'lost', which is no subtask of the plan; did you mean 'list'?",
         "line 13: subtask 'count': 'retries' must be 0 or more, not -2",
@@ -189,10 +185,7 @@ def test_the_lines_are_still_known_when_tools_are_checked_later(tmp_path: Path) 
     plan = Plan.from_file(write(tmp_path, PLAN))
     with pytest.raises(PlanError) as caught:
         plan.check(tools={}, agents=["executer"])
-    assert (
-        caught.value.problems[1]
-        == "line 8: subtask 'count': names the unknown tool 'bash'; there are no tools"
-    )
+    assert caught.value.problems[1] == "line 8: subtask 'count': names the unknown tool 'bash'; there are no tools"
     assert "line 16: subtask 'report': names the unknown agent" in caught.value.problems[2]
     assert caught.value.source == str(tmp_path / "plan.yaml")
 

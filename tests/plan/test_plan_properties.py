@@ -22,9 +22,7 @@ TRICKY = """
     1e3 010 0o17 0x1f 1_0 yes on null ~ .5 -.5 +.5 1. 12:30 << = *a &a - # NaN .inf True é🐘 1.5e3 1.0e+3 +1
     -0 0b1 %x @x `x [ { --- ... 2020-01-01 2020-01-01T00:00:00Z !!int
 """
-tricky = st.sampled_from(
-    [*TRICKY, "", "- x", "a: b", "# c", "\u2028", "\x85", "\ufeff", "\t", " x ", "a\nb\n"]
-)
+tricky = st.sampled_from([*TRICKY, "", "- x", "a: b", "# c", "\u2028", "\x85", "\ufeff", "\t", " x ", "a\nb\n"])
 text = tricky | st.text(st.characters(codec="utf-8", exclude_characters="\x00"), max_size=8)
 number = st.integers(-(2**63), 2**64 - 1) | st.floats(allow_nan=False, allow_infinity=False)
 values = st.recursive(
@@ -212,11 +210,7 @@ lines = st.lists(st.sampled_from(LINES), max_size=10).map("\n".join)
 
 
 @settings(EXAMPLES, max_examples=100)
-@given(
-    st.binary(max_size=60)
-    | lines.map(str.encode)
-    | st.text(max_size=40).map(lambda t: t.encode(errors="ignore"))
-)
+@given(st.binary(max_size=60) | lines.map(str.encode) | st.text(max_size=40).map(lambda t: t.encode(errors="ignore")))
 def test_any_file_raises_only_plan_errors(content: bytes) -> None:
     with tempfile.TemporaryDirectory() as folder:
         for name in ("p.yaml", "p.json", "p"):

@@ -153,15 +153,9 @@ def test_long_runs_of_dollars_take_linear_time() -> None:
     assert split("$" * 500_001 + "{s1}")[1] == Reference(SubtaskId("s1"))
 
 
-text_near_references = st.text(
-    st.sampled_from(list('${}.ab1"\\ \n')) | st.characters(codec="utf-8"), max_size=30
-)
+text_near_references = st.text(st.sampled_from(list('${}.ab1"\\ \n')) | st.characters(codec="utf-8"), max_size=30)
 plain = st.recursive(
-    st.none()
-    | st.booleans()
-    | st.integers(-(2**63), 2**63)
-    | st.floats(allow_nan=False)
-    | st.text(max_size=5),
+    st.none() | st.booleans() | st.integers(-(2**63), 2**63) | st.floats(allow_nan=False) | st.text(max_size=5),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(text_near_references, inner, max_size=3),
     max_leaves=8,
 )

@@ -50,8 +50,7 @@ def run_virtual(main: Coroutine[Any, Any, Any]) -> Any:
 def plan_of(edges: dict[str, list[str]], **seconds: float) -> Plan:
     return Plan(
         subtasks=[
-            Subtask(id=name, tool="t", needs=needs, expected_s=seconds.get(name))
-            for name, needs in edges.items()
+            Subtask(id=name, tool="t", needs=needs, expected_s=seconds.get(name)) for name, needs in edges.items()
         ]
     )
 
@@ -118,9 +117,7 @@ async def test_the_smallest_order_goes_first_and_equals_as_they_came() -> None:
         async with slots.hold(order):
             started.append(name)
 
-    await asyncio.gather(
-        work("late", 1, -3), work("x", 0, 0), work("y", 0, 0), work("first", 0, -9), work("z", 0, 0)
-    )
+    await asyncio.gather(work("late", 1, -3), work("x", 0, 0), work("y", 0, 0), work("first", 0, -9), work("z", 0, 0))
     assert started == ["first", "x", "y", "z", "late"]
 
 
@@ -153,10 +150,7 @@ async def test_a_used_up_resource_does_not_keep_others_waiting() -> None:
             started.append(name)
             await release.wait()
 
-    tasks = [
-        asyncio.create_task(work(*one))
-        for one in [("b1", 0, "browser"), ("b2", 1, "browser"), ("x", 2, None)]
-    ]
+    tasks = [asyncio.create_task(work(*one)) for one in [("b1", 0, "browser"), ("b2", 1, "browser"), ("x", 2, None)]]
     await asyncio.sleep(0.01)
     assert started == ["b1", "x"]
     assert slots.waiting == 1
@@ -254,9 +248,7 @@ def timed_plans(draw: st.DrawFn) -> Plan:
     for place in range(size):
         needs = draw(st.lists(st.integers(0, place - 1), max_size=3, unique=True)) if place else []
         seconds = draw(st.integers(1, 9))
-        subtasks.append(
-            Subtask(id=f"s{place}", tool="t", needs=[f"s{need}" for need in needs], expected_s=seconds)
-        )
+        subtasks.append(Subtask(id=f"s{place}", tool="t", needs=[f"s{need}" for need in needs], expected_s=seconds))
     return Plan(subtasks=draw(st.permutations(subtasks)))
 
 

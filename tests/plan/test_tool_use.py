@@ -35,9 +35,7 @@ async def nothing(**_: Any) -> int:
     return 1
 
 
-measure = StructuredTool.from_function(
-    coroutine=nothing, name="measure", description="m", args_schema=Measure
-)
+measure = StructuredTool.from_function(coroutine=nothing, name="measure", description="m", args_schema=Measure)
 
 
 class Anything(BaseModel):
@@ -45,9 +43,7 @@ class Anything(BaseModel):
     path: str
 
 
-open_ended = StructuredTool.from_function(
-    coroutine=nothing, name="open", description="o", args_schema=Anything
-)
+open_ended = StructuredTool.from_function(coroutine=nothing, name="open", description="o", args_schema=Anything)
 
 
 @tool
@@ -230,9 +226,7 @@ def test_agents_and_allowed_tools() -> None:
 
 
 def test_the_maximum_number_of_subtasks() -> None:
-    plan = Plan.from_dict(
-        {"subtasks": [{"id": f"s{n}", "tool": "bare", "args": {"u": n}} for n in range(1001)]}
-    )
+    plan = Plan.from_dict({"subtasks": [{"id": f"s{n}", "tool": "bare", "args": {"u": n}} for n in range(1001)]})
     with pytest.raises(PlanError, match="has 1001 subtasks, and at most 1000 are allowed"):
         plan.check()
     plan.check(TOOLS, max_subtasks=1001)
@@ -241,8 +235,6 @@ def test_the_maximum_number_of_subtasks() -> None:
 def test_a_schema_without_end_is_left_after_a_while() -> None:
     loop = {"anyOf": [{"$ref": "#/$defs/L"}, {"$ref": "#/$defs/L"}]}
     schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/L"}}, "$defs": {"L": loop}}
-    endless = StructuredTool.from_function(
-        coroutine=nothing, name="endless", description="e", args_schema=schema
-    )
+    endless = StructuredTool.from_function(coroutine=nothing, name="endless", description="e", args_schema=schema)
     plan = Plan.from_dict({"subtasks": [{"id": "a", "tool": "endless", "args": {"x": 1}}]})
     plan.check({"endless": endless})

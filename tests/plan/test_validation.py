@@ -252,11 +252,7 @@ def test_values_of_subclasses_become_plain() -> None:
         RED = "red"
 
     value = UserDict(
-        {
-            "subtasks": [
-                OrderedDict(id="a", tool="t", args=OrderedDict(c=Colour.RED, n=enum.IntEnum("N", "X").X))
-            ]
-        }
+        {"subtasks": [OrderedDict(id="a", tool="t", args=OrderedDict(c=Colour.RED, n=enum.IntEnum("N", "X").X))]}
     )
     args = Plan.from_dict(value).to_dict()["subtasks"][0]["args"]
     assert args == {"c": "red", "n": 1}
