@@ -109,14 +109,10 @@ def render(node: Definition, name: str, home: str) -> str:
     if not isinstance(node, ast.ClassDef):
         return "\n".join([*head, "", f"```text\n{signature(node)}\n```", "", prose(doc)])
     lines = [*head, "", prose(doc)]
-    fields = [
-        field for field in fields_of(node) if not field[0].startswith("_") and field[0] != "model_config"
-    ]
+    fields = [field for field in fields_of(node) if not field[0].startswith("_") and field[0] != "model_config"]
     if fields:
         lines += ["", "| Field | Type | |", "|---|---|---|"]
-        lines += [
-            f"| `{key}` | `{kind.replace('|', chr(92) + '|')}` | {note} |" for key, kind, note in fields
-        ]
+        lines += [f"| `{key}` | `{kind.replace('|', chr(92) + '|')}` | {note} |" for key, kind, note in fields]
     for method in methods_of(node):
         text = prose(ast.get_docstring(method) or "")
         lines += ["", f"### `{name}.{method.name}`", "", f"```text\n{signature(method)}\n```", "", text]

@@ -45,9 +45,7 @@ async def draw(plan_file: str, tools_file: str, wanted: int | None) -> str:
                     console.print(view._render())  # the view as it is now, outside its own live display
             await saver.adelete_thread(thread)
     picture = console.export_svg(title=f"openmanus-graph run --plan {plan_file}", unique_id="live")
-    return re.sub(
-        r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL
-    )  # they would be fetched from the network
+    return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)  # they would be fetched from the network
 
 
 def main(arguments: list[str]) -> None:

@@ -62,9 +62,7 @@ def blocks_of(page: Path) -> list[Block]:
         named = _FILE.search(before)
         text = "\n".join(line[indent:] for line in lines[number + 1 : end]) + "\n"
         shown = _NO_RUN.search(marker) is not None
-        found.append(
-            Block(page, number + 1, opening["language"], text, named["name"] if named else None, shown)
-        )
+        found.append(Block(page, number + 1, opening["language"], text, named["name"] if named else None, shown))
         before = marker = ""
         number = end + 1
     return found

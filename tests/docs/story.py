@@ -82,7 +82,8 @@ class Story:
                 self._runner.run(self._awaited(code))
             else:
                 exec(code, self._names)
-        shown = [line.removeprefix("#> ") for line in block.text.splitlines() if line.startswith("#> ")]
+        shown = [line.removeprefix("# > ") for line in block.text.splitlines() if line.startswith("# > ")]
+        assert shown or not said.getvalue(), f"{block.place} prints, and does not show what"
         assert_shown(shown, said.getvalue(), block.place)
 
     async def _awaited(self, code: Any) -> None:
