@@ -92,6 +92,11 @@ def answers_for(
             question, value = questions[0], text
         else:
             raise _unknown(questions, text)
+        if question["id"] in answers:
+            raise UnknownQuestionError(
+                f"The answer {text!r} is the second one to the same question.",
+                hint="Answer each question once, as --answer SUBTASK=VALUE.",
+            )
         answers[question["id"]] = Answer(kind=question["kind"], value=_value(question["kind"], value))
     return answers
 

@@ -42,9 +42,7 @@ def tools() -> dict[str, Any]:
 def said(tmp_path: Path) -> Iterator[list[str]]:
     """What the tools report while a call is running in `tmp_path`."""
     lines: list[str] = []
-    context = ToolContext(
-        thread_id="t", subtask_id="s", workspace=tmp_path, settings=Settings(), report=lines.append
-    )
+    context = ToolContext(thread_id="t", subtask_id="s", workspace=tmp_path, settings=Settings(), report=lines.append)
     with using_tool_context(context):
         yield lines
 

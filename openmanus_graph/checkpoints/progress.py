@@ -51,12 +51,17 @@ def _questions_in(root: CheckpointTuple | None) -> list[Question]:
     returned = {task for task, channel, _ in root.pending_writes or [] if channel == _RETURN}
     raised: dict[str, Interrupt] = {}
     answered: set[str] = set()
-    for task, channel, value in root.pending_writes or []:
+    # The dispatcher's own write comes first: it has the questions in plan order.
+    for task, channel, value in sorted(root.pending_writes or [], key=_fewer_interrupts):
         if channel == _INTERRUPT:
             found = {item.id: item for item in cast("list[Interrupt]", value)}
             raised |= found
             answered |= found.keys() if task in returned else set()
     return [question_of(item) for key, item in raised.items() if key not in answered]
+
+
+def _fewer_interrupts(write: tuple[str, str, Any]) -> int:
+    return -len(write[2]) if write[1] == _INTERRUPT else 0
 
 
 async def open_questions(saver: ThreadSaver, thread_id: str) -> list[Question]:

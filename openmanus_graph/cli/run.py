@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import re
 import secrets
+import shlex
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -91,7 +92,7 @@ async def _run(
             raise ThreadUnfinishedError(
                 f"The thread {name!r} is {known.status} and has not ended.",
                 hint=f"Go on with it: openmanus-graph resume {name}\n"
-                f"Or start anew: openmanus-graph run --plan {plan_file} --thread {new_thread_id(name)}",
+                f"Or start anew: {_anew(plan_file, places, options, new_thread_id(name))}",
             )
         app = graph.compile(checkpointer=saver)
         configurable = {key: value for key, value in options.items() if value is not None}
@@ -99,6 +100,15 @@ async def _run(
         return await execute(
             app, {"plan": plan}, thread_id=name, configurable=configurable, as_json=as_json, quiet=quiet
         )
+
+
+def _anew(plan_file: Path, places: tuple[str, ...], options: dict[str, Any], name: str) -> str:
+    """The command that runs the same plan in the same way in another thread; a workspace is never shared."""
+    words = ["--plan", str(plan_file), *(word for place in places for word in ("--tools", place))]
+    for option in ("max_parallel", "sandbox"):
+        if options[option] is not None:
+            words += [f"--{option.replace('_', '-')}", str(options[option])]
+    return "openmanus-graph run " + shlex.join([*words, "--thread", name])
 
 
 def _absolute(path: str | Path) -> str:

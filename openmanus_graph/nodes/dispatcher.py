@@ -71,7 +71,7 @@ class Dispatch:
     subtask_graph: SubtaskGraph
     settings: Settings
     outcomes: Outcomes = field(default_factory=dict[str, Any])
-    interrupts: list[Interrupt] = field(default_factory=list[Interrupt])
+    interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     drained: str | None = None
     done: int = 0
@@ -116,7 +116,14 @@ class Dispatch:
         if self.interrupts and control is not None and control.drain_reason == ANSWER_ARRIVED:
             raise GraphDrained(ANSWER_ARRIVED)  # the run goes on at once; what is open is asked then
         if self.interrupts:
-            raise GraphInterrupt(tuple(self.interrupts))
+            positions = {subtask.id: index for index, subtask in enumerate(self.plan.subtasks)}
+            raise GraphInterrupt(
+                tuple(
+                    found
+                    for key in sorted(self.interrupts, key=positions.__getitem__)
+                    for found in self.interrupts[key]
+                )
+            )
         if self.drained is not None:
             raise GraphDrained(self.drained)
         results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
@@ -235,8 +242,10 @@ class Dispatch:
                 self._finished(subtask, ended.result())
             return
         if isinstance(error, GraphInterrupt):
-            for open_one in cast("tuple[Interrupt, ...]", error.args[0]):
-                self.interrupts.append(open_one)
+            raised = tuple(cast("tuple[Interrupt, ...]", error.args[0]))
+            if raised:
+                self.interrupts[subtask.id] = raised
+            for open_one in raised:
                 question = cast("dict[str, Any]", question_of(open_one))
                 self.emit(Event(type="subtask_waiting", id=open_one.id, subtask=subtask.id, question=question))
         elif isinstance(error, GraphDrained):

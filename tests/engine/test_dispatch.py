@@ -146,6 +146,12 @@ async def test_priority_then_longest_path_then_plan_order(saver: ThreadSaver) ->
     assert order == ["urgent", "long", "first", "second", "long2"]
 
 
+async def test_a_dependant_of_higher_priority_overtakes_older_waiters(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    given = plan(subtask("a", priority=9), subtask("b", needs=["a"], priority=9), subtask("c"), subtask("d"))
+    assert await finishing_order(app, {"plan": given}, thread(max_parallel=1)) == ["a", "b", "c", "d"]
+
+
 async def test_one_namespace_a_subtask(saver: ThreadSaver) -> None:
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
     names = [f"s{index}" for index in range(5)]

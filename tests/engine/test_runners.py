@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from operator import add
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, TypedDict
 
 import psycopg
 import pytest
 from langgraph.errors import GraphDrained
+from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
 
 from openmanus_graph import (
@@ -37,6 +39,21 @@ from .plans import plan, subtask, thread
 from .sample_tools import TOOLS
 
 pytestmark = pytest.mark.postgres
+
+
+class Seen(TypedDict):
+    """State of a small graph that is not ours."""
+
+    seen: Annotated[list[int], add]
+
+
+def seeing(index: int) -> Any:
+    """A node that adds its number."""
+
+    async def node(state: Seen) -> dict[str, Any]:
+        return {"seen": [index]}
+
+    return node
 
 
 async def until(condition: Any, seconds: float = 10.0) -> None:
@@ -208,6 +225,18 @@ async def test_a_plan_edited_in_the_middle_keeps_what_is_committed(saver: Thread
     assert lines(logfile).count("start a") == 1
     with pytest.raises(PlanError):
         await app.ainvoke(Command(update={"plan": {"subtasks": [{"id": "?"}]}}), thread())
+
+
+async def test_a_graph_of_langgraphs_own_runs_on_the_saver_too(saver: ThreadSaver) -> None:
+    graph = StateGraph(Seen)
+    for index in range(20):
+        graph.add_node(str(index), seeing(index))
+        graph.add_edge(START, str(index))
+        graph.add_edge(str(index), END)
+    app = graph.compile(checkpointer=saver)
+    out = await app.ainvoke({"seen": []}, thread())
+    assert out == {"seen": list(range(20))}
+    assert (await app.aget_state(thread())).values == out
 
 
 async def test_threads_are_found_by_id_beginning_or_last(saver: ThreadSaver) -> None:

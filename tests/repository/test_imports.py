@@ -21,9 +21,7 @@ print(json.dumps(sorted(set(name.partition(".")[0] for name in sys.modules))), f
 
 def loaded(body: str) -> set[str]:
     """Top-level modules that a fresh interpreter holds after `body`."""
-    ran = subprocess.run(
-        [sys.executable, "-c", SCRIPT.format(body=body)], check=True, capture_output=True, text=True
-    )
+    ran = subprocess.run([sys.executable, "-c", SCRIPT.format(body=body)], check=True, capture_output=True, text=True)
     return set(json.loads(ran.stderr.splitlines()[-1]))
 
 

@@ -84,9 +84,7 @@ def test_every_folder_of_modules_is_a_package(top: Path, modules: list[Path]) ->
 
 def test_linter_reads_every_module(top: Path, modules: list[Path]) -> None:
     ruff = Path(sys.executable).with_name("ruff")
-    listing = subprocess.run(
-        [ruff, "check", "--show-files"], cwd=top, check=True, capture_output=True, text=True
-    )
+    listing = subprocess.run([ruff, "check", "--show-files"], cwd=top, check=True, capture_output=True, text=True)
     seen = {Path(line).relative_to(top) for line in listing.stdout.splitlines() if line}
 
     assert set(modules) - seen == set()

@@ -51,8 +51,7 @@ def test_demo_runs_the_example_without_an_activated_environment(make) -> None:
     lines = make("--dry-run", "demo")
 
     assert (
-        ".venv/bin/openmanus-graph run --plan examples/package_report.yaml --tools examples/package_tools.py"
-        in lines
+        ".venv/bin/openmanus-graph run --plan examples/package_report.yaml --tools examples/package_tools.py" in lines
     )
 
 

@@ -39,9 +39,7 @@ def settings() -> Settings:
 
 
 @pytest.fixture
-async def context(
-    workspace: Path, settings: Settings, any_level: SandboxChoice
-) -> AsyncIterator[ToolContext]:
+async def context(workspace: Path, settings: Settings, any_level: SandboxChoice) -> AsyncIterator[ToolContext]:
     """A subtask at `any_level`, its sessions closed at the end."""
     made = ToolContext("thread", "subtask", workspace, settings, any_level)
     with using_tool_context(made):

@@ -75,9 +75,7 @@ async def test_what_a_command_prints_is_never_taken_for_its_status() -> None:
     assert (result["stdout"], result["exit_code"]) == ("0\n", 9)
 
 
-@pytest.mark.parametrize(
-    ("command", "code"), [("exit 3", 3), ("set -e; false", 1), ("exec sh -c 'exit 5'", 5)]
-)
+@pytest.mark.parametrize(("command", "code"), [("exit 3", 3), ("set -e; false", 1), ("exec sh -c 'exit 5'", 5)])
 async def test_a_session_that_ends_is_replaced(command: str, code: int) -> None:
     await run("x=1")
     result = await run(f"echo last; {command}")

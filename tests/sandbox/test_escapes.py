@@ -124,9 +124,7 @@ async def test_nothing_outside_is_touched(level: Level, workspace: Path) -> None
         # An ordinary user has no means against this, and Landlock none: see docs/sandbox.md.
         return
     before = outside.stat()
-    await shell(
-        level, workspace, f"chmod 666 {outside}; touch -d 2001-01-01 {outside}; truncate -s 5 {outside}"
-    )
+    await shell(level, workspace, f"chmod 666 {outside}; touch -d 2001-01-01 {outside}; truncate -s 5 {outside}")
     after = outside.stat()
     assert (after.st_mode, after.st_mtime, after.st_size) == (before.st_mode, before.st_mtime, before.st_size)
 
@@ -305,9 +303,7 @@ async def test_daemons_end_with_the_command(any_level: Level, workspace: Path, m
         for i in 1 2 3 4 5 6 7 8 9; do sleep 0.05; done
         echo left
     """
-    process = await open_process(
-        ["sh", "-c", script], workspace=workspace, level=any_level, settings=Settings()
-    )
+    process = await open_process(["sh", "-c", script], workspace=workspace, level=any_level, settings=Settings())
     assert process.stdout is not None
     await process.stdout.readline()
     await process.wait()
@@ -378,9 +374,7 @@ async def test_processes_outside_get_no_signal(level: Level, workspace: Path) ->
 
 
 async def test_no_rights_are_regained(level: Level, workspace: Path) -> None:
-    done = await shell(
-        level, workspace, "id -u; cat /proc/self/status 2>/dev/null; su -c id; setpriv --reuid 0 id"
-    )
+    done = await shell(level, workspace, "id -u; cat /proc/self/status 2>/dev/null; su -c id; setpriv --reuid 0 id")
     lines = done.stdout.decode().splitlines()
     assert lines[0] != "0"
     assert "uid=0" not in done.stdout.decode()
@@ -392,7 +386,5 @@ async def test_no_rights_are_regained(level: Level, workspace: Path) -> None:
 
 
 async def test_an_exit_status_comes_through(any_level: Level, workspace: Path) -> None:
-    codes = [
-        (await shell(any_level, workspace, script)).exit_code for script in ("true", "exit 7", "kill -9 $$")
-    ]
+    codes = [(await shell(any_level, workspace, script)).exit_code for script in ("true", "exit 7", "kill -9 $$")]
     assert codes == [0, 7, 137]

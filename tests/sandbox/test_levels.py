@@ -54,9 +54,7 @@ def test_a_level_whose_parts_are_here_works(require: Require, settings: Settings
         assert landlock.works, landlock.detail
 
 
-async def test_the_temporary_folder_is_its_own_and_removed(
-    level: Level, workspace: Path, settings: Settings
-) -> None:
+async def test_the_temporary_folder_is_its_own_and_removed(level: Level, workspace: Path, settings: Settings) -> None:
     script = 'made=$(mktemp) && echo x > "$made" && echo "$made"; sleep 60 & ls /tmp'
     with tempfile.NamedTemporaryFile(dir="/tmp") as ours:
         done = await run_process(["bash", "-c", script], workspace=workspace, level=level, settings=settings)
@@ -125,9 +123,7 @@ def test_an_account_that_is_no_help_is_named(choice: SandboxChoice, workspace: P
     del tmp_path
     if os.geteuid() != 0:
         # Only root drops to an account; everybody else keeps their own, whatever the setting says.
-        assert choose_level(choice, Settings(sandbox_account="no-such-account")) == choose_level(
-            choice, Settings()
-        )
+        assert choose_level(choice, Settings(sandbox_account="no-such-account")) == choose_level(choice, Settings())
         return
     for name in ("no-such-account", "root"):
         with pytest.raises(SandboxUnavailableError, match="refused"):

@@ -66,9 +66,7 @@ async def test_code_that_fails_leaves_the_interpreter(code: str, said: str) -> N
 
 
 async def test_both_streams_and_subprocesses_are_caught_in_order() -> None:
-    code = (
-        "import subprocess, sys\nprint(1)\nprint(2, file=sys.stderr)\nsubprocess.run(['echo', '3'])\nprint(4)"
-    )
+    code = "import subprocess, sys\nprint(1)\nprint(2, file=sys.stderr)\nsubprocess.run(['echo', '3'])\nprint(4)"
     assert (await run(code))["stdout"] == "1\n2\n3\n4\n"
 
 
@@ -94,9 +92,7 @@ async def test_an_interpreter_that_dies_is_replaced() -> None:
 async def test_files_made_and_changed_are_named(context: ToolContext) -> None:
     (context.workspace / "before").write_text("1")
     (context.workspace / "same").write_text("1")
-    result = await run(
-        "import os\nos.makedirs('d/e')\nopen('d/e/made', 'w').close()\nopen('before', 'a').write('2')"
-    )
+    result = await run("import os\nos.makedirs('d/e')\nopen('d/e/made', 'w').close()\nopen('before', 'a').write('2')")
     assert result["files"] == ["before", "d/e/made"]
     assert (context.workspace / "before").read_text() == "12"
     assert (await run("1"))["files"] == []

@@ -31,9 +31,7 @@ def common_ground() -> Iterator[Path]:
     for name in NEEDED:
         source = packages() / name
         if source.is_dir():
-            shutil.copytree(
-                source, folder / name, ignore=shutil.ignore_patterns("include", "pginstall", "*.a")
-            )
+            shutil.copytree(source, folder / name, ignore=shutil.ignore_patterns("include", "pginstall", "*.a"))
         elif source.exists():
             shutil.copy(source, folder / name)
     shutil.copytree(PROJECT / "openmanus_graph", folder / "openmanus_graph")

@@ -159,9 +159,7 @@ def test_a_home_out_of_the_accounts_reach_is_explained(join: Join, tmp_path: Pat
     barred.mkdir(mode=0o700)
     home = barred / "deep" / "home"
     member = join(place=home)
-    with pytest.raises(
-        RefusedError, match=r"EmbeddedServerError: The account 'nobody', .* cannot enter"
-    ) as refused:
+    with pytest.raises(RefusedError, match=r"EmbeddedServerError: The account 'nobody', .* cannot enter") as refused:
         member.do("acquire")
     assert "OPENMANUS_GRAPH_HOME" in refused.value.hint
     assert list(barred.iterdir()) == []
@@ -207,9 +205,7 @@ def test_a_user_id_without_a_name_is_explained(join: Join, new_home: NewHome, or
 
     used = {entry.pw_uid for entry in pwd.getpwall()}
     uid = next(each for each in range(54321, 60000) if each not in used)
-    nameless = Person(
-        "nameless", ordinary.python, ordinary.path, pwd.struct_passwd(("-", "", uid, uid, "", "", ""))
-    )
+    nameless = Person("nameless", ordinary.python, ordinary.path, pwd.struct_passwd(("-", "", uid, uid, "", "", "")))
     with pytest.raises(RefusedError, match=f"The user id {uid} has no name") as refused:
         join(nameless, new_home(nameless, "data")).do("acquire")
     assert "DATABASE_URL" in refused.value.hint

@@ -64,9 +64,7 @@ def test_the_last_process_to_leave_stops_it(join: Join, settings: Settings) -> N
     assert not running(settings)
 
 
-def test_a_killed_user_breaks_nobody_and_the_next_release_stops_the_server(
-    join: Join, settings: Settings
-) -> None:
+def test_a_killed_user_breaks_nobody_and_the_next_release_stops_the_server(join: Join, settings: Settings) -> None:
     first, second = join(), join()
     first.do("acquire")
     second.do("acquire")

@@ -95,14 +95,10 @@ def test_a_socket_folder_left_by_a_crash_is_used_again(new_home: NewHome) -> Non
     assert not folder.exists()
 
 
-def test_a_read_only_home_is_explained_to_an_ordinary_user(
-    join: Join, new_home: NewHome, ordinary: Person
-) -> None:
+def test_a_read_only_home_is_explained_to_an_ordinary_user(join: Join, new_home: NewHome, ordinary: Person) -> None:
     home = new_home(ordinary)
     home.chmod(0o555)
-    with pytest.raises(
-        RefusedError, match=r"EmbeddedServerError: .* cannot be used: .*: Permission denied"
-    ) as refused:
+    with pytest.raises(RefusedError, match=r"EmbeddedServerError: .* cannot be used: .*: Permission denied") as refused:
         join(ordinary, home).do("acquire")
     assert "OPENMANUS_GRAPH_HOME" in refused.value.hint
 
@@ -189,9 +185,7 @@ def test_a_folder_that_is_no_cluster_is_left_alone(settings: Settings, home: Pat
 def test_a_start_that_fails_is_told_in_the_servers_words(settings: Settings, home: Path) -> None:
     asyncio.run(using(settings).release())
     (home / "postgres" / "data" / "global" / "pg_control").rename(home / "control")
-    with pytest.raises(
-        EmbeddedServerError, match="could not be started: could not find the database"
-    ) as failed:
+    with pytest.raises(EmbeddedServerError, match="could not be started: could not find the database") as failed:
         using(settings)
     assert str(home / "postgres" / "server.log") in str(failed.value.hint)
     (home / "control").rename(home / "postgres" / "data" / "global" / "pg_control")

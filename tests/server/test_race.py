@@ -14,9 +14,7 @@ pytestmark = pytest.mark.postgres
 Join = Callable[..., Member]
 
 
-def test_eight_processes_on_a_cold_folder_share_one_server(
-    join: Join, settings: Settings, home: Path
-) -> None:
+def test_eight_processes_on_a_cold_folder_share_one_server(join: Join, settings: Settings, home: Path) -> None:
     members = [join() for _ in range(8)]
     for member in members:
         member.send("acquire")

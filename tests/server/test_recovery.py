@@ -56,20 +56,14 @@ def test_a_busy_back_end_of_a_killed_postmaster_does_not_block_the_next(join: Jo
 
 
 @pytest.mark.parametrize("where", ["pid file", "socket lock"])
-def test_a_stranger_with_a_stale_pid_is_neither_hurt_nor_in_the_way(
-    settings: Settings, home: Path, where: str
-) -> None:
+def test_a_stranger_with_a_stale_pid_is_neither_hurt_nor_in_the_way(settings: Settings, home: Path, where: str) -> None:
     asyncio.run(using(settings).release())
     owner = (home / "postgres" / "data").stat()
     # Of the server's own account: a process of another user would not stop Postgres either.
     stranger = subprocess.Popen(["sleep", "60"], user=owner.st_uid if os.geteuid() == 0 else None)
     try:
         folder = home / "postgres"
-        file = (
-            folder / "data" / "postmaster.pid"
-            if where == "pid file"
-            else folder / "run" / ".s.PGSQL.5432.lock"
-        )
+        file = folder / "data" / "postmaster.pid" if where == "pid file" else folder / "run" / ".s.PGSQL.5432.lock"
         lines = [stranger.pid, folder / "data", 0, 5432, folder / "run", "", ""]
         file.write_text("\n".join(map(str, lines)))
         os.chown(file, owner.st_uid, owner.st_gid)
@@ -83,9 +77,7 @@ def test_a_stranger_with_a_stale_pid_is_neither_hurt_nor_in_the_way(
         stranger.wait()
 
 
-def test_a_starter_killed_in_initdb_leaves_nothing_half_made(
-    join: Join, home: Path, settings: Settings
-) -> None:
+def test_a_starter_killed_in_initdb_leaves_nothing_half_made(join: Join, home: Path, settings: Settings) -> None:
     first = join()
     first.send("acquire")
     until(lambda: list((home / "postgres").glob("draft-*/base")))
@@ -99,9 +91,7 @@ def test_a_starter_killed_in_initdb_leaves_nothing_half_made(
     assert not running(settings)
 
 
-def test_a_starter_killed_while_the_server_starts_is_succeeded(
-    join: Join, home: Path, settings: Settings
-) -> None:
+def test_a_starter_killed_while_the_server_starts_is_succeeded(join: Join, home: Path, settings: Settings) -> None:
     first, second = join(), join()
     first.send("acquire")
     until((home / "postgres" / "data" / "postmaster.pid").exists)
@@ -126,9 +116,7 @@ def test_a_killed_initdb_is_reported(join: Join, home: Path) -> None:
     assert member.do("query SELECT 1") == [[1]]
 
 
-def test_a_server_that_hangs_is_named(
-    home: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_server_that_hangs_is_named(home: Path, settings: Settings, monkeypatch: pytest.MonkeyPatch) -> None:
     from openmanus_graph.checkpoints.server import wire
 
     monkeypatch.setattr(wire.ask, "__defaults__", (0.3,))
@@ -136,9 +124,7 @@ def test_a_server_that_hangs_is_named(
     frozen = postmaster(home)
     os.kill(frozen, signal.SIGSTOP)
     try:
-        with pytest.raises(
-            Exception, match=rf"\(process {frozen}\) accepts connections and then says nothing"
-        ):
+        with pytest.raises(Exception, match=rf"\(process {frozen}\) accepts connections and then says nothing"):
             asyncio.run(EmbeddedServer(settings).acquire())
     finally:
         os.kill(frozen, signal.SIGCONT)

@@ -60,9 +60,7 @@ class TestView:
 
     async def test_long_output_says_what_is_missing(self, workspace: Path) -> None:
         (workspace / "a.txt").write_text("x\n" * 5000)
-        assert (await edit("view", "a.txt")).endswith(
-            "[Lines 1-2000 of 5,000 shown; see more with `view_range`.]"
-        )
+        assert (await edit("view", "a.txt")).endswith("[Lines 1-2000 of 5,000 shown; see more with `view_range`.]")
         (workspace / "b.txt").write_text("y" * 1_000_000)
         assert (await edit("view", "b.txt")).endswith("y [998,000 characters more]")
 
@@ -98,9 +96,7 @@ class TestCreate:
             await edit("create", "a.txt", file_text="two")
         assert (workspace / "a.txt").read_text() == "one"
 
-    async def test_file_system_without_hard_links(
-        self, workspace: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    async def test_file_system_without_hard_links(self, workspace: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         def link(*_: Any, **__: Any) -> None:
             raise OSError(errno.EPERM, os.strerror(errno.EPERM))
 
@@ -209,9 +205,7 @@ class TestInsert:
             (b"", 0, "x\n", b"x\n"),
         ],
     )
-    async def test_whole_lines(
-        self, workspace: Path, data: bytes, line: int, new: str, expected: bytes
-    ) -> None:
+    async def test_whole_lines(self, workspace: Path, data: bytes, line: int, new: str, expected: bytes) -> None:
         (workspace / "a").write_bytes(data)
         await edit("insert", "a", insert_line=line, new_str=new)
         assert (workspace / "a").read_bytes() == expected

@@ -142,9 +142,7 @@ class TestPages:
             await one(url)
 
     async def test_text_kinds(self, server: Server) -> None:
-        assert (await one(server.page("/a", b"a <b>\r\nc", "Content-Type: text/plain")))[
-            "markdown"
-        ] == "a <b>\nc"
+        assert (await one(server.page("/a", b"a <b>\r\nc", "Content-Type: text/plain")))["markdown"] == "a <b>\nc"
         json = await one(server.page("/b", b'{"a": 1}', "Content-Type: application/json"))
         assert json["markdown"] == '```json\n{"a": 1}\n```'
         assert (await one(server.page("/c", b"<html><p>x")))["markdown"] == "x"

@@ -49,7 +49,7 @@ DECLARE
 BEGIN
     PERFORM pg_advisory_xact_lock_shared(fence_key(p_thread));
     IF p_epoch IS NULL THEN
-        IF NOT pg_try_advisory_xact_lock(runner_key(p_thread)) THEN
+        IF NOT pg_try_advisory_xact_lock_shared(runner_key(p_thread)) THEN
             RAISE EXCEPTION 'thread % has a runner', p_thread USING ERRCODE = 'OM002';
         END IF;
         RETURN;
