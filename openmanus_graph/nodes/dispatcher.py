@@ -28,6 +28,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Interrupt
 
+from openmanus_graph.checkpoints.durations import learn_durations, learned_durations
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
 from openmanus_graph.checkpoints.progress import committed_results, task_name
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -49,6 +50,8 @@ SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, Subtas
 NODE = "dispatcher"
 SAVER_KEY = "__pregel_checkpointer"
 PREVIEW_CHARACTERS = 160
+SHORTEST_S = 0.001
+"""What the scheduler learns of a subtask that took no measurable time; the scheduler takes 0 for *unknown*."""
 
 Outcomes = dict[str, "asyncio.Future[SubtaskResult | None]"]
 """How each subtask ended, by id; `None` when it ended without a result: it waits for a person, or was drained."""
@@ -87,11 +90,8 @@ class Dispatch:
         self.workspace = workspace_of(self.state, self.thread_id)
         self.max_parallel = _positive(configurable.get("max_parallel", self.settings.max_parallel))
         self.slots = Slots(self.max_parallel, dict(self.settings.resources))
-        ranks = upward_ranks(self.plan)
-        self.order = {
-            subtask.id: (-subtask.priority, -ranks[subtask.id], index)
-            for index, subtask in enumerate(self.plan.subtasks)
-        }
+        self.order: dict[str, tuple[float, ...]] = {}
+        self.took: dict[str, list[float]] = {}
         self.executor = ThreadPoolExecutor(self.max_parallel, thread_name_prefix="subtask")
 
     async def run(self) -> dict[str, Any]:
@@ -103,6 +103,7 @@ class Dispatch:
         """
         kept = self._kept(self.state.get("results") or {})
         committed = await self._committed()
+        self.order = await self._ranked()
         self.workspace.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
         self.outcomes = {subtask.id: loop.create_future() for subtask in self.plan.subtasks}
@@ -112,11 +113,13 @@ class Dispatch:
             await _all_ended([future for future in futures if future is not None])
         finally:
             await self._close()
+        if isinstance(self.saver, ThreadSaver):
+            await learn_durations(self.saver, self.took)
         control = self.runtime.control
         if self.interrupts and control is not None and control.drain_reason == ANSWER_ARRIVED:
             raise GraphDrained(ANSWER_ARRIVED)  # the run goes on at once; what is open is asked then
         if self.interrupts:
-            positions = {subtask.id: index for index, subtask in enumerate(self.plan.subtasks)}
+            positions: dict[str, int] = {subtask.id: index for index, subtask in enumerate(self.plan.subtasks)}
             raise GraphInterrupt(
                 tuple(
                     found
@@ -135,6 +138,18 @@ class Dispatch:
             key: result
             for key, result in results.items()
             if result["status"] == "completed" and self.definitions.get(key) == result["definition"]
+        }
+
+    async def _ranked(self) -> dict[str, tuple[float, ...]]:
+        """What slots go by: priority, then the longest way to an end, then the place in the plan."""
+        learned: dict[str, float] = {}
+        unstated = [subtask.work_kind for subtask in self.plan.subtasks if subtask.expected_s is None]
+        if unstated and isinstance(self.saver, ThreadSaver):
+            learned = await learned_durations(self.saver, unstated)
+        ranks = upward_ranks(self.plan, learned)
+        return {
+            subtask.id: (-subtask.priority, -ranks[subtask.id], index)
+            for index, subtask in enumerate(self.plan.subtasks)
         }
 
     async def _committed(self) -> dict[str, SubtaskResult]:
@@ -287,6 +302,9 @@ class Dispatch:
     def _finished(self, subtask: Subtask, result: SubtaskResult) -> None:
         started, finished = result["started_at"], result["finished_at"]
         output = result["output"]
+        elapsed = seconds_between(started, finished) if started else 0.0
+        if result["status"] == "completed" and started:
+            self.took.setdefault(subtask.work_kind, []).append(max(elapsed, SHORTEST_S))
         shown = "" if output is None else output if isinstance(output, str) else repr(cast("object", output))
         self.emit(
             Event(
@@ -295,7 +313,7 @@ class Dispatch:
                 subtask=subtask.id,
                 status=result["status"],
                 error=result["error"],
-                elapsed_s=seconds_between(started, finished) if started else 0.0,
+                elapsed_s=elapsed,
                 preview=shown[:PREVIEW_CHARACTERS],
             )
         )

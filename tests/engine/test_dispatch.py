@@ -9,6 +9,7 @@ import pytest
 from langchain_core.tools import tool
 
 from openmanus_graph import Plan, PlanError, ThreadSaver, build_plan_graph
+from openmanus_graph.checkpoints.durations import learned_durations
 from openmanus_graph.drawing.graph import graph_mermaid, graph_text
 
 from .plans import plan, subtask, thread
@@ -150,6 +151,20 @@ async def test_a_dependant_of_higher_priority_overtakes_older_waiters(saver: Thr
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
     given = plan(subtask("a", priority=9), subtask("b", needs=["a"], priority=9), subtask("c"), subtask("d"))
     assert await finishing_order(app, {"plan": given}, thread(max_parallel=1)) == ["a", "b", "c", "d"]
+
+
+async def test_durations_are_learned_by_kind_and_change_the_order(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+
+    def both(slow: float) -> dict[str, Any]:
+        quick = subtask("quick", kind="quick", args={"seconds": 0.0})
+        return plan(quick, subtask("slow", kind="slow", args={"seconds": slow}))
+
+    assert await finishing_order(app, {"plan": both(0.3)}, thread("first", max_parallel=1)) == ["quick", "slow"]
+    assert await finishing_order(app, {"plan": both(0.0)}, thread("second", max_parallel=1)) == ["slow", "quick"]
+    learned = await learned_durations(saver, ["quick", "slow", "never"])
+    assert learned.keys() == {"quick", "slow"}
+    assert 0.1 < learned["slow"] < 0.3
 
 
 async def test_one_namespace_a_subtask(saver: ThreadSaver) -> None:
