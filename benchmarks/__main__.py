@@ -13,12 +13,8 @@ PARTS = ("startup", "overhead", "resume", "makespan")
 def main() -> None:
     """Run what is asked for; a missed target is reported and is no failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument(
-        "parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)}; all by default"
-    )
-    parser.add_argument(
-        "--quick", action="store_true", help="fewer and smaller runs: two minutes instead of ten"
-    )
+    parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)}; all by default")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: two minutes instead of ten")
     parser.add_argument("--dags", help="makespan: folder of DAG files; generated DAGs by default")
     parser.add_argument("--url", help="a Postgres to use; an embedded one in a temporary folder by default")
     given = parser.parse_args()

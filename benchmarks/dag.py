@@ -109,9 +109,7 @@ def read_dags(folder: Path) -> list[Dag]:
     for path in sorted(folder.glob("*.json")):
         data = json.loads(path.read_text(encoding="utf-8"))
         given = {
-            task["id"]: Task(
-                task["id"], task.get("type") or "task", float(task["seconds"]), tuple(task["needs"])
-            )
+            task["id"]: Task(task["id"], task.get("type") or "task", float(task["seconds"]), tuple(task["needs"]))
             for task in data["tasks"]
         }
         found.append(Dag(data.get("name") or path.stem, tuple(_in_order(given))))

@@ -97,9 +97,7 @@ class Ratios:
         return [
             Figure("makespan / CP, unlimited slots, mean", ours, "×", UNLIMITED_TARGET, theirs, WAVES),
             Figure("the same, worst DAG", worst[0], "×", UNLIMITED_TARGET, worst[1], WAVES),
-            Figure(
-                f"makespan / {bound}, {SLOTS} slots, mean", mean(self.hinted), "×", SLOTS_TARGET, waves, WAVES
-            ),
+            Figure(f"makespan / {bound}, {SLOTS} slots, mean", mean(self.hinted), "×", SLOTS_TARGET, waves, WAVES),
             Figure("the same without expected_s", mean(self.plain), "×", SLOTS_TARGET, waves, WAVES),
             Figure("runs outside Graham's bound", len(self.broken), "runs", 0),
         ]
@@ -124,9 +122,7 @@ async def _on_slots(bench: Bench, dag: Dag, ratios: Ratios) -> None:
     ratios.hinted.append(hinted / bound)
     ratios.plain.append(plain / bound)
     ratios.waves.append(waved / bound)
-    ratios.broken += [
-        f"{dag.name} on {SLOTS}" for took in (hinted, plain) if not graham_held(dag, SLOTS, took)
-    ]
+    ratios.broken += [f"{dag.name} on {SLOTS}" for took in (hinted, plain) if not graham_held(dag, SLOTS, took)]
     say(
         f"{dag.name}: {SLOTS} slots, CP {dag.critical_path:.1f} s, W/{SLOTS} {dag.work / SLOTS:.1f} s,"
         f" Graham {dag.graham(SLOTS):.1f} s: engine {hinted:.2f} s ({hinted / bound:.3f} × bound),"
@@ -135,9 +131,7 @@ async def _on_slots(bench: Bench, dag: Dag, ratios: Ratios) -> None:
     )
 
 
-async def measure(
-    dags: list[Dag], home: Path, url: str | None, path_seconds: float, longest: float
-) -> list[Figure]:
+async def measure(dags: list[Dag], home: Path, url: str | None, path_seconds: float, longest: float) -> list[Figure]:
     """Run every DAG on every variant, one after the other."""
     ratios = Ratios()
     async with our_saver(home, url) as ours, rival_saver(ours) as theirs:
@@ -161,9 +155,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     if not dags:
         parser.error(f"no *.json in {given.dags}")
     with temporary_folder() as home:
-        return asyncio.run(
-            measure(dags, home, given.url, 3.0 if given.quick else 10.0, 20.0 if given.quick else 55.0)
-        )
+        return asyncio.run(measure(dags, home, given.url, 3.0 if given.quick else 10.0, 20.0 if given.quick else 55.0))
 
 
 if __name__ == "__main__":

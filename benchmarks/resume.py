@@ -54,9 +54,7 @@ async def engine(count: int, home: Path, url: str | None) -> tuple[float, float]
     """Seconds from `ainvoke(None)` to the first new step, with a new saver and a new graph after the stop."""
     settings = Settings.load(max_subtasks=100_000)
     thread = uuid.uuid4().hex
-    config: Any = {
-        "configurable": {"thread_id": thread, "workspace": str(home / thread), "max_parallel": SLOTS}
-    }
+    config: Any = {"configurable": {"thread_id": thread, "workspace": str(home / thread), "max_parallel": SLOTS}}
     turnstile = Turnstile(count // 2)
     async with our_saver(home, url) as saver:
         app = build_plan_graph([turnstile.tool()], settings=settings).compile(checkpointer=saver)

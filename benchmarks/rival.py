@@ -101,9 +101,7 @@ def _one_node(work: Work) -> Any:
 class TaskRun:
     """An entrypoint that calls `@task` once per step, up to `slots` at the same time."""
 
-    def __init__(
-        self, count: int, work: Work, saver: AsyncPostgresSaver, slots: int, *, nested: bool = False
-    ) -> None:
+    def __init__(self, count: int, work: Work, saver: AsyncPostgresSaver, slots: int, *, nested: bool = False) -> None:
         """Note what to run.
 
         Args:
@@ -129,9 +127,7 @@ class TaskRun:
         @entrypoint(checkpointer=saver)
         async def run(total: int) -> int:
             # A function and a name each, else the graphs inside would share a namespace.
-            steps: list[Any] = [
-                task(cast("Any", partial(body)), name=f"step {number}") for number in range(total)
-            ]
+            steps: list[Any] = [task(cast("Any", partial(body)), name=f"step {number}") for number in range(total)]
             return len(await asyncio.gather(*(step(number) for number, step in enumerate(steps))))
 
         self._app = run

@@ -79,15 +79,11 @@ def measure(home: Path, repeats: int) -> list[Figure]:
     figures = [Figure("openmanus-graph --help", found, "s", HELP_TARGET, bare, plain)]
     found = _seconds([sys.executable, "-c", "import openmanus_graph"], home, repeats)
     figures.append(Figure("import openmanus_graph", found, "s", IMPORT_TARGET, bare, plain))
-    subprocess.run(
-        [*PROGRAM, "db", "start"], env=_environment(home), cwd=home, check=True, capture_output=True
-    )
+    subprocess.run([*PROGRAM, "db", "start"], env=_environment(home), cwd=home, check=True, capture_output=True)
     try:
         found = _seconds([*PROGRAM, "threads", "list"], home, repeats)
     finally:
-        subprocess.run(
-            [*PROGRAM, "db", "stop"], env=_environment(home), cwd=home, check=True, capture_output=True
-        )
+        subprocess.run([*PROGRAM, "db", "stop"], env=_environment(home), cwd=home, check=True, capture_output=True)
     figures.append(Figure("threads list, server up", found, "s", THREADS_TARGET, bare, plain))
     if not PLAN.exists():
         say(f"{PLAN.name} is not there, so the demo's start is not measured")
