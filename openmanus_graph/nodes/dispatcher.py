@@ -12,6 +12,7 @@ inside for its own prerequisites and then for a slot.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
@@ -46,6 +47,8 @@ from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState
 from openmanus_graph.tools.spec import spec_of
 
 SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]
+
+logger = logging.getLogger(__name__)
 
 NODE = "dispatcher"
 SAVER_KEY = "__pregel_checkpointer"
@@ -272,8 +275,9 @@ class Dispatch:
 
     async def _close(self) -> None:
         self.executor.shutdown(wait=False, cancel_futures=True)
-        if self.closing:
-            await asyncio.gather(*self.closing)
+        for ended in await asyncio.gather(*self.closing, return_exceptions=True):
+            if ended is not None:  # the results are committed; a session that does not close cannot undo that
+                logger.warning("A tool's session did not close: %r", ended)
 
     def emit(self, event: Event) -> None:
         """Complete an event with thread and time, and send it into the run's own stream."""

@@ -12,7 +12,7 @@ from langchain_core.tools import tool
 from langgraph.graph import END, START, StateGraph
 from typing_extensions import TypedDict
 
-from openmanus_graph import Settings, ThreadSaver, ToolError, build_plan_graph
+from openmanus_graph import Settings, ThreadSaver, ToolError, build_plan_graph, get_thread
 from openmanus_graph.checkpoints.serializer import PlainSerializer
 from openmanus_graph.errors import ForeignTypeError
 
@@ -178,3 +178,26 @@ def assert_plain(value: Any, path: str) -> None:
             assert_plain(item, f"{path}.{index}")
     else:
         assert value is None or type(value) in (str, int, float, bool), f"{path}: {type(value)}"
+
+
+async def test_a_fault_of_the_engine_stops_the_run_and_loses_nothing(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    logfile = str(tmp_path / "log")
+    given = plan(
+        subtask("done", "work", args={"name": "done", "seconds": 0, "logfile": logfile}),
+        subtask("slow", "work", args={"name": "slow", "seconds": 1.0, "logfile": logfile}),
+        subtask("big", "echo", ["done"], args={"value": "x" * 50_000}),
+    )
+    folder = tmp_path / "workspace" / ".openmanus"
+    folder.mkdir(parents=True)
+    (folder / "outputs").write_text("a file where the folder of large outputs should be")
+    with pytest.raises(OSError, match="outputs"):
+        await app.ainvoke({"plan": given}, thread(workspace=str(tmp_path / "workspace")))
+    row = await get_thread(saver, "t")
+    assert row is not None
+    assert row.status == "stopped"
+    assert "outputs" in str(row.error)
+    (folder / "outputs").unlink()
+    out = await app.ainvoke(None, thread())
+    assert {result["status"] for result in out["results"].values()} == {"completed"}
+    assert Path(logfile).read_text().splitlines().count("start done") == 1
