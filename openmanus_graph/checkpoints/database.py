@@ -67,7 +67,7 @@ class Checkpointer:
         try:
             pool = await self._open_pool(url, place)
             await self._prepare(pool, automatic=embedded if self._migrate is None else self._migrate)
-            saver = ThreadSaver(pool, url, place)
+            saver = ThreadSaver(pool, url, place, settings.home if embedded else None)
             saver.aclose = self._stack.aclose
         except BaseException:
             await self._stack.aclose()

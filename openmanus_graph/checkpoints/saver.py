@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
@@ -28,9 +30,12 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
 from openmanus_graph.checkpoints.serializer import PlainSerializer
-from openmanus_graph.errors import DatabaseFullError, DatabaseUnreachableError, ThreadBusyError
+from openmanus_graph.errors import DatabaseError, DatabaseFullError, DatabaseUnreachableError, ThreadBusyError
 
 ResultT = TypeVar("ResultT")
+
+LITTLE_SPACE = 20 * 2**20
+"""Bytes free below which a server that stops is taken to have run out of space: it needs 16 MiB to go on."""
 
 
 class _NoLock(asyncio.Lock):
@@ -51,19 +56,23 @@ class ThreadSaver(AsyncPostgresSaver):
     somebody runs the thread.
     """
 
-    def __init__(self, pool: AsyncConnectionPool[AsyncConnection[DictRow]], conninfo: str, place: str) -> None:
+    def __init__(
+        self, pool: AsyncConnectionPool[AsyncConnection[DictRow]], conninfo: str, place: str, folder: Path | None = None
+    ) -> None:
         """Use an open pool whose connections have our schema on their search path.
 
         Args:
             pool: The connections.
             conninfo: How to open one more, for a thread's lock.
             place: The server in words and the setting that chose it, for error messages.
+            folder: Where the server's data is, if that is on this machine.
         """
         super().__init__(pool, serde=PlainSerializer())
         self.lock = _NoLock()
         self.pool = pool
         self.conninfo = conninfo
         self.place = place
+        self.folder = folder
         self.aclose: Callable[[], Awaitable[None]] = pool.close
         """Closes the pool, and lets go of the embedded server if this saver holds it."""
 
@@ -118,7 +127,13 @@ class ThreadSaver(AsyncPostgresSaver):
         except psycopg.errors.DiskFull as error:
             raise database_full(self.place) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
-            raise unreachable(self.place, error) from error
+            raise self.lost(error) from error
+
+    def lost(self, error: Exception) -> DatabaseError:
+        """The error for a server that went away: for lack of space, if its disk says so, else unreachable."""
+        if self.folder is not None and shutil.disk_usage(self.folder).free < LITTLE_SPACE:
+            return database_full(self.place)
+        return unreachable(self.place, error)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint, as the base does, surviving one broken connection."""
@@ -248,7 +263,7 @@ class ThreadSaver(AsyncPostgresSaver):
         except psycopg.errors.DiskFull as error:
             raise database_full(self.place) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
-            raise unreachable(self.place, error) from error
+            raise self.lost(error) from error
 
 
 def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import random
 import signal
 import socket
+import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
 
+from tests.conftest import Require
 from tests.engine.plans import subtask
 
-from .conftest import MakeProgram, Program
+from .conftest import TOOLS, MakeProgram, Program
 from .test_runs import started, work
 
 pytestmark = pytest.mark.postgres
@@ -171,3 +175,41 @@ def test_tools_and_plans_are_shown(program: Program) -> None:
     assert "-->" in program("plan", "show", plan, "--format", "mermaid")[0]
     assert json.loads(program("plan", "schema")[0])["properties"]["subtasks"]
     assert "dispatcher" in program("graph", "show")[0]
+
+
+FILL_THE_DISK = """
+mount -t tmpfs -o size=110m,mode=755 tmpfs "$OPENMANUS_GRAPH_HOME" || exit 99
+"$PYTHON" -m openmanus_graph run --plan plan.yaml --tools "$TOOLS" --thread t --quiet
+echo "first: $?"
+mount -o remount,size=900m "$OPENMANUS_GRAPH_HOME"
+"$PYTHON" -m openmanus_graph resume t --quiet > /dev/null
+echo "second: $?"
+"""
+
+
+def test_the_disk_of_the_embedded_server_is_full(program_in: MakeProgram, home: Path, require: Require) -> None:
+    allowed = subprocess.run(["unshare", "-m", "true"], check=False, capture_output=True).returncode == 0
+    require(allowed, "a small disk needs a mount namespace", "sudo make test")
+    program = program_in(OPENMANUS_GRAPH_HOME=str(home), PYTHON=sys.executable, TOOLS=str(TOOLS))
+    noise = random.Random(1)
+    steps = [
+        subtask(f"s{index}", "echo", args={"value": noise.randbytes(9000).hex()}, needs=[f"s{index - 8}"] * (index > 7))
+        for index in range(500)
+    ]
+    log = str(program.folder / "log")
+    first = subtask("first", "work", args={"name": "first", "seconds": 0, "logfile": log}, priority=9)
+    program.plan(first, *steps)
+    done = subprocess.run(
+        ["unshare", "-m", "--propagation", "private", "sh", "-c", FILL_THE_DISK],
+        cwd=program.folder,
+        env=program.environment,
+        check=False,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    assert done.stdout.split("\n")[-3:-1] == ["first: 1", "second: 0"], done.stderr[-2000:]
+    assert "disk" in done.stderr
+    assert "is full" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert program.log().count("start first") == 1
