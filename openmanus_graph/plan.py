@@ -14,10 +14,10 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from openmanus_graph.plain import Path
-from openmanus_graph.reading import Reading
-from openmanus_graph.references import SubtaskId
-from openmanus_graph.subtask import PlanModel, Subtask, digest
+from openmanus_graph.plans.plain import Path
+from openmanus_graph.plans.reading import Reading
+from openmanus_graph.plans.references import SubtaskId
+from openmanus_graph.plans.subtask import PlanModel, Subtask, digest
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -96,7 +96,7 @@ class Plan(PlanModel):
         Raises:
             PlanError: If the file cannot be read or is no sound plan; it has the lines of a YAML file.
         """
-        from openmanus_graph.plan_file import read_plan_file
+        from openmanus_graph.plans.plan_file import read_plan_file
 
         found = read_plan_file(path)
         reading = Reading(tools, agents, max_subtasks, found.lines, os.fspath(path))
@@ -147,7 +147,7 @@ class Plan(PlanModel):
 
     def to_yaml(self) -> str:
         """The plan as the text of a plan file."""
-        from openmanus_graph.plan_file import yaml_text
+        from openmanus_graph.plans.plan_file import yaml_text
 
         return yaml_text(self.to_dict())
 

@@ -40,8 +40,8 @@ from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter
 from openmanus_graph.nodes.tool import SubtaskRun
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
+from openmanus_graph.plans.schedule import Slots, upward_ranks
 from openmanus_graph.questions import question_of
-from openmanus_graph.schedule import Slots, upward_ranks
 from openmanus_graph.settings import SandboxChoice, Settings
 from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState
 from openmanus_graph.tools.spec import spec_of

@@ -23,7 +23,7 @@ from openmanus_graph.events import Emit, Event, now
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.outputs import plain, stored
 from openmanus_graph.plan import Subtask
-from openmanus_graph.references import resolve
+from openmanus_graph.plans.references import resolve
 from openmanus_graph.state import SubtaskResult, SubtaskState
 from openmanus_graph.tools.spec import ToolSpec, spec_of
 

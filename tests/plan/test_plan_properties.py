@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from openmanus_graph.errors import PlanError
 from openmanus_graph.plan import Plan, Subtask
-from openmanus_graph.references import escape
+from openmanus_graph.plans.references import escape
 
 EXAMPLES = settings(max_examples=50, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmanus_graph.errors import ToolArgumentsError
-from openmanus_graph.references import (
+from openmanus_graph.plans.references import (
     Reference,
     ReferenceSyntaxError,
     SubtaskId,

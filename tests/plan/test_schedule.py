@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openmanus_graph.plan import Plan, Subtask
-from openmanus_graph.schedule import Slots, SlotsDrained, upward_ranks
+from openmanus_graph.plans.schedule import Slots, SlotsDrained, upward_ranks
 
 Order = dict[str, tuple[float, ...]]
 

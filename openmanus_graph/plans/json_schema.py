@@ -6,8 +6,8 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-from openmanus_graph.plain import shown
-from openmanus_graph.references import Unresolved, has_unresolved, kind_of
+from openmanus_graph.plans.plain import shown
+from openmanus_graph.plans.references import Unresolved, has_unresolved, kind_of
 
 Schema = dict[str, Any]
 

@@ -9,8 +9,8 @@ from re import fullmatch
 from typing import TYPE_CHECKING, Any, cast
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plain import Path, shown
-from openmanus_graph.references import ID_PATTERN, Reference, ReferenceSyntaxError, references_in, strings_in
+from openmanus_graph.plans.plain import Path, shown
+from openmanus_graph.plans.references import ID_PATTERN, Reference, ReferenceSyntaxError, references_in, strings_in
 
 if TYPE_CHECKING:
     from pydantic_core import ErrorDetails

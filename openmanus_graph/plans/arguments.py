@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from openmanus_graph.json_schema import SchemaChecker, described, mapping_of
-from openmanus_graph.plain import Path, shown
-from openmanus_graph.references import Unresolved, has_unresolved, mark_unresolved
-from openmanus_graph.validation import Names, Problem
+from openmanus_graph.plans.json_schema import SchemaChecker, described, mapping_of
+from openmanus_graph.plans.plain import Path, shown
+from openmanus_graph.plans.references import Unresolved, has_unresolved, mark_unresolved
+from openmanus_graph.plans.validation import Names, Problem
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool

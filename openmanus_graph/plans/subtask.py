@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, cast
 from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from openmanus_graph.references import ID_PATTERN, Reference, SubtaskId, references_in
+from openmanus_graph.plans.references import ID_PATTERN, Reference, SubtaskId, references_in
 
 FIELDS_ONLY = object()
 """As validation context: the fields of a subtask are checked and pydantic's own error is let through."""
@@ -85,7 +85,7 @@ class Subtask(PlanModel):
     def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Subtask], info: ValidationInfo) -> Subtask:
         if isinstance(value, Subtask) or info.context is FIELDS_ONLY:
             return handler(value)
-        from openmanus_graph.reading import Reading
+        from openmanus_graph.plans.reading import Reading
 
         reading = Reading()
         reading.read({"subtasks": [value]})

@@ -12,8 +12,8 @@ from pathlib import Path as FilePath
 from typing import Any, cast
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plain import MAX_DEPTH, Path, shown
-from openmanus_graph.yaml_reader import read_yaml
+from openmanus_graph.plans.plain import MAX_DEPTH, Path, shown
+from openmanus_graph.plans.yaml_reader import read_yaml
 
 _UNICODE_BREAK = re.compile("[\x85\u2028\u2029]")
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plain import MAX_DEPTH, MAX_VALUES, Path, shown
+from openmanus_graph.plans.plain import MAX_DEPTH, MAX_VALUES, Path, shown
 
 if TYPE_CHECKING:
     from yaml.events import Event, ScalarEvent

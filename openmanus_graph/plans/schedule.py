@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from openmanus_graph.plan import Plan
-    from openmanus_graph.subtask import Subtask
+    from openmanus_graph.plans.subtask import Subtask
 
 Expected = Callable[["Subtask"], float | None] | Mapping[str, float]
 """What was learned: seconds by `Subtask.work_kind`, or by a function; `None` if nothing is known."""

@@ -9,9 +9,9 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import ValidationError
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plain import MAX_VALUES, Path, PlainCopier, TooLargeError, shown
-from openmanus_graph.subtask import FIELDS_ONLY, Subtask
-from openmanus_graph.validation import (
+from openmanus_graph.plans.plain import MAX_VALUES, Path, PlainCopier, TooLargeError, shown
+from openmanus_graph.plans.subtask import FIELDS_ONLY, Subtask
+from openmanus_graph.plans.validation import (
     Outline,
     Problem,
     field_problem,
@@ -107,7 +107,7 @@ class Reading:
             cure = "split it, or raise the setting 'max_subtasks'"
             self.problems.append(Problem(("subtasks",), f"{text}; {cure}"))
         if self.tools is not None or self.agents is not None:
-            from openmanus_graph.tool_use import use_problems
+            from openmanus_graph.plans.tool_use import use_problems
 
             self.problems += use_problems(self.outlines, self.tools, self.agents)
 

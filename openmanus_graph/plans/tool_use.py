@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
-from openmanus_graph.arguments import argument_problems
-from openmanus_graph.plain import shown
-from openmanus_graph.references import Reference
-from openmanus_graph.validation import Names, Outline, Problem, place_of
+from openmanus_graph.plans.arguments import argument_problems
+from openmanus_graph.plans.plain import shown
+from openmanus_graph.plans.references import Reference
+from openmanus_graph.plans.validation import Names, Outline, Problem, place_of
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
