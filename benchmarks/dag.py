@@ -38,7 +38,10 @@ class Dag:
     @cached_property
     def critical_path(self) -> float:
         """Seconds of the longest chain."""
-        return self._longest(0.0)
+        ends: dict[str, float] = {}
+        for task in self.tasks:
+            ends[task.id] = task.seconds + max((ends[need] for need in task.needs), default=0.0)
+        return max(ends.values())
 
     @cached_property
     def work(self) -> float:
@@ -61,17 +64,12 @@ class Dag:
         """Seconds that no schedule on so many slots can beat: `max(CP, W/P)`."""
         return max(self.critical_path, self.work / slots)
 
-    def graham(self, slots: int, cost: float = 0.0) -> float:
+    def graham(self, slots: int) -> float:
         """Seconds that no schedule without idle slots exceeds: `W/P + (1 − 1/P)·CP`.
 
         R. L. Graham, "Bounds on multiprocessing timing anomalies", SIAM J. Appl. Math. 17(2), 1969.
-
-        Args:
-            slots: How many tasks may run at the same time.
-            cost: Seconds that the engine may add to every task.
         """
-        work = self.work + cost * len(self.tasks)
-        return work / slots + (1 - 1 / slots) * self._longest(cost)
+        return self.work / slots + (1 - 1 / slots) * self.critical_path
 
     def scaled(self, factor: float) -> Dag:
         """The same DAG with all durations multiplied."""
@@ -95,12 +93,6 @@ class Dag:
                 step |= {"kind": task.kind, "expected_s": max(task.seconds, SHORTEST_EXPECTED_SECONDS)}
             subtasks.append(step)
         return {"subtasks": subtasks}
-
-    def _longest(self, cost: float) -> float:
-        ends: dict[str, float] = {}
-        for task in self.tasks:
-            ends[task.id] = task.seconds + cost + max((ends[need] for need in task.needs), default=0.0)
-        return max(ends.values())
 
 
 def read_dags(folder: Path) -> list[Dag]:
