@@ -29,6 +29,7 @@ _START_S = 30.0
 _INTERRUPT_S = 2.0
 _INTERRUPTS = 8
 _KILL_S = 1.0
+_SETTLED = "settled"
 # The prompt goes first; `exit` of an interactive bash announces itself on stderr unless told not to.
 _SET_UP = """\
 PS1= PS2= ; set +o history ; set +H ; unset MAIL MAILPATH HISTFILE
@@ -98,7 +99,7 @@ class Shell:
         return shell
 
     async def _greet(self, level: Level) -> None:
-        descriptor = self._channel.write_end
+        descriptor = self._descriptor = self._channel.write_end
         for pipe in (self._channel, self._stdout, self._stderr):
             pipe.close_write_end()
         self._status_line = f"builtin printf '%s\\n' \"$?\" >&{descriptor}\n"
@@ -116,6 +117,8 @@ class Shell:
                 hint="See what works on this machine with: openmanus-graph doctor",
             )
         self._shell_pid = int(answer)
+        # The clock of processes ticks too slowly to tell these from what the first command starts.
+        self._own = {process.pid for process in self._process.tree()}
         self._stdout.take()
         self._stderr.take()
 
@@ -174,6 +177,8 @@ class Shell:
     async def _status(self) -> int:
         """Exit status of the running command, or of the shell if the command ended it."""
         line = await self._channel.read_line()
+        while line is not None and line.startswith(_SETTLED):
+            line = await self._channel.read_line()
         return int(line) if line is not None and line.isdigit() else await self._process.wait()
 
     async def _stop(self, status: asyncio.Task[int]) -> None:
@@ -189,6 +194,23 @@ class Shell:
             await asyncio.wait([status], timeout=_KILL_S)
         if not status.done():
             await self._process.aclose()
+        elif self._process.returncode is None:
+            await self._settle()
+
+    async def _settle(self) -> None:
+        """Wait until the shell answers again, so that a late interrupt cannot hit the next command.
+
+        On a busy machine an interrupt may arrive when its command has ended already; the shell then throws away
+        the line it reads, which must not be one that somebody waits for.
+        """
+        for number in range(_INTERRUPTS):
+            self._write(f"builtin printf '%s\\n' {_SETTLED}{number} >&{self._descriptor}\n")
+            line: str | None = ""
+            with suppress(TimeoutError):
+                while line is not None and line != f"{_SETTLED}{number}":
+                    line = await asyncio.wait_for(self._channel.read_line(), _KILL_S)
+                return
+        await self._process.aclose()
 
     def _send_interrupt(self) -> None:
         """SIGINT to the shell and its group at once: one after the other, a loop of the shell would go on."""
@@ -224,10 +246,9 @@ class Shell:
 
     def _since(self, started: float) -> list[TreeProcess]:
         """What the running command started, wherever it is in the tree now."""
-        shells = {process.pid for process in self._shell()}
         tick = 1.0 / os.sysconf("SC_CLK_TCK")
         tree = self._process.tree()
-        return [process for process in tree if process.pid not in shells and process.started >= started - tick]
+        return [process for process in tree if process.pid not in self._own and process.started >= started - tick]
 
     def _write(self, text: str) -> None:
         if self._process.stdin is not None:
