@@ -7,7 +7,9 @@ import hashlib
 import json
 import math
 import os
-from collections.abc import Mapping
+import secrets
+from collections.abc import Generator, Mapping
+from contextlib import contextmanager, suppress
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from enum import Enum
@@ -33,7 +35,7 @@ def plain(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one
     Raises:
         ForeignTypeError: If there is no obvious plain form; the message names the place and the type.
     """
-    if value is None or type(value) in (str, int, bool):
+    if value is None or type(value) in (str, bool):
         return value
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
@@ -44,7 +46,10 @@ def plain(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one
         return plain(fields, path)
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        return {str(key): plain(item, f"{path}.{key}") for key, item in items}
+        named = {str(key): plain(item, f"{path}.{key}") for key, item in items}
+        if len(named) == len(cast("Mapping[Any, Any]", value)):
+            return named
+        raise ForeignTypeError(f"The value at {path!r} has two keys that are the same as text.")
     if isinstance(value, (list, tuple)):
         sequence = cast("list[Any]", value)
         return [plain(item, f"{path}.{index}") for index, item in enumerate(sequence)]
@@ -59,7 +64,9 @@ def plain(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one
     if isinstance(value, (Path, UUID, Decimal, str)):
         return str(value)
     if isinstance(value, int):
-        return int(value)
+        if -(2**63) <= value < 2**64:
+            return int(value)
+        raise ForeignTypeError(f"The value at {path!r} is a whole number of over 64 bits.", hint="Return it as text.")
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     raise ForeignTypeError(
@@ -83,9 +90,9 @@ def stored(output: Any, *, workspace: Path, subtask_id: str, limit: int) -> tupl
     text = json.dumps(output, ensure_ascii=False)
     if len(text) <= limit:
         return output, None
-    digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+    digest = _digest(text)
     relative = f"{FOLDER}/{subtask_id}-{digest}.json"
-    _write_durably(workspace / relative, text)
+    _write_durably(workspace, Path(relative).name, text)
     shown = output if isinstance(output, str) else text
     return {"file": relative, "characters": len(text), "preview": shown[:PREVIEW_CHARACTERS]}, relative
 
@@ -100,7 +107,13 @@ def whole(result: SubtaskResult, workspace: Path) -> Any:
     if name is None:
         return result["output"]
     try:
-        return json.loads((workspace / name).read_text(encoding="utf-8", errors="surrogatepass"))
+        with _outputs_folder(workspace) as folder:
+            opened = os.open(Path(name).name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
+            with os.fdopen(opened, encoding="utf-8", errors="surrogatepass") as file:
+                text = file.read()
+        if not name.endswith(f"-{_digest(text)}.json"):
+            raise ValueError("it was changed")
+        return json.loads(text)
     except (OSError, ValueError) as error:
         raise ForeignTypeError(
             f"The output kept in {str(workspace / name)!r} cannot be read: {error}.",
@@ -108,17 +121,35 @@ def whole(result: SubtaskResult, workspace: Path) -> Any:
         ) from error
 
 
-def _write_durably(path: Path, text: str) -> None:
-    # The checkpoint that names the file must never be committed before the file's bytes are.
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_suffix(f".{os.getpid()}.tmp")
-    with temporary.open("w", encoding="utf-8", errors="surrogatepass") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    temporary.replace(path)
-    folder = os.open(path.parent, os.O_RDONLY)
+def _digest(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+@contextmanager
+def _outputs_folder(workspace: Path) -> Generator[int]:
+    """A descriptor of the folder of large outputs, reached without following a link: tools write beside it."""
+    folder = os.open(workspace, os.O_RDONLY | os.O_DIRECTORY)
     try:
-        os.fsync(folder)
+        for part in FOLDER.split("/"):
+            with suppress(FileExistsError):
+                os.mkdir(part, dir_fd=folder)
+            below = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        yield folder
     finally:
         os.close(folder)
+
+
+def _write_durably(workspace: Path, name: str, text: str) -> None:
+    # The checkpoint that names the file must never be committed before the file's bytes are.
+    draft = f".{secrets.token_hex(8)}.tmp"
+    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
+    with _outputs_folder(workspace) as folder:
+        opened = os.open(draft, flags, 0o644, dir_fd=folder)
+        with os.fdopen(opened, "w", encoding="utf-8", errors="surrogatepass") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+        os.fsync(folder)

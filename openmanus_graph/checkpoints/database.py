@@ -13,6 +13,7 @@ from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph.checkpoints.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.lease import KEEPALIVES
 from openmanus_graph.checkpoints.migrations import migrate, refuse_newer, schema_versions, wanted_versions
 from openmanus_graph.checkpoints.saver import ThreadSaver, unreachable
 from openmanus_graph.errors import MigrationNeededError, SettingsError
@@ -75,13 +76,12 @@ class Checkpointer:
         return saver
 
     async def _open_pool(self, url: str, place: str) -> AsyncConnectionPool[AsyncConnection[DictRow]]:
-        keepalives = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
         options = {
             "autocommit": True,
             "prepare_threshold": None,
             "row_factory": dict_row,
             "connect_timeout": int(CONNECT_SECONDS),
-            **keepalives,
+            **KEEPALIVES,
         }
         # Asked once by hand, because a pool keeps the server's own words for its log.
         try:

@@ -14,25 +14,33 @@ import socket
 import sys
 from collections.abc import Callable
 from datetime import datetime
+from pathlib import Path
 from typing import Any, cast
 
 import psycopg
 from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
 from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 
+KEEPALIVES = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
+"""How a connection finds out, within half a minute, that the other side is gone."""
+
 LEASE_KEY = "__openmanus_graph_lease"
 """Where a run's lease travels in `configurable`; LangGraph keeps keys with two underscores out of metadata."""
+
+RETAKE_TRIES = 30
+"""How often, every 100 ms, a runner tries to get its own lock back."""
 
 CHECK_SECONDS = 1.0
 """How often a runner looks whether its lock's connection is still there."""
 
 
 def _me() -> dict[str, Any]:
-    command = " ".join(sys.argv[:3])
-    return {"host": socket.gethostname(), "pid": os.getpid(), "command": command[:120]}
+    # Not its arguments: they may hold secrets, and this is stored.
+    return {"host": socket.gethostname(), "pid": os.getpid(), "program": Path(sys.argv[0]).name[:120]}
 
 
 def describe_runner(runner: dict[str, Any] | None, since: datetime | None) -> str:
@@ -54,6 +62,7 @@ class Lease:
         self._noted: dict[str, int] | None = None
         self._conninfo = conninfo
         self._connection = connection
+        self._backend = connection.info.backend_pid
         self._watch: asyncio.Task[None] | None = None
 
     @classmethod
@@ -68,7 +77,7 @@ class Lease:
         Raises:
             ThreadBusyError: If another runner holds it; the message says who and since when.
         """
-        connection = await _connect(conninfo)
+        connection = await _connect(conninfo, thread_id)
         try:
             if not await _try_lock(connection, thread_id):
                 raise await _busy(connection, thread_id)
@@ -81,7 +90,8 @@ class Lease:
                         INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
                                              status, runner_epoch, runner, runner_since)
                         VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
-                                %(sandbox)s, %(workspace)s, 'running', 1, %(runner)s, clock_timestamp())
+                                %(sandbox)s, %(workspace)s, 'running', nextval('runner_epochs'),
+                                %(runner)s, clock_timestamp())
                         ON CONFLICT (thread_id) DO UPDATE SET
                             graph = EXCLUDED.graph,
                             title = CASE WHEN EXCLUDED.title = '' THEN threads.title ELSE EXCLUDED.title END,
@@ -92,7 +102,7 @@ class Lease:
                             workspace = coalesce(EXCLUDED.workspace, threads.workspace),
                             status = 'running', error = NULL, finished_at = NULL, questions = '[]',
                             updated_at = clock_timestamp(),
-                            runner_epoch = threads.runner_epoch + 1,
+                            runner_epoch = EXCLUDED.runner_epoch,
                             runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since
                         RETURNING runner_epoch
                         """,
@@ -128,18 +138,23 @@ class Lease:
         while True:
             try:
                 await self._listen(on_answer)
-            except psycopg.Error:
+            except (psycopg.Error, OSError):
                 try:
                     await self._retake()
                 except StaleRunnerError as error:
                     self.lost = error
                     on_loss()
                     return
-                except psycopg.Error:  # the server is away; writes say so, the lock is retried
+                except (psycopg.Error, OSError):  # the server is away; writes say so, the lock is retried
                     await asyncio.sleep(0.2)
 
     async def _listen(self, on_answer: Callable[[], None] | None) -> None:
         await self._connection.execute("LISTEN openmanus_graph_answers")
+        waiting = await self._connection.execute(
+            "SELECT 1 FROM answers WHERE thread_id = %s LIMIT 1", (self.thread_id,)
+        )
+        if on_answer is not None and await waiting.fetchone() is not None:
+            on_answer()  # it came before anybody listened
         while True:
             async for notice in self._connection.notifies(timeout=CHECK_SECONDS):
                 if notice.payload == self.thread_id and on_answer is not None:
@@ -161,16 +176,28 @@ class Lease:
 
     async def _retake(self) -> None:
         """Take the lock again on a new connection, if nobody has run the thread in between."""
+        old_backend = self._connection.info.backend_pid if not self._connection.closed else self._backend
         await self._connection.close()
-        self._connection = await _connect(self._conninfo)
-        if await _try_lock(self._connection, self.thread_id):
+        self._connection = await _connect(self._conninfo, self.thread_id)
+        self._backend = self._connection.info.backend_pid
+        for _ in range(RETAKE_TRIES):
             row = await (
                 await self._connection.execute(
                     "SELECT runner_epoch FROM threads WHERE thread_id = %s", (self.thread_id,)
                 )
             ).fetchone()
-            if row is not None and int(row["runner_epoch"]) == self.epoch:
+            if row is None or int(row["runner_epoch"]) != self.epoch:
+                break
+            if await _try_lock(self._connection, self.thread_id):
                 return
+            # Where only our side of the old connection broke, its own back end still holds the lock.
+            await self._connection.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE pid = %s AND usename = current_user AND datname = current_database()"
+                " AND application_name = %s",
+                (old_backend, _application(self.thread_id)),
+            )
+            await asyncio.sleep(0.1)
         raise stale_runner(self.thread_id)
 
     async def release(self, **columns: Any) -> None:
@@ -187,6 +214,11 @@ class Lease:
                 await self.update(**columns)
         finally:
             await self._connection.close()
+
+    async def abandon(self) -> None:
+        """Let the thread go without a word, when how the run ended cannot be recorded."""
+        await self._unwatch()
+        await self._connection.close()
 
     async def _unwatch(self) -> None:
         if self._watch is not None:
@@ -222,9 +254,18 @@ def _json(value: Any) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
 
-async def _connect(conninfo: str) -> AsyncConnection[DictRow]:
+def _application(thread_id: str) -> str:
+    return f"openmanus-graph {thread_id}"[:63]
+
+
+async def _connect(conninfo: str, thread_id: str) -> AsyncConnection[DictRow]:
     connection = await AsyncConnection[DictRow].connect(
-        conninfo, autocommit=True, prepare_threshold=None, row_factory=dict_row, connect_timeout=5
+        make_conninfo(conninfo, **KEEPALIVES),
+        autocommit=True,
+        prepare_threshold=None,
+        row_factory=dict_row,
+        connect_timeout=5,
+        application_name=_application(thread_id),
     )
     await connection.execute("SET search_path TO openmanus_graph")
     return connection

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Collection
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -156,7 +158,8 @@ async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = Fal
                 (thread.thread_id,),
             )
     if files and thread.workspace:
-        shutil.rmtree(Path(thread.workspace))
+        with suppress(FileNotFoundError):
+            shutil.rmtree(Path(thread.workspace))
 
 
 async def store_answers(saver: ThreadSaver, thread_id: str, answers: dict[str, Answer]) -> None:
@@ -171,12 +174,18 @@ async def store_answers(saver: ThreadSaver, thread_id: str, answers: dict[str, A
         await connection.execute("SELECT pg_notify('openmanus_graph_answers', %s)", (thread_id,))
 
 
-async def take_answers(saver: ThreadSaver, thread_id: str) -> dict[str, Answer]:
-    """Take the answers left for a thread, by interrupt id."""
+async def waiting_answers(saver: ThreadSaver, thread_id: str) -> dict[str, Answer]:
+    """The answers left for a thread, by interrupt id; they stay until they are forgotten."""
     async with saver.connection() as connection:
         rows = await (
-            await connection.execute(
-                "DELETE FROM answers WHERE thread_id = %s RETURNING interrupt_id, value", (thread_id,)
-            )
+            await connection.execute("SELECT interrupt_id, value FROM answers WHERE thread_id = %s", (thread_id,))
         ).fetchall()
     return {str(row["interrupt_id"]): cast("Answer", row["value"]) for row in rows}
+
+
+async def forget_answers(saver: ThreadSaver, thread_id: str, interrupt_ids: Collection[str]) -> None:
+    """Remove answers that the thread has taken up, or whose question is closed."""
+    async with saver.connection() as connection:
+        await connection.execute(
+            "DELETE FROM answers WHERE thread_id = %s AND interrupt_id = ANY(%s)", (thread_id, list(interrupt_ids))
+        )

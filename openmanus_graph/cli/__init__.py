@@ -16,7 +16,7 @@ from openmanus_graph.cli.doctor import doctor
 from openmanus_graph.cli.graph import graph
 from openmanus_graph.cli.plan import plan
 from openmanus_graph.cli.run import resume, run
-from openmanus_graph.cli.terminal import print_error
+from openmanus_graph.cli.terminal import print_error, refuse_undecodable
 from openmanus_graph.cli.threads import threads
 from openmanus_graph.cli.tools import tools
 
@@ -40,6 +40,7 @@ def main() -> None:
     if not debug:  # what the pool of connections mutters, the error says in a sentence
         logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     try:
+        refuse_undecodable(sys.argv[1:])
         code = cli.main(standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("Stopped.", err=True)

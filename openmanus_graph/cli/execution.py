@@ -91,8 +91,12 @@ async def execute(
                 continue
         break
     snapshot = await app.snapshot(thread_id)
-    results = cast("dict[str, Any]", snapshot.values.get("results") or {})
+    everything = cast("dict[str, Any]", snapshot.values.get("results") or {})
+    planned = {subtask["id"] for subtask in (thread.plan or {}).get("subtasks", [])}
+    results = {key: result for key, result in everything.items() if key in planned}
     code = EXIT_CODES.get(thread.status, 128 + (stop.signal_number or signal.SIGINT))
+    if stop.signal_number is not None and thread.status == "waiting":
+        code = 128 + stop.signal_number
     hint = next_step(thread)
     if as_json:
         last = Event(type="run_finished", id=f"{thread_id}/run_finished", thread_id=thread_id, time=now())

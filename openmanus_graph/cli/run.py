@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 SANDBOXES = ["auto", "bubblewrap", "landlock", "none"]
-_THREAD = re.compile(r"[A-Za-z0-9._:@-]{1,128}")
+_THREAD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@-]{0,127}")
 
 
 def _viewing(command: CommandT) -> CommandT:
@@ -41,7 +41,12 @@ def _viewing(command: CommandT) -> CommandT:
     help="Your own tools, besides the built-in ones.",
 )
 @click.option("--thread", "thread_id", metavar="ID", help="Name the thread; by default after the plan.")
-@click.option("--workspace", metavar="DIR", help="The thread's folder; by default ./openmanus-work/<thread>.")
+@click.option(
+    "--workspace",
+    type=click.Path(file_okay=False),
+    metavar="DIR",
+    help="The thread's folder; by default ./openmanus-work/<thread>.",
+)
 @click.option("--max-parallel", type=click.IntRange(1), metavar="N", help="Subtasks at the same time.")
 @click.option("--sandbox", type=click.Choice(SANDBOXES), help="Confinement of shell and Python tools.")
 @_viewing
@@ -132,7 +137,8 @@ def _checked(thread_id: str) -> str:
 
     if not _THREAD.fullmatch(thread_id):
         raise UsageError(
-            f"{thread_id!r} cannot be a thread's id.", hint="Use letters, digits and . _ : @ -, at most 128."
+            f"{thread_id!r} cannot be a thread's id.",
+            hint="Use letters, digits and . _ : @ -, at most 128, a letter or digit first.",
         )
     return thread_id
 
@@ -237,11 +243,17 @@ async def _deliver(saver: Any, app: Any, thread: Thread, answers: tuple[str, ...
     """Leave an answer for the process that runs the thread."""
     from openmanus_graph.checkpoints.lease import describe_runner
     from openmanus_graph.checkpoints.progress import open_questions
-    from openmanus_graph.checkpoints.threads import store_answers
+    from openmanus_graph.checkpoints.threads import get_thread, store_answers
+    from openmanus_graph.cli.terminal import with_program
     from openmanus_graph.questions import answers_for
 
     questions = await open_questions(saver, thread.thread_id)
     await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(thread)))
+    now = await get_thread(saver, thread.thread_id)
+    if now is not None and now.status != "running":
+        command = with_program(f"openmanus-graph resume {thread.thread_id}")
+        click.echo(f"The answer is kept, but the thread has stopped meanwhile. Go on with: {command}", err=True)
+        return 0
     who = describe_runner(thread.runner, thread.runner_since)
     click.echo(f"The answer is with {who}, which runs the thread and goes on with it.", err=True)
     return 0

@@ -36,6 +36,17 @@ def with_program(text: str) -> str:
     return _OWN_COMMAND.sub(lambda _: program() + " ", text)
 
 
+def refuse_undecodable(arguments: list[str]) -> None:
+    """Raise `UsageError` for an argument that is not UTF-8; it could neither be stored nor printed."""
+    from openmanus_graph.errors import UsageError
+
+    for argument in arguments:
+        try:
+            argument.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(f"The argument {argument!r} is not valid UTF-8.") from error
+
+
 def print_error(error: Exception) -> int:
     """Print a failure as a sentence and its next step; returns the exit code."""
     from openmanus_graph.errors import OpenManusGraphError

@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from openmanus_graph.checkpoints.threads import Thread
 
 
+STATUSES = ["running", "waiting", "paused", "stopped", "partial", "completed", "failed"]
+
+
 @click.group()
 def threads() -> None:
     """List threads, look at one, remove one."""
@@ -30,7 +33,7 @@ def _ago(moment: datetime) -> str:
 
 @threads.command("list")
 @click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
-@click.option("--status", metavar="STATUS", help="Only those, such as waiting or stopped.")
+@click.option("--status", type=click.Choice(STATUSES), help="Only those of this status.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def list_(limit: int, status: str | None, as_json: bool) -> None:
     """List the newest threads."""
@@ -39,6 +42,9 @@ def list_(limit: int, status: str | None, as_json: bool) -> None:
         print_json([thread.as_json() for thread in found])
         return
     if not found:
+        if status:
+            click.echo(f"No thread is {status}.")
+            return
         click.echo(with_program("No threads yet. Start one with: openmanus-graph run --plan FILE"))
         return
     rows = [[thread.thread_id, thread.status, _done(thread), _ago(thread.updated_at), thread.title] for thread in found]

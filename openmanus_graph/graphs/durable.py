@@ -11,7 +11,9 @@ and takes up answers that other processes give while it runs. With any other sav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from dataclasses import replace
 from typing import Any, cast
 
 import psycopg
@@ -25,7 +27,7 @@ from langgraph.types import Command, StateSnapshot
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
 from openmanus_graph.checkpoints.progress import open_questions
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.threads import take_answers
+from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.questions import Question, resume_with
@@ -56,30 +58,48 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         config = _without_semaphore(config)
         configurable = dict(config.get("configurable") or {})
         if TASK_KEY in configurable:  # a node of another graph: that graph's run has the lease
-            chunks = super().astream(input, config, control=control, durability=durability, **options)
+            stream = super().astream(input, config, control=control, durability=durability, **options)
+            chunks = cast("AsyncGenerator[Any]", stream)
         else:
-            given = self.builder.prepare_input(input, configurable)
-            gate = Gate(control)
-            mode = durability or ("sync" if self.checkpointer else None)
-            if isinstance(self.checkpointer, ThreadSaver) and configurable.get("thread_id") is not None:
-                run = _Run(self, str(configurable["thread_id"]), given, config, gate)
-                chunks = self._alone(run, mode, options)
-            else:
-                chunks = super().astream(given, config, control=gate, durability=mode, **options)
-        async for chunk in chunks:
-            yield chunk
+            chunks = await self._root(input, config, configurable, Gate(control), durability, options)
+        async with aclosing(chunks):
+            async for chunk in chunks:
+                yield chunk
 
-    async def _alone(self, run: _Run, durability: Any, options: dict[str, Any]) -> AsyncIterator[Any]:
+    async def _root(
+        self,
+        given: Any,
+        config: RunnableConfig,
+        configurable: dict[str, Any],
+        gate: Gate,
+        durability: Any,
+        options: dict[str, Any],
+    ) -> AsyncGenerator[Any]:
+        mode = durability or ("sync" if self.checkpointer else None)
+        if not isinstance(self.checkpointer, ThreadSaver) or configurable.get("thread_id") is None:
+            prepared = self.builder.prepare_input(given, configurable)
+            stream = super().astream(prepared, config, control=gate, durability=mode, **options)
+            return cast("AsyncGenerator[Any]", stream)
+        thread_id = str(configurable["thread_id"])
+        known = await get_thread(self.checkpointer, thread_id)
+        if known is not None:  # what the thread began with holds, unless the caller says otherwise
+            began = {"workspace": known.workspace, "sandbox": known.sandbox}
+            configurable = {**{key: value for key, value in began.items() if value}, **configurable}
+            config = cast("RunnableConfig", {**config, "configurable": configurable})
+        prepared = self.builder.prepare_input(given, configurable)
+        return self._alone(_Run(self, thread_id, prepared, config, gate), mode, options)
+
+    async def _alone(self, run: _Run, durability: Any, options: dict[str, Any]) -> AsyncGenerator[Any]:
         """Stream with the thread held, again and again as long as answers arrive from elsewhere."""
         await run.begin()
         try:
             while True:
                 drained: GraphDrained | None = None
                 try:
-                    async for chunk in super().astream(
-                        run.input, run.config, control=run.gate, durability=durability, **options
-                    ):
-                        yield chunk
+                    stream = super().astream(run.input, run.config, control=run.gate, durability=durability, **options)
+                    async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
+                        async for chunk in chunks:
+                            yield chunk
                 except GraphDrained as error:
                     drained = error
                 if await run.goes_on():
@@ -118,6 +138,7 @@ class _Run:
         self._caller = gate
         self.gate = Gate(gate)
         self._ended = False
+        self._answers: dict[str, Any] = {}
         self.saver = cast("ThreadSaver", graph.checkpointer)
         self.lease: Lease
 
@@ -130,6 +151,35 @@ class _Run:
         configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease}
         self.config = cast("RunnableConfig", {**self.config, "configurable": configurable})
         self.lease.watch(self._answer_arrived, self._lease_lost)
+        try:
+            await self._take_up_waiting()
+        except BaseException:
+            await self.lease.abandon()
+            raise
+
+    async def _take_up_waiting(self) -> None:
+        """Add answers that were left for a runner that stopped before it could take them up."""
+        resume = self.input.resume if isinstance(self.input, Command) else None
+        if self.input is not None and not isinstance(resume, dict):
+            return
+        self._answers = dict(cast("dict[str, Any]", resume or {}))
+        answers = await self._open_answers()
+        if answers and self.input is None:
+            self.input = Command(resume=answers)
+        elif answers:
+            self.input = replace(cast("Command[Any]", self.input), resume={**answers, **self._answers})
+        self._answers = {**answers, **self._answers}
+
+    async def _open_answers(self) -> dict[str, Any]:
+        """Answers to open questions: given to this run, or left for it; those to closed ones are forgotten."""
+        left = await waiting_answers(self.saver, self.thread_id)
+        answers = {**left, **self._answers}
+        if not answers:
+            return {}
+        open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
+        if closed := left.keys() - open_ids:
+            await forget_answers(self.saver, self.thread_id, closed)
+        return {key: value for key, value in answers.items() if key in open_ids}
 
     def _answer_arrived(self) -> None:
         self.gate.request_drain(ANSWER_ARRIVED)
@@ -141,13 +191,13 @@ class _Run:
         """Whether there is an answer to take up, which is then the next input."""
         if self.lease.lost is not None or self._caller.drain_requested:
             return False
-        answers = await take_answers(self.saver, self.thread_id)
-        open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)} if answers else set()
-        fitting = {key: value for key, value in answers.items() if key in open_ids}
-        if not fitting and self.gate.drain_reason != ANSWER_ARRIVED:
+        answers = await self._open_answers()
+        if not answers.keys() - self._answers.keys() and self.gate.drain_reason != ANSWER_ARRIVED:
             return False
+        # Those given before too: a drain may have come before their questions took them.
+        self._answers = {**self._answers, **answers}
         self.gate = Gate(self._caller)
-        self.input = Command(resume=fitting) if fitting else None
+        self.input = Command(resume=answers) if answers else None
         return True
 
     async def end(self, error: BaseException | None) -> None:
@@ -155,10 +205,18 @@ class _Run:
         if self._ended:
             return
         self._ended = True
+        try:
+            await self._record(error)
+        except BaseException:
+            await self.lease.abandon()
+            raise
+
+    async def _record(self, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, GraphDrained):
             text = None if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else str(error)
             await self.lease.release(status="stopped", error=text)
             return
+        await self._open_answers()  # forgets those that were taken up
         snapshot = await self.graph.snapshot(self.thread_id)
         questions = await self.graph.questions(self.thread_id) if snapshot.next else []
         if error is not None:

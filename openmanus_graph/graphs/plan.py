@@ -17,7 +17,7 @@ from langgraph.types import Command
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
-from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
+from openmanus_graph.nodes.dispatcher import NODE, default_workspace, dispatcher_node, outcome_of
 from openmanus_graph.plan import Plan
 from openmanus_graph.settings import Settings
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
@@ -65,8 +65,11 @@ class PlanGraph(DurableStateGraph):
         fields = dict(cast("Mapping[str, Any]", given))
         fields["plan"] = self._plain_plan(fields["plan"])
         thread_id = str(configurable.get("thread_id", "thread"))
-        folder = configurable.get("workspace") or fields.get("workspace") or Path("openmanus-work") / thread_id
-        fields["workspace"] = str(Path(folder).expanduser().absolute())
+        folder = configurable.get("workspace") or fields.get("workspace") or default_workspace(thread_id)
+        workspace = Path(folder).expanduser().absolute()
+        if workspace.exists() and not workspace.is_dir():
+            raise SettingsError(f"The workspace {str(workspace)!r} is not a folder.", hint="Name another one.")
+        fields["workspace"] = str(workspace)
         fields["sandbox"] = str(configurable.get("sandbox") or fields.get("sandbox") or self.settings.sandbox)
         return fields
 
@@ -93,7 +96,10 @@ class PlanGraph(DurableStateGraph):
 
     def outcome(self, values: Any) -> str:
         """`completed` if every subtask of the plan is, else `failed`."""
-        return outcome_of(cast("Mapping[str, Any]", values).get("results") or {})
+        fields = cast("Mapping[str, Any]", values)
+        results = cast("Mapping[str, Any]", fields.get("results") or {})
+        ids = [str(subtask["id"]) for subtask in (fields.get("plan") or {}).get("subtasks", [])]
+        return outcome_of({key: results[key] for key in ids if key in results})
 
 
 def _title(plan: Mapping[str, Any]) -> str:

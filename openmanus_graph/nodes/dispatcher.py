@@ -12,9 +12,10 @@ inside for its own prerequisites and then for a slot.
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import logging
+import re
 from collections.abc import Awaitable, Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -53,6 +54,8 @@ logger = logging.getLogger(__name__)
 NODE = "dispatcher"
 SAVER_KEY = "__pregel_checkpointer"
 PREVIEW_CHARACTERS = 160
+CLOSING_S = 10.0
+"""How long the sessions of tools may take to close."""
 SHORTEST_S = 0.001
 """What the scheduler learns of a subtask that took no measurable time; the scheduler takes 0 for *unknown*."""
 
@@ -62,7 +65,15 @@ Outcomes = dict[str, "asyncio.Future[SubtaskResult | None]"]
 
 def workspace_of(state: PlanState, thread_id: str) -> Path:
     """The thread's folder: what the state says, else `openmanus-work/<thread>` in the current folder."""
-    return Path(state.get("workspace") or Path.cwd() / "openmanus-work" / thread_id)
+    return Path(state.get("workspace") or default_workspace(thread_id))
+
+
+def default_workspace(thread_id: str) -> Path:
+    """`openmanus-work/<thread>` in the current folder; an id that is no plain name is made one, never a path."""
+    name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".") or "thread"
+    if name != thread_id:
+        name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return Path.cwd() / "openmanus-work" / name
 
 
 @dataclass
@@ -95,7 +106,6 @@ class Dispatch:
         self.slots = Slots(self.max_parallel, dict(self.settings.resources))
         self.order: dict[str, tuple[float, ...]] = {}
         self.took: dict[str, list[float]] = {}
-        self.executor = ThreadPoolExecutor(self.max_parallel, thread_name_prefix="subtask")
 
     async def run(self) -> dict[str, Any]:
         """Execute every subtask that has no completed result, and give the results of all.
@@ -209,7 +219,7 @@ class Dispatch:
             sessions=sessions,
             report=lambda text: self._progress(subtask, text),
         )
-        given = SubtaskRun(context, self._lookup, self.emit, self.executor)
+        given = SubtaskRun(context, self._lookup, self.emit)
         start: SubtaskState = {
             "subtask": subtask.to_dict(),
             "definition": self.definitions[subtask.id],
@@ -274,10 +284,13 @@ class Dispatch:
         outcome.set_result(None)
 
     async def _close(self) -> None:
-        self.executor.shutdown(wait=False, cancel_futures=True)
-        for ended in await asyncio.gather(*self.closing, return_exceptions=True):
-            if ended is not None:  # the results are committed; a session that does not close cannot undo that
-                logger.warning("A tool's session did not close: %r", ended)
+        if not self.closing:
+            return
+        ended, hanging = await asyncio.wait(self.closing, timeout=CLOSING_S)
+        # The results are committed; a session that does not close cannot undo that.
+        for problem in [*(closed.exception() for closed in ended), *("it hangs" for _ in hanging)]:
+            if problem is not None:
+                logger.warning("A tool's session did not close: %s", problem)
 
     def emit(self, event: Event) -> None:
         """Complete an event with thread and time, and send it into the run's own stream."""

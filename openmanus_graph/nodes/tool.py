@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
 from collections.abc import Callable
-from concurrent.futures import Executor
+from contextlib import suppress
 from contextvars import copy_context
 from dataclasses import dataclass
 from functools import partial
@@ -41,8 +42,6 @@ class SubtaskRun:
     """The whole output of a completed prerequisite, by subtask id."""
     emit: Emit
     """Sends an event to the views."""
-    executor: Executor
-    """Where tools that block run."""
 
 
 @dataclass(frozen=True)
@@ -80,9 +79,14 @@ async def call(tool: BaseTool, subtask: Subtask, run: SubtaskRun, config: Runnab
         arguments = resolve(dict(subtask.args), run.lookup)
         with using_tool_context(run.context):
             async with scope:
-                output = plain(await _invoke(tool, arguments, config, run.executor))
+                output = plain(await _invoke(tool, arguments, config))
     except GraphBubbleUp:
         raise
+    except asyncio.CancelledError:
+        current = asyncio.current_task()
+        if current is not None and current.cancelling():
+            raise
+        return Outcome(error=f"The tool {tool.name!r} cancelled itself.", known=False)
     except TimeoutError as error:
         if not scope.expired():
             return Outcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
@@ -102,13 +106,40 @@ async def call(tool: BaseTool, subtask: Subtask, run: SubtaskRun, config: Runnab
     return Outcome(output=output, error=failure_in(output))
 
 
-async def _invoke(tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig, executor: Executor) -> Any:
+async def _invoke(tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig) -> Any:
     if isinstance(tool, StructuredTool) and tool.coroutine is None:
-        # Not LangChain's own hand-off, whose default pool has fewer threads than there may be slots.
-        loop = asyncio.get_running_loop()
-        call_in_context = partial(copy_context().run, tool.invoke, arguments, config)
-        return await loop.run_in_executor(executor, cast("Callable[[], Any]", call_in_context))
+        return await _in_thread(partial(copy_context().run, tool.invoke, arguments, config))
     return await tool.ainvoke(arguments, config)
+
+
+async def _in_thread(function: Callable[..., Any]) -> Any:
+    """Run what blocks in a thread of its own.
+
+    Not in a pool: a call that ran out of time keeps its thread, which would then be missing for the next ones and
+    hold up the end of the process. Slots bound how many there are.
+    """
+    loop = asyncio.get_running_loop()
+    future: asyncio.Future[Any] = loop.create_future()
+
+    def settle(result: Any, error: BaseException | None) -> None:
+        if future.done():
+            return
+        if error is None:
+            future.set_result(result)
+        else:
+            future.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+
+    def work() -> None:
+        result, error = None, None
+        try:
+            result = function()
+        except BaseException as raised:  # noqa: BLE001 - handed to whoever awaits
+            error = raised
+        with suppress(RuntimeError):  # the loop is gone
+            loop.call_soon_threadsafe(settle, result, error)
+
+    threading.Thread(target=work, name="tool", daemon=True).start()
+    return await future
 
 
 def _words(error: BaseException) -> str:
@@ -173,12 +204,16 @@ def _result(
     error = outcome.error
     if error is not None and not outcome.known and not spec.repeatable and spec.effect == "external":
         error += " What the call did is unknown, so it is not repeated."
-    output, file = stored(
-        outcome.output,
-        workspace=run.context.workspace,
-        subtask_id=run.context.subtask_id,
-        limit=run.context.settings.inline_output,
-    )
+    output, file = None, None
+    try:
+        output, file = stored(
+            outcome.output,
+            workspace=run.context.workspace,
+            subtask_id=run.context.subtask_id,
+            limit=run.context.settings.inline_output,
+        )
+    except (OSError, ValueError) as problem:
+        error = f"The tool's output cannot be kept: {problem}. The call itself was made, and is not repeated."
     return SubtaskResult(
         status="completed" if error is None else "failed",
         output=output,

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib
 import importlib.util
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -18,6 +20,9 @@ from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin
 
 _PREFIX = "openmanus_graph_user_"
 
+_found: dict[int, tuple[BaseTool, dict[str, Any]]] = {}
+"""Where `load_tools` found each tool, by its identity; the tool is kept, so that no other one takes its place."""
+
 
 def tool_references(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
     """How each tool is found again: `builtin`, `module` and `file` where there are, and the `attribute`.
@@ -30,6 +35,8 @@ def tool_references(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
 def _reference(tool: BaseTool) -> dict[str, Any]:
     if tool.name in BUILTIN_TOOLS and builtin(tool.name) is tool:
         return {"name": tool.name, "builtin": True}
+    if id(tool) in _found:
+        return dict(_found[id(tool)][1])
     function = getattr(tool, "func", None) or getattr(tool, "coroutine", None) or type(tool)
     name = str(getattr(function, "__module__", "") or "")
     module = sys.modules.get(name)
@@ -37,8 +44,6 @@ def _reference(tool: BaseTool) -> dict[str, Any]:
     if module is None or name == "__main__" or attribute is None:
         return {"name": tool.name, "where": _where(module, name)}
     file = getattr(module, "__file__", None)
-    if name.startswith(_PREFIX):
-        return {"name": tool.name, "file": str(file), "attribute": attribute}
     return {"name": tool.name, "module": name, "file": file and str(file), "attribute": attribute}
 
 
@@ -69,12 +74,16 @@ def load_tools(place: str) -> list[BaseTool]:
             f"{place!r} has no LangChain tools at its top level.",
             hint="Define them with `@tool` from langchain_core.tools.",
         )
+    for key, value in vars(module).items():
+        if isinstance(value, BaseTool):
+            origin: dict[str, Any] = {"file": module.__file__} if place.endswith(".py") else {"module": place}
+            _found[id(value)] = (value, {"name": value.name, **origin, "attribute": key})
     return list({id(tool): tool for tool in tools}.values())
 
 
 def _import_file(path: Path) -> ModuleType:
     path = path.expanduser().absolute()
-    name = _PREFIX + path.stem
+    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None or not path.is_file():
         raise SettingsError(f"There is no Python file {str(path)!r}.", hint="Check the path given to --tools.")

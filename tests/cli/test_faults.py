@@ -177,6 +177,18 @@ def test_tools_and_plans_are_shown(program: Program) -> None:
     assert "dispatcher" in program("graph", "show")[0]
 
 
+def test_odd_arguments_are_refused_in_a_sentence(program: Program) -> None:
+    plan = program.plan(subtask("a"))
+    for name in ("..", "-x", "a/b", ""):
+        program("run", "--plan", plan, "--tools", program.tools, f"--thread={name}", code=0 if name == "" else 2)
+    (program.folder / "file").write_text("")
+    program("run", "--plan", plan, "--tools", program.tools, "--workspace", "file", code=2)
+    _, err = program("resume", os.fsdecode(b"\xff"), code=2)
+    assert "UTF-8" in err
+    program("threads", "list", "--status", "bogus", code=2)
+    assert "No thread is waiting" in program("threads", "list", "--status", "waiting")[0]
+
+
 FILL_THE_DISK = """
 mount -t tmpfs -o size=110m,mode=755 tmpfs "$OPENMANUS_GRAPH_HOME" || exit 99
 "$PYTHON" -m openmanus_graph run --plan plan.yaml --tools "$TOOLS" --thread t --quiet

@@ -220,3 +220,36 @@ def test_it_runs_on_a_real_terminal(program: Program) -> None:
     text = shown.decode()
     assert "✓" in text
     assert "2 of 2" in text
+
+
+def test_an_answer_left_for_a_runner_that_stops_is_taken_up_by_the_next(program: Program) -> None:
+    plan = program.plan(
+        subtask("q", "ask_human", args={"inquire": "?"}),
+        subtask("end", "echo", args={"value": "${q.answer}"}),
+        work(program, "slow", 2.5),
+    )
+    with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
+        started(program, "slow")
+        process.send_signal(signal.SIGINT)
+        program("resume", "t", "--answer", "kept")
+        process.communicate(timeout=30)
+    assert process.returncode == 130
+    out, _ = program("resume", "t")
+    assert "kept" in out
+    assert program.log().count("start slow") == 1
+
+
+def test_two_tool_files_of_one_name_and_tools_of_libraries_resume(program: Program) -> None:
+    for folder in ("x", "y"):
+        (program.folder / folder).mkdir()
+        (program.folder / folder / "mine.py").write_text(
+            "import os\nfrom langchain_core.tools import StructuredTool, tool\n"
+            f"@tool\ndef from_{folder}() -> str:\n    'Say where it is from.'\n    return '{folder}'\n"
+            f"base_{folder} = StructuredTool.from_function(os.path.basename, name='base_{folder}', description='b')\n"
+        )
+    plan = program.plan(
+        subtask("q", "ask_human", args={"inquire": "?"}), subtask("a", "from_x", ["q"]), subtask("b", "from_y", ["q"])
+    )
+    program("run", "--plan", plan, "--tools", "x/mine.py", "--tools", "y/mine.py", "--thread", "t", code=3)
+    out, _ = program("resume", "t", "--answer", "go")
+    assert out == "x\ny\n"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
 from operator import add
 from pathlib import Path
 from typing import Annotated, Any, TypedDict
@@ -26,8 +28,10 @@ from openmanus_graph import (
     open_checkpointer,
     run,
 )
+from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import subtask_progress
 from openmanus_graph.errors import (
+    DatabaseUnreachableError,
     GraphNotImportableError,
     MigrationNeededError,
     StaleRunnerError,
@@ -225,6 +229,73 @@ async def test_a_plan_edited_in_the_middle_keeps_what_is_committed(saver: Thread
     assert lines(logfile).count("start a") == 1
     with pytest.raises(PlanError):
         await app.ainvoke(Command(update={"plan": {"subtasks": [{"id": "?"}]}}), thread())
+
+
+async def test_a_plan_without_its_failed_subtask_completes_the_thread(saver: ThreadSaver) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("bad", "fail"), subtask("good"))}, thread())
+    await app.ainvoke({"plan": plan(subtask("good"))}, thread())
+    row = await find_thread(saver, "t")
+    assert row.status == "completed"
+
+
+async def test_a_second_round_from_elsewhere_keeps_the_workspace(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    big = subtask("big", "echo", args={"value": {"text": "x" * 50_000, "n": 3}})
+    await app.ainvoke({"plan": plan(big)}, thread())
+    workspace = (await find_thread(saver, "t")).workspace
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    monkeypatch.chdir(elsewhere)
+    out = await app.ainvoke({"plan": plan(big, subtask("b", "echo", args={"value": "${big.n}"}))}, thread())
+    assert out["results"]["b"]["output"] == 3
+    assert (await find_thread(saver, "t")).workspace == workspace
+
+
+@pytest.mark.parametrize("name", ["..", "/tmp/evil", "a/../../b", ".hidden"])
+async def test_no_thread_id_leads_out_of_the_folder_of_workspaces(saver: ThreadSaver, name: str) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("a"))}, thread(name))
+    workspace = Path(str((await find_thread(saver, name)).workspace))
+    assert workspace.resolve().parent == Path.cwd().resolve() / "openmanus-work"
+
+
+async def test_the_thread_is_free_again_when_the_end_of_a_run_cannot_be_recorded(
+    saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+
+    async def unreachable(*_: Any) -> Any:
+        raise DatabaseUnreachableError("gone for a moment")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(type(app), "snapshot", unreachable)
+        with pytest.raises(DatabaseUnreachableError):
+            await app.ainvoke({"plan": plan(subtask("a"))}, thread())
+    out = await app.ainvoke(None, thread())
+    assert out["results"]["a"]["status"] == "completed"
+
+
+async def test_a_lock_held_by_its_own_dead_connection_is_won_back(database: str) -> None:
+    lease = await Lease.acquire(database, "t", {"graph": {}})
+    lease.watch(None, lambda: None)
+    await asyncio.sleep(0.3)
+    # Break our side only: the server goes on to believe in the connection, and in its lock.
+    left, right = socket.socketpair()
+    descriptor = lease._connection.fileno()  # pyright: ignore[reportPrivateUsage] - the fault needs the socket
+    kept = os.dup(descriptor)
+    os.dup2(left.fileno(), descriptor)
+    left.close()
+    right.close()
+    await asyncio.sleep(4)
+    assert lease.lost is None
+    with pytest.raises(ThreadBusyError):
+        await Lease.acquire(database, "t", {"graph": {}})
+    await lease.release(status="completed")
+    os.close(kept)
+    await (await Lease.acquire(database, "t", {"graph": {}})).release(status="completed")
 
 
 async def test_a_graph_of_langgraphs_own_runs_on_the_saver_too(saver: ThreadSaver) -> None:

@@ -38,7 +38,10 @@ def test_the_escapes_fail_for_an_ordinary_account_too() -> None:
     config = {
         "argv": ["sh", "-c", 'cd "$0" && exec "$@"', str(ROOT), *pytest_command],
         "account": ACCOUNT,
-        "paths": [*map(str, interpreter_paths()), str(ROOT), str(folder)],
+        "paths": [
+            *(str(path) for path in interpreter_paths() if not path.is_relative_to(ROOT)),
+            *(str(ROOT), str(folder)),
+        ],
         "workspace": str(folder),
         "supervise": False,
         "confine": None,

@@ -20,6 +20,9 @@ CREATE TABLE threads (
     runner_since timestamptz
 );
 
+-- Epochs never repeat, not even for a thread that was deleted and made again under the same id.
+CREATE SEQUENCE runner_epochs;
+
 CREATE INDEX threads_updated ON threads (updated_at DESC);
 
 -- Answers that arrived while a runner held the thread; the runner takes them.
