@@ -21,10 +21,7 @@ def show(form: str, places: tuple[str, ...]) -> None:
     """Draw the plan graph with the subtask graph inside it, from the code."""
     from openmanus_graph.drawing.graph import graph_mermaid, graph_text
     from openmanus_graph.graphs.plan import build_plan_graph
-    from openmanus_graph.tools.reference import load_tools
-    from openmanus_graph.tools.registry import builtin_tools
+    from openmanus_graph.tools.reference import available_tools
 
-    own = [tool for place in places for tool in load_tools(place)]
-    names = {tool.name for tool in own}
-    app = build_plan_graph([*(tool for tool in builtin_tools() if tool.name not in names), *own]).compile()
+    app = build_plan_graph(list(available_tools(places).values())).compile()
     click.echo(graph_mermaid(app) if form == "mermaid" else graph_text(app))

@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
 from openmanus_graph.cli.terminal import print_json
-
-if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
 
 _FILE = click.argument("file", metavar="FILE")
 _TOOLS = click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools.")
@@ -18,14 +13,6 @@ _TOOLS = click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FIL
 @click.group()
 def plan() -> None:
     """Check a plan file, look at its DAG, print the schema."""
-
-
-def _tools(places: tuple[str, ...]) -> dict[str, BaseTool]:
-    from openmanus_graph.tools.reference import load_tools
-    from openmanus_graph.tools.registry import builtin_tools
-
-    found = {tool.name: tool for tool in builtin_tools()}
-    return found | {tool.name: tool for place in places for tool in load_tools(place)}
 
 
 @plan.command()
@@ -37,10 +24,11 @@ def check(file: str, places: tuple[str, ...], as_json: bool) -> int:
     from openmanus_graph.errors import PlanError
     from openmanus_graph.plan import Plan
     from openmanus_graph.settings import Settings
+    from openmanus_graph.tools.reference import available_tools
 
     try:
         most = Settings.load().max_subtasks
-        parsed = Plan.from_file(file, tools=_tools(places), agents=(), max_subtasks=most)
+        parsed = Plan.from_file(file, tools=available_tools(places), agents=(), max_subtasks=most)
     except PlanError as error:
         if not as_json:
             raise

@@ -83,12 +83,11 @@ async def _run(
     from openmanus_graph.graphs.plan import build_plan_graph
     from openmanus_graph.plan import Plan
     from openmanus_graph.settings import Settings
-    from openmanus_graph.tools.reference import load_tools
-    from openmanus_graph.tools.registry import builtin_tools
+    from openmanus_graph.tools.reference import available_tools
 
     settings = Settings.load()
-    own = [tool for place in places for tool in load_tools(place)]
-    graph = build_plan_graph([*_without(builtin_tools(), own), *own], settings=settings)
+    tools = available_tools(places)
+    graph = build_plan_graph(list(tools.values()), settings=settings)
     plan = Plan.from_file(plan_file, tools=graph.tools, agents=(), max_subtasks=settings.max_subtasks)
     name = _checked(thread_id) if thread_id else new_thread_id(plan_file.stem)
     async with open_checkpointer(settings=settings) as saver:
@@ -118,12 +117,6 @@ def _anew(plan_file: Path, places: tuple[str, ...], options: dict[str, Any], nam
 
 def _absolute(path: str | Path) -> str:
     return str(Path(path).absolute())
-
-
-def _without(tools: list[Any], own: list[Any]) -> list[Any]:
-    """The built-in tools that the user's own ones do not replace by name."""
-    names = {tool.name for tool in own}
-    return [tool for tool in tools if tool.name not in names]
 
 
 def new_thread_id(stem: str) -> str:

@@ -20,14 +20,6 @@ def tools() -> None:
     """List the tools that subtasks can call, and look at one."""
 
 
-def _known(places: tuple[str, ...]) -> dict[str, BaseTool]:
-    from openmanus_graph.tools.reference import load_tools
-    from openmanus_graph.tools.registry import builtin_tools
-
-    found = {tool.name: tool for tool in builtin_tools()}
-    return found | {tool.name: tool for place in places for tool in load_tools(place)}
-
-
 def _described(tool: BaseTool) -> dict[str, Any]:
     from openmanus_graph.tools.spec import spec_of
 
@@ -48,7 +40,9 @@ def _described(tool: BaseTool) -> dict[str, Any]:
 @_JSON
 def list_(places: tuple[str, ...], as_json: bool) -> None:
     """List the tools."""
-    found = [_described(tool) for tool in _known(places).values()]
+    from openmanus_graph.tools.reference import available_tools
+
+    found = [_described(tool) for tool in available_tools(places).values()]
     if as_json:
         print_json(found)
         return
@@ -63,9 +57,9 @@ def list_(places: tuple[str, ...], as_json: bool) -> None:
 def show(name: str, places: tuple[str, ...], as_json: bool) -> None:
     """Show a tool's arguments and what the engine knows about it."""
     from openmanus_graph.errors import UsageError
-    from openmanus_graph.tools.reference import nearest
+    from openmanus_graph.tools.reference import available_tools, nearest
 
-    known = _known(places)
+    known = available_tools(places)
     if name not in known:
         raise UsageError(
             f"There is no tool {name!r}.",

@@ -16,7 +16,7 @@ from typing import Any
 from langchain_core.tools import BaseTool
 
 from openmanus_graph.errors import GraphNotImportableError, SettingsError
-from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin
+from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin, builtin_tools
 
 _PREFIX = "openmanus_graph_user_"
 
@@ -79,6 +79,23 @@ def load_tools(place: str) -> list[BaseTool]:
             origin: dict[str, Any] = {"file": module.__file__} if place.endswith(".py") else {"module": place}
             _found[id(value)] = (value, {"name": value.name, **origin, "attribute": key})
     return list({id(tool): tool for tool in tools}.values())
+
+
+def available_tools(places: Sequence[str]) -> dict[str, BaseTool]:
+    """The built-in tools and those of the given modules and files, by name; one's own replace built-in ones.
+
+    Args:
+        places: As `load_tools` takes them.
+
+    Raises:
+        SettingsError: If one cannot be imported, or two of one's own have the same name.
+    """
+    own = [tool for place in places for tool in load_tools(place)]
+    by_name = {tool.name: tool for tool in own}
+    if len(by_name) < len(own):
+        twice = next(tool.name for tool in own if by_name[tool.name] is not tool)
+        raise SettingsError(f"Two of your tools are named {twice!r}.", hint="Rename one of them.")
+    return {tool.name: tool for tool in builtin_tools()} | by_name
 
 
 def _import_file(path: Path) -> ModuleType:

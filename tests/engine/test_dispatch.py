@@ -8,12 +8,12 @@ from typing import Any
 import pytest
 from langchain_core.tools import tool
 
-from openmanus_graph import Plan, PlanError, ThreadSaver, build_plan_graph
+from openmanus_graph import Plan, PlanError, Settings, ThreadSaver, build_plan_graph
 from openmanus_graph.checkpoints.durations import learned_durations
 from openmanus_graph.drawing.graph import graph_mermaid, graph_text
 
 from .plans import plan, subtask, thread
-from .sample_tools import TOOLS
+from .sample_tools import TOOLS, with_effect
 
 pytestmark = pytest.mark.postgres
 
@@ -87,51 +87,44 @@ async def test_a_failure_blocks_its_dependants_only(saver: ThreadSaver) -> None:
     assert out["results"]["after"]["attempts"] == 0
 
 
+class Crowd:
+    """A tool that counts how many of its calls run at the same time."""
+
+    def __init__(self, **facts: Any) -> None:
+        self.most = self._now = 0
+
+        @tool
+        async def count() -> int:
+            """Count who is here."""
+            self._now += 1
+            self.most = max(self.most, self._now)
+            await asyncio.sleep(0.05)
+            self._now -= 1
+            return self.most
+
+        self.tool = with_effect(count, "read", **facts)
+
+
 async def test_slots_bound_what_runs_at_the_same_time(saver: ThreadSaver) -> None:
-    now, most = 0, 0
-
-    @tool
-    async def count() -> int:
-        """Count who is here."""
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.05)
-        now -= 1
-        return most
-
-    count.metadata = {"effect": "read"}
-    app = build_plan_graph([count]).compile(checkpointer=saver)
+    crowd = Crowd()
+    app = build_plan_graph([crowd.tool]).compile(checkpointer=saver)
     many = plan(*(subtask(f"s{index}", "count") for index in range(12)))
     await app.ainvoke({"plan": many}, thread(max_parallel=3))
-    assert most == 3
+    assert crowd.most == 3
     # LangGraph's own limit would hold slots for subtasks that only wait; it becomes ours.
-    most = 0
+    crowd.most = 0
     chained = plan(*(subtask(f"s{index}", "count", [f"s{index + 1}"] if index < 11 else []) for index in range(12)))
     limited: Any = {**thread("u"), "max_concurrency": 2}
     await asyncio.wait_for(app.ainvoke({"plan": chained}, limited), 20)
-    assert most == 1
+    assert crowd.most == 1
 
 
 async def test_a_resource_has_a_limit_of_its_own(saver: ThreadSaver) -> None:
-    from openmanus_graph import Settings
-
-    now, most = 0, 0
-
-    @tool
-    async def count() -> int:
-        """Count who is here."""
-        nonlocal now, most
-        now += 1
-        most = max(most, now)
-        await asyncio.sleep(0.03)
-        now -= 1
-        return most
-
-    count.metadata = {"effect": "read", "resource": "browser"}
-    app = build_plan_graph([count], settings=Settings.load(resources={"browser": 2})).compile(checkpointer=saver)
+    crowd = Crowd(resource="browser")
+    settings = Settings.load(resources={"browser": 2})
+    app = build_plan_graph([crowd.tool], settings=settings).compile(checkpointer=saver)
     await app.ainvoke({"plan": plan(*(subtask(f"s{index}", "count") for index in range(8)))}, thread())
-    assert most == 2
+    assert crowd.most == 2
 
 
 async def test_priority_then_longest_path_then_plan_order(saver: ThreadSaver) -> None:
