@@ -70,18 +70,14 @@ def _learned(subtask: Subtask, expected: Expected | None) -> float | None:
     return expected(subtask) if callable(expected) else expected.get(subtask.work_kind)
 
 
-class SlotsDrained(Exception):  # noqa: N818 - a signal to stop waiting, not an error
-    """No slot will be given any more."""
-
-
 @dataclass(order=True)
 class _Waiter:
     order: Order
     number: int
     """Which waiter this is, so that the first come goes first among equals."""
     resource: str | None = field(compare=False)
-    future: asyncio.Future[Exception | None] = field(compare=False)
-    """Its result is `None` once the slot is given, or what to raise instead."""
+    future: asyncio.Future[None] = field(compare=False)
+    """Done once the slot is given."""
     granted: bool = field(default=False, compare=False)
 
 
@@ -115,7 +111,6 @@ class Slots:
         self._waiting = 0
         self._numbers = 0
         self._choosing = False
-        self._drained: Callable[[], Exception] | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
 
     @property
@@ -135,38 +130,20 @@ class Slots:
         Args:
             order: The smallest waiting order gets the next place; all of them should have the same length.
             resource: The named resource that is used as well; `None` means none.
-
-        Raises:
-            SlotsDrained: If `drain` was called before a place was given (or what `drain` was told to raise).
         """
         waiter = self._enqueue(order, resource)
         try:
-            refusal = await waiter.future
+            await waiter.future
         except BaseException:
             if waiter.granted:  # given and cancelled in the same turn
                 self._release(waiter)
             raise
         finally:
             self._waiting -= 1
-        if refusal is not None:
-            raise refusal
         try:
             yield
         finally:
             self._release(waiter)
-
-    def drain(self, error: Callable[[], Exception] = SlotsDrained) -> None:
-        """Give no place any more: whoever waits, now or later, gets an exception. Holders are left alone.
-
-        Args:
-            error: Makes the exception, one for each waiter.
-        """
-        self._drained = error
-        for queue in self._queues.values():
-            for waiter in queue:
-                if not waiter.future.done():
-                    waiter.future.set_result(error())
-        self._queues.clear()
 
     def _enqueue(self, order: Order, resource: str | None) -> _Waiter:
         limited = resource if resource in self._limits else None
@@ -174,11 +151,8 @@ class Slots:
         self._loop = asyncio.get_running_loop()
         waiter = _Waiter(order, self._numbers, limited, self._loop.create_future())
         self._waiting += 1
-        if self._drained is not None:
-            waiter.future.set_result(self._drained())
-        else:
-            heappush(self._queues.setdefault(limited, []), waiter)
-            self._choose_soon()
+        heappush(self._queues.setdefault(limited, []), waiter)
+        self._choose_soon()
         return waiter
 
     def _release(self, waiter: _Waiter) -> None:

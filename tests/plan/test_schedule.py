@@ -14,7 +14,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openmanus_graph.plan import Plan, Subtask
-from openmanus_graph.plans.schedule import Slots, SlotsDrained, upward_ranks
+from openmanus_graph.plans.schedule import Slots, upward_ranks
 
 Order = dict[str, tuple[float, ...]]
 
@@ -157,41 +157,6 @@ async def test_a_used_up_resource_does_not_keep_others_waiting() -> None:
     release.set()
     await asyncio.gather(*tasks)
     assert started == ["b1", "x", "b2"]
-
-
-async def test_draining_ends_the_waiting_and_leaves_holders_alone() -> None:
-    slots = Slots(1)
-    ended: list[str] = []
-    release = asyncio.Event()
-
-    async def work(name: str) -> None:
-        try:
-            async with slots.hold():
-                await release.wait()
-                ended.append(name)
-        except SlotsDrained:
-            ended.append(f"{name} drained")
-
-    tasks = [asyncio.create_task(work(name)) for name in "abc"]
-    await asyncio.sleep(0.01)
-    slots.drain()
-    await asyncio.sleep(0)
-    await asyncio.sleep(0)
-    assert ended == ["b drained", "c drained"]
-    assert slots.held == 1
-    release.set()
-    await asyncio.gather(*tasks)
-    await work("d")
-    assert ended == ["b drained", "c drained", "a", "d drained"]
-    assert (slots.held, slots.waiting) == (0, 0)
-
-
-async def test_draining_can_raise_something_else() -> None:
-    slots = Slots(1)
-    slots.drain(lambda: KeyError("stopped"))
-    with pytest.raises(KeyError, match="stopped"):
-        async with slots.hold():
-            pass
 
 
 async def test_an_error_inside_gives_the_slot_back() -> None:
