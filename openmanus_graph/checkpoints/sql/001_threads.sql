@@ -101,18 +101,11 @@ CREATE FUNCTION put_writes(
 LANGUAGE plpgsql AS $$
 BEGIN
     PERFORM check_runner(p_thread, p_epoch);
-    IF p_replace THEN
-        INSERT INTO checkpoint_writes
-            (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
-        SELECT p_thread, p_ns, p_id, p_task, p_path, w.idx, w.channel, w.type, w.blob
-        FROM unnest(p_indexes, p_channels, p_types, p_blobs) AS w (idx, channel, type, blob)
-        ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
-        DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob;
-    ELSE
-        INSERT INTO checkpoint_writes
-            (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
-        SELECT p_thread, p_ns, p_id, p_task, p_path, w.idx, w.channel, w.type, w.blob
-        FROM unnest(p_indexes, p_channels, p_types, p_blobs) AS w (idx, channel, type, blob)
-        ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx) DO NOTHING;
-    END IF;
+    INSERT INTO checkpoint_writes
+        (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
+    SELECT p_thread, p_ns, p_id, p_task, p_path, w.idx, w.channel, w.type, w.blob
+    FROM unnest(p_indexes, p_channels, p_types, p_blobs) AS w (idx, channel, type, blob)
+    ON CONFLICT (thread_id, checkpoint_ns, checkpoint_id, task_id, idx)
+    DO UPDATE SET channel = EXCLUDED.channel, type = EXCLUDED.type, blob = EXCLUDED.blob
+    WHERE p_replace;
 END $$;
