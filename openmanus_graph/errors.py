@@ -9,6 +9,8 @@ OpenManusGraphError                 1
 │   ├── UnknownQuestionError            an answer for a question nobody asked
 │   ├── ThreadBusyError                 another runner holds the thread
 │   ├── ThreadUnfinishedError           new input for a thread that has not ended
+│   ├── NoModelError                    a role without a model, or a model that cannot be used
+│   ├── RecordingError                  a recording that cannot be read, or lacks a reply
 │   └── GraphNotImportableError         the thread's graph lives where the command line cannot import it
 ├── DatabaseError                   1
 │   ├── DatabaseUnreachableError        no server answers at the configured place
@@ -16,6 +18,11 @@ OpenManusGraphError                 1
 │   ├── MigrationNeededError            a database without our tables, or of another version
 │   └── EmbeddedServerError             the embedded server cannot be started or stopped
 ├── StaleRunnerError                1   this runner lost its thread to another one
+├── BudgetError                     4   a budget is used up
+├── ModelError                      1   a model's provider failed for good, after retries and fallbacks
+│   ├── ModelRefusedError               wrong key, unknown model, no credit: trying again cannot help
+│   └── ContextOverflowError            the messages do not fit the model's window
+├── PlanningError                   1   the planner made no valid plan in the tries it has
 ├── ForeignTypeError                1   a value that may not enter a checkpoint
 └── ToolError                       1   a tool's own word that the call failed (its outcome is known)
     ├── ToolArgumentsError              arguments that do not fit the tool's schema
@@ -93,6 +100,47 @@ class ThreadUnfinishedError(UsageError):
 
 class GraphNotImportableError(UsageError):
     """The thread's graph lives where the command line cannot import it."""
+
+
+class NoModelError(UsageError):
+    """A role without a model, or a model that cannot be used."""
+
+
+class RecordingError(UsageError):
+    """A recording that cannot be read, or lacks a reply."""
+
+
+class BudgetError(OpenManusGraphError):
+    """A budget is used up; `budget` names which."""
+
+    exit_code = 4
+
+    def __init__(self, message: str, *, budget: str, hint: str | None = None) -> None:
+        """Keep which budget it was.
+
+        Args:
+            message: One sentence with the limit.
+            budget: `tokens`, `usd`, `wall_s` or `model_calls`.
+            hint: The next step, or `None`.
+        """
+        self.budget = budget
+        super().__init__(message, hint=hint)
+
+
+class ModelError(OpenManusGraphError):
+    """A model's provider failed for good, after retries and fallbacks."""
+
+
+class ModelRefusedError(ModelError):
+    """Wrong key, unknown model, no credit: trying again cannot help."""
+
+
+class ContextOverflowError(ModelError):
+    """The messages do not fit the model's window."""
+
+
+class PlanningError(OpenManusGraphError):
+    """The planner made no valid plan in the tries it has."""
 
 
 class DatabaseError(OpenManusGraphError):

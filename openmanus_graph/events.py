@@ -21,8 +21,45 @@ EventType = Literal[
     "subtask_finished",
     "plan_finished",
     "run_finished",
+    "decided",
+    "recalled",
+    "plan_made",
+    "plan_refused",
+    "question_asked",
+    "model_started",
+    "model_tokens",
+    "model_retrying",
+    "model_finished",
+    "tool_called",
+    "tool_returned",
+    "subtask_verified",
+    "budget_reached",
+    "answered",
+    "remembered",
+    "warned",
 ]
-"""`run_*` frame one process's work on a thread; `plan_*` one dispatch; `subtask_*` one subtask of it."""
+"""`run_*` frame one process's work on a thread; `plan_*` one dispatch; `subtask_*` one subtask of it; `model_*` one
+call of a model, `tool_*` one call of a tool by an agent; the rest is what the roles decide."""
+
+UNSTORED: frozenset[str] = frozenset({"model_tokens"})
+"""Types that are streamed and not stored: `model_finished` has their text whole."""
+
+
+class Usage(TypedDict):
+    """What calls of models used."""
+
+    calls: int
+    """Calls made, those answered by the cache included."""
+    input_tokens: int
+    """Tokens of the prompts."""
+    output_tokens: int
+    """Tokens of the replies."""
+    cached_tokens: int
+    """Of the prompts' tokens, those the provider had in its own cache."""
+    cost_usd: float | None
+    """US dollars; `None` if a price is unknown."""
+    cache_hits: int
+    """Calls answered by the cache of replies, at no cost."""
 
 
 class Event(TypedDict, total=False):
@@ -37,23 +74,24 @@ class Event(TypedDict, total=False):
     time: str
     """When, ISO 8601 in UTC."""
     subtask: str
-    """`subtask_*`: the subtask's id."""
+    """`subtask_*`, `tool_*`, and `model_*` within a subtask: the subtask's id."""
     text: str
-    """`subtask_progress`: what it is doing, in a few words."""
+    """`subtask_progress`: what it is doing; `model_tokens`: the next piece of a reply; `model_finished`: the reply;
+    `answered`: the answer; `decided`, `recalled`, `subtask_verified`, `budget_reached`, `warned`: why, in words."""
     attempt: int
     """`subtask_started`, `subtask_retrying`: which attempt, from 1."""
     delay_s: float
-    """`subtask_retrying`: seconds until the next attempt."""
+    """`*_retrying`: seconds until the next attempt."""
     status: str
     """`subtask_finished`, `plan_finished`, `run_finished`: how it ended."""
     error: str | None
-    """`*_finished`, `subtask_retrying`: what went wrong, or `None`."""
+    """`*_finished`, `*_retrying`, `tool_returned`: what went wrong, or `None`."""
     elapsed_s: float
-    """`subtask_finished`, `run_finished`: seconds it took."""
+    """`*_finished`, `tool_returned`: seconds it took."""
     preview: str
-    """`subtask_finished`: the beginning of its output."""
+    """`subtask_finished`, `tool_returned`: the beginning of its output."""
     question: dict[str, Any]
-    """`subtask_waiting`: `id`, `kind`, `subtask` and `question` of what a person is asked."""
+    """`subtask_waiting`, `question_asked`: what a person is asked, a `Question`."""
     subtasks: list[dict[str, Any]]
     """`plan_started`: id, goal, needs and what runs it, in plan order."""
     goal: str
@@ -64,6 +102,30 @@ class Event(TypedDict, total=False):
     """`plan_finished`: subtasks by status."""
     next: str
     """`run_finished`: the command that goes on, where there is one."""
+    role: str
+    """`model_*`: the role that calls."""
+    turn: int
+    """`model_*`: which call of this role in this place, from 1."""
+    model: str
+    """`model_*`: the model's name."""
+    usage: Usage
+    """`model_finished`: what the call used. `run_finished`: what the request has used so far."""
+    tool: str
+    """`tool_*`: the tool's name."""
+    call: str
+    """`tool_*`: the call's id."""
+    args: dict[str, Any]
+    """`tool_called`: the arguments."""
+    decision: str
+    """`decided`: `answer`, `plan`, `ask`, `report`, `replan` or `stop`."""
+    plan: dict[str, Any]
+    """`plan_made`: the plan."""
+    problems: list[str]
+    """`plan_refused`: what is wrong with it."""
+    verified: bool | None
+    """`subtask_verified`: whether the check passed; `None` when there was nothing to check by."""
+    budget: str
+    """`budget_reached`: which budget: `tokens`, `usd`, `wall_s` or `model_calls`."""
 
 
 Emit = Callable[[Event], None]

@@ -7,7 +7,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from pydantic import AliasChoices, Field, PositiveInt, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, SecretStr, ValidationError
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -16,6 +16,7 @@ from pydantic_settings import (
 )
 
 from openmanus_graph.errors import SettingsError
+from openmanus_graph.models.configuration import BudgetSettings, CacheSettings, ModelSettings, PolicyChoice
 
 SandboxChoice = Literal["auto", "bubblewrap", "landlock", "none"]
 
@@ -40,7 +41,12 @@ class Settings(BaseSettings):
     """What the user has set; explicit arguments win, then environment, `.env`, TOML, defaults."""
 
     model_config = SettingsConfigDict(
-        env_prefix="OPENMANUS_GRAPH_", env_file=".env", extra="ignore", frozen=True, populate_by_name=True
+        env_prefix="OPENMANUS_GRAPH_",
+        env_file=".env",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
     )
 
     home: Path = Field(default_factory=default_home)
@@ -63,6 +69,42 @@ class Settings(BaseSettings):
     """Hosts that `fetch_page` may reach although their address is loopback, private or link-local."""
     inline_output: PositiveInt = 20_000
     """Characters of a result (as JSON) kept in the checkpoint; larger ones go to a file in the workspace."""
+    llm_model: str | None = Field(default=None, validation_alias=AliasChoices("LLM_MODEL", "llm_model"))
+    """The model of every role that has none of its own, in LiteLLM's words, or `replay:FILE`."""
+    llm_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("LLM_API_KEY", "llm_api_key"))
+    """Its key; `None` means the provider's own variable."""
+    llm_base_url: str | None = Field(default=None, validation_alias=AliasChoices("LLM_BASE_URL", "llm_base_url"))
+    """Where it answers, for a local or compatible server."""
+    models: dict[str, ModelSettings] = Field(default_factory=dict[str, ModelSettings])
+    """Models by role, with `default` for the rest: `planner`, `executor`, `verifier`, `reporter`, `coordinator`, ..."""
+    model_cache: CacheSettings = CacheSettings()
+    """Cache of replies."""
+    record: Path | None = None
+    """File that model replies are recorded in."""
+    budget: BudgetSettings = BudgetSettings()
+    """What one request may use."""
+    policy: PolicyChoice = None
+    """Which calls of tools are made, asked about or refused."""
+    review: Literal["always", "large", "never"] = "never"
+    """Whether a person approves each plan, only those of more than `large_plan` subtasks, or none."""
+    large_plan: PositiveInt = 10
+    """Subtasks above which a plan counts as large."""
+    max_replans: NonNegativeInt = 3
+    """How often a request is planned again after failures."""
+    max_plan_tries: PositiveInt = 3
+    """How often the planner may correct an invalid plan before the run ends with its problems."""
+    max_verifications: PositiveInt = 3
+    """How often a subtask's outcome is checked: it goes back to its agent once fewer."""
+    summarise_at: float = Field(default=0.6, gt=0, le=1)
+    """Share of the model's window at which the older messages of an executor are summarised."""
+    prompts: Path | None = None
+    """Folder with one's own prompts, `<role>.md`; those it lacks are the built-in ones."""
+    instructions: str = ""
+    """More instructions for every role, such as the language of answers."""
+    search_engines: tuple[str, ...] = ()
+    """Engines of `web_search`, in order; empty means those that are configured, then DuckDuckGo."""
+    searxng_url: str | None = None
+    """Where a SearXNG server answers."""
 
     @classmethod
     def settings_customise_sources(
@@ -116,7 +158,7 @@ class Settings(BaseSettings):
         found = {name: "default" for name in cls.model_fields}
         for place, source in reversed(places):
             for key in source():
-                name = "database_url" if key == "DATABASE_URL" else key
+                name = key.lower()
                 if name in found:
                     found[name] = place
         return found

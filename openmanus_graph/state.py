@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal, TypedDict
+from typing import Annotated, Any, Literal, NotRequired, TypedDict
+
+from openmanus_graph.events import Usage
 
 SubtaskStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
 """What a subtask can be; only the last four are ends."""
@@ -30,6 +32,12 @@ class SubtaskResult(TypedDict):
     """Hash of the definition it came from; a subtask with another one runs again."""
     output_file: str | None
     """Path in the workspace of an output too large for a checkpoint; references resolve to its content."""
+    verified: NotRequired[bool | None]
+    """Whether a check of what `done_when` says passed; `None` (or missing) when nothing was checked."""
+    verified_why: NotRequired[str]
+    """What the check went by."""
+    usage: NotRequired[Usage]
+    """What its calls of models used."""
 
 
 def merge_results(

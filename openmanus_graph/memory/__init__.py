@@ -1,0 +1,1 @@
+"""Memory: what past work teaches the next."""

@@ -1,0 +1,54 @@
+"""Protocols: the three kinds of memory, as the roles see them.
+
+Episodic memory is in Postgres. Semantic and procedural memory have no store yet: a graph that is given one uses it.
+"""
+
+from __future__ import annotations
+
+from typing import Protocol, TypedDict
+
+
+class Episode(TypedDict):
+    """One request of one thread, and how it went."""
+
+    thread_id: str
+    request: int
+    """Which request of the thread, from 1."""
+    task: str
+    """The person's words."""
+    outline: str
+    """The plan in a few lines."""
+    outcome: str
+    """`completed`, `failed` or `partial`."""
+    failures: str
+    """What failed and why, a line each."""
+    answer: str
+    """The beginning of the answer."""
+
+
+class EpisodicMemory(Protocol):
+    """Remembers what was done, and finds what was like it."""
+
+    async def remember(self, episode: Episode) -> None:
+        """Store an episode; the same one again replaces it."""
+        ...
+
+    async def recall(self, task: str, *, limit: int = 3, not_thread: str = "") -> list[Episode]:
+        """Episodes like a task, best first, those of `not_thread` left out."""
+        ...
+
+
+class SemanticMemory(Protocol):
+    """Remembers passages by meaning."""
+
+    async def recall(self, query: str, *, limit: int = 5) -> list[str]:
+        """Passages near a query, best first."""
+        ...
+
+
+class ProceduralMemory(Protocol):
+    """Remembers how kinds of tasks are done."""
+
+    async def recall(self, task: str, *, limit: int = 2) -> list[str]:
+        """Procedures for tasks like this, best first, in words."""
+        ...

@@ -1,0 +1,108 @@
+"""Configuration: what a user may set about models, their cache, budgets and policy."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+
+Verdict = Literal["allow", "ask", "deny"]
+
+
+class Configuration(BaseModel):
+    """What the tables of the TOML file have in common."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class ModelSettings(Configuration):
+    """One role's model, `[models.planner]` in the TOML file; what is not said comes from `[models.default]`."""
+
+    model: str | None = None
+    """LiteLLM's name, such as `openai/gpt-5-mini`, `ollama_chat/qwen3` or `hosted_vllm/my-model`; or `replay:FILE`."""
+    base_url: str | None = None
+    """Where the provider answers, for a local or compatible server."""
+    api_key_env: str | None = None
+    """Name of the environment variable that holds the key; the key itself is never written in a file."""
+    temperature: NonNegativeFloat | None = None
+    """Sampling temperature; `None` leaves it to the provider."""
+    max_tokens: PositiveInt | None = None
+    """Tokens a reply may have; `None` leaves it to the provider."""
+    timeout_s: PositiveFloat = 120.0
+    """Seconds a call may take."""
+    retries: NonNegativeInt = 3
+    """How often a call is made again after a rate limit, a timeout or a broken connection."""
+    fallbacks: tuple[str, ...] = ()
+    """Models to try, in order, when this one fails for good; names as in `model`, or of other `[models.*]` tables."""
+    requests_per_minute: PositiveInt | None = None
+    """Calls a minute; `None` means no limit of ours."""
+    tokens_per_minute: PositiveInt | None = None
+    """Tokens a minute; `None` means no limit of ours."""
+    keep_alive: str | None = None
+    """How long Ollama keeps the model loaded after a call, such as `10m`; `0` unloads it at once."""
+    window: PositiveInt | None = None
+    """Tokens of context; `None` means what LiteLLM knows of the model."""
+    input_usd_per_million: NonNegativeFloat | None = None
+    """Price of a million prompt tokens; `None` means what LiteLLM knows."""
+    output_usd_per_million: NonNegativeFloat | None = None
+    """Price of a million reply tokens; `None` means what LiteLLM knows."""
+    tool_calling: bool | None = None
+    """Whether the model can call tools; `None` means that it is found out once."""
+    images: bool | None = None
+    """Whether the model sees images; `None` means what LiteLLM knows."""
+    extra: dict[str, Any] = Field(default_factory=dict[str, Any])
+    """More parameters of LiteLLM's `completion`, passed on as they are."""
+
+
+class CacheSettings(Configuration):
+    """Cache of replies, `[model_cache]`; off by default."""
+
+    kind: Literal["off", "disk", "redis"] = "off"
+    """LiteLLM's disk cache in the data folder, or a Redis server."""
+    url_env: str | None = None
+    """Name of the environment variable with the Redis URL."""
+    ttl_s: PositiveInt | None = None
+    """Seconds a reply stays; `None` means forever."""
+
+
+class BudgetSettings(Configuration):
+    """What one request may use, resumes included, `[budget]`; `None` means no limit."""
+
+    tokens: PositiveInt | None = None
+    """Prompt and reply tokens together."""
+    usd: PositiveFloat | None = None
+    """US dollars, as far as prices are known."""
+    wall_s: PositiveFloat | None = None
+    """Seconds of running; time in which no process runs the thread does not count."""
+    model_calls: PositiveInt | None = None
+    """Calls of models."""
+    steps: PositiveInt = 30
+    """Model calls an executor may make for one subtask."""
+
+
+class PolicyRule(Configuration):
+    """One rule, `[[policy.rules]]`: the first that fits decides."""
+
+    tool: str = "*"
+    """Tool name, `*` and `?` as in file names."""
+    effect: Literal["read", "write", "external"] | None = None
+    """Only tools of this effect."""
+    args: dict[str, str] = Field(default_factory=dict[str, str])
+    """Patterns by argument name, as in file names; all must fit. `*` alone means that the argument is given."""
+    action: Verdict
+    """What happens."""
+    reason: str = ""
+    """Why, shown to the person who is asked and to the model that is refused."""
+
+
+class PolicySettings(Configuration):
+    """Which calls of tools are made, asked about or refused, `[policy]`."""
+
+    default: Verdict | None = None
+    """For calls that no rule fits; `None` means: `ask` for external effects, `allow` for the rest."""
+    rules: tuple[PolicyRule, ...] = ()
+    """Tried in order."""
+
+
+PolicyChoice = Annotated[PolicySettings | str | None, Field(union_mode="left_to_right")]
+"""A table of rules, or `allow`, `ask`, or the path of a TOML file with one; `None` means the default."""

@@ -1,0 +1,68 @@
+"""Scope: what the nodes of one run share: where events go, and what the request has spent.
+
+A `DurableGraph` makes one per run and hands it down in `configurable`, under a key that LangGraph keeps out of
+checkpoints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.runnables import RunnableConfig
+
+from openmanus_graph.checkpoints.events import EventLog
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.events import Emit, Event, now
+from openmanus_graph.models.spending import Spending
+from openmanus_graph.settings import Settings
+
+SCOPE_KEY = "__openmanus_graph_scope"
+"""Where a run's scope travels in `configurable`."""
+
+
+@dataclass
+class Scope:
+    """One run of a thread."""
+
+    thread_id: str
+    """The thread."""
+    settings: Settings
+    """The user's settings."""
+    saver: ThreadSaver | None
+    """The store; `None` when the graph runs on another saver, or none: then nothing outlives the process."""
+    spending: Spending = field(init=False)
+    """What the request has used, and its budgets."""
+    log: EventLog = field(init=False)
+    """Where events are kept."""
+
+    def __post_init__(self) -> None:
+        self.spending = Spending(self.thread_id, self.settings.budget, self.saver)
+        self.log = EventLog(self.thread_id, self.saver)
+
+    def emitter(self, write: Callable[[Any], None], prefix: str) -> Emit:
+        """What sends events of one node: it completes them, streams them and has them stored.
+
+        Args:
+            write: The node's stream writer.
+            prefix: What its events' ids begin with, the same at every resume.
+        """
+
+        def emit(event: Event) -> None:
+            event.setdefault("time", now())
+            event["thread_id"] = self.thread_id
+            event["id"] = f"{self.thread_id}/{prefix}/{event.get('id', event.get('type'))}"
+            write(event)
+            self.log.add(event)
+
+        return emit
+
+
+def scope_of(config: RunnableConfig, settings: Settings) -> Scope:
+    """The scope of the run that `config` belongs to; one without a store where no run of ours is around it."""
+    configurable: dict[str, Any] = config.get("configurable") or {}
+    found = configurable.get(SCOPE_KEY)
+    if isinstance(found, Scope):
+        return found
+    return Scope(str(configurable.get("thread_id", "thread")), settings, None)
