@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -26,6 +26,10 @@ class ToolSpec:
     """The named resource a call occupies, limited by `settings.resources`."""
     timeout_s: float | None = None
     """Seconds a call may take when the subtask does not say; `None` means no limit."""
+    reads_when: tuple[str, tuple[str, ...]] | None = None
+    """An argument, and its values (in small letters) with which a call only reads, whatever `effect` says."""
+    alias_of: str | None = None
+    """The tool that this one is another name of; a policy for either holds for both."""
 
     @property
     def repeatable(self) -> bool:
@@ -53,7 +57,39 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         idempotent=bool(metadata.get("idempotent", False)),
         resource=None if resource is None else str(resource),
         timeout_s=None if timeout_s is None else float(timeout_s),
+        reads_when=_reads_when(tool, metadata.get("reads_when")),
+        alias_of=None if metadata.get("alias_of") is None else str(metadata["alias_of"]),
     )
+
+
+def _reads_when(tool: BaseTool, stated: Any) -> tuple[str, tuple[str, ...]] | None:
+    if stated is None:
+        return None
+    try:
+        name, values = stated
+        return str(name), tuple(str(value).lower() for value in values)
+    except (TypeError, ValueError):
+        raise SettingsError(
+            f"The tool {tool.name!r} declares {stated!r} as 'reads_when'.",
+            hint="Use an argument's name and a list of its values, such as ('method', ['get', 'head']).",
+        ) from None
+
+
+def effect_of(tool: BaseTool, args: Mapping[str, Any]) -> Effect:
+    """What one call does: the tool's effect, unless its arguments say that it only reads."""
+    spec = spec_of(tool)
+    if spec.reads_when is not None:
+        name, values = spec.reads_when
+        given = args.get(name)
+        if isinstance(given, str) and given.strip().lower() in values:
+            return "read"
+    return spec.effect
+
+
+def names_of(tool: BaseTool) -> tuple[str, ...]:
+    """The tool's name, and the name of the tool that it is an alias of."""
+    alias_of = spec_of(tool).alias_of
+    return (tool.name,) if alias_of is None else (tool.name, alias_of)
 
 
 def builtin_tool(
@@ -80,6 +116,8 @@ def builtin_tool(
                 "idempotent": spec.idempotent,
                 "resource": spec.resource,
                 "timeout_s": spec.timeout_s,
+                "reads_when": spec.reads_when,
+                "alias_of": spec.alias_of,
             },
         )
 
