@@ -59,6 +59,8 @@ class Lease:
         """Why the run must stop, once another runner has taken the thread."""
         self.progress: dict[str, int] | None = None
         """What lists show of the run: `done` and `total` subtasks; written every `CHECK_SECONDS` when it changed."""
+        self.active: Callable[[], float] | None = None
+        """Seconds that the request has been running, for its budget of time; written every `CHECK_SECONDS`."""
         self._noted: dict[str, int] | None = None
         self._conninfo = conninfo
         self._connection = connection
@@ -72,7 +74,8 @@ class Lease:
         Args:
             conninfo: Where the database is.
             thread_id: The thread to take.
-            row: Values of the thread's row for a new thread, and of its changing columns for an old one.
+            row: Values of the thread's row for a new thread, and of its changing columns for an old one;
+                `new_request` says whether budgets count from here.
 
         Raises:
             ThreadBusyError: If another runner holds it; the message says who and since when.
@@ -103,7 +106,10 @@ class Lease:
                             status = 'running', error = NULL, finished_at = NULL, questions = '[]',
                             updated_at = clock_timestamp(),
                             runner_epoch = EXCLUDED.runner_epoch,
-                            runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since
+                            runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since,
+                            request_started_at = CASE WHEN %(new_request)s THEN EXCLUDED.request_started_at
+                                                      ELSE threads.request_started_at END,
+                            active_s = CASE WHEN %(new_request)s THEN 0 ELSE threads.active_s END
                         RETURNING runner_epoch
                         """,
                         {
@@ -115,6 +121,7 @@ class Lease:
                             "settings": Jsonb(row.get("settings") or {}),
                             "sandbox": row.get("sandbox") or "auto",
                             "workspace": row.get("workspace"),
+                            "new_request": bool(row.get("new_request")),
                             "runner": Jsonb(_me()),
                         },
                     )
@@ -162,17 +169,25 @@ class Lease:
             await self._note()
 
     async def _note(self) -> None:
-        """Write the progress if it changed; either way, ask the server something, to see whether it is there."""
-        if self.progress == self._noted:
-            await self._connection.execute("SELECT 1")
-            return
+        """Write what changed; either way, ask the server something, to see whether it is there."""
         noted = self.progress
+        changed = noted != self._noted
         await self._connection.execute(
-            "UPDATE threads SET progress = %s, updated_at = clock_timestamp()"
-            " WHERE thread_id = %s AND runner_epoch = %s",
-            (Jsonb(noted), self.thread_id, self.epoch),
+            "UPDATE threads SET active_s = coalesce(%(active)s, active_s), progress = coalesce(%(progress)s, progress),"
+            " updated_at = CASE WHEN %(changed)s THEN clock_timestamp() ELSE updated_at END"
+            " WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s",
+            {
+                "active": self._active_s(),
+                "progress": _json(noted) if changed else None,
+                "changed": changed,
+                "thread_id": self.thread_id,
+                "epoch": self.epoch,
+            },
         )
         self._noted = noted
+
+    def _active_s(self) -> float | None:
+        return None if self.active is None else self.active()
 
     async def _retake(self) -> None:
         """Take the lock again on a new connection, if nobody has run the thread in between."""
@@ -235,8 +250,9 @@ class Lease:
                 progress = coalesce(%(progress)s, progress),
                 questions = coalesce(%(questions)s, questions),
                 error = %(error)s,
+                active_s = coalesce(%(active)s, active_s),
                 updated_at = clock_timestamp(),
-                finished_at = CASE WHEN %(status)s IN ('completed', 'failed') THEN clock_timestamp() END
+                finished_at = CASE WHEN %(status)s IN ('completed', 'failed', 'partial') THEN clock_timestamp() END
             WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s
             """,
             {
@@ -246,6 +262,7 @@ class Lease:
                 "progress": _json(self.progress),
                 "questions": _json(columns.get("questions")),
                 "error": columns.get("error"),
+                "active": self._active_s(),
             },
         )
 

@@ -29,8 +29,11 @@ from openmanus_graph.checkpoints.progress import open_questions
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
 from openmanus_graph.errors import DatabaseError
+from openmanus_graph.events import Event, now
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.questions import Question, resume_with
+from openmanus_graph.scope import SCOPE_KEY, Scope
+from openmanus_graph.settings import Settings
 
 TASK_KEY = "__pregel_task_id"
 
@@ -58,6 +61,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         config = _without_semaphore(config)
         configurable = dict(config.get("configurable") or {})
         if TASK_KEY in configurable:  # a node of another graph: that graph's run has the lease
+            config = self._scoped(config, str(configurable.get("thread_id", "thread")))
             stream = super().astream(input, config, control=control, durability=durability, **options)
             chunks = cast("AsyncGenerator[Any]", stream)
         else:
@@ -78,6 +82,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         mode = durability or ("sync" if self.checkpointer else None)
         if not isinstance(self.checkpointer, ThreadSaver) or configurable.get("thread_id") is None:
             prepared = self.builder.prepare_input(given, configurable)
+            config = self._scoped(config, str(configurable.get("thread_id", "thread")))
             stream = super().astream(prepared, config, control=gate, durability=mode, **options)
             return cast("AsyncGenerator[Any]", stream)
         thread_id = str(configurable["thread_id"])
@@ -88,6 +93,12 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
             config = cast("RunnableConfig", {**config, "configurable": configurable})
         prepared = self.builder.prepare_input(given, configurable)
         return self._alone(_Run(self, thread_id, prepared, config, gate), mode, options)
+
+    def _scoped(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
+        """The config with a scope for a run that nothing of ours records, unless a run around it has one."""
+        configurable = dict(config.get("configurable") or {})
+        configurable.setdefault(SCOPE_KEY, Scope(thread_id, self.builder.settings, None))
+        return cast("RunnableConfig", {**config, "configurable": configurable})
 
     async def _alone(self, run: _Run, durability: Any, options: dict[str, Any]) -> AsyncGenerator[Any]:
         """Stream with the thread held, again and again as long as answers arrive from elsewhere."""
@@ -141,21 +152,34 @@ class _Run:
         self._answers: dict[str, Any] = {}
         self.saver = cast("ThreadSaver", graph.checkpointer)
         self.lease: Lease
+        self.scope = Scope(thread_id, graph.builder.settings, self.saver)
 
     async def begin(self) -> None:
         if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
             open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
             resume_with(cast("dict[str, Any]", self.input.resume), open_ids)
-        row = self.graph.builder.thread_row(self.input, dict(self.config.get("configurable") or {}))
+        row = {"new_request": self.input is not None and not isinstance(self.input, Command)}
+        row |= self.graph.builder.thread_row(self.input, dict(self.config.get("configurable") or {}))
         self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row)
-        configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease}
+        configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease, SCOPE_KEY: self.scope}
         self.config = cast("RunnableConfig", {**self.config, "configurable": configurable})
         self.lease.watch(self._answer_arrived, self._lease_lost)
         try:
+            await self.scope.spending.load()
+            self.lease.active = lambda: self.scope.spending.active_s
             await self._take_up_waiting()
         except BaseException:
             await self.lease.abandon()
             raise
+        self._note("run_started", {})
+
+    def _note(self, kind: Any, fields: dict[str, Any]) -> None:
+        """Keep an event of the run itself, which no node sends."""
+        moment = now()
+        event = Event(
+            type=kind, id=f"{self.thread_id}/{kind}/{self.lease.epoch}", thread_id=self.thread_id, time=moment
+        )
+        self.scope.log.add(cast("Event", {**event, **fields}))
 
     async def _take_up_waiting(self) -> None:
         """Add answers that were left for a runner that stopped before it could take them up."""
@@ -214,7 +238,7 @@ class _Run:
     async def _record(self, error: BaseException | None) -> None:
         if error is not None and not isinstance(error, GraphDrained):
             text = None if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else str(error)
-            await self.lease.release(status="stopped", error=text)
+            await self._conclude(status="stopped", error=text)
             return
         await self._open_answers()  # forgets those that were taken up
         snapshot = await self.graph.snapshot(self.thread_id)
@@ -227,7 +251,14 @@ class _Run:
             status = "paused"
         else:
             status = self.graph.builder.outcome(snapshot.values)
-        await self.lease.release(status=status, questions=questions)
+        await self._conclude(status=status, questions=questions)
+
+    async def _conclude(self, **columns: Any) -> None:
+        spent = self.scope.spending.total
+        self._note("run_finished", {"status": columns["status"], "error": columns.get("error"), "usage": spent})
+        if self.lease.lost is None:
+            await self.scope.log.close()
+        await self.lease.release(**columns)
 
 
 def _without_semaphore(config: RunnableConfig | None) -> RunnableConfig:
@@ -248,6 +279,17 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
 
     reference: Mapping[str, Any] = {}
     """How another process builds the same graph: the builder's import path and what it was given."""
+
+    def __init__(self, *schemas: Any, settings: Settings | None = None, **options: Any) -> None:
+        """Make a graph, as LangGraph does.
+
+        Args:
+            schemas: The state's schema, as LangGraph takes it.
+            settings: The user's settings; `None` means those of the environment.
+            options: More of LangGraph's.
+        """
+        super().__init__(*schemas, **options)
+        self.settings = settings or Settings.load()
 
     def prepare_input(self, given: Any, configurable: Mapping[str, Any]) -> Any:
         """The input in plain types, validated before anything is written."""

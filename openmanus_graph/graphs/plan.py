@@ -37,9 +37,8 @@ class PlanGraph(DurableStateGraph):
             tools: The tools that subtasks may call, by name.
             settings: The user's settings.
         """
-        super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput)
+        super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput, settings=settings)
         self.tools = tools
-        self.settings = settings
         self.reference = {
             "builder": "openmanus_graph.graphs.plan:build_plan_graph",
             "tools": tool_references(list(tools.values())),

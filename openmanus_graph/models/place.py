@@ -21,7 +21,10 @@ class Place:
     """The subtask it calls for; empty in the graph's own nodes."""
     turn: int = 1
     """Which call of this role for this subtask, from 1; taken from the state, so a step that runs again has it too."""
+    round: int = 1
+    """Which dispatch of the thread the subtask runs in: a later one may have a subtask of the same id."""
 
     def __str__(self) -> str:
-        """`role/subtask/turn`, with `-` for no subtask."""
-        return f"{self.role}/{self.subtask or '-'}/{self.turn}"
+        """`role/subtask/turn`, with `-` for no subtask; `subtask.r2` in the second dispatch."""
+        later = f".r{self.round}" if self.round > 1 else ""
+        return f"{self.role}/{self.subtask or '-'}{later}/{self.turn}"

@@ -43,6 +43,7 @@ from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.schedule import Slots, upward_ranks
 from openmanus_graph.questions import question_of
+from openmanus_graph.scope import scope_of
 from openmanus_graph.settings import SandboxChoice, Settings
 from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState
 from openmanus_graph.tools.spec import spec_of
@@ -102,6 +103,8 @@ class Dispatch:
         self.round = self.state.get("round", 0) + 1
         self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
         self.workspace = workspace_of(self.state, self.thread_id)
+        self.scope = scope_of(self.config, self.settings)
+        self._emit = self.scope.emitter(self.runtime.stream_writer, str(self.round))
         self.max_parallel = _positive(configurable.get("max_parallel", self.settings.max_parallel))
         self.slots = Slots(self.max_parallel, dict(self.settings.resources))
         self.order: dict[str, tuple[float, ...]] = {}
@@ -294,15 +297,14 @@ class Dispatch:
 
     def emit(self, event: Event) -> None:
         """Complete an event with thread and time, and send it into the run's own stream."""
-        event.setdefault("time", now())
-        event["thread_id"] = self.thread_id
-        event["id"] = f"{self.thread_id}/{self.round}/{event.get('id', event.get('type'))}"
-        self.runtime.stream_writer(event)
+        self._emit(event)
         if self.lease is not None:
             self.lease.progress = {"done": self.done, "total": len(self.plan.subtasks)}
 
     def _progress(self, subtask: Subtask, text: str) -> None:
-        self.emit(Event(type="subtask_progress", id=f"{subtask.id}/progress", subtask=subtask.id, text=text))
+        self.emit(
+            Event(type="subtask_progress", id=f"{subtask.id}/progress/{text[:40]}", subtask=subtask.id, text=text)
+        )
 
     def _announce(self, kept: list[str]) -> None:
         outline = [
