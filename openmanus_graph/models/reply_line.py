@@ -1,0 +1,186 @@
+"""Reply line: one reply of a model as a recording has it, and the outline of the prompt it answered."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages.ai import UsageMetadata
+from pydantic import BaseModel, ConfigDict, Field
+
+from openmanus_graph.models.place import Place
+from openmanus_graph.models.volatile import steady
+
+SHOWN_ENDS = 3
+"""Messages at either end of a prompt that a line has the beginnings of, to say where a prompt drifted."""
+
+Redactor = Callable[[str], str]
+"""Takes secrets out of a text."""
+
+
+class _Line(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class ToolCallLine(_Line):
+    """One call of a tool that a reply asks for."""
+
+    name: str
+    args: dict[str, Any] = Field(default_factory=dict[str, Any])
+    id: str = ""
+    """Empty: made from the place when it is replayed."""
+
+
+class BrokenCallLine(_Line):
+    """A call whose arguments the model did not write as JSON."""
+
+    name: str | None = None
+    args: str | None = None
+    id: str | None = None
+    error: str | None = None
+
+
+class UsageLine(_Line):
+    """What the reply used."""
+
+    input_tokens: int = 0
+    output_tokens: int = 0
+    cached_tokens: int = 0
+
+
+class PromptLine(_Line):
+    """What the reply answered, as far as it takes to notice that the prompt is another one now."""
+
+    hash: str
+    messages: list[str]
+    """Type, hash and beginning of the first and last messages."""
+    count: int
+    """How many messages there were."""
+    tools: list[str] = Field(default_factory=list[str])
+    """Names of the tools offered."""
+
+
+class ReplyLine(_Line):
+    """One line of a recording: one reply."""
+
+    place: str
+    """`role/subtask/turn`, with `-` for no subtask."""
+    model: str = ""
+    text: str = ""
+    content: list[Any] | None = None
+    """The reply's blocks, where it is not text alone."""
+    tool_calls: list[ToolCallLine] = Field(default_factory=list[ToolCallLine])
+    invalid_tool_calls: list[BrokenCallLine] = Field(default_factory=list[BrokenCallLine])
+    finish_reason: str = ""
+    """Empty: `tool_calls` or `stop`, by what the reply holds."""
+    usage: UsageLine = UsageLine()
+    prompt: PromptLine | None = None
+    """`None` where a person wrote the line."""
+
+
+def _message_text(message: BaseMessage) -> str:
+    """What a message says, without the ids that differ from run to run."""
+    said: list[Any] = [message.content]
+    if isinstance(message, AIMessage):
+        said += [[call["name"], call["args"]] for call in message.tool_calls]
+    if isinstance(message, ToolMessage):
+        said.insert(0, message.name)
+    if len(said) == 1 and isinstance(said[0], str):
+        return steady(said[0])
+    return steady(json.dumps(said, ensure_ascii=False, sort_keys=True, default=str))
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
+
+
+def tool_name(tool: Any) -> str:
+    """The name of a tool: a LangChain tool, or a schema in a provider's form."""
+    if isinstance(tool, Mapping):
+        fields = cast("Mapping[str, Any]", tool)
+        inner = cast("Mapping[str, Any]", fields.get("function") or fields)
+        return str(inner.get("name") or inner.get("title") or "")
+    return str(getattr(tool, "name", None) or getattr(tool, "__name__", ""))
+
+
+def prompt_of(messages: Sequence[BaseMessage], tools: Sequence[Any], redact: Redactor = str) -> PromptLine:
+    """The hash and short outline of a prompt; what is volatile in it does not count."""
+    lines: list[str] = []
+    for message in messages:
+        text = redact(_message_text(message))
+        lines.append(f"{message.type} {_short_hash(text)} {text[:60]}")
+    names = sorted(tool_name(tool) for tool in tools)
+    whole = json.dumps([[line.split(" ", 2)[:2] for line in lines], names])
+    shown = lines if len(lines) <= 2 * SHOWN_ENDS else [*lines[:SHOWN_ENDS], *lines[-SHOWN_ENDS:]]
+    return PromptLine(hash=_short_hash(whole), messages=shown, count=len(lines), tools=names)
+
+
+def reply_line(place: Place, model: str, reply: AIMessage, prompt: PromptLine | None = None) -> ReplyLine:
+    """A reply as a recording has it."""
+    usage = reply.usage_metadata
+    cached = (usage.get("input_token_details") or {}).get("cache_read") or 0 if usage else 0
+    return ReplyLine(
+        place=str(place),
+        model=model,
+        text=reply.text,
+        content=None if isinstance(reply.content, str) else cast("list[Any]", reply.content),
+        tool_calls=[
+            ToolCallLine(name=call["name"], args=call["args"], id=call.get("id") or "") for call in reply.tool_calls
+        ],
+        invalid_tool_calls=[
+            BrokenCallLine(name=call.get("name"), args=call.get("args"), id=call.get("id"), error=call.get("error"))
+            for call in reply.invalid_tool_calls
+        ],
+        finish_reason=str(reply.response_metadata.get("finish_reason") or ""),
+        usage=UsageLine(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"], cached_tokens=cached)
+        if usage
+        else UsageLine(),
+        prompt=prompt,
+    )
+
+
+def message_of(line: ReplyLine) -> AIMessage:
+    """The message that a line holds."""
+    usage = UsageMetadata(
+        input_tokens=line.usage.input_tokens,
+        output_tokens=line.usage.output_tokens,
+        total_tokens=line.usage.input_tokens + line.usage.output_tokens,
+    )
+    if line.usage.cached_tokens:
+        usage["input_token_details"] = {"cache_read": line.usage.cached_tokens}
+    calls: list[Any] = [
+        {"name": call.name, "args": call.args, "id": call.id or f"{line.place}/{index}", "type": "tool_call"}
+        for index, call in enumerate(line.tool_calls, start=1)
+    ]
+    broken: list[Any] = [{**call.model_dump(), "type": "invalid_tool_call"} for call in line.invalid_tool_calls]
+    finish = line.finish_reason or ("tool_calls" if calls else "stop")
+    return AIMessage(
+        content=line.text if line.content is None else line.content,
+        tool_calls=calls,
+        invalid_tool_calls=broken,
+        usage_metadata=usage,
+        response_metadata={"finish_reason": finish, "model_name": line.model},
+    )
+
+
+def difference(then: PromptLine, now: PromptLine) -> str:
+    """In words, where a prompt is not the recorded one."""
+    if then.tools != now.tools:
+        added = sorted(set(now.tools) - set(then.tools))
+        gone = sorted(set(then.tools) - set(now.tools))
+        parts = [f"{word} {', '.join(names)}" for word, names in (("new", added), ("gone", gone)) if names]
+        return f"other tools are offered ({'; '.join(parts)})"
+    if then.count != now.count:
+        return f"it has {now.count} messages and had {then.count}"
+    for index, (old, new) in enumerate(zip(then.messages, now.messages, strict=True)):
+        if old != new:
+            number = index + 1 if index < SHOWN_ENDS else now.count - len(now.messages) + index + 1
+            kind, _, text = new.split(" ", 2)
+            before = old.split(" ", 2)[2]
+            if text == before:
+                return f"message {number} ({kind}, {text!r} …) changed after its beginning"
+            return f"message {number} ({kind}) begins {text!r} and began {before!r}"
+    return "a message in its middle changed"
