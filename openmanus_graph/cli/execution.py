@@ -9,10 +9,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import sys
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, cast
 
 import click
@@ -21,14 +20,17 @@ from langgraph.types import Command
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
-from openmanus_graph.cli.terminal import interactive, program, with_program
+from openmanus_graph.cli.asking import AtTerminal, Person, ask_all
+from openmanus_graph.cli.board import Board
+from openmanus_graph.cli.report import EXIT_CODES, current_results, next_step, report
+from openmanus_graph.cli.terminal import interactive, with_program
 from openmanus_graph.cli.view import View, choose_view
-from openmanus_graph.events import Event, now
+from openmanus_graph.events import Event, Usage, now
 from openmanus_graph.graphs.durable import DurableGraph
+from openmanus_graph.models.spending import Spending
 from openmanus_graph.nodes.gate import Gate
-from openmanus_graph.questions import Question, answers_for
 
-EXIT_CODES = {"completed": 0, "failed": 1, "waiting": 3, "partial": 4}
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
@@ -42,8 +44,14 @@ class Stop:
     def install(self) -> None:
         """Take Ctrl-C and `SIGTERM`."""
         loop = asyncio.get_running_loop()
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             loop.add_signal_handler(number, self._arrived, number)
+
+    def remove(self) -> None:
+        """Leave them to whoever had them, such as a prompt that Ctrl-C ends."""
+        loop = asyncio.get_running_loop()
+        for number in _SIGNALS:
+            loop.remove_signal_handler(number)
 
     def _arrived(self, number: int) -> None:
         if self.signal_number is not None:
@@ -55,6 +63,48 @@ class Stop:
         click.echo("Stopping: running steps end, nothing new starts. Again to stop at once.", err=True)
 
 
+@dataclass(frozen=True)
+class Showing:
+    """How a run is shown, and who is asked."""
+
+    as_json: bool = False
+    """Whether events go to stdout as JSON."""
+    quiet: bool = False
+    """Whether to show no progress."""
+    task: str = ""
+    """What was asked, for views, until there is a plan."""
+    person: Person | None = None
+    """Who is asked open questions; `None` leaves them open."""
+
+
+@dataclass
+class Ended:
+    """How a run ended."""
+
+    thread: Thread
+    """The thread as it is now."""
+    values: Mapping[str, Any]
+    """The graph's state."""
+    usage: Usage
+    """What the request has used."""
+    elapsed_s: float
+    """Seconds of this process."""
+    signal_number: int | None = None
+    """The signal that stopped it, or `None`."""
+    results: dict[str, Any] = field(init=False)
+    """Results of the present plan."""
+
+    def __post_init__(self) -> None:
+        self.results = current_results(self.thread, self.values)
+
+    @property
+    def exit_code(self) -> int:
+        """What the process ends with."""
+        if self.signal_number is not None and self.thread.status == "waiting":
+            return 128 + self.signal_number
+        return EXIT_CODES.get(self.thread.status, 128 + (self.signal_number or signal.SIGINT))
+
+
 async def execute(
     app: DurableGraph,
     given: Any,
@@ -63,6 +113,7 @@ async def execute(
     configurable: Mapping[str, Any],
     as_json: bool,
     quiet: bool,
+    task: str = "",
 ) -> int:
     """Run the graph until it ends, waits or is stopped; print the result on stdout.
 
@@ -73,40 +124,64 @@ async def execute(
         configurable: More of the config.
         as_json: Whether events go to stdout as JSON.
         quiet: Whether to show no progress.
+        task: What was asked, for views.
 
     Returns:
         The exit code.
     """
+    person = AtTerminal() if interactive() and not as_json else None
+    showing = Showing(as_json, quiet, task, person)
+    ended = await perform(app, given, thread_id=thread_id, configurable=configurable, showing=showing)
+    if as_json:
+        _print_last_event(ended)
+    else:
+        report(ended.thread, ended.values, hint=next_step(ended.thread), usage=ended.usage)
+    return ended.exit_code
+
+
+async def perform(
+    app: DurableGraph, given: Any, *, thread_id: str, configurable: Mapping[str, Any], showing: Showing
+) -> Ended:
+    """Run the graph until it ends, waits for somebody who is not there, or is stopped.
+
+    Args:
+        app: The compiled graph.
+        given: Its input, `None` to go on, or a command.
+        thread_id: The thread.
+        configurable: More of the config.
+        showing: How it is shown.
+    """
     saver = cast("ThreadSaver", app.checkpointer)
     began = time.monotonic()
+    going_on = given is None or isinstance(given, Command)
+    board = await _board(app, thread_id, showing.task, going_on)
     while True:
-        view = choose_view(thread_id, as_json=as_json, quiet=quiet)
+        view = choose_view(board, as_json=showing.as_json, quiet=showing.quiet)
         stop = Stop(Gate(), view)
         await _stream(app, given, {**configurable, "thread_id": thread_id}, stop)
         thread = cast("Thread", await get_thread(saver, thread_id))
-        if thread.status == "waiting" and interactive() and not as_json and stop.signal_number is None:
-            answers = _prompt(thread.questions)
+        if thread.status == "waiting" and showing.person is not None and stop.signal_number is None:
+            answers = ask_all(thread.questions, showing.person)
             if answers is not None:
                 given = Command(resume=answers)
+                board.again()
                 continue
         break
     snapshot = await app.snapshot(thread_id)
-    everything = cast("dict[str, Any]", snapshot.values.get("results") or {})
-    planned = {subtask["id"] for subtask in (thread.plan or {}).get("subtasks", [])}
-    results = {key: result for key, result in everything.items() if key in planned}
-    code = EXIT_CODES.get(thread.status, 128 + (stop.signal_number or signal.SIGINT))
-    if stop.signal_number is not None and thread.status == "waiting":
-        code = 128 + stop.signal_number
-    hint = next_step(thread)
-    if as_json:
-        last = Event(type="run_finished", id=f"{thread_id}/run_finished", thread_id=thread_id, time=now())
-        last.update(status=thread.status, error=thread.error, elapsed_s=round(time.monotonic() - began, 3))
-        if hint:
-            last["next"] = with_program(hint)
-        view.show(cast("Event", {**last, "results": results, "workspace": thread.workspace}))
-        return code
-    report(thread, results, hint)
-    return code
+    spent = Spending(thread_id, app.builder.settings.budget, saver)
+    await spent.load()
+    values = cast("Mapping[str, Any]", snapshot.values)
+    return Ended(thread, values, spent.total, time.monotonic() - began, stop.signal_number)
+
+
+async def _board(app: DurableGraph, thread_id: str, task: str, going_on: bool) -> Board:
+    """A board that knows what the request used in earlier processes."""
+    budget = app.builder.settings.budget
+    if not going_on:
+        return Board(thread_id, task=task, budget=budget)
+    spent = Spending(thread_id, budget, cast("ThreadSaver", app.checkpointer))
+    await spent.load()
+    return Board(thread_id, task=task, budget=budget, before=spent.total, active_s=spent.active_s)
 
 
 async def _stream(app: DurableGraph, given: Any, configurable: Mapping[str, Any], stop: Stop) -> None:
@@ -124,81 +199,22 @@ async def _stream(app: DurableGraph, given: Any, configurable: Mapping[str, Any]
         pass  # the thread's status says so, and `report` how to go on
     finally:
         stop.view.stop()
+        stop.remove()
 
 
-def _prompt(questions: list[Question]) -> dict[str, Any] | None:
-    """Ask the person at the terminal one of the open questions; `None` if they would rather not."""
-    question = questions[0]
-    try:
-        text = click.prompt(f"{question['subtask'] or 'question'}: {question['question']}", err=True)
-    except click.Abort:
-        click.echo("", err=True)
-        return None
-    return dict(answers_for([question], [str(text)]))
-
-
-def next_step(thread: Thread) -> str | None:
-    """The command that goes on with a thread, or `None` where nothing is left to do."""
-    name = thread.thread_id
-    if thread.status == "completed":
-        return None
-    if thread.status == "waiting":
-        several = len(thread.questions) > 1
-        shown = f"{thread.questions[0]['subtask']}=…" if several else "…"
-        return f"openmanus-graph resume {name} --answer {shown}"
-    return f"openmanus-graph resume {name}"
-
-
-def sinks(plan: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
-    """Outputs of the completed subtasks that no other subtask needs: what the plan was for."""
-    from openmanus_graph.plan import Plan
-
-    parsed = Plan.parse(plan)
-    needed = {need for subtask in parsed.subtasks for need in parsed.prerequisites(subtask)}
-    return {
-        subtask.id: results[subtask.id]["output"]
-        for subtask in parsed.subtasks
-        if subtask.id not in needed and results.get(subtask.id, {}).get("status") == "completed"
-    }
-
-
-def as_text(output: Any) -> str:
-    """An output for people: text as it is, a flat dict as `key: value` lines, anything else as JSON."""
+def _print_last_event(ended: Ended) -> None:
+    """The event that closes the stream of `--json`: what a script needs of the whole run."""
     import json
 
-    if isinstance(output, str):
-        return output
-    if isinstance(output, dict):
-        fields = cast("dict[str, Any]", output)
-        if fields and all(isinstance(value, (str, int, float, bool)) for value in fields.values()):
-            return "\n".join(f"{key}: {value}" for key, value in fields.items())
-    return json.dumps(output, indent=2, ensure_ascii=False)
-
-
-def report(thread: Thread, results: Mapping[str, Any], hint: str | None) -> None:
-    """Print the end of a run: results on stdout, the rest on stderr."""
-    for name, output in sinks(thread.plan or {}, results).items() if thread.plan else ():
-        click.echo(as_text(output) if output is not None else f"{name}: done")
-    for name, result in results.items():
-        if result["status"] == "failed":
-            click.echo(f"{name} failed: {result['error']}", err=True)
-    if thread.sandbox == "none":
-        click.echo("It ran without a sandbox (--sandbox none).", err=True)
-    words = {
-        "completed": "completed",
-        "failed": "failed; what completed is kept",
-        "waiting": "waits for an answer",
-        "paused": "is paused",
-    }
-    click.echo(f"Thread {thread.thread_id} {words.get(thread.status, thread.status)}.", err=True)
-    for question in thread.questions:
-        click.echo(f"  {question['subtask']} asks: {question['question']}", err=True)
+    thread, hint = ended.thread, next_step(ended.thread)
+    last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
+    last.update(status=thread.status, error=thread.error, elapsed_s=round(ended.elapsed_s, 3), usage=ended.usage)
     if hint:
-        verb = "Try again what is not completed" if thread.status == "failed" else "Go on"
-        click.echo(f"{verb} with: {with_program(hint)}", err=True)
-    elif thread.workspace:
-        click.echo(
-            f"Files are in {thread.workspace}; look back with: {program()} threads show {thread.thread_id}",
-            err=True,
-        )
-    sys.stdout.flush()
+        last["next"] = with_program(hint)
+    more = {
+        "answer": ended.values.get("answer"),
+        "results": ended.results,
+        "questions": thread.questions,
+        "workspace": thread.workspace,
+    }
+    click.echo(json.dumps({**last, **more}, ensure_ascii=False, default=str))

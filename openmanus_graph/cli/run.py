@@ -177,7 +177,8 @@ async def _resume(
 ) -> int:
     from openmanus_graph.checkpoints.database import open_checkpointer
     from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.cli.execution import execute, report
+    from openmanus_graph.cli.execution import execute
+    from openmanus_graph.cli.report import report
     from openmanus_graph.graphs.plan import build_plan_graph
     from openmanus_graph.plan import Plan
     from openmanus_graph.settings import Settings
@@ -196,8 +197,8 @@ async def _resume(
         if thread.status == "running" and answers:
             return await _deliver(saver, app, thread, answers)
         if thread.status == "completed" and edited is None and not answers:
-            results = (await app.snapshot(thread.thread_id)).values.get("results") or {}
-            report(thread, results, None)
+            values = (await app.snapshot(thread.thread_id)).values
+            report(thread, values, hint=None)
             return 0
         given = await _next_input(app, thread, answers, edited)
         configurable: dict[str, Any] = {

@@ -69,7 +69,7 @@ async def _list(limit: int, status: str | None) -> list[Thread]:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(thread: str, as_json: bool) -> None:
     """Show a thread: its subtasks, what it waits for, and how to go on."""
-    from openmanus_graph.cli.execution import next_step
+    from openmanus_graph.cli.report import next_step
 
     found, progress = asyncio.run(_show(thread))
     hint = next_step(found) if found.status != "running" else None
@@ -111,7 +111,7 @@ def _print_thread(thread: Thread) -> None:
 
 
 def _row(item: SubtaskProgress) -> list[str]:
-    from openmanus_graph.cli.execution import as_text
+    from openmanus_graph.cli.report import as_text
     from openmanus_graph.events import seconds_between
 
     result = item.result

@@ -1,0 +1,214 @@
+"""Asking: the questions of a run, asked at the terminal, with what is needed to decide."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, Protocol, cast
+
+import click
+import yaml
+
+from openmanus_graph.cli.wording import clean, visible
+from openmanus_graph.errors import OpenManusGraphError, PlanError
+from openmanus_graph.questions import Answer, Question, answers_for
+
+APPROVE_HELP = "y: yes   n: no   n: why   e: edit the arguments   a: answer in its place"
+REVIEW_HELP = "y: yes   n: no   n: what to do otherwise   e: edit the plan"
+
+
+class Person(Protocol):
+    """Whoever answers."""
+
+    def say(self, text: str) -> None:
+        """Show something."""
+
+    def listen(self, prompt: str) -> str | None:
+        """A line, or `None` if there is none to come."""
+
+    def edit(self, text: str, suffix: str) -> str | None:
+        """The text as changed in an editor, or `None` if it was not."""
+
+
+class AtTerminal:
+    """A person at the terminal."""
+
+    def say(self, text: str) -> None:
+        """Print it on stderr."""
+        click.echo(text, err=True)
+
+    def listen(self, prompt: str) -> str | None:
+        """Read a line; `None` at its end or at Ctrl-C."""
+        try:
+            return str(click.prompt(prompt, default="", show_default=False, prompt_suffix=" ", err=True))
+        except click.Abort:
+            click.echo("", err=True)
+            return None
+
+    def edit(self, text: str, suffix: str) -> str | None:
+        """Open `$EDITOR`."""
+        try:
+            return click.edit(text, extension=suffix)
+        except click.ClickException as error:
+            self.say(error.format_message())
+            return None
+
+
+class InLines:
+    """What stands in a pipe, line by line."""
+
+    def say(self, text: str) -> None:
+        """Print it on stderr."""
+        click.echo(text, err=True)
+
+    def listen(self, prompt: str) -> str | None:
+        """The next line; `None` at the end."""
+        del prompt
+        line = sys.stdin.readline()
+        return line.rstrip("\n") if line else None
+
+    def edit(self, text: str, suffix: str) -> str | None:
+        """Nobody is there who could edit."""
+        del text, suffix
+        self.say("There is no terminal to edit at; give the JSON in the same line.")
+        return None
+
+
+def ask_all(questions: Sequence[Question], person: Person) -> dict[str, Answer] | None:
+    """Ask every open question, one after the other.
+
+    Returns:
+        Answers by interrupt id; `None` if the person would rather not answer any.
+    """
+    answers: dict[str, Answer] = {}
+    for number, question in enumerate(questions, 1):
+        if len(questions) > 1:
+            person.say(f"\nQuestion {number} of {len(questions)}")
+        answer = ask_one(question, person)
+        if answer is None:
+            break
+        answers[question["id"]] = answer
+    return answers or None
+
+
+def ask_one(question: Question, person: Person) -> Answer | None:
+    """Ask until the answer fits the question; `None` if there is none to come."""
+    fields = cast("Mapping[str, Any]", question)
+    person.say(described(question))
+    approving = question["kind"] == "approve"
+    if approving:
+        person.say(REVIEW_HELP if fields.get("plan") else APPROVE_HELP)
+    while True:
+        said = person.listen(">")
+        if said is None:
+            return None
+        if not said.strip():
+            continue
+        try:
+            if not approving:
+                return _parsed(question, said)
+            answer = _approval(question, said.strip(), person)
+        except OpenManusGraphError as error:
+            person.say(error.message)
+            continue
+        if answer is not None:
+            return answer
+
+
+def described(question: Question) -> str:
+    """The question with all that is known of what it is about."""
+    fields = cast("Mapping[str, Any]", question)
+    who = f"{question['subtask']}: " if question["subtask"] else ""
+    lines = [f"{who}{visible(question['question'])}"]
+    if fields.get("plan"):
+        lines.append(_indented(_plan_as_text(fields["plan"])))
+    elif fields.get("tool"):
+        lines += [f"  tool: {visible(str(fields['tool']))}", *_arguments(fields.get("args") or {})]
+    if fields.get("reason"):
+        lines.append(f"  why it is asked: {visible(str(fields['reason']))}")
+    return "\n".join(lines)
+
+
+def _arguments(args: Mapping[str, Any]) -> list[str]:
+    lines: list[str] = []
+    for key, value in args.items():
+        text = visible(value) if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False)
+        lines.append(f"  {key}:{' ' + text if chr(10) not in text else chr(10) + _indented(text, 4)}")
+    return lines
+
+
+def _indented(text: str, spaces: int = 2) -> str:
+    return "\n".join(" " * spaces + line for line in text.split("\n"))
+
+
+def _plan_as_text(plan: Any) -> str:
+    from openmanus_graph.drawing.plan import plan_text
+    from openmanus_graph.plan import Plan
+
+    return clean(plan_text(Plan.parse(plan)))
+
+
+def _parsed(question: Question, text: str) -> Answer:
+    return answers_for([question], [f"{question['id']}={text}"])[question["id"]]
+
+
+def _approval(question: Question, said: str, person: Person) -> Answer | None:
+    """The answer to an approval; `None` to ask again."""
+    fields = cast("Mapping[str, Any]", question)
+    word, separator, rest = said.partition(":")
+    key, rest = word.strip().lower(), rest.strip()
+    first, _, tail = said.partition(" ")
+    if key in ("n", "no") and separator and rest:
+        return _parsed(question, f"no: {rest}")
+    if key in ("a", "answer") and separator and not fields.get("plan"):
+        return _parsed(question, f"answer: {rest}")
+    if said.startswith("=") and not fields.get("plan"):
+        return _parsed(question, f"answer: {said[1:].strip()}")
+    if first.lower() in ("e", "edit"):
+        if fields.get("plan"):
+            return _edited_plan(question, fields["plan"], person)
+        return _edited_arguments(question, dict(fields.get("args") or {}), tail.strip(), person)
+    if key == "a":
+        rest = person.listen("answer:") or ""
+        return _parsed(question, f"answer: {rest}") if rest else None
+    return _parsed(question, {"y": "yes", "n": "no"}.get(key, said))
+
+
+def _edited_arguments(question: Question, args: dict[str, Any], inline: str, person: Person) -> Answer | None:
+    text = inline
+    if not text:
+        text = person.edit(json.dumps(args, indent=2, ensure_ascii=False) + "\n", ".json") or ""
+    if not text.strip():
+        person.say("Nothing was changed.")
+        return None
+    try:
+        given: Any = json.loads(text)
+    except ValueError as error:
+        person.say(f"That is no JSON: {error}.")
+        return None
+    if not isinstance(given, dict):
+        person.say("The arguments must be a JSON object.")
+        return None
+    return _parsed(question, f"edit {json.dumps(given, ensure_ascii=False)}")
+
+
+def _edited_plan(question: Question, plan: Any, person: Person) -> Answer | None:
+    from openmanus_graph.plan import Plan
+
+    text = yaml.safe_dump(Plan.parse(plan).to_dict(), sort_keys=False, allow_unicode=True, width=100)
+    while True:
+        changed = person.edit(text, ".yaml")
+        if changed is None or not changed.strip():
+            person.say("Nothing was changed.")
+            return None
+        try:
+            edited = Plan.parse(yaml.safe_load(changed))
+        except (PlanError, yaml.YAMLError) as error:
+            person.say(str(error))
+            if (person.listen("Edit again? [y/n]") or "n").strip().lower() not in ("y", "yes"):
+                return None
+            text = changed
+            continue
+        person.say(_indented(clean(_plan_as_text(edited.to_dict()))))
+        return Answer(kind="approve", value={"action": "edit", "plan": edited.to_dict()})

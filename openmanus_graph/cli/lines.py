@@ -1,0 +1,94 @@
+"""Lines: a run as one plain line an event, for pipes and logs."""
+
+from __future__ import annotations
+
+import click
+
+from openmanus_graph.cli.board import ACTING, Board
+from openmanus_graph.cli.terminal import with_program
+from openmanus_graph.cli.wording import call_line, duration, one_line
+from openmanus_graph.events import Event
+
+
+class LineView:
+    """One plain line an event, on stderr."""
+
+    def __init__(self, board: Board) -> None:
+        """Show what happens on `board`."""
+        self._board = board
+
+    def start(self) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Nothing."""
+
+    def show(self, event: Event) -> None:
+        """Print what a reader of a log wants to know."""
+        self._board.take(event)
+        line = self._of_subtask(event) or self._of_call(event) or self._of_role(event)
+        if line is not None:
+            click.echo(with_program(line), err=True)
+
+    def _of_subtask(self, event: Event) -> str | None:
+        name, board = event.get("subtask", ""), self._board
+        match event.get("type"):
+            case "subtask_started":
+                attempt = event.get("attempt", 1)
+                return f"  {name} started" + (f" (attempt {attempt})" if attempt > 1 else "")
+            case "subtask_retrying":
+                return f"  {name} again in {event.get('delay_s', 0):g} s: {one_line(str(event.get('error')))}"
+            case "subtask_waiting":
+                return f"  {name} asks: {one_line(str(event.get('question', {}).get('question')))}"
+            case "subtask_verified":
+                verified = event.get("verified")
+                verdict = "not checked" if verified is None else "checked" if verified else "did not pass"
+                return _said(f"  {name} {verdict}", event.get("text"))
+            case "subtask_finished":
+                took = f" in {event.get('elapsed_s', 0.0):.1f} s" if event.get("status") == "completed" else ""
+                return _said(f"[{board.done}/{len(board.rows)}] {name} {event.get('status')}{took}", event.get("error"))
+            case _:
+                return None
+
+    def _of_call(self, event: Event) -> str | None:
+        name = event.get("subtask", "")
+        match event.get("type"):
+            case "tool_called":
+                return f"  {name} → {call_line(event.get('tool', ''), event.get('args', {}))}"
+            case "tool_returned" if event.get("error"):
+                return f"  {name} ← {event.get('tool')} failed: {one_line(str(event.get('error')))}"
+            case "tool_returned":
+                took = duration(event.get("elapsed_s", 0.0))
+                return _said(f"  {name} ← {event.get('tool')} in {took}", event.get("preview"), 120)
+            case "model_retrying":
+                return f"  {self._board.warning}"
+            case "model_started" if not name:
+                role = event.get("role", "model")
+                return f"{role}: {ACTING.get(role, 'thinking')}"
+            case _:
+                return None
+
+    def _of_role(self, event: Event) -> str | None:
+        match event.get("type"):
+            case "plan_started":
+                kept = len(event.get("kept", []))
+                number = f" (plan {self._board.plans})" if self._board.plans > 1 else ""
+                kept_words = f", {kept} kept" if kept else ""
+                goal = one_line(event.get("goal") or "plan")
+                return f"{goal}: {len(event.get('subtasks', []))} subtasks{kept_words}{number}"
+            case "decided":
+                return _said(f"coordinator: {event.get('decision')}", event.get("text"))
+            case "recalled" | "remembered":
+                return _said("knowledge", event.get("text"))
+            case "plan_refused":
+                return _said("planner: the plan is corrected", "; ".join(event.get("problems", [])))
+            case "question_asked":
+                return f"asks: {one_line(str(event.get('question', {}).get('question')))}"
+            case "budget_reached" | "warned":
+                return f"note: {one_line(event.get('text', ''))}"
+            case _:
+                return None
+
+
+def _said(head: str, words: str | None, longest: int = 400) -> str:
+    return f"{head}: {one_line(words, longest)}" if words else head

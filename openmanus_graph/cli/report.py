@@ -1,0 +1,124 @@
+"""Report: how a run ended, for people: the result on stdout, the rest on stderr."""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+import click
+
+from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.cli.terminal import program, with_program
+from openmanus_graph.cli.wording import clean, one_line, usage_line
+from openmanus_graph.events import Usage
+from openmanus_graph.questions import Question
+
+EXIT_CODES = {"completed": 0, "failed": 1, "waiting": 3, "partial": 4}
+"""Exit code by the status a thread ends with; a stopped one ends with 128 and the signal's number."""
+
+WORDS = {
+    "completed": "completed",
+    "failed": "failed; what completed is kept",
+    "waiting": "waits for an answer",
+    "paused": "is paused",
+    "partial": "ended at its budget; what completed is kept",
+}
+
+
+def handle(question: Question, questions: Sequence[Question]) -> str:
+    """What an answer names the question by: its subtask, or the beginning of its id where that is not enough."""
+    name = question["subtask"]
+    alone = name and sum(other["subtask"] == name for other in questions) == 1
+    return name if alone else question["id"][:8]
+
+
+def next_step(thread: Thread) -> str | None:
+    """The command that goes on with a thread, or `None` where nothing is left to do."""
+    name = thread.thread_id
+    if thread.status == "completed":
+        return None
+    if thread.status == "waiting" and thread.questions:
+        first = thread.questions[0]
+        value = "yes" if first["kind"] == "approve" else "…"
+        shown = f"{handle(first, thread.questions)}={value}" if len(thread.questions) > 1 else value
+        return f"openmanus-graph resume {name} --answer {shown}"
+    return f"openmanus-graph resume {name}"
+
+
+def sinks(plan: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+    """Outputs of the completed subtasks that no other subtask needs: what the plan was for."""
+    from openmanus_graph.plan import Plan
+
+    parsed = Plan.parse(plan)
+    needed = {need for subtask in parsed.subtasks for need in parsed.prerequisites(subtask)}
+    return {
+        subtask.id: results[subtask.id]["output"]
+        for subtask in parsed.subtasks
+        if subtask.id not in needed and results.get(subtask.id, {}).get("status") == "completed"
+    }
+
+
+def as_text(output: Any) -> str:
+    """An output for people: text as it is, a flat dict as `key: value` lines, anything else as JSON."""
+    if isinstance(output, str):
+        return output
+    if isinstance(output, dict):
+        fields = cast("dict[str, Any]", output)
+        if fields and all(isinstance(value, (str, int, float, bool)) for value in fields.values()):
+            return "\n".join(f"{key}: {value}" for key, value in fields.items())
+    return json.dumps(output, indent=2, ensure_ascii=False)
+
+
+def print_result(text: str) -> None:
+    """Print a result on stdout; on a terminal without what could take it over."""
+    click.echo(clean(text) if sys.stdout.isatty() else text)
+
+
+def current_results(thread: Thread, values: Mapping[str, Any]) -> dict[str, Any]:
+    """The results of the thread's present plan."""
+    everything = cast("dict[str, Any]", values.get("results") or {})
+    plan = cast("Mapping[str, Any]", values.get("plan") or thread.plan or {})
+    planned = {str(subtask["id"]) for subtask in plan.get("subtasks", [])}
+    return {key: result for key, result in everything.items() if key in planned}
+
+
+def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage: Usage | None = None) -> None:
+    """Print the end of a run: its answer or results on stdout, the rest on stderr.
+
+    Args:
+        thread: The thread as it is now.
+        values: The graph's state.
+        hint: The command that goes on, or `None`.
+        usage: What the request has used, or `None` if nothing is said of it.
+    """
+    results = current_results(thread, values)
+    answer = values.get("answer")
+    if isinstance(answer, str) and answer and thread.finished:
+        print_result(answer)
+    elif thread.plan and "answer" not in values:
+        for name, output in sinks(thread.plan, results).items():
+            print_result(as_text(output) if output is not None else f"{name}: done")
+    for name, result in results.items():
+        if result["status"] == "failed":
+            click.echo(f"{name} failed: {one_line(str(result['error']), 1000)}", err=True)
+    if thread.sandbox == "none":
+        click.echo("It ran without a sandbox (--sandbox none).", err=True)
+    if usage is not None and usage["calls"]:
+        click.echo(f"Used {usage_line(usage)}.", err=True)
+    click.echo(f"Thread {thread.thread_id} {WORDS.get(thread.status, thread.status)}.", err=True)
+    for question in thread.questions:
+        who = handle(question, thread.questions)
+        click.echo(f"  {who} asks: {clean(question['question'])}", err=True)
+    if hint:
+        again = thread.status in ("failed", "partial") and bool(results)
+        budget = ", with a larger budget," if thread.status == "partial" else ""
+        verb = f"Try again what is not completed{budget}" if again else "Go on"
+        click.echo(f"{verb} with: {with_program(hint)}", err=True)
+    elif thread.workspace:
+        click.echo(
+            f"Files are in {thread.workspace}; look back with: {program()} threads show {thread.thread_id}",
+            err=True,
+        )
+    sys.stdout.flush()

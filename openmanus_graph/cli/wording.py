@@ -1,0 +1,86 @@
+"""Wording: what comes from models, tools and people, made fit for a line of a terminal."""
+
+from __future__ import annotations
+
+import json
+import re
+import unicodedata
+from collections.abc import Mapping
+from typing import Any
+
+from openmanus_graph.events import Usage
+
+_ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?|[@-Z\\-_])")
+_SPACE = re.compile(r"\s+")
+_HIDDEN = frozenset({"Cc", "Cf", "Cs", "Zl", "Zp"})
+"""Unicode categories that move the cursor, turn the direction of the text or show nothing."""
+_JOINERS = frozenset("\u200c\u200d")
+"""Characters of category `Cf` that emoji and some scripts need."""
+LONGEST_VALUE = 60
+"""Characters of one argument in a line about a call."""
+
+
+def clean(text: str) -> str:
+    """The text without what could move the cursor, change colours or turn the text around; lines stay lines."""
+    kept = _ESCAPES.sub("", text).replace("\r\n", "\n")
+    return "".join(char for char in kept if char in "\n\t" or char in _JOINERS or not _hidden(char))
+
+
+def visible(text: str) -> str:
+    """The text with such characters written out, so that nobody approves what they cannot see."""
+    return "".join(char if char in "\n\t" or not _hidden(char) else f"\\u{ord(char):04x}" for char in text)
+
+
+def _hidden(char: str) -> bool:
+    return unicodedata.category(char) in _HIDDEN
+
+
+def one_line(text: str, longest: int = 400) -> str:
+    """The text in one clean line, cut at `longest` characters."""
+    line = _SPACE.sub(" ", clean(text[: 4 * longest])).strip()
+    return line if len(line) <= longest else line[: longest - 1] + "…"
+
+
+def call_line(tool: str, args: Mapping[str, Any]) -> str:
+    """A tool call in a line: the first text as it is, the other arguments by name."""
+    words = [tool]
+    bare = next((key for key, value in args.items() if isinstance(value, str)), None)
+    if bare is not None:
+        words.append(one_line(str(args[bare]), LONGEST_VALUE * (2 if len(args) == 1 else 1)))
+    for key, value in args.items():
+        if key != bare:
+            text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+            words.append(f"{key}={one_line(text, LONGEST_VALUE // 2)}")
+    return " ".join(words)
+
+
+def amount(number: float) -> str:
+    """A count in at most five characters: `950`, `12.3k`, `4.5M`."""
+    for size, unit in ((1_000_000, "M"), (1_000, "k")):
+        if number >= size:
+            return f"{number / size:.1f}{unit}"
+    return f"{number:.0f}"
+
+
+def duration(seconds: float) -> str:
+    """A time as people read it: `3.2 s`, `1:05`, `2:03:04`."""
+    if seconds < 60:
+        return f"{seconds:.1f} s"
+    minutes, rest = divmod(int(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def cost(usd: float | None) -> str:
+    """A price: more digits below a dollar; `cost unknown` where a price is not known."""
+    if usd is None:
+        return "cost unknown"
+    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}".rstrip("0").rstrip(".")
+
+
+def usage_line(usage: Usage) -> str:
+    """What calls of models used, in a line."""
+    calls = usage["calls"]
+    tokens = usage["input_tokens"] + usage["output_tokens"]
+    hits = f", {usage['cache_hits']} from the cache" if usage["cache_hits"] else ""
+    return f"{calls} model call{'' if calls == 1 else 's'}{hits}, {tokens:,} tokens, {cost(usage['cost_usd'])}"
