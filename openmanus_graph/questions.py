@@ -2,15 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from typing import Any, Literal, TypedDict, cast
+from collections.abc import Collection, Mapping, Sequence
+from typing import Any, Literal, NotRequired, TypedDict, cast
 
 from langgraph.types import Command, Interrupt, interrupt
 
+from openmanus_graph.approval import Approval, approval_of
 from openmanus_graph.errors import UnknownQuestionError
+
+__all__ = [
+    "Answer",
+    "Approval",
+    "Kind",
+    "Question",
+    "answers_for",
+    "approval_of",
+    "ask",
+    "handle_of",
+    "question_of",
+    "resume_with",
+]
 
 Kind = Literal["answer", "approve", "step"]
 """`answer`: a person's words; `approve`: yes or no to an action; `step`: the stepper's word to go on."""
+
+HANDLE_CHARACTERS = 8
+"""Characters of an id that are shown to name a question."""
+SHORTEST_BEGINNING = 4
+"""Characters of an id that are enough to name a question, if no other one begins so."""
 
 
 class Question(TypedDict):
@@ -21,9 +40,19 @@ class Question(TypedDict):
     kind: Kind
     """Which kind of answer it takes."""
     subtask: str
-    """The subtask that asks."""
+    """The subtask that asks; empty for the graph's own questions."""
     question: str
     """What it asks."""
+    tool: NotRequired[str]
+    """The tool whose call is to be approved."""
+    args: NotRequired[dict[str, Any]]
+    """The arguments of that call."""
+    reason: NotRequired[str]
+    """Why it is asked, such as what the policy says."""
+    plan: NotRequired[dict[str, Any]]
+    """The plan to be approved."""
+    refused: NotRequired[str]
+    """Why the last answer was not taken."""
 
 
 class Answer(TypedDict):
@@ -33,37 +62,63 @@ class Answer(TypedDict):
     value: Any
 
 
-def ask(question: str, *, subtask: str, kind: Kind = "answer") -> Any:
+def ask(
+    question: str,
+    *,
+    subtask: str,
+    kind: Kind = "answer",
+    tool: str | None = None,
+    args: Mapping[str, Any] | None = None,
+    reason: str | None = None,
+    plan: Mapping[str, Any] | None = None,
+) -> Any:
     """Ask a person and suspend until the answer comes; the process may end meanwhile.
 
     Args:
         question: What to ask.
-        subtask: The subtask that asks.
+        subtask: The subtask that asks; empty for the graph's own questions.
         kind: The kind of answer to accept; any other kind asks again.
+        tool: The tool whose call is to be approved.
+        args: The arguments of that call.
+        reason: Why it is asked.
+        plan: The plan to be approved.
 
     Returns:
-        The answer's value.
+        The answer's value; for `approve` an `Approval`, which is true only for a plain yes.
     """
     payload: dict[str, Any] = {"kind": kind, "subtask": subtask, "question": question}
+    more = {"tool": tool, "args": args and dict(args), "reason": reason, "plan": plan and dict(plan)}
+    payload |= {key: value for key, value in more.items() if value is not None}
+    refused = f"This question takes a {kind!r}."
     while True:
         given = interrupt(payload)
+        why = refused
         if isinstance(given, dict):
             fields = cast("dict[str, Any]", given)
             if fields.get("kind") == kind and "value" in fields:
-                return fields["value"]
-        payload = {**payload, "refused": f"This question takes a {kind!r}."}
+                if kind != "approve":
+                    return fields["value"]
+                try:
+                    return approval_of(fields["value"], payload)
+                except UnknownQuestionError as error:
+                    why = str(error)
+        payload = {**payload, "refused": why}
 
 
 def question_of(given: Interrupt) -> Question:
     """The question an interrupt carries; one of a foreign graph becomes an `answer` question in its own words."""
     value = given.value
     fields: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {"question": str(value)}
-    return Question(
+    found = Question(
         id=given.id,
         kind=fields.get("kind", "answer"),
         subtask=str(fields.get("subtask", "")),
         question=str(fields.get("question", fields)),
     )
+    for key in ("tool", "args", "reason", "plan", "refused"):
+        if key in fields:
+            cast("dict[str, Any]", found)[key] = fields[key]
+    return found
 
 
 def answers_for(
@@ -73,21 +128,21 @@ def answers_for(
 
     Args:
         questions: The open ones.
-        given: `VALUE`, when one question is open, or `SUBTASK=VALUE` or `ID=VALUE`.
+        given: `VALUE`, when one question is open, or `SUBTASK=VALUE` or `ID=VALUE`, where the id's beginning is enough.
         subtasks: Ids of the plan's subtasks; one of them before a `=` names a question, open or not.
 
     Returns:
         Answers by interrupt id.
 
     Raises:
-        UnknownQuestionError: If an answer fits no open question, or more than one.
+        UnknownQuestionError: If an answer fits no open question, or more than one, or is of the wrong kind.
     """
-    known = {key: question for question in questions for key in (question["subtask"], question["id"]) if key}
     answers: dict[str, Answer] = {}
     for text in given:
         key, separator, value = text.partition("=")
-        if separator and key in known:
-            question = known[key]
+        named = _named(questions, key, text) if separator else None
+        if named is not None:
+            question = named
         elif len(questions) == 1 and not (separator and key in subtasks):
             question, value = questions[0], text
         else:
@@ -97,25 +152,54 @@ def answers_for(
                 f"The answer {text!r} is the second one to the same question.",
                 hint="Answer each question once, as --answer SUBTASK=VALUE.",
             )
-        answers[question["id"]] = Answer(kind=question["kind"], value=_value(question["kind"], value))
+        answers[question["id"]] = Answer(kind=question["kind"], value=_value(question, value))
     return answers
 
 
-def _value(kind: Kind, text: str) -> Any:
-    if kind != "approve":
+def handle_of(question: Question, questions: Sequence[Question]) -> str:
+    """What names a question before a `=`: its subtask where that has no other one open, else its id's beginning."""
+    subtask = question["subtask"]
+    if subtask and sum(other["subtask"] == subtask for other in questions) == 1:
+        return subtask
+    ids = [other["id"] for other in questions if other["id"] != question["id"]]
+    length = HANDLE_CHARACTERS
+    while length < len(question["id"]) and any(one.startswith(question["id"][:length]) for one in ids):
+        length += 1
+    return question["id"][:length]
+
+
+def _named(questions: Sequence[Question], key: str, text: str) -> Question | None:
+    """The question that `key` names; `None` if it names none.
+
+    Raises:
+        UnknownQuestionError: If it names several.
+    """
+    found = [one for one in questions if key and one["id"] == key]
+    found = found or [one for one in questions if key and one["subtask"] == key]
+    if not found and len(key) >= SHORTEST_BEGINNING:
+        found = [one for one in questions if one["id"].startswith(key)]
+    if len(found) > 1:
+        these = ", ".join(f"{handle_of(one, questions)}=… ({one.get('tool') or one['question']})" for one in found)
+        raise UnknownQuestionError(
+            f"The answer {text!r} fits {len(found)} open questions.", hint=f"Name one by its id: --answer {these}"
+        )
+    return found[0] if found else None
+
+
+def _value(question: Question, text: str) -> Any:
+    """The value that a text from the command line means, checked against the question."""
+    if question["kind"] != "approve":
         return text
-    word = text.strip().lower()
-    if word in ("y", "yes", "true", "approve", "ok"):
-        return True
-    if word in ("n", "no", "false", "reject"):
-        return False
-    raise UnknownQuestionError(f"The answer {text!r} is neither yes nor no.", hint="Answer with yes or no.")
+    approval = approval_of(text, question)
+    if approval.action in ("approve", "reject") and not approval.reason:
+        return approval.action == "approve"
+    return approval.plain()
 
 
 def _unknown(questions: Sequence[Question], text: str) -> UnknownQuestionError:
     if not questions:
         return UnknownQuestionError(f"The thread asks nothing, so {text!r} answers no question.")
-    open_ones = ", ".join(f"{question['subtask']}=…" for question in questions)
+    open_ones = ", ".join(f"{handle_of(question, questions)}=…" for question in questions)
     return UnknownQuestionError(f"The answer {text!r} names no open question.", hint=f"Open are: --answer {open_ones}")
 
 

@@ -1,0 +1,148 @@
+"""Approval: a person's word on one action: yes, no, with other arguments, or a result in its place."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal, cast, get_args
+
+from openmanus_graph.errors import UnknownQuestionError
+
+Action = Literal["approve", "edit", "reject", "answer"]
+"""`approve`: do it; `edit`: do it with other arguments, or take this plan; `reject`: do not; `answer`: take this
+value for the call's result."""
+
+_YES = ("y", "yes", "true", "approve", "ok")
+_NO = ("n", "no", "false", "reject")
+_REASONED_NO = re.compile(r"(?:no?|reject)\b[\s:,;.–—-]+(?P<reason>\S.*)", re.IGNORECASE | re.DOTALL)
+_EDIT = re.compile(r"edit\b\s*:?\s*(?P<json>.*)", re.IGNORECASE | re.DOTALL)
+_ANSWER = re.compile(r"(?:answer\s*:|=)\s*(?P<value>\S.*)", re.IGNORECASE | re.DOTALL)
+_FIELDS = frozenset({"action", "args", "plan", "reason", "value"})
+
+
+@dataclass(frozen=True)
+class Approval:
+    """What a person said to an `approve` question; true only where it may go on exactly as asked."""
+
+    action: Action
+    """What to do."""
+    args: dict[str, Any] | None = None
+    """With `edit`: the arguments to call with, in place of all those asked about."""
+    reason: str = ""
+    """With `reject`: why, for the model or the subtask's error."""
+    value: Any = None
+    """With `answer`: what stands for the call's output."""
+    plan: dict[str, Any] | None = None
+    """With `edit` of a plan: the plan to take."""
+
+    def __bool__(self) -> bool:
+        """Whether it is a plain yes: an edit or an answer is one only for who looks at it."""
+        return self.action == "approve"
+
+    def plain(self) -> dict[str, Any]:
+        """The same as built-in types, as `approval_of` takes it."""
+        fields: dict[str, Any] = {"action": self.action}
+        if self.action == "answer":
+            fields["value"] = self.value
+        more = {"args": self.args, "reason": self.reason, "plan": self.plan}
+        return fields | {key: value for key, value in more.items() if value not in (None, "")}
+
+
+def approval_of(value: Any, question: Mapping[str, Any] | None = None) -> Approval:
+    """Read the value of an answer to an `approve` question.
+
+    Args:
+        value: True or false; `{"action": ..., "args": ..., "reason": ..., "value": ..., "plan": ...}`; or text:
+            `yes`, `no`, `no: REASON`, `edit {JSON}`, `answer: VALUE` or `= VALUE`.
+        question: What was asked; without it, what the action is about is not checked.
+
+    Raises:
+        UnknownQuestionError: If it is none of these, or does not suit the question.
+    """
+    if isinstance(value, Approval):
+        return value
+    if isinstance(value, bool):
+        return Approval("approve" if value else "reject")
+    if isinstance(value, str):
+        fields = _from_text(value, about_plan=question is not None and "plan" in question)
+    elif isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+    else:
+        raise _odd(value)
+    _check(fields, value, question)
+    return Approval(
+        action=fields["action"],
+        args=fields.get("args"),
+        reason=str(fields.get("reason") or ""),
+        value=fields.get("value"),
+        plan=fields.get("plan"),
+    )
+
+
+def _from_text(text: str, *, about_plan: bool) -> dict[str, Any]:
+    word = text.strip()
+    if word.lower() in _YES:
+        return {"action": "approve"}
+    if word.lower() in _NO:
+        return {"action": "reject"}
+    if found := _REASONED_NO.fullmatch(word):
+        return {"action": "reject", "reason": found["reason"]}
+    if found := _ANSWER.fullmatch(word):
+        return {"action": "answer", "value": _json_or_text(found["value"])}
+    if found := _EDIT.fullmatch(word):
+        try:
+            given = json.loads(found["json"])
+        except ValueError as error:
+            raise UnknownQuestionError(
+                f"What follows 'edit' in the answer {text!r} is not JSON: {error}.",
+                hint="""Write all arguments as one JSON object, such as: edit {"command": "ls"}""",
+            ) from error
+        return {"action": "edit", "plan" if about_plan else "args": given}
+    raise _odd(text)
+
+
+def _json_or_text(text: str) -> Any:
+    if text[0] in "{[":
+        try:
+            return json.loads(text)
+        except ValueError:
+            return text
+    return text
+
+
+def _check(fields: dict[str, Any], value: Any, question: Mapping[str, Any] | None) -> None:
+    action = fields.get("action")
+    if action not in get_args(Action) or not fields.keys() <= _FIELDS:
+        raise _odd(value)
+    needs = {"edit": ("args", "plan"), "answer": ("value",), "reject": (), "approve": ()}[str(action)]
+    takes = {*needs, "action", *(("reason",) if action == "reject" else ())}
+    if extra := sorted(fields.keys() - takes):
+        raise UnknownQuestionError(f"An answer with the action {action!r} takes no {extra[0]!r}.")
+    given = [key for key in needs if key in fields]
+    if needs and len(given) != 1:
+        words = " or ".join(map(repr, needs))
+        raise UnknownQuestionError(f"An answer with the action {action!r} takes {words}.")
+    if action == "edit":
+        inside = fields[given[0]]
+        if not isinstance(inside, dict) or not all(isinstance(key, str) for key in cast("dict[Any, Any]", inside)):
+            raise UnknownQuestionError(f"The {given[0]!r} of an edit is a mapping, not {inside!r}.")
+    if question is not None and action in ("edit", "answer"):
+        asked = "args" if "tool" in question else "plan" if "plan" in question else None
+        if asked is None or (action == "answer" and asked == "plan") or (action == "edit" and given != [asked]):
+            raise UnknownQuestionError(
+                f"This question takes no {action!r} with {given[0]!r}.", hint="Answer with yes, or with no: REASON."
+            )
+
+
+def _odd(value: Any) -> UnknownQuestionError:
+    if isinstance(value, str):
+        return UnknownQuestionError(
+            f"The answer {value!r} is neither yes nor no.",
+            hint="Answer with yes, no, no: REASON, edit {JSON}, or answer: VALUE.",
+        )
+    return UnknownQuestionError(
+        f"The answer {value!r} is no approval.",
+        hint='Answer with true, false, or {"action": "approve" | "edit" | "reject" | "answer", ...}.',
+    )
