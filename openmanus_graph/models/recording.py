@@ -78,7 +78,7 @@ class Recorder:
             source: Who makes the replies.
         """
         self.path = Path(path).expanduser()
-        self._redact = redact or secrets_hidden()
+        self.redact = redact or secrets_hidden()
         self._source: Source = source
 
     def write(
@@ -96,12 +96,12 @@ class Recorder:
         Raises:
             RecordingError: If the file cannot be written, or is no recording.
         """
-        prompt = prompt_of(messages, tools, self._redact) if self._source == "live" else None
+        prompt = prompt_of(messages, tools, self.redact) if self._source == "live" else None
         self.write_line(reply_line(place, model, reply, prompt))
 
     def write_line(self, line: ReplyLine) -> None:
         """Add a line; see `write`."""
-        fields = _redacted(line.model_dump(exclude_defaults=True), self._redact)
+        fields = _redacted(line.model_dump(exclude_defaults=True), self.redact)
         text = json.dumps(fields, default=str) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)
