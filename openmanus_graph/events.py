@@ -37,9 +37,13 @@ EventType = Literal[
     "answered",
     "remembered",
     "warned",
+    "node_started",
+    "node_progress",
+    "node_finished",
 ]
 """`run_*` frame one process's work on a thread; `plan_*` one dispatch; `subtask_*` one subtask of it; `model_*` one
-call of a model, `tool_*` one call of a tool by an agent; the rest is what the roles decide."""
+call of a model, `tool_*` one call of a tool by an agent; `node_*` one node of a graph that is not ours; the rest is
+what the roles decide."""
 
 UNSTORED: frozenset[str] = frozenset({"model_tokens"})
 """Types that are streamed and not stored: `model_finished` has their text whole."""
@@ -83,13 +87,13 @@ class Event(TypedDict, total=False):
     delay_s: float
     """`*_retrying`: seconds until the next attempt."""
     status: str
-    """`subtask_finished`, `plan_finished`, `run_finished`: how it ended."""
+    """`subtask_finished`, `plan_finished`, `run_finished`, `node_finished`: how it ended."""
     error: str | None
     """`*_finished`, `*_retrying`, `tool_returned`: what went wrong, or `None`."""
     elapsed_s: float
     """`*_finished`, `tool_returned`: seconds it took."""
     preview: str
-    """`subtask_finished`, `tool_returned`: the beginning of its output."""
+    """`subtask_finished`, `tool_returned`, `node_finished`: the beginning of its output."""
     question: dict[str, Any]
     """`subtask_waiting`, `question_asked`: what a person is asked, a `Question`."""
     subtasks: list[dict[str, Any]]
@@ -126,6 +130,10 @@ class Event(TypedDict, total=False):
     """`subtask_verified`: whether the check passed; `None` when there was nothing to check by."""
     budget: str
     """`budget_reached`: which budget: `tokens`, `usd`, `wall_s` or `model_calls`."""
+    node: str
+    """`node_*`, and `model_tokens` of a graph that is not ours: the node, behind the names of those it is inside of."""
+    data: Any
+    """`node_progress`: what the node wrote to LangGraph's stream, in JSON types."""
 
 
 Emit = Callable[[Event], None]
