@@ -20,7 +20,15 @@ from pydantic import ValidationError
 
 from openmanus_graph.errors import RecordingError
 from openmanus_graph.models.place import Place
-from openmanus_graph.models.reply_line import Redactor, ReplyLine, difference, message_of, prompt_of, reply_line
+from openmanus_graph.models.reply_line import (
+    Redactor,
+    ReplyLine,
+    difference,
+    message_of,
+    prompt_of,
+    readable,
+    reply_line,
+)
 
 FORMAT = "openmanus-graph recording"
 VERSION = 1
@@ -49,16 +57,6 @@ def secrets_hidden(secrets: Sequence[str] | None = None) -> Redactor:
         return text
 
     return redact
-
-
-def _redacted(value: Any, redact: Redactor) -> Any:
-    if isinstance(value, str):  # half a surrogate pair is no text that can be read back
-        return redact(value).encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, list):
-        return [_redacted(item, redact) for item in cast("list[Any]", value)]
-    if isinstance(value, dict):
-        return {redact(str(key)): _redacted(item, redact) for key, item in cast("dict[Any, Any]", value).items()}
-    return value
 
 
 def header(source: Source) -> dict[str, Any]:
@@ -101,7 +99,7 @@ class Recorder:
 
     def write_line(self, line: ReplyLine) -> None:
         """Add a line; see `write`."""
-        fields = _redacted(line.model_dump(exclude_defaults=True), self.redact)
+        fields = readable(line.model_dump(exclude_defaults=True), self.redact)
         text = json.dumps(fields, default=str) + "\n"
         try:
             self.path.parent.mkdir(parents=True, exist_ok=True)

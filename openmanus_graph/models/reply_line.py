@@ -122,24 +122,42 @@ def reply_line(place: Place, model: str, reply: AIMessage, prompt: PromptLine | 
     """A reply as a recording has it."""
     usage = reply.usage_metadata
     cached = (usage.get("input_token_details") or {}).get("cache_read") or 0 if usage else 0
-    return ReplyLine(
-        place=str(place),
-        model=model,
-        text=reply.text,
-        content=None if isinstance(reply.content, str) else cast("list[Any]", reply.content),
-        tool_calls=[
-            ToolCallLine(name=call["name"], args=call["args"], id=call.get("id") or "") for call in reply.tool_calls
+    fields: dict[str, Any] = {
+        "model": model,
+        "text": str(reply.text),
+        "content": None if isinstance(reply.content, str) else reply.content,
+        "tool_calls": [
+            {"name": call["name"], "args": call["args"], "id": call.get("id") or ""} for call in reply.tool_calls
         ],
-        invalid_tool_calls=[
-            BrokenCallLine(name=call.get("name"), args=call.get("args"), id=call.get("id"), error=call.get("error"))
-            for call in reply.invalid_tool_calls
+        "invalid_tool_calls": [
+            {key: call.get(key) for key in ("name", "args", "id", "error")} for call in reply.invalid_tool_calls
         ],
-        finish_reason=str(reply.response_metadata.get("finish_reason") or ""),
-        usage=UsageLine(input_tokens=usage["input_tokens"], output_tokens=usage["output_tokens"], cached_tokens=cached)
-        if usage
-        else UsageLine(),
-        prompt=prompt,
-    )
+        "finish_reason": str(reply.response_metadata.get("finish_reason") or ""),
+    }
+    if usage:
+        fields["usage"] = {
+            "input_tokens": usage["input_tokens"],
+            "output_tokens": usage["output_tokens"],
+            "cached_tokens": cached,
+        }
+    return ReplyLine.model_validate({**readable(fields), "place": str(place), "prompt": prompt})
+
+
+def readable(value: Any, redact: Redactor = str) -> Any:
+    """A value whose texts can be read back: half a surrogate pair becomes `\ufffd`.
+
+    Args:
+        value: Built-in types, nested.
+        redact: What else is done to each text.
+    """
+    if isinstance(value, str):
+        return redact(value.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))
+    if isinstance(value, list):
+        return [readable(item, redact) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        given = cast("dict[Any, Any]", value)
+        return {readable(str(key), redact): readable(item, redact) for key, item in given.items()}
+    return value
 
 
 def message_of(line: ReplyLine) -> AIMessage:

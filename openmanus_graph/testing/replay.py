@@ -55,7 +55,7 @@ def replaying(path: str | Path, *, all_used: bool = True, **settings: Any) -> Ge
     with watched(place) as used:
         chosen = Settings.load(**settings, llm_model=f"replay:{place}")
         # What the developer's own files and environment say of models must not reach a test.
-        own = {"models": {}, "record": None} | settings
+        own: dict[str, Any] = {"models": {}, "record": None, **settings}
         replayed = Replayed(place, chosen.model_copy(update={key: own[key] for key in ("models", "record")}), used)
         yield replayed
     if all_used and replayed.unused:
