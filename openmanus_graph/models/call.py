@@ -1,0 +1,262 @@
+"""Call: one request to a role's models: attempts, pauses, what the model turns out to lack, and fallbacks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.utils import count_tokens_approximately
+
+from openmanus_graph.errors import ContextOverflowError, ModelError
+from openmanus_graph.events import Emit, Event, Usage
+from openmanus_graph.models import providers
+from openmanus_graph.models.cache import ReplyCache
+from openmanus_graph.models.capability import Capabilities
+from openmanus_graph.models.catalog import Target
+from openmanus_graph.models.faults import BrokenReplyError, Fault, backoff, sort
+from openmanus_graph.models.pace import Pace
+from openmanus_graph.models.place import Place
+from openmanus_graph.models.shape import Ask, Shape, shape
+from openmanus_graph.models.tokens import TokenStream
+from openmanus_graph.scope import Scope
+
+NOTE = "openmanus_graph"
+"""Where in `response_metadata` the gateway notes what is its own."""
+
+_SECRET_NAMES = ("key", "token", "secret", "password", "credential")
+
+
+@dataclass(frozen=True)
+class Tools:
+    """What calls of one `Models` share."""
+
+    capabilities: Capabilities
+    """What models turned out to lack."""
+    cache: ReplyCache
+    """Replies kept."""
+    paces: dict[str, Pace] = field(default_factory=dict[str, Pace])
+    """Limits a minute, by model and server."""
+
+    def pace(self, target: Target) -> Pace | None:
+        """The limits of a model, or `None`."""
+        table = target.settings
+        if table.requests_per_minute is None and table.tokens_per_minute is None:
+            return None
+        name = f"{target.litellm_name}@{table.base_url}"
+        return self.paces.setdefault(name, Pace(table.requests_per_minute, table.tokens_per_minute))
+
+
+class _FailedError(Exception):
+    """A model that failed for good, with the fault that made it."""
+
+    def __init__(self, fault: Fault) -> None:
+        self.fault = fault
+        super().__init__(fault.why)
+
+
+class Call:
+    """One request of one place."""
+
+    def __init__(self, place: Place, ask: Ask, *, tools: Tools, scope: Scope, emit: Emit) -> None:
+        """Prepare a request.
+
+        Args:
+            place: Where in the run it is made.
+            ask: What is asked.
+            tools: What calls share.
+            scope: The run it belongs to.
+            emit: Takes its events.
+        """
+        self._place = place
+        self._ask = ask
+        self._tools = tools
+        self._scope = scope
+        self._emit = emit
+        self._said = 0
+        self._retried = 0
+
+    def event(self, fields: Event) -> None:
+        """Send an event of this call."""
+        event: Event = {"role": self._place.role, "turn": self._place.turn, **fields}
+        if self._place.subtask:
+            event["subtask"] = self._place.subtask
+        event["id"] = f"{fields.get('type')} {self._place}{fields.get('id', '')}"
+        self._emit(event)
+
+    def say(self, model: str, text: str) -> None:
+        """Send a piece of the reply."""
+        self._said += 1
+        self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._said}"})
+
+    def _retrying(self, model: str, fault: Fault, attempt: int, delay_s: float) -> None:
+        self._retried += 1
+        self.event(
+            {
+                "type": "model_retrying",
+                "model": model,
+                "error": f"The model {fault.why}.",
+                "attempt": attempt,
+                "delay_s": round(delay_s, 3),
+                "id": f" {self._retried}",
+            }
+        )
+
+    async def answer(self, targets: Sequence[Target]) -> tuple[Target, AIMessage, Usage]:
+        """Ask the models in order until one answers.
+
+        Args:
+            targets: The role's model and its fallbacks.
+
+        Returns:
+            Who answered, the reply, and what it used.
+
+        Raises:
+            ContextOverflowError: If the request is too long for all that may be asked.
+            ModelError: If no model answers.
+        """
+        for index, target in enumerate(targets):
+            try:
+                return await self._ask_one(target)
+            except _FailedError as failed:
+                following = _next(targets[index + 1 :], target, failed.fault)
+                if following is None:
+                    # The provider's own words may hold a key: they end here.
+                    raise failed.fault.error(target) from None
+                self._retrying(following.name, failed.fault, 1, 0.0)
+                if following is not targets[index + 1]:
+                    return await self.answer(targets[list(targets).index(following) :])
+        raise ModelError(f"The role {self._place.role!r} has no model to ask.")
+
+    async def _ask_one(self, target: Target) -> tuple[Target, AIMessage, Usage]:
+        """Ask one model, again after faults that pass, in another form after those it cannot do."""
+        attempt = 1
+        while True:
+            request = self._shaped(target)
+            try:
+                return target, *await self._attempt(target, request)
+            except Exception as error:
+                if isinstance(error, ModelError):
+                    raise
+                fault = sort(error, target, secrets_of(target), request.needs)
+            if fault.kind == "unsupported" and self._learn(target, fault):
+                continue
+            if fault.kind != "retry" or attempt > target.settings.retries:
+                raise _FailedError(fault) from None
+            pause = backoff(attempt) if fault.delay_s is None else fault.delay_s
+            attempt += 1
+            self._retrying(target.name, fault, attempt, pause)
+            await asyncio.sleep(pause)
+
+    def _learn(self, target: Target, fault: Fault) -> bool:
+        """Take a refusal for an answer; not where the user says that the model can."""
+        if fault.feature is None or (fault.feature == "tools" and target.settings.tool_calling):
+            return False
+        self._tools.capabilities.learn(target, fault.feature)
+        return True
+
+    def _shaped(self, target: Target) -> Shape:
+        known = providers.known(target)
+        return shape(
+            self._ask,
+            sees=providers.sees_images(target),
+            lacks=lambda feature: self._tools.capabilities.lacks(target, feature, known),
+        )
+
+    async def _attempt(self, target: Target, request: Shape) -> tuple[AIMessage, Usage]:
+        cache = self._tools.cache
+        key = cache.key(target, request) if cache.on else None
+        if key is not None and (kept := await cache.get(key)) is not None:
+            self.say(target.name, kept.text)
+            return request.read(kept), Usage(**{**_usage(target, kept, request), "cost_usd": 0.0, "cache_hits": 1})
+        pace = self._tools.pace(target)
+        entry = None if pace is None else await pace.wait(count_tokens_approximately(request.messages))
+        began = time.monotonic()
+        async with asyncio.timeout(target.settings.timeout_s):
+            raw = await self._streamed(target, request)
+        usage = _usage(target, raw, request)
+        if entry is not None:
+            Pace.correct(entry, usage["input_tokens"] + usage["output_tokens"])
+        reply = request.read(raw)
+        await self._scope.spending.add(self._place, target.name, usage, time.monotonic() - began)
+        if not (reply.text.strip() or reply.tool_calls or reply.invalid_tool_calls):
+            raise BrokenReplyError("gives an empty reply")
+        if key is not None and raw.response_metadata.get("finish_reason") != "length":
+            await cache.put(key, raw)
+        return reply, usage
+
+    async def _streamed(self, target: Target, request: Shape) -> AIMessage:
+        gathered: AIMessageChunk | None = None
+        tokens = TokenStream(lambda text: self.say(target.name, text))
+        pieces = providers.stream(target, request)
+        async with aclosing(pieces):
+            async for piece in pieces:
+                gathered = piece if gathered is None else gathered + piece
+                tokens.add(piece.text)
+        tokens.flush()
+        if gathered is None:
+            raise BrokenReplyError("gives an empty reply")
+        return _whole(gathered)
+
+
+def _next(others: Sequence[Target], failed: Target, fault: Fault) -> Target | None:
+    """The fallback that may do what the failed model could not, or `None`."""
+    if fault.kind == "stop":
+        return None
+    if fault.kind == "overflow":
+        window = providers.window_of(failed)
+        return next((other for other in others if providers.window_of(other) > window), None)
+    return others[0] if others else None
+
+
+def _whole(gathered: AIMessageChunk) -> AIMessage:
+    """The pieces of a stream as one message."""
+    fields = {
+        name: getattr(gathered, name)
+        for name in ("content", "additional_kwargs", "response_metadata", "id", "usage_metadata")
+    }
+    kept = {key: value for key, value in fields["additional_kwargs"].items() if key != "tool_calls"}
+    return AIMessage(
+        **{**fields, "additional_kwargs": kept},
+        tool_calls=gathered.tool_calls,
+        invalid_tool_calls=gathered.invalid_tool_calls,
+    )
+
+
+def _usage(target: Target, reply: AIMessage, request: Shape) -> Usage:
+    """What a reply used; about four characters a token where the provider does not say."""
+    said = reply.usage_metadata
+    if said is None:
+        inputs, outputs, cached = (
+            count_tokens_approximately(request.messages, tools=list(request.tools) or None),
+            count_tokens_approximately([reply]),
+            0,
+        )
+    else:
+        details = cast("Mapping[str, Any]", said.get("input_token_details") or {})
+        inputs, outputs, cached = said["input_tokens"], said["output_tokens"], int(details.get("cache_read") or 0)
+    usage = Usage(
+        calls=1, input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, cost_usd=None, cache_hits=0
+    )
+    usage["cost_usd"] = providers.priced(target, usage)
+    return usage
+
+
+def secrets_of(target: Target) -> set[str]:
+    """Every key that an error of a model may quote."""
+    found = {target.api_key} if target.api_key else set[str]()
+    found |= {str(value) for name, value in target.settings.extra.items() if _is_secret(name)}
+    found |= {value for name, value in os.environ.items() if _is_secret(name) and len(value) >= 8}
+    return found
+
+
+def _is_secret(name: str) -> bool:
+    return name.lower().endswith(_SECRET_NAMES)
+
+
+__all__ = ["NOTE", "Call", "ContextOverflowError", "Tools", "secrets_of"]

@@ -1,0 +1,214 @@
+"""Catalog: which model serves which role, where it answers, and which key it takes."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from langchain_core.language_models import BaseChatModel
+
+from openmanus_graph.errors import NoModelError
+from openmanus_graph.models.configuration import ModelSettings
+from openmanus_graph.models.place import ROLES
+from openmanus_graph.settings import Settings
+
+ModelsChoice = str | BaseChatModel | Mapping[str, str | BaseChatModel]
+"""A model's name, a LangChain chat model, or either by role, with `default` for the rest."""
+
+REPLAY_PREFIX = "replay:"
+"""What a model's name begins with when a recording takes its place."""
+
+DEFAULT = "default"
+"""The table, or the key of a choice, for every role that has none of its own."""
+
+_OF_THE_SERVER = ("base_url", "api_key_env", "keep_alive", "extra", "requests_per_minute", "tokens_per_minute")
+_OF_THE_MODEL = ("window", "input_usd_per_million", "output_usd_per_million", "tool_calling", "images")
+
+EXAMPLES = "Set LLM_MODEL, as in LLM_MODEL=openai/gpt-5-mini with LLM_API_KEY, or LLM_MODEL=ollama_chat/qwen3."
+
+
+def provider_of(name: str) -> str:
+    """What stands before the first slash of a model's name; empty when nothing does."""
+    provider, slash, _ = name.partition("/")
+    return provider if slash else ""
+
+
+@dataclass(frozen=True)
+class Target:
+    """One model that a role may call: its first choice, or a fallback."""
+
+    role: str
+    """The role it was looked up for."""
+    name: str
+    """The name as the user wrote it, shown in events, usage and errors."""
+    settings: ModelSettings
+    """What is set for it, inheritance resolved."""
+    api_key: str | None = field(default=None, repr=False)
+    """The key to send; `None` leaves it to the provider's own variable."""
+    key_from: str | None = None
+    """Name of the environment variable the key came from; `None` for the provider's own."""
+    chat_model: BaseChatModel | None = field(default=None, repr=False)
+    """The LangChain object that was given; `None` when LiteLLM makes the calls."""
+
+    @property
+    def replay(self) -> str | None:
+        """The file of a `replay:FILE` model."""
+        return self.name.removeprefix(REPLAY_PREFIX) if self.name.startswith(REPLAY_PREFIX) else None
+
+    @property
+    def litellm_name(self) -> str:
+        """The name in LiteLLM's words: a bare one behind a base URL is an OpenAI-compatible server's."""
+        if self.settings.base_url and not provider_of(self.name):
+            return f"openai/{self.name}"
+        return self.name
+
+
+def name_of(chat_model: BaseChatModel) -> str:
+    """How a LangChain object calls its model, else its class."""
+    for attribute in ("model_name", "model", "model_id"):
+        found = getattr(chat_model, attribute, None)
+        if isinstance(found, str) and found:
+            return found
+    return type(chat_model).__name__
+
+
+class Catalog:
+    """Resolves roles to models, from what the caller chose and what the user has set."""
+
+    def __init__(self, settings: Settings, chosen: ModelsChoice | None = None) -> None:
+        """Look roles up in `chosen`, then in the settings.
+
+        Args:
+            settings: The user's settings.
+            chosen: What the caller chose, or `None`.
+        """
+        self._settings = settings
+        self._chosen = self._by_role(chosen)
+
+    @staticmethod
+    def _by_role(chosen: ModelsChoice | None) -> dict[str, str | BaseChatModel]:
+        if chosen is None:
+            return {}
+        if not isinstance(chosen, Mapping):
+            return {DEFAULT: chosen}
+        if unknown := [role for role in chosen if role not in (*ROLES, DEFAULT)]:
+            raise NoModelError(
+                f"There is no role {unknown[0]!r} to give a model to.",
+                hint=f"Roles are: {', '.join(ROLES)}, {DEFAULT}.",
+            )
+        return dict(chosen)
+
+    @property
+    def importable(self) -> bool:
+        """Whether another process can make the same choice from names alone."""
+        return all(isinstance(choice, str) for choice in self._chosen.values())
+
+    def names(self) -> dict[str, str]:
+        """The first model of every role that has one."""
+        found: dict[str, str] = {}
+        for role in ROLES:
+            name = self._first_name(role)
+            if name is not None:
+                found[role] = name
+        return found
+
+    def require(self) -> None:
+        """See that every role has a model.
+
+        Raises:
+            NoModelError: With what to set, and two examples.
+        """
+        for role in ROLES:
+            if self._first_name(role) is None:
+                which = "No model is set" if not self.names() else f"No model is set for the role {role!r}"
+                raise NoModelError(f"{which}.", hint=EXAMPLES)
+
+    def targets(self, role: str) -> list[Target]:
+        """The models of a role: its own, then its fallbacks, in order.
+
+        Raises:
+            NoModelError: If there is none, or its key is missing.
+        """
+        chosen = self._choice(role)
+        if chosen is not None and not isinstance(chosen, str):
+            table = self._table(role, name_of(chosen))
+            first = Target(role, name_of(chosen), table, chat_model=chosen)
+        else:
+            name = self._first_name(role)
+            if name is None:
+                raise NoModelError(f"No model is set for the role {role!r}.", hint=EXAMPLES)
+            first = self._target(role, name, self._table(role, name))
+        targets = [first]
+        targets += [self._fallback(role, name, first.settings) for name in first.settings.fallbacks]
+        return targets
+
+    def _choice(self, role: str) -> str | BaseChatModel | None:
+        return self._chosen.get(role, self._chosen.get(DEFAULT))
+
+    def _first_name(self, role: str) -> str | None:
+        chosen = self._choice(role)
+        if chosen is not None:
+            return chosen if isinstance(chosen, str) else name_of(chosen)
+        for table in self._tables(role):
+            if table.model:
+                return table.model
+        return self._settings.llm_model or None
+
+    def _tables(self, role: str) -> Iterator[ModelSettings]:
+        for name in (role, DEFAULT):
+            if name in self._settings.models:
+                yield self._settings.models[name]
+
+    def _table(self, role: str, name: str) -> ModelSettings:
+        """What is set for a role, as far as it fits the model: another provider's URL and key stay with it."""
+        merged: dict[str, Any] = {}
+        for table in reversed(list(self._tables(role))):
+            owner = table.model or (self._settings.llm_model if table is self._settings.models.get(DEFAULT) else name)
+            for key in table.model_fields_set:
+                if key in _OF_THE_MODEL and owner != name:
+                    continue
+                if key in _OF_THE_SERVER and provider_of(owner or "") != provider_of(name):
+                    continue
+                merged[key] = getattr(table, key)
+        return self._with_variables(name, ModelSettings(**{**merged, "model": name}))
+
+    def _with_variables(self, name: str, table: ModelSettings) -> ModelSettings:
+        """`LLM_BASE_URL`, where it is meant: for the model of `LLM_MODEL`, and others of its provider."""
+        url = self._settings.llm_base_url
+        if url and table.base_url is None and self._is_of_variables(name):
+            return table.model_copy(update={"base_url": url})
+        return table
+
+    def _is_of_variables(self, name: str) -> bool:
+        """Whether `LLM_API_KEY` and `LLM_BASE_URL` are this model's: a key never goes to another provider."""
+        main = self._chosen.get(DEFAULT)
+        if not isinstance(main, str):
+            default = self._settings.models.get(DEFAULT)
+            main = (default.model if default else None) or self._settings.llm_model
+        return main is None or name == main or provider_of(name) == provider_of(main)
+
+    def _fallback(self, role: str, name: str, first: ModelSettings) -> Target:
+        table = self._settings.models.get(name)
+        if table is not None and table.model:
+            return self._target(role, table.model, self._table(name, table.model))
+        settings = self._table(role, name)
+        return self._target(role, name, settings.model_copy(update={"timeout_s": first.timeout_s}))
+
+    def _target(self, role: str, name: str, table: ModelSettings) -> Target:
+        if name.startswith(REPLAY_PREFIX):
+            return Target(role, name, table)
+        if table.api_key_env:
+            key = os.environ.get(table.api_key_env)
+            if not key:
+                raise NoModelError(
+                    f"The model {name!r} of the role {role!r} takes its key from {table.api_key_env!r}, "
+                    "which is not set.",
+                    hint=f"Set it: export {table.api_key_env}=…",
+                )
+            return Target(role, name, table, key, table.api_key_env)
+        key = self._settings.llm_api_key
+        if key is not None and key.get_secret_value() and self._is_of_variables(name):
+            return Target(role, name, table, key.get_secret_value(), "LLM_API_KEY")
+        return Target(role, name, table)

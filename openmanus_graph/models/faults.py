@@ -1,0 +1,220 @@
+"""Faults: what a provider's failure means: try again, learn what the model cannot do, shorten, fall back, or stop.
+
+Failures are told apart by status, class name and words, not by class: LiteLLM need not be imported for a LangChain
+object's failure, and both kinds derive from their clients' own trees.
+"""
+
+from __future__ import annotations
+
+import random
+import re
+import time
+from collections.abc import Iterable
+from dataclasses import dataclass
+from email.utils import parsedate_to_datetime
+from typing import Any, Literal
+
+from openmanus_graph.errors import ContextOverflowError, ModelError, ModelRefusedError
+from openmanus_graph.models.catalog import Target
+
+Kind = Literal["retry", "unsupported", "overflow", "fall_back", "stop"]
+"""`retry`: a rate limit, a timeout, a broken connection, a server's own fault. `unsupported`: this model cannot do
+what was asked. `overflow`: too many tokens. `fall_back`: this model will not answer, another one may. `stop`: the
+user must correct something first."""
+
+LONGEST_DELAY_S = 300.0
+"""A provider that asks for a longer pause has failed for good."""
+
+_OVERFLOW = re.compile(
+    r"context[ _-]?(length|window|size)|maximum context|too many (input )?tokens|prompt is too long|"
+    r"input is too long|exceeds? the (maximum|available) (number of tokens|context)|reduce the length",
+    re.IGNORECASE,
+)
+_NO_CREDIT = re.compile(r"insufficient[_ ](quota|balance|credit|funds)|credit balance|billing|payment", re.IGNORECASE)
+_NO_MODEL = re.compile(
+    r"model.{0,60}(not found|does not exist|not exist|is not available|unknown)|model_not_found|unknown model|"
+    r"no such model|try pulling it",
+    re.IGNORECASE,
+)
+_WRONG_KEY = re.compile(r"(invalid|incorrect|missing|no) (api|x-api)?[ _-]?key|api[ _-]?key", re.IGNORECASE)
+_KEY_SHAPES = re.compile(
+    r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|key|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}"
+)
+_TRANSIENT = (
+    "Timeout",
+    "TimeoutError",
+    "TimeoutException",
+    "RateLimitError",
+    "APIConnectionError",
+    "ConnectionError",
+    "TransportError",
+    "ServiceUnavailableError",
+    "InternalServerError",
+    "BadGatewayError",
+    "MidStreamFallbackError",
+    "OverloadedError",
+)
+
+
+class BrokenReplyError(Exception):
+    """A reply that is none: it is empty, or its stream broke off."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One failed call, sorted."""
+
+    kind: Kind
+    """What to do about it."""
+    why: str
+    """What went wrong in a few words, keys taken out."""
+    cure: str = ""
+    """What the user can do."""
+    delay_s: float | None = None
+    """The pause the provider asks for, in seconds; `None` when it asks for none."""
+    feature: str | None = None
+    """`unsupported`: the ability the model lacks."""
+
+    def error(self, target: Target) -> ModelError:
+        """The failure as this project's error, naming role, model and cure."""
+        message = f"The model {target.name!r} of the role {target.role!r} {self.why}."
+        if self.kind == "overflow":
+            return ContextOverflowError(message, hint=self.cure or None)
+        refused = self.kind in ("stop", "unsupported") or self.cure != ""
+        return (ModelRefusedError if refused else ModelError)(message, hint=self.cure or None)
+
+
+def redact(text: str, secrets: Iterable[str] = ()) -> str:
+    """Take keys out of a text: the known ones wherever they stand, and whatever looks like one."""
+    for secret in sorted(set(secrets), key=len, reverse=True):
+        if len(secret) >= 4:
+            text = text.replace(secret, "[key]")
+    return _KEY_SHAPES.sub("[key]", text)
+
+
+def backoff(attempt: int) -> float:
+    """Seconds before another attempt where the provider names none: half a second, doubled, with some jitter."""
+    return min(30.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret depends on it
+
+
+def sort(error: BaseException, target: Target, secrets: Iterable[str] = (), features: Iterable[str] = ()) -> Fault:
+    """What a failed call means.
+
+    Args:
+        error: What was raised.
+        target: The model that was called.
+        secrets: Keys that may stand in the error's words.
+        features: What the request needed of the model beyond text: `tools`, `forced_tool`, `json_schema`.
+
+    Returns:
+        The fault.
+    """
+    words = _words(error, secrets)
+    names = {cls.__name__ for cls in type(error).__mro__}
+    status = _status(error)
+    if isinstance(error, BrokenReplyError):
+        return Fault("retry", str(error))
+    if "ContextWindowExceededError" in names or (status in (400, 413, None) and _OVERFLOW.search(words)):
+        return Fault("overflow", f"cannot take so many tokens: {words}", "Give it less to read, or a larger window.")
+    if feature := _unsupported(error, words, status, features):
+        return Fault("unsupported", f"refuses what was asked of it: {words}", feature=feature)
+    return _of_account(words, names, status, target) or _of_moment(error, words, names, status, target)
+
+
+def _of_account(words: str, names: set[str], status: int | None, target: Target) -> Fault | None:
+    """Faults that only the user can mend."""
+    if _NO_CREDIT.search(words) and status in (400, 402, 403, 429):
+        return Fault("fall_back", f"has no credit left: {words}", "Check the account at the provider.")
+    if status in (401, 403) or {"AuthenticationError", "PermissionDeniedError"} & names:
+        return Fault("stop", f"refuses the key: {words}", f"Set the right key in {_key_place(target)}.")
+    if status is None and _WRONG_KEY.search(words):
+        return Fault("stop", f"needs a key: {words}", f"Set it in {_key_place(target)}.")
+    if "LiteLLMUnknownProvider" in names or "LLM Provider NOT provided" in words:
+        return Fault("stop", "has no provider that LiteLLM knows", "Write PROVIDER/MODEL, such as openai/gpt-5-mini.")
+    if status == 404 or (status == 400 and _NO_MODEL.search(words)):
+        return Fault("fall_back", f"is not there: {words}", "Check the model's name and the base URL.")
+    return None
+
+
+def _of_moment(error: BaseException, words: str, names: set[str], status: int | None, target: Target) -> Fault:
+    """Faults that may pass, and the rest."""
+    if "ContentPolicyViolationError" in names:
+        return Fault("fall_back", f"refuses the content: {words}", "Put it differently, or set a fallback.")
+    transient = status in (408, 409, 425, 429) or (status is not None and status >= 500)
+    if isinstance(error, TimeoutError) or "Timeout" in names or "APITimeoutError" in names:
+        return Fault("retry", f"did not answer within {target.settings.timeout_s:g} s")
+    if transient or (status is None and names.intersection(_TRANSIENT)):
+        delay = _retry_after(error)
+        if delay is not None and delay > LONGEST_DELAY_S:
+            return Fault("fall_back", f"asks to wait {delay:.0f} s: {words}")
+        return Fault("retry", f"{_what(status, names)}: {words}", delay_s=delay)
+    return Fault("stop", f"refuses the request: {words}", "Check the model's settings, see docs/models.md.")
+
+
+def _what(status: int | None, names: set[str]) -> str:
+    if status == 429 or "RateLimitError" in names:
+        return "limits the rate"
+    if status is not None and status >= 500 and "APIConnectionError" not in names:
+        return f"answers with status {status}"
+    return "cannot be reached"
+
+
+def _unsupported(error: BaseException, words: str, status: int | None, features: Iterable[str]) -> str | None:
+    wanted = set(features)
+    if isinstance(error, NotImplementedError) and "tools" in wanted:
+        return "tools"
+    if status not in (400, 404, 405, 422, 500, 501):
+        return None
+    if "forced_tool" in wanted and re.search(r"tool[_ ]choice", words, re.IGNORECASE) and "auto" not in words:
+        return "forced_tool"
+    if "tools" in wanted and re.search(r"\b(tools?|tool[_ -]?(choice|calls?|calling)|functions?)\b", words, re.I):
+        return "tools"
+    if "json_schema" in wanted and re.search(r"response[_ ]format|json[_ ]?schema|\bgrammar\b|\bformat\b", words, re.I):
+        return "json_schema"
+    return None
+
+
+def _key_place(target: Target) -> str:
+    if target.key_from:
+        return target.key_from
+    provider = target.litellm_name.partition("/")[0]
+    return f"LLM_API_KEY or the provider's own variable ({provider.upper()}_API_KEY)"
+
+
+def _status(error: BaseException) -> int | None:
+    """The HTTP status; LiteLLM gives 500 to a connection that never was, which is none."""
+    status = getattr(error, "status_code", None)
+    if type(error).__name__ == "APIConnectionError":
+        return None
+    return status if isinstance(status, int) else None
+
+
+def _words(error: BaseException, secrets: Iterable[str]) -> str:
+    body: Any = getattr(error, "message", None)
+    text = body if isinstance(body, str) and body else str(error) or type(error).__name__
+    text = re.sub(
+        r"^(litellm\.)?(\w+(Error|Exception|Timeout)?:\s*)+", "", text.strip().splitlines()[0] if text else ""
+    )
+    text = re.sub(r"\s*(Received Model Group=|Available Model Group Fallbacks=).*$", "", text)
+    text = redact(text.strip(), secrets)
+    return (text[:300] + "…" if len(text) > 300 else text).rstrip(".") or type(error).__name__
+
+
+def _retry_after(error: BaseException) -> float | None:
+    headers: Any = getattr(error, "litellm_response_headers", None)
+    if headers is None:
+        headers = getattr(getattr(error, "response", None), "headers", None)
+    if headers is None:
+        return None
+    for name, unit in (("retry-after-ms", 1000.0), ("retry-after", 1.0)):
+        value = headers.get(name)
+        if value is None:
+            continue
+        try:
+            return max(0.0, float(value) / unit)
+        except ValueError:
+            try:
+                return max(0.0, parsedate_to_datetime(value).timestamp() - time.time())
+            except ValueError:
+                continue
+    return None

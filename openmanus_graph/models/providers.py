@@ -1,0 +1,222 @@
+"""Providers: LiteLLM behind LangChain's chat model, imported on first use, or the LangChain object that was given."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+import logging
+import os
+import threading
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from typing import TYPE_CHECKING, Any, cast
+
+from langchain_core.messages import AIMessageChunk, BaseMessage
+from langchain_core.messages.utils import count_tokens_approximately
+
+from openmanus_graph.errors import NoModelError
+from openmanus_graph.events import Usage
+from openmanus_graph.models.catalog import Target, provider_of
+from openmanus_graph.models.shape import Shape
+
+if TYPE_CHECKING:
+    from langchain_core.language_models import BaseChatModel
+    from langchain_core.runnables import Runnable
+
+UNKNOWN_WINDOW = 32_768
+"""Tokens of context taken for a model that nobody knows."""
+
+NO_KEY = "no-key-is-set"
+"""Sent to a server of one's own that asks for no key: its client does not start without one."""
+
+_FREE = ("ollama", "ollama_chat")
+_starting = threading.Lock()
+
+
+@functools.cache
+def _litellm() -> Any:
+    """LiteLLM, quiet and offline: nothing but the provider is called."""
+    with _starting:
+        os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        import litellm
+
+        settable: Any = litellm
+        settable.suppress_debug_info = True
+        settable.telemetry = False
+        settable.disable_hf_tokenizer_download = True
+        for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
+            logging.getLogger(name).setLevel(logging.CRITICAL)
+        return litellm
+
+
+@functools.cache
+def _router() -> Any:
+    """The one Router of this process; models are added to it as they are first called.
+
+    It makes no retries and no fallbacks of its own: a reply that is empty or breaks off is seen only after it has
+    handed the stream over, each attempt is an event, and what is sent differs from model to model.
+    """
+    return _litellm().Router(model_list=[], num_retries=0, disable_cooldowns=True, max_fallbacks=0)
+
+
+_added: set[str] = set()
+
+
+def _group(target: Target) -> str:
+    """The Router's name for a target, the same for the same settings, and without its key."""
+    parameters = _parameters(target)
+    digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()[:16]
+    group = f"{target.name}#{digest}"
+    with _starting:
+        if group not in _added:
+            from litellm.types.router import Deployment, LiteLLM_Params
+
+            _router().add_deployment(
+                Deployment(model_name=group, litellm_params=LiteLLM_Params(**parameters), model_info={"id": group})
+            )
+            _added.add(group)
+    return group
+
+
+def _parameters(target: Target) -> dict[str, Any]:
+    table = target.settings
+    key = target.api_key or (NO_KEY if table.base_url else None)
+    given: dict[str, Any] = {
+        "model": target.litellm_name,
+        "api_base": table.base_url,
+        "api_key": key,
+        "temperature": table.temperature,
+        "max_tokens": table.max_tokens,
+        "timeout": table.timeout_s,
+        "stream_timeout": table.timeout_s,
+        "keep_alive": table.keep_alive,
+        "max_retries": 0,
+        **table.extra,
+    }
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def usable(target: Target) -> None:
+    """See that a model's provider is known, and that a key is there.
+
+    Raises:
+        NoModelError: With what to write or set.
+    """
+    if target.chat_model is not None or target.replay is not None:
+        return
+    litellm = _litellm()
+    try:
+        _, provider, _, _ = litellm.get_llm_provider(target.litellm_name, api_base=target.settings.base_url)
+    except litellm.BadRequestError:
+        raise NoModelError(
+            f"The model {target.name!r} of the role {target.role!r} has no provider that LiteLLM knows.",
+            hint="Write it as PROVIDER/MODEL, such as openai/gpt-5-mini or ollama_chat/qwen3, or set LLM_BASE_URL.",
+        ) from None
+    if target.api_key or target.settings.base_url or provider in _FREE:
+        return
+    checked: Mapping[str, Any] = litellm.validate_environment(target.litellm_name)
+    missing = [name for name in checked["missing_keys"] if name.endswith("_KEY")]
+    if missing and not _has_key(target):
+        raise NoModelError(
+            f"The model {target.name!r} of the role {target.role!r} needs a key, and {missing[0]} is not set.",
+            hint=f"Set {missing[0]}, or LLM_API_KEY beside LLM_MODEL.",
+        )
+
+
+def _has_key(target: Target) -> bool:
+    return any(name.endswith(("api_key", "token", "credentials", "profile_name")) for name in target.settings.extra)
+
+
+def chat_model_of(target: Target) -> BaseChatModel:
+    """The LangChain chat model that calls a target."""
+    if target.chat_model is not None:
+        return target.chat_model
+    _litellm()
+    from langchain_litellm import ChatLiteLLMRouter
+
+    group = _group(target)
+    return ChatLiteLLMRouter(router=_router(), model_name=group)
+
+
+async def stream(target: Target, request: Shape) -> AsyncGenerator[AIMessageChunk]:
+    """Call a model; the reply comes in pieces.
+
+    Args:
+        target: The model.
+        request: What it is sent.
+    """
+    model: Runnable[Any, Any] = chat_model_of(target)
+    if request.tools:
+        options: dict[str, Any] = {} if request.tool_choice is None else {"tool_choice": request.tool_choice}
+        model = cast("BaseChatModel", model).bind_tools(list(request.tools), **options)
+    elif request.response_format is not None:
+        model = model.bind(response_format=request.response_format)
+    pieces = cast("AsyncGenerator[Any]", model.astream(request.messages))
+    async with aclosing(pieces):
+        async for piece in pieces:
+            yield piece
+
+
+def known(target: Target) -> Mapping[str, Any]:
+    """What LiteLLM's own list says of a model, offline; empty for one it lacks, and for LangChain objects."""
+    if target.chat_model is not None or target.replay is not None:
+        return {}
+    listed: Mapping[str, Any] = _litellm().model_cost
+    name = target.litellm_name
+    if name in listed:
+        return listed[name]
+    provider, entry = provider_of(name), listed.get(name.partition("/")[2], {})
+    return entry if provider and str(entry.get("litellm_provider", "")).startswith(provider) else {}
+
+
+def window_of(target: Target) -> int:
+    """Tokens of context: as set, as the LangChain object or LiteLLM knows, or a guess."""
+    if target.settings.window is not None:
+        return target.settings.window
+    if target.chat_model is not None:
+        profile = cast("Mapping[str, Any]", getattr(target.chat_model, "profile", None) or {})
+        return int(profile.get("max_input_tokens") or UNKNOWN_WINDOW)
+    entry = known(target)
+    return int(entry.get("max_input_tokens") or entry.get("max_tokens") or UNKNOWN_WINDOW)
+
+
+def sees_images(target: Target) -> bool:
+    """Whether a model sees images: as set, as the LangChain object or LiteLLM knows, else not."""
+    if target.settings.images is not None:
+        return target.settings.images
+    if target.chat_model is not None:
+        profile = cast("Mapping[str, Any]", getattr(target.chat_model, "profile", None) or {})
+        return bool(profile.get("image_inputs"))
+    return bool(known(target).get("supports_vision"))
+
+
+def count_tokens(target: Target, messages: Sequence[BaseMessage]) -> int:
+    """Tokens of messages: by LiteLLM's tokenizer for the model, else about four characters each."""
+    if target.chat_model is not None or target.replay is not None:
+        return count_tokens_approximately(messages)
+    from langchain_core.messages import convert_to_openai_messages
+
+    converted = convert_to_openai_messages(list(messages))
+    return int(_litellm().token_counter(model=target.litellm_name, messages=converted))
+
+
+def priced(target: Target, usage: Usage) -> float | None:
+    """US dollars of a call: by the prices set, else by LiteLLM's; `None` when nobody knows them."""
+    table = target.settings
+    if table.input_usd_per_million is not None and table.output_usd_per_million is not None:
+        dollars = usage["input_tokens"] * table.input_usd_per_million
+        return (dollars + usage["output_tokens"] * table.output_usd_per_million) / 1_000_000
+    if target.chat_model is not None or target.replay is not None:
+        return None
+    if provider_of(target.name) in _FREE:
+        return 0.0
+    if not known(target).get("input_cost_per_token"):
+        return None
+    prompt, completion = _litellm().cost_per_token(
+        model=target.litellm_name,
+        prompt_tokens=usage["input_tokens"],
+        completion_tokens=usage["output_tokens"],
+        cache_read_input_tokens=usage["cached_tokens"],
+    )
+    return float(prompt + completion)

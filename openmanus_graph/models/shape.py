@@ -1,0 +1,193 @@
+"""Shape: the form in which one request goes to one model, and how its reply is read back."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
+
+from openmanus_graph.errors import ModelError
+from openmanus_graph.models.actions import as_text, read_actions
+from openmanus_graph.models.capability import Feature
+
+Tool = dict[str, Any]
+"""A tool in OpenAI's form."""
+
+NO_IMAGE = "[An image that this model cannot see.]"
+
+
+@dataclass(frozen=True)
+class Ask:
+    """What is asked of a model, whichever one answers."""
+
+    messages: Sequence[BaseMessage]
+    """The conversation."""
+    tools: tuple[Tool, ...] = ()
+    """Tools it may call."""
+    schema: Mapping[str, Any] | None = None
+    """JSON Schema of the one object it is to answer with; `None` asks for words or calls of tools."""
+    name: str = ""
+    """What that object is called."""
+    description: str = ""
+    """What that object is."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """One request as one model gets it."""
+
+    messages: list[BaseMessage]
+    """What it reads."""
+    tools: tuple[Tool, ...] = ()
+    """Tools that travel beside the messages."""
+    tool_choice: str | None = None
+    """The tool it must call."""
+    response_format: dict[str, Any] | None = None
+    """The format it must answer in."""
+    needs: tuple[Feature, ...] = ()
+    """What the model must be able to do for this."""
+    read: Callable[[AIMessage], AIMessage] = field(default=lambda reply: reply)
+    """Makes its reply the one that was asked for."""
+
+
+def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
+    """Form a request for a model.
+
+    Args:
+        ask: What is asked.
+        sees: Whether the model sees images.
+        lacks: Whether it lacks an ability.
+
+    Returns:
+        The request in the best form that the model takes.
+    """
+    messages = _told(_answered(_checked(ask.messages)), sees=sees)
+    if ask.schema is not None:
+        return _object(ask, messages, lacks)
+    if lacks("tools"):
+        if not ask.tools and not _uses_tools(messages):
+            return Shape(messages)
+        return Shape(as_text(messages, ask.tools), read=lambda reply: read_actions(reply, ask.tools))
+    if not ask.tools:
+        # Providers refuse a history with calls of tools in a request that declares none.
+        return Shape(as_text(messages, ()) if _uses_tools(messages) else messages)
+    return Shape(messages, ask.tools, needs=("tools",))
+
+
+def _object(ask: Ask, messages: list[BaseMessage], lacks: Callable[[Feature], bool]) -> Shape:
+    schema = dict(ask.schema or {})
+    messages = as_text(messages, ()) if _uses_tools(messages) else messages
+    if not lacks("tools"):
+        answer: Tool = {
+            "type": "function",
+            "function": {"name": ask.name, "description": ask.description, "parameters": schema},
+        }
+        forced = not lacks("forced_tool")
+        if not forced:
+            messages = _instructed(messages, f"Answer by calling the tool {ask.name}, and say nothing else.")
+        needs: tuple[Feature, ...] = ("tools", "forced_tool") if forced else ("tools",)
+        return Shape(messages, (answer,), ask.name if forced else None, needs=needs, read=_arguments_as_text(ask.name))
+    messages = _instructed(
+        messages,
+        f"Answer with one JSON object and nothing else. It is {ask.description or ask.name}, and fits this JSON "
+        f"Schema:\n{json.dumps(schema, ensure_ascii=False)}",
+    )
+    if not lacks("json_schema"):
+        format_ = {"type": "json_schema", "json_schema": {"name": ask.name, "schema": schema}}
+        return Shape(messages, response_format=format_, needs=("json_schema",))
+    return Shape(messages)
+
+
+def _arguments_as_text(name: str) -> Callable[[AIMessage], AIMessage]:
+    """Reads the arguments of the one call as what the model said."""
+
+    def read(reply: AIMessage) -> AIMessage:
+        for call in reply.tool_calls:
+            if call["name"] == name:
+                return _words(reply, json.dumps(call["args"], ensure_ascii=False))
+        for broken in reply.invalid_tool_calls:
+            return _words(reply, broken["args"] or reply.text)
+        return _words(reply, reply.text)
+
+    return read
+
+
+def _words(reply: AIMessage, text: str) -> AIMessage:
+    kept = {key: value for key, value in reply.additional_kwargs.items() if key != "tool_calls"}
+    update = {"content": text, "tool_calls": [], "invalid_tool_calls": [], "additional_kwargs": kept}
+    return reply.model_copy(update=update)
+
+
+def _instructed(messages: list[BaseMessage], words: str) -> list[BaseMessage]:
+    if messages and isinstance(messages[0], SystemMessage):
+        return [SystemMessage(f"{messages[0].text}\n\n{words}"), *messages[1:]]
+    return [SystemMessage(words), *messages]
+
+
+def _uses_tools(messages: Sequence[BaseMessage]) -> bool:
+    return any(isinstance(message, ToolMessage) or _calls(message) for message in messages)
+
+
+def _calls(message: BaseMessage) -> list[ToolCall]:
+    return message.tool_calls if isinstance(message, AIMessage) else []
+
+
+def _checked(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    """The messages, if each result of a tool follows its call: no provider takes anything else."""
+    open_calls: set[str] = set()
+    for message in messages:
+        if isinstance(message, AIMessage):
+            open_calls = {str(call["id"]) for call in (*message.tool_calls, *message.invalid_tool_calls)}
+        elif isinstance(message, ToolMessage):
+            if message.tool_call_id not in open_calls:
+                raise ModelError(f"The result of the tool call {message.tool_call_id!r} does not follow its call.")
+        else:
+            open_calls = set()
+    return list(messages)
+
+
+def _answered(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """The messages with each unreadable call that was answered made a readable one, or its answer would stand alone."""
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    return [_repaired(message, answered) if isinstance(message, AIMessage) else message for message in messages]
+
+
+def _repaired(message: AIMessage, answered: set[str]) -> AIMessage:
+    broken = [call for call in message.invalid_tool_calls if call["id"] in answered]
+    if not broken:
+        return message
+    calls = [
+        ToolCall(type="tool_call", id=call["id"], name=call["name"] or "unknown", args={"unreadable": call["args"]})
+        for call in broken
+    ]
+    return message.model_copy(update={"tool_calls": [*message.tool_calls, *calls], "invalid_tool_calls": []})
+
+
+def _told(messages: list[BaseMessage], *, sees: bool) -> list[BaseMessage]:
+    """The messages without the images a model cannot see."""
+    if sees:
+        return messages
+    return [_without_images(message) for message in messages]
+
+
+def _without_images(message: BaseMessage) -> BaseMessage:
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    if isinstance(content, str) or not any(_is_image(block) for block in content):
+        return message
+    blocks = [{"type": "text", "text": NO_IMAGE} if _is_image(block) else block for block in content]
+    return message.model_copy(update={"content": blocks})
+
+
+def _is_image(block: str | dict[str, Any]) -> bool:
+    return isinstance(block, dict) and block.get("type") in ("image", "image_url", "input_image")
+
+
+def has_images(messages: Sequence[BaseMessage]) -> bool:
+    """Whether a conversation shows an image."""
+    return any(
+        isinstance(message, HumanMessage | ToolMessage) and _without_images(message) is not message
+        for message in messages
+    )
