@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Collection, Mapping, Sequence
-from typing import Any, Literal, NotRequired, TypedDict, cast
+from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
 from langgraph.types import Command, Interrupt, interrupt
 
@@ -18,7 +19,9 @@ __all__ = [
     "answers_for",
     "approval_of",
     "ask",
+    "for_graph",
     "handle_of",
+    "is_own",
     "question_of",
     "resume_with",
 ]
@@ -53,6 +56,8 @@ class Question(TypedDict):
     """The plan to be approved."""
     refused: NotRequired[str]
     """Why the last answer was not taken."""
+    bare: NotRequired[bool]
+    """Whether it is an interrupt of a graph that knows no kinds: it gets the value itself, JSON read as JSON."""
 
 
 class Answer(TypedDict):
@@ -105,20 +110,64 @@ def ask(
         payload = {**payload, "refused": why}
 
 
+def is_own(payload: Any) -> bool:
+    """Whether an interrupt's payload is a question of `ask`, whose answer carries its kind."""
+    if not isinstance(payload, dict):
+        return False
+    fields = cast("dict[str, Any]", payload)
+    return fields.get("kind") in get_args(Kind) and {"subtask", "question"} <= fields.keys()
+
+
 def question_of(given: Interrupt) -> Question:
-    """The question an interrupt carries; one of a foreign graph becomes an `answer` question in its own words."""
-    value = given.value
-    fields: dict[str, Any] = cast("dict[str, Any]", value) if isinstance(value, dict) else {"question": str(value)}
-    found = Question(
-        id=given.id,
-        kind=fields.get("kind", "answer"),
-        subtask=str(fields.get("subtask", "")),
-        question=str(fields.get("question", fields)),
-    )
+    """The question an interrupt carries; one of a foreign graph becomes a `bare` one in its own words."""
+    if not is_own(given.value):
+        return _bare_question(given)
+    fields = cast("dict[str, Any]", given.value)
+    found = Question(id=given.id, kind=fields["kind"], subtask=str(fields["subtask"]), question=str(fields["question"]))
     for key in ("tool", "args", "reason", "plan", "refused"):
         if key in fields:
             cast("dict[str, Any]", found)[key] = fields[key]
     return found
+
+
+def _bare_question(given: Interrupt) -> Question:
+    payload, subtask = given.value, ""
+    if isinstance(payload, dict):
+        fields = dict(cast("dict[str, Any]", payload))
+        if isinstance(fields.get("subtask"), str):
+            subtask = fields.pop("subtask")
+        payload = fields["question"] if list(fields) == ["question"] else fields
+    text = payload if isinstance(payload, str) else json.dumps(payload, ensure_ascii=False, default=str)
+    return Question(id=given.id, kind="answer", subtask=subtask, question=text, bare=True)
+
+
+def for_graph(answers: Mapping[str, Any], questions: Sequence[Question]) -> dict[str, Any]:
+    """Answers as the graph takes them: `ask` gets them with their kind, any other interrupt the value itself.
+
+    Args:
+        answers: Answers by interrupt id; one that is no `Answer` stays as it is.
+        questions: The open questions.
+
+    Returns:
+        What `Command(resume=…)` takes. A text for a bare question is read as JSON where it is JSON.
+    """
+    bare = {question["id"] for question in questions if question.get("bare")}
+    return {key: _value_in(answer) if key in bare else answer for key, answer in answers.items()}
+
+
+def _value_in(answer: Any) -> Any:
+    if not isinstance(answer, dict):
+        return answer
+    fields = cast("dict[str, Any]", answer)
+    if fields.keys() != {"kind", "value"} or fields["kind"] not in get_args(Kind):
+        return fields
+    value = fields["value"]
+    if not isinstance(value, str):
+        return value
+    try:
+        return json.loads(value)
+    except ValueError:
+        return value
 
 
 def answers_for(

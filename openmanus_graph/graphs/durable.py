@@ -31,7 +31,7 @@ from openmanus_graph.checkpoints.threads import forget_answers, get_thread, wait
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import Event, now
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
-from openmanus_graph.questions import Question, resume_with
+from openmanus_graph.questions import Question, for_graph, resume_with
 from openmanus_graph.scope import SCOPE_KEY, Scope
 from openmanus_graph.settings import Settings
 
@@ -107,7 +107,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
             while True:
                 drained: GraphDrained | None = None
                 try:
-                    stream = super().astream(run.input, run.config, control=run.gate, durability=durability, **options)
+                    given = await run.for_graph()
+                    stream = super().astream(given, run.config, control=run.gate, durability=durability, **options)
                     async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
                         async for chunk in chunks:
                             yield chunk
@@ -172,6 +173,15 @@ class _Run:
             await self.lease.abandon()
             raise
         self._note("run_started", {})
+
+    async def for_graph(self) -> Any:
+        """The input with its answers as the graph takes them."""
+        if not isinstance(self.input, Command) or not isinstance(self.input.resume, dict):
+            return self.input
+        questions = await self.graph.questions(self.thread_id)
+        return replace(
+            cast("Command[Any]", self.input), resume=for_graph(cast("dict[str, Any]", self.input.resume), questions)
+        )
 
     def _note(self, kind: Any, fields: dict[str, Any]) -> None:
         """Keep an event of the run itself, which no node sends."""
