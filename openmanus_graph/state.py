@@ -1,10 +1,18 @@
-"""State: what a checkpoint holds, in built-in types only."""
+"""State: what a checkpoint holds, in built-in types and LangChain messages only."""
+
+# LangGraph ships no types for its channels.
+# pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Annotated, Any, Literal, NotRequired, TypedDict
 
+from langchain_core.messages import AnyMessage
+from langgraph.channels import DeltaChannel
+
 from openmanus_graph.events import Usage
+from openmanus_graph.models.spending import together
 
 SubtaskStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
 """What a subtask can be; only the last four are ends."""
@@ -47,6 +55,15 @@ def merge_results(
     return {**(old or {}), **(new or {})}
 
 
+def appended(old: list[AnyMessage] | None, writes: Sequence[list[AnyMessage]]) -> list[AnyMessage]:
+    """Messages with those of each write after them, in order."""
+    return [*(old or []), *(message for write in writes for message in write)]
+
+
+Messages = Annotated[list[AnyMessage], DeltaChannel(appended)]
+"""A growing list of messages, of which each checkpoint holds only what is new."""
+
+
 class PlanState(TypedDict, total=False):
     """State of the plan graph."""
 
@@ -60,6 +77,94 @@ class PlanState(TypedDict, total=False):
     """The thread's folder, absolute."""
     sandbox: str
     """The confinement chosen for the thread."""
+
+
+class Earlier(TypedDict):
+    """One request of the conversation that is over."""
+
+    task: str
+    """The person's words."""
+    outline: str
+    """The plan in a few lines; empty without one."""
+    answer: str
+    """The answer."""
+    status: str
+    """`completed`, `failed` or `partial`."""
+
+
+class ManusState(PlanState, total=False):
+    """State of the agent graph."""
+
+    messages: Messages
+    """The conversation: requests, clarifications and answers."""
+    task: str
+    """The request, in the person's own words."""
+    attachments: list[str]
+    """Files that came with it, paths in the workspace."""
+    request: int
+    """Which request of the thread it is, from 1."""
+    stage: Literal["new", "planned", "again", "clarified", "dispatched"]
+    """What the coordinator is to decide about."""
+    decision: Literal["answer", "ask", "plan", "dispatch", "report", "replan", "stop"]
+    """What it decided."""
+    reason: str
+    """Why: for the planner what went wrong, for the reporter why it ended."""
+    question: str
+    """What it asks the person."""
+    clarifications: list[dict[str, str]]
+    """Its questions of this request, each with the answer."""
+    knowledge: str
+    """What memory had to say."""
+    problems: list[str]
+    """What is wrong with the plan just made; empty when it is sound."""
+    plan_tries: int
+    """How often the planner has tried since it was last given something new."""
+    replans: int
+    """How often this request has been planned again."""
+    turns: dict[str, int]
+    """Calls of a model by role, over the whole thread."""
+    earlier: list[Earlier]
+    """Requests before this one."""
+    answer: str
+    """The answer to the request."""
+    status: Literal["completed", "failed", "partial", ""]
+    """How the request ended; empty as long as it has not."""
+    usage: Annotated[Usage, together]
+    """What the roles themselves have used; subtasks have their own."""
+
+
+class ManusInput(TypedDict, total=False):
+    """Input of the agent graph: `task`, `messages` or `plan` begin a request, `again` goes on with an ended one."""
+
+    task: str
+    """What the person wants."""
+    messages: list[AnyMessage]
+    """The same as messages; the last one of the person is the task."""
+    attachments: list[str]
+    """Files that came with it, paths in the workspace."""
+    plan: dict[str, Any]
+    """A plan to execute, with no planner."""
+    again: bool
+    """Whether to try again what an ended request left undone."""
+    workspace: str
+    """The thread's folder; by default `./openmanus-work/<thread>`."""
+    sandbox: str
+    """The confinement; by default the setting."""
+
+
+class ManusOutput(TypedDict, total=False):
+    """Output of the agent graph."""
+
+    answer: str
+    """The answer."""
+    status: str
+    """`completed`, `failed` or `partial`."""
+    plan: dict[str, Any]
+    """The plan that was executed; empty without one."""
+    results: dict[str, SubtaskResult]
+    """Results by subtask id."""
+    messages: list[AnyMessage]
+    """The conversation."""
 
 
 class PlanInput(TypedDict, total=False):
@@ -82,6 +187,17 @@ class PlanOutput(TypedDict):
     """Results by subtask id."""
 
 
+class Draft(TypedDict):
+    """What a subtask would end with, before it is checked."""
+
+    output: Any
+    """What it produced; a preview where `output_file` has the whole."""
+    error: str | None
+    """Why its agent says that it failed, or `None`."""
+    output_file: str | None
+    """Path in the workspace of a large output."""
+
+
 class SubtaskState(TypedDict, total=False):
     """State of the subtask graph."""
 
@@ -91,11 +207,27 @@ class SubtaskState(TypedDict, total=False):
     """Hash of the definition."""
     attempts: int
     """Attempts made."""
-    approved: bool | None
-    """What a person said, where the subtask asks for approval."""
+    approved: bool | dict[str, Any] | None
+    """What a person said to a direct call: yes or no, or with which arguments to make it."""
     started_at: str | None
     """When the first attempt began."""
     retry_at: float | None
     """Moment (Unix time, seconds) before which the next attempt must not start."""
     result: SubtaskResult | None
     """The end; `None` as long as there is none."""
+    round: int
+    """Which dispatch of the thread it belongs to, from 1."""
+    messages: Messages
+    """What its agent was told, said, and got back from tools."""
+    steps: int
+    """Calls of the model its executor has made in this attempt."""
+    turns: int
+    """Calls of the model its executor has made in all attempts."""
+    active_s: float
+    """Seconds this attempt has been at work, waiting for people not counted."""
+    checks: int
+    """How often its outcome has been checked, in all attempts."""
+    draft: Draft | None
+    """What it would end with, as long as that is not checked."""
+    usage: Annotated[Usage, together]
+    """What its calls of models used."""

@@ -17,33 +17,38 @@ from langgraph.types import Command
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
+from openmanus_graph.models.configuration import PolicySettings
 from openmanus_graph.nodes.dispatcher import NODE, default_workspace, dispatcher_node, outcome_of
 from openmanus_graph.plan import Plan
+from openmanus_graph.policy import Policy
 from openmanus_graph.settings import Settings
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
 from openmanus_graph.tools.reference import tool_references
 from openmanus_graph.tools.registry import builtin, builtin_tools
 
 ToolChoice = BaseTool | str
+PolicyGiven = Policy | PolicySettings | Mapping[str, Any] | str
 
 
 class PlanGraph(DurableStateGraph):
     """The state graph of a plan; `compile` it with a saver of `open_checkpointer`."""
 
-    def __init__(self, tools: Mapping[str, BaseTool], settings: Settings) -> None:
+    def __init__(self, tools: Mapping[str, BaseTool], settings: Settings, policy: Policy | None = None) -> None:
         """Build the graph.
 
         Args:
             tools: The tools that subtasks may call, by name.
             settings: The user's settings.
+            policy: What decides about calls; `None` allows all.
         """
         super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput, settings=settings)
         self.tools = tools
         self.reference = {
             "builder": "openmanus_graph.graphs.plan:build_plan_graph",
             "tools": tool_references(list(tools.values())),
+            "policy": None if policy is None else policy.plain(),
         }
-        self.add_node(NODE, cast("Any", dispatcher_node(build_subtask_graph(tools), tools, settings)))
+        self.add_node(NODE, cast("Any", dispatcher_node(build_subtask_graph(tools, policy), tools, settings)))
         self.add_edge(START, NODE)
         self.add_edge(NODE, END)
 
@@ -107,18 +112,11 @@ def _title(plan: Mapping[str, Any]) -> str:
     return first.strip().split("\n")[0][:120]
 
 
-def build_plan_graph(tools: Sequence[ToolChoice] | None = None, *, settings: Settings | None = None) -> PlanGraph:
-    """Build the graph that executes plans.
-
-    Args:
-        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools.
-        settings: The settings to use instead of those of the environment.
-
-    Returns:
-        A `StateGraph`; its input is `{"plan": …}`, its output has `results` by subtask id.
+def chosen_tools(tools: Sequence[ToolChoice] | None) -> dict[str, BaseTool]:
+    """Tools by name: LangChain's as they are, built-in ones by name, all of those for `None`.
 
     Raises:
-        SettingsError: If two tools have the same name, or a name is unknown or reserved.
+        SettingsError: If two have the same name, or a name is unknown or reserved.
     """
     chosen = builtin_tools() if tools is None else [builtin(t) if isinstance(t, str) else t for t in tools]
     by_name: dict[str, BaseTool] = {}
@@ -128,4 +126,29 @@ def build_plan_graph(tools: Sequence[ToolChoice] | None = None, *, settings: Set
         if tool.name in RESERVED_NAMES or "|" in tool.name or ":" in tool.name:
             raise SettingsError(f"A tool cannot be named {tool.name!r}.", hint="Rename it.")
         by_name[tool.name] = tool
-    return PlanGraph(by_name, settings or Settings.load())
+    return by_name
+
+
+def build_plan_graph(
+    tools: Sequence[ToolChoice] | None = None,
+    *,
+    policy: PolicyGiven | None = None,
+    settings: Settings | None = None,
+) -> PlanGraph:
+    """Build the graph that executes plans.
+
+    Args:
+        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools.
+        policy: Which calls are made, asked about or refused; `None` means the setting, and without one that every
+            call is made: whoever wrote the plan wanted it.
+        settings: The settings to use instead of those of the environment.
+
+    Returns:
+        A `StateGraph`; its input is `{"plan": …}`, its output has `results` by subtask id.
+
+    Raises:
+        SettingsError: If two tools have the same name, or a name is unknown or reserved.
+    """
+    settings = settings or Settings.load()
+    stated = policy is not None or settings.policy is not None
+    return PlanGraph(chosen_tools(tools), settings, Policy.load(policy, settings) if stated else None)

@@ -1,7 +1,8 @@
-"""Subtask: the graph that runs one subtask, with one node per tool.
+"""Subtask: the graph that runs one subtask, with one node per tool and one per agent.
 
-A direct call takes the short path `START → tool → END`; a failed call that may be tried again goes over `backoff`,
-and one that needs a person's consent over `approval`.
+A direct call takes the short path `START → tool → END`. An agent's subtask goes `START → brief → executor`, then
+between executor and tools, then to the verifier, which ends it or sends it back. A failed attempt that may be made
+again goes over `backoff`, and a subtask that needs a person's consent over `approval`.
 """
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
@@ -18,56 +19,87 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.graph import END, START, StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
+from langgraph.types import Send
 
-from openmanus_graph.events import now
+from openmanus_graph.errors import SettingsError
+from openmanus_graph.nodes.agent import PREFIX, agent_node
+from openmanus_graph.nodes.brief import BRIEF, brief_node
+from openmanus_graph.nodes.consent import consent_of
+from openmanus_graph.nodes.executor import EXECUTOR, executor_node, open_calls
 from openmanus_graph.nodes.gate import gated, wait_until
-from openmanus_graph.nodes.tool import SubtaskRun, tool_node
+from openmanus_graph.nodes.outcome import draft_of, ended
+from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.tool import tool_node
+from openmanus_graph.nodes.verifier import VERIFIER, verifier_node
+from openmanus_graph.policy import Policy
 from openmanus_graph.questions import ask
-from openmanus_graph.state import SubtaskResult, SubtaskState
+from openmanus_graph.state import Draft, SubtaskState
 
 APPROVAL = "approval"
 BACKOFF = "backoff"
-RESERVED_NAMES = frozenset({APPROVAL, BACKOFF, START, END})
+RESERVED_NAMES = frozenset({APPROVAL, BACKOFF, BRIEF, EXECUTOR, VERIFIER, START, END})
 """Node names of this graph that no tool may have."""
+
+Agents = Mapping[str, Pregel[Any, Any, Any, Any]]
+"""Graphs that subtasks may be given to, by name."""
+
+
+def _worker(state: SubtaskState) -> str:
+    """The node that does a subtask's work."""
+    subtask = state.get("subtask", {})
+    if subtask.get("tool"):
+        return str(subtask["tool"])
+    return BRIEF if subtask["agent"] == EXECUTOR else PREFIX + str(subtask["agent"])
 
 
 def _entrance(state: SubtaskState) -> str:
-    subtask = state.get("subtask", {})
-    return APPROVAL if subtask.get("approval") else str(subtask["tool"])
+    return APPROVAL if state.get("subtask", {}).get("approval") else _worker(state)
 
 
 def _after_approval(state: SubtaskState) -> str:
-    return END if state.get("result") else str(state.get("subtask", {})["tool"])
+    return END if state.get("result") else _worker(state)
 
 
-def _after_backoff(state: SubtaskState) -> str:
-    return str(state.get("subtask", {})["tool"])
+def _next_step(state: SubtaskState) -> str | list[Send]:
+    """Where an agent's subtask goes: to the end, to another attempt, to its calls, to be checked, or on."""
+    if state.get("result"):
+        return END
+    if state.get("retry_at"):
+        return BACKOFF
+    calls = open_calls(state.get("messages") or [])
+    if calls:
+        shared = {key: state.get(key) for key in ("subtask", "definition", "round")}
+        return [Send(made["name"], {**shared, "call": made}) for made in calls]
+    return VERIFIER if state.get("draft") else EXECUTOR
 
 
 def _after_tool(state: SubtaskState) -> str:
-    return END if state.get("result") else BACKOFF
+    if state.get("result"):
+        return END
+    if not state.get("subtask", {}).get("tool"):
+        return EXECUTOR
+    return BACKOFF if state.get("retry_at") else VERIFIER
 
 
 async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
     subtask = state.get("subtask", {})
-    question = f"May {subtask['id']!r} call {subtask['tool']}? {subtask.get('goal', '')}".strip()
-    if ask(question, subtask=str(subtask["id"]), kind="approve"):
-        return {"approved": True}
-    return {"approved": False, "result": _rejected(state)}
-
-
-def _rejected(state: SubtaskState) -> SubtaskResult:
-    return SubtaskResult(
-        status="skipped",
-        output=None,
-        error="A person did not approve it.",
-        attempts=0,
-        started_at=None,
-        finished_at=now(),
-        definition=state.get("definition", ""),
-        output_file=None,
+    does = f"call {subtask['tool']}" if subtask.get("tool") else "start"
+    question = f"May {subtask['id']!r} {does}? {subtask.get('goal', '')}".strip()
+    details: dict[str, Any] = (
+        {"tool": subtask["tool"], "args": subtask.get("args") or {}} if subtask.get("tool") else {}
     )
+    consent = consent_of(
+        ask(question, subtask=str(subtask["id"]), kind="approve", **details), subtask.get("args") or {}
+    )
+    if consent.args is not None:
+        return {"approved": consent.args if consent.edited else True}
+    if consent.answered:
+        return {"approved": False, "result": ended(state, draft_of(consent.value, None, runtime.context.context))}
+    nothing = Draft(output=None, error=consent.refusal, output_file=None)
+    return {"approved": False, "result": ended(state, nothing, status="skipped")}
 
 
 async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
@@ -77,6 +109,9 @@ async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime
 
 def build_subtask_graph(
     tools: Mapping[str, BaseTool],
+    policy: Policy | None = None,
+    roles: Roles | None = None,
+    agents: Agents | None = None,
 ) -> CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]:
     """Compile the graph that runs one subtask.
 
@@ -85,17 +120,42 @@ def build_subtask_graph(
 
     Args:
         tools: The tools it can call, by name; each becomes a node.
+        policy: What decides about calls; `None` allows all.
+        roles: What brief, executor and verifier share; `None` leaves them out, and only direct calls can run.
+        agents: Graphs that subtasks may be given to, by name; each becomes a node. They need `roles`.
+
+    Raises:
+        SettingsError: If a tool has the name of a node of this graph.
     """
     graph: StateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState] = StateGraph(
         SubtaskState, context_schema=SubtaskRun
     )
-    names = list(tools)
+    agents = agents or {}
+    for name in (*RESERVED_NAMES, *(PREFIX + agent for agent in agents)):
+        if name in tools:
+            raise SettingsError(f"A tool cannot be named {name!r}.", hint="Rename it.")
+    workers = [*tools, *((BRIEF, *(PREFIX + name for name in agents)) if roles else ())]
     graph.add_node(APPROVAL, cast("Any", gated(_approval, APPROVAL)))
     graph.add_node(BACKOFF, cast("Any", gated(_backoff, BACKOFF)))
+    after_tool = [BACKOFF, END, *([EXECUTOR, VERIFIER] if roles else [])]
     for name, tool in tools.items():
-        graph.add_node(name, cast("Any", tool_node(tool)))
-        graph.add_conditional_edges(name, _after_tool, [BACKOFF, END])
-    graph.add_conditional_edges(START, _entrance, [APPROVAL, *names])
-    graph.add_conditional_edges(APPROVAL, _after_approval, [*names, END])
-    graph.add_conditional_edges(BACKOFF, _after_backoff, names)
+        graph.add_node(name, cast("Any", tool_node(tool, policy, checked=roles is not None)))
+        graph.add_conditional_edges(name, _after_tool, after_tool)
+    if roles is not None:
+        _add_agents(graph, roles, agents, list(tools))
+    graph.add_conditional_edges(START, _entrance, [APPROVAL, *workers])
+    graph.add_conditional_edges(APPROVAL, _after_approval, [*workers, END])
+    graph.add_conditional_edges(BACKOFF, _worker, workers)
     return graph.compile(checkpointer=True, name="subtask")
+
+
+def _add_agents(graph: StateGraph[Any, Any, Any, Any], roles: Roles, agents: Agents, tools: list[str]) -> None:
+    graph.add_node(BRIEF, cast("Any", brief_node(roles)))
+    graph.add_node(EXECUTOR, cast("Any", executor_node(roles)))
+    graph.add_node(VERIFIER, cast("Any", verifier_node(roles)))
+    for name, agent in agents.items():
+        graph.add_node(PREFIX + name, cast("Any", agent_node(name, agent)))
+        graph.add_conditional_edges(PREFIX + name, _next_step, [BACKOFF, VERIFIER, END])
+    graph.add_conditional_edges(BRIEF, _next_step, [EXECUTOR, END])
+    graph.add_conditional_edges(EXECUTOR, _next_step, [EXECUTOR, VERIFIER, BACKOFF, END, *tools])
+    graph.add_conditional_edges(VERIFIER, _next_step, [EXECUTOR, BACKOFF, END])

@@ -51,6 +51,11 @@ class Spending:
         """Seconds that the request has been running, in this process and earlier ones."""
         return self._active_before + time.monotonic() - self._began
 
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the budget of time lasts; `None` without one."""
+        return None if self.budget.wall_s is None else self.budget.wall_s - self.active_s
+
     async def load(self) -> None:
         """Take up what the request used before this process."""
         if self._saver is None:

@@ -15,7 +15,7 @@ import asyncio
 import hashlib
 import logging
 import re
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,14 +38,14 @@ from openmanus_graph.context import Sessions, ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter
-from openmanus_graph.nodes.tool import SubtaskRun
+from openmanus_graph.nodes.run import Background, SubtaskRun
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.schedule import Slots, upward_ranks
 from openmanus_graph.questions import question_of
 from openmanus_graph.scope import scope_of
 from openmanus_graph.settings import SandboxChoice, Settings
-from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState
+from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState, SubtaskStatus
 from openmanus_graph.tools.spec import spec_of
 
 SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]
@@ -88,6 +88,7 @@ class Dispatch:
     tools: Mapping[str, BaseTool]
     subtask_graph: SubtaskGraph
     settings: Settings
+    background: Background = field(default_factory=Background)
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -204,10 +205,12 @@ class Dispatch:
             if outcome is None:  # it waits for a person, or was drained
                 raise GraphInterrupt(())
             if outcome["status"] != "completed":
-                return self._blocked(subtask, prerequisite, outcome)
-        tool = self.tools[subtask.tool or ""]
-        async with self.slots.hold(self.order[subtask.id], spec_of(tool).resource):
+                return self._never_ran(subtask, "blocked", f"Its prerequisite {prerequisite!r} is {outcome['status']}.")
+        resource = spec_of(self.tools[subtask.tool]).resource if subtask.tool else None
+        async with self.slots.hold(self.order[subtask.id], resource):
             await enter(self.runtime.control)
+            if (budget := self.scope.spending.reached()) is not None:
+                return self._never_ran(subtask, "skipped", self.scope.spending.describe(budget))
             return await self._run_graph(subtask)
 
     async def _run_graph(self, subtask: Subtask) -> SubtaskResult:
@@ -222,7 +225,7 @@ class Dispatch:
             sessions=sessions,
             report=lambda text: self._progress(subtask, text),
         )
-        given = SubtaskRun(context, self._lookup, self.emit)
+        given = SubtaskRun(context, self._lookup, self.emit, self.scope, self._result_of, self.background)
         start: SubtaskState = {
             "subtask": subtask.to_dict(),
             "definition": self.definitions[subtask.id],
@@ -231,6 +234,7 @@ class Dispatch:
             "started_at": None,
             "retry_at": None,
             "result": None,
+            "round": self.round,
         }
         durable: dict[str, Any] = {} if self.saver is None else {"durability": "sync"}
         try:
@@ -241,15 +245,18 @@ class Dispatch:
             self.closing.add(closing)
         return cast("SubtaskResult", ended["result"])
 
+    def _result_of(self, subtask_id: str) -> SubtaskResult:
+        return cast("SubtaskResult", self.outcomes[subtask_id].result())
+
     def _lookup(self, subtask_id: str) -> Any:
         result = self.outcomes[subtask_id].result()
         return None if result is None else whole(result, self.workspace)
 
-    def _blocked(self, subtask: Subtask, prerequisite: str, outcome: SubtaskResult) -> SubtaskResult:
+    def _never_ran(self, subtask: Subtask, status: SubtaskStatus, error: str) -> SubtaskResult:
         return SubtaskResult(
-            status="blocked",
+            status=status,
             output=None,
-            error=f"Its prerequisite {prerequisite!r} is {outcome['status']}.",
+            error=error,
             attempts=0,
             started_at=None,
             finished_at=now(),
@@ -371,7 +378,11 @@ def _positive(value: Any) -> int:
 
 
 def dispatcher_node(
-    subtask_graph: SubtaskGraph, tools: Mapping[str, BaseTool], settings: Settings
+    subtask_graph: SubtaskGraph,
+    tools: Mapping[str, BaseTool],
+    settings: Settings,
+    agents: Collection[str] = (),
+    background: Callable[[Any], Background] | None = None,
 ) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
     """The dispatcher node of a plan graph.
 
@@ -379,12 +390,15 @@ def dispatcher_node(
         subtask_graph: What runs one subtask; the node's own function refers to it, so that drawings show it.
         tools: The tools by name.
         settings: The user's settings.
+        agents: The names of the agents that subtasks may be given to.
+        background: What agents should know of the whole, from the graph's state.
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         await enter(runtime.control)
         plan = Plan.parse(state.get("plan", {}))
-        plan.check(tools, agents=(), max_subtasks=settings.max_subtasks)
-        return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings).run()
+        plan.check(tools, agents=agents, max_subtasks=settings.max_subtasks)
+        known = Background() if background is None else background(state)
+        return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
 
     return dispatcher

@@ -1,160 +1,57 @@
-"""Tool: the node that makes one call of one tool and turns whatever comes of it into a result."""
+"""Tool: the node of one tool, for direct calls of a plan and for the calls that an agent makes."""
 
 from __future__ import annotations
 
-import asyncio
-import threading
+import json
 import time
-from collections.abc import Callable
-from contextlib import suppress
-from contextvars import copy_context
-from dataclasses import dataclass
-from functools import partial
+from dataclasses import replace
 from typing import Any, cast
 
+from langchain_core.messages import ToolMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
-from langgraph.errors import GraphBubbleUp
+from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
-from pydantic import ValidationError
 
-from openmanus_graph.context import ToolContext, using_tool_context
-from openmanus_graph.errors import ForeignTypeError, OpenManusGraphError, ToolArgumentsError, ToolError
-from openmanus_graph.events import Emit, Event, now
+from openmanus_graph.context import ToolContext
+from openmanus_graph.errors import OpenManusGraphError
+from openmanus_graph.events import Event, now
+from openmanus_graph.nodes.call import Outcome, call
+from openmanus_graph.nodes.consent import Consent, consent_to
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.outputs import plain, stored
+from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
+from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.outputs import stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
-from openmanus_graph.state import SubtaskResult, SubtaskState
+from openmanus_graph.policy import Policy
+from openmanus_graph.state import Draft, SubtaskState
 from openmanus_graph.tools.spec import ToolSpec, spec_of
 
-FIRST_RETRY_SECONDS = 0.5
-LONGEST_RETRY_SECONDS = 30.0
+HEAD_CHARACTERS = 12_000
+TAIL_CHARACTERS = 4_000
+"""How much of a large result a model gets to see; all of it is in a file."""
+PREVIEW_CHARACTERS = 160
+FACTS = "openmanus_graph"
+"""Where a tool message keeps what no provider is sent: whether the call failed, and how long it took."""
 
 
-@dataclass(frozen=True)
-class SubtaskRun:
-    """What the nodes of one subtask are handed at run time; it never enters a checkpoint."""
+def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = False) -> Node[SubtaskState]:
+    """The gated node of the subtask graph that makes calls of `tool`.
 
-    context: ToolContext
-    """What its tools are handed."""
-    lookup: Callable[[str], Any]
-    """The whole output of a completed prerequisite, by subtask id."""
-    emit: Emit
-    """Sends an event to the views."""
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What came of one call."""
-
-    output: Any = None
-    error: str | None = None
-    known: bool = True
-    """Whether it is certain what the call did; a timeout or a broken connection leaves that open."""
-    again: bool = True
-    """Whether another attempt could end otherwise."""
-
-
-def failure_in(output: Any) -> str | None:
-    """The failure that an output itself states: a non-zero `exit_code`, `timed_out`, or an `error` text."""
-    if not isinstance(output, dict):
-        return None
-    fields = cast("dict[str, Any]", output)
-    if fields.get("timed_out") is True:
-        return "The command ran into its time limit."
-    code = fields.get("exit_code")
-    if isinstance(code, int) and code != 0:
-        tail = str(fields.get("stderr") or "").strip().splitlines()
-        return f"The command ended with exit code {code}{': ' + tail[-1] if tail else ''}."
-    error = fields.get("error")
-    return error if isinstance(error, str) and error else None
-
-
-async def call(tool: BaseTool, subtask: Subtask, run: SubtaskRun, config: RunnableConfig, spec: ToolSpec) -> Outcome:
-    """Make the call, with references resolved and within its time; never raises for a failure of the tool."""
-    limit = subtask.timeout_s if subtask.timeout_s is not None else spec.timeout_s
-    scope = asyncio.timeout(limit)
-    try:
-        arguments = resolve(dict(subtask.args), run.lookup)
-        with using_tool_context(run.context):
-            async with scope:
-                output = plain(await _invoke(tool, arguments, config))
-    except GraphBubbleUp:
-        raise
-    except asyncio.CancelledError:
-        current = asyncio.current_task()
-        if current is not None and current.cancelling():
-            raise
-        return Outcome(error=f"The tool {tool.name!r} cancelled itself.", known=False)
-    except TimeoutError as error:
-        if not scope.expired():
-            return Outcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
-        return Outcome(error=f"The tool {tool.name!r} did not end within {limit:g} s.", known=False)
-    except ValidationError as error:
-        return Outcome(error=_arguments_problem(tool, error), again=False)
-    except ToolArgumentsError as error:
-        return Outcome(error=str(error), again=False)
-    except ForeignTypeError as error:
-        return Outcome(error=str(error), again=False)
-    except (ToolError, ToolException) as error:
-        return Outcome(error=str(error))
-    except OpenManusGraphError:
-        raise  # the engine's own failure, such as a lost database, is not the tool's
-    except Exception as error:  # noqa: BLE001 - a tool may raise anything; it becomes its subtask's failure
-        return Outcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
-    return Outcome(output=output, error=failure_in(output))
-
-
-async def _invoke(tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig) -> Any:
-    if isinstance(tool, StructuredTool) and tool.coroutine is None:
-        return await _in_thread(partial(copy_context().run, tool.invoke, arguments, config))
-    return await tool.ainvoke(arguments, config)
-
-
-async def _in_thread(function: Callable[..., Any]) -> Any:
-    """Run what blocks in a thread of its own.
-
-    Not in a pool: a call that ran out of time keeps its thread, which would then be missing for the next ones and
-    hold up the end of the process. Slots bound how many there are.
+    Args:
+        tool: The tool.
+        policy: What decides about its calls; `None` allows all.
+        checked: Whether a verifier follows, so that a direct call with `done_when` ends as a draft.
     """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
+    spec = spec_of(tool)
 
-    def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
+    async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+        run = runtime.context
+        if "call" in state:
+            return await _agent_call(tool, spec, policy, cast("dict[str, Any]", state), config, run)
+        return await _direct_call(tool, spec, policy, state, config, run, checked=checked)
 
-    def work() -> None:
-        result, error = None, None
-        try:
-            result = function()
-        except BaseException as raised:  # noqa: BLE001 - handed to whoever awaits
-            error = raised
-        with suppress(RuntimeError):  # the loop is gone
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=work, name="tool", daemon=True).start()
-    return await future
-
-
-def _words(error: BaseException) -> str:
-    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
-
-
-def _arguments_problem(tool: BaseTool, error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the arguments"
-    return f"The tool {tool.name!r} cannot take {field!r} = {first.get('input')!r}: {first['msg']}."
-
-
-def retry_delay(attempt: int) -> float:
-    """Seconds to wait after the given attempt (from 1): 0.5, doubled each time, at most 30."""
-    return min(FIRST_RETRY_SECONDS * 2 ** (attempt - 1), LONGEST_RETRY_SECONDS)
+    return gated(node, tool.name)
 
 
 def may_retry(outcome: Outcome, subtask: Subtask, spec: ToolSpec, attempt: int) -> bool:
@@ -167,60 +64,139 @@ def may_retry(outcome: Outcome, subtask: Subtask, spec: ToolSpec, attempt: int) 
     return outcome.known or spec.effect != "external" or spec.idempotent
 
 
-def tool_node(tool: BaseTool) -> Node[SubtaskState]:
-    """The gated node of the subtask graph that makes direct calls of `tool`."""
-    spec = spec_of(tool)
-
-    async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
-        run = runtime.context
-        subtask = Subtask.model_validate(state.get("subtask"))
-        attempt = state.get("attempts", 0) + 1
-        started = state.get("started_at") or now()
-        run.emit(_event("subtask_started", subtask, attempt))
-        outcome = await call(tool, subtask, run, config, spec)
-        if may_retry(outcome, subtask, spec, attempt):
-            delay = retry_delay(attempt)
-            retrying = _event("subtask_retrying", subtask, attempt)
-            retrying.update(delay_s=delay, error=outcome.error)
-            run.emit(retrying)
-            return {"attempts": attempt, "started_at": started, "retry_at": time.time() + delay}
-        return {
-            "attempts": attempt,
-            "started_at": started,
-            "retry_at": None,
-            "result": _result(outcome, state, run, attempt, started, spec),
-        }
-
-    return gated(node, tool.name)
+def _limit(run: SubtaskRun, stated: float | None) -> float | None:
+    """Seconds a call may take: what is stated, but no longer than the request's budget of time lasts."""
+    left = run.scope.spending.seconds_left
+    if left is None:
+        return stated
+    return max(min(left, stated) if stated is not None else left, 0.001)
 
 
-def _event(kind: Any, subtask: Subtask, attempt: int) -> Event:
-    return Event(type=kind, id=f"{subtask.id}/{kind}/{attempt}", subtask=subtask.id, attempt=attempt)
-
-
-def _result(
-    outcome: Outcome, state: SubtaskState, run: SubtaskRun, attempt: int, started: str, spec: ToolSpec
-) -> SubtaskResult:
+async def _direct_call(
+    tool: BaseTool,
+    spec: ToolSpec,
+    policy: Policy | None,
+    state: SubtaskState,
+    config: RunnableConfig,
+    run: SubtaskRun,
+    *,
+    checked: bool,
+) -> dict[str, Any]:
+    subtask = Subtask.model_validate(state.get("subtask"))
+    attempt = state.get("attempts", 0) + 1
+    started = state.get("started_at") or now()
+    context = replace(run.context, attempt=attempt)
+    try:
+        arguments = resolve(dict(subtask.args), run.lookup)
+    except OpenManusGraphError as error:
+        outcome, consent = Outcome(error=str(error), again=False), Consent(dict(subtask.args))
+    else:
+        consent = _given_consent(state, arguments) or consent_to(tool, arguments, context, policy)
+        if consent.args is None:
+            run.emit(subtask_event("subtask_started", subtask.id, attempt))
+            return {"result": _not_made(consent, state, context, attempt, started)}
+        run.emit(subtask_event("subtask_started", subtask.id, attempt))
+        limit = _limit(run, subtask.timeout_s if subtask.timeout_s is not None else spec.timeout_s)
+        outcome = await call(tool, consent.args, context, config, limit)
+    if may_retry(outcome, subtask, spec, attempt):
+        delay = retry_delay(attempt)
+        run.emit(subtask_event("subtask_retrying", subtask.id, attempt, delay_s=delay, error=outcome.error))
+        approved = consent.args if consent.asked else state.get("approved")
+        return {"attempts": attempt, "started_at": started, "retry_at": time.time() + delay, "approved": approved}
     error = outcome.error
     if error is not None and not outcome.known and not spec.repeatable and spec.effect == "external":
         error += " What the call did is unknown, so it is not repeated."
-    output, file = None, None
-    try:
-        output, file = stored(
-            outcome.output,
-            workspace=run.context.workspace,
-            subtask_id=run.context.subtask_id,
-            limit=run.context.settings.inline_output,
+    draft = draft_of(outcome.output, error, context)
+    update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None}
+    if checked and subtask.done_when and draft["error"] is None:
+        return {**update, "draft": draft}
+    return {**update, "result": ended(state, draft, attempt=attempt, started=started)}
+
+
+def _given_consent(state: SubtaskState, arguments: dict[str, Any]) -> Consent | None:
+    """What a person has already said to this call, or `None`."""
+    approved = state.get("approved")
+    if approved is True:
+        return Consent(arguments)
+    return Consent(approved) if isinstance(approved, dict) else None
+
+
+def _not_made(consent: Consent, state: SubtaskState, context: ToolContext, attempt: int, started: str) -> Any:
+    """The result of a call that was not made: a person's value in its place, or why not."""
+    if consent.answered:
+        return ended(state, draft_of(consent.value, None, context), attempt=attempt, started=started)
+    nothing = Draft(output=None, error=consent.refusal, output_file=None)
+    return ended(state, nothing, status="skipped" if consent.asked else "failed", attempt=0)
+
+
+async def _agent_call(
+    tool: BaseTool,
+    spec: ToolSpec,
+    policy: Policy | None,
+    state: dict[str, Any],
+    config: RunnableConfig,
+    run: SubtaskRun,
+) -> dict[str, Any]:
+    made = state["call"]
+    key = str(made["id"])
+    subtask_id = run.context.subtask_id
+    context = replace(run.context, call_id=f"{run.context.call_id}-{key}")
+    consent = consent_to(tool, dict(made["args"]), context, policy)
+    if consent.args is None:
+        text = _shown(consent.value, context) if consent.answered else str(consent.refusal)
+        return {"messages": [_message(tool, key, text, failed=not consent.answered, elapsed_s=0.0)]}
+    name = f"{subtask_id}/call/{key}"
+    run.emit(Event(type="tool_called", id=name, subtask=subtask_id, tool=tool.name, call=key, args=consent.args))
+    began = time.monotonic()
+    outcome = await call(tool, consent.args, context, config, _limit(run, spec.timeout_s))
+    elapsed = round(time.monotonic() - began, 3)
+    shown = _told(outcome, context)
+    if consent.edited:
+        shown = f"A person changed the arguments to {json.dumps(consent.args, ensure_ascii=False)}.\n{shown}"
+    run.emit(
+        Event(
+            type="tool_returned",
+            id=f"{name}/returned",
+            subtask=subtask_id,
+            tool=tool.name,
+            call=key,
+            error=outcome.error,
+            elapsed_s=elapsed,
+            preview=shown[:PREVIEW_CHARACTERS],
         )
-    except (OSError, ValueError) as problem:
-        error = f"The tool's output cannot be kept: {problem}. The call itself was made, and is not repeated."
-    return SubtaskResult(
-        status="completed" if error is None else "failed",
-        output=output,
-        error=error,
-        attempts=attempt,
-        started_at=started,
-        finished_at=now(),
-        definition=state.get("definition", ""),
-        output_file=file,
     )
+    return {"messages": [_message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed)]}
+
+
+def _message(tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float) -> ToolMessage:
+    return ToolMessage(
+        content=text,
+        tool_call_id=call_id,
+        name=tool.name,
+        status="error" if failed else "success",
+        additional_kwargs={FACTS: {"failed": failed, "elapsed_s": elapsed_s}},
+    )
+
+
+def _told(outcome: Outcome, context: ToolContext) -> str:
+    """What the model is told: the output, and the error where the output does not say it."""
+    if outcome.error is None:
+        return _shown(outcome.output, context)
+    if outcome.output is None:
+        return f"Error: {outcome.error}"
+    return f"{_shown(outcome.output, context)}\nError: {outcome.error}"
+
+
+def _shown(output: Any, context: ToolContext) -> str:
+    """An output as a model reads it; a large one is kept as a file, and its beginning and end are shown."""
+    text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
+    if len(text) <= context.settings.inline_output:
+        return text
+    limit = context.settings.inline_output
+    try:
+        _, file = stored(output, workspace=context.workspace, subtask_id=context.subtask_id, limit=limit)
+    except (OSError, ValueError) as problem:
+        file = f"(not kept: {problem})"
+    head, tail = text[: min(HEAD_CHARACTERS, limit)], text[-min(TAIL_CHARACTERS, limit) :]
+    left_out = len(text) - len(head) - len(tail)
+    return f"{head}\n[... {left_out} characters left out; all {len(text)} are in the file {file} ...]\n{tail}"

@@ -1,0 +1,90 @@
+"""Agent: the node that hands a subtask to a graph of the user's own."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.errors import GraphBubbleUp
+from langgraph.pregel import Pregel
+from langgraph.runtime import Runtime
+
+from openmanus_graph.context import using_tool_context
+from openmanus_graph.errors import OpenManusGraphError
+from openmanus_graph.events import now
+from openmanus_graph.nodes.brief import brief_text
+from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
+from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.outputs import plain
+from openmanus_graph.plan import Subtask
+from openmanus_graph.state import SubtaskState
+
+PREFIX = "agent_"
+"""What the names of these nodes begin with, so that an agent and a tool may have the same name."""
+TASK_FIELDS = ("task", "goal", "question", "query", "input")
+
+
+def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
+    """A subtask as the input of a graph: its `messages`, its `task` (or `goal`, `question`, ...), or its only field."""
+    fields: dict[str, Any] = graph.get_input_jsonschema().get("properties") or {}
+    if "messages" in fields:
+        return {"messages": [HumanMessage(text)]}
+    named = next((name for name in TASK_FIELDS if name in fields), None)
+    if named is None and len(fields) != 1:
+        raise OpenManusGraphError(
+            f"The agent's graph takes {', '.join(fields) or 'nothing'}, and none of that is plainly the task.",
+            hint="Give its input schema a field `messages` or `task`.",
+        )
+    return {named or next(iter(fields)): text}
+
+
+def agent_answer(values: Any) -> Any:
+    """What a graph ended with: `answer`, `output`, `result` or `report`, else its last message, else everything."""
+    if not isinstance(values, Mapping):
+        return plain(values)
+    fields = cast("Mapping[str, Any]", values)
+    for name in ("answer", "output", "result", "report"):
+        if fields.get(name) not in (None, ""):
+            return plain(fields[name])
+    messages = fields.get("messages")
+    if isinstance(messages, list) and messages and isinstance(messages[-1], BaseMessage):
+        return str(messages[-1].text)
+    return plain({key: value for key, value in fields.items() if not isinstance(value, BaseMessage)})
+
+
+def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskState]:
+    """The gated node that runs an agent's graph on a subtask.
+
+    Args:
+        name: The agent's name.
+        graph: Its compiled graph; the node's own function refers to it, so that drawings show it.
+    """
+
+    async def agent(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+        run = runtime.context
+        subtask = Subtask.model_validate(state.get("subtask"))
+        attempt = state.get("attempts", 0) + 1
+        begun: dict[str, Any] = {"attempts": attempt, "started_at": state.get("started_at") or now()}
+        run.emit(subtask_event("subtask_started", subtask.id, attempt))
+        try:
+            given = agent_input(graph, brief_text(subtask, run))
+            with using_tool_context(run.context):
+                async with asyncio.timeout(subtask.timeout_s):
+                    values = await graph.ainvoke(given, config)
+        except (GraphBubbleUp, asyncio.CancelledError):
+            raise
+        except Exception as error:  # noqa: BLE001 - a user's graph may raise anything; it becomes the subtask's failure
+            words = str(error) or type(error).__name__
+            changed = cast("SubtaskState", {**state, **begun})
+            return {**begun, **failed_or_again(changed, run, f"The agent {name!r} failed: {words}")}
+        return {**begun, "retry_at": None, "draft": draft_of(agent_answer(values), None, run.context)}
+
+    return gated(agent, PREFIX + name)

@@ -1,0 +1,206 @@
+"""Executor: the node in which a model works on a subtask, one step at a time, its tool calls being nodes of their own.
+
+After ReAct (Yao et al. 2022), with all calls of a reply made at the same time.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
+
+from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
+from openmanus_graph.models.context import fit, repaired, summarised, summary_request
+from openmanus_graph.models.gateway import usage_of
+from openmanus_graph.models.place import Place
+from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.loops import advice
+from openmanus_graph.nodes.outcome import draft_of, failed_or_again
+from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.tool import FACTS
+from openmanus_graph.plan import Subtask
+from openmanus_graph.state import SubtaskState
+
+EXECUTOR = "executor"
+TERMINATE = "terminate"
+KEPT_MESSAGES = 6
+"""Messages at the end that summarising leaves as they are."""
+SHARE_FOR_MESSAGES = 0.85
+"""Share of the window that messages may take; the rest is for the tools' schemas and the reply."""
+SHORTENINGS = 3
+"""How often a context that the provider calls too long is halved before the subtask fails."""
+
+
+def allowed_tools(subtask: Subtask, roles: Roles) -> list[BaseTool]:
+    """The tools of a subtask: those it names, or all; `terminate` is always among them."""
+    names = list(roles.tools) if subtask.tools is None else [*dict.fromkeys([*subtask.tools, TERMINATE])]
+    return [roles.tools[name] for name in names if name in roles.tools]
+
+
+def open_calls(messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:
+    """The calls of the last reply that have no result yet."""
+    answered: set[str] = set()
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage):
+            answered.add(message.tool_call_id)
+        elif isinstance(message, AIMessage):
+            return [cast("dict[str, Any]", made) for made in message.tool_calls if made["id"] not in answered]
+        else:
+            return []
+    return []
+
+
+class Step:
+    """One step of the executor."""
+
+    def __init__(self, roles: Roles, state: SubtaskState, run: SubtaskRun) -> None:
+        self.roles = roles
+        self.state = state
+        self.run = run
+        self.subtask = Subtask.model_validate(state.get("subtask"))
+        self.messages: list[AnyMessage] = list(repaired(state.get("messages") or []))
+        self.tools = allowed_tools(self.subtask, roles)
+        self.steps = state.get("steps") or 0
+        self.turn = (state.get("turns") or 0) + 1
+        self.active = (state.get("active_s") or 0.0) + _slowest(self.messages)
+
+    async def take(self) -> dict[str, Any]:
+        """Ask the model what to do next, unless a limit, a loop or the size of the context comes first."""
+        most = self.roles.settings.budget.steps
+        if self.steps >= most:
+            return self._failed(f"It was not done within its limit of {most} steps.")
+        if self.subtask.timeout_s is not None and self.active >= self.subtask.timeout_s:
+            return self._failed(f"It was not done within its limit of {self.subtask.timeout_s:g} s.")
+        found = advice(self.messages)
+        if found is not None and found.fail:
+            return self._failed(f"It went round in circles. {found.evidence}")
+        told = [] if found is None else [found.message]
+        try:
+            if self._too_long():
+                return await self._summary()
+            began = time.monotonic()
+            reply = await self._reply([*self.messages, *told])
+        except BudgetError as error:
+            return self._failed(str(error.message), again=False)
+        except ModelRefusedError:
+            raise  # no subtask can go on: the run stops, and resumes once the cause is mended
+        except ModelError as error:
+            return self._failed(str(error))
+        counted = {
+            "steps": self.steps + 1,
+            "turns": self.turn,
+            "active_s": self.active + time.monotonic() - began,
+            "usage": usage_of(reply),
+        }
+        return {**counted, **self._read(reply, told)}
+
+    def _failed(self, error: str, *, again: bool = True) -> dict[str, Any]:
+        return failed_or_again(self.state, self.run, error, again=again)
+
+    def _count(self, messages: Sequence[AnyMessage]) -> int:
+        return self.roles.models.count_tokens(EXECUTOR, messages)
+
+    def _too_long(self) -> bool:
+        share = self.roles.models.window(EXECUTOR) * self.roles.settings.summarise_at
+        return len(self.messages) > KEPT_MESSAGES + 3 and self._count(self.messages) > share
+
+    async def _summary(self) -> dict[str, Any]:
+        """Replace the older messages by a summary of them; the step counts."""
+        limit = int(self.roles.models.window(EXECUTOR) * SHARE_FOR_MESSAGES)
+        request = fit(summary_request(self.messages), limit_tokens=limit, count=self._count)
+        reply = await self._ask(request, tools=())
+        shorter = summarised(self.messages, str(reply.text), keep_last=KEPT_MESSAGES)
+        return {
+            "messages": Overwrite(list(shorter)),
+            "steps": self.steps + 1,
+            "turns": self.turn,
+            "usage": usage_of(reply),
+        }
+
+    async def _reply(self, messages: list[AnyMessage]) -> AIMessage:
+        limit = int(self.roles.models.window(EXECUTOR) * SHARE_FOR_MESSAGES)
+        for _ in range(SHORTENINGS):
+            try:
+                return await self._ask(fit(messages, limit_tokens=limit, count=self._count), tools=self.tools)
+            except ContextOverflowError:
+                limit = min(limit, self._count(messages)) // 2
+        return await self._ask(fit(messages, limit_tokens=limit, count=self._count), tools=self.tools)
+
+    async def _ask(self, messages: Sequence[AnyMessage], tools: Sequence[BaseTool]) -> AIMessage:
+        place = Place(EXECUTOR, self.subtask.id, self.turn, self.state.get("round") or 1)
+        return await self.roles.models.reply(place, messages, scope=self.run.scope, emit=self.run.emit, tools=tools)
+
+    def _read(self, reply: AIMessage, told: list[HumanMessage]) -> dict[str, Any]:
+        """What a reply means: calls to make, the end, or something to be told."""
+        reply, answers = self._answered(reply)
+        said: list[AnyMessage] = [*told, reply, *answers]
+        last = next((made for made in reply.tool_calls if made["name"] == TERMINATE), None)
+        if last is not None and not any(answer.tool_call_id == last["id"] for answer in answers):
+            said.append(ToolMessage("Noted.", tool_call_id=str(last["id"]), name=TERMINATE))
+            return {"messages": said, "draft": self._ended_by(last["args"])}
+        if reply.tool_calls:
+            return {"messages": said}
+        if reply.response_metadata.get("finish_reason") == "length":
+            said.append(HumanMessage("Your reply was cut off at its token limit. Go on, more briefly."))
+            return {"messages": said}
+        return {"messages": said, "draft": draft_of(str(reply.text), None, self.run.context)}
+
+    def _ended_by(self, args: dict[str, Any]) -> Any:
+        answer = args.get("answer")
+        if args.get("status") == "failure":
+            return draft_of(None, str(answer or "Its agent gave up without saying why."), self.run.context)
+        if answer in (None, ""):
+            answer = next((str(m.text) for m in reversed(self.messages) if isinstance(m, AIMessage) and m.text), "")
+        return draft_of(answer, None, self.run.context)
+
+    def _answered(self, reply: AIMessage) -> tuple[AIMessage, list[ToolMessage]]:
+        """The reply with its malformed calls among the others, and the answers to calls that cannot be made."""
+        known = {tool.name for tool in self.tools}
+        answers = [
+            _refused(str(made["id"]), made["name"], f"There is no tool {made['name']!r}. You have: {', '.join(known)}.")
+            for made in reply.tool_calls
+            if made["name"] not in known
+        ]
+        if not reply.invalid_tool_calls:
+            return reply, answers
+        calls = list(reply.tool_calls)
+        for number, made in enumerate(reply.invalid_tool_calls):
+            key = made["id"] or f"malformed-{self.turn}-{number}"
+            calls.append({"name": made["name"] or "unknown", "args": {}, "id": key, "type": "tool_call"})
+            why = f"The arguments are not valid JSON ({made['error'] or 'malformed'}): {str(made['args'])[:300]}"
+            answers.append(_refused(key, made["name"] or "unknown", why + "\nMake the call again with valid JSON."))
+        return reply.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []}), answers
+
+
+def _refused(call_id: str, name: str, text: str) -> ToolMessage:
+    facts = {FACTS: {"failed": True, "elapsed_s": 0.0}}
+    return ToolMessage(text, tool_call_id=call_id, name=name, status="error", additional_kwargs=facts)
+
+
+def _slowest(messages: Sequence[AnyMessage]) -> float:
+    """Seconds that the last reply's calls took together: they ran at the same time."""
+    slowest = 0.0
+    for message in reversed(messages):
+        if not isinstance(message, ToolMessage):
+            break
+        facts: dict[str, Any] = message.additional_kwargs.get(FACTS) or {}
+        slowest = max(slowest, float(facts.get("elapsed_s", 0.0)))
+    return slowest
+
+
+def executor_node(roles: Roles) -> Node[SubtaskState]:
+    """The gated node in which a model takes the next step of a subtask."""
+
+    async def executor(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+        if state.get("draft"):  # it ended with a reply whose other calls had to be made first
+            return {}
+        return await Step(roles, state, runtime.context).take()
+
+    return gated(executor, EXECUTOR)

@@ -1,0 +1,69 @@
+"""Roles: what the nodes that call models share: the gateway, the policy, the prompts and the settings."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from functools import cached_property
+from importlib import resources
+from pathlib import Path
+
+from langchain_core.messages import SystemMessage
+from langchain_core.tools import BaseTool
+
+from openmanus_graph.errors import SettingsError
+from openmanus_graph.models.gateway import Models
+from openmanus_graph.policy import Policy
+from openmanus_graph.settings import Settings
+
+_VERSION = re.compile(r"\A<!--.*?-->\s*", re.DOTALL)
+
+
+@dataclass(frozen=True)
+class Roles:
+    """The nodes' common ground; made once per graph."""
+
+    models: Models
+    """The gateway to the models."""
+    tools: dict[str, BaseTool]
+    """The tools by name."""
+    agents: dict[str, str]
+    """Descriptions of the agents that may be given subtasks, by name."""
+    policy: Policy
+    """Which calls are made, asked about or refused."""
+    settings: Settings
+    """The user's settings."""
+    instructions: str = ""
+    """More instructions for every role."""
+    _read: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+
+    @cached_property
+    def _more(self) -> str:
+        return "\n".join(text for text in (self.settings.instructions, self.instructions) if text)
+
+    def prompt(self, role: str) -> SystemMessage:
+        """The system prompt of a role: the user's own file if there is one, with the instructions after it."""
+        if role not in self._read:
+            self._read[role] = prompt_text(role, self.settings.prompts)
+        more = f"\n\n# Instructions\n{self._more}" if self._more else ""
+        return SystemMessage(self._read[role] + more)
+
+
+def prompt_text(role: str, folder: Path | None = None) -> str:
+    """A role's prompt, without the comment in its first line that has its version.
+
+    Args:
+        role: The role.
+        folder: Where the user's own prompts are; one that lacks there is the built-in one.
+
+    Raises:
+        SettingsError: If the folder or the file cannot be read.
+    """
+    if folder is not None:
+        if not folder.is_dir():
+            raise SettingsError(f"The prompts' folder {str(folder)!r} does not exist.", hint="Correct `prompts`.")
+        own = folder / f"{role}.md"
+        if own.is_file():
+            return _VERSION.sub("", own.read_text(encoding="utf-8")).strip()
+    built_in = resources.files("openmanus_graph.nodes").joinpath("prompts", f"{role}.md")
+    return _VERSION.sub("", built_in.read_text(encoding="utf-8")).strip()
