@@ -1,0 +1,290 @@
+"""Durability: a graph that knows nothing of us keeps its steps, asks, drains and goes on by its thread id."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langchain_core.language_models import GenericFakeChatModel
+from langchain_core.messages import AIMessage, HumanMessage
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_stream_writer
+from langgraph.errors import GraphDrained
+from langgraph.func import entrypoint, task
+from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.types import Command, interrupt
+from pydantic import BaseModel
+
+from openmanus_graph import Gate, ThreadBusyError, ThreadSaver, ask, get_thread
+from openmanus_graph.checkpoints.events import stored_events
+from openmanus_graph.checkpoints.threads import store_answers
+from openmanus_graph.errors import ForeignTypeError
+from openmanus_graph.graphs.own import own_durable
+
+pytestmark = pytest.mark.postgres
+
+
+class Words(TypedDict, total=False):
+    task: str
+    seen: Annotated[list[Any], lambda old, new: [*old, *new]]
+
+
+def thread(name: str = "t") -> Any:
+    return {"configurable": {"thread_id": name}}
+
+
+def chain(**nodes: Callable[..., Any]) -> StateGraph[Any, Any, Any, Any]:
+    """A graph of nodes one after the other."""
+    graph = StateGraph(Words)
+    before = START
+    for name, node in nodes.items():
+        graph.add_node(name, node)
+        graph.add_edge(before, name)
+        before = name
+    graph.add_edge(before, END)
+    return graph
+
+
+async def test_a_step_that_was_kept_does_not_run_again(saver: ThreadSaver) -> None:
+    ran: list[str] = []
+
+    def first(state: Words) -> dict[str, Any]:
+        ran.append("first")
+        return {"seen": [state["task"]]}
+
+    def second(_: Words) -> dict[str, Any]:
+        ran.append("second")
+        if ran.count("second") == 1:
+            raise RuntimeError("the wire broke")
+        return {"seen": ["done"]}
+
+    app = own_durable(chain(first=first, second=second), saver)
+    with pytest.raises(RuntimeError, match="the wire broke"):
+        await app.ainvoke({"task": "x", "seen": []}, thread())
+    row = await get_thread(saver, "t")
+    assert row is not None and (row.status, row.error) == ("stopped", "the wire broke")
+    again = own_durable(chain(first=first, second=second).compile(), saver)
+    out = await again.ainvoke(None, thread())
+    assert out["seen"] == ["x", "done"]
+    assert ran == ["first", "second", "second"]
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "completed"
+
+
+async def test_only_one_runner_has_the_thread(saver: ThreadSaver) -> None:
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def wait(_: Words) -> dict[str, Any]:
+        inside.set()
+        await leave.wait()
+        return {}
+
+    app = own_durable(chain(wait=wait), saver)
+    running = asyncio.create_task(app.ainvoke({"task": "x"}, thread()))
+    await inside.wait()
+    with pytest.raises(ThreadBusyError):
+        await app.ainvoke({"task": "x"}, thread())
+    leave.set()
+    await running
+
+
+async def test_a_drain_ends_it_after_the_step_in_flight(saver: ThreadSaver) -> None:
+    gate = Gate()
+
+    def first(_: Words) -> dict[str, Any]:
+        gate.request_drain("enough")
+        return {"seen": ["first"]}
+
+    app = own_durable(chain(first=first, second=lambda _: {"seen": ["second"]}), saver)
+    with pytest.raises(GraphDrained):
+        async for _ in app.astream({"task": "x"}, thread(), control=gate):
+            pass
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "paused"
+    assert (await app.ainvoke(None, thread()))["seen"] == ["first", "second"]
+
+
+@pytest.mark.parametrize(
+    ("typed", "received"), [("yes", "yes"), ("42", 42), ('{"ok": true}', {"ok": True}), ('"42"', "42"), ("", "")]
+)
+async def test_an_interrupt_gets_what_the_person_typed(saver: ThreadSaver, typed: str, received: Any) -> None:
+    app = own_durable(chain(asks=lambda _: {"seen": [interrupt({"kind": "approve", "draft": "x"})]}), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "waiting"
+    question = row.questions[0]
+    assert question["kind"] == "answer"
+    assert question["question"] == '{"kind": "approve", "draft": "x"}'
+    out = await app.ainvoke(Command(resume={question["id"]: {"kind": "answer", "value": typed}}), thread())
+    assert out["seen"] == [received]
+
+
+@pytest.mark.parametrize("resume", ["go on", {"approved": True, "why": "fine"}, [1, 2]])
+async def test_python_resumes_it_as_langgraph_does(saver: ThreadSaver, resume: Any) -> None:
+    app = own_durable(chain(asks=lambda _: {"seen": [interrupt("ok?")]}), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    assert (await app.ainvoke(Command(resume=resume), thread()))["seen"] == [resume]
+
+
+async def test_ask_takes_its_own_kind_only(saver: ThreadSaver) -> None:
+    app = own_durable(chain(asks=lambda _: {"seen": [ask("Name?", subtask="")]}), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    row = await get_thread(saver, "t")
+    assert row is not None
+    identity = row.questions[0]["id"]
+    await app.ainvoke(Command(resume={identity: {"kind": "step", "value": "go"}}), thread())
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "waiting"
+    identity = row.questions[0]["id"]
+    out = await app.ainvoke(Command(resume={identity: {"kind": "answer", "value": "42"}}), thread())
+    assert out["seen"] == ["42"]
+
+
+async def test_an_answer_left_by_another_process_is_taken_up(saver: ThreadSaver) -> None:
+    app = own_durable(chain(asks=lambda _: {"seen": [interrupt("ok?")]}), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    row = await get_thread(saver, "t")
+    assert row is not None
+    await store_answers(saver, "t", {row.questions[0]["id"]: {"kind": "answer", "value": "true"}})
+    assert (await app.ainvoke(None, thread()))["seen"] == [True]
+
+
+async def test_two_questions_of_one_node_are_asked_one_after_the_other(saver: ThreadSaver) -> None:
+    app = own_durable(chain(asks=lambda _: {"seen": [interrupt("one?"), interrupt("two?")]}), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    for value, asked in (("a", "one?"), ("b", "two?")):
+        row = await get_thread(saver, "t")
+        assert row is not None and [one["question"] for one in row.questions] == [asked]
+        answer = {row.questions[0]["id"]: {"kind": "answer", "value": value}}
+        out = await app.ainvoke(Command(resume=answer), thread())
+    assert out["seen"] == ["a", "b"]
+
+
+async def test_its_own_checkpointer_is_replaced_and_named(saver: ThreadSaver) -> None:
+    mine = InMemorySaver()
+    compiled = chain(a=lambda _: {"seen": [1]}).compile(checkpointer=mine)
+    app = own_durable(compiled, saver)
+    await app.ainvoke({"task": "x"}, thread())
+    assert getattr(app, "replaced", None) == "InMemorySaver"
+    assert compiled.checkpointer is mine
+    assert mine.get_tuple(thread()) is None
+    assert (await app.snapshot("t")).values["seen"] == [1]
+
+
+async def test_a_functional_graph_keeps_its_tasks(saver: ThreadSaver) -> None:
+    ran: list[int] = []
+
+    @task
+    async def double(number: int) -> int:
+        ran.append(number)
+        return 2 * number
+
+    @entrypoint()
+    async def work(number: int, *, previous: int | None = None) -> dict[str, Any]:
+        doubled = await double(number)
+        return {"sum": doubled + int(interrupt("and?")), "previous": previous}
+
+    app = own_durable(work, saver)
+    assert app.get_input_jsonschema()["type"] == "integer"
+    await app.ainvoke(21, thread())
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "waiting"
+    out = await app.ainvoke(Command(resume={row.questions[0]["id"]: {"kind": "answer", "value": "8"}}), thread())
+    assert out == {"sum": 50, "previous": None}
+    assert ran == [21]
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "completed"
+
+
+class Person(BaseModel):
+    name: str
+
+
+async def test_a_foreign_type_is_refused_with_what_to_do(saver: ThreadSaver) -> None:
+    app = own_durable(chain(a=lambda _: {"seen": [Person(name="Ada")]}), saver)
+    with pytest.raises(ForeignTypeError, match="Return plain dicts"):
+        await app.ainvoke({"task": "x"}, thread())
+    plain = own_durable(chain(a=lambda _: {"seen": [Person(name="Ada").model_dump()]}), saver)
+    assert (await plain.ainvoke({"task": "x"}, thread("u")))["seen"] == [{"name": "Ada"}]
+
+
+async def test_a_state_that_is_a_pydantic_model_works(saver: ThreadSaver) -> None:
+    class Given(BaseModel):
+        task: str
+        size: int = 0
+
+    graph = StateGraph(Given)
+    graph.add_node("measure", lambda state: {"size": len(state.task)})
+    graph.add_edge(START, "measure")
+    app = own_durable(graph, saver)
+    assert await app.ainvoke({"task": "four"}, thread()) == {"task": "four", "size": 4}
+
+
+async def test_its_nodes_tokens_and_words_are_events(saver: ThreadSaver) -> None:
+    model = GenericFakeChatModel(messages=iter([AIMessage("one two")]))
+
+    async def think(state: MessagesState) -> dict[str, Any]:
+        get_stream_writer()({"at": "thinking"})
+        return {"messages": [await model.ainvoke(state["messages"])]}
+
+    inner = StateGraph(MessagesState)
+    inner.add_node("think", think)
+    inner.add_edge(START, "think")
+    outer = StateGraph(MessagesState)
+    outer.add_node("team", inner.compile())
+    outer.add_edge(START, "team")
+    app = own_durable(outer, saver)
+    given = {"messages": [HumanMessage("hello")]}
+    events = [event async for event in app.astream(given, thread(), stream_mode="custom")]
+    told = [(event["type"], event.get("node")) for event in events if event["type"] != "model_tokens"]
+    assert told == [
+        ("node_started", "team"),
+        ("node_started", "team/think"),
+        ("node_progress", "team/think"),
+        ("node_finished", "team/think"),
+        ("node_finished", "team"),
+    ]
+    assert "".join(event["text"] for event in events if event["type"] == "model_tokens") == "one two"
+    assert events[-1]["preview"] == "one two"
+    assert {event["thread_id"] for event in events} == {"t"}
+    stored = [event["type"] for event in await stored_events(saver, "t")]
+    assert stored == ["run_started", *(kind for kind, _ in told), "run_finished"]
+
+
+async def test_other_streams_are_langgraphs_own(saver: ThreadSaver) -> None:
+    graph = chain(a=lambda _: {"seen": [1]}, b=lambda _: {"seen": [2]})
+    plain, durable = graph.compile(), own_durable(graph, saver)
+    for number, options in enumerate(
+        [
+            {},
+            {"stream_mode": "values"},
+            {"stream_mode": ["updates", "values"]},
+            {"stream_mode": "updates", "subgraphs": True},
+            {"stream_mode": "values", "version": "v2"},
+        ]
+    ):
+        expected = [chunk async for chunk in plain.astream({"task": "x"}, **options)]
+        found = [chunk async for chunk in durable.astream({"task": "x"}, thread(str(number)), **options)]
+        assert found == expected, options
+
+
+async def test_failures_and_questions_are_events(saver: ThreadSaver) -> None:
+    def fails(_: Words) -> dict[str, Any]:
+        if interrupt("go on?") != "no":
+            raise ValueError("bad luck")
+        return {}
+
+    app = own_durable(chain(fails=fails), saver)
+    events = [event async for event in app.astream({"task": "x"}, thread(), stream_mode="custom")]
+    assert [event["type"] for event in events] == ["node_started", "question_asked", "node_finished"]
+    assert events[1]["question"]["question"] == "go on?"
+    assert events[2]["status"] == "waiting"
+    events.clear()
+    with pytest.raises(ValueError, match="bad luck"):
+        async for event in app.astream(Command(resume="yes"), thread(), stream_mode="custom"):
+            events.append(event)
+    assert [event["type"] for event in events] == ["node_started", "node_finished"]
+    assert events[1]["status"] == "failed"
+    assert "bad luck" in events[1]["error"]
