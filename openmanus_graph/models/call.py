@@ -13,7 +13,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import count_tokens_approximately
 
-from openmanus_graph.errors import ContextOverflowError, ModelError
+from openmanus_graph.errors import ModelError
 from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
@@ -23,6 +23,7 @@ from openmanus_graph.models.faults import BrokenReplyError, Fault, backoff, sort
 from openmanus_graph.models.pace import Pace
 from openmanus_graph.models.place import Place
 from openmanus_graph.models.shape import Ask, Shape, shape
+from openmanus_graph.models.spending import together
 from openmanus_graph.models.tokens import TokenStream
 from openmanus_graph.scope import Scope
 
@@ -80,6 +81,7 @@ class Call:
         self._emit = emit
         self._said = 0
         self._retried = 0
+        self._used: Usage = together()
 
     def event(self, fields: Event) -> None:
         """Send an event of this call."""
@@ -91,6 +93,8 @@ class Call:
 
     def say(self, model: str, text: str) -> None:
         """Send a piece of the reply."""
+        if not text:
+            return
         self._said += 1
         self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._said}"})
 
@@ -114,7 +118,7 @@ class Call:
             targets: The role's model and its fallbacks.
 
         Returns:
-            Who answered, the reply, and what it used.
+            Who answered, the reply, and what it used, replies that were none included.
 
         Raises:
             ContextOverflowError: If the request is too long for all that may be asked.
@@ -139,7 +143,7 @@ class Call:
         while True:
             request = self._shaped(target)
             try:
-                return target, *await self._attempt(target, request)
+                return target, await self._attempt(target, request), self._used
             except Exception as error:
                 if isinstance(error, ModelError):
                     raise
@@ -168,12 +172,15 @@ class Call:
             lacks=lambda feature: self._tools.capabilities.lacks(target, feature, known),
         )
 
-    async def _attempt(self, target: Target, request: Shape) -> tuple[AIMessage, Usage]:
+    async def _attempt(self, target: Target, request: Shape) -> AIMessage:
         cache = self._tools.cache
         key = cache.key(target, request) if cache.on else None
         if key is not None and (kept := await cache.get(key)) is not None:
             self.say(target.name, kept.text)
-            return request.read(kept), Usage(**{**_usage(target, kept, request), "cost_usd": 0.0, "cache_hits": 1})
+            usage = _usage(target, kept, request)
+            usage["cost_usd"], usage["cache_hits"] = 0.0, 1
+            await self._spend(target, usage, 0.0)
+            return request.read(kept)
         pace = self._tools.pace(target)
         entry = None if pace is None else await pace.wait(count_tokens_approximately(request.messages))
         began = time.monotonic()
@@ -183,12 +190,16 @@ class Call:
         if entry is not None:
             Pace.correct(entry, usage["input_tokens"] + usage["output_tokens"])
         reply = request.read(raw)
-        await self._scope.spending.add(self._place, target.name, usage, time.monotonic() - began)
+        await self._spend(target, usage, time.monotonic() - began)
         if not (reply.text.strip() or reply.tool_calls or reply.invalid_tool_calls):
             raise BrokenReplyError("gives an empty reply")
         if key is not None and raw.response_metadata.get("finish_reason") != "length":
             await cache.put(key, raw)
-        return reply, usage
+        return reply
+
+    async def _spend(self, target: Target, usage: Usage, elapsed_s: float) -> None:
+        await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
+        self._used = together(self._used, usage)
 
     async def _streamed(self, target: Target, request: Shape) -> AIMessage:
         gathered: AIMessageChunk | None = None
@@ -216,13 +227,13 @@ def _next(others: Sequence[Target], failed: Target, fault: Fault) -> Target | No
 
 def _whole(gathered: AIMessageChunk) -> AIMessage:
     """The pieces of a stream as one message."""
-    fields = {
-        name: getattr(gathered, name)
-        for name in ("content", "additional_kwargs", "response_metadata", "id", "usage_metadata")
-    }
-    kept = {key: value for key, value in fields["additional_kwargs"].items() if key != "tool_calls"}
+    kept = {key: value for key, value in gathered.additional_kwargs.items() if key != "tool_calls"}
     return AIMessage(
-        **{**fields, "additional_kwargs": kept},
+        gathered.content,
+        id=gathered.id,
+        additional_kwargs=kept,
+        response_metadata=gathered.response_metadata,
+        usage_metadata=gathered.usage_metadata,
         tool_calls=gathered.tool_calls,
         invalid_tool_calls=gathered.invalid_tool_calls,
     )
@@ -257,6 +268,3 @@ def secrets_of(target: Target) -> set[str]:
 
 def _is_secret(name: str) -> bool:
     return name.lower().endswith(_SECRET_NAMES)
-
-
-__all__ = ["NOTE", "Call", "ContextOverflowError", "Tools", "secrets_of"]

@@ -172,7 +172,7 @@ class Catalog:
                 if key in _OF_THE_SERVER and provider_of(owner or "") != provider_of(name):
                     continue
                 merged[key] = getattr(table, key)
-        return self._with_variables(name, ModelSettings(**{**merged, "model": name}))
+        return self._with_variables(name, ModelSettings.model_validate({**merged, "model": name}))
 
     def _with_variables(self, name: str, table: ModelSettings) -> ModelSettings:
         """`LLM_BASE_URL`, where it is meant: for the model of `LLM_MODEL`, and others of its provider."""

@@ -192,9 +192,8 @@ def _status(error: BaseException) -> int | None:
 def _words(error: BaseException, secrets: Iterable[str]) -> str:
     body: Any = getattr(error, "message", None)
     text = body if isinstance(body, str) and body else str(error) or type(error).__name__
-    text = re.sub(
-        r"^(litellm\.)?(\w+(Error|Exception|Timeout)?:\s*)+", "", text.strip().splitlines()[0] if text else ""
-    )
+    first = text.strip().splitlines()[0]
+    text = re.sub(r"^((litellm\.)?\w+(Error|Exception|Timeout): ?( - )?)+", "", first)
     text = re.sub(r"\s*(Received Model Group=|Available Model Group Fallbacks=).*$", "", text)
     text = redact(text.strip(), secrets)
     return (text[:300] + "…" if len(text) > 300 else text).rstrip(".") or type(error).__name__

@@ -200,8 +200,7 @@ class Models:
         reply = replay.reply(place, ask.messages, ask.tools)
         if (drift := replay.drift(place, ask.messages, ask.tools)) is not None:
             call.event({"type": "warned", "text": drift})
-        if reply.text:
-            call.say(target.name, reply.text)
+        call.say(target.name, reply.text)
         said = reply.usage_metadata
         usage = Usage(
             calls=1,
@@ -236,13 +235,13 @@ class Models:
 
 
 def _in_openai_form(tool: BaseTool) -> Tool:
-    return cast("Tool", convert_to_openai_tool(tool))
+    return convert_to_openai_tool(tool)
 
 
 def _object_of(message: AIMessage) -> tuple[dict[str, Any] | None, str | None]:
     """The JSON object of a reply, also where a recording or a model put it into a tool call."""
     if message.tool_calls and not message.text.strip():
-        return dict(message.tool_calls[0]["args"]), None
+        return message.tool_calls[0]["args"], None
     value, problem = read_object(message.text)
     if value is None and message.response_metadata.get("finish_reason") == "length":
         return None, f"The reply was cut at its maximum length, so its JSON is not whole. {problem or ''}".strip()

@@ -35,7 +35,7 @@ class Pace:
         Returns:
             The call's entry, for `correct`.
         """
-        while (pause := self._pause(tokens)) > 0:
+        while (pause := self._pause(tokens)) > 0:  # noqa: ASYNC110 - the clock is waited for, not another task
             await asyncio.sleep(pause)
         entry = [time.monotonic(), float(tokens)]
         self._spent.append(entry)

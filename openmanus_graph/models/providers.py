@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib
 import json
 import logging
 import os
@@ -70,11 +71,11 @@ def _group(target: Target) -> str:
     group = f"{target.name}#{digest}"
     with _starting:
         if group not in _added:
-            from litellm.types.router import Deployment, LiteLLM_Params
-
-            _router().add_deployment(
-                Deployment(model_name=group, litellm_params=LiteLLM_Params(**parameters), model_info={"id": group})
+            types: Any = importlib.import_module("litellm.types.router")
+            deployment = types.Deployment(
+                model_name=group, litellm_params=types.LiteLLM_Params(**parameters), model_info={"id": group}
             )
+            _router().add_deployment(deployment)
             _added.add(group)
     return group
 
@@ -146,10 +147,11 @@ async def stream(target: Target, request: Shape) -> AsyncGenerator[AIMessageChun
         target: The model.
         request: What it is sent.
     """
-    model: Runnable[Any, Any] = chat_model_of(target)
+    chat_model = chat_model_of(target)
+    model: Runnable[Any, Any] = chat_model
     if request.tools:
         options: dict[str, Any] = {} if request.tool_choice is None else {"tool_choice": request.tool_choice}
-        model = cast("BaseChatModel", model).bind_tools(list(request.tools), **options)
+        model = chat_model.bind_tools(list(request.tools), **options)
     elif request.response_format is not None:
         model = model.bind(response_format=request.response_format)
     pieces = cast("AsyncGenerator[Any]", model.astream(request.messages))

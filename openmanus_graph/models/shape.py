@@ -117,7 +117,12 @@ def _arguments_as_text(name: str) -> Callable[[AIMessage], AIMessage]:
 
 def _words(reply: AIMessage, text: str) -> AIMessage:
     kept = {key: value for key, value in reply.additional_kwargs.items() if key != "tool_calls"}
-    update = {"content": text, "tool_calls": [], "invalid_tool_calls": [], "additional_kwargs": kept}
+    update: dict[str, Any] = {
+        "content": text,
+        "tool_calls": [],
+        "invalid_tool_calls": [],
+        "additional_kwargs": kept,
+    }
     return reply.model_copy(update=update)
 
 

@@ -108,5 +108,5 @@ def _parse(text: str) -> tuple[Any, str | None]:
 
 
 def _kind(value: Any) -> str:
-    names = {list: "a JSON array", str: "a JSON string", int: "a number", float: "a number", bool: "true or false"}
-    return names.get(type(value), "null")
+    names = {"list": "a JSON array", "str": "a JSON string", "int": "a number", "float": "a number"}
+    return names.get(type(value).__name__, "true, false or null")

@@ -1,6 +1,6 @@
-"""Testing: what users' own tests run graphs with: recordings of models, and a scripted model server."""
+"""Testing: what tests of agents need: a model provider that says what a script says, over real HTTP."""
 
-from openmanus_graph.models.recorded_model import record_model, replay_model
-from openmanus_graph.testing.replay import Replayed, replaying, write_recording
+from openmanus_graph.testing.script import Fault, Received, Reply, Script, ToolUse
+from openmanus_graph.testing.server import ScriptedServer
 
-__all__ = ["Replayed", "record_model", "replay_model", "replaying", "write_recording"]
+__all__ = ["Fault", "Received", "Reply", "Script", "ScriptedServer", "ToolUse"]
