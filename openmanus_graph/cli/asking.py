@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping, Sequence
-from typing import Any, Protocol, cast
+from typing import Any, Protocol
 
 import click
 import yaml
@@ -15,6 +15,7 @@ from openmanus_graph.errors import OpenManusGraphError, PlanError
 from openmanus_graph.questions import Answer, Question, answers_for
 
 APPROVE_HELP = "y: yes   n: no   n: why   e: edit the arguments   a: answer in its place"
+CONSENT_HELP = "y: yes   n: no   n: why"
 REVIEW_HELP = "y: yes   n: no   n: what to do otherwise   e: edit the plan"
 
 
@@ -94,11 +95,10 @@ def ask_all(questions: Sequence[Question], person: Person) -> dict[str, Answer] 
 
 def ask_one(question: Question, person: Person) -> Answer | None:
     """Ask until the answer fits the question; `None` if there is none to come."""
-    fields = cast("Mapping[str, Any]", question)
     person.say(described(question))
     approving = question["kind"] == "approve"
     if approving:
-        person.say(REVIEW_HELP if fields.get("plan") else APPROVE_HELP)
+        person.say(REVIEW_HELP if "plan" in question else APPROVE_HELP if "tool" in question else CONSENT_HELP)
     while True:
         said = person.listen(">")
         if said is None:
@@ -110,7 +110,7 @@ def ask_one(question: Question, person: Person) -> Answer | None:
                 return _parsed(question, said)
             answer = _approval(question, said.strip(), person)
         except OpenManusGraphError as error:
-            person.say(error.message)
+            person.say(f"{error.message} {error.hint or ''}".rstrip())
             continue
         if answer is not None:
             return answer
@@ -118,15 +118,16 @@ def ask_one(question: Question, person: Person) -> Answer | None:
 
 def described(question: Question) -> str:
     """The question with all that is known of what it is about."""
-    fields = cast("Mapping[str, Any]", question)
     who = f"{question['subtask']}: " if question["subtask"] else ""
     lines = [f"{who}{visible(question['question'])}"]
-    if fields.get("plan"):
-        lines.append(_indented(_plan_as_text(fields["plan"])))
-    elif fields.get("tool"):
-        lines += [f"  tool: {visible(str(fields['tool']))}", *_arguments(fields.get("args") or {})]
-    if fields.get("reason"):
-        lines.append(f"  why it is asked: {visible(str(fields['reason']))}")
+    if "plan" in question:
+        lines.append(_indented(_plan_as_text(question["plan"])))
+    elif "tool" in question:
+        lines += [f"  tool: {visible(question['tool'])}", *_arguments(question.get("args") or {})]
+    if reason := question.get("reason"):
+        lines.append(f"  why it is asked: {visible(reason)}")
+    if refused := question.get("refused"):
+        lines.append(f"  the last answer was not taken: {visible(refused)}")
     return "\n".join(lines)
 
 
@@ -155,30 +156,24 @@ def _parsed(question: Question, text: str) -> Answer:
 
 def _approval(question: Question, said: str, person: Person) -> Answer | None:
     """The answer to an approval; `None` to ask again."""
-    fields = cast("Mapping[str, Any]", question)
-    word, separator, rest = said.partition(":")
-    key, rest = word.strip().lower(), rest.strip()
-    first, _, tail = said.partition(" ")
-    if key in ("n", "no") and separator and rest:
-        return _parsed(question, f"no: {rest}")
-    if key in ("a", "answer") and separator and not fields.get("plan"):
-        return _parsed(question, f"answer: {rest}")
-    if said.startswith("=") and not fields.get("plan"):
-        return _parsed(question, f"answer: {said[1:].strip()}")
+    first, _, rest = said.partition(" ")
     if first.lower() in ("e", "edit"):
-        if fields.get("plan"):
-            return _edited_plan(question, fields["plan"], person)
-        return _edited_arguments(question, dict(fields.get("args") or {}), tail.strip(), person)
-    if key == "a":
-        rest = person.listen("answer:") or ""
-        return _parsed(question, f"answer: {rest}") if rest else None
-    return _parsed(question, {"y": "yes", "n": "no"}.get(key, said))
+        if "plan" in question and not rest.strip():
+            return _edited_plan(question, question["plan"], person)
+        if "plan" not in question:
+            return _edited_arguments(question, question.get("args") or {}, rest.strip(), person)
+    if said.lower() == "a":
+        value = person.listen("answer:")
+        return _parsed(question, f"answer: {value}") if value else None
+    if said[:2].lower() == "a:":
+        said = f"answer: {said[2:]}"
+    return _parsed(question, said)
 
 
-def _edited_arguments(question: Question, args: dict[str, Any], inline: str, person: Person) -> Answer | None:
+def _edited_arguments(question: Question, args: Mapping[str, Any], inline: str, person: Person) -> Answer | None:
     text = inline
     if not text:
-        text = person.edit(json.dumps(args, indent=2, ensure_ascii=False) + "\n", ".json") or ""
+        text = person.edit(json.dumps(dict(args), indent=2, ensure_ascii=False) + "\n", ".json") or ""
     if not text.strip():
         person.say("Nothing was changed.")
         return None
@@ -186,9 +181,6 @@ def _edited_arguments(question: Question, args: dict[str, Any], inline: str, per
         given: Any = json.loads(text)
     except ValueError as error:
         person.say(f"That is no JSON: {error}.")
-        return None
-    if not isinstance(given, dict):
-        person.say("The arguments must be a JSON object.")
         return None
     return _parsed(question, f"edit {json.dumps(given, ensure_ascii=False)}")
 

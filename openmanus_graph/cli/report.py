@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, cast
 
 import click
@@ -13,7 +13,7 @@ from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.cli.terminal import program, with_program
 from openmanus_graph.cli.wording import clean, one_line, usage_line
 from openmanus_graph.events import Usage
-from openmanus_graph.questions import Question
+from openmanus_graph.questions import handle_of
 
 EXIT_CODES = {"completed": 0, "failed": 1, "waiting": 3, "partial": 4}
 """Exit code by the status a thread ends with; a stopped one ends with 128 and the signal's number."""
@@ -27,13 +27,6 @@ WORDS = {
 }
 
 
-def handle(question: Question, questions: Sequence[Question]) -> str:
-    """What an answer names the question by: its subtask, or the beginning of its id where that is not enough."""
-    name = question["subtask"]
-    alone = name and sum(other["subtask"] == name for other in questions) == 1
-    return name if alone else question["id"][:8]
-
-
 def next_step(thread: Thread) -> str | None:
     """The command that goes on with a thread, or `None` where nothing is left to do."""
     name = thread.thread_id
@@ -42,7 +35,7 @@ def next_step(thread: Thread) -> str | None:
     if thread.status == "waiting" and thread.questions:
         first = thread.questions[0]
         value = "yes" if first["kind"] == "approve" else "…"
-        shown = f"{handle(first, thread.questions)}={value}" if len(thread.questions) > 1 else value
+        shown = f"{handle_of(first, thread.questions)}={value}" if len(thread.questions) > 1 else value
         return f"openmanus-graph resume {name} --answer {shown}"
     return f"openmanus-graph resume {name}"
 
@@ -109,7 +102,7 @@ def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage
         click.echo(f"Used {usage_line(usage)}.", err=True)
     click.echo(f"Thread {thread.thread_id} {WORDS.get(thread.status, thread.status)}.", err=True)
     for question in thread.questions:
-        who = handle(question, thread.questions)
+        who = handle_of(question, thread.questions)
         click.echo(f"  {who} asks: {clean(question['question'])}", err=True)
     if hint:
         again = thread.status in ("failed", "partial") and bool(results)

@@ -1,0 +1,94 @@
+"""Reference: the graph of a thread, built again from what the thread's row says of it."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from langchain_core.tools import BaseTool
+
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.errors import GraphNotImportableError
+from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
+from openmanus_graph.settings import Settings
+from openmanus_graph.tools.reference import tools_again
+
+PLAN = "openmanus_graph.graphs.plan:build_plan_graph"
+"""Builder of threads that execute a given plan."""
+MANUS = "openmanus_graph.graphs.manus:build_manus_graph"
+"""Builder of threads that are conversations with the agent."""
+
+
+def runs_agent(thread: Thread) -> bool:
+    """Whether the thread is a conversation with the agent."""
+    return thread.graph.get("builder") == MANUS
+
+
+def graph_again(
+    thread: Thread,
+    settings: Settings,
+    *,
+    tools: Sequence[BaseTool] | None = None,
+    model: str | None = None,
+) -> DurableStateGraph:
+    """Build the graph of a thread again, of a plan or of the agent.
+
+    Args:
+        thread: The thread.
+        settings: The user's settings.
+        tools: Other tools than it began with, or `None`.
+        model: Another model for every role, or `None`.
+
+    Raises:
+        GraphNotImportableError: If it was built from what only its author's session has.
+    """
+    reference = thread.graph
+    chosen = list(tools) if tools is not None else tools_again(reference.get("tools") or [], thread.thread_id)
+    if reference.get("builder") == PLAN:
+        from openmanus_graph.graphs.plan import build_plan_graph
+
+        return build_plan_graph(chosen, settings=settings)
+    if reference.get("builder") == MANUS:
+        return _manus_again(thread, settings, chosen, model)
+    raise GraphNotImportableError(
+        f"The thread {thread.thread_id!r} runs the graph {reference.get('builder')!r}, which cannot be built here.",
+        hint="Resume it from Python, where the graph is defined.",
+    )
+
+
+def _manus_again(thread: Thread, settings: Settings, tools: list[BaseTool], model: str | None) -> DurableStateGraph:
+    from openmanus_graph.graphs.manus import build_manus_graph
+
+    reference = thread.graph
+    models = cast("Mapping[str, str] | str | None", model or reference.get("models"))
+    return build_manus_graph(
+        models=models,
+        tools=tools,
+        policy=reference.get("policy"),
+        instructions=str(reference.get("instructions") or ""),
+        settings=settings,
+    )
+
+
+async def app_again(thread: Thread, saver: ThreadSaver, settings: Settings) -> DurableGraph:
+    """The compiled graph of any thread, also of a user's own graph.
+
+    Args:
+        thread: The thread.
+        saver: Where it keeps its steps.
+        settings: The user's settings.
+
+    Raises:
+        GraphNotImportableError: If it cannot be built here.
+    """
+    from openmanus_graph.graphs.own import own_graph_again, runs_own_graph
+
+    if runs_own_graph(thread):
+        return await own_graph_again(thread, saver, settings)
+    built: Any = graph_again(thread, settings)
+    return cast("DurableGraph", built.compile(checkpointer=saver))
