@@ -16,7 +16,13 @@ from pydantic_settings import (
 )
 
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.models.configuration import BudgetSettings, CacheSettings, ModelSettings, PolicyChoice
+from openmanus_graph.models.configuration import (
+    BudgetSettings,
+    CacheSettings,
+    CredentialSettings,
+    ModelSettings,
+    PolicyChoice,
+)
 
 SandboxChoice = Literal["auto", "bubblewrap", "landlock", "none"]
 
@@ -105,6 +111,8 @@ class Settings(BaseSettings):
     """Engines of `web_search`, in order; empty means those that are configured, then DuckDuckGo."""
     searxng_url: str | None = None
     """Where a SearXNG server answers."""
+    credentials: dict[str, CredentialSettings] = Field(default_factory=dict[str, CredentialSettings])
+    """Secrets that `http_request` sends by name, each to its own hosts."""
 
     @classmethod
     def settings_customise_sources(

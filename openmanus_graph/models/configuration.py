@@ -104,5 +104,18 @@ class PolicySettings(Configuration):
     """Tried in order."""
 
 
+class CredentialSettings(Configuration):
+    """A secret that `http_request` sends by name, `[credentials.NAME]` in the TOML file."""
+
+    env: str
+    """Name of the environment variable that holds the secret; the secret itself is never written in a file."""
+    header: str = "Authorization"
+    """The header field it goes into."""
+    prefix: str = "Bearer "
+    """What stands before it there."""
+    hosts: tuple[str, ...]
+    """Hosts it is sent to, alone or with a port; `*.example.com` means every host below `example.com`."""
+
+
 PolicyChoice = Annotated[PolicySettings | str | None, Field(union_mode="left_to_right")]
-"""A table of rules, or `allow`, `ask`, or the path of a TOML file with one; `None` means the default."""
+"""A table of rules, or `allow`, `ask`, `deny`, or the path of a TOML file with one; `None` means the default."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import zlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 
@@ -49,6 +49,12 @@ class Download:
     """The decoded body, up to `MAX_BYTES`."""
     truncated: bool
     """Whether the body was longer."""
+    headers: tuple[tuple[str, str], ...] = ()
+    """The header fields, names in small letters, in the server's order."""
+
+
+class BrokenAnswerError(ToolError):
+    """A request that was sent, and whose answer did not come in full."""
 
 
 class Downloader:
@@ -72,26 +78,51 @@ class Downloader:
         """Close all connections."""
         await self._transport.aclose()
 
-    async def get(self, address: str) -> Download:
+    async def get(self, address: str, headers: Mapping[str, str] | None = None) -> Download:
         """Download `address`, following redirects; the caller limits the time.
 
         Raises:
             AddressRefusedError: If it, or where it leads, has an address that tools may not reach.
             ToolError: If it is no HTTP address, or no answer comes.
         """
+        return await self.request("GET", address, lambda _: dict(headers or {}))
+
+    async def request(
+        self,
+        method: str,
+        address: str,
+        headers: Callable[[httpx.URL], Mapping[str, str]],
+        content: bytes | None = None,
+    ) -> Download:
+        """Send a request; redirects are followed for GET and HEAD only. The caller limits the time.
+
+        Args:
+            method: The method, in capital letters.
+            address: Where to.
+            headers: The header fields for one hop, by its address: what is meant for one host goes to no other.
+            content: The body.
+
+        Raises:
+            AddressRefusedError: If it, or where it leads, has an address that tools may not reach.
+            BrokenAnswerError: If the request was sent, and no whole answer came.
+            ToolError: If it is no HTTP address, or the host cannot be reached.
+        """
         url = checked_url(address)
+        follows = method in ("GET", "HEAD")
         for _ in range(MAX_REDIRECTS + 1):
-            response = await self._send(url)
+            response = await self._send(method, url, headers(url), content)
             try:
                 target = response.headers.get("location")
-                if response.status_code not in _REDIRECTS or target is None:
-                    return await _received(url, response)
+                if response.status_code not in _REDIRECTS or target is None or not follows:
+                    return await _received(url, response, bodiless=method == "HEAD")
             finally:
                 await response.aclose()
             url = _joined(url, target)
         raise ToolError(f"The page {address!r} redirects more than {MAX_REDIRECTS} times.")
 
-    async def _send(self, url: httpx.URL) -> httpx.Response:
+    async def _send(
+        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
+    ) -> httpx.Response:
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         host = url.raw_host.decode("ascii").strip("[]")
         found = await permitted_addresses(host, port, self._allow_hosts, self._resolver)
@@ -100,9 +131,10 @@ class Downloader:
             # The address stands in the URL, so that nothing resolves the name again; the name goes into
             # the Host header and the TLS handshake, which checks the certificate against it.
             request = httpx.Request(
-                "GET",
+                method,
                 url.copy_with(host=address.partition("%")[0], fragment=None),
-                headers={"host": url.netloc.decode("ascii"), **_HEADERS},
+                headers={**_HEADERS, **headers, "host": url.netloc.decode("ascii")},
+                content=content,
                 extensions={"sni_hostname": host, "timeout": {"connect": CONNECT_SECONDS}},
             )
             try:
@@ -110,7 +142,7 @@ class Downloader:
             except (httpx.ConnectError, httpx.ConnectTimeout) as error:
                 failure = error
             except (httpx.HTTPError, httpx.InvalidURL) as error:
-                raise ToolError(f"The host {host!r} does not speak HTTP properly: {error}.") from error
+                raise BrokenAnswerError(f"The host {host!r} does not speak HTTP properly: {error}.") from error
         raise ToolError(f"The host {host!r} cannot be reached: {failure or 'no answer'}.") from failure
 
 
@@ -150,18 +182,20 @@ def _joined(url: httpx.URL, target: str) -> httpx.URL:
     return checked_url(joined)
 
 
-async def _received(url: httpx.URL, response: httpx.Response) -> Download:
+async def _received(url: httpx.URL, response: httpx.Response, *, bodiless: bool) -> Download:
     body = bytearray()
     truncated = False
     try:
         async for piece in _decoded(response):
+            if bodiless:  # a content encoding is stated, and nothing is there to decode
+                continue
             body += piece
             if len(body) > MAX_BYTES:
                 del body[MAX_BYTES:]
                 truncated = True
                 break
     except (httpx.HTTPError, zlib.error) as error:
-        raise ToolError(f"The answer of {str(url)!r} broke off: {error}.") from error
+        raise BrokenAnswerError(f"The answer of {str(url)!r} broke off: {error}.") from error
     header = Message()
     header["content-type"] = response.headers.get("content-type", "")
     return Download(
@@ -172,6 +206,7 @@ async def _received(url: httpx.URL, response: httpx.Response) -> Download:
         charset=header.get_content_charset(),
         body=bytes(body),
         truncated=truncated,
+        headers=tuple((name.lower(), value) for name, value in response.headers.multi_items()),
     )
 
 
@@ -180,13 +215,13 @@ async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     stream = response.stream
     if not isinstance(stream, httpx.AsyncByteStream):
-        raise ToolError("The answer has no stream.")
+        raise BrokenAnswerError("The answer has no stream.")
     if encoding in ("", "identity"):
         async for piece in stream:
             yield piece
         return
     if encoding not in ("gzip", "x-gzip", "deflate"):
-        raise ToolError(f"The answer has the content encoding {encoding!r}, which was not asked for.")
+        raise BrokenAnswerError(f"The answer has the content encoding {encoding!r}, which was not asked for.")
     unpacker = None
     async for piece in stream:
         if unpacker is None:
