@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -96,7 +97,7 @@ def builtin_tool(
     name: str,
     arguments: type[BaseModel],
     spec: ToolSpec,
-) -> Callable[[Callable[..., Awaitable[dict[str, Any]]]], StructuredTool]:
+) -> Callable[[Callable[..., Awaitable[Any]]], StructuredTool]:
     """Make an async function a built-in tool; its docstring is what a model reads.
 
     Args:
@@ -105,11 +106,11 @@ def builtin_tool(
         spec: What the engine must know about it.
     """
 
-    def decorate(function: Callable[..., Awaitable[dict[str, Any]]]) -> StructuredTool:
+    def decorate(function: Callable[..., Awaitable[Any]]) -> StructuredTool:
         return StructuredTool.from_function(
             coroutine=function,
             name=name,
-            description=(function.__doc__ or "").strip(),
+            description=inspect.getdoc(function) or "",
             args_schema=arguments,
             metadata={
                 "effect": spec.effect,

@@ -1,0 +1,21 @@
+"""Crawl4ai: another name of `fetch_page`, which plans and prompts from elsewhere may use."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from openmanus_graph.context import tool_context
+from openmanus_graph.tools.fetch_page import FetchArguments, fetch
+from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+
+
+@builtin_tool("crawl4ai", FetchArguments, ToolSpec(effect="read", idempotent=True, alias_of="fetch_page"))
+async def crawl4ai(
+    *,
+    urls: list[str] | str,
+    timeout: float = 30,  # noqa: ASYNC109 - the tool's own parameter, applied to each page by itself
+    max_chars: int | None = None,
+) -> dict[str, Any]:
+    """Read pages of the Web as Markdown. The same as `fetch_page`."""
+    asked = [urls] if isinstance(urls, str) else urls
+    return await fetch(asked, tool_context().settings.allow_hosts, timeout=timeout, max_chars=max_chars)

@@ -1,0 +1,38 @@
+"""Terminate: the tool with which an agent ends its subtask, and says how it went."""
+
+from __future__ import annotations
+
+import json
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
+
+from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+
+
+def _as_text(value: Any) -> Any:
+    """What is no text as JSON, since a plan may hand on a whole output."""
+    return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+class TerminateArguments(BaseModel):
+    """How the subtask ends."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    status: Literal["success", "failure"] = Field(
+        description="`success` if the goal is reached, `failure` if it cannot be reached."
+    )
+    answer: Annotated[str, BeforeValidator(_as_text)] = Field(
+        default="", description="The result, or why it failed, in full: it is all that others see."
+    )
+
+
+@builtin_tool("terminate", TerminateArguments, ToolSpec(effect="read", idempotent=True))
+async def terminate(status: Literal["success", "failure"], answer: str = "") -> dict[str, Any]:
+    """End the subtask with its answer, when the goal is reached or cannot be reached.
+
+    Returns {status, answer, error}, where error is null unless the status is failure.
+    """
+    error = None if status == "success" else answer.strip() or "The goal cannot be reached."
+    return {"status": status, "answer": answer, "error": error}
