@@ -1,6 +1,20 @@
-"""Testing: what tests of agents need: a model provider that says what a script says, over real HTTP."""
+"""Testing: what tests of agents need: a scripted model provider over real HTTP, and recordings of models."""
 
+from openmanus_graph.models.recorded_model import record_model, replay_model
+from openmanus_graph.testing.replay import Replayed, replaying, write_recording
 from openmanus_graph.testing.script import Fault, Received, Reply, Script, ToolUse
 from openmanus_graph.testing.server import ScriptedServer
 
-__all__ = ["Fault", "Received", "Reply", "Script", "ScriptedServer", "ToolUse"]
+__all__ = [
+    "Fault",
+    "Received",
+    "Replayed",
+    "Reply",
+    "Script",
+    "ScriptedServer",
+    "ToolUse",
+    "record_model",
+    "replay_model",
+    "replaying",
+    "write_recording",
+]
