@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import count_tokens_approximately
 
-from openmanus_graph.errors import ModelError
+from openmanus_graph.errors import ModelError, OpenManusGraphError
 from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
@@ -24,6 +23,7 @@ from openmanus_graph.models.pace import Pace
 from openmanus_graph.models.place import Place
 from openmanus_graph.models.shape import Ask, Shape, shape
 from openmanus_graph.models.spending import together
+from openmanus_graph.models.stream import usage_in, whole
 from openmanus_graph.models.tokens import TokenStream
 from openmanus_graph.scope import Scope
 
@@ -56,8 +56,9 @@ class Tools:
 class _FailedError(Exception):
     """A model that failed for good, with the fault that made it."""
 
-    def __init__(self, fault: Fault) -> None:
+    def __init__(self, fault: Fault, attempts: int) -> None:
         self.fault = fault
+        self.attempts = attempts
         super().__init__(fault.why)
 
 
@@ -131,7 +132,7 @@ class Call:
                 following = _next(targets[index + 1 :], target, failed.fault)
                 if following is None:
                     # The provider's own words may hold a key: they end here.
-                    raise failed.fault.error(target) from None
+                    raise failed.fault.error(target, failed.attempts) from None
                 self._retrying(following.name, failed.fault, 1, 0.0)
                 if following is not targets[index + 1]:
                     return await self.answer(targets[list(targets).index(following) :])
@@ -143,15 +144,21 @@ class Call:
         while True:
             request = self._shaped(target)
             try:
-                return target, await self._attempt(target, request), self._used
-            except Exception as error:
-                if isinstance(error, ModelError):
-                    raise
+                raw, usage = await self._received(target, request)
+            except OpenManusGraphError:
+                raise
+            except Exception as error:  # noqa: BLE001 - whatever a provider raises is sorted, and raised as ours
                 fault = sort(error, target, secrets_of(target), request.needs)
+            else:
+                self._used = together(self._used, usage)
+                reply = request.read(raw)
+                if reply.text.strip() or reply.tool_calls or reply.invalid_tool_calls:
+                    return target, reply, self._used
+                fault = _empty(raw)
             if fault.kind == "unsupported" and self._learn(target, fault):
                 continue
             if fault.kind != "retry" or attempt > target.settings.retries:
-                raise _FailedError(fault) from None
+                raise _FailedError(fault, attempt)
             pause = backoff(attempt) if fault.delay_s is None else fault.delay_s
             attempt += 1
             self._retrying(target.name, fault, attempt, pause)
@@ -172,34 +179,28 @@ class Call:
             lacks=lambda feature: self._tools.capabilities.lacks(target, feature, known),
         )
 
-    async def _attempt(self, target: Target, request: Shape) -> AIMessage:
+    async def _received(self, target: Target, request: Shape) -> tuple[AIMessage, Usage]:
+        """The model's reply as it said it, and what it used: committed, whatever becomes of the reply."""
         cache = self._tools.cache
         key = cache.key(target, request) if cache.on else None
         if key is not None and (kept := await cache.get(key)) is not None:
             self.say(target.name, kept.text)
-            usage = _usage(target, kept, request)
+            usage = usage_in(target, kept, request)
             usage["cost_usd"], usage["cache_hits"] = 0.0, 1
-            await self._spend(target, usage, 0.0)
-            return request.read(kept)
+            await self._scope.spending.add(self._place, target.name, usage, 0.0)
+            return kept, usage
         pace = self._tools.pace(target)
         entry = None if pace is None else await pace.wait(count_tokens_approximately(request.messages))
         began = time.monotonic()
         async with asyncio.timeout(target.settings.timeout_s):
             raw = await self._streamed(target, request)
-        usage = _usage(target, raw, request)
+        usage = usage_in(target, raw, request)
         if entry is not None:
             Pace.correct(entry, usage["input_tokens"] + usage["output_tokens"])
-        reply = request.read(raw)
-        await self._spend(target, usage, time.monotonic() - began)
-        if not (reply.text.strip() or reply.tool_calls or reply.invalid_tool_calls):
-            raise BrokenReplyError("gives an empty reply")
-        if key is not None and raw.response_metadata.get("finish_reason") != "length":
+        await self._scope.spending.add(self._place, target.name, usage, time.monotonic() - began)
+        if key is not None and _worth_keeping(raw):
             await cache.put(key, raw)
-        return reply
-
-    async def _spend(self, target: Target, usage: Usage, elapsed_s: float) -> None:
-        await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
-        self._used = together(self._used, usage)
+        return raw, usage
 
     async def _streamed(self, target: Target, request: Shape) -> AIMessage:
         gathered: AIMessageChunk | None = None
@@ -212,7 +213,7 @@ class Call:
         tokens.flush()
         if gathered is None:
             raise BrokenReplyError("gives an empty reply")
-        return _whole(gathered)
+        return whole(gathered, target)
 
 
 def _next(others: Sequence[Target], failed: Target, fault: Fault) -> Target | None:
@@ -225,37 +226,15 @@ def _next(others: Sequence[Target], failed: Target, fault: Fault) -> Target | No
     return others[0] if others else None
 
 
-def _whole(gathered: AIMessageChunk) -> AIMessage:
-    """The pieces of a stream as one message."""
-    kept = {key: value for key, value in gathered.additional_kwargs.items() if key != "tool_calls"}
-    return AIMessage(
-        gathered.content,
-        id=gathered.id,
-        additional_kwargs=kept,
-        response_metadata=gathered.response_metadata,
-        usage_metadata=gathered.usage_metadata,
-        tool_calls=gathered.tool_calls,
-        invalid_tool_calls=gathered.invalid_tool_calls,
-    )
+def _empty(reply: AIMessage) -> Fault:
+    if reply.response_metadata.get("finish_reason") == "length":
+        return Fault("fall_back", "uses up its tokens before it says anything", "Give it more with 'max_tokens'.")
+    return Fault("retry", "gives an empty reply")
 
 
-def _usage(target: Target, reply: AIMessage, request: Shape) -> Usage:
-    """What a reply used; about four characters a token where the provider does not say."""
-    said = reply.usage_metadata
-    if said is None:
-        inputs, outputs, cached = (
-            count_tokens_approximately(request.messages, tools=list(request.tools) or None),
-            count_tokens_approximately([reply]),
-            0,
-        )
-    else:
-        details = cast("Mapping[str, Any]", said.get("input_token_details") or {})
-        inputs, outputs, cached = said["input_tokens"], said["output_tokens"], int(details.get("cache_read") or 0)
-    usage = Usage(
-        calls=1, input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, cost_usd=None, cache_hits=0
-    )
-    usage["cost_usd"] = providers.priced(target, usage)
-    return usage
+def _worth_keeping(reply: AIMessage) -> bool:
+    cut = reply.response_metadata.get("finish_reason") == "length"
+    return not cut and bool(reply.text.strip() or reply.tool_calls)
 
 
 def secrets_of(target: Target) -> set[str]:

@@ -13,6 +13,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from typing import Any, Literal
+from urllib.parse import urlsplit
 
 from openmanus_graph.errors import ContextOverflowError, ModelError, ModelRefusedError
 from openmanus_graph.models.catalog import Target
@@ -37,6 +38,8 @@ _NO_MODEL = re.compile(
     re.IGNORECASE,
 )
 _WRONG_KEY = re.compile(r"(invalid|incorrect|missing|no) (api|x-api)?[ _-]?key|api[ _-]?key", re.IGNORECASE)
+_BROKEN = re.compile(r"payload is not completed|incomplete chunked|peer closed|premature|broke off", re.IGNORECASE)
+_UNREACHED = "cannot be reached"
 _KEY_SHAPES = re.compile(
     r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|key|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}"
 )
@@ -75,12 +78,13 @@ class Fault:
     feature: str | None = None
     """`unsupported`: the ability the model lacks."""
 
-    def error(self, target: Target) -> ModelError:
+    def error(self, target: Target, attempts: int = 1) -> ModelError:
         """The failure as this project's error, naming role, model and cure."""
-        message = f"The model {target.name!r} of the role {target.role!r} {self.why}."
+        tried = f", {attempts} times in a row" if attempts > 1 else ""
+        message = f"The model {target.name!r} of the role {target.role!r} {self.why}{tried}."
         if self.kind == "overflow":
             return ContextOverflowError(message, hint=self.cure or None)
-        refused = self.kind in ("stop", "unsupported") or self.cure != ""
+        refused = self.kind in ("stop", "unsupported") or (self.kind == "fall_back" and self.cure != "")
         return (ModelRefusedError if refused else ModelError)(message, hint=self.cure or None)
 
 
@@ -147,7 +151,11 @@ def _of_moment(error: BaseException, words: str, names: set[str], status: int | 
         delay = _retry_after(error)
         if delay is not None and delay > LONGEST_DELAY_S:
             return Fault("fall_back", f"asks to wait {delay:.0f} s: {words}")
-        return Fault("retry", f"{_what(status, names)}: {words}", delay_s=delay)
+        if _BROKEN.search(words):
+            return Fault("retry", "breaks its reply off")
+        what = _what(status, names)
+        cure = _server_cure(target) if what == _UNREACHED else ""
+        return Fault("retry", f"{what}: {words}", cure, delay_s=delay)
     return Fault("stop", f"refuses the request: {words}", "Check the model's settings, see docs/models.md.")
 
 
@@ -156,7 +164,12 @@ def _what(status: int | None, names: set[str]) -> str:
         return "limits the rate"
     if status is not None and status >= 500 and "APIConnectionError" not in names:
         return f"answers with status {status}"
-    return "cannot be reached"
+    return _UNREACHED
+
+
+def _server_cure(target: Target) -> str:
+    url = urlsplit(target.settings.base_url or "")
+    return f"See whether a server answers at {url.scheme}://{url.netloc.rpartition('@')[2]}." if url.netloc else ""
 
 
 def _unsupported(error: BaseException, words: str, status: int | None, features: Iterable[str]) -> str | None:
@@ -193,7 +206,7 @@ def _words(error: BaseException, secrets: Iterable[str]) -> str:
     body: Any = getattr(error, "message", None)
     text = body if isinstance(body, str) and body else str(error) or type(error).__name__
     first = text.strip().splitlines()[0]
-    text = re.sub(r"^((litellm\.)?\w+(Error|Exception|Timeout): ?( - )?)+", "", first)
+    text = re.sub(r"^((litellm\.)?\w*(Error|Exception|Timeout)(:| -) ?)+", "", first)
     text = re.sub(r"\s*(Received Model Group=|Available Model Group Fallbacks=).*$", "", text)
     text = redact(text.strip(), secrets)
     return (text[:300] + "…" if len(text) > 300 else text).rstrip(".") or type(error).__name__

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import Mapping, Sequence
 from functools import cached_property
@@ -152,7 +153,7 @@ class Models:
 
     async def _reply(self, place: Place, ask: Ask, scope: Scope, emit: Emit) -> AIMessage:
         scope.spending.check()
-        targets = self._usable(place.role)
+        targets = self._targets.get(place.role) or await asyncio.to_thread(self._usable, place.role)
         call = Call(place, ask, tools=self._tools, scope=scope, emit=emit)
         call.event({"type": "model_started", "model": targets[0].name})
         began = time.monotonic()

@@ -32,7 +32,7 @@ NO_KEY = "no-key-is-set"
 """Sent to a server of one's own that asks for no key: its client does not start without one."""
 
 _FREE = ("ollama", "ollama_chat")
-_starting = threading.Lock()
+_starting = threading.RLock()
 
 
 @functools.cache
@@ -58,7 +58,8 @@ def _router() -> Any:
     It makes no retries and no fallbacks of its own: a reply that is empty or breaks off is seen only after it has
     handed the stream over, each attempt is an event, and what is sent differs from model to model.
     """
-    return _litellm().Router(model_list=[], num_retries=0, disable_cooldowns=True, max_fallbacks=0)
+    with _starting:
+        return _litellm().Router(model_list=[], num_retries=0, disable_cooldowns=True, max_fallbacks=0)
 
 
 _added: set[str] = set()
@@ -107,6 +108,7 @@ def usable(target: Target) -> None:
     if target.chat_model is not None or target.replay is not None:
         return
     litellm = _litellm()
+    importlib.import_module("openmanus_graph.models.litellm_model")  # here, where a thread waits and not the loop
     try:
         _, provider, _, _ = litellm.get_llm_provider(target.litellm_name, api_base=target.settings.base_url)
     except litellm.BadRequestError:
@@ -134,10 +136,9 @@ def chat_model_of(target: Target) -> BaseChatModel:
     if target.chat_model is not None:
         return target.chat_model
     _litellm()
-    from langchain_litellm import ChatLiteLLMRouter
+    from openmanus_graph.models.litellm_model import LiteLLMModel
 
-    group = _group(target)
-    return ChatLiteLLMRouter(router=_router(), model_name=group)
+    return LiteLLMModel(router=_router(), model_name=_group(target))
 
 
 async def stream(target: Target, request: Shape) -> AsyncGenerator[AIMessageChunk]:

@@ -137,7 +137,8 @@ class Received:
     @property
     def tools(self) -> list[str]:
         """Names of the tools it offers."""
-        return [tool["function"]["name"] for tool in self.body.get("tools") or []]
+        tools: list[dict[str, Any]] = self.body.get("tools") or []
+        return [str(tool["function"]["name"]) for tool in tools]
 
 
 Script = Callable[[dict[str, Any]], Reply | Fault]

@@ -194,7 +194,8 @@ class ScriptedServer:
         reply = outcome.breaks if isinstance(outcome, Fault) else outcome
         assert reply is not None  # noqa: S101 - a fault without one is answered before
         _send_head(writer, 200, {"Content-Type": "text/event-stream", "Transfer-Encoding": "chunked"})
-        usage = bool((body.get("stream_options") or {}).get("include_usage"))
+        options = cast("dict[str, Any]", body.get("stream_options") or {})
+        usage = bool(options.get("include_usage"))
         frame, count = self._frame(body, "chat.completion.chunk"), 0
         async for piece in _pieces(reply, received, usage=usage):
             if isinstance(outcome, Fault) and count >= outcome.pieces:

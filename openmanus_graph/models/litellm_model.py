@@ -1,0 +1,40 @@
+"""LiteLLM model: its LangChain chat model, which also notices a stream that ends before its reply does.
+
+This module imports LiteLLM; only `providers` imports it, on first use.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Any
+
+from langchain_litellm import ChatLiteLLMRouter
+
+from openmanus_graph.models.faults import BrokenReplyError
+
+
+class LiteLLMModel(ChatLiteLLMRouter):
+    """A chat model behind LiteLLM's Router."""
+
+    async def acompletion_with_retry(self, run_manager: Any = None, **kwargs: Any) -> Any:
+        """Call the model; a stream is watched to its end."""
+        answer: Any = await super().acompletion_with_retry(run_manager=run_manager, **kwargs)
+        return _watched(answer) if kwargs.get("stream") else answer
+
+
+async def _watched(stream: Any) -> AsyncIterator[Any]:
+    """The stream; one that a proxy cut politely has no finish reason, and LiteLLM makes one up for it.
+
+    What it keeps in `chunks` is what the provider sent, so the invented one is not there.
+    """
+    async for chunk in stream:
+        yield chunk
+    kept: Any = getattr(stream, "chunks", None)
+    if isinstance(kept, list) and kept and not any(_ends(chunk) for chunk in kept):  # pyright: ignore[reportUnknownVariableType] - LiteLLM's own classes
+        raise BrokenReplyError("breaks its reply off")
+
+
+def _ends(chunk: Any) -> bool:
+    if getattr(chunk, "usage", None) is not None:
+        return True
+    return any(getattr(choice, "finish_reason", None) for choice in getattr(chunk, "choices", None) or ())

@@ -1,0 +1,103 @@
+"""Stream: the pieces of a reply put together, nothing guessed at, and what it used."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
+from langchain_core.messages.tool import ToolCallChunk
+from langchain_core.messages.utils import count_tokens_approximately
+
+from openmanus_graph.events import Usage
+from openmanus_graph.models import providers
+from openmanus_graph.models.catalog import Target
+from openmanus_graph.models.shape import Shape
+
+
+def whole(gathered: AIMessageChunk, target: Target) -> AIMessage:
+    """The pieces of a stream as one message.
+
+    Arguments of tools are read strictly: LangChain completes those that were cut, and half a command would run.
+
+    Args:
+        gathered: The pieces, added up.
+        target: The model that said them.
+
+    Returns:
+        The message, with calls that cannot be read in `invalid_tool_calls`.
+    """
+    kept = {key: value for key, value in gathered.additional_kwargs.items() if key != "tool_calls"}
+    metadata = {key: value for key, value in gathered.response_metadata.items() if key != "model_id"}
+    metadata["model_name"] = target.name
+    if "finish_reason" not in metadata and metadata.get("stop_reason") in ("max_tokens", "length"):
+        metadata["finish_reason"] = "length"
+    calls, broken = _calls(gathered)
+    return AIMessage(
+        gathered.content,
+        id=gathered.id,
+        additional_kwargs=kept,
+        response_metadata=metadata,
+        usage_metadata=gathered.usage_metadata,
+        tool_calls=calls,
+        invalid_tool_calls=broken,
+    )
+
+
+def _calls(gathered: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    if not gathered.tool_call_chunks:
+        return gathered.tool_calls, gathered.invalid_tool_calls
+    calls: list[ToolCall] = []
+    broken: list[InvalidToolCall] = []
+    for number, piece in enumerate(gathered.tool_call_chunks):
+        name, call_id = piece["name"] or "", piece["id"] or f"call_{gathered.id}_{number}"
+        args, error = _arguments(piece)
+        if args is not None and name:
+            calls.append(ToolCall(type="tool_call", id=call_id, name=name, args=args))
+        else:
+            broken.append(
+                InvalidToolCall(
+                    type="invalid_tool_call",
+                    id=call_id,
+                    name=name,
+                    args=piece["args"],
+                    error=error or "The call names no tool.",
+                )
+            )
+    return calls, broken
+
+
+def _arguments(piece: ToolCallChunk) -> tuple[dict[str, Any] | None, str | None]:
+    text = piece["args"]
+    if not text or not text.strip():
+        return {}, None
+    try:
+        value: Any = json.loads(text, strict=False)
+    except json.JSONDecodeError as error:
+        return None, f"The arguments are not valid JSON: {error.msg} at character {error.pos}."
+    if not isinstance(value, dict):
+        return None, "The arguments are not a JSON object."
+    return cast("dict[str, Any]", value), None
+
+
+def usage_in(target: Target, reply: AIMessage, request: Shape) -> Usage:
+    """What a reply used; about four characters a token where the provider does not say.
+
+    Args:
+        target: The model that gave it.
+        reply: The reply.
+        request: What it was asked.
+    """
+    said = reply.usage_metadata
+    if said is None:
+        inputs = count_tokens_approximately(request.messages, tools=list(request.tools) or None)
+        outputs, cached = count_tokens_approximately([reply]), 0
+    else:
+        details = cast("Mapping[str, Any]", said.get("input_token_details") or {})
+        inputs, outputs, cached = said["input_tokens"], said["output_tokens"], int(details.get("cache_read") or 0)
+    usage = Usage(
+        calls=1, input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, cost_usd=None, cache_hits=0
+    )
+    usage["cost_usd"] = providers.priced(target, usage)
+    return usage
