@@ -15,7 +15,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
-from langgraph.types import Command
+from langgraph.types import Command, StateSnapshot
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
@@ -110,6 +110,11 @@ class OwnGraph(DurableGraph, _Watched):
         if len(questions) != 1 or any(_is_interrupt_id(key) for key in fields):
             return given
         return Command(update=given.update, resume={questions[0]["id"]: fields}, goto=given.goto)
+
+    async def snapshot(self, thread_id: str) -> StateSnapshot:
+        """The thread's state at its newest checkpoint; what is no dict, as an `@entrypoint` may return, is `output`."""
+        found = await super().snapshot(thread_id)
+        return found if isinstance(found.values, dict) else found._replace(values={"output": found.values})
 
     def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:
         """The JSON Schema of the graph's input."""

@@ -52,7 +52,7 @@ async def test_a_step_that_was_kept_does_not_run_again(saver: ThreadSaver) -> No
 
     def first(state: Words) -> dict[str, Any]:
         ran.append("first")
-        return {"seen": [state["task"]]}
+        return {"seen": [state.get("task")]}
 
     def second(_: Words) -> dict[str, Any]:
         ran.append("second")
@@ -215,8 +215,11 @@ async def test_a_state_that_is_a_pydantic_model_works(saver: ThreadSaver) -> Non
         task: str
         size: int = 0
 
+    def measure(state: Given) -> dict[str, Any]:
+        return {"size": len(state.task)}
+
     graph = StateGraph(Given)
-    graph.add_node("measure", lambda state: {"size": len(state.task)})
+    graph.add_node("measure", measure)
     graph.add_edge(START, "measure")
     app = own_durable(graph, saver)
     assert await app.ainvoke({"task": "four"}, thread()) == {"task": "four", "size": 4}
@@ -256,15 +259,14 @@ async def test_its_nodes_tokens_and_words_are_events(saver: ThreadSaver) -> None
 async def test_other_streams_are_langgraphs_own(saver: ThreadSaver) -> None:
     graph = chain(a=lambda _: {"seen": [1]}, b=lambda _: {"seen": [2]})
     plain, durable = graph.compile(), own_durable(graph, saver)
-    for number, options in enumerate(
-        [
-            {},
-            {"stream_mode": "values"},
-            {"stream_mode": ["updates", "values"]},
-            {"stream_mode": "updates", "subgraphs": True},
-            {"stream_mode": "values", "version": "v2"},
-        ]
-    ):
+    asked: list[Any] = [
+        {},
+        {"stream_mode": "values"},
+        {"stream_mode": ["updates", "values"]},
+        {"stream_mode": "updates", "subgraphs": True},
+        {"stream_mode": "values", "version": "v2"},
+    ]
+    for number, options in enumerate(asked):
         expected = [chunk async for chunk in plain.astream({"task": "x"}, **options)]
         found = [chunk async for chunk in durable.astream({"task": "x"}, thread(str(number)), **options)]
         assert found == expected, options

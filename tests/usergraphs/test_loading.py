@@ -1,0 +1,165 @@
+"""Loading: a graph is found by file, module or name, and what cannot be found is told with the nearest."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from langgraph.graph import StateGraph
+from langgraph.pregel import Pregel
+
+from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
+from openmanus_graph.graphs.loading import LoadedGraph, load_again, load_graph
+
+GRAPH = """
+from typing import TypedDict
+from langgraph.graph import START, StateGraph
+
+class State(TypedDict):
+    task: str
+
+def build(name="node"):
+    builder = StateGraph(State)
+    builder.add_node(name, lambda state: {"task": state["task"] + "!"})
+    builder.add_edge(START, name)
+    return builder
+"""
+
+
+def write(folder: Path, name: str, text: str) -> Path:
+    path = folder / name
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(text)
+    return path
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "graph = build()",
+        "graph = build().compile()",
+        "graph = build",
+        "def graph():\n    return build().compile()",
+        "async def graph():\n    return build()",
+        "def graph(config):\n    assert config == {'configurable': {}}\n    return build()",
+        "flow = build()",
+    ],
+)
+async def test_a_file_has_a_graph_or_what_makes_one(tmp_path: Path, more: str) -> None:
+    write(tmp_path, "my.py", GRAPH + more)
+    found = await load_graph("my.py")
+    assert isinstance(found.graph, (StateGraph, Pregel))
+    assert found.reference["file"] == str(tmp_path / "my.py")
+    again = await load_again(found.reference, "t")
+    assert type(again) is type(found.graph)
+
+
+async def test_a_module_and_a_dotted_attribute(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "some_package_x/__init__.py", "")
+    write(tmp_path, "some_package_x/flows.py", GRAPH + "class Flows:\n    main = build()\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    found = await load_graph("some_package_x.flows:Flows.main")
+    assert isinstance(found.graph, StateGraph)
+    assert found.reference["module"] == "some_package_x.flows"
+
+
+async def test_a_name_of_langgraph_json_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "flows/my.py", "import os\nassert os.environ['FROM_ENV'] == 'yes'\n" + GRAPH + "graph = build\n")
+    listed = {"graphs": {"first": {"path": "./flows/my.py:graph", "description": "Adds a mark."}}, "env": ".env"}
+    write(tmp_path, "langgraph.json", json.dumps(listed))
+    write(tmp_path, ".env", "FROM_ENV=yes\n")
+    monkeypatch.setenv("FROM_ENV", "")
+    monkeypatch.delenv("FROM_ENV")
+    (tmp_path / "sub").mkdir()
+    monkeypatch.chdir(tmp_path / "sub")
+    found = await load_graph("first")
+    assert (found.name, found.description) == ("first", "Adds a mark.")
+    with pytest.raises(UsageError, match="has: first") as error:
+        await load_graph("frist")
+    assert error.value.hint == "Did you mean 'first'?"
+
+
+async def test_the_words_of_its_function_describe_it(tmp_path: Path) -> None:
+    write(tmp_path, "my.py", GRAPH + 'def graph():\n    """Adds a\n    mark.\n\n    More."""\n    return build()\n')
+    assert (await load_graph("my.py")).description == "Adds a mark."
+
+
+async def loaded_from(folder: Path, word: str) -> LoadedGraph:
+    write(folder, "langgraph.json", json.dumps({"dependencies": ["."], "graphs": {"g": "./graphs/g.py:graph"}}))
+    write(folder, "tools/__init__.py", "")
+    write(folder, "tools/words.py", f"WORD = {word!r}\n")
+    write(folder, "graphs/g.py", "from tools.words import WORD\n" + GRAPH + "graph = build(WORD)\n")
+    return await load_graph("g", folder=folder)
+
+
+async def test_two_projects_with_a_tools_folder_do_not_meet(tmp_path: Path) -> None:
+    write(tmp_path / "other", "tools/__init__.py", "MINE = True\n")
+    sys.path.insert(0, str(tmp_path / "other"))
+    import tools  # pyright: ignore[reportMissingImports] # noqa: TID251 - a user's own folder, made above
+
+    one = await loaded_from(tmp_path / "one", "first")
+    two = await loaded_from(tmp_path / "two", "second")
+    assert list(one.graph.nodes) == ["first"]
+    assert list(two.graph.nodes) == ["second"]
+    assert sys.modules["tools"] is tools
+    assert "tools.words" not in sys.modules
+    assert sys.path[0] == str(tmp_path / "other")
+
+
+@pytest.mark.parametrize(
+    ("place", "text", "message"),
+    [
+        ("none.py", None, "There is no Python file"),
+        ("nowhere/none.py:graph", None, "There is no Python file"),
+        ("my.py:graf", GRAPH + "graph = build()", "has no 'graf'"),
+        ("my.py", "x = 1", "has no graph at its top level"),
+        ("my.py", GRAPH + "a = build()\nb = build()", "has 2 graphs: a, b"),
+        ("my.py:State", GRAPH, "returned no graph but a dict|needs arguments|failed"),
+        ("my.py:x", "x = 1", "is no graph but a int"),
+        ("my.py:make", "def make(a, b): ...", "needs arguments: a, b"),
+        (
+            "my.py:make",
+            "def make():\n    raise ValueError('no luck')",
+            r"failed: ValueError: no luck \(my.py, line 2\)",
+        ),
+        ("my.py:make", "def make(): return 1", "returned no graph but a int"),
+        ("my.py", "import not_there_at_all", r"ModuleNotFoundError.*\(my.py, line 1\)"),
+        ("my.py", "def (", "SyntaxError"),
+        ("my.py:", "", "names no graph"),
+        ("not_there_at_all:graph", None, "The module 'not_there_at_all' cannot be imported"),
+        ("not-there", None, "this folder has no langgraph.json"),
+    ],
+)
+async def test_what_cannot_be_loaded_is_said(tmp_path: Path, place: str, text: str | None, message: str) -> None:
+    if text is not None:
+        write(tmp_path, "my.py", text)
+    with pytest.raises(UsageError, match=message) as error:
+        await load_graph(place)
+    assert error.value.exit_code == 2
+
+
+async def test_near_names_are_offered(tmp_path: Path) -> None:
+    write(tmp_path, "my.py", GRAPH + "workflow = build()")
+    with pytest.raises(UsageError) as error:
+        await load_graph("my.py:workflo")
+    assert error.value.hint == f"Did you mean {tmp_path / 'my.py'}:workflow?"
+    with pytest.raises(UsageError) as error:
+        await load_graph("mi.py")
+    assert error.value.hint == f"Did you mean {str(tmp_path / 'my.py')!r}?"
+
+
+@pytest.mark.parametrize("text", ["{", "[]", '{"graphs": {}}', '{"graphs": {"a": {}}}'])
+async def test_a_langgraph_json_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    write(tmp_path, "langgraph.json", text)
+    with pytest.raises(SettingsError, match=r"langgraph\.json"):
+        await load_graph("a")
+
+
+async def test_a_thread_whose_graph_is_gone_says_so(tmp_path: Path) -> None:
+    path = write(tmp_path, "my.py", GRAPH + "graph = build()")
+    found = await load_graph("my.py")
+    path.unlink()
+    with pytest.raises(GraphNotImportableError, match="'t' runs 'graph' of"):
+        await load_again(found.reference, "t")
