@@ -115,8 +115,10 @@ class ManusState(PlanState, total=False):
     """Its questions of this request, each with the answer."""
     knowledge: str
     """What memory had to say."""
+    proposal: str
+    """The plan just made, as the planner gave it."""
     problems: list[str]
-    """What is wrong with the plan just made; empty when it is sound."""
+    """What is wrong with it; empty when it is sound."""
     plan_tries: int
     """How often the planner has tried since it was last given something new."""
     replans: int

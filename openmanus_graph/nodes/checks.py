@@ -11,7 +11,7 @@ import re
 from collections.abc import Sequence
 from pathlib import Path
 
-from langchain_core.messages import AnyMessage, ToolMessage
+from langchain_core.messages import BaseMessage, ToolMessage
 
 _NAME = r"[`'\"]?(?P<path>(?:[\w.-]+/)*[\w-]+(?:\.[\w-]+)*\.[A-Za-z][A-Za-z0-9]{0,7})[`'\"]?"
 _EXISTS = (
@@ -36,7 +36,7 @@ def named_files(text: str) -> list[str]:
     return list(dict.fromkeys(found))
 
 
-def problems(done_when: str, workspace: Path, messages: Sequence[AnyMessage]) -> list[str]:
+def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage]) -> list[str]:
     """What of `done_when` is plainly not so, a sentence each.
 
     Args:
@@ -64,6 +64,6 @@ def problems(done_when: str, workspace: Path, messages: Sequence[AnyMessage]) ->
     return found
 
 
-def last_command(messages: Sequence[AnyMessage]) -> ToolMessage | None:
+def last_command(messages: Sequence[BaseMessage]) -> ToolMessage | None:
     """The result of the last command that was run, or `None`."""
     return next((one for one in reversed(messages) if isinstance(one, ToolMessage) and one.name in _COMMANDS), None)

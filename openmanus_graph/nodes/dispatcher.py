@@ -148,7 +148,7 @@ class Dispatch:
             raise GraphDrained(self.drained)
         results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
         self._conclude(results)
-        return {"plan": self.plan.to_dict(), "results": results, "round": self.round}
+        return {"plan": self.plan.to_dict(), "results": results, "round": self.round, "stage": "dispatched"}
 
     def _kept(self, results: Mapping[str, SubtaskResult]) -> dict[str, SubtaskResult]:
         return {

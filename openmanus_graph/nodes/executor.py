@@ -9,7 +9,7 @@ import time
 from collections.abc import Sequence
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
@@ -44,7 +44,7 @@ def allowed_tools(subtask: Subtask, roles: Roles) -> list[BaseTool]:
     return [roles.tools[name] for name in names if name in roles.tools]
 
 
-def open_calls(messages: Sequence[AnyMessage]) -> list[dict[str, Any]]:
+def open_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     """The calls of the last reply that have no result yet."""
     answered: set[str] = set()
     for message in reversed(messages):
@@ -65,7 +65,7 @@ class Step:
         self.state = state
         self.run = run
         self.subtask = Subtask.model_validate(state.get("subtask"))
-        self.messages: list[AnyMessage] = list(repaired(state.get("messages") or []))
+        self.messages: list[BaseMessage] = list(repaired(state.get("messages") or []))
         self.tools = allowed_tools(self.subtask, roles)
         self.steps = state.get("steps") or 0
         self.turn = (state.get("turns") or 0) + 1
@@ -104,7 +104,7 @@ class Step:
     def _failed(self, error: str, *, again: bool = True) -> dict[str, Any]:
         return failed_or_again(self.state, self.run, error, again=again)
 
-    def _count(self, messages: Sequence[AnyMessage]) -> int:
+    def _count(self, messages: Sequence[BaseMessage]) -> int:
         return self.roles.models.count_tokens(EXECUTOR, messages)
 
     def _too_long(self) -> bool:
@@ -124,7 +124,7 @@ class Step:
             "usage": usage_of(reply),
         }
 
-    async def _reply(self, messages: list[AnyMessage]) -> AIMessage:
+    async def _reply(self, messages: list[BaseMessage]) -> AIMessage:
         limit = int(self.roles.models.window(EXECUTOR) * SHARE_FOR_MESSAGES)
         for _ in range(SHORTENINGS):
             try:
@@ -133,14 +133,14 @@ class Step:
                 limit = min(limit, self._count(messages)) // 2
         return await self._ask(fit(messages, limit_tokens=limit, count=self._count), tools=self.tools)
 
-    async def _ask(self, messages: Sequence[AnyMessage], tools: Sequence[BaseTool]) -> AIMessage:
+    async def _ask(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]) -> AIMessage:
         place = Place(EXECUTOR, self.subtask.id, self.turn, self.state.get("round") or 1)
         return await self.roles.models.reply(place, messages, scope=self.run.scope, emit=self.run.emit, tools=tools)
 
     def _read(self, reply: AIMessage, told: list[HumanMessage]) -> dict[str, Any]:
         """What a reply means: calls to make, the end, or something to be told."""
         reply, answers = self._answered(reply)
-        said: list[AnyMessage] = [*told, reply, *answers]
+        said: list[BaseMessage] = [*told, reply, *answers]
         last = next((made for made in reply.tool_calls if made["name"] == TERMINATE), None)
         if last is not None and not any(answer.tool_call_id == last["id"] for answer in answers):
             said.append(ToolMessage("Noted.", tool_call_id=str(last["id"]), name=TERMINATE))
@@ -184,7 +184,7 @@ def _refused(call_id: str, name: str, text: str) -> ToolMessage:
     return ToolMessage(text, tool_call_id=call_id, name=name, status="error", additional_kwargs=facts)
 
 
-def _slowest(messages: Sequence[AnyMessage]) -> float:
+def _slowest(messages: Sequence[BaseMessage]) -> float:
     """Seconds that the last reply's calls took together: they ran at the same time."""
     slowest = 0.0
     for message in reversed(messages):

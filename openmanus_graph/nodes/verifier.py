@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
@@ -53,7 +53,7 @@ class Verdict:
     usage: Usage | None = None
 
 
-def evidence(messages: Sequence[AnyMessage], draft: Draft, subtask: Subtask, run: SubtaskRun) -> str:
+def evidence(messages: Sequence[BaseMessage], draft: Draft, subtask: Subtask, run: SubtaskRun) -> str:
     """What a model judges by: the calls and their results, the files that matter, and the result."""
     done: list[str] = []
     for message in messages:
@@ -107,7 +107,7 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
             description="Whether the subtask is done.",
         )
         usage = together(usage, usage_of(found.message))
-        value: dict[str, Any] = found.value if isinstance(found.value, dict) else {}
+        value = cast("dict[str, Any]", found.value or {})
         if isinstance(value.get("verified"), bool):
             return Verdict(value["verified"], str(value.get("why") or ""), usage)
         problem = found.problem or "it has no 'verified'"

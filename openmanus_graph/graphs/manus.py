@@ -1,0 +1,245 @@
+"""Manus: the agent's graph; it reads as the architecture.
+
+`START → coordinator → knowledge → planner → review → dispatcher → coordinator → reporter → remember → END`, where the
+coordinator may answer at once, ask, have the task planned again, or stop.
+"""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
+from langgraph.graph import END, START
+from langgraph.types import Command
+
+from openmanus_graph.errors import SettingsError, UsageError
+from openmanus_graph.graphs.durable import DurableStateGraph
+from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
+from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
+from openmanus_graph.memory.memory import Memory
+from openmanus_graph.models.gateway import Models, ModelsChoice
+from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
+from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
+from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.nodes.dispatcher import default_workspace, dispatcher_node
+from openmanus_graph.nodes.executor import EXECUTOR
+from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
+from openmanus_graph.nodes.outline import earlier_text
+from openmanus_graph.nodes.planner import PLANNER, planner_node
+from openmanus_graph.nodes.remember import REMEMBER, remember_node
+from openmanus_graph.nodes.reporter import REPORTER, reporter_node
+from openmanus_graph.nodes.review import REVIEW, review_node
+from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.run import Background
+from openmanus_graph.plan import Plan
+from openmanus_graph.plugins import agent_of
+from openmanus_graph.policy import Policy
+from openmanus_graph.settings import Settings
+from openmanus_graph.state import ManusInput, ManusOutput, ManusState
+from openmanus_graph.tools.reference import tool_references
+
+EXECUTOR_WORK = "Works on a goal step by step with tools, where something must be judged, written or tried out."
+TITLE_CHARACTERS = 120
+
+_ROUTES = {
+    "answer": END,
+    "ask": CLARIFY,
+    "plan": KNOWLEDGE,
+    "replan": KNOWLEDGE,
+    "dispatch": DISPATCHER,
+    "report": REPORTER,
+    "stop": REPORTER,
+}
+
+
+def _after_coordinator(state: ManusState) -> str:
+    return _ROUTES[state.get("decision", "plan")]
+
+
+def _after_planner(state: ManusState) -> str:
+    if state.get("decision") == "stop":
+        return REPORTER
+    return PLANNER if state.get("problems") else REVIEW
+
+
+def _after_review(state: ManusState) -> str:
+    return PLANNER if state.get("decision") == "replan" else DISPATCHER
+
+
+def _background(state: ManusState) -> Background:
+    """What a subtask's agent should know of the whole."""
+    subtasks = cast("list[dict[str, Any]]", (state.get("plan") or {}).get("subtasks") or [])
+    asked = "".join(f"\n(Asked: {one['question']} {one['answer']})" for one in state.get("clarifications") or [])
+    return Background(
+        task=state.get("task", "") + asked,
+        plan_goal=str((state.get("plan") or {}).get("goal", "")),
+        goals={str(one["id"]): str(one.get("goal", "")) for one in subtasks},
+        earlier=earlier_text(state.get("earlier")),
+        attachments=tuple(state.get("attachments") or ()),
+    )
+
+
+class ManusGraph(DurableStateGraph):
+    """The state graph of the agent; `compile` it with a saver of `open_checkpointer`."""
+
+    def __init__(self, roles: Roles, agents: Agents, memory: Memory) -> None:
+        """Build the graph.
+
+        Args:
+            roles: What the nodes share.
+            agents: Graphs that subtasks may be given to, by name.
+            memory: What it remembers with.
+        """
+        super().__init__(ManusState, input_schema=ManusInput, output_schema=ManusOutput, settings=roles.settings)
+        self.roles = roles
+        self.tools = roles.tools
+        subtask_graph = build_subtask_graph(roles.tools, roles.policy, roles, agents)
+        dispatcher = dispatcher_node(subtask_graph, roles.tools, roles.settings, list(roles.agents), _background)
+
+        self.add_node(COORDINATOR, cast("Any", coordinator_node(roles)))
+        self.add_node(CLARIFY, cast("Any", clarify_node(roles)))
+        self.add_node(KNOWLEDGE, cast("Any", knowledge_node(roles, memory)))
+        self.add_node(PLANNER, cast("Any", planner_node(roles)))
+        self.add_node(REVIEW, cast("Any", review_node(roles)))
+        self.add_node(DISPATCHER, cast("Any", dispatcher))
+        self.add_node(REPORTER, cast("Any", reporter_node(roles)))
+        self.add_node(REMEMBER, cast("Any", remember_node(roles, memory)))
+
+        self.add_edge(START, COORDINATOR)
+        self.add_conditional_edges(COORDINATOR, _after_coordinator, [END, CLARIFY, KNOWLEDGE, DISPATCHER, REPORTER])
+        self.add_edge(CLARIFY, COORDINATOR)
+        self.add_edge(KNOWLEDGE, PLANNER)
+        self.add_conditional_edges(PLANNER, _after_planner, [PLANNER, REVIEW, REPORTER])
+        self.add_conditional_edges(REVIEW, _after_review, [PLANNER, DISPATCHER])
+        self.add_edge(DISPATCHER, COORDINATOR)
+        self.add_edge(REPORTER, REMEMBER)
+        self.add_edge(REMEMBER, END)
+
+    def prepare_input(self, given: Any, configurable: Mapping[str, Any]) -> Any:
+        """Make the input plain and complete, before anything is written.
+
+        Raises:
+            UsageError: If it names no task, no plan, and nothing to try again.
+            PlanError: If a given plan does not validate.
+        """
+        if isinstance(given, Command) or given is None or not isinstance(given, Mapping):
+            return given
+        fields = dict(cast("Mapping[str, Any]", given))
+        if fields.pop("again", False):
+            return {"stage": "again"}
+        fields |= self._request(fields)
+        folder = configurable.get("workspace") or fields.get("workspace")
+        workspace = Path(folder or default_workspace(str(configurable.get("thread_id", "thread"))))
+        workspace = workspace.expanduser().absolute()
+        if workspace.exists() and not workspace.is_dir():
+            raise SettingsError(f"The workspace {str(workspace)!r} is not a folder.", hint="Name another one.")
+        fields["workspace"] = str(workspace)
+        fields["sandbox"] = str(configurable.get("sandbox") or fields.get("sandbox") or self.settings.sandbox)
+        fields["attachments"] = [str(name) for name in fields.get("attachments") or []]
+        return fields
+
+    def _request(self, fields: Mapping[str, Any]) -> dict[str, Any]:
+        """What a new request sets: its task in the person's words, or its plan."""
+        if fields.get("plan"):
+            plan = Plan.parse(fields["plan"])
+            plan.check(self.tools, agents=list(self.roles.agents), max_subtasks=self.settings.max_subtasks)
+            task = str(fields.get("task") or plan.goal or "Carry out the given plan.")
+            return {"plan": plan.to_dict(), "task": task, "messages": [HumanMessage(task)], "stage": "planned"}
+        messages: list[BaseMessage] = convert_to_messages(fields.get("messages") or [])
+        task = str(fields.get("task") or "").strip()
+        if not task:
+            task = next((str(one.text) for one in reversed(messages) if isinstance(one, HumanMessage)), "").strip()
+        if not task:
+            raise UsageError(
+                "The input names no task.", hint='Give {"task": "..."}, {"plan": ...}, or {"again": True} to try again.'
+            )
+        return {"task": task, "messages": messages or [HumanMessage(task)], "stage": "new"}
+
+    def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
+        """What a resume by id needs, and what lists show."""
+        row: dict[str, Any] = {
+            "graph": dict(self.reference),
+            "settings": {"max_parallel": configurable.get("max_parallel") or self.settings.max_parallel},
+        }
+        if isinstance(given, Mapping):
+            fields = cast("Mapping[str, Any]", given)
+            row["new_request"] = fields.get("stage") != "again"
+            row["title"] = str(fields.get("task") or "").strip().split("\n")[0][:TITLE_CHARACTERS]
+            row["workspace"] = fields.get("workspace")
+            row["sandbox"] = fields.get("sandbox")
+            row["plan"] = fields.get("plan")
+            row["plan_file"] = configurable.get("plan_file")
+        return row
+
+    def outcome(self, values: Any) -> str:
+        """What the coordinator or the reporter said: `completed`, `failed` or `partial`."""
+        return str(cast("Mapping[str, Any]", values).get("status") or "failed")
+
+
+def build_manus_graph(
+    models: ModelsChoice | None = None,
+    tools: Sequence[ToolChoice] | None = None,
+    policy: PolicyGiven | None = None,
+    agents: Agents | None = None,
+    instructions: str = "",
+    *,
+    memory: Memory | None = None,
+    settings: Settings | None = None,
+) -> ManusGraph:
+    """Build the agent's graph.
+
+    Args:
+        models: A model's name, a LangChain chat model, or either by role (`default` for the rest); `None` means what
+            the settings say.
+        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools.
+        policy: Which calls are made, asked about or refused: `allow`, `ask`, `deny`, a table of rules or a TOML file;
+            `None` means the setting, and without one that calls with external effects are asked about.
+        agents: Graphs of one's own that the planner may give subtasks to, by name.
+        instructions: More instructions for every role.
+        memory: What it remembers with; `None` means past requests in the Postgres of the checkpoints.
+        settings: The settings to use instead of those of the environment.
+
+    Returns:
+        A `StateGraph`; its input is `{"task": …}`, its output has `answer`, `status`, `plan` and `results`.
+
+    Raises:
+        SettingsError: If two tools or agents have the same name, or one is reserved, or the policy cannot be read.
+        NoModelError: If no model is configured.
+    """
+    settings = settings or Settings.load()
+    gateway = Models(settings, models)
+    gateway.require()
+    by_name = chosen_tools(tools)
+    described = {EXECUTOR: EXECUTOR_WORK}
+    for name, graph in (agents or {}).items():
+        if name in described:
+            raise SettingsError(f"An agent cannot be named {name!r}.", hint="Rename it.")
+        described[name] = agent_of(name, graph).description
+    rules = Policy.load(policy, settings)
+    roles = Roles(gateway, by_name, described, rules, settings, instructions)
+    built = ManusGraph(roles, agents or {}, memory or Memory())
+    built.reference = {
+        "builder": "openmanus_graph.graphs.manus:build_manus_graph",
+        "tools": tool_references(list(by_name.values())),
+        "models": _models_again(models),
+        "importable": gateway.importable,
+        "agents": sorted(agents or {}),
+        "policy": rules.plain(),
+        "instructions": instructions,
+    }
+    return built
+
+
+def _models_again(models: ModelsChoice | None) -> Any:
+    """The models as another process is given them; chat models are left out, they exist in this one only."""
+    if isinstance(models, str):
+        return models
+    if isinstance(models, Mapping):
+        return {role: name for role, name in models.items() if isinstance(name, str)}
+    return None

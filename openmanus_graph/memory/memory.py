@@ -1,0 +1,28 @@
+"""Memory: the stores that a graph remembers with, of which the episodic one is always there."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from openmanus_graph.memory.episodic import LocalEpisodes, PostgresEpisodes
+from openmanus_graph.memory.protocols import EpisodicMemory, ProceduralMemory, SemanticMemory
+from openmanus_graph.scope import Scope
+
+
+@dataclass
+class Memory:
+    """What the knowledge and remember nodes work with."""
+
+    episodic: EpisodicMemory | None = None
+    """Past requests; `None` means the Postgres of the checkpoints, or this process where there is none."""
+    semantic: SemanticMemory | None = None
+    """Passages by meaning; `None` means that there are none."""
+    procedural: ProceduralMemory | None = None
+    """How kinds of tasks are done; `None` means that nothing is known."""
+    _local: LocalEpisodes = field(default_factory=LocalEpisodes, repr=False)
+
+    def episodes(self, scope: Scope) -> EpisodicMemory:
+        """The episodic memory of a run."""
+        if self.episodic is not None:
+            return self.episodic
+        return self._local if scope.saver is None else PostgresEpisodes(scope.saver)

@@ -1,0 +1,189 @@
+"""Coordinator: the node that takes a request and decides what happens next, by rule where a rule suffices."""
+
+from __future__ import annotations
+
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import StructuredTool
+from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
+from pydantic import BaseModel, Field
+
+from openmanus_graph.errors import BudgetError
+from openmanus_graph.models.context import fit
+from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.outline import all_completed, failures_text, request_text, results_text
+from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.turn import Turn
+from openmanus_graph.state import ManusState
+
+COORDINATOR = "coordinator"
+SHARE_FOR_CONVERSATION = 0.5
+"""Share of the window that the conversation may take."""
+RESULT_CHARACTERS = 12_000
+MOST_QUESTIONS = 1
+"""Questions about one request before its plan."""
+
+DECISION = {
+    "type": "object",
+    "properties": {
+        "decision": {"type": "string", "enum": ["replan", "report", "ask", "stop"]},
+        "reason": {"type": "string", "description": "Why, in a sentence; for `replan` what to do differently."},
+        "question": {"type": "string", "description": "For `ask`: the question to the person."},
+    },
+    "required": ["decision", "reason"],
+    "additionalProperties": False,
+}
+
+
+class _PlanArguments(BaseModel):
+    """Arguments of `plan`."""
+
+    why: str = Field(default="", description="What has to be done, in a few words.")
+
+
+class _AskArguments(BaseModel):
+    """Arguments of `ask`."""
+
+    question: str = Field(min_length=1, description="The one question, short and plain.")
+
+
+def _never(**_: Any) -> str:
+    raise NotImplementedError("The coordinator reads these calls; nobody makes them.")
+
+
+PLAN_CALL = StructuredTool.from_function(
+    _never, name="plan", description="Have the task planned and carried out.", args_schema=_PlanArguments
+)
+ASK_CALL = StructuredTool.from_function(
+    _never,
+    name="ask",
+    description="Ask the person the one question without which the task cannot be begun.",
+    args_schema=_AskArguments,
+)
+
+
+def coordinator_node(roles: Roles) -> Node[ManusState]:
+    """The gated node that coordinates."""
+
+    async def coordinator(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+        turn = Turn(roles, state, config, runtime)
+        try:
+            update = await _decide(turn)
+        except BudgetError as error:
+            turn.tell("budget_reached", budget=error.budget, text=error.message)
+            update = {"decision": "stop", "reason": error.message}
+        turn.tell("decided", decision=update["decision"], text=update.get("reason", ""))
+        return turn.with_usage(update)
+
+    return gated(coordinator, COORDINATOR)
+
+
+async def _decide(turn: Turn) -> dict[str, Any]:
+    state = turn.state
+    stage = state.get("stage", "new")
+    if stage == "new":
+        return {**_anew(state), **await _received(turn)}
+    if stage == "planned":
+        return {**_anew(state), "plan": state.get("plan"), "decision": "dispatch", "reason": "The plan is given."}
+    if stage == "again":
+        again: dict[str, Any] = {"status": "", "answer": "", "replans": 0, "plan_tries": 0}
+        if (state.get("plan") or {}).get("subtasks"):
+            return {**again, "decision": "dispatch", "reason": "What is not completed is tried again."}
+        return {**again, "decision": "plan", "reason": "The request is planned again."}
+    if stage == "clarified":
+        if (state.get("plan") or {}).get("subtasks"):
+            return {**_replan(state), "reason": f"{state.get('reason', '')} The person answered a question.".strip()}
+        return await _received(turn)
+    return await _dispatched(turn)
+
+
+def _anew(state: ManusState) -> dict[str, Any]:
+    """What a new request resets; the earlier ones stay in `earlier` and in the conversation."""
+    return {
+        "request": (state.get("request") or 0) + 1,
+        "results": Overwrite({}),
+        "plan": {},
+        "clarifications": [],
+        "knowledge": "",
+        "question": "",
+        "proposal": "",
+        "problems": [],
+        "plan_tries": 0,
+        "replans": 0,
+        "reason": "",
+        "answer": "",
+        "status": "",
+    }
+
+
+async def _received(turn: Turn) -> dict[str, Any]:
+    """Decide about a request: answer it, ask, or have it planned."""
+    roles, state = turn.roles, turn.state
+    limit = int(roles.models.window(COORDINATOR) * SHARE_FOR_CONVERSATION)
+    conversation = fit(
+        [roles.prompt(COORDINATOR), *(state.get("messages") or [])],
+        limit_tokens=limit,
+        count=lambda messages: roles.models.count_tokens(COORDINATOR, messages),
+    )
+    asked = len(state.get("clarifications") or [])
+    tools = [PLAN_CALL] if asked >= MOST_QUESTIONS else [PLAN_CALL, ASK_CALL]
+    reply = await turn.reply(COORDINATOR, conversation, tools)
+    names = {made["name"]: made["args"] for made in reply.tool_calls}
+    if "plan" in names or state.get("attachments"):
+        return {"decision": "plan", "reason": str(names.get("plan", {}).get("why") or "")}
+    question = str(names.get("ask", {}).get("question") or "").strip()
+    if question and asked < MOST_QUESTIONS:
+        return {"decision": "ask", "question": question, "reason": "The task cannot be begun without an answer."}
+    text = str(reply.text).strip()
+    if text and not reply.tool_calls and reply.response_metadata.get("finish_reason") != "length":
+        turn.tell("answered", text=text, status="completed")
+        return {
+            "decision": "answer",
+            "answer": text,
+            "status": "completed",
+            "messages": [AIMessage(text)],
+            "reason": "",
+        }
+    return {"decision": "plan", "reason": ""}
+
+
+async def _dispatched(turn: Turn) -> dict[str, Any]:
+    """Decide after a dispatch."""
+    state, scope = turn.state, turn.scope
+    if all_completed(state):
+        return {"decision": "report", "reason": ""}
+    reached = scope.spending.reached()
+    if reached is not None:
+        text = scope.spending.describe(reached)
+        turn.tell("budget_reached", budget=reached, text=text)
+        return {"decision": "stop", "reason": text}
+    most = turn.roles.settings.max_replans
+    if (state.get("replans") or 0) >= most:
+        return {"decision": "report", "reason": f"It was planned again {most} times, and still not all of it worked."}
+    return await _after_failure(turn)
+
+
+def _replan(state: ManusState) -> dict[str, Any]:
+    return {"decision": "replan", "replans": (state.get("replans") or 0) + 1, "plan_tries": 0, "problems": []}
+
+
+async def _after_failure(turn: Turn) -> dict[str, Any]:
+    state = turn.state
+    told = (
+        f"{request_text(state)}\n\n# What is not completed\n{failures_text(state)}\n\n"
+        f"# What came of each subtask\n{results_text(state, RESULT_CHARACTERS)}"
+    )
+    messages = [turn.roles.prompt("decision"), HumanMessage(told)]
+    found = await turn.structured(COORDINATOR, messages, DECISION, "decision", "How to go on.")
+    value = cast("dict[str, Any]", found.value or {})
+    decision, reason = value.get("decision"), str(value.get("reason") or "")
+    question = str(value.get("question") or "").strip()
+    if decision == "ask" and question:
+        return {"decision": "ask", "question": question, "reason": reason}
+    if decision in ("report", "stop"):
+        return {"decision": decision, "reason": reason}
+    # Without a readable decision another plan is the one way that may still help.
+    return {**_replan(state), "reason": reason}

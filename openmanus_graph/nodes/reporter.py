@@ -1,0 +1,133 @@
+"""Reporter: the node that writes the answer, in part only where a budget or failures ended the run, and says so."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.runnables import RunnableConfig
+from langgraph.runtime import Runtime
+
+from openmanus_graph.errors import BudgetError
+from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.outline import (
+    all_completed,
+    earlier_text,
+    failures_text,
+    planned_results,
+    request_text,
+    results_text,
+)
+from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.turn import Turn
+from openmanus_graph.state import ManusState
+
+REPORTER = "reporter"
+SHARE_FOR_RESULTS = 0.5
+CHARACTERS_PER_TOKEN = 3
+"""How much of the window the outputs may take, reckoned carefully."""
+MOST_CHARACTERS = 60_000
+MOST_LINKS = 20
+_URL = re.compile(r"https?://[^\s<>\"')\]}]+")
+
+
+def reporter_node(roles: Roles) -> Node[ManusState]:
+    """The gated node that answers."""
+
+    async def reporter(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+        turn = Turn(roles, state, config, runtime)
+        out_of_budget = turn.scope.spending.reached() is not None
+        status = "completed" if all_completed(state) else "partial" if out_of_budget else "failed"
+        try:
+            if out_of_budget:
+                answer, status = partial_answer(state), "partial"
+            elif not (state.get("plan") or {}).get("subtasks"):
+                answer = f"The task was not done. {state.get('reason', '')}".strip()
+            else:
+                answer = await _written(turn, status)
+        except BudgetError as error:
+            turn.tell("budget_reached", budget=error.budget, text=error.message)
+            answer, status = partial_answer(cast("ManusState", {**state, "reason": error.message})), "partial"
+        turn.tell("answered", text=answer, status=status)
+        return turn.with_usage({"answer": answer, "status": status, "messages": [AIMessage(answer)]})
+
+    return gated(reporter, REPORTER)
+
+
+async def _written(turn: Turn, status: str) -> str:
+    state, roles = turn.state, turn.roles
+    room = int(roles.models.window(REPORTER) * SHARE_FOR_RESULTS * CHARACTERS_PER_TOKEN)
+    parts = [request_text(state)]
+    earlier = earlier_text(state.get("earlier"))
+    if earlier:
+        parts.append(f"# Earlier in this conversation\n{earlier}")
+    parts.append(f"# Outputs of the subtasks\n{results_text(state, min(room, MOST_CHARACTERS))}")
+    files = made_files(state)
+    if files:
+        parts.append("# Files that were made\n" + "\n".join(files))
+    if status != "completed":
+        why = f"\n{state.get('reason')}" if state.get("reason") else ""
+        parts.append(f"# What was not done\n{failures_text(state)}{why}")
+    reply = await turn.reply(REPORTER, [roles.prompt(REPORTER), HumanMessage("\n\n".join(parts))])
+    text = str(reply.text).strip()
+    if reply.response_metadata.get("finish_reason") == "length":
+        text += "\n\n(The answer was cut off at the model's token limit.)"
+    return text + links(text, files, sources(planned_results(state)))
+
+
+def partial_answer(state: ManusState) -> str:
+    """An answer without a model: what is completed with its outputs, and what is not."""
+    if not (state.get("plan") or {}).get("subtasks"):
+        return f"Nothing was done: {state.get('reason', '')}"
+    done = sum(result["status"] == "completed" for result in planned_results(state).values())
+    total = len((state.get("plan") or {}).get("subtasks") or [])
+    head = f"This is a partial answer: {state.get('reason') or 'a budget is used up.'}"
+    body = results_text(state, MOST_CHARACTERS // 4)
+    return f"{head}\n{done} of {total} subtasks are completed.\n\n{body}"
+
+
+def made_files(state: ManusState) -> list[str]:
+    """Files in the workspace that are not attachments, hidden ones left out, as relative paths."""
+    workspace = Path(state.get("workspace") or ".")
+    given = set(state.get("attachments") or [])
+    if not state.get("workspace") or not workspace.is_dir():
+        return []
+    found: list[str] = []
+    for folder, folders, files in os.walk(workspace):
+        folders[:] = sorted(name for name in folders if not name.startswith("."))
+        relative = Path(folder).relative_to(workspace)
+        found += [str(relative / name) for name in sorted(files) if not name.startswith(".")]
+        if len(found) > MOST_LINKS:
+            break
+    return [name for name in found if name not in given][:MOST_LINKS]
+
+
+def sources(results: Mapping[str, Any]) -> list[str]:
+    """Addresses of the pages that outputs come from, each once."""
+
+    def addresses(value: Any) -> Iterator[str]:
+        if isinstance(value, dict):
+            fields = cast("dict[str, Any]", value)
+            url = fields.get("url")
+            if isinstance(url, str) and url.startswith("http") and not fields.get("error"):
+                yield url
+            for item in fields.values():
+                yield from addresses(item)
+        elif isinstance(value, list):
+            for item in cast("list[Any]", value):
+                yield from addresses(item)
+
+    return list(dict.fromkeys(url for result in results.values() for url in addresses(result["output"])))[:MOST_LINKS]
+
+
+def links(text: str, files: list[str], urls: list[str]) -> str:
+    """What the answer leaves out of the files that were made and, if it names no address, of its sources."""
+    missing = [name for name in files if name not in text]
+    more = "\n\nFiles:\n" + "\n".join(f"- {name}" for name in missing) if missing else ""
+    if urls and not _URL.search(text):
+        more += "\n\nSources:\n" + "\n".join(f"- {url}" for url in urls)
+    return more
