@@ -95,14 +95,14 @@ def names_of(tool: BaseTool) -> tuple[str, ...]:
 
 def builtin_tool(
     name: str,
-    arguments: type[BaseModel],
+    arguments: type[BaseModel] | dict[str, Any],
     spec: ToolSpec,
 ) -> Callable[[Callable[..., Awaitable[Any]]], StructuredTool]:
     """Make an async function a built-in tool; its docstring is what a model reads.
 
     Args:
         name: The tool's name, as in plans and prompts.
-        arguments: The schema of its arguments.
+        arguments: The schema of its arguments, a model or JSON Schema; with the latter the function checks them.
         spec: What the engine must know about it.
     """
 
