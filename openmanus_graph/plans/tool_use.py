@@ -18,6 +18,7 @@ UNKNOWN = object()
 TEXT = "text"
 """Stands in `RETURNS` for text, a number or a truth value: nothing inside it can be named."""
 
+_RESULT = dict.fromkeys(("position", "title", "url", "description", "text", "engine"), TEXT)
 _PAGE = dict.fromkeys(("url", "title", "markdown", "status", "error", "truncated"), TEXT) | {"links": UNKNOWN}
 
 RETURNS: dict[str, Any] = {
@@ -27,7 +28,20 @@ RETURNS: dict[str, Any] = {
     "list_files": {"files": [TEXT], "truncated": TEXT},
     "search_files": {"matches": [{"path": TEXT, "line": TEXT, "text": TEXT}], "truncated": TEXT},
     "fetch_page": {"pages": [_PAGE]},
+    "crawl4ai": {"pages": [_PAGE]},
+    "web_search": {"results": [_RESULT]},
+    "http_request": {
+        "status": TEXT,
+        "headers": UNKNOWN,
+        "json": UNKNOWN,
+        "text": TEXT,
+        "truncated": TEXT,
+        "error": TEXT,
+    },
+    "planning": {"text": TEXT, "plan_id": TEXT, "plan": UNKNOWN, "plans": UNKNOWN},
+    "create_chat_completion": UNKNOWN,
     "ask_human": {"answer": UNKNOWN},
+    "terminate": {"status": TEXT, "answer": TEXT, "error": TEXT},
 }
 """The output of each built-in tool: a mapping of fields, a list of what each item is, or one of the above."""
 

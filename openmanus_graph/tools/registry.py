@@ -14,7 +14,13 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "list_files",
     "search_files",
     "fetch_page",
+    "crawl4ai",
+    "web_search",
+    "http_request",
+    "planning",
+    "create_chat_completion",
     "ask_human",
+    "terminate",
 )
 """Each name is also the module in this package and the attribute in it."""
 

@@ -17,10 +17,17 @@ from openmanus_graph.plans.tool_use import RETURNS, TEXT, UNKNOWN
 from openmanus_graph.settings import Settings
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin
 
+RESULTS = b'{"results": [{"title": "T", "url": "https://example.com/", "content": "C"}]}'
+
 
 class _Page(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         self.send_response(200)
+        if self.path.startswith("/search?"):
+            self.send_header("Content-Type", "application/json")
+            self.end_headers()
+            self.wfile.write(RESULTS)
+            return
         self.send_header("Content-Type", "text/html")
         self.end_headers()
         self.wfile.write(b"<title>T</title><a href='/x'>link</a>")
@@ -62,11 +69,17 @@ async def test_the_outputs_have_exactly_the_described_fields(tmp_path: Path, add
         "list_files": {"pattern": "*"},
         "search_files": {"pattern": "t"},
         "fetch_page": {"urls": [address]},
+        "crawl4ai": {"urls": address},
+        "http_request": {"method": "GET", "url": address},
+        "planning": {"command": "create", "title": "T", "steps": ["one"]},
+        "create_chat_completion": {"response_schema": {"type": "integer"}, "response": "3"},
+        "terminate": {"status": "success", "answer": "done"},
+        "web_search": {"query": "words"},
     }
     if shutil.which("bash"):
         calls["bash"] = {"command": "echo one; echo two >&2"}
     calls["python_execute"] = {"code": "open('b.txt', 'w').close(); print(1)\n{'any': 'value'}"}
-    settings = Settings(home=tmp_path / "home", sandbox="none", allow_hosts=("127.0.0.1",))
+    settings = Settings(home=tmp_path / "home", sandbox="none", allow_hosts=("127.0.0.1",), searxng_url=address)
     sessions = Sessions()
     context = ToolContext("t", "s", tmp_path, settings, sandbox="none", sessions=sessions)
     try:

@@ -1,0 +1,190 @@
+"""Web_search: the tool that asks search engines, one after the other until one answers."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections import OrderedDict
+from collections.abc import Sequence
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field
+
+from openmanus_graph.context import tool_context
+from openmanus_graph.errors import ToolError
+from openmanus_graph.tools.address import Resolver, resolve
+from openmanus_graph.tools.download import Downloader
+from openmanus_graph.tools.engines import Engine, Hit, Query, engines_of
+from openmanus_graph.tools.fetch_page import fetch
+from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+
+ENGINE_SECONDS = 10.0
+"""Seconds an engine may take before the next one is asked."""
+PAGE_SECONDS = 15.0
+"""Seconds each page of `fetch_content` may take."""
+PAGE_CHARACTERS = 10_000
+"""Characters kept of each page of `fetch_content`."""
+CACHE_SECONDS = 300.0
+"""Seconds for which the same search gives the same results."""
+MAX_CACHED = 128
+"""Searches that are remembered."""
+
+
+class SearchArguments(BaseModel):
+    """What to search for."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    query: str = Field(min_length=1, max_length=1000, description="The words to search for.")
+    num_results: int = Field(default=5, ge=1, le=20, description="How many results.")
+    lang: str = Field(default="en", pattern="^[A-Za-z]{2}$", description="Language of the results, two letters.")
+    country: str | None = Field(
+        default=None, pattern="^[A-Za-z]{2}$", description="Country the results are for, two letters."
+    )
+    fetch_content: bool = Field(default=False, description="Whether to read the pages too, each as `text`.")
+
+
+class Cache:
+    """Results of searches, for a short while, in this process."""
+
+    def __init__(self, seconds: float = CACHE_SECONDS) -> None:
+        """Start empty."""
+        self._seconds = seconds
+        self._kept: OrderedDict[tuple[Any, ...], tuple[float, str, list[Hit]]] = OrderedDict()
+
+    def get(self, key: tuple[Any, ...]) -> tuple[str, list[Hit]] | None:
+        """What was found, and by which engine, unless it is too long ago."""
+        found = self._kept.get(key)
+        if found is None or time.monotonic() - found[0] > self._seconds:
+            return None
+        return found[1], found[2]
+
+    def put(self, key: tuple[Any, ...], engine: str, hits: list[Hit]) -> None:
+        """Keep what was found, and forget the oldest if it is too much."""
+        self._kept[key] = (time.monotonic(), engine, hits)
+        self._kept.move_to_end(key)
+        while len(self._kept) > MAX_CACHED:
+            self._kept.popitem(last=False)
+
+
+_cache = Cache()
+
+
+@builtin_tool("web_search", SearchArguments, ToolSpec(effect="read", idempotent=True))
+async def web_search(
+    query: str,
+    num_results: int = 5,
+    lang: str = "en",
+    country: str | None = None,
+    fetch_content: bool = False,
+) -> dict[str, Any]:
+    """Search the Web.
+
+    Returns {results: [{position, title, url, description, text, engine}]}; text is the page as Markdown if
+    fetch_content is true, else empty.
+    """
+    context = tool_context()
+    engines = engines_of(context.settings, os.environ)
+    asked = Query(query.strip(), num_results, lang.lower(), country)
+    context.report(f"searching for {asked.text!r}")
+    engine, hits = await search(asked, engines, context.settings.allow_hosts, cache=_cache)
+    texts = await _texts(hits, context.settings.allow_hosts) if fetch_content and hits else {}
+    return {
+        "results": [
+            {
+                "position": position,
+                "title": hit.title,
+                "url": hit.url,
+                "description": hit.description,
+                "text": texts.get(hit.url, ""),
+                "engine": engine,
+            }
+            for position, hit in enumerate(hits, start=1)
+        ]
+    }
+
+
+async def search(
+    query: Query,
+    engines: Sequence[Engine],
+    allow_hosts: tuple[str, ...],
+    *,
+    cache: Cache,
+    resolver: Resolver = resolve,
+    seconds: float = ENGINE_SECONDS,
+) -> tuple[str, list[Hit]]:
+    """Ask one engine after the other until one has results.
+
+    Args:
+        query: What to search for.
+        engines: The engines, in order.
+        allow_hosts: Hosts that may be reached although their address is not public.
+        cache: Where results are kept.
+        resolver: How host names are resolved.
+        seconds: What each engine may take.
+
+    Returns:
+        The engine that answered and its results, none if no engine has any.
+
+    Raises:
+        ToolError: If every engine failed; it names each with its reason.
+    """
+    key = (query, *(engine.name for engine in engines))
+    if (known := cache.get(key)) is not None:
+        return known
+    failures: dict[str, str] = {}
+    empty: str | None = None
+    for engine in engines:
+        own = () if engine.own_host is None else (engine.own_host,)
+        downloader = Downloader((*allow_hosts, *own), resolver=resolver)
+        try:
+            async with asyncio.timeout(seconds):
+                hits = _proper(await engine.search(query, downloader))[: query.count]
+        except TimeoutError:
+            failures[engine.name] = f"It did not answer within {seconds:g} s."
+            continue
+        except ToolError as error:
+            failures[engine.name] = error.message
+            continue
+        except Exception as error:  # noqa: BLE001 - an engine may answer anything; the next one is asked, and all are told
+            failures[engine.name] = f"{type(error).__name__}: {error}"
+            continue
+        finally:
+            await downloader.aclose()
+        if hits:
+            cache.put(key, engine.name, hits)
+            return engine.name, hits
+        empty = empty or engine.name
+    if empty is not None:
+        return empty, []
+    told = " ".join(f"{name}: {why}" for name, why in failures.items())
+    raise ToolError(
+        f"No search engine answered. {told}",
+        hint="Configure another one: OPENMANUS_GRAPH_SEARXNG_URL, TAVILY_API_KEY or BRAVE_API_KEY.",
+    )
+
+
+def _proper(hits: list[Hit]) -> list[Hit]:
+    """Results with addresses of the Web, each once."""
+    found: dict[str, Hit] = {}
+    for hit in hits:
+        try:
+            is_web = urlsplit(hit.url).scheme in ("http", "https")
+        except ValueError:
+            is_web = False
+        if is_web:
+            found.setdefault(hit.url, hit)
+    return list(found.values())
+
+
+async def _texts(hits: list[Hit], allow_hosts: tuple[str, ...]) -> dict[str, str]:
+    """The pages as Markdown, by address; one that cannot be read says so."""
+    urls = [hit.url for hit in hits]
+    try:
+        fetched = await fetch(urls, allow_hosts, timeout=PAGE_SECONDS, max_chars=PAGE_CHARACTERS)
+    except ToolError as error:
+        return dict.fromkeys(urls, f"[{error.message}]")
+    pages = zip(urls, fetched["pages"], strict=True)
+    return {url: page["markdown"] if page["error"] is None else f"[{page['error']}]" for url, page in pages}
