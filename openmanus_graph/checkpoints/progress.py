@@ -45,6 +45,12 @@ async def _root(saver: ThreadSaver, thread_id: str) -> CheckpointTuple | None:
     return await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
 
 
+async def state_values(saver: ThreadSaver, thread_id: str) -> dict[str, Any]:
+    """The values of the thread's newest checkpoint that need no graph to be read; messages are not among them."""
+    root = await _root(saver, thread_id)
+    return dict(root.checkpoint["channel_values"]) if root else {}
+
+
 def _questions_in(root: CheckpointTuple | None) -> list[Question]:
     if root is None:
         return []

@@ -11,11 +11,13 @@ import sys
 import click
 
 from openmanus_graph._version import __version__
+from openmanus_graph.cli.chat import chat
 from openmanus_graph.cli.database import db
 from openmanus_graph.cli.doctor import doctor
 from openmanus_graph.cli.graph import graph
 from openmanus_graph.cli.plan import plan
-from openmanus_graph.cli.run import resume, run
+from openmanus_graph.cli.resume import resume
+from openmanus_graph.cli.run import run
 from openmanus_graph.cli.terminal import print_error, refuse_undecodable
 from openmanus_graph.cli.threads import threads
 from openmanus_graph.cli.tools import tools
@@ -26,11 +28,11 @@ from openmanus_graph.cli.tools import tools
 @click.option("--debug", is_flag=True, help="Show the traceback of a failure.")
 @click.pass_context
 def cli(context: click.Context, debug: bool) -> None:
-    """Run plans as durable graphs: kill a run at any moment and resume it by its thread id."""
+    """An agent as a durable graph: kill a run at any moment and resume it by its thread id."""
     context.obj = {"debug": debug}
 
 
-for command in (run, resume, threads, plan, graph, tools, db, doctor):
+for command in (run, chat, resume, threads, plan, graph, tools, db, doctor):
     cli.add_command(command)
 
 

@@ -170,7 +170,7 @@ class Board:
 
     def row(self, event: Event) -> Row | None:
         """The row an event is about."""
-        return self.rows.get(event.get("subtask") or "")
+        return self.rows.get(event.get("subtask") or event.get("node") or "")
 
     def again(self) -> None:
         """Forget what was going on when the last stream ended: it waits, or starts anew."""
@@ -253,6 +253,7 @@ class Board:
     def _model_tokens(self, event: Event) -> None:
         row, voice = self.row(event), self.voices.get(event.get("role", ""))
         if row is not None:
+            row.role = row.role or event.get("role") or "model"
             row.tail = (row.tail + event.get("text", ""))[-TAIL:]
         elif voice is not None:
             voice.said = (voice.said + event.get("text", ""))[-TAIL:]
@@ -285,6 +286,22 @@ class Board:
         if row is not None:
             row.calls.pop(event.get("call", ""), None)
 
+    def _node_started(self, event: Event) -> None:
+        """A node of a graph that is not ours: a row of its own, from the moment it begins."""
+        name = event.get("node", "")
+        self.rows[name] = Row(name, goal="", status="running", began=self.clock())
+
+    def _node_progress(self, event: Event) -> None:
+        row = self.rows.get(event.get("node", ""))
+        if row is not None:
+            row.progress = event.get("text", "")
+
+    def _node_finished(self, event: Event) -> None:
+        row = self.rows.get(event.get("node", ""))
+        if row is not None:
+            row.status, row.took = event.get("status", "completed"), event.get("elapsed_s", 0.0)
+            row.why, row.goal, row.tail = event.get("error") or "", event.get("preview", ""), ""
+
     def _decided(self, event: Event) -> None:
         words = event.get("text", "")
         self.note = one_line(f"{event.get('decision', '')}{': ' + words if words else ''}")
@@ -303,6 +320,7 @@ class Board:
 _HANDLERS: dict[str, Callable[[Board, Event], None]] = {
     name.removeprefix("_"): handler
     for name, handler in vars(Board).items()
-    if name.startswith(("_plan", "_subtask", "_question", "_model", "_tool", "_decided", "_recalled", "_warned"))
+    if name.startswith(("_plan_", "_subtask_", "_question_", "_model_", "_tool_", "_node_"))
+    or name in ("_decided", "_recalled", "_warned")
 }
 _HANDLERS["budget_reached"] = _HANDLERS["warned"]

@@ -76,6 +76,13 @@ class LineView:
                 kept_words = f", {kept} kept" if kept else ""
                 goal = one_line(event.get("goal") or "plan")
                 return f"{goal}: {len(event.get('subtasks', []))} subtasks{kept_words}{number}"
+            case "node_started":
+                return f"  {event.get('node')} started"
+            case "node_progress":
+                return _said(f"  {event.get('node')}", event.get("text"))
+            case "node_finished":
+                took = duration(event.get("elapsed_s", 0.0))
+                return _said(f"  {event.get('node')} {event.get('status')} in {took}", event.get("error"))
             case "decided":
                 return _said(f"coordinator: {event.get('decision')}", event.get("text"))
             case "recalled" | "remembered":

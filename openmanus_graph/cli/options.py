@@ -18,25 +18,27 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 SANDBOXES = ["auto", "bubblewrap", "landlock", "none"]
 REVIEWS = ["always", "large", "never"]
+SAID_KEY = "__openmanus_graph_said"
+"""Where the options of the command line travel in `configurable`, for the thread's row."""
 _BUDGETS = ("tokens", "usd", "wall_s", "model_calls")
 _TIME = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|min|h)?")
 _UNITS = {None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
 
 
-class Duration(click.ParamType):
-    """A time: seconds, or with `s`, `m` or `h` behind."""
+def absolute(path: str | Path) -> str:
+    """The path from the root."""
+    return str(Path(path).expanduser().absolute())
 
-    name = "time"
 
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> float:
-        """Seconds of what was typed."""
-        if isinstance(value, float):
-            return value
-        found = _TIME.fullmatch(str(value).strip())
-        seconds = float(found["number"]) * _UNITS[found["unit"]] if found else 0.0
-        if seconds <= 0:
-            self.fail(f"{value!r} is no time; give seconds, or such as 90s, 10m or 2h.", param, ctx)
-        return seconds
+def _seconds(context: click.Context, option: click.Parameter, value: str | None) -> float | None:
+    """Seconds of a time as people type it."""
+    if value is None:
+        return None
+    found = _TIME.fullmatch(value.strip())
+    seconds = float(found["number"]) * _UNITS[found["unit"]] if found else 0.0
+    if seconds <= 0:
+        raise click.BadParameter(f"{value!r} is no time; give seconds, or such as 90s, 10m or 2h.", context, option)
+    return seconds
 
 
 def viewing(command: CommandT) -> CommandT:
@@ -49,7 +51,7 @@ def budgeting(command: CommandT) -> CommandT:
     """Options that bound what a request may use."""
     for option in (
         click.option("--budget-calls", "budget_model_calls", type=click.IntRange(1), metavar="N", help="Model calls."),
-        click.option("--budget-time", "budget_wall_s", type=Duration(), metavar="TIME", help="Such as 90s or 10m."),
+        click.option("--budget-time", "budget_wall_s", callback=_seconds, metavar="TIME", help="Such as 90s or 10m."),
         click.option(
             "--budget-usd", type=click.FloatRange(0, min_open=True), metavar="USD", help="US dollars it may cost."
         ),
@@ -129,19 +131,31 @@ class RunOptions:
         said = {name: getattr(self, f"budget_{name}") for name in _BUDGETS}
         return {name: value for name, value in said.items() if value is not None}
 
+    def said(self, thread: Thread | None) -> dict[str, Any]:
+        """What these options set for the whole thread, on top of what earlier ones did; a resume takes it up.
+
+        Args:
+            thread: The thread that goes on, or `None`.
+        """
+        kept: dict[str, Any] = dict(thread.settings.get("said") or {}) if thread is not None else {}
+        if self.budget:
+            kept["budget"] = {**(kept.get("budget") or {}), **self.budget}
+        if self.review:
+            kept["review"] = self.review
+        if self.record:
+            kept["record"] = absolute(self.record)
+        return kept
+
+    def kept(self, thread: Thread | None) -> dict[str, Any]:
+        """The same, as the thread's row takes it: in the config, under a key that stays out of checkpoints."""
+        return {SAID_KEY: self.said(thread)}
+
     def settings(self, thread: Thread | None = None) -> Settings:
-        """The user's settings with these options on top, and below them what the thread began with.
+        """The user's settings with these options on top, and below them what the thread was started with.
 
         Args:
             thread: The thread that goes on, or `None`.
         """
         from openmanus_graph.settings import Settings
 
-        kept: dict[str, Any] = dict(thread.settings) if thread is not None else {}
-        record = self.record or kept.get("record")
-        return Settings.load(
-            budget={**(kept.get("budget") or {}), **self.budget} or None,
-            review=self.review or kept.get("review"),
-            policy=self.policy,
-            record=Path(str(record)).absolute() if record else None,
-        )
+        return Settings.load(policy=self.policy, **self.said(thread))

@@ -12,7 +12,7 @@ from typing import Any
 
 import click
 
-_OWN_COMMAND = re.compile(r"\bopenmanus-graph (?=(?:run|resume|threads|plan|graph|tools|db|doctor)\b)")
+_OWN_COMMAND = re.compile(r"\bopenmanus-graph (?=(?:run|chat|resume|threads|plan|graph|tools|db|doctor|new|demo)\b)")
 
 
 def program() -> str:

@@ -35,6 +35,7 @@ def graph_again(
     *,
     tools: Sequence[BaseTool] | None = None,
     model: str | None = None,
+    policy: str | None = None,
 ) -> DurableStateGraph:
     """Build the graph of a thread again, of a plan or of the agent.
 
@@ -43,6 +44,7 @@ def graph_again(
         settings: The user's settings.
         tools: Other tools than it began with, or `None`.
         model: Another model for every role, or `None`.
+        policy: Another policy, or `None`.
 
     Raises:
         GraphNotImportableError: If it was built from what only its author's session has.
@@ -54,25 +56,51 @@ def graph_again(
 
         return build_plan_graph(chosen, settings=settings)
     if reference.get("builder") == MANUS:
-        return _manus_again(thread, settings, chosen, model)
+        return _manus_again(thread, settings, chosen, model, policy)
     raise GraphNotImportableError(
         f"The thread {thread.thread_id!r} runs the graph {reference.get('builder')!r}, which cannot be built here.",
         hint="Resume it from Python, where the graph is defined.",
     )
 
 
-def _manus_again(thread: Thread, settings: Settings, tools: list[BaseTool], model: str | None) -> DurableStateGraph:
+def _manus_again(
+    thread: Thread, settings: Settings, tools: list[BaseTool], model: str | None, policy: str | None
+) -> DurableStateGraph:
     from openmanus_graph.graphs.manus import build_manus_graph
 
     reference = thread.graph
+    if not model and not reference.get("importable", True):
+        raise GraphNotImportableError(
+            f"The thread {thread.thread_id!r} was started with chat models of a Python program, "
+            "which cannot be built here.",
+            hint="Resume it there, or go on with another model: "
+            f"openmanus-graph resume {thread.thread_id} --model NAME",
+        )
     models = cast("Mapping[str, str] | str | None", model or reference.get("models"))
     return build_manus_graph(
         models=models,
         tools=tools,
-        policy=reference.get("policy"),
+        policy=policy or reference.get("policy"),
+        agents=_agents_again(reference.get("agents") or [], thread.thread_id),
         instructions=str(reference.get("instructions") or ""),
         settings=settings,
     )
+
+
+def _agents_again(names: Sequence[str], thread_id: str) -> dict[str, Any]:
+    """The agents of these names among the plug-ins."""
+    if not names:
+        return {}
+    from openmanus_graph.plugins import find_agents
+
+    known = find_agents()
+    for name in names:
+        if name not in known:
+            raise GraphNotImportableError(
+                f"The thread {thread_id!r} uses the agent {name!r}, which no plug-in here has.",
+                hint="Resume it from Python, where the agent is defined, or install what brings it.",
+            )
+    return {name: known[name].graph for name in names}
 
 
 async def app_again(thread: Thread, saver: ThreadSaver, settings: Settings) -> DurableGraph:

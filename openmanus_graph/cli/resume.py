@@ -1,0 +1,183 @@
+"""resume: go on with a thread, whatever graph it runs."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openmanus_graph.cli.options import RunOptions, absolute, budgeting, viewing
+
+if TYPE_CHECKING:
+    from openmanus_graph.checkpoints.saver import ThreadSaver
+    from openmanus_graph.checkpoints.threads import Thread
+    from openmanus_graph.plan import Plan
+
+
+@click.command()
+@click.argument("thread", required=False)
+@click.option("--last", is_flag=True, help="The thread that was touched last.")
+@click.option(
+    "--answer",
+    "answers",
+    multiple=True,
+    metavar="VALUE|SUBTASK=VALUE|ID=VALUE",
+    help="Answer a question; name it when several are open.",
+)
+@click.option("--plan", "plan_file", metavar="FILE", help="Go on with an edited plan; what is unchanged is kept.")
+@click.option("--model", metavar="NAME", help="Another model for every role, from here on.")
+@click.option("--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the model's replies.")
+@budgeting
+@click.option("--max-parallel", type=click.IntRange(1), metavar="N", help="Subtasks at the same time.")
+@viewing
+def resume(thread: str | None, last: bool, answers: tuple[str, ...], plan_file: str | None, **said: Any) -> int:
+    """Go on with a thread: after a crash, a pause, a failure, a budget, or with an answer.
+
+    THREAD is an id or its beginning. An approval takes yes, no, "no: REASON", 'edit {"argument": ...}' or
+    "answer: VALUE".
+    """
+    if (thread is None) == (not last):
+        raise click.UsageError("Name a thread, or give --last.")
+    return asyncio.run(_resume(thread, answers, plan_file, RunOptions(**said)))
+
+
+async def _resume(name: str | None, answers: tuple[str, ...], plan_file: str | None, options: RunOptions) -> int:
+    from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.threads import find_thread
+    from openmanus_graph.graphs.own import runs_own_graph
+
+    async with open_checkpointer(settings=options.settings()) as saver:
+        thread = await find_thread(saver, name)
+        if runs_own_graph(thread):
+            return await _resume_own(thread, saver, answers, plan_file, options)
+        return await _resume_ours(thread, saver, answers, plan_file, options)
+
+
+async def _resume_ours(
+    thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
+) -> int:
+    from openmanus_graph.checkpoints.progress import state_values
+    from openmanus_graph.cli.execution import execute
+    from openmanus_graph.cli.report import report
+    from openmanus_graph.graphs.reference import graph_again
+    from openmanus_graph.plan import Plan
+
+    if thread.status == "running" and answers:
+        return await _deliver(saver, thread, answers)
+    if plan_file is None:
+        _note_changed_plan(thread)
+        if thread.status == "completed" and not answers:  # no graph is needed to say it again, and no model
+            report(thread, await state_values(saver, thread.thread_id), hint=None)
+            return 0
+    settings = options.settings(thread)
+    graph: Any = graph_again(thread, settings, model=options.model)
+    app = graph.compile(checkpointer=saver)
+    edited = None
+    if plan_file is not None:
+        roles = getattr(graph, "roles", None)
+        agents = list(roles.agents) if roles is not None else ()
+        edited = Plan.from_file(plan_file, tools=graph.tools, agents=agents, max_subtasks=settings.max_subtasks)
+    given = await next_input(app, thread, answers, edited)
+    kept = thread.settings
+    configurable: dict[str, Any] = {
+        **options.kept(thread),
+        "max_parallel": options.max_parallel or kept.get("max_parallel") or settings.max_parallel,
+        "sandbox": thread.sandbox,
+        "workspace": thread.workspace,
+        "plan_file": absolute(plan_file) if plan_file else thread.plan_file,
+    }
+    return await execute(
+        app,
+        given,
+        thread_id=thread.thread_id,
+        configurable={key: value for key, value in configurable.items() if value is not None},
+        as_json=options.as_json,
+        quiet=options.quiet,
+        task=thread.title,
+    )
+
+
+async def _resume_own(
+    thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
+) -> int:
+    from openmanus_graph.cli.own_graph import OwnOptions, resume_own_graph
+    from openmanus_graph.errors import UsageError
+
+    if plan_file is not None:
+        raise UsageError(f"The thread {thread.thread_id!r} runs a graph of your own, which takes no plan.")
+    if thread.status == "running" and answers:
+        return await _deliver(saver, thread, answers)
+    own = OwnOptions(thread.thread_id, options.configurable, options.as_json, options.quiet)
+    return await resume_own_graph(thread, saver, answers, own, options.settings(thread))
+
+
+async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited: Plan | None) -> Any:
+    """What the graph is resumed with: nothing, answers, an edited plan, or what it left undone once more."""
+    from langgraph.types import Command
+
+    from openmanus_graph.graphs.reference import runs_agent
+    from openmanus_graph.questions import answers_for
+
+    snapshot = await app.snapshot(thread.thread_id)
+    given = None
+    if answers:
+        given = dict(answers_for(await app.questions(thread.thread_id), list(answers), _subtask_ids(thread)))
+    if snapshot.next:
+        if edited is None:
+            return None if given is None else Command(resume=given)
+        return Command(update={"plan": edited}, resume=given)
+    if edited is not None:
+        return {"plan": edited}
+    if runs_agent(thread):
+        return {"again": True}
+    return {"plan": snapshot.values.get("plan") or thread.plan}
+
+
+def _subtask_ids(thread: Thread) -> list[str]:
+    return [str(subtask["id"]) for subtask in (thread.plan or {}).get("subtasks", [])]
+
+
+async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...]) -> int:
+    """Leave an answer for the process that runs the thread."""
+    from openmanus_graph.checkpoints.lease import describe_runner
+    from openmanus_graph.checkpoints.progress import open_questions
+    from openmanus_graph.checkpoints.threads import get_thread, store_answers
+    from openmanus_graph.cli.terminal import with_program
+    from openmanus_graph.questions import answers_for
+
+    questions = await open_questions(saver, thread.thread_id)
+    await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(thread)))
+    now = await get_thread(saver, thread.thread_id)
+    if now is not None and now.status != "running":
+        command = with_program(f"openmanus-graph resume {thread.thread_id}")
+        click.echo(f"The answer is kept, but the thread has stopped meanwhile. Go on with: {command}", err=True)
+        return 0
+    who = describe_runner(thread.runner, thread.runner_since)
+    click.echo(f"The answer is with {who}, which runs the thread and goes on with it.", err=True)
+    return 0
+
+
+def _note_changed_plan(thread: Thread) -> None:
+    from openmanus_graph.cli.terminal import with_program
+    from openmanus_graph.errors import PlanError
+    from openmanus_graph.plan import Plan
+
+    if not thread.plan_file or not Path(thread.plan_file).is_file():
+        return
+    try:
+        changed = Plan.from_file(thread.plan_file).to_dict() != thread.plan
+    except PlanError:
+        changed = True
+    if changed and thread.status != "completed":
+        command = f"openmanus-graph resume {thread.thread_id} --plan {thread.plan_file}"
+        click.echo(
+            f"The plan file {thread.plan_file!r} has changed; the thread goes on with its own plan. "
+            f"To take up the change: {with_program(command)}",
+            err=True,
+        )
