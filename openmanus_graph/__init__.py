@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     from openmanus_graph.context import ToolContext, tool_context, using_tool_context
     from openmanus_graph.errors import OpenManusGraphError, PlanError, ThreadBusyError, ToolError
     from openmanus_graph.events import Event
+    from openmanus_graph.graphs.loading import load_graph
+    from openmanus_graph.graphs.own import make_durable
     from openmanus_graph.graphs.plan import build_plan_graph
     from openmanus_graph.nodes.gate import Gate
     from openmanus_graph.plan import Plan, Subtask
@@ -38,6 +40,8 @@ _HOMES = {
     "SubtaskResult": "state",
     # graphs and runs
     "build_plan_graph": "graphs.plan",
+    "load_graph": "graphs.loading",
+    "make_durable": "graphs.own",
     "run": "running",
     "Gate": "nodes.gate",
     "Event": "events",
@@ -87,6 +91,8 @@ __all__ = [
     "find_thread",
     "get_thread",
     "list_threads",
+    "load_graph",
+    "make_durable",
     "open_checkpointer",
     "run",
     "tool_context",

@@ -67,6 +67,8 @@ class Settings(BaseSettings):
     """Limits per named resource, such as `{"browser": 2}`; a resource not named has none."""
     max_subtasks: PositiveInt = 1000
     """Subtasks a plan may have."""
+    tools: tuple[str, ...] = ()
+    """Your own tools, for every command: modules, files, and folders of files, relative to the TOML file's folder."""
     sandbox: SandboxChoice = "auto"
     """Confinement of shell and Python tools; `none` only by explicit choice."""
     sandbox_account: str = "nobody"

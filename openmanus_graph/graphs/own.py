@@ -155,7 +155,7 @@ class OwnBuilder(DurableStateGraph):
         return row
 
 
-def own_durable(
+def make_durable(
     graph: AnyGraph,
     saver: ThreadSaver,
     *,
@@ -199,7 +199,7 @@ def own_durable(
 
 def own_graph(loaded: LoadedGraph, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
     """The graph that `load_graph` found, with the engine's promises."""
-    return own_durable(loaded.graph, saver, reference=loaded.reference, settings=settings)
+    return make_durable(loaded.graph, saver, reference=loaded.reference, settings=settings)
 
 
 async def own_graph_again(thread: Thread, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
@@ -210,7 +210,7 @@ async def own_graph_again(thread: Thread, saver: ThreadSaver, settings: Settings
     """
     reference = cast("dict[str, Any]", thread.graph.get("graph") or {})
     found = await load_again(reference, thread.thread_id)
-    return own_durable(found, saver, reference=reference, settings=settings)
+    return make_durable(found, saver, reference=reference, settings=settings)
 
 
 def runs_own_graph(thread: Thread) -> bool:

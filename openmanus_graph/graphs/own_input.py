@@ -31,7 +31,7 @@ def input_of(graph: Pregel[Any, Any, Any, Any], task: str) -> Any:
     Raises:
         UsageError: If it is not clear where the task belongs; the message names the fields.
     """
-    fields, required, whole = _takes(graph)
+    fields, required, whole = input_fields(graph)
     if "messages" in fields:
         return {"messages": [HumanMessage(task)]}
     if "task" in fields:
@@ -87,7 +87,7 @@ def title_of(given: Any) -> str:
     return title_of(texts[0]) if texts else ""
 
 
-def _takes(graph: Pregel[Any, Any, Any, Any]) -> tuple[dict[str, str], Collection[str], str]:
+def input_fields(graph: Pregel[Any, Any, Any, Any]) -> tuple[dict[str, str], Collection[str], str]:
     """What a graph takes: its input's fields with their kinds, those it requires, and the kind of the whole."""
     schema = cast("Any", getattr(getattr(graph, "builder", None), "input_schema", None))
     if is_typeddict(schema):  # Pydantic makes no JSON Schema of `typing.TypedDict` before Python 3.12

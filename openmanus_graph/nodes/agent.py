@@ -19,6 +19,7 @@ from langgraph.runtime import Runtime
 from openmanus_graph.context import using_tool_context
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import now
+from openmanus_graph.graphs.own_input import input_fields
 from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
@@ -34,7 +35,7 @@ TASK_FIELDS = ("task", "goal", "question", "query", "input")
 
 def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
     """A subtask as the input of a graph: its `messages`, its `task` (or `goal`, `question`, ...), or its only field."""
-    fields: dict[str, Any] = graph.get_input_jsonschema().get("properties") or {}
+    fields = input_fields(graph)[0]
     if "messages" in fields:
         return {"messages": [HumanMessage(text)]}
     named = next((name for name in TASK_FIELDS if name in fields), None)

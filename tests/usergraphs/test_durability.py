@@ -21,7 +21,7 @@ from openmanus_graph import Gate, ThreadBusyError, ThreadSaver, ask, get_thread
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.threads import store_answers
 from openmanus_graph.errors import ForeignTypeError
-from openmanus_graph.graphs.own import own_durable
+from openmanus_graph.graphs.own import make_durable
 
 pytestmark = pytest.mark.postgres
 
@@ -60,12 +60,12 @@ async def test_a_step_that_was_kept_does_not_run_again(saver: ThreadSaver) -> No
             raise RuntimeError("the wire broke")
         return {"seen": ["done"]}
 
-    app = own_durable(chain(first=first, second=second), saver)
+    app = make_durable(chain(first=first, second=second), saver)
     with pytest.raises(RuntimeError, match="the wire broke"):
         await app.ainvoke({"task": "x", "seen": []}, thread())
     row = await get_thread(saver, "t")
     assert row is not None and (row.status, row.error) == ("stopped", "the wire broke")
-    again = own_durable(chain(first=first, second=second).compile(), saver)
+    again = make_durable(chain(first=first, second=second).compile(), saver)
     out = await again.ainvoke(None, thread())
     assert out["seen"] == ["x", "done"]
     assert ran == ["first", "second", "second"]
@@ -81,7 +81,7 @@ async def test_only_one_runner_has_the_thread(saver: ThreadSaver) -> None:
         await leave.wait()
         return {}
 
-    app = own_durable(chain(wait=wait), saver)
+    app = make_durable(chain(wait=wait), saver)
     running = asyncio.create_task(app.ainvoke({"task": "x"}, thread()))
     await inside.wait()
     with pytest.raises(ThreadBusyError):
@@ -97,7 +97,7 @@ async def test_a_drain_ends_it_after_the_step_in_flight(saver: ThreadSaver) -> N
         gate.request_drain("enough")
         return {"seen": ["first"]}
 
-    app = own_durable(chain(first=first, second=lambda _: {"seen": ["second"]}), saver)
+    app = make_durable(chain(first=first, second=lambda _: {"seen": ["second"]}), saver)
     with pytest.raises(GraphDrained):
         async for _ in app.astream({"task": "x"}, thread(), control=gate):
             pass
@@ -110,7 +110,7 @@ async def test_a_drain_ends_it_after_the_step_in_flight(saver: ThreadSaver) -> N
     ("typed", "received"), [("yes", "yes"), ("42", 42), ('{"ok": true}', {"ok": True}), ('"42"', "42"), ("", "")]
 )
 async def test_an_interrupt_gets_what_the_person_typed(saver: ThreadSaver, typed: str, received: Any) -> None:
-    app = own_durable(chain(asks=lambda _: {"seen": [interrupt({"kind": "approve", "draft": "x"})]}), saver)
+    app = make_durable(chain(asks=lambda _: {"seen": [interrupt({"kind": "approve", "draft": "x"})]}), saver)
     await app.ainvoke({"task": "x"}, thread())
     row = await get_thread(saver, "t")
     assert row is not None and row.status == "waiting"
@@ -123,13 +123,13 @@ async def test_an_interrupt_gets_what_the_person_typed(saver: ThreadSaver, typed
 
 @pytest.mark.parametrize("resume", ["go on", {"approved": True, "why": "fine"}, [1, 2]])
 async def test_python_resumes_it_as_langgraph_does(saver: ThreadSaver, resume: Any) -> None:
-    app = own_durable(chain(asks=lambda _: {"seen": [interrupt("ok?")]}), saver)
+    app = make_durable(chain(asks=lambda _: {"seen": [interrupt("ok?")]}), saver)
     await app.ainvoke({"task": "x"}, thread())
     assert (await app.ainvoke(Command(resume=resume), thread()))["seen"] == [resume]
 
 
 async def test_ask_takes_its_own_kind_only(saver: ThreadSaver) -> None:
-    app = own_durable(chain(asks=lambda _: {"seen": [ask("Name?", subtask="")]}), saver)
+    app = make_durable(chain(asks=lambda _: {"seen": [ask("Name?", subtask="")]}), saver)
     await app.ainvoke({"task": "x"}, thread())
     row = await get_thread(saver, "t")
     assert row is not None
@@ -143,7 +143,7 @@ async def test_ask_takes_its_own_kind_only(saver: ThreadSaver) -> None:
 
 
 async def test_an_answer_left_by_another_process_is_taken_up(saver: ThreadSaver) -> None:
-    app = own_durable(chain(asks=lambda _: {"seen": [interrupt("ok?")]}), saver)
+    app = make_durable(chain(asks=lambda _: {"seen": [interrupt("ok?")]}), saver)
     await app.ainvoke({"task": "x"}, thread())
     row = await get_thread(saver, "t")
     assert row is not None
@@ -152,7 +152,7 @@ async def test_an_answer_left_by_another_process_is_taken_up(saver: ThreadSaver)
 
 
 async def test_two_questions_of_one_node_are_asked_one_after_the_other(saver: ThreadSaver) -> None:
-    app = own_durable(chain(asks=lambda _: {"seen": [interrupt("one?"), interrupt("two?")]}), saver)
+    app = make_durable(chain(asks=lambda _: {"seen": [interrupt("one?"), interrupt("two?")]}), saver)
     await app.ainvoke({"task": "x"}, thread())
     for value, asked in (("a", "one?"), ("b", "two?")):
         row = await get_thread(saver, "t")
@@ -165,7 +165,7 @@ async def test_two_questions_of_one_node_are_asked_one_after_the_other(saver: Th
 async def test_its_own_checkpointer_is_replaced_and_named(saver: ThreadSaver) -> None:
     mine = InMemorySaver()
     compiled = chain(a=lambda _: {"seen": [1]}).compile(checkpointer=mine)
-    app = own_durable(compiled, saver)
+    app = make_durable(compiled, saver)
     await app.ainvoke({"task": "x"}, thread())
     assert getattr(app, "replaced", None) == "InMemorySaver"
     assert compiled.checkpointer is mine
@@ -186,7 +186,7 @@ async def test_a_functional_graph_keeps_its_tasks(saver: ThreadSaver) -> None:
         doubled = await double(number)
         return {"sum": doubled + int(interrupt("and?")), "previous": previous}
 
-    app = own_durable(work, saver)
+    app = make_durable(work, saver)
     assert app.get_input_jsonschema()["type"] == "integer"
     await app.ainvoke(21, thread())
     row = await get_thread(saver, "t")
@@ -203,10 +203,10 @@ class Person(BaseModel):
 
 
 async def test_a_foreign_type_is_refused_with_what_to_do(saver: ThreadSaver) -> None:
-    app = own_durable(chain(a=lambda _: {"seen": [Person(name="Ada")]}), saver)
+    app = make_durable(chain(a=lambda _: {"seen": [Person(name="Ada")]}), saver)
     with pytest.raises(ForeignTypeError, match="Return plain dicts"):
         await app.ainvoke({"task": "x"}, thread())
-    plain = own_durable(chain(a=lambda _: {"seen": [Person(name="Ada").model_dump()]}), saver)
+    plain = make_durable(chain(a=lambda _: {"seen": [Person(name="Ada").model_dump()]}), saver)
     assert (await plain.ainvoke({"task": "x"}, thread("u")))["seen"] == [{"name": "Ada"}]
 
 
@@ -221,7 +221,7 @@ async def test_a_state_that_is_a_pydantic_model_works(saver: ThreadSaver) -> Non
     graph = StateGraph(Given)
     graph.add_node("measure", measure)
     graph.add_edge(START, "measure")
-    app = own_durable(graph, saver)
+    app = make_durable(graph, saver)
     assert await app.ainvoke({"task": "four"}, thread()) == {"task": "four", "size": 4}
 
 
@@ -238,7 +238,7 @@ async def test_its_nodes_tokens_and_words_are_events(saver: ThreadSaver) -> None
     outer = StateGraph(MessagesState)
     outer.add_node("team", inner.compile())
     outer.add_edge(START, "team")
-    app = own_durable(outer, saver)
+    app = make_durable(outer, saver)
     given = {"messages": [HumanMessage("hello")]}
     events = [event async for event in app.astream(given, thread(), stream_mode="custom")]
     told = [(event["type"], event.get("node")) for event in events if event["type"] != "model_tokens"]
@@ -258,7 +258,7 @@ async def test_its_nodes_tokens_and_words_are_events(saver: ThreadSaver) -> None
 
 async def test_other_streams_are_langgraphs_own(saver: ThreadSaver) -> None:
     graph = chain(a=lambda _: {"seen": [1]}, b=lambda _: {"seen": [2]})
-    plain, durable = graph.compile(), own_durable(graph, saver)
+    plain, durable = graph.compile(), make_durable(graph, saver)
     asked: list[Any] = [
         {},
         {"stream_mode": "values"},
@@ -278,7 +278,7 @@ async def test_failures_and_questions_are_events(saver: ThreadSaver) -> None:
             raise ValueError("bad luck")
         return {}
 
-    app = own_durable(chain(fails=fails), saver)
+    app = make_durable(chain(fails=fails), saver)
     events = [event async for event in app.astream({"task": "x"}, thread(), stream_mode="custom")]
     assert [event["type"] for event in events] == ["node_started", "question_asked", "node_finished"]
     assert events[1]["question"]["question"] == "go on?"

@@ -1,0 +1,1 @@
+"""Scaffold: the project that `openmanus-graph new DIR` writes."""
