@@ -38,7 +38,6 @@ from openmanus_graph.nodes.review import REVIEW, review_node
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import Background
 from openmanus_graph.plan import Plan
-from openmanus_graph.plugins import agent_of
 from openmanus_graph.policy import Policy
 from openmanus_graph.settings import Settings
 from openmanus_graph.state import ManusInput, ManusOutput, ManusState
@@ -218,6 +217,8 @@ def build_manus_graph(
     by_name = chosen_tools(tools)
     described = {EXECUTOR: EXECUTOR_WORK}
     for name, graph in (agents or {}).items():
+        from openmanus_graph.plugins import agent_of
+
         if name in described:
             raise SettingsError(f"An agent cannot be named {name!r}.", hint="Rename it.")
         described[name] = agent_of(name, graph).description

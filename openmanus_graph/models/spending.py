@@ -18,10 +18,10 @@ NOTHING = Usage(calls=0, input_tokens=0, output_tokens=0, cached_tokens=0, cost_
 """The usage of no call."""
 
 
-def together(*usages: Mapping[str, Any] | None) -> Usage:
-    """The sum of usages; its cost is unknown if one of them is."""
+def together(one: Mapping[str, Any] | None = None, other: Mapping[str, Any] | None = None) -> Usage:
+    """The sum of two usages; its cost is unknown if one of them is."""
     total = dict(NOTHING)
-    for usage in usages:
+    for usage in (one, other):
         for key, value in (usage or {}).items():
             known = total.get(key)
             total[key] = None if value is None or known is None else cast("Any", known) + value

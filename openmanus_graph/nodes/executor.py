@@ -20,7 +20,7 @@ from openmanus_graph.models.context import fit, repaired, summarised, summary_re
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.models.place import Place
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.loops import advice
+from openmanus_graph.nodes.loops import stuck
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import SubtaskRun
@@ -30,8 +30,8 @@ from openmanus_graph.state import SubtaskState
 
 EXECUTOR = "executor"
 TERMINATE = "terminate"
-KEPT_MESSAGES = 6
-"""Messages at the end that summarising leaves as they are."""
+KEPT_TURNS = 2
+"""Turns of the model that summarising leaves as they are."""
 SHARE_FOR_MESSAGES = 0.85
 """Share of the window that messages may take; the rest is for the tools' schemas and the reply."""
 SHORTENINGS = 3
@@ -78,13 +78,14 @@ class Step:
             return self._failed(f"It was not done within its limit of {most} steps.")
         if self.subtask.timeout_s is not None and self.active >= self.subtask.timeout_s:
             return self._failed(f"It was not done within its limit of {self.subtask.timeout_s:g} s.")
-        found = advice(self.messages)
-        if found is not None and found.fail:
-            return self._failed(f"It went round in circles. {found.evidence}")
-        told = [] if found is None else [found.message]
+        found = stuck(self.messages)
+        if found is not None and found.told:
+            return self._failed(found.failure())
+        told = [] if found is None else [found.warning()]
         try:
-            if self._too_long():
-                return await self._summary()
+            older = summary_request(self.messages, keep_last=KEPT_TURNS) if self._too_long() else []
+            if older:
+                return await self._summary(older)
             began = time.monotonic()
             reply = await self._reply([*self.messages, *told])
         except BudgetError as error:
@@ -109,14 +110,13 @@ class Step:
 
     def _too_long(self) -> bool:
         share = self.roles.models.window(EXECUTOR) * self.roles.settings.summarise_at
-        return len(self.messages) > KEPT_MESSAGES + 3 and self._count(self.messages) > share
+        return self._count(self.messages) > share
 
-    async def _summary(self) -> dict[str, Any]:
+    async def _summary(self, request: list[BaseMessage]) -> dict[str, Any]:
         """Replace the older messages by a summary of them; the step counts."""
         limit = int(self.roles.models.window(EXECUTOR) * SHARE_FOR_MESSAGES)
-        request = fit(summary_request(self.messages), limit_tokens=limit, count=self._count)
-        reply = await self._ask(request, tools=())
-        shorter = summarised(self.messages, str(reply.text), keep_last=KEPT_MESSAGES)
+        reply = await self._ask(fit(request, limit_tokens=limit, count=self._count), tools=())
+        shorter = summarised(self.messages, str(reply.text), keep_last=KEPT_TURNS)
         return {
             "messages": Overwrite(list(shorter)),
             "steps": self.steps + 1,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.plan import Plan, Subtask
@@ -71,12 +71,10 @@ def results_text(state: ManusState, characters: int) -> str:
 
 
 def _output(result: SubtaskResult) -> str:
-    output = result["output"]
-    if result["output_file"] is not None and isinstance(output, dict):
-        return (
-            f"{output.get('preview', '')}\n[... all {output.get('characters')} characters: {result['output_file']} ...]"
-        )
-    return as_text(output)
+    if result["output_file"] is None:
+        return as_text(result["output"])
+    kept = cast("dict[str, Any]", result["output"])
+    return f"{kept['preview']}\n[... all {kept['characters']} characters: {result['output_file']} ...]"
 
 
 def failures_text(state: ManusState) -> str:
