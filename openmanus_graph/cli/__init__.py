@@ -15,6 +15,8 @@ from openmanus_graph.cli.chat import chat
 from openmanus_graph.cli.database import db
 from openmanus_graph.cli.doctor import doctor
 from openmanus_graph.cli.graph import graph
+from openmanus_graph.cli.new import new
+from openmanus_graph.cli.own_graph import list_graphs
 from openmanus_graph.cli.plan import plan
 from openmanus_graph.cli.resume import resume
 from openmanus_graph.cli.run import run
@@ -32,8 +34,9 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (run, chat, resume, threads, plan, graph, tools, db, doctor):
+for command in (run, chat, resume, threads, plan, graph, tools, new, db, doctor):
     cli.add_command(command)
+graph.add_command(list_graphs)
 
 
 def main() -> None:

@@ -20,7 +20,7 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph.errors import GraphNotImportableError, OpenManusGraphError, UsageError
 from openmanus_graph.graphs.importing import described, import_file, import_named, imports_from
-from openmanus_graph.graphs.project import Project, find_project
+from openmanus_graph.graphs.project import Project, find_project, project_folders
 
 AnyGraph = StateGraph[Any, Any, Any, Any] | Pregel[Any, Any, Any, Any]
 
@@ -102,19 +102,12 @@ async def _load(reference: Mapping[str, Any]) -> tuple[AnyGraph, str]:
     project = find_project(start) if start.is_dir() else None
     if project is not None:
         project.set_environment()
-    with imports_from(_folders(start, project)):
+    with imports_from(project_folders(start) or ([start] if start.is_dir() else [])):
         module = import_file(Path(str(file))) if file else import_named(str(reference["module"]))
         place = str(file or reference["module"])
         attribute = str(reference.get("attribute") or "") or _only_graph(module, place)
         found = await _made(_attribute(module, attribute, place), attribute, place)
     return found, attribute
-
-
-def _folders(start: Path, project: Project | None) -> list[Path]:
-    """What a graph's file may import from: its project and what that depends on, else the folder it lies in."""
-    if project is None:
-        return [start] if start.is_dir() else []
-    return list(dict.fromkeys([project.folder.resolve(), *project.dependencies]))
 
 
 def _split(place: str) -> tuple[str, str]:

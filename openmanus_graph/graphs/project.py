@@ -51,6 +51,12 @@ def find_project(start: Path | None = None) -> Project | None:
     return None
 
 
+def project_folders(start: Path) -> list[Path]:
+    """What the files of a project may import from: its folder and those it depends on; none outside of a project."""
+    project = find_project(start) if start.is_dir() else None
+    return [] if project is None else list(dict.fromkeys([project.folder.resolve(), *project.dependencies]))
+
+
 def read_project(folder: Path) -> Project:
     """The project whose `langgraph.json` is in `folder`.
 

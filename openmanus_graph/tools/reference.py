@@ -16,6 +16,10 @@ from typing import Any
 from langchain_core.tools import BaseTool
 
 from openmanus_graph.errors import GraphNotImportableError, SettingsError
+from openmanus_graph.graphs.importing import imports_from
+from openmanus_graph.graphs.project import project_folders
+from openmanus_graph.plugins import find_tools
+from openmanus_graph.settings import Settings, config_file
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin, builtin_tools
 
 _PREFIX = "openmanus_graph_user_"
@@ -81,21 +85,51 @@ def load_tools(place: str) -> list[BaseTool]:
     return list({id(tool): tool for tool in tools}.values())
 
 
-def available_tools(places: Sequence[str]) -> dict[str, BaseTool]:
-    """The built-in tools and those of the given modules and files, by name; one's own replace built-in ones.
+def available_tools(places: Sequence[str], settings: Settings | None = None) -> dict[str, BaseTool]:
+    """The tools there are, by name: built-in ones, those of plug-ins, of the settings, and of the given places.
+
+    Later ones replace earlier ones of the same name.
 
     Args:
         places: As `load_tools` takes them.
+        settings: The settings to use instead of those of the environment.
 
     Raises:
         SettingsError: If one cannot be imported, or two of one's own have the same name.
     """
-    own = [tool for place in places for tool in load_tools(place)]
+    own = [tool for place in [*configured_places(settings or Settings.load()), *places] for tool in load_tools(place)]
     by_name = {tool.name: tool for tool in own}
     if len(by_name) < len(own):
         twice = next(tool.name for tool in own if by_name[tool.name] is not tool)
         raise SettingsError(f"Two of your tools are named {twice!r}.", hint="Rename one of them.")
-    return {tool.name: tool for tool in builtin_tools()} | by_name
+    return {tool.name: tool for tool in builtin_tools()} | find_tools() | by_name
+
+
+def configured_places(settings: Settings) -> list[str]:
+    """The modules and files that the setting `tools` names; a folder stands for the Python files in it.
+
+    Raises:
+        SettingsError: If a folder or file is not there.
+    """
+    base = config_file().parent
+    places: list[str] = []
+    for place in settings.tools:
+        path = base / Path(place).expanduser()
+        if path.is_dir():
+            files = sorted(path.glob("*.py"))
+            places += [str(file) for file in files if not file.name.startswith("_") and _has_tools(file)]
+        elif place.endswith(".py"):
+            places.append(str(path))
+        elif "/" in place:
+            raise SettingsError(f"There is no folder {str(path)!r}.", hint="Correct the setting `tools`.")
+        else:
+            places.append(place)
+    return places
+
+
+def _has_tools(file: Path) -> bool:
+    module = _import_file(file)
+    return any(isinstance(value, BaseTool) for value in vars(module).values())
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -107,7 +141,8 @@ def _import_file(path: Path) -> ModuleType:
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        with imports_from(project_folders(path.parent)):
+            spec.loader.exec_module(module)
     except Exception as error:
         del sys.modules[name]
         raise SettingsError(
