@@ -41,6 +41,8 @@ class Spending:
         """
         self.budget = budget
         self.total: Usage = cast("Usage", dict(NOTHING))
+        self.known_usd = 0.0
+        """US dollars of the calls whose price is known; the total is unknown once one is not."""
         self._thread_id = thread_id
         self._saver = saver
         self._began = time.monotonic()
@@ -70,6 +72,7 @@ class Spending:
                            coalesce(sum(c.cached_tokens), 0)::bigint AS cached_tokens,
                            CASE WHEN bool_or(c.number IS NOT NULL AND c.cost_usd IS NULL) THEN NULL
                                 ELSE coalesce(sum(c.cost_usd), 0) END AS cost_usd,
+                           coalesce(sum(c.cost_usd), 0) AS known_usd,
                            count(*) FILTER (WHERE c.from_cache) AS cache_hits
                     FROM threads t LEFT JOIN model_calls c
                       ON c.thread_id = t.thread_id AND c.created_at >= t.request_started_at
@@ -81,11 +84,13 @@ class Spending:
         if row is not None:
             fields = dict(row)
             self._active_before = float(fields.pop("active_s"))
+            self.known_usd = float(fields.pop("known_usd"))
             self.total = cast("Usage", fields)
 
     async def add(self, place: Place, model: str, usage: Usage, elapsed_s: float) -> None:
         """Count a call, and commit it."""
         self.total = together(self.total, usage)
+        self.known_usd += usage["cost_usd"] or 0.0
         if self._saver is None:
             return
         async with self._saver.connection() as connection:
@@ -114,7 +119,7 @@ class Spending:
         """The name of the first budget that is used up, or `None`."""
         spent = {
             "tokens": self.total["input_tokens"] + self.total["output_tokens"],
-            "usd": self.total["cost_usd"] or 0.0,
+            "usd": self.known_usd,
             "wall_s": self.active_s,
             "model_calls": self.total["calls"],
         }
@@ -141,6 +146,6 @@ class Spending:
             "tokens": f"{limit:,} tokens",
             "usd": f"${limit:g}",
             "wall_s": f"{limit:g} s",
-            "model_calls": f"{limit} model calls",
+            "model_calls": f"{limit} model call{'' if limit == 1 else 's'}",
         }
         return f"The budget of {words[name]} is used up."
