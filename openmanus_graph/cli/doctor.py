@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass
@@ -34,14 +35,19 @@ def doctor(as_json: bool) -> int:
 
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
-    findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(settings), _chromium()]
+    findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(settings), _chromium(), _search(settings)]
+    models = _models(settings)
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
-        print_json({"settings": values, "findings": [asdict(finding) for finding in findings], "ready": ready})
+        found = [asdict(finding) for finding in findings]
+        print_json({"settings": values, "models": models, "findings": found, "ready": ready})
         return 0 if ready else 1
     click.echo(click.style("Settings", bold=True))
     for value in values:
-        click.echo(f"  {value['name']:<16}{value['value']}  ({value['from']})")
+        click.echo(f"  {value['name']:<18}{value['value']}  ({value['from']})")
+    click.echo(click.style("\nModels", bold=True))
+    for line in _model_lines(models):
+        click.echo(f"  {line}")
     click.echo(click.style("\nThis machine", bold=True))
     for finding in findings:
         mark = click.style("✓", fg="green") if finding.ok else click.style("✗", fg="yellow")
@@ -52,13 +58,58 @@ def doctor(as_json: bool) -> int:
 
 
 def _setting(settings: Settings, name: str) -> dict[str, Any]:
+    from pydantic import SecretStr
+
     from openmanus_graph.checkpoints.database import redacted
 
     value: Any = getattr(settings, name)
     if name == "database_url":
         value = "not set: the embedded server" if value is None else redacted(value.get_secret_value())
+    if isinstance(value, SecretStr):
+        value = "set"
     shown = value if type(value) in (int, float, str, dict) else str(value)
     return {"name": name, "value": shown, "from": settings.origins[name]}
+
+
+def _models(settings: Settings) -> list[dict[str, Any]]:
+    """The model of each role and the name of the variable its key comes from, never the key."""
+    from openmanus_graph.models.overview import describe_models
+
+    return [asdict(role) for role in describe_models(settings)]
+
+
+def _model_lines(models: list[dict[str, Any]]) -> list[str]:
+    """Roles with the same model in one line, and a model's problem once."""
+    if not any(model["model"] for model in models):
+        return [
+            "none: plans of direct tool calls run without one; the agent needs one, such as",
+            "  LLM_MODEL=openai/gpt-5-mini OPENAI_API_KEY=…",
+            "  LLM_MODEL=ollama_chat/qwen3   (a local server, no key)",
+        ]
+    groups: dict[tuple[Any, ...], list[str]] = {}
+    for model in models:
+        fields = tuple(model[key] for key in ("model", "server", "key", "key_is_set", "fallbacks", "problem"))
+        groups.setdefault(fields, []).append(str(model["role"]))
+    lines: list[str] = []
+    for (name, server, key, key_is_set, fallbacks, problem), roles in groups.items():
+        facts = [f"at {server}"] if server else []
+        facts += ["no key needed"] if key is None else [f"key from {key}{'' if key_is_set else ', which is not set'}"]
+        facts += [f"then {', '.join(fallbacks)}"] if fallbacks else []
+        mark = click.style("✗", fg="yellow") if problem else click.style("✓", fg="green")
+        lines.append(f"{mark} {', '.join(roles)}: {name or 'none'}  ({'; '.join(facts)})")
+        lines += [f"    {problem}"] if problem and name is None else []
+    return lines
+
+
+def _search(settings: Settings) -> Finding:
+    from openmanus_graph.errors import ToolError
+    from openmanus_graph.tools.engines import engines_of
+
+    try:
+        names = [engine.name for engine in engines_of(settings, os.environ)]
+    except ToolError as error:
+        return Finding("Web search", False, error.message, error.hint or "")
+    return Finding("Web search", bool(names), f"{', then '.join(names)} (not asked now)")
 
 
 def _python() -> Finding:

@@ -1,4 +1,4 @@
-"""graph: see the compiled graph that executes plans."""
+"""graph: see the compiled graphs, drawn from the code."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -6,22 +6,50 @@
 
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
 import click
+
+from openmanus_graph.cli.own_graph import list_graphs
 
 
 @click.group()
 def graph() -> None:
-    """Look at the graph that executes plans."""
+    """Look at the graphs that run: the agent's, that of plans, and your own."""
 
 
 @graph.command()
+@click.option(
+    "--graph", "which", default="manus", show_default=True, metavar="manus|plan|REF", help="Which graph; REF as in run."
+)
 @click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", show_default=True)
 @click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools.")
-def show(form: str, places: tuple[str, ...]) -> None:
-    """Draw the plan graph with the subtask graph inside it, from the code."""
+def show(which: str, form: str, places: tuple[str, ...]) -> None:
+    """Draw a graph with the graphs inside it, from the code."""
     from openmanus_graph.drawing.graph import graph_mermaid, graph_text
-    from openmanus_graph.graphs.plan import build_plan_graph
+
+    app = _compiled(which, places)
+    click.echo(graph_mermaid(app) if form == "mermaid" else graph_text(app))
+
+
+def _compiled(which: str, places: tuple[str, ...]) -> Any:
     from openmanus_graph.tools.reference import available_tools
 
-    app = build_plan_graph(list(available_tools(places).values())).compile()
-    click.echo(graph_mermaid(app) if form == "mermaid" else graph_text(app))
+    if which not in ("manus", "plan"):
+        from openmanus_graph.graphs.loading import load_graph
+
+        loaded: Any = asyncio.run(load_graph(which)).graph
+        return loaded.compile() if hasattr(loaded, "compile") else loaded
+    tools = list(available_tools(places).values())
+    if which == "plan":
+        from openmanus_graph.graphs.plan import build_plan_graph
+
+        return build_plan_graph(tools).compile()
+    from openmanus_graph.graphs.manus import build_manus_graph
+
+    # Drawing calls no model, so any name of one does.
+    return build_manus_graph(models="none/drawn-only", tools=tools).compile()
+
+
+graph.add_command(list_graphs)

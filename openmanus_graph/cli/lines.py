@@ -10,25 +10,18 @@ from openmanus_graph.cli.wording import call_line, duration, one_line
 from openmanus_graph.events import Event
 
 
-class LineView:
-    """One plain line an event, on stderr."""
+class Lines:
+    """Turns events into lines."""
 
     def __init__(self, board: Board) -> None:
-        """Show what happens on `board`."""
+        """Keep `board` up to date, for what a line says of the whole."""
         self._board = board
 
-    def start(self) -> None:
-        """Nothing."""
-
-    def stop(self) -> None:
-        """Nothing."""
-
-    def show(self, event: Event) -> None:
-        """Print what a reader of a log wants to know."""
+    def of(self, event: Event) -> str | None:
+        """What a reader of a log wants to know of the event; `None` if that is nothing."""
         self._board.take(event)
         line = self._of_subtask(event) or self._of_call(event) or self._of_role(event)
-        if line is not None:
-            click.echo(with_program(line), err=True)
+        return None if line is None else with_program(line)
 
     def _of_subtask(self, event: Event) -> str | None:
         name, board = event.get("subtask", ""), self._board
@@ -95,6 +88,26 @@ class LineView:
                 return f"note: {one_line(event.get('text', ''))}"
             case _:
                 return None
+
+
+class LineView:
+    """One plain line an event, on stderr."""
+
+    def __init__(self, board: Board) -> None:
+        """Show what happens on `board`."""
+        self._lines = Lines(board)
+
+    def start(self) -> None:
+        """Nothing."""
+
+    def stop(self) -> None:
+        """Nothing."""
+
+    def show(self, event: Event) -> None:
+        """Print its line, if it has one."""
+        line = self._lines.of(event)
+        if line is not None:
+            click.echo(line, err=True)
 
 
 def _said(head: str, words: str | None, longest: int = 400) -> str:

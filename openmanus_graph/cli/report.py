@@ -90,7 +90,7 @@ def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage
     answer = values.get("answer")
     if isinstance(answer, str) and answer and thread.finished:
         print_result(answer)
-    elif thread.plan and "answer" not in values:
+    elif thread.plan and "task" not in values:
         for name, output in sinks(thread.plan, results).items():
             print_result(as_text(output) if output is not None else f"{name}: done")
     for name, result in results.items():

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -127,7 +128,8 @@ async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited:
     snapshot = await app.snapshot(thread.thread_id)
     given = None
     if answers:
-        given = dict(answers_for(await app.questions(thread.thread_id), list(answers), _subtask_ids(thread)))
+        plan = snapshot.values.get("plan") or thread.plan
+        given = dict(answers_for(await app.questions(thread.thread_id), list(answers), _subtask_ids(plan)))
     if snapshot.next:
         if edited is None:
             return None if given is None else Command(resume=given)
@@ -139,20 +141,21 @@ async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited:
     return {"plan": snapshot.values.get("plan") or thread.plan}
 
 
-def _subtask_ids(thread: Thread) -> list[str]:
-    return [str(subtask["id"]) for subtask in (thread.plan or {}).get("subtasks", [])]
+def _subtask_ids(plan: Mapping[str, Any] | None) -> list[str]:
+    return [str(subtask["id"]) for subtask in (plan or {}).get("subtasks", [])]
 
 
 async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...]) -> int:
     """Leave an answer for the process that runs the thread."""
     from openmanus_graph.checkpoints.lease import describe_runner
-    from openmanus_graph.checkpoints.progress import open_questions
+    from openmanus_graph.checkpoints.progress import open_questions, state_values
     from openmanus_graph.checkpoints.threads import get_thread, store_answers
     from openmanus_graph.cli.terminal import with_program
     from openmanus_graph.questions import answers_for
 
     questions = await open_questions(saver, thread.thread_id)
-    await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(thread)))
+    plan = (await state_values(saver, thread.thread_id)).get("plan") or thread.plan
+    await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(plan)))
     now = await get_thread(saver, thread.thread_id)
     if now is not None and now.status != "running":
         command = with_program(f"openmanus-graph resume {thread.thread_id}")
