@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import base64
-import json
 import os
 import re
 from collections.abc import Iterator
-from urllib.parse import quote, quote_plus
+from html import escape
 
 import httpx
 
@@ -45,6 +44,8 @@ class Credential:
             raise ToolArgumentsError(f"The variable {self._stated.env!r} of the credential {name!r} {what}.")
         if not _NAME.fullmatch(self._stated.header) or not _PREFIX.fullmatch(self._stated.prefix):
             raise ToolArgumentsError(f"The credential {name!r} has a 'header' or 'prefix' that cannot be sent.")
+        forms = sorted(set(self._forms()), key=len, reverse=True)
+        self._seen = re.compile("|".join("".join(map(_any_spelling, form)) for form in forms))
 
     def header_for(self, url: httpx.URL) -> dict[str, str]:
         """The header field with the secret, if it may go to `url`; else nothing."""
@@ -66,26 +67,25 @@ class Credential:
 
     def hidden(self, text: str) -> str:
         """The text with the secret, however it is written there, replaced by its name."""
-        for form in sorted(set(self._forms()), key=len, reverse=True):
-            text = text.replace(form, f"[credential {self.name}]")
-        return text
+        return self._seen.sub(f"[credential {self.name}]", text)
 
     def _forms(self) -> Iterator[str]:
-        secret = self._secret
-        yield secret
-        yield json.dumps(secret)[1:-1]
-        yield json.dumps(secret)[1:-1].replace("/", "\\/")
-        yield quote(secret, safe="")
-        yield quote_plus(secret)
-        yield base64.b64encode(secret.encode()).decode()
-        if self._stated.prefix.strip().lower() == "basic":  # the secret is user:password
+        """What must not be seen: the secret, and the password inside one for basic authentication."""
+        yield self._secret
+        yield base64.b64encode(self._secret.encode()).decode()
+        if self._stated.prefix.strip().lower() == "basic":
             try:
-                user, _, password = base64.b64decode(secret, validate=True).decode().partition(":")
+                inside = base64.b64decode(self._secret, validate=True).decode()
             except ValueError:
                 return
-            yield f"{user}:{password}"
-            if password:
-                yield password
+            yield from (form for form in (inside, inside.partition(":")[2]) if form)
+
+
+def _any_spelling(character: str) -> str:
+    """A pattern for one character as it stands, or as addresses, JSON or HTML write it."""
+    code, plain, named = ord(character), re.escape(character), re.escape(escape(character))
+    coded = "|".join((f"%{code:02x}", rf"\\+u{code:04x}", f"&#0*{code};", f"&#x0*{code:x};"))
+    return rf"(?:{plain}|\\+{plain}|{named}|(?i:{coded}))"
 
 
 def _is_host(host: str, port: int, stated: str) -> bool:
