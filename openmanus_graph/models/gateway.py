@@ -218,9 +218,9 @@ class Models:
     def _recorder(self) -> Recorder | None:
         if self._settings.record is None:
             return None
-        from openmanus_graph.models.recording import Recorder
+        from openmanus_graph.models.recording import Recorder, secrets_hidden, secrets_of
 
-        return Recorder(self._settings.record)
+        return Recorder(self._settings.record, redact=secrets_hidden(secrets_of(self._settings)))
 
     def _usable(self, role: str) -> list[Target]:
         """The role's models, looked at once: an unknown provider or a missing key is said before any call."""

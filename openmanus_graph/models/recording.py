@@ -10,10 +10,11 @@ import difflib
 import fcntl
 import json
 import os
-from collections.abc import Generator, Sequence
+from collections.abc import Generator, Iterable, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal, cast
+from urllib.parse import urlsplit
 
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import ValidationError
@@ -29,6 +30,7 @@ from openmanus_graph.models.reply_line import (
     readable,
     reply_line,
 )
+from openmanus_graph.settings import Settings
 
 FORMAT = "openmanus-graph recording"
 VERSION = 1
@@ -39,17 +41,27 @@ Source = Literal["live", "hand"]
 """`live`: a model said it; `hand`: a person wrote it."""
 
 
-def secrets_hidden(secrets: Sequence[str] | None = None) -> Redactor:
+def secrets_of(settings: Settings) -> list[str]:
+    """The secrets that settings hold or name: keys of models, and the database's password."""
+    found = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
+    found.append(os.environ.get(settings.model_cache.url_env or ""))
+    if settings.llm_api_key is not None:
+        found.append(settings.llm_api_key.get_secret_value())
+    if settings.database_url is not None:
+        found.append(urlsplit(settings.database_url.get_secret_value()).password)
+    return [secret for secret in found if secret]
+
+
+def secrets_hidden(secrets: Iterable[str] = ()) -> Redactor:
     """A redactor that replaces secrets by `[redacted]`.
 
     Args:
-        secrets: The values to hide; `None` means those of environment variables whose names end with `KEY`, `TOKEN`,
-            `SECRET` or `PASSWORD`.
+        secrets: The values to hide, besides those of environment variables whose names end with `KEY`, `TOKEN`,
+            `SECRET` or `PASSWORD`; shorter ones than `SHORTEST_SECRET` are words.
     """
-    if secrets is None:
-        ends = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-        secrets = [value for name, value in os.environ.items() if name.upper().endswith(ends)]
-    hidden = sorted({secret for secret in secrets if len(secret) >= SHORTEST_SECRET}, key=len, reverse=True)
+    ends = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+    known = {*secrets, *(value for name, value in os.environ.items() if name.upper().endswith(ends))}
+    hidden = sorted((secret for secret in known if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def redact(text: str) -> str:
         for secret in hidden:

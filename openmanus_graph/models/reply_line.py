@@ -120,8 +120,6 @@ def prompt_of(messages: Sequence[BaseMessage], tools: Sequence[Any], redact: Red
 
 def reply_line(place: Place, model: str, reply: AIMessage, prompt: PromptLine | None = None) -> ReplyLine:
     """A reply as a recording has it."""
-    usage = reply.usage_metadata
-    cached = (usage.get("input_token_details") or {}).get("cache_read") or 0 if usage else 0
     fields: dict[str, Any] = {
         "model": model,
         "text": str(reply.text),
@@ -133,14 +131,23 @@ def reply_line(place: Place, model: str, reply: AIMessage, prompt: PromptLine | 
             {key: call.get(key) for key in ("name", "args", "id", "error")} for call in reply.invalid_tool_calls
         ],
         "finish_reason": str(reply.response_metadata.get("finish_reason") or ""),
+        "usage": _usage(reply),
     }
-    if usage:
-        fields["usage"] = {
-            "input_tokens": usage["input_tokens"],
-            "output_tokens": usage["output_tokens"],
+    return ReplyLine.model_validate({**readable(fields), "place": str(place), "prompt": prompt})
+
+
+def _usage(reply: AIMessage) -> dict[str, int]:
+    """What a reply used: in the provider's words, else as it was counted."""
+    said = reply.usage_metadata
+    if said is not None:
+        cached = (said.get("input_token_details") or {}).get("cache_read") or 0
+        return {
+            "input_tokens": said["input_tokens"],
+            "output_tokens": said["output_tokens"],
             "cached_tokens": cached,
         }
-    return ReplyLine.model_validate({**readable(fields), "place": str(place), "prompt": prompt})
+    counted: dict[str, Any] = (reply.response_metadata.get("openmanus_graph") or {}).get("usage") or {}
+    return {key: counted.get(key) or 0 for key in UsageLine.model_fields}
 
 
 def readable(value: Any, redact: Redactor = str) -> Any:

@@ -16,7 +16,8 @@ from langchain_core.tools import tool
 
 from openmanus_graph.errors import RecordingError
 from openmanus_graph.models.place import Place
-from openmanus_graph.models.recording import Recorder, Replay, secrets_hidden
+from openmanus_graph.models.recording import Recorder, Replay, secrets_hidden, secrets_of
+from openmanus_graph.settings import Settings
 from openmanus_graph.testing import replaying, write_recording
 
 PLANNER = Place("planner")
@@ -66,6 +67,22 @@ def test_a_reply_comes_back_as_it_was(path: Path) -> None:
     assert again.response_metadata == {"finish_reason": "tool_calls", "model_name": "openai/some-model"}
     assert lines_of(path)[0] == {"format": "openmanus-graph recording", "version": 1, "source": "live"}
     assert lines_of(path)[1]["place"] == "executor/s3/2"
+
+
+def test_usage_that_only_the_gateway_counted_is_recorded(path: Path) -> None:
+    counted = {
+        "calls": 1,
+        "input_tokens": 12,
+        "output_tokens": 3,
+        "cached_tokens": 4,
+        "cost_usd": None,
+        "cache_hits": 0,
+    }
+    record(path, PLANNER, AIMessage("Yes.", response_metadata={"openmanus_graph": {"usage": counted}}))
+
+    usage = Replay(path).reply(PLANNER).usage_metadata
+    assert usage is not None
+    assert (usage["input_tokens"], usage["output_tokens"], usage["total_tokens"]) == (12, 3, 15)
 
 
 def test_broken_arguments_and_cut_replies_come_back_too(path: Path) -> None:
@@ -204,6 +221,18 @@ def test_secrets_of_the_environment_are_not_recorded(path: Path, monkeypatch: py
     assert "planted" not in path.read_text()
     assert Replay(path).reply(PLANNER).tool_calls[0]["args"] == {"headers": ["Bearer [redacted]"]}
     assert path.stat().st_mode & 0o077 == 0
+
+
+def test_secrets_of_the_settings_are_known(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("CREDENTIAL_A", "planted-in-a")
+    settings = Settings.load(
+        llm_api_key="planted-key",
+        database_url="postgresql://me:planted-password@db/x",
+        models={"planner": {"api_key_env": "CREDENTIAL_A"}, "executor": {"api_key_env": "UNSET"}},
+    )
+
+    text = "planted-in-a planted-key postgresql://me:planted-password@db/x"
+    assert secrets_hidden(secrets_of(settings))(text) == "[redacted] [redacted] postgresql://me:[redacted]@db/x"
 
 
 def test_a_redactor_of_ones_own(path: Path) -> None:
