@@ -146,7 +146,8 @@ def _usage(reply: AIMessage) -> dict[str, int]:
             "output_tokens": said["output_tokens"],
             "cached_tokens": cached,
         }
-    counted: dict[str, Any] = (reply.response_metadata.get("openmanus_graph") or {}).get("usage") or {}
+    noted = cast("dict[str, dict[str, Any]]", reply.response_metadata.get("openmanus_graph") or {})
+    counted = noted.get("usage") or {}
     return {key: counted.get(key) or 0 for key in UsageLine.model_fields}
 
 
