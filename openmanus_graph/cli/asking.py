@@ -119,8 +119,10 @@ def ask_one(question: Question, person: Person) -> Answer | None:
 def described(question: Question) -> str:
     """The question with all that is known of what it is about."""
     who = f"{question['subtask']}: " if question["subtask"] else ""
-    lines = [f"{who}{visible(question['question'])}"]
-    if "plan" in question:
+    words = visible(question["question"])
+    lines = [f"{who}{words}"]
+    if "plan" in question:  # drawn here, whatever the question says of it
+        lines = [f"{who}{words.split(chr(10))[0]}"]
         lines.append(_indented(_plan_as_text(question["plan"])))
     elif "tool" in question:
         lines += [f"  tool: {visible(question['tool'])}", *_arguments(question.get("args") or {})]

@@ -19,8 +19,6 @@ import click
 from openmanus_graph.cli.options import RunOptions, absolute, budgeting, deciding, running, viewing
 
 if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
-
     from openmanus_graph.checkpoints.threads import Thread
     from openmanus_graph.graphs.durable import DurableStateGraph
     from openmanus_graph.plan import Plan
@@ -126,23 +124,17 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
     """
     from openmanus_graph.graphs.manus import build_manus_graph
     from openmanus_graph.graphs.reference import graph_again
-
-    settings = options.settings(thread)
-    own = chosen_tools(options)
-    if thread is None:
-        graph: Any = build_manus_graph(models=options.model, tools=own, settings=settings)
-    else:
-        graph = graph_again(thread, settings, tools=own, model=options.model, policy=options.policy)
-    return graph
-
-
-def chosen_tools(options: RunOptions) -> list[BaseTool] | None:
-    """The tools when some were named, else `None`: those a graph has by itself."""
-    if not options.tools:
-        return None
+    from openmanus_graph.plugins import find_agents
     from openmanus_graph.tools.reference import available_tools
 
-    return list(available_tools(options.tools).values())
+    settings = options.settings(thread)
+    tools = None
+    if thread is None or options.tools:
+        tools = list(available_tools(options.tools, settings).values())
+    if thread is not None:
+        return graph_again(thread, settings, tools=tools, model=options.model, policy=options.policy)
+    agents = {name: agent.graph for name, agent in find_agents().items()}
+    return build_manus_graph(models=options.model, tools=tools, agents=agents, settings=settings)
 
 
 def refuse_request(thread: Thread, task: str | None) -> None:

@@ -21,7 +21,7 @@ def tools() -> None:
 
 
 def _described(tool: BaseTool) -> dict[str, Any]:
-    from openmanus_graph.tools.spec import spec_of
+    from openmanus_graph.tools.spec import schema_of, spec_of
 
     spec = spec_of(tool)
     return {
@@ -31,7 +31,7 @@ def _described(tool: BaseTool) -> dict[str, Any]:
         "resource": spec.resource,
         "timeout_s": spec.timeout_s,
         "description": tool.description,
-        "arguments": tool.get_input_jsonschema(),
+        "arguments": schema_of(tool),
     }
 
 

@@ -72,10 +72,10 @@ def duration(seconds: float) -> str:
 
 
 def cost(usd: float | None) -> str:
-    """A price: more digits below a dollar; `cost unknown` where a price is not known."""
+    """A price, with more digits below a cent; `cost unknown` where a price is not known."""
     if usd is None:
         return "cost unknown"
-    return f"${usd:.2f}" if usd >= 1 or usd == 0 else f"${usd:.4f}".rstrip("0").rstrip(".")
+    return f"${usd:.2f}" if usd >= 0.01 or usd == 0 else f"${usd:.4f}"
 
 
 def usage_line(usage: Usage) -> str:
