@@ -22,6 +22,9 @@ LEFT_OUT = "left_out"
 SUMMARY = "summary"
 """Name of the message that stands for older ones."""
 
+KEPT = "kept"
+"""Set in `additional_kwargs` of a message that neither a summary nor trimming may take away."""
+
 OLD_SIZES = (4000, 1000)
 """Characters that results of older exchanges are shortened to, one size after the other."""
 NEW_SIZES = (8000, 4000)
@@ -140,10 +143,15 @@ def _newest(given: Sequence[Exchange]) -> int:
 
 
 def _stays(given: Sequence[Exchange], newest: int) -> set[int]:
-    """Which of the older exchanges stay: system messages and the brief."""
+    """Which of the older exchanges stay: system messages, the brief, and what is marked."""
     older = range(max(newest, 0))
-    brief = next((index for index in older if isinstance(given[index].messages[0], HumanMessage)), None)
-    return {index for index in older if index == brief or isinstance(given[index].messages[0], SystemMessage)}
+    firsts = [given[index].messages[0] for index in older]
+    brief = next((index for index in older if isinstance(firsts[index], HumanMessage)), None)
+    return {
+        index
+        for index in older
+        if index == brief or isinstance(firsts[index], SystemMessage) or firsts[index].additional_kwargs.get(KEPT)
+    }
 
 
 def _thinned(given: list[Exchange], newest: int, fits: Callable[[Sequence[Exchange]], bool]) -> list[Exchange]:

@@ -14,7 +14,7 @@ from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from openmanus_graph.models.context import LEFT_OUT, SUMMARY, exchanges
+from openmanus_graph.models.context import KEPT, LEFT_OUT, SUMMARY, exchanges
 from openmanus_graph.models.volatile import steady
 
 Kind = Literal["repeating", "alternating", "no_progress"]
@@ -51,7 +51,7 @@ class Stuck:
             f"You are going round in circles. {self.evidence} Do not repeat this. Try something different, or, if you "
             "wait for something, wait longer in one call. If the task cannot be done, say so and why."
         )
-        return HumanMessage(text, name=LOOP_WARNING, additional_kwargs={"loop": self.kind})
+        return HumanMessage(text, name=LOOP_WARNING, additional_kwargs={"loop": self.kind, KEPT: True})
 
     def failure(self) -> str:
         """Why the subtask fails, the second time."""

@@ -11,6 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 
+from openmanus_graph.models.context import summarised
 from openmanus_graph.nodes.loops import Stuck, stuck
 
 START: list[BaseMessage] = [SystemMessage("You work."), HumanMessage("Do it.")]
@@ -157,6 +158,20 @@ def test_the_second_time_the_evidence_is_for_the_failure() -> None:
     assert again.failure().startswith("It went round in circles, also after it was told so. ")
     assert '"undo"' in again.failure()
     assert '"redo"' in again.failure()
+
+
+def test_a_summary_does_not_make_it_forget_that_it_told() -> None:
+    messages = [*START, *turns(*[bash("make", "", 2)] * 3)]
+    noticed = stuck(messages)
+    assert noticed is not None
+    messages = summarised(
+        [*messages, noticed.warning(), *turns(bash("a"), bash("b"))], "It tried to make.", keep_last=1
+    )
+
+    again = stuck([*messages, *turns(*[bash("undo")] * 3)])
+
+    assert again is not None
+    assert again.told
 
 
 def test_what_a_person_or_verifier_says_starts_the_count_anew() -> None:
