@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel
@@ -85,6 +85,14 @@ def effect_of(tool: BaseTool, args: Mapping[str, Any]) -> Effect:
         if isinstance(given, str) and given.strip().lower() in values:
             return "read"
     return spec.effect
+
+
+def schema_of(tool: BaseTool) -> dict[str, Any]:
+    """The JSON Schema of a tool's arguments, as models are shown it: without what the engine injects."""
+    shown: Any = tool.tool_call_schema
+    if isinstance(shown, dict):
+        return cast("dict[str, Any]", shown)
+    return shown.model_json_schema() if issubclass(shown, BaseModel) else shown.schema()
 
 
 def names_of(tool: BaseTool) -> tuple[str, ...]:
