@@ -1,0 +1,84 @@
+"""How many calls of a model a request takes, by the provider's own log."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from langchain_core.tools import StructuredTool
+
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from tests.agent.conftest import Build
+from tests.agent.replies import calls, plans, thread, verdict, wants_plan
+
+CITIES = ("Aba", "Brno", "Cork", "Doha", "Enna", "Faro", "Gent", "Hilo")
+
+
+async def _look_up(city: str) -> str:
+    """Look up how many people live in a city."""
+    await asyncio.sleep(0)
+    return f"{city} has 400,000 inhabitants."
+
+
+LOOK_UP = StructuredTool.from_function(coroutine=_look_up, name="look_up", metadata={"effect": "read"})
+
+
+def lookup(city: str, **more: Any) -> dict[str, Any]:
+    return {"id": city.lower(), "goal": f"look up {city}", "tool": "look_up", "args": {"city": city}, **more}
+
+
+async def test_small_talk_takes_one_call(build: Build, provider: ScriptedServer) -> None:
+    provider.add(Reply("You are welcome."))
+    out = await build(tools=[LOOK_UP]).ainvoke({"task": "thank you"}, thread())
+    assert out["status"] == "completed"
+    assert len(provider.requests) == 1
+
+
+@pytest.mark.parametrize("cities", [CITIES[:1], CITIES], ids=["one", "eight"])
+async def test_direct_calls_of_tools_take_three_calls_however_many_they_are(
+    build: Build, provider: ScriptedServer, cities: tuple[str, ...]
+) -> None:
+    provider.add(wants_plan(), plans(*map(lookup, cities)), Reply("Here they are."))
+    out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live there?"}, thread())
+    assert out["status"] == "completed"
+    assert len(provider.requests) == 3
+    told = str(provider.requests[-1].messages)
+    assert all(f"{city} has 400,000 inhabitants." in told for city in cities)
+
+
+async def test_an_agent_that_calls_a_tool_costs_two_calls_more(build: Build, provider: ScriptedServer) -> None:
+    work = {"id": "work", "goal": "find out about Cork", "agent": "executor"}
+    provider.add(
+        wants_plan(),
+        plans(work),
+        calls(ToolUse("look_up", {"city": "Cork"})),
+        Reply("400,000"),
+        Reply("400,000 people."),
+    )
+    out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live in Cork?"}, thread())
+    assert out["results"]["work"]["verified"] is None
+    assert len(provider.requests) == 5
+
+
+async def test_what_done_looks_like_costs_one_call_more(build: Build, provider: ScriptedServer) -> None:
+    work = {"id": "work", "goal": "find out about Cork", "agent": "executor", "done_when": "a number is given"}
+    provider.add(
+        wants_plan(),
+        plans(work),
+        calls(ToolUse("look_up", {"city": "Cork"})),
+        Reply("400,000"),
+        verdict(True),
+        Reply("400,000 people."),
+    )
+    out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live in Cork?"}, thread())
+    assert out["results"]["work"]["verified"] is True
+    assert len(provider.requests) == 6
+
+
+async def test_a_given_plan_takes_one_call_for_its_answer(build: Build, provider: ScriptedServer) -> None:
+    provider.add(Reply("Here they are."))
+    plan = {"subtasks": [lookup(city) for city in CITIES]}
+    out = await build(tools=[LOOK_UP]).ainvoke({"plan": plan}, thread())
+    assert out["status"] == "completed"
+    assert len(provider.requests) == 1
