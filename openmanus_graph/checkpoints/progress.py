@@ -9,6 +9,7 @@ from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Interrupt
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.errors import PlanError
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.questions import Question, question_of
 from openmanus_graph.state import SubtaskResult, SubtaskStatus
@@ -83,6 +84,15 @@ async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, Sub
     }
 
 
+def plan_in(values: Any) -> Plan | None:
+    """The plan that a state holds; `None` if there is none, as where a user's own graph calls something else so."""
+    given = cast("dict[str, Any]", values).get("plan") if isinstance(values, dict) else None
+    try:
+        return Plan.parse(cast("Any", given)) if isinstance(given, dict) and given else None
+    except PlanError:
+        return None
+
+
 async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) -> list[SubtaskProgress]:
     """How far every subtask of the thread's plan is, in plan order.
 
@@ -93,9 +103,9 @@ async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) ->
     """
     root = await _root(saver, thread_id)
     values: dict[str, Any] = root.checkpoint["channel_values"] if root else {}
-    if not values.get("plan"):
+    plan = plan_in(values)
+    if plan is None:
         return []
-    plan = Plan.parse(values["plan"])
     results: dict[str, SubtaskResult] = values.get("results") or {}
     committed = await committed_results(saver, thread_id)
     begun = await saver.latest_values(thread_id, f"{SUBTASK_NAMESPACE}subtask ", "subtask")

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import click
 
+from openmanus_graph.checkpoints.progress import plan_in
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.cli.terminal import program, with_program
 from openmanus_graph.cli.wording import clean, one_line, usage_line
@@ -71,9 +72,11 @@ def print_result(text: str) -> None:
 
 def current_results(thread: Thread, values: Mapping[str, Any]) -> dict[str, Any]:
     """The results of the thread's present plan."""
+    plan = plan_in(values) or plan_in({"plan": thread.plan})
+    if plan is None:
+        return {}
     everything = cast("dict[str, Any]", values.get("results") or {})
-    plan = cast("Mapping[str, Any]", values.get("plan") or thread.plan or {})
-    planned = {str(subtask["id"]) for subtask in plan.get("subtasks", [])}
+    planned = {subtask.id for subtask in plan.subtasks}
     return {key: result for key, result in everything.items() if key in planned}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import pytest
 from langchain_core.messages import HumanMessage
@@ -20,7 +20,7 @@ def taking(schema: Any) -> Any:
         return {}
 
     graph = StateGraph(schema)
-    graph.add_node("node", node)
+    graph.add_node("node", cast("Any", node))
     graph.add_edge(START, "node")
     return graph.compile()
 
