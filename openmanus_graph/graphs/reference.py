@@ -54,7 +54,7 @@ def graph_again(
     if reference.get("builder") == PLAN:
         from openmanus_graph.graphs.plan import build_plan_graph
 
-        return build_plan_graph(chosen, settings=settings)
+        return build_plan_graph(chosen, policy=policy or reference.get("policy"), settings=settings)
     if reference.get("builder") == MANUS:
         return _manus_again(thread, settings, chosen, model, policy)
     raise GraphNotImportableError(
