@@ -2,7 +2,7 @@
 """Documents: writes the generated parts of README and docs, or checks that they are up to date.
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
-Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`.
+Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`, `tools`, `arguments TOOL`.
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -11,10 +11,12 @@ Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, cast
 
 TOP = Path(__file__).resolve().parents[1]
 PART = re.compile(
@@ -63,6 +65,49 @@ def settings_table(_: str) -> str:
         variable = "DATABASE_URL" if name == "database_url" else f"OPENMANUS_GRAPH_{name.upper()}"
         default = "see below" if name == "home" else f"`{field.get_default(call_default_factory=True)!r}`"
         rows.append(f"| `{name}` | `{variable}` | {default} | {notes[name]} |")
+    return "\n".join(rows)
+
+
+def tools_table(_: str) -> str:
+    """The built-in tools with their arguments, effect and output."""
+    from openmanus_graph.plans.tool_use import RETURNS
+    from openmanus_graph.tools.registry import builtin_tools
+    from openmanus_graph.tools.spec import schema_of, spec_of
+
+    rows = ["| Tool | Arguments | Effect | Output |", "|---|---|---|---|"]
+    for tool in builtin_tools():
+        schema, spec = schema_of(tool), spec_of(tool)
+        required = schema.get("required", [])
+        names = [f"**`{name}`**" if name in required else f"`{name}`" for name in schema.get("properties", {})]
+        effect = spec.effect + (
+            f"; read with {' or '.join(map(str.upper, spec.reads_when[1]))}" if spec.reads_when else ""
+        )
+        output = f"as `{spec.alias_of}`" if spec.alias_of else shape_words(RETURNS[tool.name]) or "the checked value"
+        rows.append(f"| [`{tool.name}`](#{tool.name}) | {', '.join(names)} | {effect} | {output} |")
+    return "\n".join(rows)
+
+
+def shape_words(shape: Any) -> str:
+    """What a plan may name of an output, in words."""
+    if isinstance(shape, dict):
+        parts = [(name, shape_words(inside)) for name, inside in cast("dict[str, Any]", shape).items()]
+        return ", ".join(f"`{name}`{' ' + words if words.startswith('(') else ''}" for name, words in parts)
+    if isinstance(shape, list):
+        inside = shape_words(cast("list[Any]", shape)[0])
+        return f"(list of {inside or 'texts'})"
+    return ""
+
+
+def arguments_table(words: str) -> str:
+    """The arguments of one built-in tool."""
+    from openmanus_graph.tools.registry import builtin
+    from openmanus_graph.tools.spec import schema_of
+
+    schema = schema_of(builtin(words))
+    rows = ["| Argument | Default | Meaning |", "|---|---|---|"]
+    for name, facts in schema.get("properties", {}).items():
+        default = "required" if name in schema.get("required", []) else f"`{json.dumps(facts.get('default'))}`"
+        rows.append(f"| `{name}` | {default} | {facts.get('description', '').replace('|', chr(92) + '|')} |")
     return "\n".join(rows)
 
 
@@ -181,6 +226,8 @@ KINDS: dict[str, Callable[[str], str]] = {
     "reference": reference,
     "graph": graph_of,
     "exits": exits_table,
+    "tools": tools_table,
+    "arguments": arguments_table,
 }
 
 
