@@ -106,6 +106,8 @@ def read_actions(reply: AIMessage, tools: Sequence[Mapping[str, Any]]) -> AIMess
             type="invalid_tool_call", id=_call_id(), name=_first_name(text, tools), args=text, error=problem
         )
         return reply.model_copy(update={"invalid_tool_calls": [broken]})
+    if "actions" not in value and value.get("tool") not in [tool["function"]["name"] for tool in tools]:
+        return reply  # words that quote some JSON
     calls, broken_calls = _calls(value)
     if not calls and not broken_calls:
         return reply

@@ -197,7 +197,7 @@ def _key_place(target: Target) -> str:
 def _status(error: BaseException) -> int | None:
     """The HTTP status; LiteLLM gives 500 to a connection that never was, which is none."""
     status = getattr(error, "status_code", None)
-    if type(error).__name__ == "APIConnectionError":
+    if type(error).__name__ == "APIConnectionError" or str(getattr(error, "message", "")).endswith("Connection error."):
         return None
     return status if isinstance(status, int) else None
 

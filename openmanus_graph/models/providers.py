@@ -8,7 +8,9 @@ import importlib
 import json
 import logging
 import os
+import re
 import threading
+import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import TYPE_CHECKING, Any, cast
@@ -31,6 +33,7 @@ UNKNOWN_WINDOW = 32_768
 NO_KEY = "no-key-is-set"
 """Sent to a server of one's own that asks for no key: its client does not start without one."""
 
+_LITELLM = re.compile(r"litellm\.")
 _FREE = ("ollama", "ollama_chat")
 _starting = threading.RLock()
 
@@ -63,6 +66,15 @@ def _router() -> Any:
 
 
 _added: set[str] = set()
+
+
+def _hush() -> None:
+    """Ignore deprecations that LiteLLM's own lines cause: where warnings are errors they would end a stream.
+
+    At each call, because whoever resets the filters (test runners do) takes this one out.
+    """
+    if not any(entry[0] == "ignore" and entry[3] is not None and entry[3] == _LITELLM for entry in warnings.filters):
+        warnings.filterwarnings("ignore", category=DeprecationWarning, module=_LITELLM.pattern)
 
 
 def _group(target: Target) -> str:
@@ -136,6 +148,7 @@ def chat_model_of(target: Target) -> BaseChatModel:
     if target.chat_model is not None:
         return target.chat_model
     _litellm()
+    _hush()
     from openmanus_graph.models.litellm_model import LiteLLMModel
 
     return LiteLLMModel(router=_router(), model_name=_group(target))

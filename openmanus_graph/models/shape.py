@@ -64,7 +64,7 @@ def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
     Returns:
         The request in the best form that the model takes.
     """
-    messages = _told(_answered(_checked(ask.messages)), sees=sees)
+    messages = [_in_blocks(message) for message in _told(_answered(_checked(ask.messages)), sees=sees)]
     if ask.schema is not None:
         return _object(ask, messages, lacks)
     if lacks("tools"):
@@ -183,6 +183,15 @@ def _without_images(message: BaseMessage) -> BaseMessage:
     if isinstance(content, str) or not any(_is_image(block) for block in content):
         return message
     blocks = [{"type": "text", "text": NO_IMAGE} if _is_image(block) else block for block in content]
+    return message.model_copy(update={"content": blocks})
+
+
+def _in_blocks(message: BaseMessage) -> BaseMessage:
+    """The message with bare strings beside blocks made blocks: LangChain takes them, providers do not."""
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    if isinstance(content, str) or not any(isinstance(part, str) for part in content):
+        return message
+    blocks = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
     return message.model_copy(update={"content": blocks})
 
 
