@@ -14,9 +14,9 @@ from openmanus_graph.cli.wording import clean, visible
 from openmanus_graph.errors import OpenManusGraphError, PlanError
 from openmanus_graph.questions import Answer, Question, answers_for
 
-APPROVE_HELP = "y: yes   n: no   n: why   e: edit the arguments   a: answer in its place"
-CONSENT_HELP = "y: yes   n: no   n: why"
-REVIEW_HELP = "y: yes   n: no   n: what to do otherwise   e: edit the plan"
+APPROVE_HELP = "y: yes   n: no   n: REASON   e: edit the arguments   a: ANSWER in its place"
+CONSENT_HELP = "y: yes   n: no   n: REASON"
+REVIEW_HELP = "y: yes   n: no   n: WHAT TO DO OTHERWISE   e: edit the plan"
 
 
 class Person(Protocol):
@@ -120,12 +120,12 @@ def described(question: Question) -> str:
     """The question with all that is known of what it is about."""
     who = f"{question['subtask']}: " if question["subtask"] else ""
     words = visible(question["question"])
-    lines = [f"{who}{words}"]
     if "plan" in question:  # drawn here, whatever the question says of it
-        lines = [f"{who}{words.split(chr(10))[0]}"]
-        lines.append(_indented(_plan_as_text(question["plan"])))
-    elif "tool" in question:
-        lines += [f"  tool: {visible(question['tool'])}", *_arguments(question.get("args") or {})]
+        lines = [f"{who}{words.split(chr(10))[0]}", _indented(_plan_as_text(question["plan"]))]
+    elif "tool" in question:  # laid out here, to be read
+        lines = [f"{who}may {visible(question['tool'])} be called?", *_arguments(question.get("args") or {})]
+    else:
+        lines = [f"{who}{words}"]
     if reason := question.get("reason"):
         lines.append(f"  why it is asked: {visible(reason)}")
     if refused := question.get("refused"):

@@ -188,6 +188,7 @@ class Board:
             self._seen.add(identity)
             self.plans += 1
         self.goal = event.get("goal") or self.goal
+        self.questions.clear()  # a node that asked repeats its question when it is resumed with the answer
         kept = set(event.get("kept", []))
         old, self.rows = self.rows, {}
         for outline in event.get("subtasks", []):
@@ -304,6 +305,9 @@ class Board:
 
     def _decided(self, event: Event) -> None:
         words = event.get("text", "")
+        if event.get("decision") == "answer":  # which is to be seen at once
+            self.note = ""
+            return
         self.note = one_line(f"{event.get('decision', '')}{': ' + words if words else ''}")
 
     def _recalled(self, event: Event) -> None:

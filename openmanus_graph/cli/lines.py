@@ -78,7 +78,7 @@ class Lines:
                 return _said(f"  {event.get('node')} {event.get('status')} in {took}", event.get("error"))
             case "decided":
                 return _said(f"coordinator: {event.get('decision')}", event.get("text"))
-            case "recalled" | "remembered":
+            case "recalled" if event.get("text"):
                 return _said("knowledge", event.get("text"))
             case "plan_refused":
                 return _said("planner: the plan is corrected", "; ".join(event.get("problems", [])))

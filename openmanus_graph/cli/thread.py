@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
+from functools import reduce
 from typing import TYPE_CHECKING, Any, cast
 
 import click
@@ -33,9 +34,9 @@ class Facts:
     @property
     def total(self) -> Usage:
         """What all its requests used together."""
-        from openmanus_graph.models.spending import together
+        from openmanus_graph.models.spending import NOTHING, together
 
-        return together(*(one.usage for one in self.spent))
+        return reduce(together, (one.usage for one in self.spent), NOTHING)
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -145,14 +146,14 @@ def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
 
 
 def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
-    from openmanus_graph.models.spending import together
+    from openmanus_graph.models.spending import NOTHING, together
 
     groups: dict[tuple[str, str], list[Spent]] = {}
     for one in spent:
         groups.setdefault((one.role, one.model), []).append(one)
     rows: list[list[str]] = []
     for (role, model), group in groups.items():
-        usage = together(*(one.usage for one in group))
+        usage = reduce(together, (one.usage for one in group), NOTHING)
         took = duration(sum(one.elapsed_s for one in group))
         tokens = [f"{usage['input_tokens']:,}", f"{usage['output_tokens']:,}"]
         rows.append([role, model, str(usage["calls"]), *tokens, took, cost(usage["cost_usd"])])

@@ -137,6 +137,7 @@ async def open_process(
             env=launch.environment,
             cwd=launch.workspace,
             pass_fds=[*launch.descriptors, *pass_fds],
+            start_new_session=True,  # Ctrl-C at the terminal pauses the run; what it has started goes on
         )
     return SandboxProcess(process, level)
 
