@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any, cast
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -33,7 +34,7 @@ async def create_chat_completion(response_schema: dict[str, Any], response: Any)
     What has one obvious reading is mended ("3" where a number is wanted, one item where a list is wanted);
     anything else is refused, with every field that does not fit.
     """
-    return mended(response, response_schema)
+    return await asyncio.to_thread(mended, response, response_schema)
 
 
 def create_chat_completion_for(kind: Any, *, description: str = _DESCRIPTION) -> BaseTool:
@@ -66,7 +67,7 @@ def create_chat_completion_for(kind: Any, *, description: str = _DESCRIPTION) ->
         raise SettingsError(error.message) from error
 
     async def complete(response: Any) -> Any:
-        found = mended(response, schema)
+        found = await asyncio.to_thread(mended, response, schema)
         if adapter is None:
             return found
         try:

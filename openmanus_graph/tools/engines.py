@@ -162,14 +162,35 @@ class DuckDuckGo:
         return [hit for hit in hits if not _is_advertisement(hit.url)]
 
 
-ENGINES: Mapping[str, tuple[str, Callable[[Settings, Mapping[str, str]], Engine | None]]] = {
-    "searxng": (
-        "OPENMANUS_GRAPH_SEARXNG_URL",
-        lambda given, _: SearXNG(given.searxng_url) if given.searxng_url else None,
-    ),
-    "tavily": ("TAVILY_API_KEY", lambda _, given: Tavily(given["TAVILY_API_KEY"]) if _key(given, "TAVILY") else None),
-    "brave": ("BRAVE_API_KEY", lambda _, given: Brave(given["BRAVE_API_KEY"]) if _key(given, "BRAVE") else None),
-    "duckduckgo": ("", lambda _, __: DuckDuckGo()),
+def _searxng(settings: Settings, environment: Mapping[str, str]) -> Engine | None:
+    del environment
+    return SearXNG(settings.searxng_url) if settings.searxng_url else None
+
+
+def _tavily(settings: Settings, environment: Mapping[str, str]) -> Engine | None:
+    del settings
+    key = _key("TAVILY_API_KEY", environment)
+    return Tavily(key) if key else None
+
+
+def _brave(settings: Settings, environment: Mapping[str, str]) -> Engine | None:
+    del settings
+    key = _key("BRAVE_API_KEY", environment)
+    return Brave(key) if key else None
+
+
+def _duckduckgo(settings: Settings, environment: Mapping[str, str]) -> Engine | None:
+    del settings, environment
+    return DuckDuckGo()
+
+
+Maker = Callable[[Settings, Mapping[str, str]], Engine | None]
+
+ENGINES: Mapping[str, tuple[str, Maker]] = {
+    "searxng": ("OPENMANUS_GRAPH_SEARXNG_URL", _searxng),
+    "tavily": ("TAVILY_API_KEY", _tavily),
+    "brave": ("BRAVE_API_KEY", _brave),
+    "duckduckgo": ("", _duckduckgo),
 }
 """By name: the variable that an engine needs, and how it is made, `None` where that is not set."""
 
@@ -193,8 +214,13 @@ def engines_of(settings: Settings, environment: Mapping[str, str]) -> list[Engin
     return found
 
 
-def _key(environment: Mapping[str, str], name: str) -> bool:
-    return bool(environment.get(f"{name}_API_KEY", "").strip())
+def _key(variable: str, environment: Mapping[str, str]) -> str | None:
+    """The key in a variable; `None` where it is not set."""
+    key = environment.get(variable, "").strip()
+    # A header field could not hold any other, and the error that says so would show it.
+    if not all("!" <= character <= "~" for character in key):
+        raise ToolError(f"The variable {variable!r} holds other than visible characters.")
+    return key or None
 
 
 def _check(answer: Download) -> None:

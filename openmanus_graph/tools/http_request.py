@@ -26,7 +26,7 @@ READING: tuple[str, ...] = ("GET", "HEAD")
 """Methods that only read: no body, no idempotency key, redirects followed, and no question asked by default."""
 
 _NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
-_VALUE = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
+_VALUE = re.compile(r"[\t\x20-\x7e]*")
 _OURS = names(
     "host connection content-length transfer-encoding accept-encoding te trailer upgrade expect keep-alive "
     "proxy-authorization proxy-connection x-http-method x-http-method-override x-method-override"

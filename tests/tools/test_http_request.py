@@ -139,6 +139,7 @@ class TestFailures:
             {"headers": {"X-HTTP-Method-Override": "DELETE"}},
             {"headers": {"Host": "elsewhere"}},
             {"headers": {"a b": "c"}},
+            {"headers": {"a": "é"}},
             {"headers": {"a": "b\r\nc: d"}},
             {"headers": {"A": "1", "a": "2"}},
             {"credential": "unknown"},

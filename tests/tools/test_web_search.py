@@ -157,6 +157,9 @@ class TestOrder:
             names(keys, search_engines=("google",))
         with pytest.raises(ToolError, match="'tavily' is not configured"):
             names({"TAVILY_API_KEY": " "}, search_engines=("tavily",))
+        with pytest.raises(ToolError, match="TAVILY_API_KEY") as caught:
+            names({"TAVILY_API_KEY": "two words"})
+        assert "two words" not in str(caught.value)
 
 
 class TestCache:
