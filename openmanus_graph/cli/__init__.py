@@ -13,6 +13,7 @@ import click
 from openmanus_graph._version import __version__
 from openmanus_graph.cli.chat import chat
 from openmanus_graph.cli.database import db
+from openmanus_graph.cli.demo import demo
 from openmanus_graph.cli.doctor import doctor
 from openmanus_graph.cli.graph import graph
 from openmanus_graph.cli.new import new
@@ -34,7 +35,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (run, chat, resume, threads, plan, graph, tools, new, db, doctor):
+for command in (run, chat, resume, threads, plan, graph, tools, new, demo, db, doctor):
     cli.add_command(command)
 graph.add_command(list_graphs)
 
