@@ -39,6 +39,13 @@ _NO_MODEL = re.compile(
 )
 _WRONG_KEY = re.compile(r"(invalid|incorrect|missing|no) (api|x-api)?[ _-]?key|api[ _-]?key", re.IGNORECASE)
 _BROKEN = re.compile(r"payload is not completed|incomplete chunked|peer closed|premature|broke off", re.IGNORECASE)
+_NO_CONNECTION = re.compile(
+    r"Connection error\.?\s*$|Cannot connect to host|connection attempts failed|Connection refused|getaddrinfo",
+    re.MULTILINE,
+)
+_NOISE = re.compile(
+    r" ssl:<[^>]*>|\. Handle with `[^`]*`|\s*(Received Model Group=|Available Model Group Fallbacks=).*$"
+)
 _UNREACHED = "cannot be reached"
 _KEY_SHAPES = re.compile(
     r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|key|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}"
@@ -197,7 +204,7 @@ def _key_place(target: Target) -> str:
 def _status(error: BaseException) -> int | None:
     """The HTTP status; LiteLLM gives 500 to a connection that never was, which is none."""
     status = getattr(error, "status_code", None)
-    if type(error).__name__ == "APIConnectionError" or str(getattr(error, "message", "")).endswith("Connection error."):
+    if type(error).__name__ == "APIConnectionError" or _NO_CONNECTION.search(str(getattr(error, "message", ""))):
         return None
     return status if isinstance(status, int) else None
 
@@ -207,8 +214,7 @@ def _words(error: BaseException, secrets: Iterable[str]) -> str:
     text = body if isinstance(body, str) and body else str(error) or type(error).__name__
     first = text.strip().splitlines()[0]
     text = re.sub(r"^((litellm\.)?\w*(Error|Exception|Timeout)(:| -) ?)+", "", first)
-    text = re.sub(r"\s*(Received Model Group=|Available Model Group Fallbacks=).*$", "", text)
-    text = redact(text.strip(), secrets)
+    text = redact(_NOISE.sub("", text).strip(), secrets)
     return (text[:300] + "…" if len(text) > 300 else text).rstrip(".") or type(error).__name__
 
 

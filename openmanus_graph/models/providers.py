@@ -8,7 +8,6 @@ import importlib
 import json
 import logging
 import os
-import re
 import threading
 import warnings
 from collections.abc import AsyncGenerator, Mapping, Sequence
@@ -33,7 +32,11 @@ UNKNOWN_WINDOW = 32_768
 NO_KEY = "no-key-is-set"
 """Sent to a server of one's own that asks for no key: its client does not start without one."""
 
-_LITELLM = re.compile(r"litellm\.")
+_OF_LITELLM = (
+    ".*conflict with protected namespace.*",
+    ".*Accessing the.*attribute on the instance is deprecated.*",
+    ".*`ReadOnly` qualifier.*",
+)
 _FREE = ("ollama", "ollama_chat")
 _starting = threading.RLock()
 
@@ -69,12 +72,15 @@ _added: set[str] = set()
 
 
 def _hush() -> None:
-    """Ignore deprecations that LiteLLM's own lines cause: where warnings are errors they would end a stream.
+    """Ignore warnings about LiteLLM's own lines, as it does itself when it is imported.
 
-    At each call, because whoever resets the filters (test runners do) takes this one out.
+    At each call, because whoever resets the filters (test runners do) takes these out, and where warnings are errors
+    they would end a call.
     """
-    if not any(entry[0] == "ignore" and entry[3] is not None and entry[3] == _LITELLM for entry in warnings.filters):
-        warnings.filterwarnings("ignore", category=DeprecationWarning, module=_LITELLM.pattern)
+    there = {entry[1].pattern for entry in warnings.filters if entry[0] == "ignore" and entry[1] is not None}
+    for message in _OF_LITELLM:
+        if message not in there:
+            warnings.filterwarnings("ignore", message=message)
 
 
 def _group(target: Target) -> str:
@@ -120,6 +126,7 @@ def usable(target: Target) -> None:
     if target.chat_model is not None or target.replay is not None:
         return
     litellm = _litellm()
+    _hush()
     importlib.import_module("openmanus_graph.models.litellm_model")  # here, where a thread waits and not the loop
     try:
         _, provider, _, _ = litellm.get_llm_provider(target.litellm_name, api_base=target.settings.base_url)

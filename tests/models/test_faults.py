@@ -152,7 +152,7 @@ async def test_a_call_can_be_cancelled(server: ScriptedServer, asker: Maker) -> 
     server.add(Fault.hang())
     role = asker()
     call = asyncio.create_task(role.ask())
-    while not server.requests:
+    while not server.requests and not call.done():
         await asyncio.sleep(0.01)
 
     call.cancel()
