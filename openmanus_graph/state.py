@@ -148,6 +148,8 @@ class ManusInput(TypedDict, total=False):
     """A plan to execute, with no planner."""
     again: bool
     """Whether to try again what an ended request left undone."""
+    stage: Literal["new", "planned", "again", "clarified", "dispatched"]
+    """What the coordinator is to decide about; the graph itself sets it from the rest."""
     workspace: str
     """The thread's folder; by default `./openmanus-work/<thread>`."""
     sandbox: str

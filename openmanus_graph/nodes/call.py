@@ -45,7 +45,8 @@ def failure_in(output: Any) -> str | None:
         return "The command ran into its time limit."
     code = fields.get("exit_code")
     if isinstance(code, int) and code != 0:
-        tail = str(fields.get("stderr") or "").strip().splitlines()
+        said = str(fields.get("stderr") or "").strip().splitlines()
+        tail = [line for line in said if not line.startswith("[")]  # our own notes are in brackets
         return f"The command ended with exit code {code}{': ' + tail[-1] if tail else ''}."
     if fields.keys() == {"status", "answer"} and fields["status"] == "failure":
         return str(fields["answer"] or "It was ended as a failure.")

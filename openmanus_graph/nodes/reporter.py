@@ -21,6 +21,7 @@ from openmanus_graph.nodes.outline import (
     planned_results,
     request_text,
     results_text,
+    worked_through,
 )
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
@@ -60,12 +61,14 @@ def reporter_node(roles: Roles) -> Node[ManusState]:
 
 async def _written(turn: Turn, status: str) -> str:
     state, roles = turn.state, turn.roles
-    room = int(roles.models.window(REPORTER) * SHARE_FOR_RESULTS * CHARACTERS_PER_TOKEN)
+    limit = int(roles.models.window(REPORTER) * SHARE_FOR_RESULTS * CHARACTERS_PER_TOKEN)
     parts = [request_text(state)]
     earlier = earlier_text(state.get("earlier"))
     if earlier:
         parts.append(f"# Earlier in this conversation\n{earlier}")
-    parts.append(f"# Outputs of the subtasks\n{results_text(state, min(room, MOST_CHARACTERS))}")
+    parts.append(
+        f"# Outputs of the subtasks\n{results_text(state, min(limit, MOST_CHARACTERS), brief=worked_through(state))}"
+    )
     files = made_files(state)
     if files:
         parts.append("# Files that were made\n" + "\n".join(files))
@@ -125,9 +128,9 @@ def sources(results: Mapping[str, Any]) -> list[str]:
 
 
 def links(text: str, files: list[str], urls: list[str]) -> str:
-    """What the answer leaves out of the files that were made and, if it names no address, of its sources."""
-    missing = [name for name in files if name not in text]
-    more = "\n\nFiles:\n" + "\n".join(f"- {name}" for name in missing) if missing else ""
+    """The files that were made and the sources, each where the answer names none of them."""
+    named = any(name in text for name in files)
+    more = "\n\nFiles:\n" + "\n".join(f"- {name}" for name in files) if files and not named else ""
     if urls and not _URL.search(text):
         more += "\n\nSources:\n" + "\n".join(f"- {url}" for url in urls)
     return more
