@@ -7,6 +7,8 @@ from enum import Enum
 from typing import Any, Literal
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 from pydantic import BaseModel, Field, ValidationError, field_validator
@@ -14,6 +16,7 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 from openmanus_graph.errors import SettingsError, ToolArgumentsError
 from openmanus_graph.nodes.call import failure_in
 from openmanus_graph.tools.create_chat_completion import create_chat_completion, create_chat_completion_for
+from openmanus_graph.tools.schema import mended, validator_of
 from openmanus_graph.tools.terminate import terminate
 
 
@@ -59,7 +62,7 @@ PERSON = {
 
 class TestMending:
     @pytest.mark.parametrize(
-        ("schema", "given", "expected"),
+        ("schema", "raw", "expected"),
         [
             ({"type": "string"}, "x", "x"),
             ({"type": "integer"}, "3", 3),
@@ -89,14 +92,14 @@ class TestMending:
             ),
         ],
     )
-    async def test_what_has_one_reading_is_mended(self, schema: dict[str, Any], given: Any, expected: Any) -> None:
-        out = await complete(schema, given)
+    async def test_what_has_one_reading_is_mended(self, schema: dict[str, Any], raw: Any, expected: Any) -> None:
+        out = await complete(schema, raw)
 
         assert out == expected
         assert type(out) is type(expected)
 
     @pytest.mark.parametrize(
-        ("schema", "given", "said"),
+        ("schema", "raw", "said"),
         [
             ({"type": "integer"}, "three", ["'response': 'three'"]),
             ({"type": "integer"}, "3.5", ["'response'"]),
@@ -110,11 +113,9 @@ class TestMending:
             (PERSON, {"name": "A", "age": 1, "boss": {}}, ["'response.boss': 'name' is a required"]),
         ],
     )
-    async def test_what_has_not_is_told_field_by_field(
-        self, schema: dict[str, Any], given: Any, said: list[str]
-    ) -> None:
+    async def test_what_has_not_is_told_field_by_field(self, schema: dict[str, Any], raw: Any, said: list[str]) -> None:
         with pytest.raises(ToolArgumentsError) as caught:
-            await complete(schema, given)
+            await complete(schema, raw)
 
         assert [text for text in said if text not in str(caught.value)] == []
 
@@ -126,10 +127,52 @@ class TestMending:
             await complete(schema, 1)
 
     async def test_the_given_value_is_not_changed(self) -> None:
-        given = {"name": "A", "age": "3"}
-        await complete(PERSON, given)
+        raw = {"name": "A", "age": "3"}
+        await complete(PERSON, raw)
 
-        assert given == {"name": "A", "age": "3"}
+        assert raw == {"name": "A", "age": "3"}
+
+
+VALUES = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-9, 9)
+    | st.floats(-9, 9)
+    | st.sampled_from(["", "3", "true", "x", "[1]", "{}"]),
+    lambda inside: st.lists(inside, max_size=3) | st.dictionaries(st.sampled_from("abc"), inside, max_size=3),
+    max_leaves=6,
+)
+KINDS = st.sampled_from(["integer", "number", "string", "boolean", "null", "array", "object"])
+SCHEMAS = st.recursive(
+    st.fixed_dictionaries({"type": KINDS | st.lists(KINDS, min_size=1, max_size=3, unique=True)})
+    | st.sampled_from([{}, {"enum": ["x", 3]}, {"const": "3"}]),
+    lambda inside: (
+        st.fixed_dictionaries({"anyOf": st.lists(inside, min_size=1, max_size=3)})
+        | st.fixed_dictionaries({"type": st.just("array"), "items": inside})
+        | st.fixed_dictionaries(
+            {
+                "type": st.just("object"),
+                "properties": st.dictionaries(st.sampled_from("abc"), inside, max_size=3),
+                "required": st.lists(st.sampled_from("abc"), max_size=2, unique=True),
+            }
+        )
+    ),
+    max_leaves=5,
+)
+
+
+@settings(max_examples=150, deadline=None)
+@given(schema=SCHEMAS, value=VALUES)
+def test_what_comes_out_fits_and_what_fits_comes_out(schema: dict[str, Any], value: Any) -> None:
+    validator = validator_of(schema)
+    try:
+        found = mended(value, schema)
+    except ToolArgumentsError:
+        assert not validator.is_valid(value)
+        return
+    assert validator.is_valid(found)
+    if validator.is_valid(value):
+        assert found == value
 
 
 class Color(Enum):
@@ -156,7 +199,7 @@ class Point:
 
 class TestTypes:
     @pytest.mark.parametrize(
-        ("kind", "given", "expected"),
+        ("kind", "raw", "expected"),
         [
             (int, "3", 3),
             (str, 3, "3"),
@@ -171,10 +214,10 @@ class TestTypes:
             ({"type": "integer"}, "3", 3),
         ],
     )
-    async def test_any_type_makes_a_tool(self, kind: Any, given: Any, expected: Any) -> None:
+    async def test_any_type_makes_a_tool(self, kind: Any, raw: Any, expected: Any) -> None:
         tool = create_chat_completion_for(kind)
 
-        assert await tool.ainvoke({"response": given}) == expected
+        assert await tool.ainvoke({"response": raw}) == expected
 
     async def test_a_types_own_rules_count(self) -> None:
         with pytest.raises(ToolArgumentsError, match="must be even") as caught:
