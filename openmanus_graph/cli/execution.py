@@ -60,7 +60,7 @@ class Stop:
             os._exit(128 + number)
         self.signal_number = number
         self.gate.request_drain("the user stopped it")
-        click.echo("Stopping: running steps end, nothing new starts. Again to stop at once.", err=True)
+        self.view.say("Stopping: what runs ends, nothing new starts. Again to stop at once.")
 
 
 @dataclass(frozen=True)

@@ -103,6 +103,10 @@ class LineView:
     def stop(self) -> None:
         """Nothing."""
 
+    def say(self, text: str) -> None:
+        """Print it."""
+        click.echo(text, err=True)
+
     def show(self, event: Event) -> None:
         """Print its line, if it has one."""
         line = self._lines.of(event)

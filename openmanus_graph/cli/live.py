@@ -111,6 +111,7 @@ class LiveView:
         self._board = board
         self._console = console
         self._glyphs = PRETTY if console.encoding.lower().startswith("utf") else PLAIN
+        self._said = ""
         self._lock = RLock()  # drawn from a thread of its own
         self._live = Live(console=console, refresh_per_second=8, get_renderable=self.render, transient=False)
 
@@ -126,6 +127,11 @@ class LiveView:
         """Take one event."""
         with self._lock:
             self._board.take(event)
+
+    def say(self, text: str) -> None:
+        """Show it in the picture; printed beside it, it would tear it."""
+        with self._lock:
+            self._said = text
 
     def render(self) -> Group:
         """The picture of this moment, as high as the terminal at most."""
@@ -162,9 +168,10 @@ class LiveView:
         return [_line(f"  {one_line(line)}", "dim") for line in lines]
 
     def _notes(self) -> list[Text]:
-        lines = [_line(f"  ! {self._board.warning}", "yellow")] if self._board.warning else []
+        said = [text for text in (self._board.warning, self._said) if text]
+        lines = [_line(f"! {text}", "yellow") for text in said]
         asked = [question for question in self._board.questions if question.get("subtask") not in self._board.rows]
-        return [*lines, *(_line(f"  ? {one_line(str(each.get('question')))}", "yellow") for each in asked[:2])]
+        return [*lines, *(_line(f"? {one_line(str(each.get('question')))}", "yellow") for each in asked[:2])]
 
     def _table(self, room: int) -> list[Any]:
         rows = list(self._board.rows.values())

@@ -22,6 +22,9 @@ class View(Protocol):
     def show(self, event: Event) -> None:
         """Take one event."""
 
+    def say(self, text: str) -> None:
+        """Tell the person something that is no event."""
+
     def stop(self) -> None:
         """Leave the terminal as it was found."""
 
@@ -39,6 +42,10 @@ class QuietView:
     def show(self, event: Event) -> None:
         """Nothing to see."""
         self._board.take(event)
+
+    def say(self, text: str) -> None:
+        """Print it on stderr."""
+        click.echo(text, err=True)
 
     def stop(self) -> None:
         """Nothing."""
