@@ -9,10 +9,11 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.tools import StructuredTool
 from pydantic import ValidationError
 
 from openmanus_graph.context import ToolContext, using_tool_context
-from openmanus_graph.errors import AddressRefusedError, ToolArgumentsError, ToolError
+from openmanus_graph.errors import AddressRefusedError, SettingsError, ToolArgumentsError, ToolError
 from openmanus_graph.models.configuration import CredentialSettings
 from openmanus_graph.plan import Plan
 from openmanus_graph.settings import Settings
@@ -217,6 +218,21 @@ class TestCredentials:
         assert outs[0]["headers"]["x-echo"] == "[credential shop]"
         assert set(outs[1]["text"].replace('"', "").split()) == {"[credential", "shop]"}
 
+    async def test_a_password_inside_a_basic_secret_is_not_seen_either(
+        self, call: ToolContext, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("ERP", base64.b64encode(b"ann:hunter22").decode())
+        host = service.url.removeprefix("http://")
+        erp = CredentialSettings(env="ERP", header="X-Login", prefix="Basic ", hosts=(host,))
+        context = replace(call, settings=Settings(allow_hosts=("127.0.0.1",), credentials={"erp": erp}))
+
+        out = await send(
+            context, url=service.gives("/a", "ann:hunter22, hunter22", kind="text/plain"), credential="erp"
+        )
+
+        assert base64.b64decode(service.asked[0].headers["x-login"].removeprefix("Basic ")) == b"ann:hunter22"
+        assert out["text"] == "[credential erp], [credential erp]"
+
     async def test_it_goes_to_its_hosts_only(
         self, with_secret: ToolContext, service: Service, elsewhere: Service
     ) -> None:
@@ -258,6 +274,9 @@ class TestCredentials:
 def test_reading_is_no_external_effect() -> None:
     assert effect_of(http_request, {"method": "GET"}) == "read"
     assert effect_of(http_request, {"method": "DELETE"}) == "external"
+    odd = StructuredTool.from_function(func=print, name="odd", description="Odd.", metadata={"reads_when": "GET"})
+    with pytest.raises(SettingsError, match="reads_when"):
+        effect_of(odd, {"method": "GET"})
 
 
 def test_a_plan_names_its_arguments_as_other_clients_do() -> None:
