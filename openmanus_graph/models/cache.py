@@ -5,13 +5,12 @@ from __future__ import annotations
 import hashlib
 import importlib.util
 import json
-import os
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_to_dict, messages_from_dict
 
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.models.catalog import Target
+from openmanus_graph.models.catalog import Target, variable
 from openmanus_graph.models.shape import Shape
 from openmanus_graph.settings import Settings
 
@@ -91,7 +90,7 @@ class ReplyCache:
 
     def _url(self) -> str:
         name = self._choice.url_env
-        url = os.environ.get(name) if name else None
+        url = variable(name) if name else None
         if not url:
             raise SettingsError(
                 f"The Redis cache takes its URL from {name!r}, which is not set."

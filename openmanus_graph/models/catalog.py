@@ -7,6 +7,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from dotenv import dotenv_values
 from langchain_core.language_models import BaseChatModel
 
 from openmanus_graph.errors import NoModelError
@@ -33,6 +34,11 @@ def provider_of(name: str) -> str:
     """What stands before the first slash of a model's name; empty when nothing does."""
     provider, slash, _ = name.partition("/")
     return provider if slash else ""
+
+
+def variable(name: str) -> str | None:
+    """An environment variable, else one of `.env` in the current folder, as for the settings; empty ones are none."""
+    return os.environ.get(name) or dotenv_values(".env").get(name) or None
 
 
 @dataclass(frozen=True)
@@ -200,7 +206,7 @@ class Catalog:
         if name.startswith(REPLAY_PREFIX):
             return Target(role, name, table)
         if table.api_key_env:
-            key = os.environ.get(table.api_key_env)
+            key = variable(table.api_key_env)
             if not key:
                 raise NoModelError(
                     f"The model {name!r} of the role {role!r} takes its key from {table.api_key_env!r}, "
@@ -211,4 +217,7 @@ class Catalog:
         key = self._settings.llm_api_key
         if key is not None and key.get_secret_value() and self._is_of_variables(name):
             return Target(role, name, table, key.get_secret_value(), "LLM_API_KEY")
+        own = f"{provider_of(name).upper()}_API_KEY"
+        if table.base_url is None and not os.environ.get(own) and (found := variable(own)):
+            return Target(role, name, table, found, own)  # in `.env`, where the provider's client does not look
         return Target(role, name, table)

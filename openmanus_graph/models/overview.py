@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 from openmanus_graph.errors import NoModelError
-from openmanus_graph.models.catalog import Catalog, Target, provider_of
+from openmanus_graph.models.catalog import Catalog, Target, provider_of, variable
 from openmanus_graph.models.place import ROLES
 from openmanus_graph.settings import Settings
 
@@ -52,7 +51,7 @@ def _described(catalog: Catalog, role: str) -> RoleModel:
     except NoModelError as error:
         return RoleModel(role, name, None, None, key_is_set=False, problem=error.message)
     key = _key(first)
-    is_set = key is None or first.api_key is not None or bool(os.environ.get(key))
+    is_set = key is None or first.api_key is not None or bool(variable(key))
     server = urlsplit(first.settings.base_url or "").netloc.rpartition("@")[2] or None
     problem = None if is_set else f"The variable {key!r} is not set."
     return RoleModel(role, name, server, key, is_set, tuple(other.name for other in others), problem)

@@ -46,6 +46,7 @@ def _litellm() -> Any:
     """LiteLLM, quiet and offline: nothing but the provider is called."""
     with _starting:
         os.environ.setdefault("LITELLM_LOCAL_MODEL_COST_MAP", "True")
+        os.environ.setdefault("LITELLM_MODE", "PRODUCTION")  # else it loads whatever `.env` lies above its own files
         import litellm
 
         settable: Any = litellm
@@ -118,7 +119,7 @@ def _parameters(target: Target) -> dict[str, Any]:
 
 
 def usable(target: Target) -> None:
-    """See that a model's provider is known, and that a key is there.
+    """See that a model's provider is known, and that a key is there; what is slow is done here, once, in a thread.
 
     Raises:
         NoModelError: With what to write or set.
@@ -127,7 +128,6 @@ def usable(target: Target) -> None:
         return
     litellm = _litellm()
     _hush()
-    importlib.import_module("openmanus_graph.models.litellm_model")  # here, where a thread waits and not the loop
     try:
         _, provider, _, _ = litellm.get_llm_provider(target.litellm_name, api_base=target.settings.base_url)
     except litellm.BadRequestError:
@@ -135,8 +135,12 @@ def usable(target: Target) -> None:
             f"The model {target.name!r} of the role {target.role!r} has no provider that LiteLLM knows.",
             hint="Write it as PROVIDER/MODEL, such as openai/gpt-5-mini or ollama_chat/qwen3, or set LLM_BASE_URL.",
         ) from None
-    if target.api_key or target.settings.base_url or provider in _FREE:
-        return
+    if not target.api_key and not target.settings.base_url and provider not in _FREE:
+        _see_key(litellm, target)
+    chat_model_of(target)
+
+
+def _see_key(litellm: Any, target: Target) -> None:
     checked: Mapping[str, Any] = litellm.validate_environment(target.litellm_name)
     missing = [name for name in checked["missing_keys"] if name.endswith("_KEY")]
     if missing and not _has_key(target):

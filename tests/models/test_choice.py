@@ -110,6 +110,15 @@ def test_a_key_by_name_must_be_set(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "sk-team" not in repr(target)
 
 
+def test_keys_in_the_env_file_are_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / ".env").write_text("LLM_MODEL=openai/a\nOPENAI_API_KEY=sk-in-the-file-1\nTEAM_KEY=sk-in-the-file-2\n")
+    (own,) = Catalog(settings()).targets("planner")
+    (named,) = Catalog(settings(models={"planner": ModelSettings(api_key_env="TEAM_KEY")})).targets("planner")
+
+    assert (own.api_key, named.api_key) == ("sk-in-the-file-1", "sk-in-the-file-2")
+
+
 @pytest.mark.parametrize(
     ("name", "words"),
     [
