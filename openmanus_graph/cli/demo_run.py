@@ -6,7 +6,6 @@ database and in the log of the site.
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import re
@@ -18,23 +17,21 @@ import sys
 import textwrap
 import threading
 import time
-from collections import Counter
 from collections.abc import Generator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from importlib import resources
 from importlib.resources.abc import Traversable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
 from openmanus_graph.cli.demo_site import Site
+from openmanus_graph.cli.demo_witness import Count, Witness
 from openmanus_graph.cli.terminal import with_program
-from openmanus_graph.errors import UsageError
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.cli.wording import clean
+from openmanus_graph.errors import DatabaseError, UsageError
 
 HALF_WAY = "/birch/prices.html"
 """The page during which the run is killed: half of the plan is committed then, and an agent is in the middle of its."""
@@ -64,18 +61,6 @@ class Wishes:
     quiet: bool = False
 
 
-@dataclass(frozen=True)
-class Count:
-    """What a thread had done at some moment, as the database and the site have it."""
-
-    calls: Counter[str]
-    """Model calls by place."""
-    completed: list[str]
-    """Subtasks whose results are committed."""
-    pages: Counter[str]
-    """Pages that the site was asked for."""
-
-
 class Demo:
     """One demo, from the first word to the last."""
 
@@ -85,6 +70,7 @@ class Demo:
         self._data: Traversable = resources.files("openmanus_graph") / "demo"
         self._name = wishes.thread or f"demo-{secrets.token_hex(3)}"
         self._replies = Path(FOLDER, f"{self._name}.jsonl")
+        self._witness = Witness(self._name)
         self._before: Count | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped_by = 0
@@ -100,21 +86,26 @@ class Demo:
             SandboxUnavailableError: If Python cannot be confined here.
         """
         self._check_sandbox()
-        port = self._port_before()
-        thread = asyncio.run(self._thread()) if self._wishes.thread else None
-        if thread is not None and port is None:
-            raise UsageError(f"The thread {self._name!r} was no demo.", hint="Name another one, or leave out --thread.")
+        with closing(self._witness):
+            port = self._port_before()
+            known = bool(self._wishes.thread) and self._witness.thread() is not None
+            if known and port is None:
+                raise UsageError(
+                    f"The thread {self._name!r} is no demo of this folder.", hint="Name another one, or none."
+                )
+            with self._site(port) as site, self._signals():
+                self._write_replies(site)
+                self._introduce(site)
+                return self._go_through(site, known)
+
+    def _site(self, port: int | None) -> Site:
         try:
-            site = Site(self._data / "pages", port)
+            return Site(self._data / "pages", port)
         except OSError as error:
             raise UsageError(
                 f"The site of the demo {self._name!r} cannot be served: its port {port} is taken.",
                 hint="Start a new one: openmanus-graph demo",
             ) from error
-        with site, self._signals():
-            self._write_replies(site)
-            self._introduce(site)
-            return self._go_through(site, thread)
 
     def _check_sandbox(self) -> None:
         """Say now, and not in the middle, that Python cannot run."""
@@ -142,15 +133,16 @@ class Demo:
 
     # The run
 
-    def _go_through(self, site: Site, thread: Thread | None) -> int:
-        if thread is None:
-            code, count = self._begin(site)
-            if count is not None:
-                code = self._resume_after(site, count)
-        else:
+    def _go_through(self, site: Site, known: bool) -> int:
+        if known:
             code = self._command(site, "resume", self._name)
+        else:
+            code = self._begin(site)
+            if self._before is not None:
+                self._say("\nA new process goes on by the thread's id alone:")
+                code = self._command(site, "resume", self._name)
         while code == WAITING and not self._wishes.ask:
-            answers = asyncio.run(self._approvals())
+            answers = self._witness.approvals()
             if not answers:
                 break
             self._say(
@@ -162,8 +154,8 @@ class Demo:
         self._conclude(site, code)
         return code
 
-    def _begin(self, site: Site) -> tuple[int, Count | None]:
-        """Start the run; with what had been done when it was killed, or `None` if it was not."""
+    def _begin(self, site: Site) -> int:
+        """Start the run, and kill it half-way if that is wished; `_before` is what had been done then."""
         words = ["run", self._task(site), "--thread", self._name]
         if self._wishes.record:
             words += ["--record", str(self._recorded.absolute())]
@@ -172,7 +164,7 @@ class Demo:
         if self._wishes.sandbox:
             words += ["--sandbox", self._wishes.sandbox]
         if not self._wishes.crash:
-            return self._command(site, *words), None
+            return self._command(site, *words)
         half_way, killed = threading.Event(), threading.Event()
 
         def reached(path: str) -> None:
@@ -186,8 +178,9 @@ class Demo:
         site.reached = None
         if code != -signal.SIGKILL:
             self._say("\nThe run ended before it could be killed.")
-            return code, None
-        return code, self._tell_crash(site)
+            return code
+        self._before = self._tell_crash(site)
+        return code
 
     def _tell_crash(self, site: Site) -> Count:
         if sys.stderr.isatty():
@@ -197,18 +190,12 @@ class Demo:
             f"\nKilled: process {child.pid if child else 0} got SIGKILL in the middle of fetching {HALF_WAY}. "
             "It could save nothing; what it had committed is in Postgres:"
         )
-        count = asyncio.run(self._counted(site))
+        count = self._witness.count(site)
         self._say(
             f"  {_many(count.completed, 'subtask')} ({', '.join(count.completed)}) and "
             f"{_many(count.calls.elements(), 'model call')}."
         )
         return count
-
-    def _resume_after(self, site: Site, before: Count) -> int:
-        self._say("\nA new process goes on by the thread's id alone:")
-        code = self._command(site, "resume", self._name)
-        self._before = before
-        return code
 
     # Processes
 
@@ -234,6 +221,8 @@ class Demo:
             # Ctrl-C reaches it once, through this process; one that asks a person needs the terminal itself.
             start_new_session=not self._wishes.ask,
         )
+        with suppress(DatabaseError):  # the process says the same
+            self._witness.open()  # meanwhile
         while (code := self._child.poll()) is None:
             if kill_at is not None and kill_at.is_set():
                 self._child.kill()
@@ -258,43 +247,6 @@ class Demo:
             for number, handler in earlier.items():
                 signal.signal(number, handler)
 
-    # What the database says
-
-    async def _thread(self) -> Thread | None:
-        from openmanus_graph.checkpoints.database import open_checkpointer
-        from openmanus_graph.checkpoints.threads import get_thread
-
-        async with open_checkpointer() as saver:
-            return await get_thread(saver, self._name)
-
-    async def _approvals(self) -> list[str]:
-        """The options that say yes to all that the thread asks approval for."""
-        from openmanus_graph.questions import handle_of
-
-        thread = await self._thread()
-        questions = thread.questions if thread is not None else []
-        if any(question["kind"] != "approve" for question in questions):
-            return []  # what only a person can say
-        if len(questions) == 1:
-            return ["--answer", "yes"]
-        return [word for one in questions for word in ("--answer", f"{handle_of(one, questions)}=yes")]
-
-    async def _counted(self, site: Site) -> Count:
-        from openmanus_graph.checkpoints.database import open_checkpointer
-        from openmanus_graph.checkpoints.progress import subtask_progress
-
-        async with open_checkpointer() as saver:
-            progress = await subtask_progress(saver, self._name, live=False)
-            async with saver.connection() as connection:
-                rows = await (
-                    await connection.execute(
-                        "SELECT role, subtask, turn FROM model_calls WHERE thread_id = %s", (self._name,)
-                    )
-                ).fetchall()
-        places = Counter(f"{row['role']}/{row['subtask'] or '-'}/{row['turn']}" for row in rows)
-        completed = [str(one.subtask.id) for one in progress if one.status == "completed"]
-        return Count(places, completed, Counter(site.log.pages))
-
     # Words
 
     def _task(self, site: Site) -> str:
@@ -312,8 +264,13 @@ class Demo:
 
     def _conclude(self, site: Site, code: int) -> None:
         before = self._before
+        turns = self._witness.turns() if self._witness.is_open else []
+        if turns:
+            self._say("\nWhat happened on the way:")
+        for turn in turns:
+            self._say(f"  {turn}")
         if before is not None:
-            self._compare(before, asyncio.run(self._counted(site)))
+            self._compare(before, self._witness.count(site))
         if self._stopped_by or code == WAITING:
             self._say("\nThe site has ended with the demo. To go on with both:")
             self._say_command(("demo", "--thread", self._name))
@@ -360,7 +317,12 @@ class Demo:
         lead = "\n" if text.startswith("\n") else ""
         indent = "  " if text.startswith("  ") else ""
         wrapped = textwrap.fill(
-            text.strip(), WIDTH, initial_indent=indent, subsequent_indent=indent, break_long_words=False
+            clean(text.strip()),
+            WIDTH,
+            initial_indent=indent,
+            subsequent_indent=2 * indent,
+            break_long_words=False,
+            break_on_hyphens=False,
         )
         self._echo(lead + wrapped)
 
