@@ -227,6 +227,10 @@ class Lease:
                 if self._connection.closed:
                     await self._retake()
                 await self.update(**columns)
+                # Not left to the end of the connection: the server notices that a moment later, and until then
+                # whoever looks sees a runner. Should it fail, the connection is broken, and its lock with it.
+                with contextlib.suppress(psycopg.Error):
+                    await self._connection.execute("SELECT pg_advisory_unlock(runner_key(%s))", (self.thread_id,))
         finally:
             await self._connection.close()
 

@@ -21,6 +21,7 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import (
+    ERROR,
     _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
 )
 from psycopg import AsyncConnection
@@ -196,6 +197,10 @@ class ThreadSaver(AsyncPostgresSaver):
     ) -> None:
         """Write a task's results behind the fence, in one statement; the rows are the base's."""
         configurable: dict[str, Any] = config.get("configurable", {})
+        if any(channel == ERROR for channel, _ in writes):
+            # A step that was cancelled half-way comes with what it had written so far, which a resume would take for
+            # all of it: its update without the edge that follows ends the run in silence. So it runs again.
+            writes = [write for write in writes if write[0] in WRITES_IDX_MAP]
         dumped = [
             (WRITES_IDX_MAP.get(channel, index), channel, *self.serde.dumps_typed(value))
             for index, (channel, value) in enumerate(writes)
