@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from openmanus_graph.nodes.brief import clipped
@@ -14,6 +14,9 @@ from openmanus_graph.state import Earlier, ManusState, SubtaskResult
 EARLIER_REQUESTS = 5
 EARLIER_CHARACTERS = 2_000
 """How many earlier requests are told, and how much of each answer."""
+LEAST_CHARACTERS = 400
+BRIEF_CHARACTERS = 1_000
+"""What is told of an output at least, and of one that an agent has worked through."""
 
 
 def work_of(subtask: Subtask) -> str:
@@ -50,11 +53,19 @@ def _done(result: SubtaskResult) -> bool:
     return result["status"] == "completed"
 
 
-def results_text(state: ManusState, characters: int) -> str:
-    """What came of each subtask; long outputs are shortened so that all together have about `characters`."""
+def results_text(state: ManusState, characters: int, *, brief: Collection[str] = ()) -> str:
+    """What came of each subtask; long outputs are shortened so that all together have about `characters`.
+
+    Args:
+        state: The state with the plan and its results.
+        characters: About how many all outputs may have together; short ones leave their room to long ones.
+        brief: Ids of subtasks of whose output the beginning suffices.
+    """
     plan = Plan.parse(state.get("plan") or {})
     results = planned_results(state)
-    share = max(characters // max(len(results), 1), 400)
+    outputs = {name: _output(result) for name, result in results.items() if result["output"] is not None}
+    limits = {name: BRIEF_CHARACTERS for name in outputs if name in brief}
+    limits |= _shares({name: len(text) for name, text in outputs.items() if name not in brief}, characters)
     parts: list[str] = []
     for subtask in plan.subtasks:
         result = results.get(subtask.id)
@@ -64,10 +75,27 @@ def results_text(state: ManusState, characters: int) -> str:
         text = f"## {subtask.id} ({status}): {subtask.goal or work_of(subtask)}"
         if result is not None and result["error"]:
             text += f"\nError: {clipped(result['error'], 1_000)}"
-        if result is not None and result["output"] is not None:
-            text += "\n" + clipped(_output(result), share, result["output_file"] or "")
+        if result is not None and subtask.id in outputs:
+            text += "\n" + clipped(outputs[subtask.id], limits[subtask.id], result["output_file"] or "")
         parts.append(text)
     return "\n\n".join(parts)
+
+
+def _shares(lengths: Mapping[str, int], characters: int) -> dict[str, int]:
+    """How many characters each output gets: what it needs, as long as the others get their equal share too."""
+    shares: dict[str, int] = {}
+    left = characters
+    for number, name in enumerate(sorted(lengths, key=lambda name: lengths[name])):
+        shares[name] = max(min(lengths[name], left // (len(lengths) - number)), LEAST_CHARACTERS)
+        left = max(left - shares[name], 0)
+    return shares
+
+
+def worked_through(state: ManusState) -> set[str]:
+    """Subtasks whose outputs an agent was given, and has made a completed result of."""
+    plan, results = Plan.parse(state.get("plan") or {}), planned_results(state)
+    done = [one for one in plan.subtasks if one.agent and one.id in results and _done(results[one.id])]
+    return {name for one in done for name in one.prerequisites()}
 
 
 def _output(result: SubtaskResult) -> str:

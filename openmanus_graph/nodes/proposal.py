@@ -25,7 +25,7 @@ def proposal_schema(tools: Collection[str], agents: Collection[str]) -> dict[str
     fields["tool"] = {**fields["tool"], "type": "string", "enum": list(tools)}
     fields["agent"] = {**fields["agent"], "type": "string", "enum": list(agents)}
     fields["tools"] = {**fields["tools"], "type": "array", "items": {"type": "string"}}
-    subtask = {"type": "object", "properties": fields, "required": ["id", "goal"], "additionalProperties": False}
+    subtask = {"type": "object", "properties": fields, "required": ["id"], "additionalProperties": False}
     return {
         "type": "object",
         "properties": {
