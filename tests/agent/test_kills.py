@@ -1,0 +1,99 @@
+"""The agent is killed with -9 after an event of each kind, and resumes by its thread id."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from tests.agent.replies import calls, ends, plans, verdict, wants_plan
+
+WORKER = Path(__file__).parent / "worker.py"
+DIRECT = {"id": "direct", "goal": "log", "tool": "bash", "args": {"command": "echo direct >> log"}}
+AGENT = {
+    "id": "agent",
+    "goal": "write out.txt",
+    "agent": "executor",
+    "needs": ["direct"],
+    "tools": ["bash"],
+    "done_when": "the file out.txt exists",
+}
+
+
+def answers(body: dict[str, Any]) -> Reply:
+    """What a model would say, from the request alone: the same place always gets the same reply."""
+    tools = {tool["function"]["name"] for tool in body.get("tools") or []}
+    results = [message for message in body["messages"] if message["role"] == "tool"]
+    if "plan" in tools:
+        return wants_plan()
+    if "submit_plan" in tools:
+        return plans(DIRECT, AGENT)
+    if "verdict" in tools:
+        return verdict(True)
+    if "terminate" in tools:
+        if not results:
+            return calls(ToolUse("bash", {"command": "echo one >> log"}), ToolUse("bash", {"command": "echo two >> log"}))
+        if len(results) == 2:
+            return calls(ToolUse("bash", {"command": "echo done > out.txt"}))
+        return ends("out.txt is written")
+    return Reply("All done, see out.txt.")
+
+
+class Run:
+    """A thread that is killed and resumed."""
+
+    def __init__(self, url: str, provider: str, folder: Path) -> None:
+        self.arguments = [sys.executable, str(WORKER), url, provider, "t", "write out.txt"]
+        self.folder = folder
+
+    def start(self) -> subprocess.Popen[str]:
+        """A new process on the thread."""
+        return subprocess.Popen(
+            self.arguments, cwd=self.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    def kill_after(self, kind: str) -> bool:
+        """Run until an event of the kind comes, then kill; says whether it came."""
+        process = self.start()
+        assert process.stdout is not None
+        try:
+            return any(line.strip() == kind for line in process.stdout)
+        finally:
+            process.kill()
+            process.communicate()
+
+    def finish(self) -> dict[str, Any]:
+        """Go on to the end."""
+        out, err = self.start().communicate(timeout=60)
+        assert out.strip(), err
+        return json.loads(out.splitlines()[-1])
+
+
+KINDS = ("decided", "plan_made", "subtask_started", "tool_returned", "subtask_verified", "answered")
+
+
+@pytest.mark.kill
+@pytest.mark.parametrize("kinds", [KINDS[:3], KINDS[3:]], ids=lambda kinds: "+".join(kinds))
+def test_a_killed_agent_resumes_without_losing_or_repeating_what_was_committed(
+    kinds: tuple[str, ...], database: str, tmp_path: Path
+) -> None:
+    with ScriptedServer(answers) as provider:
+        run = Run(database, provider.base_url, tmp_path)
+        assert [run.kill_after(kind) for kind in kinds] == [True] * len(kinds)
+        ended = run.finish()
+    assert (ended["status"], ended["answer"]) == ("completed", "All done, see out.txt.")
+    assert ended["results"]["agent"]["verified"] is True
+    workspace = tmp_path / "openmanus-work" / "t"
+    assert (workspace / "out.txt").read_text() == "done\n"
+    lines = Counter((workspace / "log").read_text().split())
+    assert set(lines) == {"direct", "one", "two"}
+    # Each kill may repeat the one step that was in flight, and nothing else.
+    assert sum(lines.values()) <= 3 + len(kinds)
+    steps_of_a_calm_run = 8
+    assert len(provider.requests) <= steps_of_a_calm_run + len(kinds)
