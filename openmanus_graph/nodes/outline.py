@@ -59,7 +59,7 @@ def results_text(state: ManusState, characters: int, *, brief: Collection[str] =
     Args:
         state: The state with the plan and its results.
         characters: About how many all outputs may have together; short ones leave their room to long ones.
-        brief: Ids of subtasks of whose output the beginning suffices.
+        brief: Ids of subtasks of whose output a little of its beginning and end suffices.
     """
     plan = Plan.parse(state.get("plan") or {})
     results = planned_results(state)

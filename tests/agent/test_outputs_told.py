@@ -14,7 +14,7 @@ from tests.agent.replies import thread
 async def _read(name: str, characters: int) -> str:
     """Read a text with a fact near its end."""
     filler = "lorem ipsum " * (characters // 12)
-    return f"{filler}The fact about {name} is {name.upper()}. {filler[:200]}"
+    return f"{filler}The fact about {name} is {name.upper()}. {filler[:1000]}"
 
 
 READ = StructuredTool.from_function(coroutine=_read, name="read", metadata={"effect": "read"})
@@ -36,7 +36,7 @@ async def test_short_outputs_leave_their_room_to_long_ones(build: Build, provide
     assert [name for name in [*LONG, *SHORT] if f"is {name.upper()}." not in told] == []
 
 
-async def test_only_the_beginning_is_told_of_what_an_agent_has_worked_through(
+async def test_only_a_little_is_told_of_what_an_agent_has_worked_through(
     build: Build, provider: ScriptedServer
 ) -> None:
     provider.add(Reply("It says LONG0, as long0 shows."), Reply("LONG0."))
