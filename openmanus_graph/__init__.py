@@ -11,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from openmanus_graph._version import __version__
 
 if TYPE_CHECKING:
+    from openmanus_graph.approval import Approval
     from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.events import stored_events
     from openmanus_graph.checkpoints.saver import ThreadSaver
     from openmanus_graph.checkpoints.threads import (
         Thread,
@@ -21,13 +23,26 @@ if TYPE_CHECKING:
         list_threads,
     )
     from openmanus_graph.context import ToolContext, tool_context, using_tool_context
-    from openmanus_graph.errors import OpenManusGraphError, PlanError, ThreadBusyError, ToolError
+    from openmanus_graph.errors import (
+        BudgetError,
+        ModelError,
+        NoModelError,
+        OpenManusGraphError,
+        PlanError,
+        PlanningError,
+        ThreadBusyError,
+        ToolError,
+    )
     from openmanus_graph.events import Event
     from openmanus_graph.graphs.loading import load_graph
+    from openmanus_graph.graphs.manus import build_manus_graph
     from openmanus_graph.graphs.own import make_durable
     from openmanus_graph.graphs.plan import build_plan_graph
+    from openmanus_graph.memory.memory import Memory
     from openmanus_graph.nodes.gate import Gate
     from openmanus_graph.plan import Plan, Subtask
+    from openmanus_graph.plugins import Agent
+    from openmanus_graph.policy import Policy
     from openmanus_graph.questions import Answer, Question, ask
     from openmanus_graph.running import run
     from openmanus_graph.settings import Settings
@@ -39,6 +54,12 @@ _HOMES = {
     "Subtask": "plan",
     "SubtaskResult": "state",
     # graphs and runs
+    "build_manus_graph": "graphs.manus",
+    "Agent": "plugins",
+    "Memory": "memory.memory",
+    "Policy": "policy",
+    "Approval": "approval",
+    "stored_events": "checkpoints.events",
     "build_plan_graph": "graphs.plan",
     "load_graph": "graphs.loading",
     "make_durable": "graphs.own",
@@ -63,18 +84,30 @@ _HOMES = {
     "using_tool_context": "context",
     # errors
     "OpenManusGraphError": "errors",
+    "BudgetError": "errors",
+    "ModelError": "errors",
+    "NoModelError": "errors",
+    "PlanningError": "errors",
     "PlanError": "errors",
     "ThreadBusyError": "errors",
     "ToolError": "errors",
 }
 
 __all__ = [
+    "Agent",
     "Answer",
+    "Approval",
+    "BudgetError",
     "Event",
     "Gate",
+    "Memory",
+    "ModelError",
+    "NoModelError",
     "OpenManusGraphError",
     "Plan",
     "PlanError",
+    "PlanningError",
+    "Policy",
     "Question",
     "Settings",
     "Subtask",
@@ -86,6 +119,7 @@ __all__ = [
     "ToolError",
     "__version__",
     "ask",
+    "build_manus_graph",
     "build_plan_graph",
     "delete_thread",
     "find_thread",
@@ -95,6 +129,7 @@ __all__ = [
     "make_durable",
     "open_checkpointer",
     "run",
+    "stored_events",
     "tool_context",
     "using_tool_context",
 ]

@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
-from langgraph.graph import END, START
+from langgraph.graph import END, START, StateGraph
+from langgraph.pregel import Pregel
 from langgraph.types import Command
 
 from openmanus_graph.errors import SettingsError, UsageError
@@ -38,10 +39,14 @@ from openmanus_graph.nodes.review import REVIEW, review_node
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import Background
 from openmanus_graph.plan import Plan
+from openmanus_graph.plugins import Agent, agent_of, find_agents
 from openmanus_graph.policy import Policy
 from openmanus_graph.settings import Settings
 from openmanus_graph.state import ManusInput, ManusOutput, ManusState
 from openmanus_graph.tools.reference import tool_references
+
+AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agent
+"""A graph of the user's own, compiled or not, or one with a description."""
 
 EXECUTOR_WORK = "Works on a goal step by step with tools, where something must be judged, written or tried out."
 TITLE_CHARACTERS = 120
@@ -185,7 +190,7 @@ def build_manus_graph(
     models: ModelsChoice | None = None,
     tools: Sequence[ToolChoice] | None = None,
     policy: PolicyGiven | None = None,
-    agents: Agents | None = None,
+    agents: Mapping[str, AgentChoice] | None = None,
     instructions: str = "",
     *,
     memory: Memory | None = None,
@@ -196,10 +201,11 @@ def build_manus_graph(
     Args:
         models: A model's name, a LangChain chat model, or either by role (`default` for the rest); `None` means what
             the settings say.
-        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools.
+        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools and those of
+            plug-ins.
         policy: Which calls are made, asked about or refused: `allow`, `ask`, `deny`, a table of rules or a TOML file;
             `None` means the setting, and without one that calls with external effects are asked about.
-        agents: Graphs of one's own that the planner may give subtasks to, by name.
+        agents: Graphs of one's own that the planner may give subtasks to, by name; `None` means those of plug-ins.
         instructions: More instructions for every role.
         memory: What it remembers with; `None` means past requests in the Postgres of the checkpoints.
         settings: The settings to use instead of those of the environment.
@@ -215,22 +221,19 @@ def build_manus_graph(
     gateway = Models(settings, models)
     gateway.require()
     by_name = chosen_tools(tools)
-    described = {EXECUTOR: EXECUTOR_WORK}
-    for name, graph in (agents or {}).items():
-        from openmanus_graph.plugins import agent_of
-
-        if name in described:
-            raise SettingsError(f"An agent cannot be named {name!r}.", hint="Rename it.")
-        described[name] = agent_of(name, graph).description
+    known = find_agents() if agents is None else {name: agent_of(name, graph) for name, graph in agents.items()}
+    if EXECUTOR in known:
+        raise SettingsError(f"An agent cannot be named {EXECUTOR!r}.", hint="Rename it.")
+    described = {EXECUTOR: EXECUTOR_WORK, **{name: agent.description for name, agent in known.items()}}
     rules = Policy.load(policy, settings)
     roles = Roles(gateway, by_name, described, rules, settings, instructions)
-    built = ManusGraph(roles, agents or {}, memory or Memory())
+    built = ManusGraph(roles, {name: agent.graph for name, agent in known.items()}, memory or Memory())
     built.reference = {
         "builder": "openmanus_graph.graphs.manus:build_manus_graph",
         "tools": tool_references(list(by_name.values())),
         "models": _models_again(models),
         "importable": gateway.importable,
-        "agents": sorted(agents or {}),
+        "agents": sorted(known),
         "policy": rules.plain(),
         "instructions": instructions,
     }

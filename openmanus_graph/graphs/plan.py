@@ -23,8 +23,8 @@ from openmanus_graph.plan import Plan
 from openmanus_graph.policy import Policy
 from openmanus_graph.settings import Settings
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
-from openmanus_graph.tools.reference import tool_references
-from openmanus_graph.tools.registry import builtin, builtin_tools
+from openmanus_graph.tools.reference import available_tools, tool_references
+from openmanus_graph.tools.registry import builtin
 
 ToolChoice = BaseTool | str
 PolicyGiven = Policy | PolicySettings | Mapping[str, Any] | str
@@ -113,12 +113,15 @@ def _title(plan: Mapping[str, Any]) -> str:
 
 
 def chosen_tools(tools: Sequence[ToolChoice] | None) -> dict[str, BaseTool]:
-    """Tools by name: LangChain's as they are, built-in ones by name, all of those for `None`.
+    """Tools by name: LangChain's as they are, built-in ones by name, all of those and those of plug-ins for `None`.
 
     Raises:
         SettingsError: If two have the same name, or a name is unknown or reserved.
     """
-    chosen = builtin_tools() if tools is None else [builtin(t) if isinstance(t, str) else t for t in tools]
+    if tools is None:
+        chosen = list(available_tools(()).values())
+    else:
+        chosen = [builtin(tool) if isinstance(tool, str) else tool for tool in tools]
     by_name: dict[str, BaseTool] = {}
     for tool in chosen:
         if tool.name in by_name:
@@ -138,7 +141,8 @@ def build_plan_graph(
     """Build the graph that executes plans.
 
     Args:
-        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools.
+        tools: LangChain tools, and built-in ones by name; `None` means all built-in tools and
+            those of plug-ins.
         policy: Which calls are made, asked about or refused; `None` means the setting, and without one that every
             call is made: whoever wrote the plan wanted it.
         settings: The settings to use instead of those of the environment.

@@ -27,6 +27,7 @@ from openmanus_graph.nodes.run import SubtaskRun
 from openmanus_graph.nodes.tool import FACTS
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
+from openmanus_graph.tools.spec import spec_of
 
 EXECUTOR = "executor"
 TERMINATE = "terminate"
@@ -39,8 +40,10 @@ SHORTENINGS = 3
 
 
 def allowed_tools(subtask: Subtask, roles: Roles) -> list[BaseTool]:
-    """The tools of a subtask: those it names, or all; `terminate` is always among them."""
-    names = list(roles.tools) if subtask.tools is None else [*dict.fromkeys([*subtask.tools, TERMINATE])]
+    """The tools of a subtask: those it names, or all but second names of one; `terminate` is always among them."""
+    if subtask.tools is None:
+        return [tool for tool in roles.tools.values() if spec_of(tool).alias_of is None]
+    names = dict.fromkeys([*subtask.tools, TERMINATE])
     return [roles.tools[name] for name in names if name in roles.tools]
 
 

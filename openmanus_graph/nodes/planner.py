@@ -28,12 +28,15 @@ NOT_PLANNED = ("terminate", "planning")
 """Tools of use to an agent only."""
 
 
+def planned_tools(tools: Mapping[str, BaseTool]) -> dict[str, BaseTool]:
+    """The tools that a plan is made with: not those for agents only, and no second names of one."""
+    return {name: tool for name, tool in tools.items() if name not in NOT_PLANNED and spec_of(tool).alias_of is None}
+
+
 def tools_text(tools: Mapping[str, BaseTool]) -> str:
     """The tools as a planner is told of them: effect, arguments and output."""
     lines: list[str] = []
-    for name, tool in tools.items():
-        if name in NOT_PLANNED:
-            continue
+    for name, tool in planned_tools(tools).items():
         arguments = json.dumps(_arguments(tool), ensure_ascii=False, separators=(",", ":"))
         what = " ".join(tool.description.split("\n\n")[0].split())
         returns = f" -> {_shape(RETURNS[name])}" if name in RETURNS and is_builtin(tool) else ""
@@ -91,8 +94,8 @@ def planning_text(state: ManusState, roles: Roles) -> str:
 
 def planner_node(roles: Roles) -> Node[ManusState]:
     """The gated node that plans; an invalid plan brings it back with the problems."""
-    names = [name for name in roles.tools if name not in NOT_PLANNED]
-    schema = proposal_schema(names, list(roles.agents))
+    offered = planned_tools(roles.tools)
+    schema = proposal_schema(list(offered), list(roles.agents))
 
     async def planner(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         turn = Turn(roles, state, config, runtime)

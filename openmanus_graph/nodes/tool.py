@@ -25,7 +25,7 @@ from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
 from openmanus_graph.policy import Policy
 from openmanus_graph.state import Draft, SubtaskState
-from openmanus_graph.tools.spec import ToolSpec, spec_of
+from openmanus_graph.tools.spec import ToolSpec, effect_of, spec_of
 
 HEAD_CHARACTERS = 12_000
 TAIL_CHARACTERS = 4_000
@@ -54,14 +54,11 @@ def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = F
     return gated(node, tool.name)
 
 
-def may_retry(outcome: Outcome, subtask: Subtask, spec: ToolSpec, attempt: int) -> bool:
-    """Whether a failed call is made again.
-
-    An external call that is not idempotent is not, once it is unknown what it did.
-    """
+def may_retry(outcome: Outcome, subtask: Subtask, repeatable: bool, attempt: int) -> bool:
+    """Whether a failed call is made again: one that cannot be repeated is not, once it is unknown what it did."""
     if outcome.error is None or not outcome.again or attempt > subtask.retries:
         return False
-    return outcome.known or spec.effect != "external" or spec.idempotent
+    return outcome.known or repeatable
 
 
 def _limit(run: SubtaskRun, stated: float | None) -> float | None:
@@ -98,13 +95,14 @@ async def _direct_call(
         run.emit(subtask_event("subtask_started", subtask.id, attempt))
         limit = _limit(run, subtask.timeout_s if subtask.timeout_s is not None else spec.timeout_s)
         outcome = await call(tool, consent.args, context, config, limit)
-    if may_retry(outcome, subtask, spec, attempt):
+    repeatable = spec.idempotent or effect_of(tool, consent.args or {}) != "external"
+    if may_retry(outcome, subtask, repeatable, attempt):
         delay = retry_delay(attempt)
         run.emit(subtask_event("subtask_retrying", subtask.id, attempt, delay_s=delay, error=outcome.error))
         approved = consent.args if consent.asked else state.get("approved")
         return {"attempts": attempt, "started_at": started, "retry_at": time.time() + delay, "approved": approved}
     error = outcome.error
-    if error is not None and not outcome.known and not spec.repeatable and spec.effect == "external":
+    if error is not None and not outcome.known and not repeatable:
         error += " What the call did is unknown, so it is not repeated."
     draft = draft_of(outcome.output, error, context)
     update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None}
