@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any, Literal, TypedDict
+from typing import Any, Literal
+
+from typing_extensions import TypedDict  # before Python 3.12 no JSON Schema can be made of the one in `typing`
 
 EventType = Literal[
     "run_started",

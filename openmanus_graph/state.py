@@ -6,10 +6,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Annotated, Any, Literal, NotRequired, TypedDict
+from typing import Annotated, Any, Literal, NotRequired
 
 from langchain_core.messages import AnyMessage
 from langgraph.channels import DeltaChannel
+from typing_extensions import TypedDict  # before Python 3.12 no JSON Schema can be made of the one in `typing`
 
 from openmanus_graph.events import Usage
 from openmanus_graph.models.spending import together

@@ -161,3 +161,6 @@ async def test_the_server_knows_what_the_graphs_take(client: LangGraphClient) ->
     drawn: Any = await client.assistants.get_graph(found["manus"], xray=True)
     names = {str(node["id"]) for node in drawn["nodes"]}
     assert {"coordinator", "planner", "reporter"} <= names
+    schemas: Any = await client.assistants.get_schemas(found["plan"])
+    assert "plan" in schemas["input_schema"]["properties"]
+    assert "results" in schemas["output_schema"]["properties"]
