@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.utils import count_tokens_approximately
 
-from openmanus_graph.errors import ModelError, OpenManusGraphError
 from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
@@ -125,32 +124,33 @@ class Call:
             ContextOverflowError: If the request is too long for all that may be asked.
             ModelError: If no model answers.
         """
-        for index, target in enumerate(targets):
+        while True:
+            target, *others = targets
             try:
                 return await self._ask_one(target)
             except _FailedError as failed:
-                following = _next(targets[index + 1 :], target, failed.fault)
-                if following is None:
-                    # The provider's own words may hold a key: they end here.
-                    raise failed.fault.error(target, failed.attempts) from None
-                self._retrying(following.name, failed.fault, 1, 0.0)
-                if following is not targets[index + 1]:
-                    return await self.answer(targets[list(targets).index(following) :])
-        raise ModelError(f"The role {self._place.role!r} has no model to ask.")
+                fault, attempts = failed.fault, failed.attempts
+            targets = _fallbacks(others, target, fault)
+            if not targets:
+                raise fault.error(target, attempts)
+            self._retrying(targets[0].name, fault, 1, 0.0)
 
     async def _ask_one(self, target: Target) -> tuple[Target, AIMessage, Usage]:
         """Ask one model, again after faults that pass, in another form after those it cannot do."""
         attempt = 1
         while True:
+            self._scope.spending.check()
             request = self._shaped(target)
+            if (kept := await self._kept(target, request)) is not None:
+                return target, request.read(kept), self._used
+            began = time.monotonic()
             try:
-                raw, usage = await self._received(target, request)
-            except OpenManusGraphError:
-                raise
+                raw = await self._received(target, request)
             except Exception as error:  # noqa: BLE001 - whatever a provider raises is sorted, and raised as ours
                 fault = sort(error, target, secrets_of(target), request.needs)
             else:
-                self._used = together(self._used, usage)
+                await self._spend(target, usage_in(target, raw, request), time.monotonic() - began)
+                await self._keep(target, request, raw)
                 reply = request.read(raw)
                 if reply.text.strip() or reply.tool_calls or reply.invalid_tool_calls:
                     return target, reply, self._used
@@ -179,28 +179,39 @@ class Call:
             lacks=lambda feature: self._tools.capabilities.lacks(target, feature, known),
         )
 
-    async def _received(self, target: Target, request: Shape) -> tuple[AIMessage, Usage]:
-        """The model's reply as it said it, and what it used: committed, whatever becomes of the reply."""
+    async def _kept(self, target: Target, request: Shape) -> AIMessage | None:
+        """The reply that the cache has, counted as a call that cost nothing."""
         cache = self._tools.cache
-        key = cache.key(target, request) if cache.on else None
-        if key is not None and (kept := await cache.get(key)) is not None:
-            self.say(target.name, kept.text)
-            usage = usage_in(target, kept, request)
-            usage["cost_usd"], usage["cache_hits"] = 0.0, 1
-            await self._scope.spending.add(self._place, target.name, usage, 0.0)
-            return kept, usage
+        if not cache.on or (kept := await cache.get(cache.key(target, request))) is None:
+            return None
+        self.say(target.name, kept.text)
+        usage = usage_in(target, kept, request)
+        usage["cost_usd"], usage["cache_hits"] = 0.0, 1
+        await self._spend(target, usage, 0.0)
+        return kept
+
+    async def _keep(self, target: Target, request: Shape, reply: AIMessage) -> None:
+        cache = self._tools.cache
+        if cache.on and _worth_keeping(reply):
+            await cache.put(cache.key(target, request), reply)
+
+    async def _spend(self, target: Target, usage: Usage, elapsed_s: float) -> None:
+        """Commit what a reply used, whatever becomes of it."""
+        await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
+        self._used = together(self._used, usage)
+
+    async def _received(self, target: Target, request: Shape) -> AIMessage:
+        """The model's reply as it said it."""
         pace = self._tools.pace(target)
-        entry = None if pace is None else await pace.wait(count_tokens_approximately(request.messages))
-        began = time.monotonic()
+        if pace is None:
+            async with asyncio.timeout(target.settings.timeout_s):
+                return await self._streamed(target, request)
+        entry = await pace.wait(count_tokens_approximately(request.messages))
         async with asyncio.timeout(target.settings.timeout_s):
-            raw = await self._streamed(target, request)
-        usage = usage_in(target, raw, request)
-        if entry is not None:
-            Pace.correct(entry, usage["input_tokens"] + usage["output_tokens"])
-        await self._scope.spending.add(self._place, target.name, usage, time.monotonic() - began)
-        if key is not None and _worth_keeping(raw):
-            await cache.put(key, raw)
-        return raw, usage
+            reply = await self._streamed(target, request)
+        usage = usage_in(target, reply, request)
+        pace.correct(entry, usage["input_tokens"] + usage["output_tokens"])
+        return reply
 
     async def _streamed(self, target: Target, request: Shape) -> AIMessage:
         gathered: AIMessageChunk | None = None
@@ -216,14 +227,14 @@ class Call:
         return whole(gathered, target)
 
 
-def _next(others: Sequence[Target], failed: Target, fault: Fault) -> Target | None:
-    """The fallback that may do what the failed model could not, or `None`."""
+def _fallbacks(others: Sequence[Target], failed: Target, fault: Fault) -> Sequence[Target]:
+    """The models that may do what one could not."""
     if fault.kind == "stop":
-        return None
+        return ()
     if fault.kind == "overflow":
         window = providers.window_of(failed)
-        return next((other for other in others if providers.window_of(other) > window), None)
-    return others[0] if others else None
+        return [other for other in others if providers.window_of(other) > window]
+    return others
 
 
 def _empty(reply: AIMessage) -> Fault:

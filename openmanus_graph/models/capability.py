@@ -40,13 +40,14 @@ class Capabilities:
             feature: What it is to do.
             known: What LiteLLM knows of it.
         """
-        if feature != "json_schema" and target.settings.tool_calling is not None:
-            return not target.settings.tool_calling if feature == "tools" else self._refused(target, feature)
+        if feature == "tools" and target.settings.tool_calling is not None:
+            return not target.settings.tool_calling
         if feature == "json_schema" and target.chat_model is not None:
             return True  # how a response format is asked for differs from class to class
-        if feature == "tools" and known.get("supports_function_calling"):
-            return False
-        return self._refused(target, feature)
+        if self._refused(target, feature):
+            return True
+        flag = {"tools": "supports_function_calling", "json_schema": "supports_response_schema"}.get(feature, "")
+        return known.get(flag) is False
 
     def _refused(self, target: Target, feature: Feature) -> bool:
         when = self._read().get(_name(target), {}).get(feature)

@@ -38,6 +38,15 @@ _NO_MODEL = re.compile(
     re.IGNORECASE,
 )
 _WRONG_KEY = re.compile(r"(invalid|incorrect|missing|no) (api|x-api)?[ _-]?key|api[ _-]?key", re.IGNORECASE)
+_CANNOT = re.compile(
+    r"(not|n't|cannot|no longer)\W+(\w+\W+){0,3}(support|recogni|permit|allow|enabl|implement|accept|available)|"
+    r"unsupported|un(known|recognized|expected) (parameter|argument|field|key|keyword|property)|"
+    r"extra (inputs|fields)|requires? --|no endpoints found|invalid tool_choice|only .* (is|are) (allowed|supported)",
+    re.IGNORECASE,
+)
+_TOOL_CHOICE = re.compile(r"tool[_ ]choice", re.IGNORECASE)
+_TOOLS = re.compile(r"\b(tools?|tool[_ -]?(choice|calls?|calling|use)|functions?)\b", re.IGNORECASE)
+_FORMAT = re.compile(r"response[_ ]format|json[_ ]?schema|\bgrammar\b|\bformat\b|structured output", re.IGNORECASE)
 _BROKEN = re.compile(r"payload is not completed|incomplete chunked|peer closed|premature|broke off", re.IGNORECASE)
 _NO_CONNECTION = re.compile(
     r"Connection error\.?\s*$|Cannot connect to host|connection attempts failed|Connection refused|getaddrinfo",
@@ -185,11 +194,13 @@ def _unsupported(error: BaseException, words: str, status: int | None, features:
         return "tools"
     if status not in (400, 404, 405, 422, 500, 501):
         return None
-    if "forced_tool" in wanted and re.search(r"tool[_ ]choice", words, re.IGNORECASE) and "auto" not in words:
+    if not _CANNOT.search(words):  # a schema or a history that is refused says nothing about the model
+        return None
+    if "forced_tool" in wanted and _TOOL_CHOICE.search(words) and "auto" not in words:
         return "forced_tool"
-    if "tools" in wanted and re.search(r"\b(tools?|tool[_ -]?(choice|calls?|calling)|functions?)\b", words, re.I):
+    if "tools" in wanted and _TOOLS.search(words):
         return "tools"
-    if "json_schema" in wanted and re.search(r"response[_ ]format|json[_ ]?schema|\bgrammar\b|\bformat\b", words, re.I):
+    if "json_schema" in wanted and _FORMAT.search(words):
         return "json_schema"
     return None
 

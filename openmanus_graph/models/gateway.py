@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
+import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, cast
@@ -169,6 +170,7 @@ class Models:
                     "model": targets[0].name,
                     "error": error.message,
                     "elapsed_s": round(time.monotonic() - began, 3),
+                    "id": f" failed {uuid.uuid4().hex[:8]}",  # what a later try says must not count as the same
                 }
             )
             raise

@@ -20,7 +20,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from openmanus_graph.errors import NoModelError
 from openmanus_graph.events import Usage
 from openmanus_graph.models.catalog import Target, provider_of
-from openmanus_graph.models.shape import Shape
+from openmanus_graph.models.shape import Shape, without_images
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel
@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 
 UNKNOWN_WINDOW = 32_768
 """Tokens of context taken for a model that nobody knows."""
+
+REPLAYED_WINDOW = 1_000_000
+"""Tokens taken for a recording: what was asked of the recorded model did fit."""
+
+IMAGE_TOKENS = 1_000
+"""Tokens taken for an image."""
 
 NO_KEY = "no-key-is-set"
 """Sent to a server of one's own that asks for no key: its client does not start without one."""
@@ -201,6 +207,8 @@ def window_of(target: Target) -> int:
     """Tokens of context: as set, as the LangChain object or LiteLLM knows, or a guess."""
     if target.settings.window is not None:
         return target.settings.window
+    if target.replay is not None:
+        return REPLAYED_WINDOW
     if target.chat_model is not None:
         profile = cast("Mapping[str, Any]", getattr(target.chat_model, "profile", None) or {})
         return int(profile.get("max_input_tokens") or UNKNOWN_WINDOW)
@@ -224,8 +232,9 @@ def count_tokens(target: Target, messages: Sequence[BaseMessage]) -> int:
         return count_tokens_approximately(messages)
     from langchain_core.messages import convert_to_openai_messages
 
-    converted = convert_to_openai_messages(list(messages))
-    return int(_litellm().token_counter(model=target.litellm_name, messages=converted))
+    words, images = without_images(messages)  # LiteLLM would load those that are links
+    counted = _litellm().token_counter(model=target.litellm_name, messages=convert_to_openai_messages(words))
+    return int(counted) + images * IMAGE_TOKENS
 
 
 def priced(target: Target, usage: Usage) -> float | None:

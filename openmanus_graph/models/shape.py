@@ -16,6 +16,8 @@ from openmanus_graph.models.capability import Feature
 Tool = dict[str, Any]
 """A tool in OpenAI's form."""
 
+SEE_BELOW = "[An image, shown below.]"
+IMAGES_BELONG = "Images of the results above:"
 NO_IMAGE = "[An image that this model cannot see.]"
 
 
@@ -64,7 +66,8 @@ def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
     Returns:
         The request in the best form that the model takes.
     """
-    messages = [_in_blocks(message) for message in _told(_answered(_checked(ask.messages)), sees=sees)]
+    told = _told(_answered(_checked(ask.messages)), sees=sees)
+    messages = [_in_blocks(message) for message in _shown(told)]
     if ask.schema is not None:
         return _object(ask, messages, lacks)
     if lacks("tools"):
@@ -178,12 +181,34 @@ def _told(messages: list[BaseMessage], *, sees: bool) -> list[BaseMessage]:
     return [_without_images(message) for message in messages]
 
 
-def _without_images(message: BaseMessage) -> BaseMessage:
+def _without_images(message: BaseMessage, instead: str = NO_IMAGE) -> BaseMessage:
     content = cast("str | list[str | dict[str, Any]]", message.content)
     if isinstance(content, str) or not any(_is_image(block) for block in content):
         return message
-    blocks = [{"type": "text", "text": NO_IMAGE} if _is_image(block) else block for block in content]
+    blocks = [{"type": "text", "text": instead} if _is_image(block) else block for block in content]
     return message.model_copy(update={"content": blocks})
+
+
+def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:
+    """The messages with images of tools' results in a message of their own: few providers take them in a result."""
+    shown: list[BaseMessage] = []
+    images: list[str | dict[str, Any]] = []
+    for message in messages:
+        if images and not isinstance(message, ToolMessage):
+            shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
+            images = []
+        if isinstance(message, ToolMessage) and (found := _images(message)):
+            images += found
+            message = _without_images(message, SEE_BELOW)  # noqa: PLW2901 - the message as it is sent
+        shown.append(message)
+    if images:
+        shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
+    return shown
+
+
+def _images(message: BaseMessage) -> list[str | dict[str, Any]]:
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    return [] if isinstance(content, str) else [block for block in content if _is_image(block)]
 
 
 def _in_blocks(message: BaseMessage) -> BaseMessage:
@@ -199,9 +224,6 @@ def _is_image(block: str | dict[str, Any]) -> bool:
     return isinstance(block, dict) and block.get("type") in ("image", "image_url", "input_image")
 
 
-def has_images(messages: Sequence[BaseMessage]) -> bool:
-    """Whether a conversation shows an image."""
-    return any(
-        isinstance(message, HumanMessage | ToolMessage) and _without_images(message) is not message
-        for message in messages
-    )
+def without_images(messages: Sequence[BaseMessage]) -> tuple[list[BaseMessage], int]:
+    """A conversation with its images left out, and how many they were."""
+    return [_without_images(message) for message in messages], sum(len(_images(message)) for message in messages)

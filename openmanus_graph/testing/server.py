@@ -20,7 +20,7 @@ _REASONS = {200: "OK", 400: "Bad Request", 401: "Unauthorized", 404: "Not Found"
 
 
 class ScriptedServer:
-    """Answers `/v1/chat/completions`, streamed and whole, and `/v1/models`, as its script says.
+    """Answers `/v1/chat/completions`, streamed and whole, `/v1/models`, and Ollama's `/api/chat`, as its script says.
 
     It runs in a thread of its own, so it serves sync and async code alike:
 
@@ -148,14 +148,16 @@ class ScriptedServer:
         body = await reader.readexactly(int(headers.get("content-length", "0")))
         if path.split("?")[0].endswith("/models"):
             _send_json(writer, 200, {"object": "list", "data": [{"id": MODEL, "object": "model"}]})
-        elif method == "POST" and path.endswith("/chat/completions"):
-            return await self._complete(json.loads(body), headers, writer)
+        elif method == "POST" and path.endswith(("/chat/completions", "/api/chat")):
+            return await self._complete(path, json.loads(body), headers, writer)
         else:
             _send_json(writer, 404, {"error": {"message": f"There is nothing at {path}."}})
         await writer.drain()
         return True
 
-    async def _complete(self, body: dict[str, Any], headers: dict[str, str], writer: asyncio.StreamWriter) -> bool:
+    async def _complete(
+        self, path: str, body: dict[str, Any], headers: dict[str, str], writer: asyncio.StreamWriter
+    ) -> bool:
         tokens = count_tokens(body.get("messages"), body.get("tools"))
         received = Received(body, headers, time.monotonic() - self._began, tokens)
         self.requests.append(received)
@@ -168,6 +170,8 @@ class ScriptedServer:
         await asyncio.sleep(latency + (outcome.delay_s if isinstance(outcome, Reply) else 0.0))
         if isinstance(outcome, Fault) and outcome.breaks is None:
             await self._fail(outcome, writer)
+        elif isinstance(outcome, Reply) and path.endswith("/api/chat"):
+            _send_lines(writer, ollama_lines(outcome, received))
         elif body.get("stream"):
             if not await self._stream(body, received, outcome, writer):
                 return False
@@ -215,6 +219,17 @@ class ScriptedServer:
         self._calls += 1
         created = int(time.time())
         return {"id": f"chatcmpl-{self._calls}", "object": kind, "created": created, "model": body.get("model", MODEL)}
+
+
+def ollama_lines(reply: Reply, received: Received) -> list[dict[str, Any]]:
+    """A reply as Ollama says it, one object a line."""
+    calls = [{"function": {"name": call.name, "arguments": call.args}} for call in reply.tool_calls]
+    message = {"role": "assistant", "content": reply.text, **({"tool_calls": calls} if calls else {})}
+    usage, frame = _usage(reply, received), {"model": MODEL, "created_at": "2026-01-01T00:00:00Z"}
+    counts = {"prompt_eval_count": usage["prompt_tokens"], "eval_count": usage["completion_tokens"]}
+    ending = {"done": True, "done_reason": "length" if reply.ending == "length" else "stop", **counts}
+    empty = {"role": "assistant", "content": ""}
+    return [{**frame, "message": message, "done": False}, {**frame, "message": empty, **ending}]
 
 
 def _usage(reply: Reply, received: Received) -> dict[str, int]:
@@ -269,6 +284,12 @@ def _send_json(
 ) -> None:
     text = json.dumps(value).encode()
     _send_head(writer, status, {"Content-Type": "application/json", "Content-Length": str(len(text)), **(more or {})})
+    writer.write(text)
+
+
+def _send_lines(writer: asyncio.StreamWriter, lines: Iterable[Mapping[str, Any]]) -> None:
+    text = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
+    _send_head(writer, 200, {"Content-Type": "application/x-ndjson", "Content-Length": str(len(text))})
     writer.write(text)
 
 

@@ -9,12 +9,12 @@ from email.utils import formatdate
 import pytest
 from langchain_core.messages import HumanMessage
 
-from openmanus_graph.errors import ContextOverflowError, ModelError, ModelRefusedError
-from openmanus_graph.models.configuration import ModelSettings
+from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
+from openmanus_graph.models.configuration import BudgetSettings, ModelSettings
 from openmanus_graph.models.faults import redact
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
-from tests.models.conftest import Maker
+from tests.models.conftest import Asker, Maker
 
 LONG = Reply("These are many words that come in many pieces, one after the other, until the end.")
 
@@ -69,6 +69,16 @@ async def test_empty_replies_end_as_an_error_and_are_paid_for(server: ScriptedSe
 
     assert role.scope.spending.total["calls"] == 2
     assert role.scope.spending.total["input_tokens"] == 20
+
+
+async def test_a_budget_ends_retries_too(server: ScriptedServer, asker: Maker) -> None:
+    server.add(*[Reply(usage=(10, 1))] * 9)
+    made = asker(retries=8)
+    role = Asker(made.settings.model_copy(update={"budget": BudgetSettings(model_calls=2)}))
+
+    with pytest.raises(BudgetError):
+        await role.ask()
+    assert len(server.requests) == 2
 
 
 async def test_a_reply_that_is_all_thought_names_the_cure(server: ScriptedServer, asker: Maker) -> None:
@@ -219,7 +229,7 @@ async def test_no_key_is_in_an_error_or_event(
     told = f"{raised.value!r} {raised.value} {raised.value.hint} {role.events} {caplog.text}"
     assert "93417" not in told
     assert "abcdef0123" not in told
-    assert raised.value.__suppress_context__
+    assert raised.value.__cause__ is raised.value.__context__ is None  # nothing that a log would print leads to it
 
 
 def test_texts_are_redacted_by_value_and_by_shape() -> None:

@@ -160,6 +160,12 @@ async def test_words_about_json_are_words(server: ScriptedServer, asker: Maker) 
     assert reply.tool_calls == reply.invalid_tool_calls == []
 
 
+async def test_a_refusal_is_believed_over_the_list_of_models(server: ScriptedServer, asker: Maker) -> None:
+    server.add(Fault.no_tools(), Reply("Done."))
+
+    assert (await asker(model="openai/gpt-4o-mini").ask(tools=[bash])).text == "Done."
+
+
 async def test_what_the_user_says_of_a_model_is_believed(server: ScriptedServer, asker: Maker) -> None:
     server.add(Fault.no_tools(), Reply("Done."))
 
@@ -168,6 +174,44 @@ async def test_what_the_user_says_of_a_model_is_believed(server: ScriptedServer,
     await asker(tool_calling=False).ask(tools=[bash])
 
     assert "tools" not in server.requests[1].body
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Invalid schema for function 'bash': 'x' is not valid under any of the given schemas.",
+        "messages with role 'tool' must be a response to a preceding message with 'tool_calls'.",
+    ],
+)
+async def test_a_refused_request_is_not_taken_for_a_missing_ability(
+    server: ScriptedServer, asker: Maker, words: str
+) -> None:
+    server.add(Fault(400, words), Reply("Done."))
+
+    with pytest.raises(ModelRefusedError):
+        await asker().ask(tools=[bash])
+    await asker().ask(tools=[bash])
+
+    assert server.requests[1].tools == ["bash"]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "registry.ollama.ai/library/gemma3 does not support tools",
+        '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set',
+        "No endpoints found that support tool use.",
+        "Unknown parameter: 'tools'.",
+        "tools: Extra inputs are not permitted",
+    ],
+)
+async def test_servers_say_in_many_ways_that_they_have_no_tools(
+    server: ScriptedServer, asker: Maker, words: str
+) -> None:
+    server.add(Fault(404 if "endpoints" in words else 400, words), Reply("Done."))
+
+    assert (await asker().ask(tools=[bash])).text == "Done."
+    assert server.requests[1].tools == []
 
 
 async def test_a_history_with_tools_needs_none_declared(server: ScriptedServer, asker: Maker) -> None:

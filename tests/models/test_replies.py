@@ -135,6 +135,33 @@ async def test_images_go_only_to_a_model_that_sees_them(server: ScriptedServer, 
     assert "cannot see" in str(server.requests[1].messages)
 
 
+async def test_images_of_results_come_in_a_message_of_their_own(server: ScriptedServer, asker: Maker) -> None:
+    image = {"type": "image", "base64": "aGk=", "mime_type": "image/png"}
+    call = AIMessage("", tool_calls=[ToolCall(name="bash", args={}, id="c1"), ToolCall(name="bash", args={}, id="c2")])
+    results = [ToolMessage(["Seen.", image], tool_call_id="c1"), ToolMessage("ok", tool_call_id="c2")]
+    server.add(Reply("A picture."))
+
+    await asker(images=True).ask([HumanMessage("Look."), call, *results], tools=[bash])
+
+    roles = [message["role"] for message in server.requests[0].messages]
+    assert roles == ["user", "assistant", "tool", "tool", "user"]
+    assert "aGk=" in str(server.requests[0].messages[4])
+    assert "aGk=" not in str(server.requests[0].messages[2])
+
+
+async def test_ollama_is_told_how_long_to_keep_a_model(server: ScriptedServer, asker: Maker) -> None:
+    server.add(Reply("Hello."), Reply(tool_calls=[ToolUse("bash", {"command": "ls"})]))
+    url = server.base_url.removesuffix("/v1")
+    role = asker(model="ollama_chat/qwen3", base_url=url, keep_alive="10m", tool_calling=True)
+
+    assert (await role.ask()).text == "Hello."
+    acted = await role.ask(tools=[bash])
+
+    assert [(call["name"], call["args"]) for call in acted.tool_calls] == [("bash", {"command": "ls"})]
+    assert server.requests[0].body["keep_alive"] == "10m"
+    assert usage_of(acted)["cost_usd"] == 0.0
+
+
 async def test_a_used_up_budget_stops_before_the_call(server: ScriptedServer, asker: Maker) -> None:
     server.add(Reply("One."), Reply("Two."))
     made = asker()
@@ -184,6 +211,8 @@ async def test_tokens_are_counted_and_windows_known(asker: Maker) -> None:
     few = known.models.count_tokens("executor", [SystemMessage("Hello.")])
     many = known.models.count_tokens("executor", [SystemMessage("Hello. " * 1000)])
     assert few < 20 < 1000 < many < 3000
+    seen = {"type": "image_url", "image_url": {"url": "http://nowhere.invalid/a.png"}}
+    assert known.models.count_tokens("executor", [HumanMessage([seen])]) > 500
     assert known.models.sees_images("executor")
     assert not unknown.models.sees_images("executor")
 
