@@ -81,6 +81,9 @@ class ToolContext:
     """Says in a few words what the tool is doing, for the views."""
 
 
+CONTEXT_KEY = "__openmanus_graph_tools"
+"""Where a user's own graph has in `configurable` what makes the context of its tools."""
+
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")
 
 
@@ -90,13 +93,22 @@ def tool_context() -> ToolContext:
     Raises:
         ToolError: If no call is running, that is if a built-in tool was called outside a graph.
     """
-    try:
-        return _current.get()
-    except LookupError:
+    found = _current.get(None) or _context_of_run()
+    if found is None:
         raise ToolError(
             "This tool works only inside a run, because it needs the thread's workspace.",
             hint="Run it as a subtask of a plan, or wrap the call in `using_tool_context(...)`.",
-        ) from None
+        )
+    return found
+
+
+def _context_of_run() -> ToolContext | None:
+    """The context that a run of a user's own graph has for all its nodes; `None` outside of one."""
+    from langchain_core.runnables.config import var_child_runnable_config
+
+    config = var_child_runnable_config.get()
+    make: Any = ((config or {}).get("configurable") or {}).get(CONTEXT_KEY)
+    return None if make is None else make()
 
 
 @contextmanager

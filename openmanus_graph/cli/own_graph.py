@@ -117,7 +117,8 @@ async def resume_own_graph(
     if not snapshot.next and given is None:
         _say_end(app, thread, cast("Mapping[str, Any]", snapshot.values))
         return 0
-    configurable = {**options.configurable, "title": thread.title}
+    kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
+    configurable = {**kept, **options.configurable, "title": thread.title}
     return await _perform(app, given, thread.thread_id, configurable, options, thread.title)
 
 

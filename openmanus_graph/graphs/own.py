@@ -19,9 +19,11 @@ from langgraph.types import Command, StateSnapshot
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.context import CONTEXT_KEY
 from openmanus_graph.graphs.durable import TASK_KEY, DurableGraph, DurableStateGraph
 from openmanus_graph.graphs.loading import AnyGraph, LoadedGraph, load_again
 from openmanus_graph.graphs.node_events import EVENT_MODES, NodeEvents
+from openmanus_graph.graphs.own_tools import OwnTools, own_workspace
 from openmanus_graph.scope import scope_of
 from openmanus_graph.settings import Settings
 
@@ -47,11 +49,12 @@ class _Watched(CompiledStateGraph[Any, Any, Any, Any]):
         wanted = self.stream_mode if stream_mode is None else stream_mode
         asked = [wanted] if isinstance(wanted, str) else list(wanted)
         told = "custom" in asked
-        events = NodeEvents(scope_of(config or {}, self.builder.settings))
+        config, tools = self._served(config or {})
+        events = NodeEvents(scope_of(config, self.builder.settings))
         # Tokens only where somebody watches: they make models stream that would otherwise answer at once.
         modes: Any = list(dict.fromkeys([*asked, *EVENT_MODES, *(["messages"] if told else [])]))
         stream = super().astream(input, config, stream_mode=modes, subgraphs=True, version=version, **options)
-        async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
+        async with aclosing(tools), aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
             async for chunk in chunks:
                 namespace, mode, data = _parts(chunk)
                 for event in events.of(mode, namespace, data):
@@ -59,6 +62,16 @@ class _Watched(CompiledStateGraph[Any, Any, Any, Any]):
                         yield _shaped((), "custom", event, wanted, subgraphs, version)
                 if mode in asked and mode != "custom" and (subgraphs or not namespace):
                     yield chunk if version == "v2" else _shaped(namespace, mode, data, wanted, subgraphs, version)
+
+    def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, OwnTools]:
+        """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
+        configurable = dict(config.get("configurable") or {})
+        tools = OwnTools(str(configurable.get("thread_id", "thread")), configurable, self.builder.settings)
+        changed = {**config, "configurable": {**configurable, CONTEXT_KEY: tools}}
+        # A durable graph takes LangGraph's semaphore away, which would stop dispatchers; here are none.
+        if configurable.get("max_parallel"):
+            changed["max_concurrency"] = configurable["max_parallel"]
+        return cast("RunnableConfig", changed), tools
 
 
 def _parts(chunk: Any) -> tuple[tuple[str, ...], str, Any]:
@@ -146,12 +159,15 @@ class OwnBuilder(DurableStateGraph):
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
         """What a resume by id needs, and what lists show."""
-        row: dict[str, Any] = {"graph": dict(self.reference)}
+        row: dict[str, Any] = {
+            "graph": dict(self.reference),
+            "workspace": str(own_workspace(str(configurable["thread_id"]), configurable)),
+            "sandbox": configurable.get("sandbox") or self.settings.sandbox,
+        }
         if configurable.get("title"):
             row["title"] = configurable["title"]
-        for key in ("workspace", "sandbox"):
-            if configurable.get(key):
-                row[key] = configurable[key]
+        if configurable.get("max_parallel"):
+            row["settings"] = {"max_parallel": configurable["max_parallel"]}
         return row
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
-from typing import Annotated, Any, TypedDict
+from pathlib import Path
+from typing import Annotated, Any, TypedDict, cast
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
@@ -14,14 +16,15 @@ from langgraph.config import get_stream_writer
 from langgraph.errors import GraphDrained
 from langgraph.func import entrypoint, task
 from langgraph.graph import END, START, MessagesState, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
-from openmanus_graph import Gate, ThreadBusyError, ThreadSaver, ask, get_thread
+from openmanus_graph import Gate, ThreadBusyError, ThreadSaver, ask, build_plan_graph, get_thread
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.threads import store_answers
 from openmanus_graph.errors import ForeignTypeError
-from openmanus_graph.graphs.own import make_durable
+from openmanus_graph.graphs.own import BUILDER, make_durable
+from openmanus_graph.tools.registry import builtin
 
 pytestmark = pytest.mark.postgres
 
@@ -290,3 +293,94 @@ async def test_failures_and_questions_are_events(saver: ThreadSaver) -> None:
     assert [event["type"] for event in events] == ["node_started", "node_finished"]
     assert events[1]["status"] == "failed"
     assert "bad luck" in events[1]["error"]
+
+
+async def test_a_conversation_goes_on_in_its_thread(saver: ThreadSaver) -> None:
+    def reply(state: MessagesState) -> dict[str, Any]:
+        return {"messages": [AIMessage(f"that makes {len(state['messages'])}")]}
+
+    graph = StateGraph(MessagesState)
+    graph.add_node("reply", reply)
+    graph.add_edge(START, "reply")
+    app = make_durable(graph, saver)
+    for text, count in (("one", 1), ("two", 3)):
+        out = await app.ainvoke({"messages": [HumanMessage(text)]}, thread())
+        assert out["messages"][-1].content == f"that makes {count}"
+
+
+async def test_tools_of_ours_have_a_workspace_that_lasts_as_the_thread_does(saver: ThreadSaver, tmp_path: Path) -> None:
+    seen: list[Any] = []
+
+    async def write(_: Words) -> dict[str, Any]:
+        for command in ("cd /tmp; echo one > $OLDPWD/n.txt", "pwd"):  # one shell for the whole run
+            seen.append(await builtin("bash").ainvoke({"command": command}))
+        return {}
+
+    async def look(_: Words) -> dict[str, Any]:
+        return {"seen": [interrupt("go on?"), (await builtin("list_files").ainvoke({"pattern": "*"}))["files"]]}
+
+    app = make_durable(chain(write=write, look=look), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    assert [one["exit_code"] for one in seen] == [0, 0]
+    assert seen[1]["stdout"] == "/tmp\n"
+    row = await get_thread(saver, "t")
+    assert row is not None and row.workspace == str(tmp_path / "openmanus-work" / "t")
+    (tmp_path / "elsewhere").mkdir()
+    with contextlib.chdir(tmp_path / "elsewhere"):
+        out = await app.ainvoke(Command(resume="yes"), thread())
+    assert out["seen"] == ["yes", ["n.txt"]]
+    assert not (tmp_path / "elsewhere" / "openmanus-work").exists()
+
+
+async def test_a_graph_without_our_tools_makes_no_folder(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = make_durable(chain(a=lambda _: {"seen": [1]}), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    assert not (tmp_path / "openmanus-work").exists()
+
+
+@pytest.mark.parametrize("limit", [{"max_concurrency": 2}, {"configurable": {"max_parallel": 2}}])
+async def test_nodes_at_the_same_time_are_limited(saver: ThreadSaver, limit: dict[str, Any]) -> None:
+    running: list[int] = [0, 0]
+
+    async def work(_: Any) -> dict[str, Any]:
+        running[0] += 1
+        running[1] = max(running)
+        await asyncio.sleep(0.02)
+        running[0] -= 1
+        return {"seen": [1]}
+
+    graph = StateGraph(Words)
+    graph.add_node("work", cast("Any", work))
+    graph.add_conditional_edges(START, lambda _: [Send("work", {})] * 6, ["work"])
+    app = make_durable(graph, saver)
+    config = {**limit, "configurable": {"thread_id": "t", **limit.get("configurable", {})}}
+    out = await app.ainvoke({"task": "x"}, cast("Any", config))
+    assert len(out["seen"]) == 6
+    assert running[1] == 2
+
+
+async def test_a_graph_of_ours_that_a_user_made_keeps_its_own_ways(saver: ThreadSaver) -> None:
+    given = {"subtasks": [{"id": "q", "tool": "ask_human", "args": {"inquire": "Name?"}}]}
+    app = make_durable(build_plan_graph(["ask_human"]), saver, reference={"file": "/x.py", "attribute": "graph"})
+    await app.ainvoke({"plan": given}, thread())
+    row = await get_thread(saver, "t")
+    assert row is not None
+    assert row.graph == {"builder": BUILDER, "graph": {"file": "/x.py", "attribute": "graph"}}
+    answer = {row.questions[0]["id"]: {"kind": "answer", "value": "42"}}
+    out = await app.ainvoke(Command(resume=answer), thread())
+    assert out["results"]["q"]["output"] == {"answer": "42"}
+
+
+async def test_a_durable_graph_inside_one_of_a_users_own(saver: ThreadSaver) -> None:
+    async def plan(_: Words) -> dict[str, Any]:
+        given = {"subtasks": [{"id": "q", "tool": "ask_human", "args": {"inquire": "Name?"}}]}
+        out = await build_plan_graph(["ask_human"]).compile().ainvoke({"plan": given})
+        return {"seen": [out["results"]["q"]["output"]]}
+
+    app = make_durable(chain(plan=plan), saver)
+    await app.ainvoke({"task": "x"}, thread())
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "waiting"
+    answer = {row.questions[0]["id"]: {"kind": "answer", "value": "Ada"}}
+    out = await app.ainvoke(Command(resume=answer), thread())
+    assert out["seen"] == [{"answer": "Ada"}]
