@@ -2,7 +2,8 @@
 """Documents: writes the generated parts of README and docs, or checks that they are up to date.
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
-Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS`, `exits`, `tools`, `arguments TOOL`.
+Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS` (the plan graph),
+`manus` (the agent's roles), `subtask TOOLS` (the agent's subtask graph), `exits`, `tools`, `arguments TOOL`.
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -17,6 +18,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, cast
+
+from pydantic import AliasChoices, BaseModel
 
 TOP = Path(__file__).resolve().parents[1]
 PART = re.compile(
@@ -55,6 +58,24 @@ def graph_of(words: str) -> str:
     return f"```mermaid\n{graph_mermaid(app).rstrip()}\n```"
 
 
+def manus_of(_: str) -> str:
+    """The agent's graph, without the subtask graph inside it."""
+    from openmanus_graph import Settings, build_manus_graph
+
+    app = build_manus_graph("openai/none", ["bash"], agents={}, settings=Settings.model_construct()).compile()
+    return f"```mermaid\n{app.get_graph().draw_mermaid().rstrip()}\n```"
+
+
+def subtask_of(words: str) -> str:
+    """The subtask graph as the agent has it."""
+    from openmanus_graph import Settings, build_manus_graph
+    from openmanus_graph.graphs.subtask import build_subtask_graph
+
+    graph = build_manus_graph("openai/none", words.split(), agents={}, settings=Settings.model_construct())
+    app = build_subtask_graph(graph.tools, graph.roles.policy, graph.roles)
+    return f"```mermaid\n{app.get_graph().draw_mermaid().rstrip()}\n```"
+
+
 def settings_table(_: str) -> str:
     """The settings as a table, from the fields and the docstrings under them."""
     from openmanus_graph.settings import Settings
@@ -62,8 +83,10 @@ def settings_table(_: str) -> str:
     rows = ["| Setting | Environment | Default | Meaning |", "|---|---|---|---|"]
     notes = {name: note for name, _, note in fields_of(definition_of("settings", "Settings"))}
     for name, field in Settings.model_fields.items():
-        variable = "DATABASE_URL" if name == "database_url" else f"OPENMANUS_GRAPH_{name.upper()}"
-        default = "see below" if name == "home" else f"`{field.get_default(call_default_factory=True)!r}`"
+        alias = field.validation_alias
+        variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"OPENMANUS_GRAPH_{name.upper()}"
+        value = field.get_default(call_default_factory=True)
+        default = "see below" if name == "home" or isinstance(value, BaseModel) else f"`{value!r}`"
         rows.append(f"| `{name}` | `{variable}` | {default} | {notes[name]} |")
     return "\n".join(rows)
 
@@ -225,6 +248,8 @@ KINDS: dict[str, Callable[[str], str]] = {
     "settings": settings_table,
     "reference": reference,
     "graph": graph_of,
+    "manus": manus_of,
+    "subtask": subtask_of,
     "exits": exits_table,
     "tools": tools_table,
     "arguments": arguments_table,
