@@ -18,8 +18,6 @@ CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
 SANDBOXES = ["auto", "bubblewrap", "landlock", "none"]
 REVIEWS = ["always", "large", "never"]
-SAID_KEY = "__openmanus_graph_said"
-"""Where the options of the command line travel in `configurable`, for the thread's row."""
 _BUDGETS = ("tokens", "usd", "wall_s", "model_calls")
 _TIME = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>s|m|min|h)?")
 _UNITS = {None: 1.0, "s": 1.0, "m": 60.0, "min": 60.0, "h": 3600.0}
@@ -148,6 +146,8 @@ class RunOptions:
 
     def kept(self, thread: Thread | None) -> dict[str, Any]:
         """The same, as the thread's row takes it: in the config, under a key that stays out of checkpoints."""
+        from openmanus_graph.graphs.durable import SAID_KEY
+
         return {SAID_KEY: self.said(thread)}
 
     def settings(self, thread: Thread | None = None) -> Settings:

@@ -36,6 +36,8 @@ from openmanus_graph.scope import SCOPE_KEY, Scope
 from openmanus_graph.settings import Settings
 
 TASK_KEY = "__pregel_task_id"
+SAID_KEY = "__openmanus_graph_said"
+"""Where settings that were chosen for one thread travel in `configurable`; they are kept in the thread's row."""
 
 
 class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
@@ -88,7 +90,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         thread_id = str(configurable["thread_id"])
         known = await get_thread(self.checkpointer, thread_id)
         if known is not None:  # what the thread began with holds, unless the caller says otherwise
-            began = {"workspace": known.workspace, "sandbox": known.sandbox}
+            began = {"workspace": known.workspace, "sandbox": known.sandbox, SAID_KEY: known.settings.get("said")}
             configurable = {**{key: value for key, value in began.items() if value}, **configurable}
             config = cast("RunnableConfig", {**config, "configurable": configurable})
         prepared = self.builder.prepare_input(given, configurable)
@@ -159,8 +161,11 @@ class _Run:
         if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
             open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
             resume_with(cast("dict[str, Any]", self.input.resume), open_ids)
-        row = {"new_request": self.input is not None and not isinstance(self.input, Command)}
-        row |= self.graph.builder.thread_row(self.input, dict(self.config.get("configurable") or {}))
+        row: dict[str, Any] = {"new_request": self.input is not None and not isinstance(self.input, Command)}
+        configurable = dict(self.config.get("configurable") or {})
+        row |= self.graph.builder.thread_row(self.input, configurable)
+        if configurable.get(SAID_KEY):
+            row["settings"] = {**row.get("settings", {}), "said": configurable[SAID_KEY]}
         self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row)
         configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease, SCOPE_KEY: self.scope}
         self.config = cast("RunnableConfig", {**self.config, "configurable": configurable})

@@ -1,0 +1,250 @@
+"""The agent from the shell: tasks, conversations, approvals, budgets, recordings, on a scripted provider."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from tests.agent.replies import calls, ends, plans, wants_plan
+
+from .conftest import MakeProgram, Program
+
+pytestmark = pytest.mark.postgres
+
+ANSWER = "It is written in n.txt."
+
+
+def write(command: str = "echo 42 > n.txt; cat n.txt", **more: Any) -> dict[str, Any]:
+    return {"id": "write", "goal": "write it", "tool": "bash", "args": {"command": command}, **more}
+
+
+def script(body: dict[str, Any]) -> Reply:
+    """An agent that greets, and has everything else done by one call."""
+    names = [tool["function"]["name"] for tool in body.get("tools", [])]
+    said = json.dumps(body["messages"])
+    if "plan" in names:
+        return Reply("Hello to you.") if body["messages"][-1]["content"] == "hello" else wants_plan()
+    if "submit_plan" in names:
+        agent = {"id": "work", "goal": "work on it", "agent": "executor"}
+        return plans(agent) if "with an agent" in said else plans(write())
+    if "terminate" in names:
+        done = '"role": "tool"' in said
+        return (
+            ends("It is done.")
+            if done
+            else calls(ToolUse("bash", {"command": "echo 1 > a"}), ToolUse("bash", {"command": "echo 2 > b"}))
+        )
+    return Reply(ANSWER)
+
+
+@pytest.fixture
+def provider() -> Iterator[ScriptedServer]:
+    with ScriptedServer(script) as server:
+        yield server
+
+
+@pytest.fixture
+def agent(program_in: MakeProgram, database: str, provider: ScriptedServer) -> Program:
+    return program_in(DATABASE_URL=database, **provider.environment)
+
+
+def test_a_conversation(agent: Program, provider: ScriptedServer) -> None:
+    (agent.folder / "facts.txt").write_text("6 times 7")
+    out, err = agent("run", "write", "42", "to a file", "--thread", "talk", "--attach", "facts.txt")
+    assert out.startswith(f"{ANSWER}\n")
+    assert "[1/1] write completed" in err
+    assert re.search(r"Used 3 model calls, [\d,]+ tokens", err)
+    assert (agent.folder / "openmanus-work" / "talk" / "facts.txt").read_text() == "6 times 7"
+    assert "facts.txt" in json.dumps(provider.requests[1].messages)
+
+    out, _ = agent("run", "--thread", "talk", "--json", "hello")
+    events = [json.loads(line) for line in out.splitlines()]
+    assert {"model_started", "model_tokens", "model_finished", "decided"} <= {event["type"] for event in events}
+    last = events[-1]
+    assert (last["type"], last["status"], last["answer"]) == ("run_finished", "completed", "Hello to you.")
+    assert last["usage"]["calls"] == 1
+    assert ANSWER in json.dumps(provider.requests[-1].messages), "the conversation goes on"
+
+    out, _ = agent("threads", "show", "talk", "--json")
+    shown = json.loads(out)
+    assert [request["task"] for request in shown["requests"]] == ["write 42 to a file", "hello"]
+    assert shown["answer"] == "Hello to you."
+    assert shown["usage"]["total"]["calls"] == 4
+    assert {one["role"] for one in shown["usage"]["calls"]} == {"coordinator", "planner", "reporter"}
+    out, _ = agent("threads", "show", "talk")
+    assert re.search(r"coordinator +openai/scripted +2 ", out)
+    out, _ = agent("threads", "events", "talk", "--json")
+    stored = [json.loads(line)["type"] for line in out.splitlines()]
+    assert "answered" in stored
+    assert "model_tokens" not in stored
+    assert "write completed" in agent("threads", "events", "talk")[0]
+
+    made = len(provider.requests)
+    agent.environment.pop("LLM_MODEL")
+    assert agent("resume", "talk")[0] == "Hello to you.\n"
+    assert len(provider.requests) == made, "what is completed is only said again"
+
+
+def test_no_model_is_said_with_examples_before_anything_is_written(program_in: MakeProgram, tmp_path: Path) -> None:
+    program = program_in()
+    for command in (["run", "do something"], ["chat"]):
+        _, err = program(*command, code=2)
+        assert "LLM_MODEL" in err
+        assert len(err.splitlines()) > 1
+    assert list(tmp_path.iterdir()) == []
+    _, err = program("run", code=2)
+    assert 'run "TASK"' in err
+    program("run", "x", "--plan", "y", code=2)
+    program("run", "  ", code=2)
+
+
+def test_two_calls_of_one_subtask_are_approved_by_their_ids(agent: Program) -> None:
+    _, err = agent("run", "do it with an agent", "--thread", "t", "--policy", "ask", code=3)
+    handles = re.findall(r"^  ([0-9a-f]{8}) asks: ", err, re.MULTILINE)
+    assert len(handles) == 2
+    assert f"resume t --answer {handles[0]}=yes" in err
+    _, err = agent("resume", "t", "--answer", "work=yes", code=2)
+    assert handles[0] in err
+    _, err = agent("run", "--thread", "t", "something else", code=2)
+    assert "resume t --answer" in err
+    assert "run 'something else' --thread t-" in err
+    edit = f'{handles[1]}=edit {{"command": "echo 3 > c"}}'
+    out, _ = agent("resume", "t", "--answer", f"{handles[0]}=yes", "--answer", edit)
+    assert out.startswith(ANSWER)
+    made = sorted(path.name for path in (agent.folder / "openmanus-work" / "t").iterdir() if path.suffix == "")
+    assert "c" in made
+    assert len({"a", "b"} & set(made)) == 1
+
+
+def test_a_budget_ends_in_a_partial_answer_and_a_larger_one_goes_on(agent: Program) -> None:
+    out, err = agent("run", "write 42", "--thread", "t", "--budget-calls", "2", code=4)
+    assert "partial answer" in out
+    assert "2 model calls" in out
+    assert "larger budget" in err
+    assert "resume t" in err
+    assert re.search(r"t +partial", agent("threads", "list")[0])
+    agent("resume", "t", code=4)
+    out, _ = agent("resume", "t", "--budget-calls", "9")
+    assert out.startswith(ANSWER)
+
+
+def test_what_was_recorded_is_replayed_without_a_provider(agent: Program, provider: ScriptedServer) -> None:
+    agent("run", "write 42", "--thread", "live", "--record", "tape.jsonl", "-q")
+    assert "sk-scripted-key" not in (agent.folder / "tape.jsonl").read_text()
+    made = len(provider.requests)
+    for name in ("LLM_MODEL", "LLM_API_KEY", "LLM_BASE_URL"):
+        agent.environment.pop(name)
+    out, _ = agent("run", "write 42", "--thread", "again", "--model", "replay:tape.jsonl", "-q")
+    assert out.startswith(ANSWER)
+    assert len(provider.requests) == made
+    assert (agent.folder / "openmanus-work" / "again" / "n.txt").read_text() == "42\n"
+
+
+def test_lines_of_a_pipe_are_a_conversation(agent: Program) -> None:
+    lines = "hello\n/status\n\nwrite 42\ny\n/files\n/nonsense\n"
+    command = [sys.executable, "-m", "openmanus_graph", "chat", "--thread", "c", "--review", "always"]
+    done = subprocess.run(
+        command,
+        cwd=agent.folder,
+        env=agent.environment,
+        input=lines,
+        capture_output=True,
+        text=True,
+        timeout=90,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith(f"Hello to you.\n{ANSWER}\n")
+    assert "● write (bash)" in done.stderr, "the plan is shown to be approved"
+    assert "  n.txt" in done.stderr
+    assert "no command '/nonsense'" in done.stderr
+    assert "chat --thread c" in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_plan_with_agents_needs_no_planner_and_its_thread_is_a_conversation(agent: Program) -> None:
+    plan = agent.plan({"id": "work", "goal": "work on it", "agent": "executor"})
+    out, _ = agent("run", "--plan", plan, "--thread", "p")
+    assert out.startswith(ANSWER)
+    out, _ = agent("run", "--thread", "p", "hello")
+    assert out == "Hello to you.\n"
+    only_calls = agent.plan(write(), name="calls.yaml")
+    agent("run", "--plan", only_calls, "--thread", "q")
+    _, err = agent("run", "--thread", "q", "hello", code=2)
+    assert "no conversation" in err
+
+
+def at_a_terminal(program: Program, *arguments: str, says: Callable[[str], str | None]) -> tuple[int, str]:
+    """Run it on a real terminal of 80 by 24, typing what `says` answers to what was shown so far."""
+    import pty
+
+    process_id, terminal = pty.fork()
+    if process_id == 0:
+        os.chdir(program.folder)
+        environment = {**program.environment, "TERM": "xterm", "COLUMNS": "80", "LINES": "24", "NO_COLOR": "1"}
+        os.execve(sys.executable, [sys.executable, "-m", "openmanus_graph", *arguments], environment)
+    shown = ""
+    while True:
+        try:
+            piece = os.read(terminal, 4096)
+        except OSError:
+            break
+        if not piece:
+            break
+        shown += piece.decode(errors="replace")
+        typed = says(shown)
+        if typed is not None:
+            os.write(terminal, typed.encode())
+    os.close(terminal)
+    return os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1]), shown
+
+
+@pytest.mark.kill
+def test_approvals_at_a_terminal_go_on_in_the_same_process(agent: Program) -> None:
+    script = iter(["y\r", "n: not that one\r"])
+    asked = 0
+
+    def says(shown: str) -> str | None:
+        nonlocal asked
+        if shown.count("ANSWER in its place") > asked and shown.rstrip().endswith(">"):
+            asked += 1
+            return next(script)
+        return None
+
+    code, shown = at_a_terminal(agent, "run", "do it with an agent", "--thread", "t", "--policy", "ask", says=says)
+    assert code == 0, shown
+    assert asked == 2
+    assert "command: echo 1 > a" in shown
+    assert ANSWER in shown
+    assert not re.search(r"\x1b\[[0-9;]*3[0-7]m", shown), "NO_COLOR is honoured"
+    made = {path.name for path in (agent.folder / "openmanus-work" / "t").iterdir()}
+    assert len({"a", "b"} & made) == 1
+
+
+@pytest.mark.kill
+def test_ctrl_c_at_a_terminal_pauses_and_harms_nothing_that_runs(agent: Program) -> None:
+    plan = agent.plan(write("sleep 1; echo 42 > n.txt; cat n.txt"), write() | {"id": "next", "needs": ["write"]})
+    pressed = False
+
+    def says(shown: str) -> str | None:
+        nonlocal pressed
+        if not pressed and re.search(r"write .*sleep 1", shown):
+            pressed = True
+            return "\x03"
+        return None
+
+    code, shown = at_a_terminal(agent, "run", "--plan", plan, "--thread", "t", says=says)
+    assert code == 130, shown
+    assert "Stopping: what runs ends" in shown
+    results = json.loads(agent("threads", "show", "t", "--json")[0])["subtasks"]
+    assert [(item["id"], item["status"]) for item in results] == [("write", "completed"), ("next", "pending")]
+    agent("resume", "t")
