@@ -202,13 +202,18 @@ def shortened(message: ToolMessage, size: int) -> ToolMessage:
     text = message.content if isinstance(message.content, str) else message.text
     if len(text if whole else str(message.content)) <= size:
         return message
-    head, tail = size * 2 // 3, size // 3
-    cut = f"\n[… {len(text) - head - tail:,} characters are left out here …]\n"
-    if head + tail + len(cut) < len(text):
-        text = text[:head] + cut + text[len(text) - tail :]
-    elif whole:
+    shorter = _cut(text, size)
+    if whole and shorter == text:
         return message
+    text = shorter
     return message.model_copy(update={"content": text if whole else f"{text}\n[What was no text is left out here.]"})
+
+
+def _cut(text: str, size: int) -> str:
+    """Head and tail of a text that is longer, with a word on what is missing."""
+    head, tail = size * 2 // 3, size // 3
+    said = f"\n[… {len(text) - head - tail:,} characters are left out here …]\n"
+    return text if head + tail + len(said) >= len(text) else text[:head] + said + text[len(text) - tail :]
 
 
 def older(messages: Sequence[BaseMessage], keep_last: int) -> list[BaseMessage]:
@@ -254,7 +259,7 @@ def _told(message: BaseMessage) -> str:
     if isinstance(message, ToolMessage):
         return f"[result of {message.name or 'a tool'}] {shortened(message, OLD_SIZES[0]).text}"
     if isinstance(message, AIMessage):
-        calls = [f"[calls {call['name']}] {call['args']}" for call in message.tool_calls]
+        calls = [f"[calls {call['name']}] {_cut(str(call['args']), OLD_SIZES[0])}" for call in message.tool_calls]
         return "\n".join([*([f"[agent] {message.text}"] if message.text else []), *calls])
     return f"[{message.name or 'person'}] {message.text}"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
     (re.compile(pattern, re.IGNORECASE), name)
@@ -13,7 +14,7 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b(?:mon|tue|wed|thu|fri|sat|sun)[a-z]*,? (?:\d{1,2} [a-z]{3}|[a-z]{3} +\d{1,2})\b(?: \d{4})?", "<time>"),
         (r"\b\d{1,2}:\d\d:\d\d(?:[.,]\d+)?(?: (?:am|pm|gmt|utc))?\b", "<time>"),
         (r"\b1[6-9]\d{8}(?:\.\d+|\d{3})?\b", "<time>"),  # Unix time, in seconds or milliseconds
-        (r'("?\b(?:elapsed|duration|took|time)(?:_s|_ms|_seconds)?\\?"?\s*[:=]\s*)\d+(?:\.\d+)?', r"\1<duration>"),
+        (r'("?\b(?:elapsed|duration|took|time)(?:_s|_ms|_seconds)?\\?"? ?[:=] ?)\d+(?:\.\d+)?', r"\1<duration>"),
         (
             r"\b\d+(?:\.\d+)?\s?(?:ns|µs|us|ms|s|secs?|seconds?|mins?|minutes?|hours?)(?![\w/])",
             "<duration>",
@@ -21,13 +22,14 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
         (r"\b[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}\b", "<uuid>"),
         (r"\b0x[0-9a-f]{6,}\b", "<address>"),
         (r"(\b(?:127\.0\.0\.1|localhost|\[::1\])):\d{2,5}\b", r"\1:<port>"),
-        (r'(\bpid\\?"?\s*[:=]?\s*|\bprocess )\d+\b', r"\1<pid>"),
+        (r'(\bpid\\?"? ?[:=]? ?|\bprocess )\d+\b', r"\1<pid>"),
         (r"(?<![\w.])(?:/private)?(?:/var/folders|/var/tmp|/tmp)/[^\s'\":,;)\]}>/]+", "<temporary>"),
         (r"\btmp(?=[a-z0-9_]*[0-9_])[a-z0-9_]{6,}\b", "<temporary>"),
     )
 )
 
 
+@lru_cache(maxsize=512)  # the same messages are looked at before every turn of a model
 def steady(text: str) -> str:
     """The text with what is volatile replaced by what it is, so that two runs can be compared.
 
@@ -38,6 +40,7 @@ def steady(text: str) -> str:
         The text with times, durations, process ids, memory addresses, loopback ports, UUIDs and temporary paths
         named instead of spelled, and runs of blanks made one.
     """
+    text = re.sub(r"\s+", " ", text).strip()
     for pattern, name in _PATTERNS:
         text = pattern.sub(name, text)
-    return re.sub(r"\s+", " ", text).strip()
+    return text

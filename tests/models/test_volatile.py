@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 import pytest
 
 from openmanus_graph.models.volatile import steady
@@ -45,3 +47,12 @@ def test_what_differs_from_run_to_run_is_the_same(one: str, other: str) -> None:
 )
 def test_what_means_something_stays(one: str, other: str) -> None:
     assert steady(one) != steady(other)
+
+
+@pytest.mark.parametrize("piece", ["pid ", "elapsed ", "/tmp/", "tmp_1_", "1", " ", "\n\t", "a-", "12:", "2026-11-"])
+def test_no_text_takes_long(piece: str) -> None:
+    began = time.perf_counter()
+    for text in (piece * (200_000 // len(piece)), piece + " " * 200_000, " " * 100_000 + piece):
+        steady(text)
+
+    assert time.perf_counter() - began < 3
