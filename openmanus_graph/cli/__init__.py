@@ -17,7 +17,6 @@ from openmanus_graph.cli.demo import demo
 from openmanus_graph.cli.doctor import doctor
 from openmanus_graph.cli.graph import graph
 from openmanus_graph.cli.new import new
-from openmanus_graph.cli.own_graph import list_graphs
 from openmanus_graph.cli.plan import plan
 from openmanus_graph.cli.resume import resume
 from openmanus_graph.cli.run import run
@@ -37,7 +36,6 @@ def cli(context: click.Context, debug: bool) -> None:
 
 for command in (run, chat, resume, threads, plan, graph, tools, new, demo, db, doctor):
     cli.add_command(command)
-graph.add_command(list_graphs)
 
 
 def main() -> None:

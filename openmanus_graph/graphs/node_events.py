@@ -20,6 +20,9 @@ from openmanus_graph.scope import Scope
 EVENT_MODES = ("tasks", "custom")
 """LangGraph's stream modes that events are made of, besides `messages` for tokens."""
 
+_WHOLE = ("__return__", "__end__")
+"""Where LangGraph has the one value that a `@task` or an `@entrypoint` returns."""
+
 PREVIEW = 300
 """Characters of a node's output that an event shows."""
 
@@ -108,7 +111,8 @@ class NodeEvents:
         if not isinstance(message, AIMessageChunk) or not text:
             return
         name = str(metadata.get("langgraph_node") or "")
-        event = Event(type="model_tokens", id=f"{message.id}/tokens", node=_path(namespace, name), text=text)
+        self._written += 1
+        event = Event(type="model_tokens", id=f"{message.id}/{self._written}", node=_path(namespace, name), text=text)
         event["role"] = name
         if metadata.get("ls_model_name"):
             event["model"] = str(metadata["ls_model_name"])
@@ -150,6 +154,9 @@ def answer_in(values: Any) -> str | None:
 
 def preview_of(values: Any) -> str:
     """The beginning of an output, in a line."""
+    if isinstance(values, dict):
+        (name, only), *others = cast("dict[str, Any]", values).items() or [("", None)]
+        values = only if name in _WHOLE and not others else cast("Any", values)
     text = answer_in(values)
     if text is None:
         text = "" if not values else json.dumps(_short(values), ensure_ascii=False, default=str)

@@ -191,7 +191,11 @@ async def test_a_functional_graph_keeps_its_tasks(saver: ThreadSaver) -> None:
 
     app = make_durable(work, saver)
     assert app.get_input_jsonschema()["type"] == "integer"
-    await app.ainvoke(21, thread())
+    events = [event async for event in app.astream(21, thread(), stream_mode="custom")]
+    assert [(one["node"], one["preview"]) for one in events if one["type"] == "node_finished"] == [
+        ("double", "42"),
+        ("work", ""),
+    ]
     row = await get_thread(saver, "t")
     assert row is not None and row.status == "waiting"
     out = await app.ainvoke(Command(resume={row.questions[0]["id"]: {"kind": "answer", "value": "8"}}), thread())
