@@ -19,7 +19,7 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plans.tool_use import RETURNS, is_builtin
 from openmanus_graph.state import ManusState
-from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.tools.spec import schema_of, spec_of
 
 PLANNER = "planner"
 RESULT_CHARACTERS = 12_000
@@ -46,7 +46,7 @@ def tools_text(tools: Mapping[str, BaseTool]) -> str:
 
 def _arguments(tool: BaseTool) -> dict[str, Any]:
     """Arguments by name, each with its kind; required ones have a `*`."""
-    schema: dict[str, Any] = tool.get_input_jsonschema()
+    schema = schema_of(tool)
     required: list[str] = schema.get("required") or []
     fields: dict[str, dict[str, Any]] = schema.get("properties") or {}
     return {f"{name}*" if name in required else name: _kind(field) for name, field in fields.items()}
