@@ -24,7 +24,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.models.configuration import ModelSettings
 from openmanus_graph.settings import Settings
-from openmanus_graph.testing import Reply, ScriptedServer
+from openmanus_graph.testing import Fault, Reply, ScriptedServer
 from openmanus_graph.testing.script import count_tokens
 
 MEDIAN_S = 1.0
@@ -32,7 +32,7 @@ SIGMA = 0.5
 TOOL_S = 0.5
 """A provider's median time to its reply, the spread of its logarithm, and what a tool takes, before the scale."""
 TOKENS_A_SECOND = 100.0
-SCALE = 0.25
+SCALE = 0.2
 WINDOW = 128_000
 JUDGED = "8-way fan-out"
 FASTER, FEWER = 3.5, 4.0
@@ -94,9 +94,14 @@ def rival(server: ScriptedServer, web: Web, *, parallel: bool, builtin: bool) ->
     return client
 
 
+async def forget(saver: ThreadSaver) -> None:
+    """Empty the agent's memory: the answer to the same question may not come from it."""
+    async with saver.connection() as connection:
+        await connection.execute("DELETE FROM episodes")
+
+
 async def answered(client: Client, question: Question, server: ScriptedServer) -> Run:
     """Ask once; an answer without the facts is an error."""
-    gc.collect()
     before = len(server.requests)
     began = time.perf_counter()
     answer = await client(question.text)
@@ -110,42 +115,64 @@ async def answered(client: Client, question: Question, server: ScriptedServer) -
     return Run(took, len(received), sum(one.prompt_tokens for one in received), said)
 
 
+@dataclass(frozen=True)
+class Conditions:
+    """Under what a question is asked."""
+
+    what: str = ""
+    """What is said of it in the table."""
+    scale: float = SCALE
+    """What all latencies are multiplied by."""
+    repeats: int = 2
+    """How often each agent is asked, each time with other latencies."""
+    per_token_s: float = 0.0
+    """Seconds per token of a reply, before the scale."""
+    tool_spread: float = 0.0
+    """Spread of the tools' times; 0 means that all take the same."""
+    builtin: bool = False
+    """Whether all built-in tools are offered beside the three."""
+
+
 class Comparison:
     """The three agents on one provider."""
 
-    def __init__(self, saver: ThreadSaver, folder: Path, scale: float) -> None:
-        """Prepare it; `scale` is what all latencies are multiplied by."""
+    def __init__(self, saver: ThreadSaver, folder: Path) -> None:
+        """Prepare it."""
         self._saver = saver
         self._folder = folder
-        self._scale = scale
-        self._script: Mind = Mind(lambda tokens: 0.0)
-        self._server = ScriptedServer(lambda body: self._script(body))
+        self._mind = Mind(lambda tokens: 0.0)
+        self._server = ScriptedServer(self._reply)
         self._web = Web(0.0)
 
-    async def measure(
-        self, questions: Sequence[Question], repeats: int, *, per_token_s: float = 0.0, builtin: bool = False
-    ) -> dict[str, dict[str, Run]]:
-        """The median runs of each agent, by question and agent."""
+    def _reply(self, body: dict[str, Any]) -> Reply | Fault:
+        return self._mind(body)
+
+    async def measure(self, questions: Sequence[Question], given: Conditions) -> list[Figure]:
+        """Ask each agent each question; the rows of the table, from medians."""
+        rows: list[Figure] = []
         with self._server:
             clients = {
-                OURS: engine(self._server, self._web, self._saver, self._folder, builtin),
-                SEQUENTIAL: rival(self._server, self._web, parallel=False, builtin=builtin),
-                PARALLEL: rival(self._server, self._web, parallel=True, builtin=builtin),
+                OURS: engine(self._server, self._web, self._saver, self._folder, given.builtin),
+                SEQUENTIAL: rival(self._server, self._web, parallel=False, builtin=given.builtin),
+                PARALLEL: rival(self._server, self._web, parallel=True, builtin=given.builtin),
             }
-            self._script, self._web.seconds = Mind(lambda tokens: 0.0), 0.0
+            self._mind, self._web.seconds = Mind(lambda tokens: 0.0), 0.0
             for client in clients.values():  # what is imported and connected once does not count
                 await answered(client, questions[0], self._server)
-            self._web.seconds = TOOL_S * self._scale
-            found: dict[str, dict[str, Run]] = {}
+            self._web.seconds, self._web.spread = TOOL_S * given.scale, given.tool_spread
             for question in questions:
+                gc.collect()
                 runs: dict[str, list[Run]] = {name: [] for name in clients}
-                for seed in range(repeats):
+                for seed in range(given.repeats):
                     for name, client in clients.items():
-                        self._script = Mind(log_normal(seed, MEDIAN_S, SIGMA, per_token_s, self._scale))
+                        await forget(self._saver)
+                        self._mind = Mind(log_normal(seed, MEDIAN_S, SIGMA, given.per_token_s, given.scale))
                         runs[name].append(await answered(client, question, self._server))
-                found[question.name] = {name: _middle(several) for name, several in runs.items()}
-                say(f"{question.name}, {repeats} runs: {_line(found[question.name], self._scale)}")
-            return found
+                found = {name: _middle(several) for name, several in runs.items()}
+                title = f"{question.name}{given.what}"
+                say(f"{title}, {given.repeats} runs: {_line(found)}")
+                rows += figures(title, found, judged=title == JUDGED)
+        return rows
 
 
 def _middle(runs: Sequence[Run]) -> Run:
@@ -157,44 +184,43 @@ def _middle(runs: Sequence[Run]) -> Run:
     )
 
 
-def _line(runs: dict[str, Run], scale: float) -> str:
+def _line(runs: dict[str, Run]) -> str:
     return "; ".join(
-        f"{name} {run.wall_s / scale:.1f} s, {run.calls} calls, {run.prompt_tokens:,} + {run.reply_tokens:,} tokens"
+        f"{name} {run.wall_s:.2f} s, {run.calls} calls, {run.prompt_tokens:,} + {run.reply_tokens:,} tokens"
         for name, run in runs.items()
     )
 
 
-def figures(
-    found: dict[str, dict[str, Run]], scale: float, what: str = "", *, judged: str | None = None
-) -> list[Figure]:
-    """The rows of the table; seconds are those of an unscaled provider."""
+def figures(title: str, runs: dict[str, Run], *, judged: bool) -> list[Figure]:
+    """The rows of one question: wall time and prompt tokens beside each rival."""
+    ours = runs[OURS]
     rows: list[Figure] = []
-    for name, runs in found.items():
-        ours, title = runs[OURS], f"{name}{what}"
-        for number, rival_name in enumerate((SEQUENTIAL, PARALLEL)):
-            theirs = runs[rival_name]
-            faster, fewer = (FASTER, FEWER) if number == 0 else (1.0, 1.0)
-            slow = theirs.wall_s / scale / faster if name == judged else None
-            many = theirs.prompt_tokens / fewer if name == judged else None
-            rows.append(Figure(title, ours.wall_s / scale, "s", slow, theirs.wall_s / scale, rival_name))
-            rows.append(Figure(f"{title}, prompt", ours.prompt_tokens, "tok", many, theirs.prompt_tokens, rival_name))
-            rows.append(Figure(f"{title}, calls", ours.calls, "calls", None, theirs.calls, rival_name))
+    for name, faster, fewer in ((SEQUENTIAL, FASTER, FEWER), (PARALLEL, 1.0, 1.0)):
+        theirs = runs[name]
+        what = f"{name}, {theirs.calls} calls"
+        slowest = round(theirs.wall_s / faster, 2) if judged else None
+        most = round(theirs.prompt_tokens / fewer / 1000, 1) if judged else None
+        thousands = ours.prompt_tokens / 1000
+        rows.append(Figure(f"{title}, {ours.calls} calls", ours.wall_s, "s", slowest, theirs.wall_s, what))
+        rows.append(Figure("the same, prompt", thousands, "ktok", most, theirs.prompt_tokens / 1000, what))
     return rows
 
 
-async def compare(home: Path, url: str | None, scale: float, repeats: int) -> list[Figure]:
-    """All questions with three tools; the one that is judged also with all tools, and with replies that take longer
-    the longer they are.
-    """
+async def compare(home: Path, url: str | None, scale: float, repeats: int, *, quick: bool) -> list[Figure]:
+    """All questions under the plain conditions, and the judged one under others too."""
     async with our_saver(home, url) as saver:
-        comparison = Comparison(saver, home, scale)
-        rows = figures(await comparison.measure(QUESTIONS, repeats), scale, judged=JUDGED)
+        comparison = Comparison(saver, home)
+        rows = await comparison.measure(QUESTIONS, Conditions("", scale, repeats))
         one = [question for question in QUESTIONS if question.name == JUDGED]
-        say(f"with {TOKENS_A_SECOND:g} tokens a second")
-        slower = await comparison.measure(one, repeats, per_token_s=1 / TOKENS_A_SECOND)
-        rows += figures(slower, scale, f", {TOKENS_A_SECOND:g} tokens/s")
-        say("with all built-in tools beside the three")
-        return rows + figures(await comparison.measure(one, 1, builtin=True), scale, ", all built-in tools too")
+        others = [
+            Conditions(f", {TOKENS_A_SECOND:g} tokens/s", scale, 1, per_token_s=1 / TOKENS_A_SECOND),
+            Conditions(", tools of varied speed", scale, 1, tool_spread=SIGMA),
+            Conditions(", built-in tools too", scale, 1, builtin=True),
+            Conditions(", latencies in full", 1.0, 1),
+        ]
+        for conditions in others[:1] if quick else others:
+            rows += await comparison.measure(one, conditions)
+        return rows
 
 
 def main(arguments: list[str] | None = None) -> list[Figure]:
@@ -202,11 +228,11 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser = argparse.ArgumentParser(prog="python -m benchmarks.agent", description=__doc__)
     parser.add_argument("--url", help="a Postgres to use; an embedded one by default")
     parser.add_argument("--scale", type=float, default=SCALE, help="what latencies are multiplied by")
-    parser.add_argument("--quick", action="store_true", help="one run of each instead of three, and faster")
+    parser.add_argument("--quick", action="store_true", help="one run of each, and faster")
     given = parser.parse_args(arguments)
     scale = min(given.scale, 0.1) if given.quick else given.scale
     with temporary_folder() as home:
-        return asyncio.run(compare(home, given.url, scale, repeats=1 if given.quick else 3))
+        return asyncio.run(compare(home, given.url, scale, 1 if given.quick else 2, quick=given.quick))
 
 
 if __name__ == "__main__":

@@ -11,7 +11,7 @@ import asyncio
 import operator
 import random
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
 
@@ -22,9 +22,9 @@ SEARCH_RESULTS = 5
 READS: dict[str, Any] = {"effect": "read"}
 FIRMS = ("Alder", "Birch", "Cedar", "Damson", "Elm", "Fir", "Gorse", "Hazel")
 
-_WORDS = tuple(
+_TEXT = (
     "the firm has since its early years kept a workshop near the harbour where parts are cast turned and painted by "
-    "hand before they leave for the yards along the coast and its neighbours speak well of the quiet and careful way".split()
+    "hand before they leave for the yards along the coast and its neighbours speak well of the quiet and careful way"
 )
 _OPERATORS: dict[type[ast.AST], Callable[..., Any]] = {
     ast.Add: operator.add,
@@ -86,11 +86,11 @@ def address(firm: str) -> str:
 
 
 def _filler(seed: str, characters: int) -> str:
-    chance = random.Random(seed)
+    chance, words = random.Random(seed), _TEXT.split()
     sentences: list[str] = []
     length = 0
     while length < characters:
-        sentences.append(" ".join(chance.choices(_WORDS, k=14)).capitalize() + ".")
+        sentences.append(" ".join(chance.choices(words, k=14)).capitalize() + ".")
         length += len(sentences[-1]) + 1
     return " ".join(sentences)[:characters]
 
@@ -132,23 +132,25 @@ def value_of(node: ast.AST) -> float:
 
 @dataclass
 class Web:
-    """The tools, each call of which takes the same time."""
+    """The tools; the same call takes the same time, whoever makes it."""
 
     seconds: float
     """How long a search or the reading of a page takes."""
-    calls: int = field(default=0)
-    """How many calls there were."""
+    spread: float = 0.0
+    """Standard deviation of the logarithm of that; 0 means that all take the same."""
+
+    async def _wait(self, what: str) -> None:
+        draw = random.Random(f"time of {what}").lognormvariate(0.0, self.spread) if self.spread else 1.0
+        await asyncio.sleep(self.seconds * draw)
 
     async def _search(self, query: str) -> list[dict[str, str]]:
         """Search the web. Gives a list of results, best first, each with `title`, `url` and `description`."""
-        self.calls += 1
-        await asyncio.sleep(self.seconds)
+        await self._wait(query)
         return results(query)
 
     async def _read_page(self, url: str) -> dict[str, str]:
         """Read a web page. Gives `url`, `title` and `text`."""
-        self.calls += 1
-        await asyncio.sleep(self.seconds)
+        await self._wait(url)
         firm = next((name for name in FIRMS if address(name) == url), None)
         if firm is None:
             raise ValueError(f"There is nothing at {url!r}.")
@@ -156,7 +158,6 @@ class Web:
 
     async def _calculate(self, expression: str) -> str:
         """Calculate an arithmetic expression, such as `(1 + 2) * 3`."""
-        self.calls += 1
         return str(value_of(ast.parse(expression, mode="eval")))
 
     def tools(self) -> list[BaseTool]:
