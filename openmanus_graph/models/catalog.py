@@ -189,10 +189,10 @@ class Catalog:
 
     def _is_of_variables(self, name: str) -> bool:
         """Whether `LLM_API_KEY` and `LLM_BASE_URL` are this model's: a key never goes to another provider."""
-        main = self._chosen.get(DEFAULT)
-        if not isinstance(main, str):
-            default = self._settings.models.get(DEFAULT)
-            main = (default.model if default else None) or self._settings.llm_model
+        main = self._settings.llm_model
+        if main is None:
+            default, chosen = self._settings.models.get(DEFAULT), self._chosen.get(DEFAULT)
+            main = chosen if isinstance(chosen, str) else default.model if default else None
         return main is None or name == main or provider_of(name) == provider_of(main)
 
     def _fallback(self, role: str, name: str, first: ModelSettings) -> Target:

@@ -107,7 +107,7 @@ class Fault:
 def redact(text: str, secrets: Iterable[str] = ()) -> str:
     """Take keys out of a text: the known ones wherever they stand, and whatever looks like one."""
     for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= 4:
+        if len(secret) >= 6:
             text = text.replace(secret, "[key]")
     return _KEY_SHAPES.sub("[key]", text)
 

@@ -91,6 +91,16 @@ def test_another_providers_model_gets_neither_url_nor_key() -> None:
     assert (fallback.api_key, fallback.settings.base_url) == (None, None)
 
 
+def test_a_model_given_in_python_gets_no_key_of_another_provider() -> None:
+    given = settings(llm_model="openai/a", llm_api_key=SecretStr("sk-mine-123456"))
+
+    (other,) = Catalog(given, "anthropic/claude-x").targets("planner")
+    (same,) = Catalog(given, "openai/b").targets("planner")
+    (only,) = Catalog(settings(llm_api_key=SecretStr("sk-mine-123456")), "anthropic/claude-x").targets("planner")
+
+    assert (other.api_key, same.api_key, only.api_key) == (None, "sk-mine-123456", "sk-mine-123456")
+
+
 def test_a_bare_name_behind_a_url_is_openai_compatible() -> None:
     (target,) = Catalog(settings(llm_model="qwen3-8b", llm_base_url="http://localhost:8000/v1")).targets("planner")
 
