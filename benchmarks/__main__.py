@@ -4,17 +4,17 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import makespan, overhead, resume, startup
+from benchmarks import agent, makespan, overhead, resume, startup
 from benchmarks.figure import Figure, machine, say, table
 
-PARTS = ("startup", "overhead", "resume", "makespan")
+PARTS = ("startup", "overhead", "resume", "makespan", "agent")
 
 
 def main() -> None:
     """Run what is asked for; a missed target is reported and is no failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: two minutes instead of ten")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: three minutes instead of twelve")
     parser.add_argument("--dags", help="makespan: folder of DAG files; generated DAGs by default")
     parser.add_argument("--url", help="a Postgres to use; an embedded one in a temporary folder by default")
     given = parser.parse_args()
@@ -34,6 +34,8 @@ def main() -> None:
             figures += overhead.main([*quick, *url])
         elif part == "resume":
             figures += resume.main([*quick, *url])
+        elif part == "agent":
+            figures += agent.main([*quick, *url])
         else:
             figures += makespan.main([*quick, *url, *dags])
     say(f"\n{table(figures)}\n\n{machine()}")

@@ -1,7 +1,7 @@
 """Overhead: what the engine costs per subtask that does nothing, beside bare LangGraph.
 
-The agent path is measured on a stand-in: a graph of the same shape (brief, executor, one tool, executor,
-verifier, all no-ops) that the real dispatcher calls as it calls the subtask graph. There is no model in it.
+On the agent path each subtask is brief, executor, one call of a tool, executor and verifier, with a model that takes
+no time and a tool that does nothing.
 """
 
 from __future__ import annotations
@@ -13,32 +13,25 @@ import time
 import uuid
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, cast
-
-from langgraph.graph import END, START, StateGraph
-from langgraph.runtime import Runtime
+from typing import Any
 
 from benchmarks import tool
 from benchmarks.dag import Dag, Task
 from benchmarks.figure import Figure, machine, middle, say, table
+from benchmarks.model import InstantModel
 from benchmarks.rival import TaskRun, run_waves
 from benchmarks.store import our_saver, rival_saver, temporary_folder
 from openmanus_graph import build_plan_graph
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.events import now
 from openmanus_graph.graphs.durable import DurableStateGraph
-from openmanus_graph.graphs.plan import PlanGraph
-from openmanus_graph.nodes.dispatcher import NODE, SubtaskGraph, dispatcher_node
-from openmanus_graph.nodes.gate import gated
-from openmanus_graph.nodes.tool import SubtaskRun
+from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.settings import Settings
-from openmanus_graph.state import PlanInput, PlanOutput, PlanState, SubtaskResult, SubtaskState
 
 SLOTS = 8
 DIRECT_TARGET_MS = 5.0
 AGENT_TARGET_MS = 10.0
 HOPS = 100
-SERIES = ("direct", "CPU of direct", "agent", "nested", "tasks", "send")
+SERIES = ("direct", "CPU of direct", "agent", "CPU of agent", "nested", "tasks", "send")
 LARGEST_JUDGED = 1000
 """Beyond so many subtasks, figures are only reported."""
 NESTED = "@task, one-node graph in each"
@@ -50,52 +43,12 @@ def independent(count: int) -> dict[str, Any]:
     return {"subtasks": [{"id": f"s{number}", "tool": "noop"} for number in range(count)]}
 
 
-def agent_stand_in() -> SubtaskGraph:
-    """A graph with the steps of an agent's subtask, all of them empty."""
-    graph: StateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState] = StateGraph(
-        SubtaskState, context_schema=SubtaskRun
-    )
-
-    async def step(state: SubtaskState, config: Any, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
-        return {"attempts": state.get("attempts", 0) + 1}
-
-    async def verifier(state: SubtaskState, config: Any, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
-        result = SubtaskResult(
-            status="completed",
-            output="done",
-            error=None,
-            attempts=1,
-            started_at=now(),
-            finished_at=now(),
-            definition=state.get("definition", ""),
-            output_file=None,
-        )
-        return {"result": result}
-
-    for name in ("brief", "executor", "noop"):
-        graph.add_node(name, cast("Any", gated(step, name)))
-    graph.add_node("verifier", cast("Any", gated(verifier, "verifier")))
-    graph.add_edge(START, "brief")
-    graph.add_edge("brief", "executor")
-    graph.add_conditional_edges(
-        "executor", lambda state: "noop" if state["attempts"] == 2 else "verifier", ["noop", "verifier"]
-    )
-    graph.add_edge("noop", "executor")
-    graph.add_edge("verifier", END)
-    return graph.compile(checkpointer=True, name="subtask")
-
-
-class AgentStandInPlan(PlanGraph):
-    """The plan graph with the stand-in where the subtask graph is."""
-
-    def __init__(self, settings: Settings) -> None:
-        """Build it."""
-        DurableStateGraph.__init__(self, PlanState, input_schema=PlanInput, output_schema=PlanOutput)
-        self.tools = {"noop": tool.noop}
-        self.settings = settings
-        self.add_node(NODE, cast("Any", dispatcher_node(agent_stand_in(), self.tools, settings)))
-        self.add_edge(START, NODE)
-        self.add_edge(NODE, END)
+def worked_on(count: int) -> dict[str, Any]:
+    """A plan of so many subtasks for an agent, each of which takes two calls of a model and one of a tool."""
+    subtasks = [
+        {"id": f"s{number}", "goal": "do nothing", "agent": "executor", "tools": ["noop"]} for number in range(count)
+    ]
+    return {"subtasks": subtasks}
 
 
 def chain(count: int) -> dict[str, Any]:
@@ -105,7 +58,7 @@ def chain(count: int) -> dict[str, Any]:
 
 
 async def engine(
-    graph: PlanGraph, plan: dict[str, Any], saver: ThreadSaver, folder: Path, cpu: list[float] | None = None
+    graph: DurableStateGraph, plan: dict[str, Any], saver: ThreadSaver, folder: Path, cpu: list[float] | None = None
 ) -> float:
     """Milliseconds per subtask of a plain `ainvoke`; those of this process' own CPU time go to `cpu`."""
     count = len(plan["subtasks"])
@@ -135,7 +88,7 @@ def _figures(count: int, best: dict[str, float]) -> list[Figure]:
         Figure("the same beside Send", direct, "ms", None, best["send"], "Send fan-out"),
     ]
     if "agent" in best:
-        name = f"agent path (stand-in, 5 steps), {count} subtasks"
+        name = f"agent path (5 steps), {count} subtasks"
         figures.append(Figure(name, best["agent"], "ms", AGENT_TARGET_MS, best["nested"], NESTED))
     return figures
 
@@ -157,7 +110,9 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
                 direct = build_plan_graph([tool.noop], settings=settings)
                 found["direct"].append(await engine(direct, plan, ours, home, found["CPU of direct"]))
                 if count <= LARGEST_JUDGED:
-                    found["agent"].append(await engine(AgentStandInPlan(settings), plan, ours, home))
+                    agent = build_manus_graph(InstantModel(), [tool.noop], settings=settings)
+                    cpu = found["CPU of agent"]
+                    found["agent"].append(await engine(agent, worked_on(count), ours, home, cpu))
                 nested = TaskRun(count, _nothing, theirs, SLOTS, nested=True)
                 found["nested"].append(await nested() * 1000 / count)
                 found["tasks"].append(await TaskRun(count, _nothing, theirs, SLOTS)() * 1000 / count)

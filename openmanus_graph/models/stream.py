@@ -45,8 +45,9 @@ def whole(gathered: AIMessageChunk, target: Target) -> AIMessage:
     )
 
 
-def _calls(gathered: AIMessageChunk) -> tuple[list[ToolCall], list[InvalidToolCall]]:
-    if not gathered.tool_call_chunks:
+def _calls(gathered: AIMessage) -> tuple[list[ToolCall], list[InvalidToolCall]]:
+    # A chat model that does not stream gives its whole message as the one piece.
+    if not isinstance(gathered, AIMessageChunk) or not gathered.tool_call_chunks:
         return gathered.tool_calls, gathered.invalid_tool_calls
     calls: list[ToolCall] = []
     broken: list[InvalidToolCall] = []
