@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, cast
 
-from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from langgraph.types import Interrupt
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -16,7 +16,6 @@ from openmanus_graph.state import SubtaskResult, SubtaskStatus
 
 SUBTASK_NAMESPACE = "dispatcher|"
 _INTERRUPT = "__interrupt__"
-_RETURN = "__return__"
 
 
 @dataclass(frozen=True)
@@ -55,7 +54,7 @@ async def state_values(saver: ThreadSaver, thread_id: str) -> dict[str, Any]:
 def _questions_in(root: CheckpointTuple | None) -> list[Question]:
     if root is None:
         return []
-    returned = {task for task, channel, _ in root.pending_writes or [] if channel == _RETURN}
+    ended = {task for task, channel, _ in root.pending_writes or [] if channel not in WRITES_IDX_MAP}
     raised: dict[str, Interrupt] = {}
     answered: set[str] = set()
     # The dispatcher's own write comes first: it has the questions in plan order.
@@ -63,7 +62,7 @@ def _questions_in(root: CheckpointTuple | None) -> list[Question]:
         if channel == _INTERRUPT:
             found = {item.id: item for item in cast("list[Interrupt]", value)}
             raised |= found
-            answered |= found.keys() if task in returned else set()
+            answered |= found.keys() if task in ended else set()
     return [question_of(item) for key, item in raised.items() if key not in answered]
 
 

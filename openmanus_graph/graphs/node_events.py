@@ -96,9 +96,9 @@ class NodeEvents:
 
     def _of_writer(self, namespace: tuple[str, ...], data: Any) -> Iterator[Event]:
         self._written += 1
-        # LangGraph says which graph wrote, not which node; that is clear where one node of it runs.
-        running = list(self._running.get(namespace, {}).values())
-        node = running[0] if len(running) == 1 else _path(namespace, "")
+        # LangGraph says which graph wrote, not which node; that is clear where only one runs.
+        running = set(self._running.get(namespace, {}).values())
+        node = running.pop() if len(running) == 1 else _path(namespace, "") or "graph"
         event = Event(type="node_progress", id=f"{now()}/{self._written}", node=node)
         plain = _plain(data)
         event["data"] = plain

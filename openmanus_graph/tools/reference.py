@@ -71,13 +71,18 @@ def load_tools(place: str) -> list[BaseTool]:
     Raises:
         SettingsError: If it cannot be imported, or has no tools.
     """
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
-    tools = [value for value in vars(module).values() if isinstance(value, BaseTool)]
+    tools = _tools_of(place)
     if not tools:
         raise SettingsError(
             f"{place!r} has no LangChain tools at its top level.",
             hint="Define them with `@tool` from langchain_core.tools.",
         )
+    return tools
+
+
+def _tools_of(place: str) -> list[BaseTool]:
+    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    tools = [value for value in vars(module).values() if isinstance(value, BaseTool)]
     for key, value in vars(module).items():
         if isinstance(value, BaseTool):
             origin: dict[str, Any] = {"file": module.__file__} if place.endswith(".py") else {"module": place}
@@ -97,39 +102,49 @@ def available_tools(places: Sequence[str], settings: Settings | None = None) -> 
     Raises:
         SettingsError: If one cannot be imported, or two of one's own have the same name.
     """
-    own = [tool for place in [*configured_places(settings or Settings.load()), *places] for tool in load_tools(place)]
+    plugged = find_tools()
+    for tool in plugged.values():
+        _found[id(tool)] = (tool, {"name": tool.name, "plugin": True})
+    configured = _by_name(configured_tools(settings or Settings.load()))
+    named = _by_name([tool for place in places for tool in load_tools(place)])
+    return {tool.name: tool for tool in builtin_tools()} | plugged | configured | named
+
+
+def _by_name(own: Sequence[BaseTool]) -> dict[str, BaseTool]:
     by_name = {tool.name: tool for tool in own}
-    if len(by_name) < len(own):
-        twice = next(tool.name for tool in own if by_name[tool.name] is not tool)
-        raise SettingsError(f"Two of your tools are named {twice!r}.", hint="Rename one of them.")
-    return {tool.name: tool for tool in builtin_tools()} | find_tools() | by_name
+    for tool in own:
+        if by_name[tool.name] is not tool:
+            raise SettingsError(f"Two of your tools are named {tool.name!r}.", hint="Rename one of them.")
+    return by_name
 
 
-def configured_places(settings: Settings) -> list[str]:
-    """The modules and files that the setting `tools` names; a folder stands for the Python files in it.
+def configured_tools(settings: Settings) -> list[BaseTool]:
+    """The tools of the modules, files and folders that the setting `tools` names.
+
+    A folder stands for those of its Python files that have tools.
 
     Raises:
-        SettingsError: If a folder or file is not there.
+        SettingsError: If a folder or file is not there, or cannot be imported.
     """
     base = config_file().parent
-    places: list[str] = []
+    found: list[BaseTool] = []
     for place in settings.tools:
         path = base / Path(place).expanduser()
         if path.is_dir():
-            files = sorted(path.glob("*.py"))
-            places += [str(file) for file in files if not file.name.startswith("_") and _has_tools(file)]
-        elif place.endswith(".py"):
-            places.append(str(path))
-        elif "/" in place:
+            files = [file for file in sorted(path.glob("*.py")) if not file.name.startswith("_")]
+            # A tool that a file imports from another one of the folder is that other one's.
+            found += [tool for file in files for tool in _tools_of(str(file)) if _source(tool) not in {*files} - {file}]
+        elif "/" in place and not place.endswith(".py"):
             raise SettingsError(f"There is no folder {str(path)!r}.", hint="Correct the setting `tools`.")
         else:
-            places.append(place)
-    return places
+            found += load_tools(str(path) if place.endswith(".py") else place)
+    return list({id(tool): tool for tool in found}.values())
 
 
-def _has_tools(file: Path) -> bool:
-    module = _import_file(file)
-    return any(isinstance(value, BaseTool) for value in vars(module).values())
+def _source(tool: BaseTool) -> Path | None:
+    function = getattr(tool, "func", None) or getattr(tool, "coroutine", None)
+    code = getattr(function, "__code__", None)
+    return None if code is None else Path(code.co_filename)
 
 
 def _import_file(path: Path) -> ModuleType:
@@ -175,11 +190,15 @@ def tools_again(references: Sequence[Mapping[str, Any]], thread_id: str) -> list
         if reference.get("builtin"):
             tools.append(builtin(name))
             continue
+        if reference.get("plugin") and (plugged := find_tools().get(name)) is not None:
+            _found[id(plugged)] = (plugged, dict(reference))
+            tools.append(plugged)
+            continue
         try:
             module = _module_of(reference, modules)
             tools.append(getattr(module, str(reference["attribute"])))
         except (KeyError, AttributeError, SettingsError) as error:
-            where = reference.get("where") or reference.get("module") or reference.get("file")
+            where = reference.get("where") or reference.get("module") or reference.get("file") or "a plug-in"
             raise GraphNotImportableError(
                 f"The thread {thread_id!r} uses the tool {name!r} of {where}, which cannot be imported here.",
                 hint=python_lines(thread_id, name),

@@ -388,3 +388,20 @@ async def test_a_durable_graph_inside_one_of_a_users_own(saver: ThreadSaver) -> 
     answer = {row.questions[0]["id"]: {"kind": "answer", "value": "Ada"}}
     out = await app.ainvoke(Command(resume=answer), thread())
     assert out["seen"] == [{"answer": "Ada"}]
+
+
+async def test_questions_of_nodes_side_by_side_are_answered_one_by_one(saver: ThreadSaver) -> None:
+    graph = StateGraph(Words)
+    for name in ("a", "b"):
+        graph.add_node(name, cast("Any", lambda _, name=name: {"seen": [(name, interrupt(name))]}))
+        graph.add_edge(START, name)
+    app = make_durable(graph, saver)
+    await app.ainvoke({"task": "x"}, thread())
+    asked = {one["question"]: one["id"] for one in await app.questions("t")}
+    assert set(asked) == {"a", "b"}
+    await app.ainvoke(Command(resume={asked["a"]: {"kind": "answer", "value": "1"}}), thread())
+    row = await get_thread(saver, "t")
+    assert row is not None and row.status == "waiting"
+    assert [one["question"] for one in row.questions] == ["b"]
+    out = await app.ainvoke(Command(resume={asked["b"]: {"kind": "answer", "value": "2"}}), thread())
+    assert [list(one) for one in out["seen"]] == [["a", 1], ["b", 2]]

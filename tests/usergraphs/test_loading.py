@@ -11,8 +11,10 @@ import pytest
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 
+from openmanus_graph import Settings
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
 from openmanus_graph.graphs.loading import LoadedGraph, load_again, load_graph
+from openmanus_graph.tools.reference import available_tools, tool_references, tools_again
 
 GRAPH = """
 from typing import TypedDict
@@ -164,3 +166,34 @@ async def test_a_thread_whose_graph_is_gone_says_so(tmp_path: Path) -> None:
     path.unlink()
     with pytest.raises(GraphNotImportableError, match="'t' runs 'graph' of"):
         await load_again(found.reference, "t")
+
+
+TOOL = """
+from langchain_core.tools import tool
+
+@tool
+def {name}(text: str) -> str:
+    \"\"\"Say it {name}ly.\"\"\"
+    return text
+"""
+
+
+def test_the_setting_tools_names_folders_files_and_modules(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write(tmp_path, "langgraph.json", json.dumps({"graphs": {"g": "./g.py"}}))
+    write(tmp_path, "tools/__init__.py", "")
+    write(tmp_path, "tools/loud.py", TOOL.format(name="loud"))
+    write(tmp_path, "tools/soft.py", "from tools.loud import loud\n" + TOOL.format(name="soft"))
+    write(tmp_path, "tools/no_tool.py", "HELP = 1\n")
+    write(tmp_path, "more.py", TOOL.format(name="deep"))
+    monkeypatch.setenv("OPENMANUS_GRAPH_TOOLS", '["tools", "more.py"]')
+    found = available_tools([], Settings.load())
+    assert found.keys() - available_tools([], Settings.load(tools=())).keys() == {"loud", "soft", "deep"}
+    again = tools_again(tool_references([found["soft"], found["deep"]]), "t")
+    assert [tool.name for tool in again] == ["soft", "deep"]
+    other = write(tmp_path, "other.py", TOOL.format(name="loud"))
+    assert available_tools([str(other)], Settings.load())["loud"] is not found["loud"]
+    monkeypatch.setenv("OPENMANUS_GRAPH_TOOLS", '["tools", "other.py"]')
+    with pytest.raises(SettingsError, match="Two of your tools are named 'loud'"):
+        available_tools([], Settings.load())
+    with pytest.raises(SettingsError, match="There is no folder"):
+        available_tools([], Settings.load(tools=("some/tools",)))

@@ -18,7 +18,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from openmanus_graph import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.plugins import Agent, agent_of, find_agents, find_tools
-from openmanus_graph.tools.reference import available_tools
+from openmanus_graph.tools.reference import available_tools, tool_references, tools_again
 
 CODE = '''
 from typing import TypedDict
@@ -108,6 +108,8 @@ one = shouting_a:shout
     tools = available_tools([], Settings.load())
     assert isinstance(tools["shout"], BaseTool)
     assert "bash" in tools
+    assert tool_references([tools["shout"]]) == [{"name": "shout", "plugin": True}]
+    assert [tool.name for tool in tools_again(tool_references([tools["shout"]]), "t")] == ["shout"]
 
 
 @pytest.mark.usefixtures("site")
