@@ -168,7 +168,8 @@ def chat_model_of(target: Target) -> BaseChatModel:
     _hush()
     from openmanus_graph.models.litellm_model import LiteLLMModel
 
-    return LiteLLMModel(router=_router(), model_name=_group(target))
+    group = _group(target)  # first, for it makes the Router under a lock: parallel first calls must share one
+    return LiteLLMModel(router=_router(), model_name=group)
 
 
 async def stream(target: Target, request: Shape) -> AsyncGenerator[AIMessageChunk]:

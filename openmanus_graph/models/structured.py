@@ -10,6 +10,10 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage
 
+MAX_UNCLOSED = 20
+"""Opening braces without an end that are looked behind: prose has a few, and each costs a pass over the rest."""
+
+_BEGUN = re.compile(r'\{\s*"')
 _FENCE = re.compile(r"```[a-zA-Z0-9_-]*[ \t]*\n(.*?)```", re.DOTALL)
 _THOUGHT = re.compile(r"<think(?:ing)?>.*?</think(?:ing)?>", re.DOTALL)
 _TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(\s*[}\]])')
@@ -43,7 +47,9 @@ def read_object(text: str) -> tuple[dict[str, Any] | None, str | None]:
         value, why = _parse(candidate)
         if isinstance(value, dict):
             return cast("dict[str, Any]", value), None
-        problems.setdefault(len(candidate), why or f"The reply is {_kind(value)}, not a JSON object.")
+        if why is None:
+            return None, f"The reply is {_kind(value)}, not a JSON object."
+        problems.setdefault(len(candidate), why)
     if problems:  # the longest span is what was meant: prose may hold braces of its own
         return None, problems[max(problems)]
     return None, "The reply holds no JSON object; answer with one JSON object and nothing else."
@@ -60,14 +66,14 @@ def _candidates(text: str) -> Iterator[str]:
 
 def _braced(text: str) -> Iterator[str]:
     """Spans from an opening brace to its own closing one; an unclosed one is a reply that was cut."""
-    start = text.find("{")
+    start, unclosed = text.find("{"), 0
     while start != -1:
         end = _closing(text, start)
-        if end is None:
-            yield text[start:]
-            return
-        yield text[start : end + 1]
-        start = text.find("{", end + 1)
+        yield text[start:] if end is None else text[start : end + 1]
+        unclosed += end is None
+        if end is None and (unclosed > MAX_UNCLOSED or _BEGUN.match(text, start)):
+            return  # an object that was cut: one inside it is not what was meant
+        start = text.find("{", start + 1 if end is None else end + 1)
 
 
 def _closing(text: str, start: int) -> int | None:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import re
 from typing import Any
 
 import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, ToolCall, ToolMessage
 
@@ -76,6 +79,7 @@ async def test_what_a_model_cannot_do_is_found_out_once(
     [
         ("I do not know.", "no JSON object"),
         ("[1, 2]", "a JSON array"),
+        ('[{"city": "Oslo"}, {"city": "Rome"}]', "a JSON array"),
         ('{"city": "Os', "Unterminated string.*line 1, column 10"),
         ('{"city" "Oslo"}', "Expecting ':' delimiter.*near"),
     ],
@@ -110,10 +114,28 @@ async def test_an_object_that_was_cut_says_so(server: ScriptedServer, asker: Mak
         'A set {1, 2} is not it, but this is: {"city": "Oslo"}',
         '<think>Perhaps {"city": "Rome"}?</think>{"city": "Oslo"}',
         '{"city": "Oslo",}',
+        'A brace { opens it: {"city": "Oslo"}',
     ],
 )
 def test_an_object_is_found_in_words(text: str) -> None:
     assert read_object(text) == (CITY, None)
+
+
+@given(
+    before=st.text("abc \n.,:'{`"),
+    value=st.dictionaries(st.text(), st.recursive(st.text() | st.integers() | st.none(), st.lists, max_leaves=5)),
+    indent=st.sampled_from([None, 2]),
+    after=st.text("abc \n.,:'`"),
+)
+def test_any_object_is_found_among_words(before: str, value: dict[str, Any], indent: int | None, after: str) -> None:
+    assume(value and before.count("{") < 10)
+
+    assert read_object(f"{before} {json.dumps(value, indent=indent)} {after}") == (value, None)
+
+
+@pytest.mark.parametrize("text", ['{"a": {"b": 1}', 'So: { "a": [{"b": 1}, {"c": 2}'])
+def test_an_object_inside_one_that_was_cut_is_not_taken_for_it(text: str) -> None:
+    assert read_object(text)[0] is None
 
 
 def test_commas_and_braces_in_strings_stay() -> None:

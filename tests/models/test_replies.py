@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import functools
 import subprocess
 import sys
 from pathlib import Path
@@ -13,6 +15,7 @@ from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, Tool
 from langchain_core.tools import tool
 
 from openmanus_graph.errors import BudgetError, ModelError
+from openmanus_graph.models import providers
 from openmanus_graph.models.configuration import BudgetSettings, ModelSettings
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
@@ -230,6 +233,18 @@ async def test_calls_a_minute_wait_their_turn(
     at = [request.at for request in server.requests]
     assert at[2] - at[0] >= 0.45
     assert at[1] - at[0] < 0.45
+
+
+async def test_first_calls_may_be_made_together(
+    server: ScriptedServer, asker: Maker, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openmanus_graph.models.providers._router", functools.cache(providers._router.__wrapped__))  # pyright: ignore[reportPrivateUsage] - as in a fresh process
+    monkeypatch.setattr("openmanus_graph.models.providers._added", set[str]())
+    server.add(*[Reply("Yes.")] * 8)
+
+    replies = await asyncio.gather(*[asker(model=f"openai/model-{number}").ask() for number in range(8)])
+
+    assert [reply.text for reply in replies] == ["Yes."] * 8
 
 
 async def test_roles_have_models_of_their_own(server: ScriptedServer, asker: Maker) -> None:
