@@ -15,7 +15,7 @@ import sys
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import AsyncConnection
@@ -47,6 +47,32 @@ def describe_runner(runner: dict[str, Any] | None, since: datetime | None) -> st
     """Who holds a thread, in words: host, process and since when."""
     who = "another process" if not runner else f"process {runner['pid']} on {runner['host']}"
     return who if since is None else f"{who} since {since.astimezone():%Y-%m-%d %H:%M:%S}"
+
+
+_TAKE: LiteralString = """
+INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
+                     status, runner_epoch, runner, runner_since)
+VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
+        %(sandbox)s, %(workspace)s, 'running', nextval('runner_epochs'),
+        %(runner)s, clock_timestamp())
+ON CONFLICT (thread_id) DO UPDATE SET
+    graph = EXCLUDED.graph,
+    title = CASE WHEN EXCLUDED.title = '' THEN threads.title ELSE EXCLUDED.title END,
+    plan = coalesce(EXCLUDED.plan, threads.plan),
+    plan_file = coalesce(EXCLUDED.plan_file, threads.plan_file),
+    settings = EXCLUDED.settings,
+    sandbox = EXCLUDED.sandbox,
+    workspace = coalesce(EXCLUDED.workspace, threads.workspace),
+    status = 'running', error = NULL, finished_at = NULL, questions = '[]',
+    updated_at = clock_timestamp(),
+    runner_epoch = EXCLUDED.runner_epoch,
+    runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since,
+    request_started_at = CASE WHEN %(new_request)s THEN EXCLUDED.request_started_at
+                              ELSE threads.request_started_at END,
+    active_s = CASE WHEN %(new_request)s THEN 0 ELSE threads.active_s END
+RETURNING runner_epoch
+"""
+"""Makes the thread's row, or takes it over from an earlier runner."""
 
 
 class Lease:
@@ -89,29 +115,7 @@ class Lease:
                 await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
                 found = await (
                     await connection.execute(
-                        """
-                        INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
-                                             status, runner_epoch, runner, runner_since)
-                        VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
-                                %(sandbox)s, %(workspace)s, 'running', nextval('runner_epochs'),
-                                %(runner)s, clock_timestamp())
-                        ON CONFLICT (thread_id) DO UPDATE SET
-                            graph = EXCLUDED.graph,
-                            title = CASE WHEN EXCLUDED.title = '' THEN threads.title ELSE EXCLUDED.title END,
-                            plan = coalesce(EXCLUDED.plan, threads.plan),
-                            plan_file = coalesce(EXCLUDED.plan_file, threads.plan_file),
-                            settings = EXCLUDED.settings,
-                            sandbox = EXCLUDED.sandbox,
-                            workspace = coalesce(EXCLUDED.workspace, threads.workspace),
-                            status = 'running', error = NULL, finished_at = NULL, questions = '[]',
-                            updated_at = clock_timestamp(),
-                            runner_epoch = EXCLUDED.runner_epoch,
-                            runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since,
-                            request_started_at = CASE WHEN %(new_request)s THEN EXCLUDED.request_started_at
-                                                      ELSE threads.request_started_at END,
-                            active_s = CASE WHEN %(new_request)s THEN 0 ELSE threads.active_s END
-                        RETURNING runner_epoch
-                        """,
+                        _TAKE,
                         {
                             "thread_id": thread_id,
                             "graph": Jsonb(row["graph"]),
