@@ -63,7 +63,7 @@ async def run_own_graph(
     from openmanus_graph.errors import UsageError
     from openmanus_graph.graphs.loading import load_graph
     from openmanus_graph.graphs.own import own_graph
-    from openmanus_graph.graphs.own_input import input_of, read_input, title_of
+    from openmanus_graph.graphs.own_input import check_input, input_of, read_input, title_of
     from openmanus_graph.settings import Settings
 
     settings = settings or Settings.load()
@@ -75,6 +75,7 @@ async def run_own_graph(
     async with open_checkpointer(settings=settings) as saver:
         app = own_graph(loaded, saver, settings)
         value = read_input(given) if given is not None else input_of(app, cast("str", task))
+        check_input(app, value)
         title = title_of(value) or loaded.name
         thread_id = options.thread_id or new_thread_id(title if task is not None else loaded.name)
         await _refuse_other(saver, thread_id, app, loaded)

@@ -66,7 +66,7 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
     if where.endswith(".py"):
         reference = {"file": _absolute(base, where), "attribute": attribute}
     else:
-        if not named and ":" not in place and not _is_importable(where):
+        if not named and ":" not in place and not _is_importable(where, base):
             raise _unknown_name(place, project)
         reference = {"module": where, "attribute": attribute, "folder": str(base)}
     found, attribute = await _load(reference)
@@ -125,9 +125,10 @@ def _absolute(base: Path, where: str) -> str:
     return str((base / Path(where).expanduser()).resolve())
 
 
-def _is_importable(name: str) -> bool:
+def _is_importable(name: str, folder: Path) -> bool:
     try:
-        return importlib.util.find_spec(name) is not None
+        with imports_from([folder]):
+            return importlib.util.find_spec(name) is not None
     except (ImportError, ValueError):
         return False
 

@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from types import UnionType
 from typing import Any, Union, cast, get_args, get_origin, get_type_hints, is_typeddict
 
 from langchain_core.messages import HumanMessage
 from langgraph.pregel import Pregel
+from pydantic import BaseModel, ValidationError
 
 from openmanus_graph.errors import UsageError
 
@@ -69,6 +71,35 @@ def read_input(text: str) -> Any:
         raise UsageError(
             f"The input of {source!r} is no JSON: {error}.", hint='It looks like --input \'{"task": "…"}\''
         ) from error
+
+
+def check_input(graph: Pregel[Any, Any, Any, Any], given: Any) -> None:
+    """Raise before anything is written if an input cannot be this graph's.
+
+    LangGraph itself drops unknown fields in silence, and finds out about a model's own rules in the first node.
+
+    Raises:
+        UsageError: If it is no object where the graph takes fields, has none or unknown ones, or the schema refuses it.
+    """
+    fields, _, _ = input_fields(graph)
+    if not fields:
+        return
+    known = ", ".join(repr(name) for name in fields)
+    if not isinstance(given, Mapping) or not given:
+        raise UsageError(f"The graph's input must be an object with some of {known}, but is {given!r}.")
+    for name in cast("Mapping[str, Any]", given):
+        if name not in fields:
+            near = get_close_matches(name, list(fields), 1)
+            hint = f"Did you mean {near[0]!r}?" if near else None
+            raise UsageError(f"The graph's input has no {name!r}; it has {known}.", hint=hint)
+    schema = getattr(getattr(graph, "builder", None), "input_schema", None)
+    if isinstance(schema, type) and issubclass(schema, BaseModel):
+        try:
+            schema.model_validate(given)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise UsageError(f"The graph's input does not fit: {name!r}: {first['msg'].lower()}.") from error
 
 
 def title_of(given: Any) -> str:

@@ -12,7 +12,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 from openmanus_graph.errors import UsageError
-from openmanus_graph.graphs.own_input import input_of, read_input, title_of
+from openmanus_graph.graphs.own_input import check_input, input_of, read_input, title_of
 
 
 def taking(schema: Any) -> Any:
@@ -84,6 +84,28 @@ def test_an_unclear_field_is_an_error_that_names_them() -> None:
     assert "'source' (string), 'target' (string), 'depth' (integer)" in error.value.message
     assert error.value.hint is not None
     assert """--input '{"source": "…", "target": "…", "depth": "integer"}'""" in error.value.hint
+
+
+@pytest.mark.parametrize(
+    ("schema", "given", "message"),
+    [
+        (Task, {"tsak": "x"}, "has no 'tsak'; it has 'task', 'other'. Did you mean 'task'?"),
+        (Task, {}, "must be an object with some of 'task', 'other', but is {}"),
+        (Task, "x", "but is 'x'"),
+        (Topic, {"topic": "x", "size": "big"}, "does not fit: 'size': input should be a valid integer"),
+        (Topic, {"size": 1}, "does not fit: 'topic': field required"),
+    ],
+)
+def test_an_input_that_does_not_fit_is_refused(schema: Any, given: Any, message: str) -> None:
+    with pytest.raises(UsageError) as error:
+        check_input(taking(schema), given)
+    assert message in str(error.value)
+
+
+def test_an_input_that_fits_is_taken() -> None:
+    check_input(taking(Task), {"task": "x"})
+    check_input(taking(Topic), {"topic": "x", "size": "3"})
+    check_input(taking(Chat), input_of(taking(Chat), "hello"))
 
 
 def test_json_is_given_whole_or_from_a_file(tmp_path: Path) -> None:

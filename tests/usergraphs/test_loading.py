@@ -68,6 +68,18 @@ async def test_a_module_and_a_dotted_attribute(tmp_path: Path, monkeypatch: pyte
     assert found.reference["module"] == "some_package_x.flows"
 
 
+@pytest.mark.parametrize("place", ["some_package_y.flows:graph", "some_package_y.flows"])
+async def test_a_module_of_this_folder(tmp_path: Path, place: str) -> None:
+    write(tmp_path, "some_package_y/flows.py", GRAPH + "graph = build()\n")
+    found = await load_graph(place)
+    assert found.reference == {
+        "module": "some_package_y.flows",
+        "attribute": "graph",
+        "folder": str(tmp_path),
+    }
+    assert isinstance(await load_again(found.reference, "t"), StateGraph)
+
+
 async def test_a_name_of_langgraph_json_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write(tmp_path, "flows/my.py", "import os\nassert os.environ['FROM_ENV'] == 'yes'\n" + GRAPH + "graph = build\n")
     listed = {"graphs": {"first": {"path": "./flows/my.py:graph", "description": "Adds a mark."}}, "env": ".env"}
