@@ -122,7 +122,7 @@ def _anew(state: ManusState) -> dict[str, Any]:
 async def _received(turn: Turn) -> dict[str, Any]:
     """Decide about a request: answer it, ask, or have it planned."""
     roles, state = turn.roles, turn.state
-    limit = int(roles.models.window(COORDINATOR) * SHARE_FOR_CONVERSATION)
+    limit = int(await roles.window(COORDINATOR) * SHARE_FOR_CONVERSATION)
     conversation = fit(
         [roles.prompt(COORDINATOR), *(state.get("messages") or [])],
         limit_tokens=limit,

@@ -72,10 +72,12 @@ class Step:
         self.tools = allowed_tools(self.subtask, roles)
         self.steps = state.get("steps") or 0
         self.turn = (state.get("turns") or 0) + 1
+        self.window = 0
         self.active = (state.get("active_s") or 0.0) + _slowest(self.messages)
 
     async def take(self) -> dict[str, Any]:
         """Ask the model what to do next, unless a limit, a loop or the size of the context comes first."""
+        self.window = await self.roles.window(EXECUTOR)
         most = self.roles.settings.budget.steps
         if self.steps >= most:
             return self._failed(f"It was not done within its limit of {most} steps.")
@@ -113,12 +115,12 @@ class Step:
         return self.roles.models.count_tokens(EXECUTOR, messages)
 
     def _too_long(self) -> bool:
-        share = self.roles.models.window(EXECUTOR) * self.roles.settings.summarise_at
+        share = self.window * self.roles.settings.summarise_at
         return self._count(self.messages) > share
 
     async def _summary(self, request: list[BaseMessage]) -> dict[str, Any]:
         """Replace the older messages by a summary of them; the step counts."""
-        limit = int(self.roles.models.window(EXECUTOR) * SHARE_FOR_MESSAGES)
+        limit = int(self.window * SHARE_FOR_MESSAGES)
         reply = await self._ask(fit(request, limit_tokens=limit, count=self._count), tools=())
         shorter = summarised(self.messages, str(reply.text), keep_last=KEPT_TURNS)
         return {
@@ -129,7 +131,7 @@ class Step:
         }
 
     async def _reply(self, messages: list[BaseMessage]) -> AIMessage:
-        limit = int(self.roles.models.window(EXECUTOR) * SHARE_FOR_MESSAGES)
+        limit = int(self.window * SHARE_FOR_MESSAGES)
         for _ in range(SHORTENINGS):
             try:
                 return await self._ask(fit(messages, limit_tokens=limit, count=self._count), tools=self.tools)

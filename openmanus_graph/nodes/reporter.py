@@ -61,7 +61,7 @@ def reporter_node(roles: Roles) -> Node[ManusState]:
 
 async def _written(turn: Turn, status: str) -> str:
     state, roles = turn.state, turn.roles
-    limit = int(roles.models.window(REPORTER) * SHARE_FOR_RESULTS * CHARACTERS_PER_TOKEN)
+    limit = int(await roles.window(REPORTER) * SHARE_FOR_RESULTS * CHARACTERS_PER_TOKEN)
     parts = [request_text(state)]
     earlier = earlier_text(state.get("earlier"))
     if earlier:

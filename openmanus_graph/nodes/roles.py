@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -36,6 +37,13 @@ class Roles:
     instructions: str = ""
     """More instructions for every role."""
     _read: dict[str, str] = field(default_factory=dict[str, str], repr=False)
+    _windows: dict[str, int] = field(default_factory=dict[str, int], repr=False)
+
+    async def window(self, role: str) -> int:
+        """Tokens of a role's model; asked in a thread, because the first answer imports LiteLLM, which takes seconds."""
+        if role not in self._windows:
+            self._windows[role] = await asyncio.to_thread(self.models.window, role)
+        return self._windows[role]
 
     @cached_property
     def _more(self) -> str:
