@@ -96,8 +96,7 @@ def _model_lines(models: list[dict[str, Any]]) -> list[str]:
         facts += ["no key needed"] if key is None else [f"key from {key}{'' if key_is_set else ', which is not set'}"]
         facts += [f"then {', '.join(fallbacks)}"] if fallbacks else []
         mark = click.style("✗", fg="yellow") if problem else click.style("✓", fg="green")
-        lines.append(f"{mark} {', '.join(roles)}: {name or 'none'}  ({'; '.join(facts)})")
-        lines += [f"    {problem}"] if problem and name is None else []
+        lines.append(f"{mark} {', '.join(roles)}: {name or 'none'}  ({problem or '; '.join(facts)})")
     return lines
 
 

@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import signal
 import time
@@ -25,6 +26,7 @@ from openmanus_graph.cli.board import Board
 from openmanus_graph.cli.report import EXIT_CODES, current_results, next_step, report
 from openmanus_graph.cli.terminal import interactive, with_program
 from openmanus_graph.cli.view import View, choose_view
+from openmanus_graph.errors import DatabaseError, OpenManusGraphError, StaleRunnerError
 from openmanus_graph.events import Event, Usage, now
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.models.spending import Spending
@@ -131,7 +133,13 @@ async def execute(
     """
     person = AtTerminal() if interactive() and not as_json else None
     showing = Showing(as_json, quiet, task, person)
-    ended = await perform(app, given, thread_id=thread_id, configurable=configurable, showing=showing)
+    try:
+        ended = await perform(app, given, thread_id=thread_id, configurable=configurable, showing=showing)
+    except (DatabaseError, StaleRunnerError):
+        raise  # nothing more can be said of the thread, or it is somebody else's
+    except OpenManusGraphError as error:
+        await _tell_stopped(cast("ThreadSaver", app.checkpointer), thread_id, error, as_json=as_json)
+        raise
     if as_json:
         _print_last_event(ended)
     else:
@@ -202,10 +210,22 @@ async def _stream(app: DurableGraph, given: Any, configurable: Mapping[str, Any]
         stop.remove()
 
 
+async def _tell_stopped(saver: ThreadSaver, thread_id: str, error: OpenManusGraphError, *, as_json: bool) -> None:
+    """Add to a failure that stopped the thread how to go on; with `--json` the stream is closed, too."""
+    thread = await get_thread(saver, thread_id)
+    if thread is None or thread.status != "stopped":
+        return
+    command = f"openmanus-graph resume {thread_id}"
+    if "openmanus-graph resume" not in (error.hint or ""):
+        error.hint = "\n".join(filter(None, [error.hint, f"What is done is kept. Go on with: {command}"]))
+    if as_json:
+        last = Event(type="run_finished", id=f"{thread_id}/run_finished", thread_id=thread_id, time=now())
+        last.update(status=thread.status, error=error.message, next=with_program(command))
+        click.echo(json.dumps(last, ensure_ascii=False))
+
+
 def _print_last_event(ended: Ended) -> None:
     """The event that closes the stream of `--json`: what a script needs of the whole run."""
-    import json
-
     thread, hint = ended.thread, next_step(ended.thread)
     last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
     last.update(status=thread.status, error=thread.error, elapsed_s=round(ended.elapsed_s, 3), usage=ended.usage)

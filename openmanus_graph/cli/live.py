@@ -120,7 +120,8 @@ class LiveView:
         self._live.start()
 
     def stop(self) -> None:
-        """Print the last state and give the terminal back."""
+        """Print the last state, if there was a plan to show, and give the terminal back."""
+        self._live.transient = not self._board.rows
         self._live.stop()
 
     def show(self, event: Event) -> None:

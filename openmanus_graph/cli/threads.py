@@ -10,6 +10,7 @@ import click
 from openmanus_graph.cli.history import events
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.thread import ago, show
+from openmanus_graph.cli.wording import one_line
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.threads import Thread
@@ -39,7 +40,10 @@ def list_(limit: int, status: str | None, as_json: bool) -> None:
             return
         click.echo(with_program('No threads yet. Start one with: openmanus-graph run "TASK"'))
         return
-    rows = [[thread.thread_id, thread.status, _done(thread), ago(thread.updated_at), thread.title] for thread in found]
+    rows = [
+        [thread.thread_id, thread.status, _done(thread), ago(thread.updated_at), one_line(thread.title)]
+        for thread in found
+    ]
     print_table(["THREAD", "STATUS", "DONE", "TOUCHED", "TITLE"], rows)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.agent.replies import calls, ends, plans, wants_plan
 
 from .conftest import MakeProgram, Program
@@ -206,6 +206,20 @@ def at_a_terminal(program: Program, *arguments: str, says: Callable[[str], str |
             os.write(terminal, typed.encode())
     os.close(terminal)
     return os.waitstatus_to_exitcode(os.waitpid(process_id, 0)[1]), shown
+
+
+def test_a_provider_that_refuses_stops_with_the_cure_and_how_to_go_on(agent: Program, provider: ScriptedServer) -> None:
+    with ScriptedServer(lambda _: Fault.wrong_key()) as refusing:
+        agent.environment["LLM_BASE_URL"] = refusing.base_url
+        out, err = agent("run", "write 42", "--thread", "t", "--json", code=1)
+        assert len(refusing.requests) == 1
+    last = json.loads(out.splitlines()[-1])
+    assert (last["type"], last["status"]) == ("run_finished", "stopped")
+    assert "key" in last["error"]
+    assert "LLM_API_KEY" in err
+    assert "resume t" in err
+    agent.environment["LLM_BASE_URL"] = provider.base_url
+    assert agent("resume", "t", "-q")[0].startswith(ANSWER)
 
 
 @pytest.mark.kill

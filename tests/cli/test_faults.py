@@ -160,6 +160,23 @@ def test_doctor_says_where_each_value_is_from(program_in: MakeProgram, database:
     assert found["max_subtasks"] == (77, ".env")
     assert found["sandbox"] == ("landlock", str(program.folder / "openmanus-graph.toml"))
     assert found["inline_output"] == (20000, "default")
+    assert "LLM_MODEL=" in program("doctor")[0], "how to have a model"
+
+
+def test_doctor_says_which_model_each_role_has_and_never_a_key(program_in: MakeProgram, database: str) -> None:
+    program = program_in(DATABASE_URL=database, LLM_MODEL="openai/some-model", LLM_API_KEY="sk-hidden-word")
+    (program.folder / "openmanus-graph.toml").write_text(
+        '[models.planner]\nmodel = "openai/other"\napi_key_env = "KEY_OF_MINE"\nfallbacks = ["openai/third"]\n'
+    )
+    out, err = program("doctor", "--json")
+    models = {item["role"]: item for item in json.loads(out)["models"]}
+    assert (models["executor"]["model"], models["executor"]["key_is_set"]) == ("openai/some-model", True)
+    assert "KEY_OF_MINE" in models["planner"]["problem"]
+    shown, _ = program("doctor")
+    assert "✗ planner: openai/other" in shown
+    assert "openai/some-model  (key from LLM_API_KEY)" in shown
+    assert "duckduckgo" in shown
+    assert "hidden-word" not in out + err + shown
 
 
 def test_tools_and_plans_are_shown(program: Program) -> None:
@@ -174,7 +191,9 @@ def test_tools_and_plans_are_shown(program: Program) -> None:
     assert "← a" in program("plan", "show", plan)[0]
     assert "-->" in program("plan", "show", plan, "--format", "mermaid")[0]
     assert json.loads(program("plan", "schema")[0])["properties"]["subtasks"]
-    assert "dispatcher" in program("graph", "show")[0]
+    assert "coordinator → " in program("graph", "show")[0]
+    assert "coordinator" not in program("graph", "show", "--graph", "plan")[0]
+    assert "graph TD" in program("graph", "show", "--format", "mermaid")[0]
 
 
 def test_odd_arguments_are_refused_in_a_sentence(program: Program) -> None:
