@@ -14,6 +14,8 @@ from typing import Any
 
 import pytest
 
+from openmanus_graph.testing import Reply, ScriptedServer
+from tests.agent.replies import plans, wants_plan
 from tests.cli.conftest import Program
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]
@@ -189,3 +191,24 @@ def test_what_does_not_fit_is_said_before_anything_is_written(program: Program) 
     _, err = program("run", "--graph", "nothing", "four", code=2)
     assert "no langgraph.json" in err
     assert "No threads yet" in program("threads", "list")[0]
+
+
+AGENT = '''
+from openmanus_graph.graphs.manus import build_manus_graph
+
+def graph():
+    """The agent, in other words."""
+    return build_manus_graph(instructions="Answer in verse.", tools=["ask_human"])
+'''
+
+
+def test_an_agent_that_a_user_built_runs_and_goes_on(program: Program) -> None:
+    (program.folder / "agent.py").write_text(AGENT)
+    ask = {"id": "ask", "goal": "ask", "tool": "ask_human", "args": {"inquire": "For whom?"}}
+    with ScriptedServer([wants_plan(), plans(ask), Reply("It is for Ada.")]) as provider:
+        model = {"LLM_MODEL": "openai/scripted", "LLM_BASE_URL": provider.base_url, "LLM_API_KEY": "sk-scripted"}
+        program.environment |= model
+        program("run", "--graph", "agent.py", "write a line", "--thread", "t", code=3)
+        out, _ = program("resume", "t", "--answer", "Ada")
+        assert out == "It is for Ada.\n"
+        assert "Answer in verse." in str(provider.requests[0].messages)
