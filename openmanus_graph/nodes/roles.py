@@ -40,7 +40,7 @@ class Roles:
     _windows: dict[str, int] = field(default_factory=dict[str, int], repr=False)
 
     async def window(self, role: str) -> int:
-        """Tokens of a role's model; asked in a thread, because the first answer imports LiteLLM, which takes seconds."""
+        """Tokens of a role's model; asked in a thread, because the first answer imports LiteLLM."""
         if role not in self._windows:
             self._windows[role] = await asyncio.to_thread(self.models.window, role)
         return self._windows[role]

@@ -38,7 +38,9 @@ def answers(body: dict[str, Any]) -> Reply:
         return verdict(True)
     if "terminate" in tools:
         if not results:
-            return calls(ToolUse("bash", {"command": "echo one >> log"}), ToolUse("bash", {"command": "echo two >> log"}))
+            return calls(
+                ToolUse("bash", {"command": "echo one >> log"}), ToolUse("bash", {"command": "echo two >> log"})
+            )
         if len(results) == 2:
             return calls(ToolUse("bash", {"command": "echo done > out.txt"}))
         return ends("out.txt is written")
@@ -79,7 +81,7 @@ KINDS = ("decided", "plan_made", "subtask_started", "tool_returned", "subtask_ve
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("kinds", [KINDS[:3], KINDS[3:]], ids=lambda kinds: "+".join(kinds))
+@pytest.mark.parametrize("kinds", [KINDS[:3], KINDS[3:]], ids="+".join)
 def test_a_killed_agent_resumes_without_losing_or_repeating_what_was_committed(
     kinds: tuple[str, ...], database: str, tmp_path: Path
 ) -> None:

@@ -28,7 +28,12 @@ async def test_direct_calls_take_three_calls_of_a_model(build: Build, provider: 
 
 
 async def test_an_agent_works_in_parallel_calls_and_is_verified(build: Build, provider: ScriptedServer) -> None:
-    work = {"id": "work", "goal": "make a.txt and b.txt", "agent": "executor", "done_when": "a.txt exists, b.txt exists"}
+    work = {
+        "id": "work",
+        "goal": "make a.txt and b.txt",
+        "agent": "executor",
+        "done_when": "a.txt exists, b.txt exists",
+    }
     provider.add(
         wants_plan(),
         plans(work),

@@ -6,7 +6,12 @@ from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
 from tests.agent.replies import calls, decides, ends, plans, thread, verdict, wants_plan
 
-WORK = {"id": "w", "goal": "write r.md", "agent": "executor", "done_when": "the file r.md exists and names three cities"}
+WORK = {
+    "id": "w",
+    "goal": "write r.md",
+    "agent": "executor",
+    "done_when": "the file r.md exists and names three cities",
+}
 
 
 def writes(text: str, path: str = "r.md") -> Reply:
@@ -17,7 +22,13 @@ def writes(text: str, path: str = "r.md") -> Reply:
 
 async def test_a_missing_file_needs_no_model_to_be_refused(build: Build, provider: ScriptedServer) -> None:
     provider.add(
-        wants_plan(), plans(WORK), ends("written"), writes("Rome, Oslo, Bern"), ends("now it is"), verdict(True), Reply("x")
+        wants_plan(),
+        plans(WORK),
+        ends("written"),
+        writes("Rome, Oslo, Bern"),
+        ends("now it is"),
+        verdict(True),
+        Reply("x"),
     )
     out = await build().ainvoke({"task": "report"}, thread())
     assert out["status"] == "completed"
@@ -73,7 +84,13 @@ async def test_without_done_when_nothing_is_claimed(build: Build, provider: Scri
 
 
 async def test_a_direct_call_with_done_when_is_checked_too(build: Build, provider: ScriptedServer) -> None:
-    call = {"id": "c", "goal": "list", "tool": "bash", "args": {"command": "echo one"}, "done_when": "two lines are shown"}
+    call = {
+        "id": "c",
+        "goal": "list",
+        "tool": "bash",
+        "args": {"command": "echo one"},
+        "done_when": "two lines are shown",
+    }
     provider.add(wants_plan(), plans(call), verdict(False, "There is one line."), decides("report"), Reply("One line."))
     out = await build().ainvoke({"task": "list"}, thread())
     assert out["results"]["c"]["status"] == "failed"
