@@ -35,7 +35,8 @@ def script(body: dict[str, Any]) -> Reply:
         return Reply("Hello to you.") if body["messages"][-1]["content"] == "hello" else wants_plan()
     if "submit_plan" in names:
         agent = {"id": "work", "goal": "work on it", "agent": "executor"}
-        return plans(agent) if "with an agent" in said else plans(write())
+        slow = write("sleep 1; echo 42 > n.txt; cat n.txt") if "slowly" in said else write()
+        return plans(agent) if "with an agent" in said else plans(slow, write() | {"id": "next", "needs": ["write"]})
     if "terminate" in names:
         done = '"role": "tool"' in said
         return (
@@ -61,7 +62,7 @@ def test_a_conversation(agent: Program, provider: ScriptedServer) -> None:
     (agent.folder / "facts.txt").write_text("6 times 7")
     out, err = agent("run", "write", "42", "to a file", "--thread", "talk", "--attach", "facts.txt")
     assert out.startswith(f"{ANSWER}\n")
-    assert "[1/1] write completed" in err
+    assert "[1/2] write completed" in err
     assert re.search(r"Used 3 model calls, [\d,]+ tokens", err)
     assert (agent.folder / "openmanus-work" / "talk" / "facts.txt").read_text() == "6 times 7"
     assert "facts.txt" in json.dumps(provider.requests[1].messages)
@@ -262,3 +263,30 @@ def test_ctrl_c_at_a_terminal_pauses_and_harms_nothing_that_runs(agent: Program)
     results = json.loads(agent("threads", "show", "t", "--json")[0])["subtasks"]
     assert [(item["id"], item["status"]) for item in results] == [("write", "completed"), ("next", "pending")]
     agent("resume", "t")
+
+
+@pytest.mark.kill
+def test_ctrl_c_in_a_chat_pauses_the_request_and_comes_back_to_the_prompt(agent: Program) -> None:
+    steps = iter(
+        [
+            (r"you: *$", "write it slowly\r"),
+            (r"write .*sleep 1", "\x03"),
+            (r"is paused; /resume goes on with it\.(?s:.*)you: *$", "/resume\r"),
+            (re.escape(ANSWER) + r"(?s:.*)you: *$", "\x03"),
+        ]
+    )
+    step = next(steps)
+
+    def says(shown: str) -> str | None:
+        nonlocal step
+        wanted, typed = step
+        if typed and re.search(wanted, shown):
+            step = next(steps, ("", ""))
+            return typed
+        return None
+
+    code, shown = at_a_terminal(agent, "chat", "--thread", "c", says=says)
+    assert step == ("", ""), shown
+    assert code == 0
+    assert "chat --thread c" in shown
+    assert json.loads(agent("threads", "show", "c", "--json")[0])["status"] == "completed"

@@ -253,3 +253,21 @@ def test_two_tool_files_of_one_name_and_tools_of_libraries_resume(program: Progr
     program("run", "--plan", plan, "--tools", "x/mine.py", "--tools", "y/mine.py", "--thread", "t", code=3)
     out, _ = program("resume", "t", "--answer", "go")
     assert out == "x\ny\n"
+
+
+def test_events_are_followed_from_another_terminal_until_the_run_ends(program: Program) -> None:
+    plan = program.plan(work(program, "a", 0.1), work(program, "b", 2.5, ["a"]))
+    with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
+        started(program, "b")
+        out, _ = program("threads", "events", "t", "--follow")
+        assert process.wait(30) == 0
+    lines = out.splitlines()
+    assert [re.sub(r"^\S+ +|in [0-9.]+ s", "", line).strip() for line in lines[1:]] == [
+        "a started",
+        "[1/2] a completed",
+        "b started",
+        "[2/2] b completed",
+    ]
+    out, _ = program("threads", "events", "t", "--json")
+    numbers = [json.loads(line)["number"] for line in out.splitlines()]
+    assert numbers == sorted(set(numbers))
