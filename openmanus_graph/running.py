@@ -14,6 +14,7 @@ from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 
 from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.graphs.own import make_durable
 
 
 def run(
@@ -45,6 +46,6 @@ def run(
         if isinstance(graph, Pregel):
             return await graph.ainvoke(input, config)
         async with open_checkpointer(url) as saver:
-            return await graph.compile(checkpointer=saver).ainvoke(input, config)
+            return await make_durable(graph, saver).ainvoke(input, config)
 
     return asyncio.run(once())

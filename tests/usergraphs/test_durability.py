@@ -19,7 +19,16 @@ from langgraph.graph import END, START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
-from openmanus_graph import Gate, ThreadBusyError, ThreadSaver, ask, build_plan_graph, get_thread
+from openmanus_graph import (
+    Gate,
+    ThreadBusyError,
+    ThreadSaver,
+    ask,
+    build_plan_graph,
+    get_thread,
+    open_checkpointer,
+    run,
+)
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.threads import store_answers
 from openmanus_graph.errors import ForeignTypeError
@@ -405,3 +414,15 @@ async def test_questions_of_nodes_side_by_side_are_answered_one_by_one(saver: Th
     assert [one["question"] for one in row.questions] == ["b"]
     out = await app.ainvoke(Command(resume={asked["b"]: {"kind": "answer", "value": "2"}}), thread())
     assert [list(one) for one in out["seen"]] == [["a", 1], ["b", 2]]
+
+
+def test_a_script_runs_its_own_graph_as_a_thread(database: str) -> None:
+    out = run(chain(asks=lambda _: {"seen": [interrupt("ok?")]}), {"task": "x"}, thread_id="t", url=database)
+    assert out["__interrupt__"][0].value == "ok?"
+
+    async def row() -> Any:
+        async with open_checkpointer(database) as saver:
+            return await get_thread(saver, "t")
+
+    found = asyncio.run(row())
+    assert (found.status, found.questions[0]["question"]) == ("waiting", "ok?")
