@@ -55,15 +55,23 @@ def _worker(state: SubtaskState) -> str:
     return BRIEF if subtask["agent"] == EXECUTOR else PREFIX + str(subtask["agent"])
 
 
-def _entrance(state: SubtaskState) -> str:
+# The edges are coroutines because LangGraph sends plain functions through a thread, which costs as much as a statement
+# on Postgres.
+
+
+async def _entrance(state: SubtaskState) -> str:
     return APPROVAL if state.get("subtask", {}).get("approval") else _worker(state)
 
 
-def _after_approval(state: SubtaskState) -> str:
+async def _after_approval(state: SubtaskState) -> str:
     return END if state.get("result") else _worker(state)
 
 
-def _next_step(state: SubtaskState) -> str | list[Send]:
+async def _after_backoff(state: SubtaskState) -> str:
+    return _worker(state)
+
+
+async def _next_step(state: SubtaskState) -> str | list[Send]:
     """Where an agent's subtask goes: to the end, to another attempt, to its calls, to be checked, or on."""
     if state.get("result"):
         return END
@@ -76,7 +84,7 @@ def _next_step(state: SubtaskState) -> str | list[Send]:
     return VERIFIER if state.get("draft") else EXECUTOR
 
 
-def _after_tool(state: SubtaskState) -> str:
+async def _after_tool(state: SubtaskState) -> str:
     if state.get("result"):
         return END
     if not state.get("subtask", {}).get("tool"):
@@ -145,7 +153,7 @@ def build_subtask_graph(
         _add_agents(graph, roles, agents, list(tools))
     graph.add_conditional_edges(START, _entrance, [APPROVAL, *workers])
     graph.add_conditional_edges(APPROVAL, _after_approval, [*workers, END])
-    graph.add_conditional_edges(BACKOFF, _worker, workers)
+    graph.add_conditional_edges(BACKOFF, _after_backoff, workers)
     return graph.compile(checkpointer=True, name="subtask")
 
 
