@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Generator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
@@ -24,10 +24,17 @@ def _names_in(folders: Sequence[Path]) -> set[str]:
     """The top-level names that the folders' own modules and packages have."""
     names: set[str] = set()
     for folder in folders:
-        for entry in folder.iterdir():
-            if (entry.suffix == ".py" and entry.is_file()) or (entry / "__init__.py").is_file():
-                names.add(entry.stem)
+        # Python's own import passes over what it may not read, too.
+        with suppress(PermissionError):
+            names.update(entry.stem for entry in folder.iterdir() if _is_module(entry))
     return names - _KEPT
+
+
+def _is_module(entry: Path) -> bool:
+    try:
+        return entry.is_file() if entry.suffix == ".py" else (entry / "__init__.py").is_file()
+    except PermissionError:
+        return False
 
 
 def _is_in(module: ModuleType | None, folders: Sequence[Path]) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
@@ -46,8 +47,9 @@ def find_project(start: Path | None = None) -> Project | None:
     """
     start = (start or Path.cwd()).absolute()
     for folder in (start, *start.parents):
-        if (folder / FILE_NAME).is_file():
-            return read_project(folder)
+        with suppress(PermissionError):  # a folder that may not be read is nobody's project here
+            if (folder / FILE_NAME).is_file():
+                return read_project(folder)
     return None
 
 

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import importlib
 import json
+import os
+import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,8 @@ from openmanus_graph import Settings
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
 from openmanus_graph.graphs.loading import LoadedGraph, load_again, load_graph
 from openmanus_graph.tools.reference import available_tools, tool_references, tools_again
+
+ROOT = Path(__file__).parents[2]
 
 GRAPH = """
 from typing import TypedDict
@@ -209,3 +214,27 @@ def test_the_setting_tools_names_folders_files_and_modules(tmp_path: Path, monke
         available_tools([], Settings.load())
     with pytest.raises(SettingsError, match="There is no folder"):
         available_tools([], Settings.load(tools=("some/tools",)))
+
+
+ORDINARY = """
+import asyncio, os
+from openmanus_graph.graphs import importing
+from openmanus_graph.graphs.loading import load_graph
+import langgraph.graph
+if os.geteuid() == 0:
+    os.setuid(65534)
+print(type(asyncio.run(load_graph("my.py")).graph).__name__)
+"""
+
+
+def test_folders_that_may_not_be_read_are_passed_over() -> None:
+    with tempfile.TemporaryDirectory() as made:
+        folder = Path(made)
+        folder.chmod(0o755)
+        write(folder, "my.py", GRAPH + "graph = build()")
+        (folder / "private").mkdir(mode=0)
+        command = [sys.executable, "-c", ORDINARY]
+        environment = {**os.environ, "PYTHONDONTWRITEBYTECODE": "1", "PYTHONPATH": str(ROOT)}
+        done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
+        (folder / "private").chmod(0o700)
+    assert done.stdout == "StateGraph\n", done.stderr
