@@ -263,29 +263,31 @@ class Demo:
         )
 
     def _conclude(self, site: Site, code: int) -> None:
-        before = self._before
         turns = self._witness.turns() if self._witness.is_open else []
         if turns:
             self._say("\nWhat happened on the way:")
         for turn in turns:
             self._say(f"  {turn}")
-        if before is not None:
-            self._compare(before, self._witness.count(site))
+        if self._before is not None:
+            self._compare(self._before, self._witness.count(site))
         if self._stopped_by or code == WAITING:
             self._say("\nThe site has ended with the demo. To go on with both:")
             self._say_command(("demo", "--thread", self._name))
-            return
-        if code != 0:
-            return
-        self._say(f"\nThe site got {_many(site.log.quotes, 'request')} for a quote, {site.log.posts} in all its tries.")
-        self._say("What to do next:")
-        report = Path(FOLDER, self._name, "report.md")
+        elif code == 0:
+            self._say_what_next(site)
+
+    def _say_what_next(self, site: Site) -> None:
+        log = site.log
+        if log.posts:
+            sent = "once" if log.posts == 1 else f"{log.posts} times"
+            self._say(f"\nThe site got {_many(log.quotes, 'request')} for a quote, sent {sent}.")
+        self._say("\nWhat to do next:")
+        own = with_program('openmanus-graph run "Your own task"')
         for command in (
-            f"cat {shlex.quote(str(report))}",
+            f"cat {shlex.quote(str(Path(FOLDER, self._name, 'report.md')))}",
             with_program(f"openmanus-graph threads show {self._name}"),
-            with_program("openmanus-graph demo --crash" if before is None else "openmanus-graph doctor"),
-            "LLM_MODEL=openai/gpt-5-mini OPENAI_API_KEY=… \\\n    "
-            + with_program('openmanus-graph run "Your own task"'),
+            with_program("openmanus-graph demo --crash" if self._before is None else "openmanus-graph doctor"),
+            f"LLM_MODEL=openai/gpt-5-mini OPENAI_API_KEY=… \\\n    {own}",
         ):
             self._echo(f"  {command}")
 
@@ -294,7 +296,7 @@ class Demo:
         calls_again = [place for place, number in after.calls.items() if number > 1]
         pages_again = [page for page, number in (after.pages - before.pages).items() if page in before.pages and number]
         self._say(
-            f"\nCounted over both processes: {_many(before.calls.elements(), 'model call')} before the kill and "
+            f"\nCounted over all processes: {_many(before.calls.elements(), 'model call')} before the kill and "
             f"{after.calls.total() - before.calls.total()} after it, {_again(calls_again)}; "
             f"{_many(before.pages.elements(), 'page')} before and "
             f"{after.pages.total() - before.pages.total()} after, {_again(pages_again)}"
