@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any, cast
 
 import click
@@ -71,13 +72,17 @@ def print_result(text: str) -> None:
 
 
 def current_results(thread: Thread, values: Mapping[str, Any]) -> dict[str, Any]:
-    """The results of the thread's present plan."""
+    """The results of the thread's present plan; of what is not completed only once nobody works on it any more."""
     plan = plan_in(values) or plan_in({"plan": thread.plan})
     if plan is None:
         return {}
     everything = cast("dict[str, Any]", values.get("results") or {})
     planned = {subtask.id for subtask in plan.subtasks}
-    return {key: result for key, result in everything.items() if key in planned}
+    return {
+        key: result
+        for key, result in everything.items()
+        if key in planned and (thread.finished or result["status"] == "completed")
+    }
 
 
 def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage: Usage | None = None) -> None:
@@ -112,7 +117,7 @@ def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage
         budget = ", with a larger budget," if thread.status == "partial" else ""
         verb = f"Try again what is not completed{budget}" if again else "Go on"
         click.echo(f"{verb} with: {with_program(hint)}", err=True)
-    elif thread.workspace:
+    elif thread.workspace and Path(thread.workspace).is_dir():
         click.echo(
             f"Files are in {thread.workspace}; look back with: {program()} threads show {thread.thread_id}",
             err=True,
