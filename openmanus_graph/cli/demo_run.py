@@ -152,7 +152,7 @@ class Demo:
             code = self._command(site, "resume", self._name, *answers)
         self._keep_recording(site)
         self._conclude(site, code)
-        return code
+        return code if code >= 0 else 128 - code
 
     def _begin(self, site: Site) -> int:
         """Start the run, and kill it half-way if that is wished; `_before` is what had been done then."""

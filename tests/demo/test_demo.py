@@ -6,6 +6,7 @@ import json
 import os
 import pty
 import re
+import select
 import signal
 import subprocess
 import sys
@@ -57,11 +58,6 @@ def test_it_runs_in_a_pipe_to_its_answer(demo: Demo) -> None:
     assert Counter(demo.places("d")) == Counter(recorded())
     # While it waits, what failed before the plan was changed is not told as what failed.
     assert not re.search(r"^birch failed", err, re.MULTILINE)
-    own = [
-        line for line in err.splitlines() if not re.match(r"^( *\w+ [→←]|.*(asks|Go on with|Files are in)|\[)", line)
-    ]
-    narrated = [line for line in own if line.startswith(("$", "  ", "The", "Post", "no network"))]
-    assert narrated
 
 
 def test_after_a_crash_nothing_committed_runs_again(demo: Demo) -> None:
@@ -123,15 +119,18 @@ def test_a_person_at_a_terminal_approves_the_quote(demo: Demo) -> None:
     os.close(child)
     shown = ""
     answered = False
-    while True:
+    deadline = time.monotonic() + 60
+    while select.select([parent], [], [], max(deadline - time.monotonic(), 0))[0]:
         try:
             piece = os.read(parent, 4096)
-        except OSError:
+        except OSError:  # what a terminal says when nobody is left at its other end
             break
         shown += piece.decode(errors="replace")
-        if not answered and "a: answer in its place" in shown:
+        if not answered and "why it is asked" in shown:
             answered = True
             os.write(parent, b"y\n")
+    else:
+        process.kill()
     os.close(parent)
     assert process.wait(30) == 0
     assert "Cedar Supply" in shown
