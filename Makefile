@@ -16,8 +16,8 @@ help: ## list the targets
 setup: ## create or repair .venv from the lock (PYTHON=... picks the interpreter)
 	@PYTHON='$(PYTHON)' scripts/setup.sh
 
-demo: setup ## set up, then run a real plan as a graph on an embedded Postgres
-	@$(bin)/openmanus-graph run --plan examples/package_report.yaml --tools examples/package_tools.py $(ARGS)
+demo: setup ## set up, then see the agent work: no key, no server (ARGS=--crash kills it half-way)
+	@$(bin)/openmanus-graph demo $(ARGS)
 
 test: setup check ## set up, then every check and test (REQUIRE=all: skips are failures)
 

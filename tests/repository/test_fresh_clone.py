@@ -75,11 +75,11 @@ def demo(checkout: Path, home: Path, account: pwd.struct_passwd) -> str:
         **change,
     )
     assert ran.returncode == 0, ran.stdout + ran.stderr
-    return ran.stdout
+    return ran.stdout + ran.stderr
 
 
 def report_in(output: str, checkout: Path) -> Path:
-    named = re.findall(r"\S*report\.md", output)
+    named = re.findall(r"\S+/report\.md", output)
     assert named, f"the demo does not say where its report is:\n{output}"
     return checkout / named[-1].strip("'\"`")
 
