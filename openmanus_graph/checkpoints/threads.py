@@ -16,6 +16,7 @@ from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.tables import remove_rows, try_alone
 from openmanus_graph.errors import ThreadBusyError, UnknownThreadError
 from openmanus_graph.questions import Answer, Question
 from openmanus_graph.state import ThreadStatus
@@ -137,26 +138,19 @@ async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
 
 
 async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = False) -> None:
-    """Remove a thread's checkpoints and row, and its workspace if asked.
+    """Remove a thread from every table, and its workspace if asked.
 
     Raises:
         ThreadBusyError: If somebody runs it.
     """
     async with saver.connection() as connection, connection.transaction():
-        row = await (
-            await connection.execute("SELECT pg_try_advisory_xact_lock(runner_key(%s)) AS free", (thread.thread_id,))
-        ).fetchone()
-        if row is None or not row["free"]:
+        if not await try_alone(connection, thread.thread_id):
             raise ThreadBusyError(
                 f"The thread {thread.thread_id!r} is running: "
                 f"{describe_runner(thread.runner, thread.runner_since)} holds it.",
                 hint="Stop that process first.",
             )
-        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes", "threads"):
-            await connection.execute(
-                sql.SQL("DELETE FROM {} WHERE thread_id = %s").format(sql.Identifier(table)),
-                (thread.thread_id,),
-            )
+        await remove_rows(connection, [thread.thread_id])
     if files and thread.workspace:
         with suppress(FileNotFoundError):
             shutil.rmtree(Path(thread.workspace))
