@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from openmanus_graph import Settings
+from openmanus_graph.sandbox.level import probe
+from tests.conftest import Require
 
 
 def build(source: Path, kind: str, folder: Path) -> Path:
@@ -55,6 +60,27 @@ def test_wheel_names_its_command_and_its_extras(wheel: Path) -> None:
     assert "License-Expression: MIT" in fields
     assert "Requires-Python: >=3.11" in fields
     assert "Provides-Extra: all" in fields
+
+
+@pytest.mark.postgres
+def test_demo_runs_from_what_the_wheel_holds(wheel: Path, tmp_path: Path, database: str, require: Require) -> None:
+    works = any(report.works for report in probe(Settings.load()))
+    require(works, "no sandbox works here, and the demo runs Python", "apt-get install bubblewrap")
+    unpacked, folder = tmp_path / "unpacked", tmp_path / "anywhere"
+    folder.mkdir()
+    with zipfile.ZipFile(wheel) as archive:
+        archive.extractall(unpacked)
+    variables = {"PATH": os.environ["PATH"], "DATABASE_URL": database, "PYTHONPATH": str(unpacked)}
+    call = [sys.executable, "-m", "openmanus_graph"]
+    options = {"cwd": folder, "env": variables, "check": False, "capture_output": True, "text": True}
+
+    ran = subprocess.run([*call, "demo", "--quiet"], **options)
+
+    assert ran.returncode == 0, ran.stderr
+    assert ran.stdout.startswith("I recommend **Cedar Supply**")
+    where = "import openmanus_graph; print(openmanus_graph.__file__)"
+    found = subprocess.run([sys.executable, "-c", where], **options)
+    assert found.stdout.startswith(str(unpacked))
 
 
 def test_source_archive_builds_the_same_wheel(top: Path, wheel: Path, tmp_path: Path) -> None:
