@@ -72,14 +72,14 @@ def test_demo_runs_from_what_the_wheel_holds(wheel: Path, tmp_path: Path, databa
         archive.extractall(unpacked)
     variables = {"PATH": os.environ["PATH"], "DATABASE_URL": database, "PYTHONPATH": str(unpacked)}
     call = [sys.executable, "-m", "openmanus_graph"]
-    options = {"cwd": folder, "env": variables, "check": False, "capture_output": True, "text": True}
+    options = {"cwd": folder, "env": variables, "capture_output": True, "text": True}
 
-    ran = subprocess.run([*call, "demo", "--quiet"], **options)
+    ran = subprocess.run([*call, "demo", "--quiet"], check=False, **options)
 
     assert ran.returncode == 0, ran.stderr
     assert ran.stdout.startswith("I recommend **Cedar Supply**")
     where = "import openmanus_graph; print(openmanus_graph.__file__)"
-    found = subprocess.run([sys.executable, "-c", where], **options)
+    found = subprocess.run([sys.executable, "-c", where], check=True, **options)
     assert found.stdout.startswith(str(unpacked))
 
 
