@@ -282,13 +282,14 @@ class Demo:
             sent = "once" if log.posts == 1 else f"{log.posts} times"
             self._say(f"\nThe site got {_many(log.quotes, 'request')} for a quote, sent {sent}.")
         self._say("\nWhat to do next:")
+        report = Path(FOLDER, self._name, "report.md")
         own = with_program('openmanus-graph run "Your own task"')
-        for command in (
-            f"cat {shlex.quote(str(Path(FOLDER, self._name, 'report.md')))}",
+        commands = [
             with_program(f"openmanus-graph threads show {self._name}"),
             with_program("openmanus-graph demo --crash" if self._before is None else "openmanus-graph doctor"),
             f"LLM_MODEL=openai/gpt-5-mini OPENAI_API_KEY=… \\\n    {own}",
-        ):
+        ]
+        for command in [f"cat {shlex.quote(str(report))}", *commands] if report.is_file() else commands:
             self._echo(f"  {command}")
 
     def _compare(self, before: Count, after: Count) -> None:

@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from openmanus_graph.models.recording import Replay
+from openmanus_graph.testing import Reply, ScriptedServer
 
 from .conftest import Demo
 
@@ -146,6 +147,32 @@ def test_a_thread_of_something_else_is_not_touched(demo: Demo) -> None:
     subprocess.run(command, cwd=demo.folder, env=demo.environment, check=True, stdin=subprocess.DEVNULL)
     _, err = demo("--thread", "mine", code=2)
     assert "'mine' is no demo" in err
+
+
+def test_a_live_model_can_be_recorded_for_the_demo(demo: Demo) -> None:
+    def answers(body: dict[str, Any]) -> Reply:
+        site = re.search(r"http://127\.0\.0\.1:\d+", json.dumps(body["messages"]))
+        assert site is not None
+        return Reply(f"Look at {site[0]}/cedar.html yourself.")
+
+    with ScriptedServer(answers) as provider:
+        demo.environment |= {
+            "LLM_MODEL": "openai/scripted",
+            "LLM_BASE_URL": provider.base_url,
+            "LLM_API_KEY": "sk-scripted",
+        }
+        out, err = demo("--record", "own.jsonl")
+    assert re.fullmatch(r"Look at http://127\.0\.0\.1:\d+/cedar.html yourself.\n", out)
+    assert "Your own model is used" in err
+    replay = Replay(demo.folder / "own.jsonl")
+    assert replay.source == "live"
+    assert replay.lines["coordinator/-/1"].text == "Look at {site}/cedar.html yourself."
+
+
+def test_without_a_model_nothing_is_recorded(demo: Demo) -> None:
+    _, err = demo("--record", "own.jsonl", code=2)
+    assert "No model" in err or "no model" in err
+    assert not (demo.folder / "own.jsonl").exists()
 
 
 def test_the_recording_says_that_it_is_by_hand() -> None:
