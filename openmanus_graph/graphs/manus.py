@@ -24,6 +24,7 @@ from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
 from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
 from openmanus_graph.memory.memory import Memory
+from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.gateway import Models, ModelsChoice
 from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
 from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
@@ -243,7 +244,14 @@ def build_manus_graph(
 def _models_again(models: ModelsChoice | None) -> Any:
     """The models as another process is given them; chat models are left out, they exist in this one only."""
     if isinstance(models, str):
-        return models
+        return _anywhere(models)
     if isinstance(models, Mapping):
-        return {role: name for role, name in models.items() if isinstance(name, str)}
+        return {role: _anywhere(name) for role, name in models.items() if isinstance(name, str)}
     return None
+
+
+def _anywhere(model: str) -> str:
+    """A model's name as it means the same in every folder: a thread may be resumed from another one."""
+    if not model.startswith(REPLAY_PREFIX):
+        return model
+    return f"{REPLAY_PREFIX}{Path(model.removeprefix(REPLAY_PREFIX)).expanduser().absolute()}"
