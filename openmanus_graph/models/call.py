@@ -10,6 +10,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 
 from langchain_core.messages import AIMessage, AIMessageChunk
+from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.utils import count_tokens_approximately
 
 from openmanus_graph.events import Emit, Event, Usage
@@ -214,17 +215,18 @@ class Call:
         return reply
 
     async def _streamed(self, target: Target, request: Shape) -> AIMessage:
-        gathered: AIMessageChunk | None = None
+        said: list[AIMessageChunk] = []
         tokens = TokenStream(lambda text: self.say(target.name, text))
         pieces = providers.stream(target, request)
         async with aclosing(pieces):
             async for piece in pieces:
-                gathered = piece if gathered is None else gathered + piece
+                said.append(piece)
                 tokens.add(piece.text)
         tokens.flush()
-        if gathered is None:
+        if not said:
             raise BrokenReplyError("gives an empty reply")
-        return whole(gathered, target)
+        # Added up at once: each sum reads the arguments of calls anew, which takes seconds for a long file.
+        return whole(add_ai_message_chunks(said[0], *said[1:]) if said[1:] else said[0], target)
 
 
 def _fallbacks(others: Sequence[Target], failed: Target, fault: Fault) -> Sequence[Target]:
