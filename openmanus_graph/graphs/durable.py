@@ -244,6 +244,9 @@ class _Run:
         if self._ended:
             return
         self._ended = True
+        if isinstance(error, DatabaseError):
+            await self.lease.abandon()  # nothing could be recorded; without a runner the thread counts as stopped
+            return
         try:
             await self._record(error)
         except BaseException:
