@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Picture: draws the live view of a real run, in its middle, as an SVG for the README.
+"""Picture: draws the live view of a thread as it was at one of its events, as an SVG for the README.
 
-python scripts/picture.py PLAN TOOLS OUTPUT.svg [SUBTASKS]
+python scripts/picture.py THREAD OUTPUT.svg [TYPE:SUBTASK] [HEIGHT]
 
-The view is drawn once SUBTASKS subtasks (by default half of the plan) have completed; the run then goes on.
+The thread's stored events are shown up to the last one of that type and subtask, by default to the end:
+
+    openmanus-graph demo --thread lamps && python scripts/picture.py lamps docs/images/live.svg tool_called:report
 """
 
 from __future__ import annotations
@@ -12,46 +14,51 @@ import asyncio
 import io
 import re
 import sys
-import tempfile
+from datetime import datetime
 from pathlib import Path
 
 from rich.console import Console
 
-from openmanus_graph import Plan, build_plan_graph, open_checkpointer
-from openmanus_graph.cli.view import LiveView
-from openmanus_graph.tools.reference import load_tools
+from openmanus_graph import open_checkpointer, stored_events
+from openmanus_graph.cli.board import Board
+from openmanus_graph.cli.live import LiveView
+from openmanus_graph.events import Event
 
 WIDTH = 96
+HEIGHT = 18
 
 
-async def draw(plan_file: str, tools_file: str, wanted: int | None) -> str:
-    """Run the plan, and give the picture of it when enough of it had completed."""
-    tools = load_tools(tools_file)
-    plan = Plan.from_file(plan_file, tools={tool.name: tool for tool in tools})
-    height = len(plan.subtasks) + 6
+async def events_until(thread: str, until: str) -> list[Event]:
+    """The thread's events up to the last one that is asked for."""
+    async with open_checkpointer() as saver:
+        events = await stored_events(saver, thread)
+    kind, _, subtask = until.partition(":")
+    ends = [n for n, one in enumerate(events) if one.get("type") == kind and one.get("subtask", "") == subtask]
+    return events[: ends[-1] + 1] if ends else events
+
+
+def _seconds(event: Event) -> float:
+    return datetime.fromisoformat(event.get("time", "1970-01-01T00:00:00+00:00")).timestamp()
+
+
+def draw(thread: str, events: list[Event], height: int) -> str:
+    """The live view after these events."""
     console = Console(record=True, force_terminal=True, width=WIDTH, height=height, file=io.StringIO())
-    thread = f"{Path(plan_file).stem.replace('_', '-')}-{plan.definition_hashes()[plan.subtasks[0].id][:6]}"
-    view = LiveView(thread, console)
-    left = wanted or len(plan.subtasks) // 2
-    with tempfile.TemporaryDirectory() as folder:
-        async with open_checkpointer() as saver:
-            app = build_plan_graph(tools).compile(checkpointer=saver)
-            config = {"configurable": {"thread_id": thread, "workspace": folder}}
-            async for event in app.astream({"plan": plan}, config, stream_mode="custom"):
-                view.show(event)
-                left -= event["type"] == "subtask_finished"
-                if left == 0 and event["type"] != "subtask_finished":
-                    left = -1
-                    console.print(view._render())  # the view as it is now, outside its own live display
-            await saver.adelete_thread(thread)
-    picture = console.export_svg(title=f"openmanus-graph run --plan {plan_file}", unique_id="live")
+    now = [_seconds(events[0])]
+    view = LiveView(Board(thread, clock=lambda: now[0]), console)
+    for event in events:
+        now[0] = _seconds(event)
+        view.show(event)
+    console.print(view.render())
+    picture = console.export_svg(title='openmanus-graph run "We need 240 desk lamps …"', unique_id="live")
     return re.sub(r"@font-face \{.*?\}\s*", "", picture, flags=re.DOTALL)  # they would be fetched from the network
 
 
 def main(arguments: list[str]) -> None:
     """Read the arguments and draw."""
-    plan, tools, output, *wanted = arguments
-    picture = asyncio.run(draw(plan, tools, int(wanted[0]) if wanted else None))
+    thread, output, *more = arguments
+    events = asyncio.run(events_until(thread, more[0] if more else ""))
+    picture = draw(thread, events, int(more[1]) if len(more) > 1 else HEIGHT)
     Path(output).write_text(picture, encoding="utf-8")
 
 

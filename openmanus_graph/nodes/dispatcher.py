@@ -323,7 +323,9 @@ class Dispatch:
             }
             for subtask in self.plan.subtasks
         ]
-        self.emit(Event(type="plan_started", subtasks=outline, kept=kept, goal=self.plan.goal))
+        # Each process announces it anew, because what is kept differs.
+        name = f"plan_started/{0 if self.lease is None else self.lease.epoch}"
+        self.emit(Event(type="plan_started", id=name, subtasks=outline, kept=kept, goal=self.plan.goal))
 
     def _finished(self, subtask: Subtask, result: SubtaskResult) -> None:
         started, finished = result["started_at"], result["finished_at"]
