@@ -13,7 +13,7 @@ from openmanus_graph.errors import MigrationNeededError
 
 SCHEMA = "openmanus_graph"
 
-_LOCK_KEY = 0x6F6D67_6D6967  # one migration at a time, whatever the process
+LOCK_KEY = 0x6F6D67_6D6967  # one migration at a time, whatever the process
 
 
 def _own_migrations() -> list[tuple[int, LiteralString]]:
@@ -67,7 +67,10 @@ async def migrate(connection: AsyncConnection[DictRow]) -> bool:
     if await schema_versions(connection) == wanted_versions():
         return False
     async with connection.transaction():
-        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (_LOCK_KEY,))
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+        # Who waited still believes its cache of the catalog, where there is no schema yet: Postgres reads what others
+        # committed meanwhile when a table is locked, and an advisory lock is none.
+        await connection.execute("LOCK TABLE pg_catalog.pg_namespace IN ACCESS SHARE MODE")
         ours, saver = await schema_versions(connection)
         refuse_newer((ours, saver))
         if (ours, saver) == wanted_versions():
