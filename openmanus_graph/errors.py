@@ -6,9 +6,11 @@ OpenManusGraphError                 1
 │   ├── PlanError                       a plan that does not validate; every problem at once
 │   ├── SettingsError                   a setting that cannot be read
 │   ├── UnknownThreadError              no such thread; nearest ids named
+│   ├── UnknownPointError               no such point of a thread
 │   ├── UnknownQuestionError            an answer for a question nobody asked
 │   ├── ThreadBusyError                 another runner holds the thread
 │   ├── ThreadUnfinishedError           new input for a thread that has not ended
+│   ├── ThreadVersionError              a thread begun with a graph that no longer is what it needs
 │   ├── NoModelError                    a role without a model, or a model that cannot be used
 │   ├── RecordingError                  a recording that cannot be read, or lacks a reply
 │   └── GraphNotImportableError         the thread's graph lives where the command line cannot import it
@@ -17,6 +19,7 @@ OpenManusGraphError                 1
 │   ├── DatabaseFullError               the server's disk is full
 │   ├── MigrationNeededError            a database without our tables, or of another version
 │   └── EmbeddedServerError             the embedded server cannot be started or stopped
+├── ThreadUnreadableError           1   a checkpoint of a thread cannot be read; the last good one is named
 ├── StaleRunnerError                1   this runner lost its thread to another one
 ├── BudgetError                     4   a budget is used up
 ├── ModelError                      1   a model's provider failed for good, after retries and fallbacks
@@ -86,6 +89,10 @@ class UnknownThreadError(UsageError):
     """No such thread."""
 
 
+class UnknownPointError(UsageError):
+    """No such point of a thread."""
+
+
 class UnknownQuestionError(UsageError):
     """An answer for a question nobody asked."""
 
@@ -96,6 +103,21 @@ class ThreadBusyError(UsageError):
 
 class ThreadUnfinishedError(UsageError):
     """New input for a thread that has not ended."""
+
+
+class ThreadVersionError(UsageError):
+    """A thread begun with a graph that no longer is what the thread needs."""
+
+    def __init__(self, message: str, *, differences: Sequence[str], hint: str | None = None) -> None:
+        """Keep what has changed.
+
+        Args:
+            message: One sentence with all of it.
+            differences: What the thread needs and no longer has, each in words.
+            hint: The next step, or `None`.
+        """
+        self.differences = list(differences)
+        super().__init__(message, hint=hint)
 
 
 class GraphNotImportableError(UsageError):
@@ -161,6 +183,23 @@ class MigrationNeededError(DatabaseError):
 
 class EmbeddedServerError(DatabaseError):
     """The embedded server cannot be started or stopped."""
+
+
+class ThreadUnreadableError(OpenManusGraphError):
+    """A checkpoint of a thread cannot be read."""
+
+    def __init__(self, message: str, *, checkpoint_id: str, good: str | None, hint: str | None = None) -> None:
+        """Keep which checkpoint it is, and which one can be read.
+
+        Args:
+            message: One sentence with the checkpoint and why.
+            checkpoint_id: The checkpoint that cannot be read.
+            good: The newest one before it that can; `None` if there is none.
+            hint: The next step, or `None`.
+        """
+        self.checkpoint_id = checkpoint_id
+        self.good = good
+        super().__init__(message, hint=hint)
 
 
 class StaleRunnerError(OpenManusGraphError):
