@@ -29,9 +29,18 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from openmanus_graph.checkpoints.chains import STUB
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
+from openmanus_graph.checkpoints.prune import prune_rows, remove_runs
 from openmanus_graph.checkpoints.serializer import PlainSerializer
-from openmanus_graph.errors import DatabaseError, DatabaseFullError, DatabaseUnreachableError, ThreadBusyError
+from openmanus_graph.checkpoints.tables import copy_rows, remove_rows, try_alone
+from openmanus_graph.errors import (
+    DatabaseError,
+    DatabaseFullError,
+    DatabaseUnreachableError,
+    ThreadBusyError,
+    UsageError,
+)
 
 ResultT = TypeVar("ResultT")
 
@@ -137,8 +146,83 @@ class ThreadSaver(AsyncPostgresSaver):
         return unreachable(self.place, error)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Read a checkpoint, as the base does, surviving one broken connection."""
-        return await self.retried(lambda: super(ThreadSaver, self).aget_tuple(config))
+        """Read a checkpoint, as the base does, surviving one broken connection; what pruning left is none."""
+        found = await self.retried(lambda: super(ThreadSaver, self).aget_tuple(config))
+        return None if found is None or STUB in found.metadata else found
+
+    def _search_where(
+        self, config: RunnableConfig | None, filter: Any, before: RunnableConfig | None = None
+    ) -> tuple[str, list[Any]]:
+        """Which checkpoints are listed: those that the base lists, without what pruning left of some."""
+        where, values = super()._search_where(config, filter, before)
+        return f"{where} {'AND' if where else 'WHERE'} NOT metadata ? %s", [*values, STUB]
+
+    async def adelete_thread(self, thread_id: str) -> None:
+        """Remove a thread from every table.
+
+        Raises:
+            ThreadBusyError: If somebody runs it.
+        """
+        async with self.connection() as connection, connection.transaction():
+            if not await try_alone(connection, str(thread_id)):
+                raise ThreadBusyError(
+                    f"The thread {thread_id!r} is running, so it is not removed.",
+                    hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
+                )
+            await remove_rows(connection, [str(thread_id)])
+
+    async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
+        """Copy the checkpoints of a thread, as they are committed now, to a thread that has none.
+
+        Raises:
+            UsageError: If the target has checkpoints.
+        """
+        target = str(target_thread_id)
+        async with self.connection() as connection, connection.transaction():
+            await connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+            known = await connection.execute("SELECT 1 FROM checkpoints WHERE thread_id = %s LIMIT 1", (target,))
+            if await known.fetchone() is not None:
+                raise UsageError(f"The thread {target!r} has checkpoints already.", hint="Copy to a new id.")
+            await copy_rows(connection, str(source_thread_id), target)
+
+    async def adelete_for_runs(self, run_ids: Sequence[str]) -> None:
+        """Remove the checkpoints that LangGraph's runs have made; later ones keep what they need of them.
+
+        Raises:
+            ThreadBusyError: If somebody runs one of the threads.
+        """
+        async with self.connection() as connection:
+            rows = await (
+                await connection.execute(
+                    "SELECT DISTINCT thread_id FROM checkpoints WHERE metadata ->> 'run_id' = ANY(%s)",
+                    ([str(run_id) for run_id in run_ids],),
+                )
+            ).fetchall()
+            for row in rows:
+                await remove_runs(connection, str(row["thread_id"]), [str(run_id) for run_id in run_ids])
+
+    async def aprune(self, thread_ids: Sequence[str], *, strategy: str = "keep_latest") -> None:
+        """Remove all but the newest checkpoint of each namespace, or all, of some threads.
+
+        Args:
+            thread_ids: The threads.
+            strategy: `keep_latest`, which keeps what the newest ones and a resume need, or `delete`.
+
+        Raises:
+            TypeError: If `thread_ids` is a single text.
+            ValueError: If the strategy is another one.
+            ThreadBusyError: If somebody runs one of the threads; those before it are done.
+        """
+        if isinstance(thread_ids, str):
+            raise TypeError("thread_ids must be a sequence of ids, not one id")
+        if strategy not in ("keep_latest", "delete"):
+            raise ValueError(f"Unknown strategy: {strategy!r}")
+        for thread_id in map(str, thread_ids):
+            if strategy == "delete":
+                await self.adelete_thread(thread_id)
+                continue
+            async with self.connection() as connection:
+                await prune_rows(connection, thread_id)
 
     async def aput(
         self,

@@ -1,10 +1,14 @@
-"""Each test runs in a folder of its own, where workspaces go by default."""
+"""Fixtures of retention tests: a folder of their own, and the agent on a scripted provider."""
 
 from __future__ import annotations
 
 from pathlib import Path
 
 import pytest
+
+from tests.agent.conftest import build, provider
+
+__all__ = ["build", "own_folder", "provider"]
 
 
 @pytest.fixture(autouse=True)
