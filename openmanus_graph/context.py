@@ -75,6 +75,9 @@ class ToolContext:
     """Names this call, the same when its step runs again after a crash; `None` means it cannot be told."""
     attempt: int = 1
     """Which attempt of the subtask this is, from 1."""
+    idempotency_key: str | None = None
+    """Names what the call is to bring about: the same whenever it is made again after a crash, a timeout or a failure;
+    `None` means it cannot be told."""
     sessions: Sessions = field(default_factory=Sessions)
     """Sessions shared by the calls of one subtask."""
     report: Callable[[str], None] = _silent

@@ -3,31 +3,44 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextvars import ContextVar
 from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 
+from langgraph.config import get_config
 from langgraph.types import Command, Interrupt, interrupt
 
 from openmanus_graph.approval import Approval, approval_of
 from openmanus_graph.errors import UnknownQuestionError
+from openmanus_graph.happening import Happening, happening_of
 
 __all__ = [
     "Answer",
     "Approval",
+    "Happening",
     "Kind",
     "Question",
     "answers_for",
     "approval_of",
     "ask",
+    "asked_so_far",
     "for_graph",
     "handle_of",
+    "happening_of",
     "is_own",
+    "pass_over",
     "question_of",
     "resume_with",
 ]
 
-Kind = Literal["answer", "approve", "step"]
-"""`answer`: a person's words; `approve`: yes or no to an action; `step`: the stepper's word to go on."""
+Kind = Literal["answer", "approve", "effect", "step"]
+"""`answer`: a person's words; `approve`: yes or no to an action; `effect`: whether a call happened that nobody knows
+the outcome of; `step`: the stepper's word to go on."""
+
+_READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {"approve": approval_of, "effect": happening_of}
+"""What reads the values of the kinds that are not taken as they come."""
+_SCRATCHPAD_KEY = "__pregel_scratchpad"
+_asked: ContextVar[int] = ContextVar("openmanus_graph_asked", default=0)
 
 HANDLE_CHARACTERS = 8
 """Characters of an id that are shown to name a question."""
@@ -54,6 +67,8 @@ class Question(TypedDict):
     """Why it is asked, such as what the policy says."""
     plan: NotRequired[dict[str, Any]]
     """The plan to be approved."""
+    about: NotRequired[str]
+    """What it is about, where an answer to an earlier question of the same place must not be taken for this one."""
     refused: NotRequired[str]
     """Why the last answer was not taken."""
     bare: NotRequired[bool]
@@ -65,6 +80,8 @@ class Answer(TypedDict):
 
     kind: Kind
     value: Any
+    about: NotRequired[str]
+    """What the question was about; the engine adds it."""
 
 
 def ask(
@@ -76,6 +93,7 @@ def ask(
     args: Mapping[str, Any] | None = None,
     reason: str | None = None,
     plan: Mapping[str, Any] | None = None,
+    about: str | None = None,
 ) -> Any:
     """Ask a person and suspend until the answer comes; the process may end meanwhile.
 
@@ -87,27 +105,49 @@ def ask(
         args: The arguments of that call.
         reason: Why it is asked.
         plan: The plan to be approved.
+        about: What it is about: an answer to a question about something else is not taken.
 
     Returns:
-        The answer's value; for `approve` an `Approval`, which is true only for a plain yes.
+        The answer's value; for `approve` an `Approval`, which is true only for a plain yes, for `effect` a `Happening`.
     """
     payload: dict[str, Any] = {"kind": kind, "subtask": subtask, "question": question}
-    more = {"tool": tool, "args": args and dict(args), "reason": reason, "plan": plan and dict(plan)}
+    more = {"tool": tool, "args": args and dict(args), "reason": reason, "plan": plan and dict(plan), "about": about}
     payload |= {key: value for key, value in more.items() if value is not None}
     refused = f"This question takes a {kind!r}."
     while True:
         given = interrupt(payload)
+        _asked.set(_asked.get() + 1)
         why = refused
         if isinstance(given, dict):
             fields = cast("dict[str, Any]", given)
             if fields.get("kind") == kind and "value" in fields:
-                if kind != "approve":
+                if fields.get("about") != about:
+                    why = "The last answer was to an earlier question."
+                elif kind not in _READERS:
                     return fields["value"]
-                try:
-                    return approval_of(fields["value"], payload)
-                except UnknownQuestionError as error:
-                    why = str(error)
+                else:
+                    try:
+                        return _READERS[kind](fields["value"], payload)
+                    except UnknownQuestionError as error:
+                        why = str(error)
         payload = {**payload, "refused": why}
+
+
+def asked_so_far() -> int:
+    """How many answers `ask` has been given in this run of the present node."""
+    return _asked.get()
+
+
+def pass_over(count: int) -> None:
+    """Leave out answers of the present node's earlier runs: LangGraph gives them out again one by one, in order.
+
+    Args:
+        count: How many answers the node had before what comes next; those that `ask` has taken up again count.
+    """
+    scratchpad: Any = (get_config().get("configurable") or {}).get(_SCRATCHPAD_KEY)
+    stored = 0 if scratchpad is None else len(scratchpad.resume)
+    for _ in range(min(count, stored) - asked_so_far()):
+        interrupt("passed over")
 
 
 def is_own(payload: Any) -> bool:
@@ -124,7 +164,7 @@ def question_of(given: Interrupt) -> Question:
         return _bare_question(given)
     fields = cast("dict[str, Any]", given.value)
     found = Question(id=given.id, kind=fields["kind"], subtask=str(fields["subtask"]), question=str(fields["question"]))
-    for key in ("tool", "args", "reason", "plan", "refused"):
+    for key in ("tool", "args", "reason", "plan", "about", "refused"):
         if key in fields:
             cast("dict[str, Any]", found)[key] = fields[key]
     return found
@@ -152,7 +192,15 @@ def for_graph(answers: Mapping[str, Any], questions: Sequence[Question]) -> dict
         What `Command(resume=…)` takes. A text for a bare question is read as JSON where it is JSON.
     """
     bare = {question["id"] for question in questions if question.get("bare")}
-    return {key: _value_in(answer) if key in bare else answer for key, answer in answers.items()}
+    about = {question["id"]: question["about"] for question in questions if "about" in question}
+    return {
+        key: _value_in(answer) if key in bare else _about(answer, about[key]) if key in about else answer
+        for key, answer in answers.items()
+    }
+
+
+def _about(answer: Any, what: str) -> Any:
+    return {**cast("dict[str, Any]", answer), "about": what} if isinstance(answer, dict) else answer
 
 
 def _value_in(answer: Any) -> Any:
@@ -237,6 +285,8 @@ def _named(questions: Sequence[Question], key: str, text: str) -> Question | Non
 
 def _value(question: Question, text: str) -> Any:
     """The value that a text from the command line means, checked against the question."""
+    if question["kind"] == "effect":
+        return happening_of(text).plain()
     if question["kind"] != "approve":
         return text
     approval = approval_of(text, question)

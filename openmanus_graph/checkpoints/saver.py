@@ -86,13 +86,16 @@ class ThreadSaver(AsyncPostgresSaver):
         self.aclose: Callable[[], Awaitable[None]] = pool.close
         """Closes the pool, and lets go of the embedded server if this saver holds it."""
 
-    async def _write(self, config: RunnableConfig, query: LiteralString, row: Sequence[Any]) -> None:
+    async def fenced(self, config: RunnableConfig, query: LiteralString, row: Sequence[Any]) -> DictRow | None:
         """Call one of the writing functions of the database, which check the fence first.
 
         Args:
             config: The write's config; its lease, if any, says which runner writes.
             query: The call, whose first two parameters are the thread and the runner's epoch.
             row: The other parameters.
+
+        Returns:
+            The first row that it gives.
 
         Raises:
             StaleRunnerError: If another runner has taken the thread.
@@ -102,13 +105,14 @@ class ThreadSaver(AsyncPostgresSaver):
         lease: Lease | None = configurable.get(LEASE_KEY)
         thread_id = str(configurable["thread_id"])
 
-        async def write() -> None:
+        async def write() -> DictRow | None:
             async with self.pool.connection() as connection:
                 cursor = connection.cursor(binary=True)
                 await cursor.execute(query, (thread_id, None if lease is None else lease.epoch, *row))
+                return await cursor.fetchone()
 
         try:
-            await self.retried(write)
+            return await self.retried(write)
         except psycopg.Error as error:
             if error.sqlstate == "OM001":
                 raise stale_runner(thread_id) from error
@@ -249,7 +253,7 @@ class ThreadSaver(AsyncPostgresSaver):
         ]
         channels, versions, types, values = _columns(dumped, 4)
         namespace = str(configurable["checkpoint_ns"])
-        await self._write(
+        await self.fenced(
             config,
             "SELECT put_checkpoint(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s::bytea[])",
             (
@@ -290,7 +294,7 @@ class ThreadSaver(AsyncPostgresSaver):
             for index, (channel, value) in enumerate(writes)
         ]
         replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        await self._write(
+        await self.fenced(
             config,
             "SELECT put_writes(%s, %s, %s, %s, %s, %s, %s, %s::int[], %s::text[], %s::text[], %s::bytea[])",
             (

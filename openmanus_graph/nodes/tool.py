@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, cast
 
@@ -12,11 +13,13 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
+from openmanus_graph.checkpoints.recorder import step_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Event, now
-from openmanus_graph.nodes.call import Outcome, call
-from openmanus_graph.nodes.consent import Consent, consent_to
+from openmanus_graph.nodes.call import Outcome
+from openmanus_graph.nodes.consent import Consent
+from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
 from openmanus_graph.nodes.run import SubtaskRun
@@ -25,7 +28,7 @@ from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
 from openmanus_graph.policy import Policy
 from openmanus_graph.state import Draft, SubtaskState
-from openmanus_graph.tools.spec import ToolSpec, effect_of, spec_of
+from openmanus_graph.tools.spec import ToolSpec, spec_of
 
 HEAD_CHARACTERS = 12_000
 TAIL_CHARACTERS = 4_000
@@ -47,18 +50,30 @@ def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = F
 
     async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
         run = runtime.context
-        if "call" in state:
-            return await _agent_call(tool, spec, policy, cast("dict[str, Any]", state), config, run)
-        return await _direct_call(tool, spec, policy, state, config, run, checked=checked)
+        made = cast("dict[str, Any]", state).get("call")
+        async with recording(spec, config, run, tool.name, None if made is None else str(made["id"])):
+            if made is not None:
+                return await _agent_call(tool, spec, policy, cast("dict[str, Any]", state), config, run)
+            return await _direct_call(tool, spec, policy, state, config, run, checked=checked)
 
     return gated(node, tool.name)
 
 
-def may_retry(outcome: Outcome, subtask: Subtask, repeatable: bool, attempt: int) -> bool:
+def recording(
+    spec: ToolSpec, config: RunnableConfig, run: SubtaskRun, tool: str, call: str | None
+) -> AbstractAsyncContextManager[None]:
+    """Notes which files a call changes; not for a tool that only reads."""
+    if spec.effect == "read":
+        return nullcontext()
+    step = step_of(config, subtask=run.context.subtask_id, tool=tool, call=call)
+    return run.scope.recorder(run.context.workspace).around(config, step)
+
+
+def may_retry(outcome: Outcome, subtask: Subtask, again: bool, attempt: int) -> bool:
     """Whether a failed call is made again: one that cannot be repeated is not, once it is unknown what it did."""
     if outcome.error is None or not outcome.again or attempt > subtask.retries:
         return False
-    return outcome.known or repeatable
+    return outcome.known or again
 
 
 def _limit(run: SubtaskRun, stated: float | None) -> float | None:
@@ -88,21 +103,22 @@ async def _direct_call(
     except OpenManusGraphError as error:
         outcome, consent = Outcome(error=str(error), again=False), Consent(dict(subtask.args))
     else:
-        consent = _given_consent(state, arguments) or consent_to(tool, arguments, context, policy)
+        effect = EffectCall(tool, context, config, run)
+        consent = _given_consent(state, arguments) or await effect.consent(arguments, policy)
         if consent.args is None:
             run.emit(subtask_event("subtask_started", subtask.id, attempt))
             return {"result": _not_made(consent, state, context, attempt, started)}
         run.emit(subtask_event("subtask_started", subtask.id, attempt))
         limit = _limit(run, subtask.timeout_s if subtask.timeout_s is not None else spec.timeout_s)
-        outcome = await call(tool, consent.args, context, config, limit)
-    repeatable = spec.idempotent or effect_of(tool, consent.args or {}) != "external"
-    if may_retry(outcome, subtask, repeatable, attempt):
+        outcome = await effect.make(consent.args, limit)
+    again = repeatable(tool, consent.args or {})
+    if may_retry(outcome, subtask, again, attempt):
         delay = retry_delay(attempt)
         run.emit(subtask_event("subtask_retrying", subtask.id, attempt, delay_s=delay, error=outcome.error))
         approved = consent.args if consent.asked else state.get("approved")
         return {"attempts": attempt, "started_at": started, "retry_at": time.time() + delay, "approved": approved}
     error = outcome.error
-    if error is not None and not outcome.known and not repeatable:
+    if error is not None and not outcome.known and not again:
         error += " What the call did is unknown, so it is not repeated."
     draft = draft_of(outcome.output, error, context)
     update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None}
@@ -138,15 +154,16 @@ async def _agent_call(
     made = state["call"]
     key = str(made["id"])
     subtask_id = run.context.subtask_id
-    context = replace(run.context, call_id=f"{run.context.call_id}-{key}")
-    consent = consent_to(tool, dict(made["args"]), context, policy)
+    context = replace(run.context, call_id=_call_id(run.context, config, key))
+    effect = EffectCall(tool, context, config, run)
+    consent = await effect.consent(dict(made["args"]), policy)
     if consent.args is None:
         text = _shown(consent.value, context) if consent.answered else str(consent.refusal)
         return {"messages": [_message(tool, key, text, failed=not consent.answered, elapsed_s=0.0)]}
     name = f"{subtask_id}/call/{key}"
     run.emit(Event(type="tool_called", id=name, subtask=subtask_id, tool=tool.name, call=key, args=consent.args))
     began = time.monotonic()
-    outcome = await call(tool, consent.args, context, config, _limit(run, spec.timeout_s))
+    outcome = await effect.make(consent.args, _limit(run, spec.timeout_s))
     elapsed = round(time.monotonic() - began, 3)
     shown = _told(outcome, context)
     if consent.edited:
@@ -164,6 +181,14 @@ async def _agent_call(
         )
     )
     return {"messages": [_message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed)]}
+
+
+def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
+    """Names an agent's call: models may count their ids anew in each reply, so step and place in it are part of it."""
+    facts = config.get("metadata") or {}
+    path: Any = facts.get("langgraph_path") or ()
+    place = next((part for part in path if isinstance(part, int) and not isinstance(part, bool)), 0)
+    return f"{context.call_id}-{facts.get('langgraph_step', 0)}.{place}-{key}"
 
 
 def _message(tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float) -> ToolMessage:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 from collections.abc import Mapping
 from json import dumps, loads
@@ -105,8 +104,8 @@ async def send(given: RequestArguments, context: ToolContext, *, resolver: Resol
     if given.json_body is not None:
         fields.setdefault("content-type", "application/json")
     fields.setdefault("accept", "application/json, */*;q=0.5")
-    if given.method not in READING and context.call_id is not None:
-        fields.setdefault("idempotency-key", _key(context, given.method, url, content))
+    if given.method not in READING and context.idempotency_key is not None:
+        fields.setdefault("idempotency-key", context.idempotency_key)
 
     def headers_for(hop: httpx.URL) -> Mapping[str, str]:
         same = (hop.scheme, hop.netloc) == (url.scheme, url.netloc)
@@ -178,13 +177,6 @@ def _content(given: RequestArguments) -> bytes | None:
         return text.encode()
     except (TypeError, ValueError) as error:
         raise ToolArgumentsError(f"The body cannot be sent: {error}.") from error
-
-
-def _key(context: ToolContext, method: str, url: httpx.URL, content: bytes | None) -> str:
-    """The same when the step runs again after a crash; another one for another call, thread or request."""
-    parts = [context.thread_id, context.subtask_id, context.call_id or "", method, str(url)]
-    whole = "\0".join(parts).encode("utf-8", "surrogatepass") + b"\0" + (content or b"")
-    return hashlib.sha256(whole).hexdigest()[:32]
 
 
 def _result(answer: Download, secret: Credential | None) -> dict[str, Any]:

@@ -10,9 +10,13 @@ from typing import Any, Literal, cast
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel
 
+from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import SettingsError
 
 Effect = Literal["read", "write", "external"]
+
+Verify = Callable[[dict[str, Any], ToolContext], Any]
+"""Takes a call's arguments and context; gives `{"happened": bool, "result": ...}`, or `None` where it cannot tell."""
 
 
 @dataclass(frozen=True)
@@ -31,6 +35,10 @@ class ToolSpec:
     """An argument, and its values (in small letters) with which a call only reads, whatever `effect` says."""
     alias_of: str | None = None
     """The tool that this one is another name of; a policy for either holds for both."""
+    ledger: bool = False
+    """Whether its calls are kept in the ledger of effects although their effect is not `external`."""
+    verify: Verify | None = None
+    """Finds out whether a call that nobody knows the outcome of has happened."""
 
     @property
     def repeatable(self) -> bool:
@@ -42,7 +50,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
     """The spec stated in `tool.metadata`, unknown keys ignored.
 
     Raises:
-        SettingsError: If `effect` is not one of `read`, `write`, `external`.
+        SettingsError: If `effect` is not one of `read`, `write`, `external`, or `verify` is no function.
     """
     metadata: dict[str, Any] = dict(tool.metadata or {})
     effect = metadata.get("effect", "external")
@@ -60,6 +68,17 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         timeout_s=None if timeout_s is None else float(timeout_s),
         reads_when=_reads_when(tool, metadata.get("reads_when")),
         alias_of=None if metadata.get("alias_of") is None else str(metadata["alias_of"]),
+        ledger=bool(metadata.get("ledger", False)),
+        verify=_verify(tool, metadata.get("verify")),
+    )
+
+
+def _verify(tool: BaseTool, stated: Any) -> Verify | None:
+    if stated is None or callable(stated):
+        return stated
+    raise SettingsError(
+        f"The tool {tool.name!r} declares {stated!r} as 'verify'.",
+        hint="Give a function of the call's arguments and its context, async or not.",
     )
 
 
@@ -85,6 +104,12 @@ def effect_of(tool: BaseTool, args: Mapping[str, Any]) -> Effect:
         if isinstance(given, str) and given.strip().lower() in values:
             return "read"
     return spec.effect
+
+
+def in_ledger(tool: BaseTool, args: Mapping[str, Any]) -> bool:
+    """Whether one call is kept in the ledger of effects."""
+    effect, spec = effect_of(tool, args), spec_of(tool)
+    return effect == "external" or (spec.ledger and effect == spec.effect)
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:

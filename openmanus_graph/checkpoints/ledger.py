@@ -1,0 +1,280 @@
+"""Ledger: calls with an effect outside, claimed before they are made and settled after, so that none is made twice.
+
+Claim and settlement are one fenced statement each, committed before the run goes on: a claim that was never settled
+says that nobody knows what its call did, and a settled one that the call need not be made again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import re
+import secrets
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Literal, cast
+
+from langchain_core.runnables import RunnableConfig
+from psycopg import sql
+
+from openmanus_graph.checkpoints.lease import LEASE_KEY
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.errors import StaleRunnerError
+
+EffectStatus = Literal["claimed", "done", "failed", "waiting"]
+"""`claimed`: begun, and nobody has said how it ended; `done` and `failed`: known; `waiting`: the tool asks a person."""
+
+KEY_CHARACTERS = 32
+LONGEST_VALUE = 80
+LONGEST_PREVIEW = 400
+_SECRET = re.compile(r"pass(word|wd|phrase)?$|secret|token|api.?key|authorization|cookie|credentials$|private", re.I)
+_PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One intent of a thread: a call with an effect outside."""
+
+    thread_id: str
+    key: str
+    """Its idempotency key, the same however often the call is made."""
+    subtask: str
+    """The subtask whose call it is."""
+    call_id: str
+    """The call it belongs to."""
+    attempt: int
+    """Which attempt of that call, from 1."""
+    tool: str
+    """The tool's name."""
+    args_hash: str
+    """A hash of the arguments."""
+    args: str
+    """The arguments as JSON, shortened, without what looks like a secret."""
+    status: EffectStatus
+    """How far it is."""
+    tries: int
+    """How often the call was begun."""
+    token: str
+    """Names the last try."""
+    runner_epoch: int
+    """The runner whose try it is."""
+    namespace: str
+    """The checkpoint namespace of the subtask."""
+    step: int
+    """The step of that namespace whose node makes the call."""
+    skips: int
+    """Questions that the node had asked before the tool began."""
+    error: str | None
+    """`claimed`: why nobody knows what it did, `None` when its process ended; `failed`: why."""
+    result: str | None
+    """What it returned, as JSON; a preview of it where `result_file` has it."""
+    result_file: str | None
+    """Path in the workspace of a large result."""
+    final: bool
+    """`failed`: whether another attempt would end the same."""
+    claimed_at: datetime
+    finished_at: datetime | None
+    """When it was settled; `None` as long as it is not."""
+
+    def as_json(self) -> dict[str, Any]:
+        """What a person may want to know of it, in JSON types."""
+        hidden = ("token", "runner_epoch", "skips", "final", "result")
+        shown = {key: value for key, value in vars(self).items() if key not in hidden}
+        shown["result"] = None if self.result is None else json.loads(self.result)
+        return {key: value.isoformat() if isinstance(value, datetime) else value for key, value in shown.items()}
+
+
+@dataclass(frozen=True)
+class Intent:
+    """A call about to be made, as the ledger is asked about it."""
+
+    thread_id: str
+    subtask: str
+    call_id: str
+    attempt: int
+    tool: str
+    args_hash: str
+    args: str
+    """Their preview."""
+    namespace: str
+    step: int
+    skips: int
+    token: str
+    """Names this try, so that a claim is known again after its connection broke."""
+
+    @property
+    def key(self) -> str:
+        """The idempotency key of an intent that begins with this call."""
+        return key_of(self.thread_id, self.subtask, self.call_id, self.args_hash, self.attempt)
+
+
+def key_of(thread_id: str, subtask: str, call_id: str, args_hash: str, attempt: int = 1) -> str:
+    """The idempotency key of a call: the same in every process."""
+    parts = "\0".join([thread_id, subtask, call_id, args_hash, str(attempt)])
+    return hashlib.sha256(parts.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_CHARACTERS]
+
+
+def hash_of(args: Mapping[str, Any]) -> str:
+    """A hash of a call's arguments, whatever their order."""
+    text = json.dumps(dict(args), sort_keys=True, default=repr)
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:KEY_CHARACTERS]
+
+
+def preview_of(args: Mapping[str, Any]) -> str:
+    """Arguments for people to recognise a call by: long values cut, what looks like a secret left out."""
+    text = json.dumps(_shown(dict(args)), ensure_ascii=False, default=str)
+    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    return text if len(text) <= LONGEST_PREVIEW else text[: LONGEST_PREVIEW - 1] + "…"
+
+
+def _shown(value: Any) -> Any:
+    if isinstance(value, dict):
+        fields = cast("dict[Any, Any]", value)
+        return {str(key): "***" if _SECRET.search(str(key)) else _shown(item) for key, item in fields.items()}
+    if isinstance(value, list | tuple):
+        return [_shown(item) for item in cast("list[Any]", value)[:20]]
+    if isinstance(value, str):
+        clean = _PASSWORD.sub("***@", value)
+        return clean if len(clean) <= LONGEST_VALUE else clean[: LONGEST_VALUE - 1] + "…"
+    return value
+
+
+def new_token() -> str:
+    """A name for one try."""
+    return secrets.token_hex(8)
+
+
+class Ledger:
+    """The ledger as one run writes it."""
+
+    def __init__(self, saver: ThreadSaver, config: RunnableConfig) -> None:
+        """Write for the run that `config` belongs to.
+
+        Args:
+            saver: The store.
+            config: The config of a node, which has the runner's lease.
+        """
+        self._saver = saver
+        self._config = config
+
+    @classmethod
+    def of(cls, saver: ThreadSaver | None, config: RunnableConfig) -> Ledger | None:
+        """The ledger of a run; `None` where no runner of ours holds the thread, so that nothing outlives the run."""
+        held = (config.get("configurable") or {}).get(LEASE_KEY) is not None
+        return cls(saver, config) if saver is not None and held else None
+
+    async def find(self, intent: Intent) -> Effect | None:
+        """What there is of a call that may have been begun before, whatever its arguments were."""
+        async with self._saver.connection() as connection:
+            row = await (
+                await connection.execute(
+                    "SELECT * FROM effects WHERE thread_id = %s AND subtask = %s AND call_id = %s AND attempt >= %s"
+                    " ORDER BY attempt DESC, claimed_at DESC LIMIT 1",
+                    (intent.thread_id, intent.subtask, intent.call_id, intent.attempt),
+                )
+            ).fetchone()
+        return None if row is None else Effect(**row)
+
+    async def claim(self, intent: Intent, *, anew: bool = False) -> Effect:
+        """Claim a call.
+
+        Args:
+            intent: The call.
+            anew: Whether what was there before is dealt with.
+
+        Returns:
+            The intent's row. With another token than the one given, the call must not be made: it was settled, or
+            begun by somebody who has not said how it ended, maybe for an earlier call with the same arguments.
+
+        Raises:
+            StaleRunnerError: If another runner has taken the thread.
+        """
+        found = await self._saver.fenced(
+            self._config,
+            "SELECT * FROM claim_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                intent.key,
+                intent.subtask,
+                intent.call_id,
+                intent.attempt,
+                intent.tool,
+                intent.args_hash,
+                intent.args,
+                intent.namespace,
+                intent.step,
+                intent.skips,
+                intent.token,
+                anew,
+            ),
+        )
+        return Effect(**cast("dict[str, Any]", found))
+
+    async def retake(self, intent: Intent, key: str) -> Effect:
+        """Begin an unsettled intent once more, under its key.
+
+        Raises:
+            StaleRunnerError: If another runner has taken the thread.
+        """
+        found = await self._saver.fenced(
+            self._config,
+            "SELECT * FROM retake_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (key, intent.call_id, intent.attempt, intent.namespace, intent.step, intent.skips, intent.token),
+        )
+        if found is None:
+            raise StaleRunnerError(f"The effect {key!r} of the thread {intent.thread_id!r} was settled by another.")
+        return Effect(**found)
+
+    async def settle(
+        self,
+        intent: Intent,
+        effect: Effect,
+        status: EffectStatus,
+        *,
+        error: str | None = None,
+        result: str | None = None,
+        file: str | None = None,
+        final: bool = False,
+    ) -> None:
+        """Write down what became of a try.
+
+        Args:
+            intent: The call that it was made for.
+            effect: The try.
+            status: `done` or `failed`; `claimed` with an `error` where that is not known; `waiting` for a person.
+            error: Why.
+            result: What the call returned, as JSON.
+            file: Path in the workspace of a large result.
+            final: Whether another attempt would end the same.
+
+        Raises:
+            StaleRunnerError: If another runner has taken the thread.
+        """
+        await self._saver.fenced(
+            self._config,
+            "SELECT settle_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
+            (
+                effect.key,
+                intent.call_id,
+                intent.attempt,
+                effect.token,
+                status,
+                None if error is None else error.replace("\0", "\ufffd").encode("utf-8", "replace").decode(),
+                result,
+                file,
+                final,
+            ),
+        )
+
+
+async def list_effects(saver: ThreadSaver, thread_id: str) -> list[Effect]:
+    """The effects of a thread, oldest first.
+
+    Args:
+        saver: The store.
+        thread_id: The thread.
+    """
+    query = sql.SQL("SELECT * FROM effects WHERE thread_id = %s ORDER BY claimed_at, key")
+    async with saver.connection() as connection:
+        rows = await (await connection.execute(query, (thread_id,))).fetchall()
+    return [Effect(**row) for row in rows]

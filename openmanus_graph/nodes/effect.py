@@ -1,0 +1,214 @@
+"""Effect: one call of a tool through the ledger.
+
+A step that runs again finds there whether its call was made: it then takes the recorded result, makes the call again
+with the same key, finds out, or asks a person.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langchain_core.tools import BaseTool
+from langgraph.errors import GraphBubbleUp
+
+from openmanus_graph.checkpoints.ledger import Effect, Intent, Ledger, hash_of, key_of, new_token, preview_of
+from openmanus_graph.context import ToolContext
+from openmanus_graph.errors import ForeignTypeError, UnknownQuestionError
+from openmanus_graph.happening import Happening, happening_of
+from openmanus_graph.nodes.call import Outcome, call
+from openmanus_graph.nodes.consent import Consent, consent_to
+from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.outputs import stored, whole
+from openmanus_graph.policy import Policy
+from openmanus_graph.questions import ask, asked_so_far, pass_over
+from openmanus_graph.tools.spec import in_ledger, spec_of
+
+IDEMPOTENCY_KEY = "idempotency_key"
+"""Where tools find the key in `configurable`, besides `tool_context().idempotency_key`."""
+VERIFY_S = 60.0
+"""How long a tool's `verify` may take."""
+SETTLE_S = 5.0
+"""How long a cancelled run waits for what is known of a call to be written down."""
+TOLD_HAPPENED = "The call had been made before; what it returned is not known."
+
+
+def repeatable(tool: BaseTool, args: Mapping[str, Any]) -> bool:
+    """Whether a call whose outcome is unknown may be made again."""
+    return spec_of(tool).idempotent or not in_ledger(tool, args)
+
+
+@dataclass(frozen=True)
+class EffectCall:
+    """One call, which a step makes each time it runs, and the ledger at most once."""
+
+    tool: BaseTool
+    context: ToolContext
+    config: RunnableConfig
+    run: SubtaskRun
+
+    def _ledger(self, args: Mapping[str, Any]) -> Ledger | None:
+        if self.context.call_id is None or not in_ledger(self.tool, args):
+            return None
+        return Ledger.of(self.run.scope.saver, self.config)
+
+    def _intent(self, args: Mapping[str, Any]) -> Intent:
+        facts = self.config.get("metadata") or {}
+        return Intent(
+            thread_id=self.context.thread_id,
+            subtask=self.context.subtask_id,
+            call_id=str(self.context.call_id),
+            attempt=self.context.attempt,
+            tool=self.tool.name,
+            args_hash=hash_of(args),
+            args=preview_of(args),
+            namespace=str(facts.get("langgraph_checkpoint_ns", "")).rpartition("|")[0],
+            step=int(facts.get("langgraph_step", 0)),
+            skips=asked_so_far(),
+            token=new_token(),
+        )
+
+    async def consent(self, args: Mapping[str, Any], policy: Policy | None) -> Consent:
+        """Whether the call may be made; a person who said so of a call that was begun is not asked again."""
+        ledger = self._ledger(args)
+        if ledger is not None and policy is not None:
+            verdict = policy.decide(self.tool, args, workspace=self.context.workspace).verdict
+            if verdict == "ask":
+                intent = self._intent(args)
+                found = await ledger.find(intent)
+                settled = found is not None and found.status in ("done", "failed")
+                if found is not None and (
+                    settled or (found.status == "claimed" and found.args_hash == intent.args_hash)
+                ):
+                    return Consent(dict(args), asked=True)
+        return consent_to(self.tool, args, self.context, policy)
+
+    async def make(self, args: dict[str, Any], limit: float | None) -> Outcome:
+        """Make the call, unless its outcome is known.
+
+        Args:
+            args: Its arguments, which somebody has consented to.
+            limit: Seconds it may take; `None` means no limit.
+
+        Raises:
+            GraphInterrupt: If a person must be asked whether it happened.
+        """
+        ledger, intent = self._ledger(args), self._intent(args)
+        if ledger is None:
+            key = key_of(intent.thread_id, intent.subtask, intent.call_id, intent.args_hash)
+            return await self._call(args, None if self.context.call_id is None else key, limit)
+        claimed = await self._claimed(ledger, intent, args)
+        if isinstance(claimed, Outcome):
+            return claimed
+        try:
+            outcome = await self._call(args, claimed.key, limit)
+        except GraphBubbleUp:  # the tool itself asks a person, and begins again with the answer
+            await ledger.settle(intent, claimed, "waiting")
+            raise
+        await self._settle(ledger, intent, claimed, outcome)
+        return outcome
+
+    async def _call(self, args: dict[str, Any], key: str | None, limit: float | None) -> Outcome:
+        config, context = self.config, replace(self.context, idempotency_key=key)
+        if key is not None:
+            configurable = {**(config.get("configurable") or {}), IDEMPOTENCY_KEY: key}
+            config = cast("RunnableConfig", {**config, "configurable": configurable})
+        return await call(self.tool, args, context, config, limit)
+
+    async def _claimed(self, ledger: Ledger, intent: Intent, args: dict[str, Any]) -> Effect | Outcome:
+        """The claim under which the call is to be made, or its outcome where that is known."""
+        found = await ledger.claim(intent)
+        if found.token == intent.token:
+            return found
+        if found.status in ("done", "failed"):
+            self.context.report(f"{self.tool.name} is not called again: how it ended is recorded")
+            return self._recorded(found)
+        if found.status == "waiting":
+            pass_over(found.skips)
+            return await ledger.retake(replace(intent, skips=max(found.skips, intent.skips)), found.key)
+        same = found.args_hash == intent.args_hash
+        if same and spec_of(self.tool).idempotent:
+            self.context.report(f"{self.tool.name} is called again with its idempotency key")
+            return await ledger.retake(intent, found.key)
+        said = await self._found_out(found, args if same else None)
+        intent = replace(intent, skips=asked_so_far())
+        if said.happened:
+            outcome = Outcome(said.output if said.has_result else {"happened": True, "note": TOLD_HAPPENED})
+            await self._settle(ledger, intent, found, outcome)
+            return outcome
+        if same:
+            return await ledger.retake(intent, found.key)
+        await ledger.settle(intent, found, "failed", error="It did not happen.", final=True)
+        return await ledger.claim(intent, anew=True)
+
+    async def _found_out(self, found: Effect, args: dict[str, Any] | None) -> Happening:
+        """Whether a call happened: by the tool's `verify`, else by a person, for whom the run is suspended."""
+        reason = found.error or "its process ended before the call did"
+        verify = spec_of(self.tool).verify
+        if verify is not None and args is not None:
+            self.context.report(f"{self.tool.name} finds out whether its call happened")
+            given: Any = None
+            try:
+                async with asyncio.timeout(VERIFY_S):
+                    given = verify(dict(args), replace(self.context, idempotency_key=found.key))
+                    given = await given if inspect.isawaitable(given) else given
+                if given is not None:
+                    return happening_of(given)
+            except GraphBubbleUp:
+                raise
+            except UnknownQuestionError:
+                reason += f"; its 'verify' gave {given!r}"
+            except Exception as error:  # noqa: BLE001 - whatever a user's hook raises, it has not found out
+                reason += f"; its 'verify' failed with {type(error).__name__}: {error}"
+        moment = f"{found.claimed_at.astimezone():%Y-%m-%d %H:%M:%S}"
+        return ask(
+            f"Did the call of {found.tool} that {found.subtask!r} began at {moment} happen? {found.args}",
+            subtask=self.context.subtask_id,
+            kind="effect",
+            tool=found.tool,
+            args=args,
+            reason=reason,
+            about=found.token,
+        )
+
+    def _recorded(self, found: Effect) -> Outcome:
+        output: Any = None if found.result is None else json.loads(found.result)
+        if found.result_file is not None:
+            try:
+                kept: Any = {"output": output, "output_file": found.result_file}
+                output = whole(kept, self.context.workspace)
+            except ForeignTypeError as problem:
+                return Outcome(error=f"The call was made, but its result is gone: {problem}", again=False)
+        if found.status == "done":
+            return Outcome(output)
+        return Outcome(output, found.error or "It failed.", again=not found.final)
+
+    async def _settle(self, ledger: Ledger, intent: Intent, effect: Effect, outcome: Outcome) -> None:
+        """Write down what came of a call, even of one whose run is being cancelled."""
+        if not outcome.known:
+            writing = ledger.settle(intent, effect, "claimed", error=outcome.error)
+        else:
+            text, file = self._stored(outcome.output)
+            status = "done" if outcome.error is None else "failed"
+            writing = ledger.settle(
+                intent, effect, status, error=outcome.error, result=text, file=file, final=not outcome.again
+            )
+        settling = asyncio.ensure_future(writing)
+        try:
+            await asyncio.shield(settling)
+        except asyncio.CancelledError:
+            await asyncio.wait({settling}, timeout=SETTLE_S)
+            raise
+
+    def _stored(self, output: Any) -> tuple[str, str | None]:
+        limit, subtask = self.context.settings.inline_output, self.context.subtask_id
+        try:
+            kept, file = stored(output, workspace=self.context.workspace, subtask_id=subtask, limit=limit)
+        except (OSError, ValueError) as problem:
+            kept, file = {"not_kept": str(problem)}, None
+        return json.dumps(kept), file
