@@ -11,7 +11,16 @@ from psycopg.rows import DictRow
 THREADS = "threads"
 CHECKPOINT_TABLES = ("checkpoints", "checkpoint_blobs", "checkpoint_writes")
 """LangGraph's own, which hold a thread even without a row in `threads`."""
-THREAD_TABLES = (THREADS, *CHECKPOINT_TABLES, "answers", "events", "model_calls", "episodes")
+THREAD_TABLES = (
+    THREADS,
+    *CHECKPOINT_TABLES,
+    "answers",
+    "events",
+    "model_calls",
+    "episodes",
+    "effects",
+    "file_changes",
+)
 """Every table with a `thread_id`, `threads` first because others refer to it; a test compares it with the database."""
 
 
@@ -69,17 +78,29 @@ async def copy_rows(
 async def remove_rows(
     connection: AsyncConnection[DictRow], thread_ids: Collection[str], tables: Sequence[str] = THREAD_TABLES
 ) -> None:
-    """Remove all rows of threads.
+    """Remove all rows of threads, and contents of files that only they had.
 
     Args:
         connection: A connection, in a transaction.
         thread_ids: The threads.
         tables: Which of `THREAD_TABLES`.
     """
+    contents: list[str] = []
+    if "file_changes" in tables:
+        rows = await (
+            await connection.execute(
+                "SELECT before AS digest FROM file_changes WHERE thread_id = ANY(%(ids)s) AND before IS NOT NULL"
+                " UNION SELECT after FROM file_changes WHERE thread_id = ANY(%(ids)s) AND after IS NOT NULL",
+                {"ids": list(thread_ids)},
+            )
+        ).fetchall()
+        contents = [str(row["digest"]) for row in rows]
     for table in reversed(tables):
         await connection.execute(
             sql.SQL("DELETE FROM {} WHERE thread_id = ANY(%s)").format(sql.Identifier(table)), (list(thread_ids),)
         )
+    if contents:
+        await connection.execute("SELECT remove_contents(%s)", (contents,))
 
 
 async def try_alone(connection: AsyncConnection[DictRow], thread_id: str, *, shared: bool = False) -> bool:
