@@ -12,7 +12,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from pathlib import Path
 from typing import Any, LiteralString, cast
@@ -51,9 +51,9 @@ def describe_runner(runner: dict[str, Any] | None, since: datetime | None) -> st
 
 _TAKE: LiteralString = """
 INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
-                     status, runner_epoch, runner, runner_since)
+                     fingerprint, forced, status, runner_epoch, runner, runner_since)
 VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
-        %(sandbox)s, %(workspace)s, 'running', nextval('runner_epochs'),
+        %(sandbox)s, %(workspace)s, %(fingerprint)s, %(forced)s, 'running', nextval('runner_epochs'),
         %(runner)s, clock_timestamp())
 ON CONFLICT (thread_id) DO UPDATE SET
     graph = EXCLUDED.graph,
@@ -63,6 +63,8 @@ ON CONFLICT (thread_id) DO UPDATE SET
     settings = EXCLUDED.settings,
     sandbox = EXCLUDED.sandbox,
     workspace = coalesce(EXCLUDED.workspace, threads.workspace),
+    fingerprint = coalesce(EXCLUDED.fingerprint, threads.fingerprint),
+    forced = threads.forced || EXCLUDED.forced,
     status = 'running', error = NULL, finished_at = NULL, questions = '[]',
     updated_at = clock_timestamp(),
     runner_epoch = EXCLUDED.runner_epoch,
@@ -94,7 +96,13 @@ class Lease:
         self._watch: asyncio.Task[None] | None = None
 
     @classmethod
-    async def acquire(cls, conninfo: str, thread_id: str, row: dict[str, Any]) -> Lease:
+    async def acquire(
+        cls,
+        conninfo: str,
+        thread_id: str,
+        row: dict[str, Any],
+        check: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+    ) -> Lease:
         """Take the thread, creating its row if there is none.
 
         Args:
@@ -102,6 +110,8 @@ class Lease:
             thread_id: The thread to take.
             row: Values of the thread's row for a new thread, and of its changing columns for an old one;
                 `new_request` says whether budgets count from here.
+            check: Called once nobody else can have the thread and before anything is written; it gives more columns
+                (`fingerprint`, `forced`), or raises to leave the thread as it is.
 
         Raises:
             ThreadBusyError: If another runner holds it; the message says who and since when.
@@ -110,6 +120,8 @@ class Lease:
         try:
             if not await _try_lock(connection, thread_id):
                 raise await _busy(connection, thread_id)
+            if check is not None:
+                row = {**row, **await check()}
             async with connection.transaction():
                 # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
                 await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
@@ -125,6 +137,8 @@ class Lease:
                             "settings": Jsonb(row.get("settings") or {}),
                             "sandbox": row.get("sandbox") or "auto",
                             "workspace": row.get("workspace"),
+                            "fingerprint": _json(row.get("fingerprint")),
+                            "forced": Jsonb(row.get("forced") or []),
                             "new_request": bool(row.get("new_request")),
                             "runner": Jsonb(_me()),
                         },

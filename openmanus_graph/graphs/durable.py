@@ -30,6 +30,8 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import Event, now
+from openmanus_graph.graphs.chunk import shaped
+from openmanus_graph.graphs.version import FORCE_KEY, Change, change_of
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.questions import Question, for_graph, resume_with
 from openmanus_graph.scope import SCOPE_KEY, Scope
@@ -58,6 +60,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
 
         Raises:
             ThreadBusyError: If another runner holds the thread.
+            ThreadVersionError: If the thread needs what the graph no longer has, unless `configurable` has `force`.
             StaleRunnerError: If another runner took it meanwhile.
         """
         config = _without_semaphore(config)
@@ -88,13 +91,14 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
             stream = super().astream(prepared, config, control=gate, durability=mode, **options)
             return cast("AsyncGenerator[Any]", stream)
         thread_id = str(configurable["thread_id"])
+        force = bool(configurable.pop(FORCE_KEY, False))  # nothing that checkpoints should remember
         known = await get_thread(self.checkpointer, thread_id)
         if known is not None:  # what the thread began with holds, unless the caller says otherwise
             began = {"workspace": known.workspace, "sandbox": known.sandbox, SAID_KEY: known.settings.get("said")}
             configurable = {**{key: value for key, value in began.items() if value}, **configurable}
-            config = cast("RunnableConfig", {**config, "configurable": configurable})
+        config = cast("RunnableConfig", {**config, "configurable": configurable})
         prepared = self.builder.prepare_input(given, configurable)
-        return self._alone(_Run(self, thread_id, prepared, config, gate), mode, options)
+        return self._alone(_Run(self, thread_id, prepared, config, gate, force=force), mode, options)
 
     def _scoped(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """The config with a scope for a run that nothing of ours records, unless a run around it has one."""
@@ -106,6 +110,9 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """Stream with the thread held, again and again as long as answers arrive from elsewhere."""
         await run.begin()
         try:
+            for event in run.told:
+                if (chunk := self._as_chunk(event, **options)) is not None:
+                    yield chunk
             while True:
                 drained: GraphDrained | None = None
                 try:
@@ -132,9 +139,31 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         finally:
             await asyncio.shield(run.end(None))
 
+    def _as_chunk(
+        self, event: Event, stream_mode: Any = None, subgraphs: bool = False, version: Any = "v1", **_: Any
+    ) -> Any:
+        """An event of the run itself as its caller's stream has it; `None` where that has no events."""
+        wanted = self.stream_mode if stream_mode is None else stream_mode
+        if "custom" not in ([wanted] if isinstance(wanted, str) else wanted):
+            return None
+        return shaped((), "custom", event, wanted, subgraphs, version)
+
     async def snapshot(self, thread_id: str) -> StateSnapshot:
         """The thread's state at its newest checkpoint."""
         return await self.aget_state({"configurable": {"thread_id": thread_id}})
+
+    async def check_version(self, thread_id: str, given: Any = None, *, force: bool = False) -> None:
+        """Raise if a thread cannot go on with this graph.
+
+        Args:
+            thread_id: The thread.
+            given: What it is to go on with: nothing, a `Command` or an input.
+            force: Whether it is to go on all the same; then nothing is raised.
+
+        Raises:
+            ThreadVersionError: If the thread needs what the graph no longer has.
+        """
+        await change_of(self, cast("ThreadSaver", self.checkpointer), thread_id, given, force=force)
 
     async def questions(self, thread_id: str) -> list[Question]:
         """The thread's open questions, also those of branches that wait while others run."""
@@ -144,8 +173,13 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
 class _Run:
     """One process's work on a thread, from taking the lease to recording how it ended."""
 
-    def __init__(self, graph: DurableGraph, thread_id: str, given: Any, config: RunnableConfig, gate: Gate) -> None:
+    def __init__(
+        self, graph: DurableGraph, thread_id: str, given: Any, config: RunnableConfig, gate: Gate, *, force: bool
+    ) -> None:
         self.graph = graph
+        self.told: list[Event] = []
+        """Events that come before those of any node."""
+        self._force = force
         self.thread_id = thread_id
         self.input: Any = given
         self.config: RunnableConfig = config
@@ -166,7 +200,14 @@ class _Run:
         row |= self.graph.builder.thread_row(self.input, configurable)
         if configurable.get(SAID_KEY):
             row["settings"] = {**row.get("settings", {}), "said": configurable[SAID_KEY]}
-        self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row)
+        change = Change()
+
+        async def check() -> Mapping[str, Any]:
+            nonlocal change
+            change = await change_of(self.graph, self.saver, self.thread_id, self.input, force=self._force)
+            return change.columns
+
+        self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row, check)
         configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease, SCOPE_KEY: self.scope}
         self.config = cast("RunnableConfig", {**self.config, "configurable": configurable})
         self.lease.watch(self._answer_arrived, self._lease_lost)
@@ -178,6 +219,8 @@ class _Run:
             await self.lease.abandon()
             raise
         self._note("run_started", {})
+        if change.text:
+            self.told.append(self._note("warned", {"text": change.text}))
 
     async def for_graph(self) -> Any:
         """The input with its answers as the graph takes them."""
@@ -188,13 +231,15 @@ class _Run:
             cast("Command[Any]", self.input), resume=for_graph(cast("dict[str, Any]", self.input.resume), questions)
         )
 
-    def _note(self, kind: Any, fields: dict[str, Any]) -> None:
+    def _note(self, kind: Any, fields: dict[str, Any]) -> Event:
         """Keep an event of the run itself, which no node sends."""
         moment = now()
         event = Event(
             type=kind, id=f"{self.thread_id}/{kind}/{self.lease.epoch}", thread_id=self.thread_id, time=moment
         )
-        self.scope.log.add(cast("Event", {**event, **fields}))
+        kept = cast("Event", {**event, **fields})
+        self.scope.log.add(kept)
+        return kept
 
     async def _take_up_waiting(self) -> None:
         """Add answers that were left for a runner that stopped before it could take them up."""

@@ -20,6 +20,7 @@ from langgraph.types import Command, StateSnapshot
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.context import CONTEXT_KEY
+from openmanus_graph.graphs.chunk import parts_of, shaped
 from openmanus_graph.graphs.durable import TASK_KEY, DurableGraph, DurableStateGraph
 from openmanus_graph.graphs.loading import AnyGraph, LoadedGraph, load_again
 from openmanus_graph.graphs.node_events import EVENT_MODES, NodeEvents
@@ -56,12 +57,12 @@ class _Watched(CompiledStateGraph[Any, Any, Any, Any]):
         stream = super().astream(input, config, stream_mode=modes, subgraphs=True, version=version, **options)
         async with aclosing(tools), aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
             async for chunk in chunks:
-                namespace, mode, data = _parts(chunk)
+                namespace, mode, data = parts_of(chunk)
                 for event in events.of(mode, namespace, data):
                     if told:
-                        yield _shaped((), "custom", event, wanted, subgraphs, version)
+                        yield shaped((), "custom", event, wanted, subgraphs, version)
                 if mode in asked and mode != "custom" and (subgraphs or not namespace):
-                    yield chunk if version == "v2" else _shaped(namespace, mode, data, wanted, subgraphs, version)
+                    yield chunk if version == "v2" else shaped(namespace, mode, data, wanted, subgraphs, version)
 
     def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, OwnTools]:
         """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
@@ -72,22 +73,6 @@ class _Watched(CompiledStateGraph[Any, Any, Any, Any]):
         if configurable.get("max_parallel"):
             changed["max_concurrency"] = configurable["max_parallel"]
         return cast("RunnableConfig", changed), tools
-
-
-def _parts(chunk: Any) -> tuple[tuple[str, ...], str, Any]:
-    """Where a chunk comes from, its mode and what it says, in either version of LangGraph's stream."""
-    if isinstance(chunk, dict):
-        fields = cast("dict[str, Any]", chunk)
-        return tuple(fields["ns"]), str(fields["type"]), fields["data"]
-    return cast("tuple[tuple[str, ...], str, Any]", chunk)
-
-
-def _shaped(namespace: tuple[str, ...], mode: str, data: Any, wanted: Any, subgraphs: bool, version: Any) -> Any:
-    """A chunk in the form that LangGraph gives it for these options."""
-    if version == "v2":
-        return {"type": mode, "ns": namespace, "data": data}
-    parts = [*([namespace] if subgraphs else []), *([] if isinstance(wanted, str) else [mode]), data]
-    return parts[0] if len(parts) == 1 else tuple(parts)
 
 
 class OwnGraph(DurableGraph, _Watched):

@@ -1,0 +1,255 @@
+"""Standing: where a thread is, read from its rows without its graph: what is next, what it holds, what it uses.
+
+It is asked for when the graph has changed, so it goes by what LangGraph stores and not by what a graph would make of
+that: a node that is gone would simply not be run, in silence.
+"""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.types import Overwrite, Send
+
+from openmanus_graph.checkpoints.progress import committed_results, plan_in, task_name
+from openmanus_graph.checkpoints.saver import ThreadSaver
+
+TO_NODE = "branch:to:"
+"""What the names of channels begin with that start a node."""
+SENDS = "__pregel_tasks"
+"""The channel of calls that name their node, and of those that tasks have just written."""
+_SUBTASK = re.compile(r"(?:^|.*\|)dispatcher\|(?P<task>subtask \S+ \S+ r\d+)$")
+
+
+@dataclass(frozen=True)
+class Use:
+    """One call of a tool by the thread."""
+
+    tool: str
+    """The tool."""
+    args: Mapping[str, Any]
+    """Its arguments."""
+    open: bool
+    """Whether it is still to be made."""
+    by: str
+    """Who makes it, in words."""
+
+
+@dataclass
+class Level:
+    """The newest checkpoint of the graph, or of one that runs inside it."""
+
+    namespace: str
+    """Where it is; empty for the graph itself."""
+    due: set[str] = field(default_factory=set[str])
+    """Nodes that are next."""
+    channels: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Channels that hold something, with what; a list of which only changes are stored counts as held, not known."""
+    uses: list[Use] = field(default_factory=list[Use])
+    """Calls of tools in its messages."""
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The nodes and tasks it is inside of."""
+        return tuple(part.split(":")[0] for part in self.namespace.split("|")) if self.namespace else ()
+
+
+class Unknown:
+    """A value that is held and was not read."""
+
+
+UNKNOWN = Unknown()
+
+
+@dataclass
+class Standing:
+    """Where a thread is."""
+
+    levels: list[Level]
+    """The graph itself first; empty if it has no checkpoint."""
+    plan: dict[str, Any] | None = None
+    """The plan that goes on, as it is stored."""
+
+
+async def standing_of(
+    saver: ThreadSaver, thread_id: str, fingerprint: Mapping[str, Any], *, going_on: bool
+) -> Standing:
+    """Where a thread is.
+
+    Args:
+        saver: The store.
+        thread_id: The thread.
+        fingerprint: That of the graph that ran it last; it says which channels are stored as changes, and which nodes
+            are started in unusual ways.
+        going_on: Whether what was begun goes on; a new input drops it.
+    """
+    root = await _tuple(saver, thread_id, "")
+    if root is None:
+        return Standing([])
+    structure: Mapping[str, Any] = fingerprint.get("graph") or {}
+    values = root.checkpoint["channel_values"]
+    plan = cast("dict[str, Any] | None", values.get("plan")) if isinstance(values.get("plan"), dict) else None
+    levels = [await _level(saver, thread_id, "", root, structure, going_on=going_on)]
+    if going_on:
+        live = await _live(saver, thread_id, str(root.checkpoint["id"]), await _open_tasks(saver, thread_id, values))
+        for namespace in live:
+            found = await _tuple(saver, thread_id, namespace)
+            if found is not None:
+                inner = structure_at(structure, namespace)
+                levels.append(await _level(saver, thread_id, namespace, found, inner or {}, going_on=True))
+    return Standing(levels, plan)
+
+
+def structure_at(structure: Mapping[str, Any], namespace: str) -> Mapping[str, Any] | None:
+    """What a fingerprint says of the graph that runs in a namespace; `None` if it knows none there."""
+    found: Mapping[str, Any] | None = structure
+    for part in namespace.split("|") if namespace else ():
+        name = part.split(":")[0]
+        if name.startswith("subtask "):  # a task of the dispatcher, whose graph is the dispatcher's
+            continue
+        node = cast("Mapping[str, Any] | None", (found or {}).get("nodes", {}).get(name))
+        if node is None:
+            return None
+        found = cast("Mapping[str, Any] | None", node.get("graph"))
+    return found
+
+
+async def _tuple(saver: ThreadSaver, thread_id: str, namespace: str) -> CheckpointTuple | None:
+    return await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}})
+
+
+async def _open_tasks(saver: ThreadSaver, thread_id: str, values: Mapping[str, Any]) -> set[str]:
+    """The names of the subtasks of the present plan that have no result yet."""
+    plan = plan_in(dict(values))
+    if plan is None:
+        return set()
+    ended = await committed_results(saver, thread_id)
+    number = int(values.get("round") or 0) + 1
+    hashes = plan.definition_hashes()
+    names = {task_name(subtask, hashes[subtask.id], number) for subtask in plan.subtasks}
+    return names - ended.keys()
+
+
+_NEWEST = """
+SELECT DISTINCT ON (checkpoint_ns) checkpoint_ns, checkpoint_id, coalesce(metadata -> 'parents', '{}') AS parents
+FROM checkpoints WHERE thread_id = %s AND checkpoint_ns <> '' ORDER BY checkpoint_ns, checkpoint_id DESC
+"""
+
+
+async def _live(saver: ThreadSaver, thread_id: str, root: str, tasks: Collection[str]) -> list[str]:
+    """Namespaces of graphs that go on: those called from the newest checkpoint of a graph that goes on itself."""
+    async with saver.connection() as connection:
+        rows = await (await connection.execute(_NEWEST, (thread_id,))).fetchall()
+    newest = {"": root}
+    for row in sorted(rows, key=lambda row: str(row["checkpoint_ns"]).count("|")):
+        namespace, parents = str(row["checkpoint_ns"]), cast("dict[str, str]", row["parents"])
+        task = _SUBTASK.match(namespace)
+        if task is not None:  # it goes on wherever the dispatcher is, as long as it has no result
+            live = task["task"] in tasks
+        else:
+            around = max((name for name in parents if name != namespace), key=len, default=None)
+            live = around is not None and newest.get(around) == parents[around]
+        if live:
+            newest[namespace] = str(row["checkpoint_id"])
+    return [namespace for namespace in newest if namespace]
+
+
+async def _level(
+    saver: ThreadSaver,
+    thread_id: str,
+    namespace: str,
+    found: CheckpointTuple,
+    structure: Mapping[str, Any],
+    *,
+    going_on: bool,
+) -> Level:
+    level = Level(namespace)
+    checkpoint = found.checkpoint
+    known = cast("Mapping[str, Any]", structure.get("channels") or {})
+    growing = [name for name, channel in known.items() if channel["kind"] == "DeltaChannel"]
+    for name, value in checkpoint["channel_values"].items():
+        if not name.startswith(("__", TO_NODE)) and value not in (None, "", [], {}, set()):
+            level.channels[name] = value
+    for name in growing:
+        if name in checkpoint["channel_versions"]:
+            level.channels[name] = UNKNOWN
+    if not going_on:
+        return level
+    level.due = set(_due(found, structure))
+    for _, channel, value in found.pending_writes or []:
+        if not channel.startswith(("__", TO_NODE)) and value is not None:
+            level.channels.setdefault(channel, UNKNOWN)
+    if level.due:
+        values: list[Any] = [*checkpoint["channel_values"].values()]
+        values += await _grown(saver, thread_id, namespace, str(checkpoint["id"]), growing)
+        level.uses = list(_uses(values, _who(namespace)))
+    return level
+
+
+def _due(found: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]:
+    """Nodes that the checkpoint starts, and those that tasks which have ended after it will start."""
+    checkpoint = found.checkpoint
+    versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
+
+    def starts(channel: str, node: str) -> bool:
+        version = versions.get(channel)
+        before = seen.get(node, {}).get(channel)
+        return version is not None and (before is None or cast("Any", version) > before)
+
+    values = checkpoint["channel_values"]
+    for channel in values:
+        node = channel.removeprefix(TO_NODE)
+        if node != channel and starts(channel, node):
+            yield node
+    nodes = cast("Mapping[str, Mapping[str, Any]]", structure.get("nodes") or {})
+    for node, facts in nodes.items():
+        if any(channel in values and starts(channel, node) for channel in facts.get("triggers", ())):
+            yield node
+    for channel, value in [(SENDS, values.get(SENDS)), *((name, one) for _, name, one in found.pending_writes or [])]:
+        if channel == SENDS:
+            yield from (one.node for one in (value if isinstance(value, list) else [value]) if isinstance(one, Send))
+        elif channel.startswith(TO_NODE):
+            yield channel.removeprefix(TO_NODE)
+
+
+async def _grown(
+    saver: ThreadSaver, thread_id: str, namespace: str, checkpoint_id: str, channels: list[str]
+) -> list[Any]:
+    """What has been put into growing lists; where they were shortened, also what is no longer in them."""
+    if not channels:
+        return []
+    place = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
+    histories = await saver.aget_delta_channel_history(config={"configurable": place}, channels=channels)
+    return [part for one in histories.values() for part in (one.get("seed"), *(write[2] for write in one["writes"]))]
+
+
+def _uses(values: list[Any], by: str) -> Iterator[Use]:
+    """The calls of tools in messages among values."""
+    messages = list(_messages(values))
+    answered = {message.tool_call_id for message in messages if isinstance(message, ToolMessage)}
+    for message in messages:
+        if isinstance(message, AIMessage):
+            for made in message.tool_calls:
+                yield Use(made["name"], made["args"], made["id"] not in answered, by)
+
+
+def _messages(value: Any) -> Iterator[BaseMessage]:
+    if isinstance(value, BaseMessage):
+        yield value
+    elif isinstance(value, list):
+        for one in cast("list[Any]", value):
+            yield from _messages(one)
+    elif isinstance(value, Overwrite) or type(value).__name__ == "_DeltaSnapshot":
+        yield from _messages(cast("Any", value).value)
+
+
+def _who(namespace: str) -> str:
+    found = re.findall(r"(?:^|\|)subtask (\S+) ", namespace)
+    return f"the subtask {found[-1]!r}" if found else "the thread"
