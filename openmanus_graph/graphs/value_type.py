@@ -250,10 +250,18 @@ _CHECKS: dict[str, Callable[[Any], bool]] = {
 }
 
 
+_SAID = {
+    ANY: "anything",
+    "number": "a number",
+    "whole number": "a whole number",
+    "message": "a message",
+}
+
+
 def in_words(holds: ValueType) -> str:
     """A type for people, without the inside of records."""
     if isinstance(holds, str):
-        return "anything" if holds == ANY else holds
+        return _SAID.get(holds, holds)
     ((kind, inner),) = holds.items()
     if kind == "either":
         return " or ".join(in_words(option) for option in inner)
