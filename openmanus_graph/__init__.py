@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from openmanus_graph.approval import Approval
     from openmanus_graph.checkpoints.database import open_checkpointer
     from openmanus_graph.checkpoints.events import stored_events
+    from openmanus_graph.checkpoints.ledger import list_effects
+    from openmanus_graph.checkpoints.preview import resume_preview
     from openmanus_graph.checkpoints.saver import ThreadSaver
     from openmanus_graph.checkpoints.threads import (
         Thread,
@@ -77,6 +79,8 @@ _HOMES = {
     "find_thread": "checkpoints.threads",
     "get_thread": "checkpoints.threads",
     "delete_thread": "checkpoints.threads",
+    "list_effects": "checkpoints.ledger",
+    "resume_preview": "checkpoints.preview",
     # tools and settings
     "Settings": "settings",
     "ToolContext": "context",
@@ -124,10 +128,12 @@ __all__ = [
     "delete_thread",
     "find_thread",
     "get_thread",
+    "list_effects",
     "list_threads",
     "load_graph",
     "make_durable",
     "open_checkpointer",
+    "resume_preview",
     "run",
     "stored_events",
     "tool_context",

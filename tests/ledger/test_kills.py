@@ -1,0 +1,94 @@
+"""Kill -9 at every moment of a call with an effect outside: the effect is there once, whoever had to be asked."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+import sys
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langgraph.types import Command
+
+from openmanus_graph import ThreadSaver, build_manus_graph, build_plan_graph, list_effects, resume_preview
+from openmanus_graph.questions import answers_for
+from tests.engine.plans import plan, subtask, thread
+from tests.ledger.model import TurnsModel
+from tests.ledger.paying import CALLED, lines, three
+
+pytestmark = [pytest.mark.postgres, pytest.mark.kill]
+
+WORKER = Path(__file__).with_name("worker.py")
+NAMES = ("once", "checked", "asked")
+UNPAID, UNKNOWN = ("claimed", "begun"), ("claimed", "begun", "paid", "returned")
+DIRECT = plan(*(subtask(name, name, args={"amount": 5}) for name in NAMES))
+AGENT = plan({"id": "agent", "goal": "pay three times", "agent": "executor", "tools": list(NAMES)})
+
+
+def killed(database: str, turns: str, moment: str, given: dict[str, Any]) -> None:
+    """Run in a process of its own, which kills itself."""
+    command = [sys.executable, str(WORKER), database, turns, moment, json.dumps(given)]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
+    assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+
+def check_paid_once(moment: str) -> None:
+    """Each of the three paid once, and was called no more than it had to be."""
+    paid = [line.split()[0] for line in lines()]
+    assert sorted(paid) == sorted(NAMES)
+    # Where the first process died after its effect, only the idempotent one is called again, with the same key.
+    twice = {"once"} if moment in ("paid", "returned") else set[str]()
+    assert Counter(line.split()[0] for line in lines(CALLED)) == {name: 1 + (name in twice) for name in NAMES}
+    assert len(set(lines(CALLED))) == 3
+
+
+async def answered(app: Any, moment: str) -> Any:
+    """Resume, answer what is asked, and give what came of it; nothing is asked about what is recorded."""
+    foreseen = {one.tool: one.action for one in (await resume_preview(app, "t")).effects}
+    out = await app.ainvoke(None, thread())
+    questions = await app.questions("t")
+    if moment not in UNKNOWN:
+        assert (questions, foreseen) == ([], dict.fromkeys(NAMES, "recorded"))
+        return out
+    assert foreseen == {"once": "repeated", "checked": "verified", "asked": "asked"}
+    (question,) = questions
+    assert (question["kind"], question.get("tool"), question.get("args")) == ("effect", "asked", {"amount": 5})
+    answer = "did not happen" if moment in UNPAID else "= 5"
+    return await app.ainvoke(Command(resume=answers_for(questions, [answer])), thread())
+
+
+@pytest.mark.parametrize("moment", [*UNKNOWN, "settled"])
+async def test_direct_calls_have_their_effect_once(moment: str, database: str, saver: ThreadSaver) -> None:
+    killed(database, "-", moment, DIRECT)
+    app = build_plan_graph(three()).compile(checkpointer=saver)
+    out = await answered(app, moment)
+
+    check_paid_once(moment)
+    results = {name: (result["status"], result["output"]) for name, result in out["results"].items()}
+    found_out = {"paid": "found out"} if moment in ("paid", "returned") else {"paid": 5}
+    said = 5 if moment in ("paid", "returned") else {"paid": 5}
+    assert results == {
+        "once": ("completed", {"paid": 5}),
+        "checked": ("completed", found_out),
+        "asked": ("completed", said),
+    }
+    assert {one.status for one in await list_effects(saver, "t")} == {"done"}
+
+
+TURNS = [[(name, {"amount": 5}) for name in NAMES]]
+
+
+@pytest.mark.parametrize("moment", [*UNKNOWN, "settled"])
+async def test_calls_of_an_agent_have_their_effect_once(moment: str, database: str, saver: ThreadSaver) -> None:
+    killed(database, json.dumps(TURNS), moment, AGENT)
+    model = TurnsModel(turns=TURNS)
+    app = build_manus_graph(model, tools=three(), policy="allow").compile(checkpointer=saver)
+    out = await answered(app, moment)
+
+    check_paid_once(moment)
+    assert out["results"]["agent"]["status"] == "completed"
+    shown = {"5"} if moment in ("paid", "returned") else {json.dumps({"paid": 5})}
+    assert shown <= set(model.told)
