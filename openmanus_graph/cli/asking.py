@@ -16,6 +16,7 @@ from openmanus_graph.questions import Answer, Question, answers_for
 
 APPROVE_HELP = "y: yes   n: no   n: REASON   e: edit the arguments   a: ANSWER in its place"
 CONSENT_HELP = "y: yes   n: no   n: REASON"
+EFFECT_HELP = "happened: it did   no: it did not happen, call again   = RESULT: it did, and returned that"
 REVIEW_HELP = "y: yes   n: no   n: WHAT TO DO OTHERWISE   e: edit the plan"
 
 
@@ -97,6 +98,8 @@ def ask_one(question: Question, person: Person) -> Answer | None:
     """Ask until the answer fits the question; `None` if there is none to come."""
     person.say(described(question))
     approving = question["kind"] == "approve"
+    if question["kind"] == "effect":
+        person.say(EFFECT_HELP)
     if approving:
         person.say(REVIEW_HELP if "plan" in question else APPROVE_HELP if "tool" in question else CONSENT_HELP)
     while True:
@@ -122,7 +125,7 @@ def described(question: Question) -> str:
     words = visible(question["question"])
     if "plan" in question:  # drawn here, whatever the question says of it
         lines = [f"{who}{words.split(chr(10))[0]}", _indented(_plan_as_text(question["plan"]))]
-    elif "tool" in question:  # laid out here, to be read
+    elif question["kind"] == "approve" and "tool" in question:  # laid out here, to be read
         lines = [f"{who}may {visible(question['tool'])} be called?", *_arguments(question.get("args") or {})]
     else:
         lines = [f"{who}{words}"]

@@ -32,19 +32,28 @@ if TYPE_CHECKING:
     help="Answer a question; name it when several are open.",
 )
 @click.option("--plan", "plan_file", metavar="FILE", help="Go on with an edited plan; what is unchanged is kept.")
+@click.option("--dry-run", is_flag=True, help="Only say what would be kept, run, repeated and asked.")
 @click.option("--model", metavar="NAME", help="Another model for every role, from here on.")
 @click.option("--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the model's replies.")
 @budgeting
 @click.option("--max-parallel", type=click.IntRange(1), metavar="N", help="Subtasks at the same time.")
 @viewing
-def resume(thread: str | None, last: bool, answers: tuple[str, ...], plan_file: str | None, **said: Any) -> int:
+def resume(
+    thread: str | None, last: bool, answers: tuple[str, ...], plan_file: str | None, dry_run: bool, **said: Any
+) -> int:
     """Go on with a thread: after a crash, a pause, a failure, a budget, or with an answer.
 
     THREAD is an id or its beginning. An approval takes yes, no, "no: REASON", 'edit {"argument": ...}' or
-    "answer: VALUE".
+    "answer: VALUE"; the question whether a call happened takes happened, no, or "= RESULT".
     """
     if (thread is None) == (not last):
         raise click.UsageError("Name a thread, or give --last.")
+    if dry_run:
+        from openmanus_graph.cli.foresight import print_foresight
+
+        if answers or plan_file:
+            raise click.UsageError("--dry-run says what a plain resume does, without --answer and --plan.")
+        return asyncio.run(print_foresight(thread, RunOptions(**said)))
     return asyncio.run(_resume(thread, answers, plan_file, RunOptions(**said)))
 
 

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openmanus_graph.cli.effects import effects
 from openmanus_graph.cli.history import events
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.thread import ago, show
@@ -62,6 +63,7 @@ async def _list(limit: int, status: str | None) -> list[Thread]:
 
 threads.add_command(show)
 threads.add_command(events)
+threads.add_command(effects)
 
 
 @threads.command()
