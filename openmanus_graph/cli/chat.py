@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openmanus_graph.cli.options import RunOptions, budgeting, deciding, running
+from openmanus_graph.cli.options import RunOptions, budgeting, deciding, forcing, running
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -43,6 +43,7 @@ MOST_FILES = 200
 @deciding
 @budgeting
 @running
+@forcing
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the answers.")
 def chat(thread: str | None, **said: Any) -> int:
     """Talk with the agent: each line is a request in one conversation.

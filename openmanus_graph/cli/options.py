@@ -59,6 +59,12 @@ def budgeting(command: CommandT) -> CommandT:
     return command
 
 
+def forcing(command: CommandT) -> CommandT:
+    """The option that goes on with a thread whose graph no longer fits."""
+    text = "Go on with a thread although its graph has changed in what it needs."
+    return click.option("--force", is_flag=True, help=text)(command)
+
+
 def deciding(command: CommandT) -> CommandT:
     """Options that say who decides and with which model."""
     for option in (
@@ -114,13 +120,16 @@ class RunOptions:
     budget_model_calls: int | None = None
     attach: tuple[str, ...] = ()
     """Files for the workspace."""
+    force: bool = False
+    """Whether to go on with a thread whose graph no longer fits."""
     as_json: bool = False
     quiet: bool = False
 
     @property
     def configurable(self) -> dict[str, Any]:
         """What goes into the config of the run."""
-        said = {"workspace": self.workspace, "max_parallel": self.max_parallel, "sandbox": self.sandbox}
+        said: dict[str, Any] = {"workspace": self.workspace, "max_parallel": self.max_parallel, "sandbox": self.sandbox}
+        said["force"] = self.force or None
         return {key: value for key, value in said.items() if value is not None}
 
     @property

@@ -109,13 +109,16 @@ async def resume_own_graph(
     from openmanus_graph.questions import answers_for
 
     app = await own_graph_again(thread, saver, settings)
+    force = bool(options.configurable.get("force"))
+    if not thread.finished:  # what is next is known only to a graph that fits
+        await app.check_version(thread.thread_id, force=force)
     snapshot = await app.snapshot(thread.thread_id)
     given: Any = None
     if answers:
         given = Command(resume=dict(answers_for(await app.questions(thread.thread_id), list(answers))))
     elif not snapshot.next and not isinstance(app.builder, OwnBuilder):
         given = None if thread.status == "completed" else _again(app, snapshot.values)
-    if not snapshot.next and given is None:
+    if not snapshot.next and given is None and (thread.finished or not force):
         _say_end(app, thread, cast("Mapping[str, Any]", snapshot.values))
         return 0
     kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openmanus_graph.cli.options import RunOptions, absolute, budgeting, viewing
+from openmanus_graph.cli.options import RunOptions, absolute, budgeting, forcing, viewing
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 @click.option("--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the model's replies.")
 @budgeting
 @click.option("--max-parallel", type=click.IntRange(1), metavar="N", help="Subtasks at the same time.")
+@forcing
 @viewing
 def resume(
     thread: str | None, last: bool, answers: tuple[str, ...], plan_file: str | None, dry_run: bool, **said: Any
@@ -88,6 +89,8 @@ async def _resume_ours(
     settings = options.settings(thread)
     graph: Any = graph_again(thread, settings, model=options.model)
     app = graph.compile(checkpointer=saver)
+    if not thread.finished and plan_file is None:  # what is next is known only to a graph that fits
+        await app.check_version(thread.thread_id, force=options.force)
     edited = None
     if plan_file is not None:
         roles = getattr(graph, "roles", None)
@@ -97,6 +100,7 @@ async def _resume_ours(
     kept = thread.settings
     configurable: dict[str, Any] = {
         **options.kept(thread),
+        "force": options.force or None,
         "max_parallel": options.max_parallel or kept.get("max_parallel") or settings.max_parallel,
         "sandbox": thread.sandbox,
         "workspace": thread.workspace,

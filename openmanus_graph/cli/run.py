@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from openmanus_graph.cli.options import RunOptions, absolute, budgeting, deciding, running, viewing
+from openmanus_graph.cli.options import RunOptions, absolute, budgeting, deciding, forcing, running, viewing
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.threads import Thread
@@ -41,6 +41,7 @@ LONGEST_TASK = 1_000_000
 @deciding
 @budgeting
 @running
+@forcing
 @viewing
 def run(
     task: tuple[str, ...], plan_file: str | None, graph: str | None, given: str | None, thread: str | None, **said: Any
@@ -223,7 +224,7 @@ def _anew(plan_file: Path, options: RunOptions, name: str) -> str:
     """The command that runs the same plan in the same way in another thread; a workspace is never shared."""
     words = ["--plan", str(plan_file), *(word for place in options.tools for word in ("--tools", place))]
     for option, value in options.configurable.items():
-        if option != "workspace":
+        if option not in ("workspace", "force"):
             words += [f"--{option.replace('_', '-')}", str(value)]
     return "openmanus-graph run " + shlex.join([*words, "--thread", name])
 

@@ -80,7 +80,7 @@ async def change_of(
     found = await _differences(saver, thread_id, given, before or {}, present)
     breaking = [one.text for one in found if one.breaks]
     if breaking and not force:
-        raise _refusal(thread_id, breaking, before or {}, present)
+        raise _refusal(thread_id, breaking, before or {}, present, going_on=given is None or isinstance(given, Command))
     return Change(present, [one.text for one in found if not one.breaks], breaking)
 
 
@@ -121,7 +121,12 @@ async def _stored(saver: ThreadSaver, thread_id: str) -> tuple[bool, dict[str, A
 
 
 def _refusal(
-    thread_id: str, breaking: Sequence[str], before: Mapping[str, Any], present: Mapping[str, Any]
+    thread_id: str,
+    breaking: Sequence[str],
+    before: Mapping[str, Any],
+    present: Mapping[str, Any],
+    *,
+    going_on: bool,
 ) -> ThreadVersionError:
     was = cast("Mapping[str, str]", before.get("program") or {})
     is_now = cast("Mapping[str, str]", present["program"])
@@ -130,7 +135,9 @@ def _refusal(
     return ThreadVersionError(
         f"The thread {thread_id!r} cannot go on with the graph as it is now{versions}: {'; '.join(breaking)}.",
         differences=breaking,
-        hint=f"Put that back, or go on all the same: openmanus-graph resume {thread_id} --force",
+        hint=f"Put that back, or go on all the same: openmanus-graph resume {thread_id} --force"
+        if going_on
+        else "Put that back, begin another thread, or go on all the same with --force.",
     )
 
 

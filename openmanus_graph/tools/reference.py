@@ -178,7 +178,9 @@ def _import_module(name: str) -> ModuleType:
 
 
 def tools_again(references: Sequence[Mapping[str, Any]], thread_id: str) -> list[BaseTool]:
-    """The tools that `tool_references` described.
+    """The tools that `tool_references` described, without those that are no longer where they were.
+
+    Whether the thread can do without them is for the comparison of its graph to say.
 
     Raises:
         GraphNotImportableError: If one lives where it cannot be imported; the message has the lines that resume.
@@ -188,16 +190,16 @@ def tools_again(references: Sequence[Mapping[str, Any]], thread_id: str) -> list
     for reference in references:
         name = str(reference["name"])
         if reference.get("builtin"):
-            tools.append(builtin(name))
+            tools += [builtin(name)] if name in BUILTIN_TOOLS else []
             continue
         if reference.get("plugin") and (plugged := find_tools().get(name)) is not None:
             _found[id(plugged)] = (plugged, dict(reference))
             tools.append(plugged)
             continue
         try:
-            module = _module_of(reference, modules)
-            tools.append(getattr(module, str(reference["attribute"])))
-        except (KeyError, AttributeError, SettingsError) as error:
+            found = getattr(_module_of(reference, modules), str(reference["attribute"]), None)
+            tools += [found] if isinstance(found, BaseTool) else []
+        except (KeyError, SettingsError) as error:
             where = reference.get("where") or reference.get("module") or reference.get("file") or "a plug-in"
             raise GraphNotImportableError(
                 f"The thread {thread_id!r} uses the tool {name!r} of {where}, which cannot be imported here.",
