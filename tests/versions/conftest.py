@@ -13,6 +13,7 @@ from langgraph.graph import END, START, StateGraph
 
 from openmanus_graph import ThreadSaver
 from openmanus_graph.checkpoints.events import stored_events
+from tests.cli.conftest import program, program_in  # noqa: F401 - fixtures
 
 
 @pytest.fixture(autouse=True)
