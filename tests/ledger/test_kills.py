@@ -28,9 +28,11 @@ DIRECT = plan(*(subtask(name, name, args={"amount": 5}) for name in NAMES))
 AGENT = plan({"id": "agent", "goal": "pay three times", "agent": "executor", "tools": list(NAMES)})
 
 
-def killed(database: str, turns: str, moment: str, given: dict[str, Any]) -> None:
+def killed(
+    database: str, turns: str, moment: str, given: dict[str, Any], *, calls: int = 3, policy: str = "allow"
+) -> None:
     """Run in a process of its own, which kills itself."""
-    command = [sys.executable, str(WORKER), database, turns, moment, json.dumps(given)]
+    command = [sys.executable, str(WORKER), database, turns, moment, str(calls), policy, json.dumps(given)]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert ended.returncode == -signal.SIGKILL, ended.stderr
 
@@ -62,7 +64,7 @@ async def answered(app: Any, moment: str) -> Any:
 
 @pytest.mark.parametrize("moment", [*UNKNOWN, "settled"])
 async def test_direct_calls_have_their_effect_once(moment: str, database: str, saver: ThreadSaver) -> None:
-    killed(database, "-", moment, DIRECT)
+    killed(database, "-", moment, {"plan": DIRECT})
     app = build_plan_graph(three()).compile(checkpointer=saver)
     out = await answered(app, moment)
 
@@ -83,7 +85,7 @@ TURNS = [[(name, {"amount": 5}) for name in NAMES]]
 
 @pytest.mark.parametrize("moment", [*UNKNOWN, "settled"])
 async def test_calls_of_an_agent_have_their_effect_once(moment: str, database: str, saver: ThreadSaver) -> None:
-    killed(database, json.dumps(TURNS), moment, AGENT)
+    killed(database, json.dumps(TURNS), moment, {"plan": AGENT})
     model = TurnsModel(turns=TURNS)
     app = build_manus_graph(model, tools=three(), policy="allow").compile(checkpointer=saver)
     out = await answered(app, moment)
@@ -92,3 +94,22 @@ async def test_calls_of_an_agent_have_their_effect_once(moment: str, database: s
     assert out["results"]["agent"]["status"] == "completed"
     shown = {"5"} if moment in ("paid", "returned") else {json.dumps({"paid": 5})}
     assert shown <= set(model.told)
+
+
+async def test_a_kill_in_an_approved_call_asks_what_became_of_it_and_an_old_yes_is_no_answer(
+    database: str, saver: ThreadSaver
+) -> None:
+    app = build_plan_graph(three(), policy="ask").compile(checkpointer=saver)
+    given: Any = plan(subtask("asked", "asked", args={"amount": 5}))
+    await app.ainvoke({"plan": given}, thread())
+    (consent,) = await app.questions("t")
+    approved = {consent["id"]: {"kind": "approve", "value": True}}
+    killed(database, "-", "paid", {"resume": approved}, calls=1, policy="ask")
+
+    # LangGraph keeps an answer only once its step has ended, so the question is open still; its yes says nothing now.
+    await app.ainvoke(Command(resume=approved), thread())
+    (question,) = await app.questions("t")
+    assert (question["kind"], len(lines())) == ("effect", 1)
+    out = await app.ainvoke(Command(resume=answers_for([question], ["happened"])), thread())
+    assert out["results"]["asked"]["status"] == "completed"
+    assert len(lines(CALLED)) == 1

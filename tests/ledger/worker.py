@@ -1,4 +1,4 @@
-"""A process that kills itself with -9 when three calls have come to a chosen moment."""
+"""A process that kills itself with -9 when all calls have come to a chosen moment."""
 
 from __future__ import annotations
 
@@ -9,6 +9,8 @@ import signal
 import sys
 from pathlib import Path
 from typing import Any
+
+from langgraph.types import Command
 
 sys.path.insert(0, str(Path(__file__).parents[2]))
 
@@ -22,17 +24,17 @@ MOMENTS = ("claimed", "begun", "paid", "returned", "settled")
 
 
 class Killer:
-    """Holds calls at the moment, and kills the process once there are three."""
+    """Holds calls at the moment, and kills the process once all are there."""
 
-    def __init__(self, moment: str) -> None:
+    def __init__(self, moment: str, calls: int) -> None:
         self.moment = moment
-        self.count = 0
+        self.left = calls
 
     async def __call__(self, moment: str) -> None:
         """Come to a moment."""
         if moment == self.moment:
-            self.count += 1
-            if self.count == 3:
+            self.left -= 1
+            if not self.left:
                 os.kill(os.getpid(), signal.SIGKILL)
             await asyncio.sleep(60)
 
@@ -54,18 +56,21 @@ def watched(killer: Killer) -> None:
     Ledger.claim, Ledger.settle = claimed, settled  # type: ignore[method-assign]
 
 
-async def main(url: str, turns: str, moment: str, plan: str) -> None:
-    """Run the plan, with or without a model, until the moment comes."""
-    killer = Killer(moment)
+async def main(url: str, turns: str, moment: str, calls: str, policy: str, given: str) -> None:
+    """Run a plan, with or without a model, or go on with answers, until the moment comes."""
+    killer = Killer(moment, int(calls))
     watched(killer)
     tools = three(killer)
     async with open_checkpointer(url) as saver:
         if turns == "-":
-            graph: Any = build_plan_graph(tools)
+            graph: Any = build_plan_graph(tools, policy=policy)
         else:
-            graph = build_manus_graph(TurnsModel(turns=json.loads(turns)), tools=tools, policy="allow")
+            graph = build_manus_graph(TurnsModel(turns=json.loads(turns)), tools=tools, policy=policy)
         config: Any = {"configurable": {"thread_id": "t", "max_parallel": 3}}
-        await graph.compile(checkpointer=saver).ainvoke({"plan": json.loads(plan)}, config)
+        fields = json.loads(given)
+        await graph.compile(checkpointer=saver).ainvoke(
+            Command(resume=fields["resume"]) if "resume" in fields else fields, config
+        )
 
 
 asyncio.run(main(*sys.argv[1:]))
