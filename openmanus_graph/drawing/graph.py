@@ -1,4 +1,4 @@
-"""Graph: a compiled graph, subgraphs included, as text or Mermaid, drawn from the code and offline."""
+"""Graph: a compiled graph with all graphs inside it, as SVG, Mermaid or text, drawn from the code and offline."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -6,21 +6,120 @@
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterator, Mapping
+from typing import Any, cast
 
-from langgraph.pregel import Pregel
+from langgraph.constants import END, START
+
+from openmanus_graph.drawing.diagram import Box, Diagram, Link, State
+from openmanus_graph.drawing.label import plain
+from openmanus_graph.drawing.mermaid import mermaid
+from openmanus_graph.drawing.style import Theme
+from openmanus_graph.drawing.subgraphs import AnyGraph, subgraphs_of
+from openmanus_graph.drawing.svg import svg
+
+DEEPEST = 6
+"""Graphs that are drawn one within the other."""
+_UNNAMED = "LangGraph"
 
 
-def graph_mermaid(app: Pregel[Any, Any, Any, Any]) -> str:
-    """The graph as Mermaid, as LangGraph itself draws it."""
-    return app.get_graph(xray=True).draw_mermaid()
+def graph_diagram(app: AnyGraph, *, xray: bool = True) -> Diagram:
+    """The graph's nodes and edges, and those of the graphs that its nodes run.
+
+    The key of a box is its node's name, behind the names of the nodes around it and `:`, as in LangGraph's own
+    drawings. Nodes with the very same edges, such as an agent's tools, are one block.
+
+    Args:
+        app: The compiled graph.
+        xray: Whether to draw the graphs inside of nodes.
+    """
+    name = str(app.get_name())
+    return _diagram(app, "" if name == _UNNAMED else name, "", (app,) if xray else None)
 
 
-def graph_text(app: Pregel[Any, Any, Any, Any]) -> str:
+def graph_svg(
+    app: AnyGraph, *, xray: bool = True, states: Mapping[str, State] | None = None, theme: Theme = "auto"
+) -> str:
+    """The graph as SVG.
+
+    Args:
+        app: The compiled graph.
+        xray: Whether to draw the graphs inside of nodes.
+        states: What nodes stand at, by key; see `graph_diagram`.
+        theme: Its colours; by default those that the reader's system prefers.
+    """
+    return svg(graph_diagram(app, xray=xray).with_states(states or {}), theme=theme)
+
+
+def graph_mermaid(app: AnyGraph, *, xray: bool = True) -> str:
+    """The graph as Mermaid."""
+    return mermaid(graph_diagram(app, xray=xray))
+
+
+def graph_text(app: AnyGraph, *, xray: bool = True) -> str:
     """One line a node with the nodes it leads to; `?` marks an edge that is taken on a condition."""
-    drawn = app.get_graph(xray=True)
-    leads: dict[str, list[str]] = {}
-    for edge in drawn.edges:
-        if edge.source != edge.target:
-            leads.setdefault(edge.source, []).append(f"{edge.target}{'?' if edge.conditional else ''}")
-    return "\n".join(f"{source} → {', '.join(targets)}" for source, targets in leads.items())
+    return "\n".join(_lines(graph_diagram(app, xray=xray), ""))
+
+
+def _lines(diagram: Diagram, indent: str) -> Iterator[str]:
+    boxes = {box.key: box for box in diagram.boxes}
+    leads: dict[str, list[str]] = {key: [] for key in boxes}
+    for link in diagram.links:
+        leads[link.source].append(_short(boxes[link.target]) + ("?" if link.dashed else ""))
+    for key, box in boxes.items():
+        arrow = f" → {', '.join(leads[key])}" if leads[key] else ""
+        if arrow or box.inside or box.shape != "end":
+            yield f"{indent}{_name(box)}{arrow}"
+        if box.inside:
+            yield from _lines(box.inside, indent + "    ")
+
+
+def _name(box: Box) -> str:
+    return " | ".join(plain(one.label) for one in (box.members or (box,)))
+
+
+def _short(box: Box) -> str:
+    """A block by its first node and how many more there are; its own line has them all."""
+    names = [plain(one.label) for one in (box.members or (box,))]
+    return names[0] if len(names) == 1 else f"[{names[0]} and {len(names) - 1} more]"
+
+
+def _diagram(app: AnyGraph, title: str, prefix: str, around: tuple[AnyGraph, ...] | None) -> Diagram:
+    """One graph, and what is inside its nodes unless `around`, the graphs it is itself inside of, is `None`."""
+    drawn = app.get_graph()
+    boxes: list[Box] = []
+    for name in drawn.nodes:
+        shape = "start" if name == START else "end" if name == END else "box"
+        inside = None
+        if around is not None and name in app.nodes:
+            inside = _inside(app.nodes[name].bound, f"{prefix}{name}:", around)
+        metadata = cast("Mapping[str, Any]", drawn.nodes[name].metadata or {})
+        tools = metadata.get("__tools")
+        hint = f"Tools: {', '.join(map(str, cast('list[Any]', tools)))}" if tools else ""
+        paused = metadata.get("__interrupt")
+        note = f"pauses {str(paused).replace(',', ' and ')}" if paused else ""
+        boxes.append(Box(f"{prefix}{name}", str(name), note, hint, shape=shape, inside=inside))
+    links = [Link(f"{prefix}{edge.source}", f"{prefix}{edge.target}", dashed=edge.conditional) for edge in drawn.edges]
+    unique = list(dict.fromkeys(links))
+    return Diagram(boxes, unique, title, _told(boxes, unique)).alike_joined()
+
+
+def _inside(node: Any, prefix: str, around: tuple[AnyGraph, ...]) -> Diagram | None:
+    found = {name: graph for name, graph in subgraphs_of(node).items() if all(graph is not outer for outer in around)}
+    if not found or len(around) >= DEEPEST:
+        return None
+    if len(found) == 1:
+        graph = next(iter(found.values()))
+        return _diagram(graph, "", prefix, (*around, graph))
+    boxes = [
+        Box(f"{prefix}{name}", name, inside=_diagram(graph, "", f"{prefix}{name}:", (*around, graph)))
+        for name, graph in found.items()
+    ]
+    return Diagram(boxes, [])
+
+
+def _told(boxes: list[Box], links: list[Link]) -> str:
+    names = {box.key: box.label for box in boxes}
+    told = [f"{names[link.source]} to {names[link.target]}{' on a condition' * link.dashed}" for link in links[:200]]
+    more = f", and {len(links) - 200} more" if len(links) > 200 else ""
+    return f"{len(boxes)} nodes. Edges: {', '.join(told)}{more}." if told else f"{len(boxes)} nodes."

@@ -1,0 +1,210 @@
+"""Gantt: a timeline as SVG, Mermaid or text: one row a subtask, the critical path marked."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from openmanus_graph.drawing.diagram import State
+from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
+from openmanus_graph.drawing.mermaid import mermaid_words
+from openmanus_graph.drawing.scale import Scale, moment_text, scale_of, seconds_text
+from openmanus_graph.drawing.style import LABEL_SIZE, NOTE_SIZE, SIGNS, TITLE_SIZE, Theme, icon
+from openmanus_graph.drawing.svg import MARGIN, document
+from openmanus_graph.drawing.timeline import Row, Stretch, Timeline
+
+WIDTH = 960.0
+"""Pixels of the whole picture."""
+ROW = 26.0
+BAR = 16.0
+LONGEST_NAME = 230.0
+MOST_ROWS = 2000
+_WORDS = {"work": "at work", "person": "waited for an answer", "backoff": "waited to try again"}
+
+
+def gantt_svg(timeline: Timeline, *, theme: Theme = "auto") -> str:
+    """The timeline as SVG.
+
+    Bars are filled where something was at work, striped where a person was waited for, thin before another attempt.
+    The critical path is outlined and joined by a line. Long breaks are cut short and say how long they were.
+
+    Args:
+        timeline: What was done.
+        theme: Its colours; by default those that the reader's system prefers.
+    """
+    rows = timeline.rows[:MOST_ROWS]
+    names = min(max((_name_width(row) for row in rows), default=0.0), LONGEST_NAME)
+    left = MARGIN + 20 + names + 12
+    scale = scale_of(_work(timeline), timeline.start, timeline.end, WIDTH - left - MARGIN - 70)
+    top = MARGIN + TITLE_SIZE + 34
+    bottom = top + ROW * len(rows)
+    title = escaped(clipped(plain(timeline.title), WIDTH - 2 * MARGIN, TITLE_SIZE))
+    parts = [f'<text class="t" x="{number(MARGIN)}" y="{number(MARGIN + TITLE_SIZE)}">{title}</text>']
+    parts += _axis(scale, left, top, bottom)
+    places = {row.key: top + ROW * index + ROW / 2 for index, row in enumerate(rows)}
+    parts += _chain(timeline, scale, left, places)
+    for row in rows:
+        parts.append(_row(row, scale, left, places[row.key], row.key in timeline.critical, names))
+    more = len(timeline.rows) - len(rows)
+    last = [f"{more} more rows"] if more else []
+    last += [f"Begun {moment_text(timeline.start)}, {seconds_text(timeline.end - timeline.start)} in all"] * bool(
+        _work(timeline)
+    )
+    if timeline.critical:
+        last.append("outlined: the critical path")
+    parts.append(f'<text class="n" x="{number(MARGIN)}" y="{number(bottom + 22)}">{escaped("; ".join(last))}</text>')
+    return document(parts, WIDTH, bottom + 34, timeline.title or "Timeline", _told(timeline), theme)
+
+
+def _name_width(row: Row) -> float:
+    note = f"  {row.note}" if row.note else ""
+    return width_of(row.key, LABEL_SIZE) + width_of(note, NOTE_SIZE) + 6
+
+
+def _work(timeline: Timeline) -> list[tuple[float, float]]:
+    """When anything was at work; waits are not, and may be cut short."""
+    return [
+        (stretch.start, stretch.end) for row in timeline.rows for stretch in row.stretches if stretch.kind == "work"
+    ]
+
+
+def _axis(scale: Scale, left: float, top: float, bottom: float) -> Iterator[str]:
+    for place, seconds in scale.ticks():
+        x = number(left + place)
+        yield f'<path class="x" d="M{x} {number(top - 4)}V{number(bottom)}"/>'
+        yield f'<text class="n c" x="{x}" y="{number(top - 9)}">{seconds_text(seconds)}</text>'
+    for start, end in scale.breaks:
+        one, two = left + scale.at(start), left + scale.at(end)
+        said = f"{seconds_text(end - start)} in which nothing was at work"
+        yield (
+            f'<g><title>{said}</title><rect class="z" x="{number(one)}" y="{number(top - 4)}"'
+            f' width="{number(two - one)}" height="{number(bottom - top + 4)}" opacity="0.45"/>'
+            f'<text class="n c" x="{number((one + two) / 2)}" y="{number(bottom + 11)}">'
+            f"{escaped(seconds_text(end - start))}</text></g>"
+        )
+
+
+def _chain(timeline: Timeline, scale: Scale, left: float, places: dict[str, float]) -> Iterator[str]:
+    """The line from bar to bar along the critical path."""
+    rows = {row.key: row for row in timeline.rows}
+    for before, after in zip(timeline.critical, timeline.critical[1:], strict=False):
+        if before not in places or after not in places:
+            continue
+        one = left + scale.at(rows[before].stretches[-1].end)
+        two = left + scale.at(rows[after].stretches[0].start)
+        down = 1 if places[after] > places[before] else -1
+        end = places[after] - down * (BAR / 2)
+        yield f'<path class="k mark" d="M{number(one)} {number(places[before])}H{number(two)}V{number(end)}"/>'
+
+
+def _row(row: Row, scale: Scale, left: float, middle: float, critical: bool, names: float) -> str:
+    state = f" {row.state}" if row.state else ""
+    name = clipped(plain(row.key), names, LABEL_SIZE)
+    room = names - width_of(name, LABEL_SIZE) - 6
+    note = clipped(plain(row.note), room, NOTE_SIZE) if room > 24 else ""
+    shown = f'<tspan class="n" dx="6">{escaped(note)}</tspan>' if note else ""
+    parts = [
+        f'<g class="b{state}" data-key="{escaped(row.key)}"><title>{escaped(_hint(row))}</title>',
+        icon(row.state, number(MARGIN + 8), number(middle)),
+        f'<text x="{number(MARGIN + 22)}" y="{number(middle + 4.4)}">{escaped(name)}{shown}</text></g>',
+    ]
+    parts += [_bar(stretch, row.state, scale, left, middle, critical) for stretch in row.stretches]
+    if row.stretches:
+        worked = sum(one.end - one.start for one in row.stretches if one.kind == "work")
+        x = left + scale.at(row.stretches[-1].end) + 6
+        again = f" ({row.attempts} tries)" if row.attempts > 1 else ""
+        words = seconds_text(round(worked, 2 if worked < 10 else 0)) + again
+        parts.append(f'<text class="n" x="{number(x)}" y="{number(middle + 3.6)}">{words}</text>')
+    return "".join(parts)
+
+
+def _bar(stretch: Stretch, state: State, scale: Scale, left: float, middle: float, critical: bool) -> str:
+    x = left + scale.at(stretch.start)
+    width = max(left + scale.at(stretch.end) - x, 2.0)
+    said = f"{_WORDS[stretch.kind]} for {seconds_text(stretch.end - stretch.start)}"
+    told = f"<title>{escaped(f'{said}, from {moment_text(stretch.start)}')}</title>"
+    mark = " mark" if critical else ""
+    if stretch.kind == "backoff":
+        return f'<g class="b {state}">{told}<rect class="v" {_place(x, middle - 1.5, width, 3)}/></g>'
+    if stretch.kind == "person":
+        stripes = "".join(
+            f"M{number(x + offset)} {number(middle + 5)}l4-10" for offset in range(2, int(min(width, 4 * WIDTH)) - 4, 6)
+        )
+        box = f'<rect class="r" {_place(x, middle - 5, width, 10)}/>'
+        return f'<g class="b waiting">{told}{box}<path class="i" d="{stripes or "M0 0"}"/></g>'
+    box = f'<rect class="r" {_place(x, middle - BAR / 2, width, BAR)} rx="3"/>'
+    return f'<g class="b {state}{mark}">{told}{box}</g>'
+
+
+def _place(x: float, y: float, width: float, height: float) -> str:
+    return f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}"'
+
+
+def _hint(row: Row) -> str:
+    state = f" ({row.state})" if row.state else ""
+    return "\n".join(one for one in (f"{row.key}{state}", row.note, row.error[:300]) if one)
+
+
+def _told(timeline: Timeline) -> str:
+    parts: list[str] = []
+    for row in timeline.rows[:100]:
+        if not row.stretches:
+            parts.append(f"{row.key}: {row.state or 'nothing'}")
+            continue
+        begun = seconds_text(round(row.stretches[0].start - timeline.start, 2))
+        ended = seconds_text(round(row.stretches[-1].end - timeline.start, 2))
+        parts.append(f"{row.key}: {row.state}, {begun} to {ended}")
+    more = f"; and {len(timeline.rows) - 100} more" if len(timeline.rows) > 100 else ""
+    path = f" Critical path: {', '.join(timeline.critical[:100])}." if timeline.critical else ""
+    return f"{'; '.join(parts)}{more}.{path}"
+
+
+def gantt_mermaid(timeline: Timeline) -> str:
+    """The timeline as a Mermaid gantt diagram; times are seconds since the start."""
+    lines = ["gantt", f"    title {mermaid_words(timeline.title) or 'Timeline'}", "    dateFormat x"]
+    lines.append("    axisFormat %H:%M:%S")
+    for row in timeline.rows:
+        if not row.stretches:
+            continue
+        lines.append(f"    section {mermaid_words(row.key).replace(':', '#58;')}")
+        for stretch in row.stretches:
+            tags = ["crit"] * (row.key in timeline.critical and stretch.kind == "work")
+            tags += ["active"] * (stretch.kind == "person") + ["done"] * (row.state == "completed")
+            start, end = ((moment - timeline.start) * 1000 for moment in (stretch.start, stretch.end))
+            name = _WORDS[stretch.kind] if stretch.kind != "work" else row.state or "work"
+            lines.append(f"    {name} :{', '.join([*tags, f'{start:.0f}', f'{max(end, start + 1):.0f}'])}")
+    return "\n".join(lines)
+
+
+_CELLS = {"work": "█", "person": "░", "backoff": "─"}
+
+
+def gantt_text(timeline: Timeline, columns: int = 100) -> str:
+    """The timeline for a terminal: `█` at work, `░` waiting for a person, `─` before another attempt, `*` critical.
+
+    Args:
+        timeline: What was done.
+        columns: Characters of a line.
+    """
+    names = min(max((len(plain(row.key)) for row in timeline.rows), default=0), 30)
+    room = max(columns - names - 16, 20)
+    scale = scale_of(_work(timeline), timeline.start, timeline.end, room * 10.0)
+    lines = [plain(timeline.title)] if timeline.title else []
+    for row in timeline.rows:
+        cells = [" "] * room
+        for stretch in row.stretches:
+            first = min(int(scale.at(stretch.start) / 10), room - 1)
+            last = min(max(int(scale.at(stretch.end) / 10 + 0.5), first + 1), room)
+            cells[first:last] = _CELLS[stretch.kind] * (last - first)
+        worked = sum(one.end - one.start for one in row.stretches if one.kind == "work")
+        took = seconds_text(round(worked, 2 if worked < 10 else 0)) if row.stretches else ""
+        mark = "*" if row.key in timeline.critical else " "
+        name = plain(row.key)
+        name = name if len(name) <= names else name[: names - 1] + "…"
+        sign = SIGNS[row.state] or " "
+        lines.append(f"{mark}{sign} {name.ljust(names)} │{''.join(cells)}│ {took}".rstrip())
+    if timeline.rows:
+        lines.append(f"{moment_text(timeline.start)}, {seconds_text(timeline.end - timeline.start)} in all")
+    lines += [f"a break of {seconds_text(end - start)} is cut short" for start, end in scale.breaks]
+    if timeline.critical:
+        lines.append("* the critical path")
+    return "\n".join(lines)

@@ -1,0 +1,284 @@
+"""Layout: places for boxes and routes for links, in ranks along the direction of flow.
+
+Sugiyama's method (K. Sugiyama, S. Tagawa, M. Toda, IEEE Trans. SMC 11(2), 1981). `fast-sugiyama` finds the ranks and
+the order within each; it knows nodes of one size only, so coordinates are found here: every box goes where its
+neighbours pull it, as far as the order and the gaps within its rank let it, which is an isotonic regression.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+from typing import Any, cast
+
+from openmanus_graph.drawing.cycles import along_flow
+
+Place = tuple[float, float]
+
+GAP = 22.0
+"""Pixels between two boxes of a rank."""
+LINE_GAP = 11.0
+"""Pixels between a link that passes a rank and its neighbours there."""
+DOWN_GAP = 46.0
+"""Pixels between ranks one below the other."""
+RIGHT_GAP = 60.0
+"""Pixels between ranks side by side."""
+PORT = 13.0
+"""Pixels between two links at the side of a box, where there is room."""
+SWEEPS = 10
+"""How often every rank is pulled towards its neighbours."""
+COMFORTABLE_WIDTH = 900.0
+"""Pixels up to which a picture flows down rather than to the right."""
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Where everything is, in pixels from the upper left corner."""
+
+    width: float
+    height: float
+    centres: list[Place]
+    """The centre of each box, in the order given."""
+    routes: list[list[Place]]
+    """For each link the points it passes, from box to box; with every second stretch straight. Empty for a link
+    from a box to itself."""
+    down: bool
+    """Whether it flows downwards; else to the right."""
+
+
+@dataclass
+class _Ranks:
+    """Nodes, and the points where links pass a rank, in order; nodes are numbered first."""
+
+    ranks: list[list[int]]
+    chains: dict[tuple[int, int], list[int]]
+    """For each pair of linked nodes what lies on the way, both included."""
+    count: int
+    """How many nodes and points there are."""
+    neighbours: list[list[tuple[int, float]]] = field(default_factory=list[list[tuple[int, float]]])
+    """For each its neighbours with their weights."""
+
+
+def laid_out(
+    sizes: Sequence[tuple[float, float]], links: Sequence[tuple[int, int]], down: bool | None = None
+) -> Layout:
+    """Find a place for every box and a route for every link.
+
+    Args:
+        sizes: Width and height of each box, in pixels.
+        links: Pairs of box numbers; cycles, repetitions and links from a box to itself may be among them.
+        down: Whether it flows downwards or to the right; `None` takes what is easier to read.
+    """
+    forward = along_flow(len(sizes), links)
+    pairs = sorted({(a, b) if forward[a, b] else (b, a) for a, b in links if a != b})
+    ranked = _ranked(len(sizes), pairs)
+    if down is None:
+        down = _better_down(sizes, ranked)
+    across = [size[0 if down else 1] for size in sizes] + [0.0] * (ranked.count - len(sizes))
+    along = [size[1 if down else 0] for size in sizes]
+    cross = _crosswise(ranked, across, len(sizes))
+    bands, depth = _bands(ranked, along, DOWN_GAP if down else RIGHT_GAP)
+    low = min((cross[i] - across[i] / 2 for i in range(len(cross))), default=0.0)
+    high = max((cross[i] + across[i] / 2 for i in range(len(cross))), default=0.0)
+    cross = [value - low for value in cross]
+    rank_of = {item: number for number, rank in enumerate(ranked.ranks) for item in rank}
+    middles = [sum(bands[rank_of[item]]) / 2 for item in range(len(sizes))]
+    routes = _routes(ranked, cross, across, along, bands, rank_of)
+
+    def turned(point: Place) -> Place:
+        return point if down else (point[1], point[0])
+
+    found: list[list[Place]] = []
+    for a, b in links:
+        route = [] if a == b else routes[a, b] if forward[a, b] else routes[b, a][::-1]
+        found.append([turned(point) for point in route])
+    size = turned((high - low, depth))
+    centres = [turned(point) for point in zip(cross, middles, strict=False)]
+    return Layout(size[0], size[1], centres, found, down)
+
+
+def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
+    """Ranks of nodes and passing points, from `fast-sugiyama`, with nodes that have no links in rows of their own."""
+    linked = sorted({node for pair in pairs for node in pair})
+    ranks: list[list[tuple[float, int]]] = []
+    chains: dict[tuple[int, int], list[int]] = {}
+    total = count
+    # The order of the answer differs from process to process, the coordinates do not: sorted, it is always the same.
+    for component in sorted(_components(pairs, linked), key=lambda one: one.first):
+        start = max((rank[-1][0] + 1 for rank in ranks if rank), default=0.0)
+        points: list[tuple[int, float, float]] = [(node, *component.places[node]) for node in component.nodes]
+        for pair, places in component.chains:
+            numbers = range(total, total + len(places))
+            total += len(places)
+            chains[pair] = [pair[0], *numbers, pair[1]]
+            points += [(item, *place) for item, place in zip(numbers, places, strict=True)]
+        for item, x, rank in points:
+            while len(ranks) <= rank:
+                ranks.append([])
+            ranks[int(rank)].append((start + x, item))
+        ranks = [sorted(rank) for rank in ranks]
+    found = [[item for _, item in rank] for rank in ranks]
+    alone = sorted(set(range(count)) - set(linked))
+    if alone:
+        side = max(len(found), round(len(alone) ** 0.5), 1)
+        found += [[] for _ in range(side - len(found))]
+        for position, node in enumerate(alone):
+            found[position % side].append(node)
+    return _with_neighbours(_Ranks(found, chains, total))
+
+
+@dataclass
+class _Component:
+    """What hangs together."""
+
+    first: int
+    nodes: list[int]
+    places: dict[int, tuple[float, int]]
+    """For each node its coordinate within the rank, and the rank from 0."""
+    chains: list[tuple[tuple[int, int], list[tuple[float, int]]]]
+    """For each pair the places where its link passes a rank."""
+
+
+def _components(pairs: list[tuple[int, int]], linked: list[int]) -> list[_Component]:
+    if not pairs:  # the library gives up on nothing
+        return []
+    from fast_sugiyama import from_edges
+
+    number = {node: index for index, node in enumerate(linked)}
+    # Numbers without gaps, so that those the library adds for passing points cannot be taken for nodes; and no
+    # cycle, on which it would end the process.
+    drawn = from_edges([(number[a], number[b]) for a, b in pairs], vertex_spacing=1, dummy_vertices=True)
+    found: list[_Component] = []
+    for positions, _, _, edges in cast("list[tuple[Any, Any, Any, Any]]", drawn.to_list()):
+        top = max(y for _, (_, y) in positions)
+        places = {int(item): (float(x), round(top - y)) for item, (x, y) in positions}
+        after: dict[int, list[int]] = {}
+        for a, b in edges:
+            after.setdefault(int(a), []).append(int(b))
+        nodes = sorted(linked[item] for item in places if item < len(linked))
+        chains: list[tuple[tuple[int, int], list[tuple[float, int]]]] = []
+        for node in nodes:
+            for step in after.get(number[node], []):
+                passed: list[tuple[float, int]] = []
+                item = step
+                while item >= len(linked):
+                    passed.append(places[item])
+                    item = after[item][0]
+                chains.append(((node, linked[item]), passed))
+        own = {node: places[number[node]] for node in nodes}
+        found.append(_Component(nodes[0], nodes, own, sorted(chains)))
+    return found
+
+
+def _with_neighbours(ranked: _Ranks) -> _Ranks:
+    """Straight long links matter more than short ones (as in Gansner et al., IEEE Trans. SE 19(3), 1993)."""
+    ranked.neighbours = [[] for _ in range(ranked.count)]
+    for chain in ranked.chains.values():
+        ends = (chain[0], chain[-1])
+        for a, b in pairwise(chain):
+            weight = (1.0, 2.0, 6.0)[(a not in ends) + (b not in ends)]
+            ranked.neighbours[a].append((b, weight))
+            ranked.neighbours[b].append((a, weight))
+    return ranked
+
+
+def _better_down(sizes: Sequence[tuple[float, float]], ranked: _Ranks) -> bool:
+    count = len(sizes)
+    ranks = [[item for item in rank if item < count] for rank in ranked.ranks]
+    wide = max((sum(sizes[item][0] + GAP for item in rank) for rank in ranks), default=0.0)
+    long = sum(max((sizes[item][0] for item in rank), default=0.0) + RIGHT_GAP for rank in ranks)
+    return wide <= COMFORTABLE_WIDTH or wide <= long
+
+
+def _crosswise(ranked: _Ranks, across: list[float], count: int) -> list[float]:
+    """A coordinate within the rank for each item."""
+    cross = [0.0] * ranked.count
+    gaps: list[list[float]] = []
+    for rank in ranked.ranks:
+        between = [
+            (across[a] + across[b]) / 2 + (GAP if a < count and b < count else LINE_GAP) for a, b in pairwise(rank)
+        ]
+        gaps.append(between)
+        place = -sum(between) / 2
+        for item, gap in zip(rank, [*between, 0.0], strict=True):
+            cross[item] = place
+            place += gap
+    order = list(zip(ranked.ranks, gaps, strict=True))
+    for sweep in range(SWEEPS):
+        for rank, between in order if sweep % 2 == 0 else order[::-1]:
+            _pull(rank, between, cross, ranked.neighbours)
+    return cross
+
+
+def _pull(rank: list[int], between: list[float], cross: list[float], neighbours: list[list[tuple[int, float]]]) -> None:
+    """Move a rank as near to its neighbours as order and gaps allow: least squares, by pooling adjacent violators."""
+    blocks: list[tuple[float, float, int]] = []  # weighted sum of wishes, weight, how many items
+    offset = 0.0
+    for position, item in enumerate(rank):
+        offset += between[position - 1] if position else 0.0
+        near = neighbours[item]
+        weight = sum(one for _, one in near)
+        wish = sum(cross[other] * one for other, one in near) / weight if near else cross[item]
+        weight = weight or 0.1
+        total, mass, size = (wish - offset) * weight, weight, 1
+        while blocks and blocks[-1][0] / blocks[-1][1] >= total / mass:
+            before = blocks.pop()
+            total, mass, size = total + before[0], mass + before[1], size + before[2]
+        blocks.append((total, mass, size))
+    offset = 0.0
+    position = 0
+    for total, mass, size in blocks:
+        for _ in range(size):
+            offset += between[position - 1] if position else 0.0
+            cross[rank[position]] = total / mass + offset
+            position += 1
+
+
+def _bands(ranked: _Ranks, along: list[float], gap: float) -> tuple[list[tuple[float, float]], float]:
+    """Where each rank begins and ends along the flow, and where all ends; much traffic makes more room."""
+    place = 0.0
+    bands: list[tuple[float, float]] = []
+    for rank in ranked.ranks:
+        thick = max((along[item] for item in rank if item < len(along)), default=0.0)
+        bands.append((place, place + thick))
+        crowd = sum(len(ranked.neighbours[item]) for item in rank)
+        place += thick + gap + min(crowd, 40) * 0.6
+    return bands, bands[-1][1] if bands else 0.0
+
+
+def _routes(
+    ranked: _Ranks,
+    cross: list[float],
+    across: list[float],
+    along: list[float],
+    bands: list[tuple[float, float]],
+    rank_of: dict[int, int],
+) -> dict[tuple[int, int], list[Place]]:
+    """The points of each link along the flow: `(within the rank, along the flow)`."""
+    leaving: dict[int, list[tuple[float, int]]] = {}
+    entering: dict[int, list[tuple[float, int]]] = {}
+    chains = list(ranked.chains.items())
+    for index, ((a, b), chain) in enumerate(chains):
+        leaving.setdefault(a, []).append((cross[chain[1]], index))
+        entering.setdefault(b, []).append((cross[chain[-2]], index))
+    ports: dict[tuple[int, bool], float] = {}
+    for side, first in ((leaving, True), (entering, False)):
+        for node, found in side.items():
+            step = min(PORT, across[node] * 0.8 / max(len(found), 1))
+            for position, (_, index) in enumerate(sorted(found)):
+                ports[index, first] = cross[node] + (position - (len(found) - 1) / 2) * step
+    routes: dict[tuple[int, int], list[Place]] = {}
+    for index, ((a, b), chain) in enumerate(chains):
+        start, end = bands[rank_of[a]], bands[rank_of[b]]
+        points = [(ports[index, True], sum(start) / 2 + along[a] / 2)]
+        if points[0][1] < start[1]:
+            points.append((ports[index, True], start[1]))  # out of a rank that others make thicker
+        else:
+            points.append(points[0])
+        for item in chain[1:-1]:
+            band = bands[rank_of[item]]
+            points += [(cross[item], band[0]), (cross[item], band[1])]
+        points += [(ports[index, False], end[0]), (ports[index, False], sum(end) / 2 - along[b] / 2)]
+        routes[a, b] = points
+    return routes

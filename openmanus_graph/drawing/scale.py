@@ -1,0 +1,113 @@
+"""Scale: where moments are on the time axis of a picture; long breaks, in which nothing is at work, are cut short."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+Span = tuple[float, float]
+
+BREAK = 34.0
+"""Pixels of a break, however long it was."""
+LONGEST_IDLE = 0.15
+"""A time without work is cut short if it is longer than this share of all work."""
+SHORTEST_BREAK = 2.0
+"""Seconds that are never cut short."""
+_STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
+_LONG_STEPS = (3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
+
+
+@dataclass(frozen=True)
+class Scale:
+    """A time axis."""
+
+    pieces: tuple[tuple[float, float, float, float], ...]
+    """Stretches of the axis: from and to in seconds, from and to in pixels."""
+    breaks: tuple[Span, ...]
+    """The times that were cut short, in seconds."""
+    step: float
+    """Seconds between two ticks."""
+
+    def at(self, moment: float) -> float:
+        """The pixel of a moment; what is before or after the axis is at its ends."""
+        for start, end, left, right in self.pieces:
+            if moment <= end:
+                share = (moment - start) / (end - start) if end > start else 0.0
+                return left + (right - left) * min(max(share, 0.0), 1.0)
+        return self.pieces[-1][3]
+
+    def ticks(self) -> list[tuple[float, float]]:
+        """Pixel and seconds since the start for each tick, none within a break."""
+        origin = self.pieces[0][0]
+        found: list[tuple[float, float]] = []
+        for start, end, left, right in self.pieces:
+            if (start, end) in self.breaks:
+                continue
+            number = -(-(start - origin) // self.step)
+            while number * self.step <= end - origin + 1e-9:
+                seconds = number * self.step
+                place = self.at(origin + seconds)
+                # Where a piece begins behind a break, its first tick may touch the last one before it.
+                if left - 0.01 <= place <= right + 0.01 and (not found or place - found[-1][0] > BREAK / 2):
+                    found.append((place, seconds))
+                number += 1
+        return found
+
+
+def scale_of(work: Sequence[Span], start: float, end: float, width: float) -> Scale:
+    """An axis for all that was done.
+
+    Args:
+        work: When anything was at work, in seconds.
+        start: Where the axis begins.
+        end: Where it ends.
+        width: Pixels that there are.
+    """
+    busy = _merged(work)
+    total = sum(stop - begin for begin, stop in busy)
+    least = max(SHORTEST_BREAK, LONGEST_IDLE * total)
+    edges = [(start, start), *busy, (end, end)]
+    idle = [(before[1], after[0]) for before, after in zip(edges, edges[1:], strict=False)]
+    breaks = [(begin, stop) for begin, stop in idle if stop - begin > least] if busy else []
+    room = max(width - BREAK * len(breaks), width / 3)
+    shown = max((end - start) - sum(stop - begin for begin, stop in breaks), 0.001)
+    pieces: list[tuple[float, float, float, float]] = []
+    moment, place = start, 0.0
+    for begin, stop in [*breaks, (end, end)]:
+        if begin > moment or not (pieces or breaks):
+            right = place + (begin - moment) / shown * room
+            pieces.append((moment, begin, place, right))
+            place = right
+        if stop > begin:
+            pieces.append((begin, stop, place, place + BREAK))
+            moment, place = stop, place + BREAK
+    step = next((one for one in (*_STEPS, *_LONG_STEPS) if one / shown * room >= 56), shown)
+    return Scale(tuple(pieces), tuple(breaks), step)
+
+
+def _merged(spans: Sequence[Span]) -> list[Span]:
+    found: list[Span] = []
+    for start, end in sorted(spans):
+        if found and start <= found[-1][1]:
+            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        else:
+            found.append((start, end))
+    return found
+
+
+def seconds_text(seconds: float) -> str:
+    """A time as an axis shows it: `0.25 s`, `12 s`, `2:30`, `1:05:00`, `3 d 04:00`."""
+    if seconds < 60:
+        return f"{seconds:.3f}".rstrip("0").rstrip(".") + " s" if seconds < 10 else f"{seconds:.3g} s"
+    whole = round(seconds)
+    days, rest = divmod(whole, 86400)
+    hours, minutes, left = rest // 3600, rest % 3600 // 60, rest % 60
+    if days:
+        return f"{days} d {hours:02}:{minutes:02}"
+    return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
+
+
+def moment_text(moment: float) -> str:
+    """A moment in UTC, to the second."""
+    return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

@@ -1,0 +1,243 @@
+"""Svg: a diagram as one self-contained SVG file."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from itertools import pairwise
+
+from openmanus_graph.drawing.diagram import Box, Diagram, Link
+from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
+from openmanus_graph.drawing.layout import Layout, Place, laid_out
+from openmanus_graph.drawing.style import LABEL_SIZE, NOTE_SIZE, TITLE_SIZE, Theme, icon, style
+
+MARGIN = 16.0
+PAD = 12.0
+LONGEST = 190.0
+"""Pixels of a label before it is cut."""
+SHORTEST = 52.0
+ROW = 28.0
+TALL_ROW = 42.0
+HEAD = 24.0
+SIGN = 20.0
+"""Pixels that the sign of a state takes."""
+ARROW = 7.0
+DOT = 18.0
+
+
+@dataclass
+class _Sized:
+    """A box with its size, and what is inside with its places."""
+
+    box: Box
+    width: float = 0.0
+    height: float = 0.0
+    layout: Layout | None = None
+    inner: list[_Sized] = field(default_factory=list["_Sized"])
+    columns: int = 1
+
+
+def svg(diagram: Diagram, *, theme: Theme = "auto", down: bool | None = None) -> str:
+    """The diagram as SVG: the same text for the same diagram, always.
+
+    Args:
+        diagram: What to draw.
+        theme: Its colours; by default those that the reader's system prefers.
+        down: Whether it flows downwards or to the right; `None` takes what is easier to read.
+    """
+    sized, layout = _placed(diagram, down)
+    head = TITLE_SIZE + PAD if diagram.title else 0.0
+    width = max(layout.width + 2 * MARGIN, 160.0)
+    title = clipped(plain(diagram.title), max(width - 2 * MARGIN, 320.0), TITLE_SIZE)
+    if title:
+        width = max(width, width_of(title, TITLE_SIZE) + 2 * MARGIN)
+    parts = [f'<text class="t" x="{number(MARGIN)}" y="{number(MARGIN + TITLE_SIZE)}">{escaped(title)}</text>'] * bool(
+        title
+    )
+    _draw(parts, diagram, sized, layout, ((width - layout.width) / 2, MARGIN + head))
+    height = layout.height + 2 * MARGIN + head
+    return document(parts, width, height, diagram.title, diagram.description, theme)
+
+
+def document(parts: Sequence[str], width: float, height: float, title: str, description: str, theme: Theme) -> str:
+    """An SVG document around its parts.
+
+    Args:
+        parts: The elements.
+        width: Pixels.
+        height: Pixels.
+        title: What it is, for readers of the screen.
+        description: The same at length; empty for none.
+        theme: Its colours.
+    """
+    size = f"{number(width)} {number(height)}"
+    named = f"<title>{escaped(title)}</title>" if title else ""
+    told = f"<desc>{escaped(description)}</desc>" if description else ""
+    return "\n".join(
+        [
+            f'<svg xmlns="http://www.w3.org/2000/svg" class="omg" role="img" viewBox="0 0 {size}"'
+            f' width="{number(width)}" height="{number(height)}">{named}{told}',
+            f"<style>{style(theme)}</style>",
+            f'<rect class="paper" width="{number(width)}" height="{number(height)}" rx="6"/>',
+            *parts,
+            "</svg>\n",
+        ]
+    )
+
+
+def _placed(diagram: Diagram, down: bool | None) -> tuple[list[_Sized], Layout]:
+    sized = [_sized(box) for box in diagram.boxes]
+    index = {box.key: position for position, box in enumerate(diagram.boxes)}
+    links = [(index[link.source], index[link.target]) for link in diagram.links]
+    return sized, laid_out([(one.width, one.height) for one in sized], links, down)
+
+
+def _sized(box: Box) -> _Sized:
+    if box.shape != "box":
+        return _Sized(box, DOT, DOT)
+    if box.inside is not None:
+        inner, layout = _placed(box.inside, None)
+        width = max(layout.width + 2 * PAD, width_of(_headline(box), LABEL_SIZE) + 2 * PAD + SIGN)
+        return _Sized(box, width, layout.height + HEAD + 2 * PAD, layout, inner)
+    if box.members:
+        members = [_sized(member) for member in box.members]
+        columns = 1 if len(members) <= 4 else 2 if len(members) <= 10 else 3
+        rows = -(-len(members) // columns)
+        wide, tall = max(one.width for one in members), max(one.height for one in members)
+        for one in members:
+            one.width, one.height = wide, tall
+        return _Sized(box, columns * (wide + 6) + 6, rows * (tall + 6) + 6, inner=members, columns=columns)
+    text = max(min(width_of(box.label, LABEL_SIZE), LONGEST), min(width_of(box.note, NOTE_SIZE), LONGEST))
+    width = max(text + 21 + (SIGN if box.state else 0), SHORTEST)
+    return _Sized(box, width, TALL_ROW if box.note else ROW)
+
+
+def _draw(parts: list[str], diagram: Diagram, sized: list[_Sized], layout: Layout, corner: Place) -> None:
+    """Links first, so that boxes lie over them."""
+    index = {box.key: position for position, box in enumerate(diagram.boxes)}
+    order = sorted(zip(diagram.links, layout.routes, strict=True), key=lambda pair: pair[0].marked)
+    drawn: dict[tuple[str, str], bool] = {}
+    for link, route in order:
+        # Two links against each other take one way: the second adds only its head, or their dashes would mix.
+        there = drawn.get((link.target, link.source)) == link.dashed
+        drawn[link.source, link.target] = link.dashed
+        if route:
+            parts.append(_link(link, [(x + corner[0], y + corner[1]) for x, y in route], layout.down, there))
+        else:
+            one = sized[index[link.source]]
+            x, y = layout.centres[index[link.source]]
+            parts.append(_loop(link, (x + corner[0] + one.width / 2, y + corner[1])))
+    for one, (x, y) in zip(sized, layout.centres, strict=True):
+        _draw_box(parts, one, (x + corner[0] - one.width / 2, y + corner[1] - one.height / 2))
+
+
+def _draw_box(parts: list[str], one: _Sized, corner: Place) -> None:
+    box = one.box
+    x, y = corner
+    if box.shape != "box":
+        parts.append(_dot(box, (x + DOT / 2, y + DOT / 2)))
+    elif box.members:
+        parts.append(f'<rect class="g" {_rect(x, y, one.width, one.height)} rx="7"/>')
+        for position, member in enumerate(one.inner):
+            row, column = divmod(position, one.columns)
+            _draw_box(parts, member, (x + 6 + column * (member.width + 6), y + 6 + row * (member.height + 6)))
+    elif one.layout is not None and box.inside is not None:
+        sign = icon(box.state, number(x + PAD + 6), number(y + PAD + 3))
+        left = x + PAD + (SIGN if sign else 0)
+        label = escaped(clipped(plain(_headline(box)), one.width - 2 * PAD - (SIGN if sign else 0), LABEL_SIZE))
+        parts.append(
+            f'<g class="{_classes(box)}" data-key="{escaped(box.key)}">{_hint(box)}'
+            f'<rect class="r" {_rect(x, y, one.width, one.height)} rx="9"/>'
+            f'{sign}<text class="q" x="{number(left)}" y="{number(y + PAD + 8)}">{label}</text></g>'
+        )
+        inner_x = x + (one.width - one.layout.width) / 2
+        _draw(parts, box.inside, one.inner, one.layout, (inner_x, y + HEAD + PAD))
+    else:
+        parts.append(_plain_box(one, corner))
+
+
+def _plain_box(one: _Sized, corner: Place) -> str:
+    box = one.box
+    x, y = corner
+    middle = y + one.height / 2
+    sign = icon(box.state, number(x + 15), number(middle))
+    room = one.width - 20 - (SIGN if sign else 0)
+    where = f'x="{number(x + 10 + SIGN)}"' if sign else f'class="c" x="{number(x + one.width / 2)}"'
+    first = middle - 3 if box.note else middle + 4.4
+    label = f'<text {where} y="{number(first)}">{escaped(clipped(plain(box.label), room, LABEL_SIZE))}</text>'
+    note = ""
+    if box.note:
+        where = where.replace('class="c"', 'class="n c"') if not sign else f'class="n" {where}'
+        note = f'<text {where} y="{number(middle + 12)}">{escaped(clipped(plain(box.note), room, NOTE_SIZE))}</text>'
+    return (
+        f'<g class="{_classes(box)}" data-key="{escaped(box.key)}">{_hint(box)}'
+        f'<rect class="r" {_rect(x, y, one.width, one.height)} rx="6"/>{sign}{label}{note}</g>'
+    )
+
+
+def _headline(box: Box) -> str:
+    return f"{box.label} · {box.note}" if box.note else box.label
+
+
+def _classes(box: Box) -> str:
+    return " ".join(["b", *([box.state] if box.state else []), *(["mark"] if box.marked else [])])
+
+
+def _hint(box: Box) -> str:
+    """What a box says when it is pointed at, and to readers of the screen: everything, uncut."""
+    state = f" ({box.state})" if box.state else ""
+    lines = [f"{box.label or box.key}{state}", box.note, box.hint]
+    return f"<title>{escaped(chr(10).join(line for line in lines if line))}</title>"
+
+
+def _dot(box: Box, centre: Place) -> str:
+    x, y = number(centre[0]), number(centre[1])
+    ring = f'<circle class="y" cx="{x}" cy="{y}" r="8"/>' if box.shape == "end" else ""
+    radius = 4.5 if box.shape == "end" else 6.5
+    return (
+        f'<g class="b" data-key="{escaped(box.key)}"><title>{escaped(box.shape)}</title>{ring}'
+        f'<circle class="o" cx="{x}" cy="{y}" r="{number(radius)}"/></g>'
+    )
+
+
+def _rect(x: float, y: float, width: float, height: float) -> str:
+    return f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}"'
+
+
+def _link(link: Link, points: list[Place], down: bool, there: bool) -> str:
+    end, before = points[-1], next(point for point in reversed(points) if point != points[-1])
+    sign = 1.0 if (end[1] - before[1] if down else end[0] - before[0]) >= 0 else -1.0
+    base = (end[0], end[1] - sign * ARROW) if down else (end[0] - sign * ARROW, end[1])
+    points = [*points[:-1], base]
+    commands = [f"M{_at(points[0])}"]
+    for position, (a, b) in enumerate(pairwise(points)):
+        if a == b:
+            continue
+        if position % 2 == 0 or abs(a[0] - b[0]) < 0.05 or abs(a[1] - b[1]) < 0.05:
+            commands.append(f"L{_at(b)}")
+            continue
+        middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2)
+        one, two = ((a[0], middle[1]), (b[0], middle[1])) if down else ((middle[0], a[1]), (middle[0], b[1]))
+        commands.append(f"C{_at(one)} {_at(two)} {_at(b)}")
+    side = (3.5, 0.0) if down else (0.0, 3.5)
+    corners = [end, (base[0] - side[0], base[1] - side[1]), (base[0] + side[0], base[1] + side[1])]
+    return _arrow(link, "" if there else "".join(commands), corners)
+
+
+def _loop(link: Link, side: Place) -> str:
+    """From a box to itself, at its right side."""
+    x, y = side
+    path = f"M{_at((x, y - 6))}C{_at((x + 22, y - 14))} {_at((x + 22, y + 14))} {_at((x + ARROW, y + 6))}"
+    return _arrow(link, path, [(x, y + 6), (x + ARROW, y + 2.5), (x + ARROW, y + 9.5)])
+
+
+def _arrow(link: Link, path: str, corners: list[Place]) -> str:
+    more = f"{' d' if link.dashed else ''}{' mark' if link.marked else ''}"
+    head = "L".join(_at(corner) for corner in corners)
+    marked = " mark" if link.marked else ""
+    line = f'<path class="k{more}" d="{path}"/>' if path else ""
+    return f'{line}<path class="a{marked}" d="M{head}Z"/>'
+
+
+def _at(point: Place) -> str:
+    return f"{number(point[0])} {number(point[1])}"
