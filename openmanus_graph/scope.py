@@ -8,11 +8,13 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
 from openmanus_graph.checkpoints.events import EventLog
+from openmanus_graph.checkpoints.recorder import Recorder
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.events import Emit, Event, now
 from openmanus_graph.models.spending import Spending
@@ -36,10 +38,18 @@ class Scope:
     """What the request has used, and its budgets."""
     log: EventLog = field(init=False)
     """Where events are kept."""
+    recorders: dict[Path, Recorder] = field(init=False, default_factory=dict["Path", "Recorder"])
+    """What notes changes of files, by workspace."""
 
     def __post_init__(self) -> None:
         self.spending = Spending(self.thread_id, self.settings.budget, self.saver)
         self.log = EventLog(self.thread_id, self.saver)
+
+    def recorder(self, workspace: Path) -> Recorder:
+        """What notes which files of a workspace each step changes."""
+        if workspace not in self.recorders:
+            self.recorders[workspace] = Recorder(self.saver, self.thread_id, workspace, self.settings)
+        return self.recorders[workspace]
 
     def emitter(self, write: Callable[[Any], None], prefix: str) -> Emit:
         """What sends events of one node: it completes them, streams them and has them stored.

@@ -77,6 +77,12 @@ class Settings(BaseSettings):
     """Hosts that `fetch_page` may reach although their address is loopback, private or link-local."""
     inline_output: PositiveInt = 20_000
     """Characters of a result (as JSON) kept in the checkpoint; larger ones go to a file in the workspace."""
+    snapshot_bytes: NonNegativeInt = 10 * 2**20
+    """Bytes up to which a file of the workspace is kept as each step left it, to go back to; 0 keeps none."""
+    snapshot_total: PositiveInt = 200 * 2**20
+    """Bytes of files that are kept for one thread."""
+    snapshot_files: PositiveInt = 5000
+    """Files of a workspace above which none are kept."""
     llm_model: str | None = Field(default=None, validation_alias=AliasChoices("LLM_MODEL", "llm_model"))
     """The model of every role that has none of its own, in LiteLLM's words, or `replay:FILE`."""
     llm_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("LLM_API_KEY", "llm_api_key"))

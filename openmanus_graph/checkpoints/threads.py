@@ -55,6 +55,8 @@ class Thread:
     runner: dict[str, Any] | None
     """Who runs it, or ran it last: host, pid and command."""
     runner_since: datetime | None
+    origin: dict[str, Any] | None = None
+    """Where it was forked from: `thread`, and the point's `checkpoint`, `namespace` and `number` there."""
 
     @property
     def finished(self) -> bool:
@@ -68,7 +70,7 @@ class Thread:
 
 _COLUMNS = sql.SQL(
     "thread_id, graph, title, plan, plan_file, settings, sandbox, workspace, progress, questions, error,"
-    " created_at, updated_at, finished_at, runner, runner_since,"
+    " created_at, updated_at, finished_at, runner, runner_since, origin,"
     " CASE WHEN status = 'running' AND NOT has_runner(thread_id) THEN 'stopped' ELSE status END AS status"
 )
 

@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 
+from openmanus_graph.checkpoints.recorder import step_of
 from openmanus_graph.context import using_tool_context
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import now
@@ -77,9 +78,11 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
         run.emit(subtask_event("subtask_started", subtask.id, attempt))
         try:
             given = agent_input(graph, brief_text(subtask, run))
-            with using_tool_context(run.context):
-                async with asyncio.timeout(subtask.timeout_s):
-                    values = await graph.ainvoke(given, config)
+            step = step_of(config, subtask=subtask.id, tool=None, call=None)
+            async with run.scope.recorder(run.context.workspace).around(config, step):
+                with using_tool_context(run.context):
+                    async with asyncio.timeout(subtask.timeout_s):
+                        values = await graph.ainvoke(given, config)
         except (GraphBubbleUp, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a user's graph may raise anything; it becomes the subtask's failure

@@ -1,0 +1,195 @@
+"""Points: every moment of a thread that can be looked at or gone back to, and how a person names one.
+
+A point is a stored checkpoint: of the graph itself, or of what runs inside it, such as a step of a subtask.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread, find_thread, get_thread
+from openmanus_graph.errors import UnknownPointError
+
+SHORTEST_BEGINNING = 4
+"""Characters of a checkpoint's id that are enough to name it, if no other one begins or ends so."""
+
+_SUBTASK = re.compile(r"(?:^|\|)dispatcher\|subtask (?P<id>\S+) (?P<definition>\S+) r(?P<round>\d+)(?=\||$)")
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One point of a thread."""
+
+    thread_id: str
+    """The thread."""
+    number: int
+    """Its place among the thread's points, from 1, by time."""
+    id: str
+    """The checkpoint's id."""
+    namespace: str
+    """Where it is: empty for the graph itself, else the namespace of what runs inside."""
+    parent: str | None
+    """The checkpoint before it in the same namespace."""
+    step: int
+    """LangGraph's count of steps in the namespace; -1 is its input."""
+    source: str
+    """What made it: `input`, `loop` (a step), `update` or `fork` (an edit)."""
+    parents: Mapping[str, str]
+    """For each namespace around it, the checkpoint it came from."""
+    made_at: datetime
+    """When it was made, by the clock of the process that made it."""
+
+    @property
+    def subtask(self) -> str | None:
+        """The subtask it belongs to, the innermost one; `None` outside of any."""
+        found = subtask_in(self.namespace)
+        return found[0] if found else None
+
+    @property
+    def address(self) -> str:
+        """How to name it on the command line."""
+        return f"{self.thread_id}@{self.number}"
+
+
+def subtask_in(namespace: str) -> tuple[str, str, int] | None:
+    """Id, definition hash and round of the innermost subtask that a namespace is in, or `None`."""
+    found = list(_SUBTASK.finditer(namespace))
+    return (found[-1]["id"], found[-1]["definition"], int(found[-1]["round"])) if found else None
+
+
+_POINTS = """
+SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, coalesce((metadata ->> 'step')::int, -2) AS step,
+       coalesce(metadata ->> 'source', '') AS source, coalesce(metadata -> 'parents', '{}') AS parents,
+       checkpoint ->> 'ts' AS ts
+FROM checkpoints WHERE thread_id = %s ORDER BY checkpoint_id, checkpoint_ns
+"""
+
+
+async def read_points(connection: AsyncConnection[DictRow], thread_id: str) -> list[Point]:
+    """The points of a thread, oldest first."""
+    rows = await (await connection.execute(_POINTS, (thread_id,))).fetchall()
+    return [_point(thread_id, number, row) for number, row in enumerate(rows, 1)]
+
+
+def _point(thread_id: str, number: int, row: Mapping[str, Any]) -> Point:
+    return Point(
+        thread_id=thread_id,
+        number=number,
+        id=str(row["checkpoint_id"]),
+        namespace=str(row["checkpoint_ns"]),
+        parent=row["parent_checkpoint_id"],
+        step=int(row["step"]),
+        source=str(row["source"]),
+        parents=row["parents"],
+        made_at=datetime.fromisoformat(str(row["ts"])),
+    )
+
+
+async def points_of(saver: ThreadSaver, thread_id: str) -> list[Point]:
+    """The points of a thread, oldest first."""
+    async with saver.connection() as connection:
+        return await read_points(connection, thread_id)
+
+
+async def find_place(saver: ThreadSaver, address: str) -> tuple[Thread, Point | None]:
+    """The thread and the point that an address names; no point where it names a thread only.
+
+    Args:
+        saver: The store.
+        address: `THREAD` or `THREAD@POINT`. The thread is an id or its unique beginning. The point is a number of
+            `threads history`, the unique beginning or end of a checkpoint's id, or `SUBTASK:STEP`.
+
+    Raises:
+        UnknownThreadError: If there is no such thread.
+        UnknownPointError: If the thread has no such point, or several.
+    """
+    name, separator, place = address.rpartition("@")
+    if not separator or await get_thread(saver, address) is not None:
+        return await find_thread(saver, address), None
+    thread = await find_thread(saver, name)
+    return thread, chosen_point(await points_of(saver, thread.thread_id), place, thread.thread_id)
+
+
+async def find_point(saver: ThreadSaver, address: str) -> Point:
+    """The point that `THREAD@POINT` names; for `THREAD`, the graph's newest one.
+
+    Raises:
+        UnknownThreadError: If there is no such thread.
+        UnknownPointError: If the thread has no such point, or several, or none at all.
+    """
+    thread, point = await find_place(saver, address)
+    return point or newest_point(await points_of(saver, thread.thread_id), thread.thread_id)
+
+
+def newest_point(points: Sequence[Point], thread_id: str) -> Point:
+    """The newest point of the graph itself.
+
+    Raises:
+        UnknownPointError: If the thread has none.
+    """
+    own = [point for point in points if not point.namespace]
+    if not own:
+        raise UnknownPointError(f"The thread {thread_id!r} has no point yet: nothing of it was committed.")
+    return own[-1]
+
+
+def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
+    """The point of a thread that a person means.
+
+    Args:
+        points: The thread's points.
+        place: A number, the beginning or end of an id, or `SUBTASK:STEP`.
+        thread_id: The thread, for the message.
+
+    Raises:
+        UnknownPointError: If there is none, or several.
+    """
+    if place.isdigit() and 1 <= int(place) <= len(points):
+        return points[int(place) - 1]
+    subtask, separator, step = place.rpartition(":")
+    if separator and subtask:
+        return _step_of(points, subtask, step, thread_id)
+    found: list[Point] = []
+    if len(place) >= SHORTEST_BEGINNING:
+        found = [point for point in points if point.id.startswith(place) or point.id.endswith(place)]
+    if len(found) == 1:
+        return found[0]
+    hint = f"List its points: openmanus-graph threads history {thread_id}"
+    if found:
+        numbers = ", ".join(str(point.number) for point in found[:5])
+        raise UnknownPointError(
+            f"{len(found)} points of {thread_id!r} have an id like {place!r}: {numbers}.", hint=hint
+        )
+    raise UnknownPointError(f"The thread {thread_id!r} has no point {place!r}; it has {len(points)}.", hint=hint)
+
+
+def _step_of(points: Sequence[Point], subtask: str, step: str, thread_id: str) -> Point:
+    own = [point for point in points if point.subtask == subtask and _is_own(point)]
+    hint = f"List its points: openmanus-graph threads history {thread_id}"
+    if not own:
+        known = dict.fromkeys(point.subtask for point in points if point.subtask)
+        named = f"It has: {', '.join(map(str, known))}." if known else "It has none."
+        raise UnknownPointError(f"The thread {thread_id!r} has no points of a subtask {subtask!r}. {named}", hint=hint)
+    newest = max(subtask_in(point.namespace) or ("", "", 0) for point in own)[2]
+    here = [point for point in own if (subtask_in(point.namespace) or ("", "", 0))[2] == newest]
+    found = [point for point in here if str(point.step) == step]
+    if not found:
+        steps = f"{here[0].step} to {here[-1].step}"
+        raise UnknownPointError(
+            f"The subtask {subtask!r} of {thread_id!r} has no step {step!r}, only {steps}.", hint=hint
+        )
+    return found[-1]
+
+
+def _is_own(point: Point) -> bool:
+    """Whether it is a step of the subtask itself, not of a graph inside it."""
+    found = list(_SUBTASK.finditer(point.namespace))
+    return bool(found) and found[-1].end() == len(point.namespace)
