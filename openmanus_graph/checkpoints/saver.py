@@ -7,7 +7,7 @@ import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar, cast
+from typing import Any, LiteralString, TypeVar
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
@@ -19,7 +19,6 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_serializable_checkpoint_metadata,
 )
-from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from langgraph.checkpoint.serde.types import (
     ERROR,
     _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
@@ -30,6 +29,7 @@ from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph.checkpoints.chains import STUB
+from openmanus_graph.checkpoints.health import BadValueError, ReadingSaver
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
 from openmanus_graph.checkpoints.prune import prune_rows, remove_runs
 from openmanus_graph.checkpoints.serializer import PlainSerializer
@@ -58,7 +58,7 @@ class _NoLock(asyncio.Lock):
         return None
 
 
-class ThreadSaver(AsyncPostgresSaver):
+class ThreadSaver(ReadingSaver):
     """Checkpoints of threads, written by their runner only.
 
     A write that belongs to a run carries the run's lease and fails with `StaleRunnerError` once another runner
@@ -317,15 +317,18 @@ class ThreadSaver(AsyncPostgresSaver):
 
         Returns:
             The values by namespace.
+
+        Raises:
+            ThreadUnreadableError: If one cannot be read.
         """
 
         async def read() -> list[DictRow]:
             async with self._cursor() as cursor:
                 await cursor.execute(
                     """
-                    SELECT latest.checkpoint_ns, bl.type, bl.blob
+                    SELECT latest.checkpoint_ns, latest.checkpoint_id, bl.type, bl.blob
                     FROM (
-                        SELECT DISTINCT ON (checkpoint_ns) checkpoint_ns,
+                        SELECT DISTINCT ON (checkpoint_ns) checkpoint_ns, checkpoint_id,
                                checkpoint -> 'channel_versions' ->> %(channel)s AS version
                         FROM checkpoints
                         WHERE thread_id = %(thread_id)s AND starts_with(checkpoint_ns, %(prefix)s)
@@ -340,12 +343,15 @@ class ThreadSaver(AsyncPostgresSaver):
                 )
                 return await cursor.fetchall()
 
-        rows = await self.retried(read)
-        return {
-            str(row["checkpoint_ns"]): self.serde.loads_typed((cast("str", row["type"]), bytes(row["blob"] or b"")))
-            for row in rows
-            if row["type"] != "empty"
-        }
+        found: dict[str, Any] = {}
+        for row in await self.retried(read):
+            namespace = str(row["checkpoint_ns"])
+            try:
+                if row["type"] != "empty":
+                    found[namespace] = self.load(channel, str(row["type"]), bytes(row["blob"] or b""))
+            except BadValueError as error:
+                raise await self.unreadable(thread_id, namespace, str(row["checkpoint_id"]), error) from error
+        return found
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[AsyncConnection[DictRow]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from contextvars import ContextVar
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage
+from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 from langgraph.checkpoint.serde.types import (
     _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
@@ -55,15 +57,71 @@ def _foreign_control(value: Any, path: str, kind: type[Any]) -> tuple[str, type[
     return path, kind
 
 
+_blocked: ContextVar[list[str] | None] = ContextVar("openmanus_graph_blocked", default=None)
+
+
+def _note_blocked(event: SerdeEvent) -> None:
+    """Take note of a type that LangGraph does not make while a value is read."""
+    noted = _blocked.get()
+    if noted is not None and event["kind"] in ("msgpack_blocked", "msgpack_method_blocked"):
+        noted.append(f"{event['module']}.{event['name']}")
+
+
+register_serde_event_listener(_note_blocked)
+
+_EXT_TYPES = range(6)
+"""Msgpack codes of values that are more than plain ones."""
+
+
+def _whole(make: Callable[[int, bytes], Any]) -> Callable[[int, bytes], Any]:
+    """LangGraph's reader of such values, without its way of giving back a plain part of what it cannot make."""
+
+    def checked(code: int, data: bytes) -> Any:
+        value = make(code, data)
+        if code in _EXT_TYPES and (value is None or type(value) in (dict, list, str)):
+            raise ValueError("a part of it cannot be made again")
+        return value
+
+    return checked
+
+
 class PlainSerializer(JsonPlusSerializer):
-    """Msgpack that refuses foreign types when it writes and never imports one when it reads.
+    """Msgpack that refuses foreign types when it writes, and when it reads.
 
     LangGraph's strict mode lets foreign classes in and hands back a dict on load, so a thread would change
-    silently; here the write fails and names the value.
+    silently; here both fail and name the type.
     """
 
     def __init__(self) -> None:
         super().__init__(allowed_msgpack_modules=None)
+        self._unpack_ext_hook = _whole(self._unpack_ext_hook)
+
+    def with_msgpack_allowlist(self, extra_allowlist: Iterable[tuple[str, ...] | type]) -> JsonPlusSerializer:
+        """A serializer that also makes some classes, as LangGraph asks for those of a graph's state."""
+        made = super().with_msgpack_allowlist(extra_allowlist)
+        if made is not self:
+            made._unpack_ext_hook = _whole(made._unpack_ext_hook)
+        return made
+
+    def loads_typed(self, data: tuple[str, bytes]) -> Any:
+        """Read a value.
+
+        Raises:
+            ForeignTypeError: If it holds a type that is no plain one and no message.
+        """
+        noted: list[str] = []
+        token = _blocked.set(noted)
+        try:
+            value = super().loads_typed(data)
+        except ValueError:
+            if not noted:
+                raise
+            value = None
+        finally:
+            _blocked.reset(token)
+        if noted:
+            raise ForeignTypeError(f"A stored value is of the foreign type {noted[0]}.")
+        return value
 
     def dumps_typed(self, obj: Any) -> tuple[str, bytes]:
         """Serialize `obj`.

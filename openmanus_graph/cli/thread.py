@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from openmanus_graph.checkpoints.progress import SubtaskProgress
     from openmanus_graph.checkpoints.threads import Thread
     from openmanus_graph.checkpoints.usage import Spent
+    from openmanus_graph.errors import ThreadUnreadableError
     from openmanus_graph.events import Usage
 
 
@@ -30,6 +31,8 @@ class Facts:
     spent: list[Spent]
     values: dict[str, Any]
     """The state's values, messages left out."""
+    unreadable: ThreadUnreadableError | None = None
+    """Why its state, or that of its subtasks, cannot be read; the values or the progress are missing then."""
 
     @property
     def total(self) -> Usage:
@@ -62,7 +65,7 @@ def show(thread: str, as_json: bool) -> None:
 
     facts = asyncio.run(_facts(thread))
     found = facts.thread
-    hint = next_step(found) if found.status != "running" else None
+    hint = next_step(found) if found.status != "running" and not facts.unreadable else None
     if as_json:
         _print_as_json(facts, hint)
         return
@@ -79,6 +82,8 @@ def show(thread: str, as_json: bool) -> None:
         click.echo(f"In all {usage_line(facts.total)}.")
     for question in found.questions:
         click.echo(f"\n{handle_of(question, found.questions)} asks: {clean(question['question'])}")
+    if facts.unreadable:
+        click.echo(with_program(f"\n{facts.unreadable.message}\n{facts.unreadable.hint}"))
     if hint:
         click.echo(f"\nGo on with: {with_program(hint)}")
 
@@ -91,8 +96,16 @@ def _print_as_json(facts: Facts, hint: str | None) -> None:
         "answer": facts.values.get("answer") if facts.thread.finished else None,
         "usage": {"total": facts.total, "calls": [one.as_json() for one in facts.spent]},
         "next": hint and with_program(hint),
+        "unreadable": _unreadable(facts.unreadable),
     }
     print_json({**facts.thread.as_json(), **more})
+
+
+def _unreadable(error: ThreadUnreadableError | None) -> dict[str, Any] | None:
+    """Which checkpoint cannot be read, why, and the last good one."""
+    if error is None:
+        return None
+    return {"checkpoint": error.checkpoint_id, "why": error.message, "last_good": error.good}
 
 
 def ago(moment: datetime) -> str:
@@ -181,13 +194,17 @@ async def _facts(name: str) -> Facts:
     from openmanus_graph.checkpoints.progress import open_questions, state_values, subtask_progress
     from openmanus_graph.checkpoints.threads import find_thread
     from openmanus_graph.checkpoints.usage import spent_in
+    from openmanus_graph.errors import ThreadUnreadableError
 
     async with open_checkpointer() as saver:
         thread = await find_thread(saver, name)
-        progress = await subtask_progress(saver, thread.thread_id, live=thread.status == "running")
-        questions = thread.questions
-        if thread.status in ("running", "stopped"):
-            questions = await open_questions(saver, thread.thread_id)
-        spent = await spent_in(saver, thread.thread_id)
-        values = await state_values(saver, thread.thread_id)
-        return Facts(replace(thread, questions=questions), progress, spent, values)
+        facts = Facts(thread, [], await spent_in(saver, thread.thread_id), {})
+        try:
+            facts = replace(facts, values=await state_values(saver, thread.thread_id))
+            if thread.status in ("running", "stopped"):
+                questions = await open_questions(saver, thread.thread_id)
+                facts = replace(facts, thread=replace(thread, questions=questions))
+            progress = await subtask_progress(saver, thread.thread_id, live=thread.status == "running")
+            return replace(facts, progress=progress)
+        except ThreadUnreadableError as error:  # what else is known of it is shown all the same
+            return replace(facts, unreadable=error)

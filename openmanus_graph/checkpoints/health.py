@@ -1,0 +1,227 @@
+"""Health: whether what a thread has stored can be read; where it cannot, which checkpoint it is and the last good one.
+
+Nothing is left out in silence: a value that is damaged, of an unknown type or missing makes its checkpoint unreadable.
+"""
+
+# LangGraph's saver is partly unknown to a strict checker; what crosses it here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from contextvars import ContextVar
+from typing import Any, LiteralString, cast
+
+import psycopg
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, get_checkpoint_id
+from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
+from psycopg.rows import DictRow
+
+from openmanus_graph.errors import DatabaseError, ForeignTypeError, ThreadUnreadableError
+
+MOST_TRIED = 200
+"""Earlier checkpoints that are tried, newest first, before none counts as good."""
+_RECORD = {"id": str, "channel_values": dict, "channel_versions": dict, "versions_seen": dict}
+"""What the record of a checkpoint has."""
+
+_searching: ContextVar[bool] = ContextVar("openmanus_graph_searching", default=False)
+_walks: ContextVar[dict[str, bool] | None] = ContextVar("openmanus_graph_walks", default=None)
+
+
+class BadValueError(Exception):
+    """A stored value that cannot be read."""
+
+    def __init__(self, channel: str, why: str, *, in_writes: bool = False) -> None:
+        """Name it.
+
+        Args:
+            channel: The field of the state, or LangGraph's own channel.
+            why: What is wrong, as the end of a sentence.
+            in_writes: Whether it is what a task has written after the checkpoint.
+        """
+        self.in_writes = in_writes
+        whose = "what a task had written to" if in_writes else "the value of"
+        super().__init__(f"{whose} {channel!r} {why}")
+
+
+class ReadingSaver(AsyncPostgresSaver):
+    """LangGraph's Postgres saver that raises `ThreadUnreadableError` where a checkpoint cannot be read."""
+
+    def _load_blobs(self, blob_values: Any) -> dict[str, Any]:
+        found: dict[str, Any] = {}
+        for channel, kind, value in blob_values or ():
+            if kind != b"empty":
+                found[channel.decode()] = self.load(channel.decode(), kind.decode(), value)
+        return found
+
+    def _load_writes(self, writes: Any) -> list[tuple[str, str, Any]]:
+        try:
+            return super()._load_writes(writes)
+        except Exception:
+            for _, channel, kind, value, *_ in writes or ():
+                self.load(channel.decode(), kind.decode(), value, in_writes=True)
+            raise
+
+    def load(self, channel: str, kind: str, value: Any, *, in_writes: bool = False) -> Any:
+        """Read one stored value.
+
+        Raises:
+            BadValueError: If it cannot be read.
+        """
+        try:
+            return self.serde.loads_typed((kind, value))
+        except Exception as error:
+            raise BadValueError(channel, _why(error), in_writes=in_writes) from error
+
+    async def _load_checkpoint_tuple(self, value: DictRow) -> CheckpointTuple:
+        try:
+            for name, kind in _RECORD.items():
+                if not isinstance(value["checkpoint"].get(name), kind):
+                    raise BadValueError(name, "is missing in its record")
+            found = await super()._load_checkpoint_tuple(value)
+            await self._refuse_lost_snapshot(value)
+        except BadValueError as error:
+            place = str(value["thread_id"]), str(value["checkpoint_ns"]), str(value["checkpoint_id"])
+            raise await self.unreadable(*place, error) from error
+        return found
+
+    async def _refuse_lost_snapshot(self, value: DictRow) -> None:
+        """Raise `BadValueError` if the checkpoint marks a growing list as stored whole, and it is not there.
+
+        The mark is `true`, as a field that holds just that has it, too; only growing lists have been counted.
+        """
+        inline = cast("Mapping[str, Any]", value["checkpoint"]["channel_values"])
+        stored = {channel.decode() for channel, *_ in value["channel_values"] or ()}
+        marked = [name for name, held in inline.items() if held is True and name not in stored]
+        if marked:
+            place = value["thread_id"], value["checkpoint_ns"]
+            lost = set(marked) & set(await self._growing(*place))
+            if lost:
+                raise BadValueError(min(lost), "is missing")
+
+    async def _growing(self, thread_id: str, namespace: str) -> list[str]:
+        """The growing lists of a namespace, by LangGraph's own counts of them."""
+        rows = await self._rows(_GROWING, (thread_id, namespace))
+        return [str(row["channel"]) for row in rows]
+
+    async def _rows(self, query: LiteralString, values: Sequence[Any]) -> list[DictRow]:
+        async with self._cursor() as cursor:
+            await cursor.execute(query, values)
+            return await cursor.fetchall()
+
+    @staticmethod
+    def _try_advance_walks(*walk: Any) -> None:  # pyright: ignore[reportIncompatibleMethodOverride] - passed on whole
+        """Walk back as the base does, and note which walks have not yet come to their end."""
+        AsyncPostgresSaver._try_advance_walks(*walk)
+        noted = _walks.get()
+        if noted is not None:
+            channels, cursors, seeded = walk[1], walk[-2], walk[-1]
+            noted.update({name: name not in seeded and cursors.get(name) is not None for name in channels})
+
+    async def aget_delta_channel_history(
+        self, *, config: RunnableConfig, channels: Sequence[str]
+    ) -> Mapping[str, DeltaChannelHistory]:
+        """Read growing lists, as the base does.
+
+        Raises:
+            ThreadUnreadableError: If a piece of one cannot be read, or is not there.
+        """
+        unfinished: dict[str, bool] = {}
+        token = _walks.set(unfinished)
+        try:
+            found = await super().aget_delta_channel_history(config=config, channels=channels)
+            for name, history in found.items():
+                if unfinished.get(name) or history.get("seed") is True:
+                    raise BadValueError(name, "is missing a piece that earlier checkpoints had")
+        except (psycopg.Error, ThreadUnreadableError, DatabaseError):
+            raise
+        except Exception as error:
+            configurable: dict[str, Any] = config.get("configurable") or {}
+            place = str(configurable["thread_id"]), str(configurable.get("checkpoint_ns") or "")
+            bad = error if isinstance(error, BadValueError) else BadValueError(" and ".join(channels), _why(error))
+            raise await self.unreadable(*place, get_checkpoint_id(config) or "", bad) from error
+        finally:
+            _walks.reset(token)
+        return found
+
+    async def unreadable(
+        self, thread_id: str, namespace: str, checkpoint_id: str, error: BadValueError
+    ) -> ThreadUnreadableError:
+        """The error for a checkpoint that cannot be read, with the last good point.
+
+        Args:
+            thread_id: The thread.
+            namespace: The namespace of the checkpoint.
+            checkpoint_id: The checkpoint.
+            error: What of it cannot be read.
+        """
+        good = None
+        if not _searching.get():
+            token = _searching.set(True)
+            try:
+                good = await self._last_good(thread_id, namespace, checkpoint_id)
+                if good is None and namespace:
+                    good = await self._last_good(thread_id, "", None)
+            finally:
+                _searching.reset(token)
+        found = ThreadUnreadableError(
+            f"The checkpoint {checkpoint_id} of {_whose(namespace)}thread {thread_id!r} cannot be read: {error}.",
+            checkpoint_id=checkpoint_id,
+            good=good,
+            hint=f"Go on from the last good point, in a new thread: openmanus-graph threads rerun {thread_id}@{good}"
+            if good
+            else f"No earlier point can be read. Begin anew, and remove it: openmanus-graph threads delete {thread_id}",
+        )
+        found.__cause__ = error
+        return found
+
+    async def _last_good(self, thread_id: str, namespace: str, newest: str | None) -> str | None:
+        """The newest checkpoint up to a given one of which everything can be read but what came after it."""
+        growing = await self._growing(thread_id, namespace)
+        rows = await self._rows(_CANDIDATES, (thread_id, namespace, newest, newest, MOST_TRIED))
+        for row in rows:
+            place: Any = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": row["checkpoint_id"]}
+            if await self._is_good({"configurable": place}, growing):
+                return str(row["checkpoint_id"])
+        return None
+
+    async def _is_good(self, config: RunnableConfig, growing: Sequence[str]) -> bool:
+        try:
+            await self.aget_tuple(config)
+        except ThreadUnreadableError as error:
+            if not isinstance(error.__cause__, BadValueError) or not error.__cause__.in_writes:
+                return False
+        try:
+            await self.aget_delta_channel_history(config=config, channels=growing)
+        except ThreadUnreadableError:
+            return False
+        return True
+
+
+_GROWING: LiteralString = """
+SELECT DISTINCT jsonb_object_keys(metadata -> 'counters_since_delta_snapshot') AS channel FROM checkpoints
+WHERE thread_id = %s AND checkpoint_ns = %s AND jsonb_typeof(metadata -> 'counters_since_delta_snapshot') = 'object'
+"""
+_CANDIDATES: LiteralString = """
+SELECT checkpoint_id FROM checkpoints
+WHERE thread_id = %s AND checkpoint_ns = %s AND (%s::text IS NULL OR checkpoint_id <= %s) AND NOT metadata ? 'pruned'
+ORDER BY checkpoint_id DESC LIMIT %s
+"""
+
+
+def _why(error: Exception) -> str:
+    """What is wrong with a value, as the end of a sentence."""
+    if isinstance(error, NotImplementedError):  # LangGraph's word for a serialization that it does not know
+        return f"is stored in an unknown way ({error})"
+    if isinstance(error, ForeignTypeError):
+        return f"is refused: {error.message.removesuffix('.')}"
+    return f"is damaged ({type(error).__name__}: {error})"
+
+
+def _whose(namespace: str) -> str:
+    subtask = re.findall(r"(?:^|\|)subtask (\S+) ", namespace)
+    if subtask:
+        return f"the subtask {subtask[-1]!r} of the "
+    return f"{namespace.split(':', 1)[0]!r} in the " if namespace else "the "
