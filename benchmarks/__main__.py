@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agent, makespan, overhead, resume, startup
+from benchmarks import agent, ledger, makespan, overhead, resume, startup
 from benchmarks.figure import Figure, machine, say, table
 
-PARTS = ("startup", "overhead", "resume", "makespan", "agent")
+PARTS = ("startup", "overhead", "ledger", "resume", "makespan", "agent")
 
 
 def main() -> None:
@@ -32,6 +32,8 @@ def main() -> None:
             figures += startup.main(quick)
         elif part == "overhead":
             figures += overhead.main([*quick, *url])
+        elif part == "ledger":
+            figures += ledger.main([*quick, *url])
         elif part == "resume":
             figures += resume.main([*quick, *url])
         elif part == "agent":
