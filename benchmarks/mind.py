@@ -90,8 +90,6 @@ class Mind:
         offered = {str(tool["function"]["name"]) for tool in body.get("tools") or []}
         messages: list[dict[str, Any]] = body["messages"]
         text = "\n".join(_words(message) for message in messages if message["role"] != "system")
-        if "plan" in offered:
-            return Reply(tool_calls=[ToolUse("plan", {"why": "It must be looked up."})])
         if "submit_plan" in offered:
             return Reply(tool_calls=[ToolUse("submit_plan", _plan(text))])
         if "verdict" in offered:

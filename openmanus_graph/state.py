@@ -104,9 +104,9 @@ class ManusState(PlanState, total=False):
     """Files that came with it, paths in the workspace."""
     request: int
     """Which request of the thread it is, from 1."""
-    stage: Literal["new", "planned", "again", "clarified", "dispatched"]
+    stage: Literal["new", "recalled", "planned", "again", "clarified", "dispatched"]
     """What the coordinator is to decide about."""
-    decision: Literal["answer", "ask", "plan", "dispatch", "report", "replan", "stop"]
+    decision: Literal["recall", "answer", "ask", "plan", "propose", "dispatch", "report", "replan", "stop"]
     """What it decided."""
     reason: str
     """Why: for the planner what went wrong, for the reporter why it ended."""
@@ -149,7 +149,7 @@ class ManusInput(TypedDict, total=False):
     """A plan to execute, with no planner."""
     again: bool
     """Whether to try again what an ended request left undone."""
-    stage: Literal["new", "planned", "again", "clarified", "dispatched"]
+    stage: Literal["new", "recalled", "planned", "again", "clarified", "dispatched"]
     """What the coordinator is to decide about; the graph itself sets it from the rest."""
     workspace: str
     """The thread's folder; by default `./openmanus-work/<thread>`."""

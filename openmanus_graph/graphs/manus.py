@@ -1,7 +1,8 @@
 """Manus: the agent's graph; it reads as the architecture.
 
 `START → coordinator → knowledge → planner → review → dispatcher → coordinator → reporter → remember → END`, where the
-coordinator may answer at once, ask, have the task planned again, or stop.
+coordinator may answer at once, ask, have the task planned again, or stop. Where the planner has no model of its own,
+the coordinator has memory recalled first and gives the plan in its first reply, which the planner checks.
 """
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
@@ -55,7 +56,9 @@ TITLE_CHARACTERS = 120
 _ROUTES = {
     "answer": END,
     "ask": CLARIFY,
+    "recall": KNOWLEDGE,
     "plan": KNOWLEDGE,
+    "propose": PLANNER,
     "replan": KNOWLEDGE,
     "dispatch": DISPATCHER,
     "report": REPORTER,
@@ -63,17 +66,21 @@ _ROUTES = {
 }
 
 
-def _after_coordinator(state: ManusState) -> str:
+async def _after_coordinator(state: ManusState) -> str:
     return _ROUTES[state.get("decision", "plan")]
 
 
-def _after_planner(state: ManusState) -> str:
+async def _after_knowledge(state: ManusState) -> str:
+    return COORDINATOR if state.get("decision") == "recall" else PLANNER
+
+
+async def _after_planner(state: ManusState) -> str:
     if state.get("decision") == "stop":
         return REPORTER
     return PLANNER if state.get("problems") else REVIEW
 
 
-def _after_review(state: ManusState) -> str:
+async def _after_review(state: ManusState) -> str:
     return PLANNER if state.get("decision") == "replan" else DISPATCHER
 
 
@@ -117,9 +124,10 @@ class ManusGraph(DurableStateGraph):
         self.add_node(REMEMBER, cast("Any", remember_node(roles, memory)))
 
         self.add_edge(START, COORDINATOR)
-        self.add_conditional_edges(COORDINATOR, _after_coordinator, [END, CLARIFY, KNOWLEDGE, DISPATCHER, REPORTER])
+        decided = [END, CLARIFY, KNOWLEDGE, PLANNER, DISPATCHER, REPORTER]
+        self.add_conditional_edges(COORDINATOR, _after_coordinator, decided)
         self.add_edge(CLARIFY, COORDINATOR)
-        self.add_edge(KNOWLEDGE, PLANNER)
+        self.add_conditional_edges(KNOWLEDGE, _after_knowledge, [COORDINATOR, PLANNER])
         self.add_conditional_edges(PLANNER, _after_planner, [PLANNER, REVIEW, REPORTER])
         self.add_conditional_edges(REVIEW, _after_review, [PLANNER, DISPATCHER])
         self.add_edge(DISPATCHER, COORDINATOR)

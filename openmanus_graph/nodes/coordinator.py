@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import json
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, AnyMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import StructuredTool
+from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from pydantic import BaseModel, Field
 
 from openmanus_graph.errors import BudgetError
 from openmanus_graph.models.context import fit
+from openmanus_graph.models.structured import read_object
+from openmanus_graph.nodes.catalogue import catalogue_text
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outline import all_completed, failures_text, request_text, results_text
+from openmanus_graph.nodes.planner import PLANNER, SUBMIT, plan_schema
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.state import ManusState
@@ -75,7 +79,9 @@ def coordinator_node(roles: Roles) -> Node[ManusState]:
         except BudgetError as error:
             turn.tell("budget_reached", budget=error.budget, text=error.message)
             update = {"decision": "stop", "reason": error.message}
-        turn.tell("decided", decision=update["decision"], text=update.get("reason", ""))
+        if update["decision"] != "recall":
+            said = "plan" if update["decision"] == "propose" else update["decision"]
+            turn.tell("decided", decision=said, text=update.get("reason", ""))
         return turn.with_usage(update)
 
     return gated(coordinator, COORDINATOR)
@@ -84,8 +90,12 @@ def coordinator_node(roles: Roles) -> Node[ManusState]:
 async def _decide(turn: Turn) -> dict[str, Any]:
     state = turn.state
     stage = state.get("stage", "new")
+    if stage == "new" and plans_at_once(turn.roles):
+        return {**_anew(state), "decision": "recall"}  # what is remembered must be there before the plan is
     if stage == "new":
         return {**_anew(state), **await _received(turn)}
+    if stage == "recalled":
+        return await _received(turn)
     if stage == "planned":
         return {**_anew(state), "plan": state.get("plan"), "decision": "dispatch", "reason": "The plan is given."}
     if stage == "again":
@@ -119,25 +129,59 @@ def _anew(state: ManusState) -> dict[str, Any]:
     }
 
 
+def plans_at_once(roles: Roles) -> bool:
+    """Whether the coordinator gives the plan in its first reply: only where the planner has no model of its own."""
+    names = roles.models.names
+    return names.get(COORDINATOR) == names.get(PLANNER)
+
+
+def _system(roles: Roles, state: ManusState) -> SystemMessage:
+    """What the coordinator is told, with what a planner is told where it plans at once."""
+    told = roles.prompt(COORDINATOR)
+    if not plans_at_once(roles):
+        return told
+    parts = [str(told.text), f"# How to plan\n{roles.text(PLANNER)}", catalogue_text(roles)]
+    if state.get("knowledge"):
+        parts.append(f"# From memory\n{state.get('knowledge')}")
+    return SystemMessage("\n\n".join(parts))
+
+
+def _plan_call(roles: Roles) -> BaseTool:
+    if not plans_at_once(roles):
+        return PLAN_CALL
+    return StructuredTool.from_function(
+        _never,
+        name=SUBMIT,
+        description="Have the task carried out: give the plan.",
+        args_schema=plan_schema(roles),
+        infer_schema=False,
+    )
+
+
 async def _received(turn: Turn) -> dict[str, Any]:
     """Decide about a request: answer it, ask, or have it planned."""
     roles, state = turn.roles, turn.state
     limit = int(await roles.window(COORDINATOR) * SHARE_FOR_CONVERSATION)
     conversation = fit(
-        [roles.prompt(COORDINATOR), *(state.get("messages") or [])],
+        [_system(roles, state), *_with_attachments(state)],
         limit_tokens=limit,
         count=lambda messages: roles.models.count_tokens(COORDINATOR, messages),
     )
     asked = len(state.get("clarifications") or [])
-    tools = [PLAN_CALL] if asked >= MOST_QUESTIONS else [PLAN_CALL, ASK_CALL]
-    reply = await turn.reply(COORDINATOR, conversation, tools)
+    call = _plan_call(roles)
+    reply = await turn.reply(COORDINATOR, conversation, [call] if asked >= MOST_QUESTIONS else [call, ASK_CALL])
     names = {made["name"]: made["args"] for made in reply.tool_calls}
-    if "plan" in names or state.get("attachments"):
-        return {"decision": "plan", "reason": str(names.get("plan", {}).get("why") or "")}
+    if SUBMIT in names:
+        return {"decision": "propose", "reason": "", "proposal": json.dumps(names[SUBMIT], ensure_ascii=False)}
+    if PLAN_CALL.name in names:
+        return {"decision": "plan", "reason": str(names[PLAN_CALL.name].get("why") or "")}
     question = str(names.get("ask", {}).get("question") or "").strip()
     if question and asked < MOST_QUESTIONS:
         return {"decision": "ask", "question": question, "reason": "The task cannot be begun without an answer."}
     text = str(reply.text).strip()
+    written, _ = read_object(text)
+    if written and isinstance(written.get("subtasks"), list):  # a plan in words, where a call was meant
+        return {"decision": "propose", "reason": "", "proposal": json.dumps(written, ensure_ascii=False)}
     if text and not reply.tool_calls and reply.response_metadata.get("finish_reason") != "length":
         turn.tell("answered", text=text, status="completed")
         return {
@@ -148,6 +192,18 @@ async def _received(turn: Turn) -> dict[str, Any]:
             "reason": "",
         }
     return {"decision": "plan", "reason": ""}
+
+
+def _with_attachments(state: ManusState) -> list[AnyMessage]:
+    """The conversation, with the files of this request named in its last message."""
+    messages = list(state.get("messages") or [])
+    if not state.get("attachments") or not messages:
+        return messages
+    files = "\n".join(state.get("attachments") or [])
+    return [
+        *messages[:-1],
+        HumanMessage(f"{messages[-1].text}\n\n(Files that come with it, in the workspace:\n{files})"),
+    ]
 
 
 async def _dispatched(turn: Turn) -> dict[str, Any]:

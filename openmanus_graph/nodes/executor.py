@@ -27,6 +27,7 @@ from openmanus_graph.nodes.run import SubtaskRun
 from openmanus_graph.nodes.tool import FACTS
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
+from openmanus_graph.tools.registry import builtin
 from openmanus_graph.tools.spec import spec_of
 
 EXECUTOR = "executor"
@@ -42,9 +43,10 @@ SHORTENINGS = 3
 def allowed_tools(subtask: Subtask, roles: Roles) -> list[BaseTool]:
     """The tools of a subtask: those it names, or all but second names of one; `terminate` is always among them."""
     if subtask.tools is None:
-        return [tool for tool in roles.tools.values() if spec_of(tool).alias_of is None]
-    names = dict.fromkeys([*subtask.tools, TERMINATE])
-    return [roles.tools[name] for name in names if name in roles.tools]
+        found = {name: tool for name, tool in roles.tools.items() if spec_of(tool).alias_of is None}
+    else:
+        found = {name: roles.tools[name] for name in subtask.tools if name in roles.tools}
+    return list({**found, TERMINATE: roles.tools.get(TERMINATE) or builtin(TERMINATE)}.values())
 
 
 def open_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:

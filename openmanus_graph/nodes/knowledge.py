@@ -44,6 +44,6 @@ def knowledge_node(roles: Roles, memory: Memory) -> Node[ManusState]:
         text = clipped("\n\n".join(parts), MOST_CHARACTERS)
         if parts:
             turn.tell("recalled", text=f"{len(parts)} memories that may help")
-        return {"knowledge": text}
+        return {"knowledge": text, "stage": "recalled"} if state.get("decision") == "recall" else {"knowledge": text}
 
     return gated(knowledge, KNOWLEDGE)

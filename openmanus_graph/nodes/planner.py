@@ -3,70 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
 from openmanus_graph.errors import BudgetError, PlanningError
+from openmanus_graph.nodes.catalogue import catalogue_text, planned_tools
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outline import earlier_text, request_text, results_text
 from openmanus_graph.nodes.proposal import checked_plan, merged, proposal_schema, tidied
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
-from openmanus_graph.plans.tool_use import RETURNS, is_builtin
 from openmanus_graph.state import ManusState
-from openmanus_graph.tools.spec import schema_of, spec_of
 
 PLANNER = "planner"
 RESULT_CHARACTERS = 12_000
 SHOWN_PROBLEMS = 20
-NOT_PLANNED = ("terminate", "planning")
-"""Tools of use to an agent only."""
-
-
-def planned_tools(tools: Mapping[str, BaseTool]) -> dict[str, BaseTool]:
-    """The tools that a plan is made with: not those for agents only, and no second names of one."""
-    return {name: tool for name, tool in tools.items() if name not in NOT_PLANNED and spec_of(tool).alias_of is None}
-
-
-def tools_text(tools: Mapping[str, BaseTool]) -> str:
-    """The tools as a planner is told of them: effect, arguments and output."""
-    lines: list[str] = []
-    for name, tool in planned_tools(tools).items():
-        arguments = json.dumps(_arguments(tool), ensure_ascii=False, separators=(",", ":"))
-        what = " ".join(tool.description.split("\n\n")[0].split())
-        returns = f" -> {_shape(RETURNS[name])}" if name in RETURNS and is_builtin(tool) else ""
-        lines.append(f"- {name} ({spec_of(tool).effect}) {arguments}{returns}: {what}")
-    return "\n".join(lines)
-
-
-def _arguments(tool: BaseTool) -> dict[str, Any]:
-    """Arguments by name, each with its kind; required ones have a `*`."""
-    schema = schema_of(tool)
-    required: list[str] = schema.get("required") or []
-    fields: dict[str, dict[str, Any]] = schema.get("properties") or {}
-    return {f"{name}*" if name in required else name: _kind(field) for name, field in fields.items()}
-
-
-def _kind(field: dict[str, Any]) -> Any:
-    variants: list[dict[str, Any]] = field.get("anyOf") or []
-    options = [str(one.get("type")) for one in variants if one.get("type") != "null"]
-    kind: Any = field.get("enum") or field.get("type") or "/".join(options) or "any"
-    items: dict[str, Any] = field.get("items") or {}
-    return [items.get("type", "any")] if kind == "array" else kind
-
-
-def _shape(returned: Any) -> str:
-    """The fields of an output, in a few characters."""
-    if isinstance(returned, dict):
-        fields = cast("dict[str, Any]", returned)
-        inner = [key if isinstance(value, str) else f"{key}: {_shape(value)}" for key, value in fields.items()]
-        return "{" + ", ".join(inner) + "}"
-    return f"[{_shape(cast('list[Any]', returned)[0])}]" if isinstance(returned, list) else "..."
+SUBMIT = "submit_plan"
+"""The call with which a plan is given."""
 
 
 def planning_text(state: ManusState, roles: Roles) -> str:
@@ -75,8 +31,7 @@ def planning_text(state: ManusState, roles: Roles) -> str:
     earlier = earlier_text(state.get("earlier"))
     if earlier:
         parts.append(f"# Earlier in this conversation\n{earlier}")
-    parts.append(f"# Tools\n{tools_text(roles.tools)}")
-    parts.append("# Agents\n" + "\n".join(f"- {name}: {text}" for name, text in roles.agents.items()))
+    parts.append(catalogue_text(roles))
     if state.get("knowledge"):
         parts.append(f"# From memory\n{state.get('knowledge')}")
     plan = state.get("plan") or {}
@@ -92,13 +47,22 @@ def planning_text(state: ManusState, roles: Roles) -> str:
     return "\n\n".join(parts)
 
 
+def plan_schema(roles: Roles) -> dict[str, Any]:
+    """The JSON Schema of a plan for these tools and agents, as a model is asked for it."""
+    return proposal_schema(list(planned_tools(roles.tools)), list(roles.agents))
+
+
 def planner_node(roles: Roles) -> Node[ManusState]:
-    """The gated node that plans; an invalid plan brings it back with the problems."""
-    offered = planned_tools(roles.tools)
-    schema = proposal_schema(list(offered), list(roles.agents))
+    """The gated node that plans; an invalid plan brings it back with the problems.
+
+    A plan that the coordinator already gave is checked and taken, with no call of a model.
+    """
+    schema = plan_schema(roles)
 
     async def planner(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         turn = Turn(roles, state, config, runtime)
+        if state.get("decision") == "propose" and state.get("proposal") and not state.get("problems"):
+            return _taken(turn, json.loads(state.get("proposal", "")), "")
         messages: list[BaseMessage] = [roles.prompt(PLANNER), HumanMessage(planning_text(state, roles))]
         problems = state.get("problems") or []
         if problems:
@@ -108,7 +72,7 @@ def planner_node(roles: Roles) -> Node[ManusState]:
                 HumanMessage(f"This plan cannot be taken:\n{listed}\nGive the whole plan again, corrected.")
             )
         try:
-            found = await turn.structured(PLANNER, messages, schema, "submit_plan", "Give the plan.")
+            found = await turn.structured(PLANNER, messages, schema, SUBMIT, "Give the plan.")
         except BudgetError as error:
             turn.tell("budget_reached", budget=error.budget, text=error.message)
             return {"decision": "stop", "reason": error.message, "problems": []}

@@ -51,10 +51,14 @@ class Roles:
 
     def prompt(self, role: str) -> SystemMessage:
         """The system prompt of a role: the user's own file if there is one, with the instructions after it."""
+        more = f"\n\n# Instructions\n{self._more}" if self._more else ""
+        return SystemMessage(self.text(role) + more)
+
+    def text(self, role: str) -> str:
+        """A role's prompt alone."""
         if role not in self._read:
             self._read[role] = prompt_text(role, self.settings.prompts)
-        more = f"\n\n# Instructions\n{self._more}" if self._more else ""
-        return SystemMessage(self._read[role] + more)
+        return self._read[role]
 
 
 def prompt_text(role: str, folder: Path | None = None) -> str:

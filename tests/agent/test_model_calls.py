@@ -36,13 +36,13 @@ async def test_small_talk_takes_one_call(build: Build, provider: ScriptedServer)
 
 
 @pytest.mark.parametrize("cities", [CITIES[:1], CITIES], ids=["one", "eight"])
-async def test_direct_calls_of_tools_take_three_calls_however_many_they_are(
+async def test_direct_calls_of_tools_take_two_calls_however_many_they_are(
     build: Build, provider: ScriptedServer, cities: tuple[str, ...]
 ) -> None:
-    provider.add(wants_plan(), plans(*map(lookup, cities)), Reply("Here they are."))
+    provider.add(plans(*map(lookup, cities)), Reply("Here they are."))
     out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live there?"}, thread())
     assert out["status"] == "completed"
-    assert len(provider.requests) == 3
+    assert len(provider.requests) == 2
     told = str(provider.requests[-1].messages)
     assert all(f"{city} has 400,000 inhabitants." in told for city in cities)
 
@@ -50,7 +50,6 @@ async def test_direct_calls_of_tools_take_three_calls_however_many_they_are(
 async def test_an_agent_that_calls_a_tool_costs_two_calls_more(build: Build, provider: ScriptedServer) -> None:
     work = {"id": "work", "goal": "find out about Cork", "agent": "executor"}
     provider.add(
-        wants_plan(),
         plans(work),
         calls(ToolUse("look_up", {"city": "Cork"})),
         Reply("400,000"),
@@ -58,13 +57,12 @@ async def test_an_agent_that_calls_a_tool_costs_two_calls_more(build: Build, pro
     )
     out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live in Cork?"}, thread())
     assert out["results"]["work"]["verified"] is None
-    assert len(provider.requests) == 5
+    assert len(provider.requests) == 4
 
 
 async def test_what_done_looks_like_costs_one_call_more(build: Build, provider: ScriptedServer) -> None:
     work = {"id": "work", "goal": "find out about Cork", "agent": "executor", "done_when": "a number is given"}
     provider.add(
-        wants_plan(),
         plans(work),
         calls(ToolUse("look_up", {"city": "Cork"})),
         Reply("400,000"),
@@ -73,7 +71,7 @@ async def test_what_done_looks_like_costs_one_call_more(build: Build, provider: 
     )
     out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live in Cork?"}, thread())
     assert out["results"]["work"]["verified"] is True
-    assert len(provider.requests) == 6
+    assert len(provider.requests) == 5
 
 
 async def test_a_given_plan_takes_one_call_for_its_answer(build: Build, provider: ScriptedServer) -> None:

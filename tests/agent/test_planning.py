@@ -115,3 +115,26 @@ async def test_a_given_plan_needs_no_planner(build: Build, provider: ScriptedSer
     out = await build().ainvoke({"plan": {"goal": "say a", "subtasks": [GOOD]}}, thread())
     assert (out["status"], out["answer"]) == ("completed", "a")
     assert len(provider.requests) == 1
+
+
+async def test_a_planner_of_its_own_is_asked(build: Build, provider: ScriptedServer) -> None:
+    models = {"default": "openai/quick", "planner": "openai/clever"}
+    provider.add(wants_plan(), plans(GOOD), Reply("a"))
+    out = await build(models=models).ainvoke({"task": "say a"}, thread())
+    assert out["status"] == "completed"
+    assert provider.requests[0].tools == ["plan", "ask"]
+    assert "# Tools" not in str(provider.requests[0].messages), "who does not plan is not told of the tools"
+
+
+async def test_a_plan_in_words_is_taken_for_one(build: Build, provider: ScriptedServer) -> None:
+    text = '{"goal": "say a", "subtasks": [{"id": "a", "tool": "bash", "args": {"command": "printf a"}}]}'
+    provider.add(Reply(f"Here is what I would do:\n```json\n{text}\n```"), Reply("a"))
+    out = await build().ainvoke({"task": "say a"}, thread())
+    assert (out["status"], len(provider.requests)) == ("completed", 2)
+
+
+async def test_a_first_plan_that_is_invalid_goes_to_the_planner(build: Build, provider: ScriptedServer) -> None:
+    provider.add(plans({**GOOD, "tool": "bsh"}), plans(GOOD), Reply("a"))
+    out = await build().ainvoke({"task": "say a"}, thread())
+    assert out["status"] == "completed"
+    assert "'bsh'" in provider.requests[1].messages[-1]["content"]

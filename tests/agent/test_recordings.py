@@ -24,7 +24,6 @@ PLACES = [
     "executor/a/2",
     "executor/b/1",
     "executor/b/2",
-    "planner/-/1",
     "reporter/-/1",
     "verifier/a/1",
     "verifier/b/1",
