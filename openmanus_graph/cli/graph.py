@@ -7,11 +7,13 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import click
 
 from openmanus_graph.cli.own_graph import list_graphs
+from openmanus_graph.cli.picture import format_of, format_option, output_option, put_out
 
 
 @click.group()
@@ -23,14 +25,16 @@ def graph() -> None:
 @click.option(
     "--graph", "which", default="manus", show_default=True, metavar="manus|plan|REF", help="Which graph; REF as in run."
 )
-@click.option("--format", "form", type=click.Choice(["text", "mermaid"]), default="text", show_default=True)
+@format_option
+@output_option
+@click.option("--flat", is_flag=True, help="Without the graphs inside of nodes.")
 @click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools.")
-def show(which: str, form: str, places: tuple[str, ...]) -> None:
+def show(which: str, form: str | None, output: Path | None, flat: bool, places: tuple[str, ...]) -> None:
     """Draw a graph with the graphs inside it, from the code."""
-    from openmanus_graph.drawing.graph import graph_mermaid, graph_text
+    from openmanus_graph.drawing.graph import graph_mermaid, graph_svg, graph_text
 
-    app = _compiled(which, places)
-    click.echo(graph_mermaid(app) if form == "mermaid" else graph_text(app))
+    draw = {"text": graph_text, "mermaid": graph_mermaid, "svg": graph_svg}[format_of(form, output)]
+    put_out(draw(_compiled(which, places), xray=not flat), output)
 
 
 def _compiled(which: str, places: tuple[str, ...]) -> Any:

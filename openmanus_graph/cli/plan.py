@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import click
 
+from openmanus_graph.cli.picture import FORMATS, format_of, output_option, put_out
 from openmanus_graph.cli.terminal import print_json
 
 _FILE = click.argument("file", metavar="FILE")
@@ -51,14 +55,21 @@ def schema() -> None:
 
 @plan.command()
 @_FILE
-@click.option("--format", "form", type=click.Choice(["text", "mermaid", "json"]), default="text", show_default=True)
-def show(file: str, form: str) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice([*FORMATS, "json"]),
+    help="By default what the output's name says, else text.",
+)
+@output_option
+def show(file: str, form: str | None, output: Path | None) -> None:
     """Draw a plan's DAG."""
-    from openmanus_graph.drawing.plan import plan_mermaid, plan_text
+    from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
     from openmanus_graph.plan import Plan
 
     parsed = Plan.from_file(file)
     if form == "json":
-        print_json(parsed.to_dict())
-    else:
-        click.echo(plan_mermaid(parsed) if form == "mermaid" else plan_text(parsed))
+        put_out(json.dumps(parsed.to_dict(), indent=2, ensure_ascii=False), output)
+        return
+    draw = {"text": plan_text, "mermaid": plan_mermaid, "svg": plan_svg}[format_of(form, output)]
+    put_out(draw(parsed), output)

@@ -9,6 +9,8 @@ import click
 
 from openmanus_graph.cli.effects import effects
 from openmanus_graph.cli.history import events
+from openmanus_graph.cli.html_report import report
+from openmanus_graph.cli.picture import draw
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.thread import ago, show
 from openmanus_graph.cli.wording import one_line
@@ -63,6 +65,8 @@ async def _list(limit: int, status: str | None) -> list[Thread]:
 
 threads.add_command(show)
 threads.add_command(events)
+threads.add_command(draw)
+threads.add_command(report)
 threads.add_command(effects)
 
 

@@ -8,7 +8,7 @@ from openmanus_graph.drawing.diagram import State
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
 from openmanus_graph.drawing.mermaid import mermaid_words
 from openmanus_graph.drawing.scale import Scale, moment_text, scale_of, seconds_text
-from openmanus_graph.drawing.style import LABEL_SIZE, NOTE_SIZE, SIGNS, TITLE_SIZE, Theme, icon
+from openmanus_graph.drawing.style import BOLD, LABEL_SIZE, NOTE_SIZE, SIGNS, TITLE_SIZE, Theme, icon
 from openmanus_graph.drawing.svg import MARGIN, document
 from openmanus_graph.drawing.timeline import Row, Stretch, Timeline
 
@@ -37,7 +37,7 @@ def gantt_svg(timeline: Timeline, *, theme: Theme = "auto") -> str:
     scale = scale_of(_work(timeline), timeline.start, timeline.end, WIDTH - left - MARGIN - 70)
     top = MARGIN + TITLE_SIZE + 34
     bottom = top + ROW * len(rows)
-    title = escaped(clipped(plain(timeline.title), WIDTH - 2 * MARGIN, TITLE_SIZE))
+    title = escaped(clipped(plain(timeline.title), WIDTH - 2 * MARGIN, TITLE_SIZE * BOLD))
     parts = [f'<text class="t" x="{number(MARGIN)}" y="{number(MARGIN + TITLE_SIZE)}">{title}</text>']
     parts += _axis(scale, left, top, bottom)
     places = {row.key: top + ROW * index + ROW / 2 for index, row in enumerate(rows)}
@@ -79,7 +79,7 @@ def _axis(scale: Scale, left: float, top: float, bottom: float) -> Iterator[str]
             f'<g><title>{said}</title><rect class="z" x="{number(one)}" y="{number(top - 4)}"'
             f' width="{number(two - one)}" height="{number(bottom - top + 4)}" opacity="0.45"/>'
             f'<text class="n c" x="{number((one + two) / 2)}" y="{number(bottom + 11)}">'
-            f"{escaped(seconds_text(end - start))}</text></g>"
+            f"{escaped(seconds_text(round(end - start, 1)))}</text></g>"
         )
 
 
@@ -188,7 +188,7 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
     names = min(max((len(plain(row.key)) for row in timeline.rows), default=0), 30)
     room = max(columns - names - 16, 20)
     scale = scale_of(_work(timeline), timeline.start, timeline.end, room * 10.0)
-    lines = [plain(timeline.title)] if timeline.title else []
+    lines = [_cut(plain(timeline.title), columns)] if timeline.title else []
     for row in timeline.rows:
         cells = [" "] * room
         for stretch in row.stretches:
@@ -198,13 +198,16 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
         worked = sum(one.end - one.start for one in row.stretches if one.kind == "work")
         took = seconds_text(round(worked, 2 if worked < 10 else 0)) if row.stretches else ""
         mark = "*" if row.key in timeline.critical else " "
-        name = plain(row.key)
-        name = name if len(name) <= names else name[: names - 1] + "…"
+        name = _cut(plain(row.key), names)
         sign = SIGNS[row.state] or " "
         lines.append(f"{mark}{sign} {name.ljust(names)} │{''.join(cells)}│ {took}".rstrip())
     if timeline.rows:
         lines.append(f"{moment_text(timeline.start)}, {seconds_text(timeline.end - timeline.start)} in all")
-    lines += [f"a break of {seconds_text(end - start)} is cut short" for start, end in scale.breaks]
+    lines += [f"a break of {seconds_text(round(end - start, 1))} is cut short" for start, end in scale.breaks]
     if timeline.critical:
         lines.append("* the critical path")
     return "\n".join(lines)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

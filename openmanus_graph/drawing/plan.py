@@ -6,6 +6,7 @@ from collections.abc import Collection, Mapping
 from itertools import pairwise
 
 from openmanus_graph.drawing.diagram import Box, Diagram, Link, State
+from openmanus_graph.drawing.label import plain
 from openmanus_graph.drawing.mermaid import mermaid
 from openmanus_graph.drawing.style import SIGNS, Theme
 from openmanus_graph.drawing.svg import svg
@@ -86,14 +87,14 @@ def plan_text(plan: Plan, states: Mapping[str, State] | None = None) -> str:
     """One line a subtask, indented by its depth, with what it needs and what runs it."""
     depth = levels(plan)
     states = states or {}
-    lines = [plan.goal] if plan.goal else []
+    lines = [plain(plan.goal)] if plan.goal else []
     for subtask in sorted(plan.subtasks, key=lambda item: depth[item.id]):
         needs = ", ".join(plan.prerequisites(subtask))
         arrow = f"  ← {needs}" if needs else ""
         sign = SIGNS[states.get(subtask.id, "")] or "●"
         lines.append(f"{'  ' * depth[subtask.id]}{sign} {subtask.id} ({subtask.tool or subtask.agent}){arrow}")
         if subtask.goal:
-            lines.append(f"{'  ' * depth[subtask.id]}  {subtask.goal}")
+            lines.append(f"{'  ' * depth[subtask.id]}  {plain(subtask.goal)}")
     return "\n".join(lines)
 
 

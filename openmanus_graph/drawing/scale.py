@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from itertools import pairwise
 
 Span = tuple[float, float]
 
@@ -14,6 +15,8 @@ LONGEST_IDLE = 0.15
 """A time without work is cut short if it is longer than this share of all work."""
 SHORTEST_BREAK = 2.0
 """Seconds that are never cut short."""
+MOST_BREAKS = 12
+"""Of more than so many, the longest are cut short."""
 _STEPS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800)
 _LONG_STEPS = (3600, 7200, 10800, 21600, 43200, 86400, 172800, 604800)
 
@@ -68,8 +71,9 @@ def scale_of(work: Sequence[Span], start: float, end: float, width: float) -> Sc
     total = sum(stop - begin for begin, stop in busy)
     least = max(SHORTEST_BREAK, LONGEST_IDLE * total)
     edges = [(start, start), *busy, (end, end)]
-    idle = [(before[1], after[0]) for before, after in zip(edges, edges[1:], strict=False)]
-    breaks = [(begin, stop) for begin, stop in idle if stop - begin > least] if busy else []
+    idle = [(before[1], after[0]) for before, after in pairwise(edges)]
+    long = [(begin, stop) for begin, stop in idle if stop - begin > least] if busy else []
+    breaks = sorted(sorted(long, key=lambda span: span[0] - span[1])[:MOST_BREAKS])
     room = max(width - BREAK * len(breaks), width / 3)
     shown = max((end - start) - sum(stop - begin for begin, stop in breaks), 0.001)
     pieces: list[tuple[float, float, float, float]] = []

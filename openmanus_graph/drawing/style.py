@@ -13,6 +13,8 @@ FONT = "ui-sans-serif,system-ui,-apple-system,'Segoe UI',Roboto,'Helvetica Neue'
 LABEL_SIZE = 12.5
 NOTE_SIZE = 10.5
 TITLE_SIZE = 15.0
+BOLD = 1.2
+"""How much wider bold text is than the estimate for plain text."""
 
 STATES: tuple[State, ...] = ("pending", "running", "waiting", "completed", "failed", "blocked", "skipped")
 

@@ -9,7 +9,7 @@ from itertools import pairwise
 from openmanus_graph.drawing.diagram import Box, Diagram, Link
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
 from openmanus_graph.drawing.layout import Layout, Place, laid_out
-from openmanus_graph.drawing.style import LABEL_SIZE, NOTE_SIZE, TITLE_SIZE, Theme, icon, style
+from openmanus_graph.drawing.style import BOLD, LABEL_SIZE, NOTE_SIZE, TITLE_SIZE, Theme, icon, style
 
 MARGIN = 16.0
 PAD = 12.0
@@ -48,9 +48,9 @@ def svg(diagram: Diagram, *, theme: Theme = "auto", down: bool | None = None) ->
     sized, layout = _placed(diagram, down)
     head = TITLE_SIZE + PAD if diagram.title else 0.0
     width = max(layout.width + 2 * MARGIN, 160.0)
-    title = clipped(plain(diagram.title), max(width - 2 * MARGIN, 320.0), TITLE_SIZE)
+    title = clipped(plain(diagram.title), max(width - 2 * MARGIN, 320.0), TITLE_SIZE * BOLD)
     if title:
-        width = max(width, width_of(title, TITLE_SIZE) + 2 * MARGIN)
+        width = max(width, width_of(title, TITLE_SIZE * BOLD) + 2 * MARGIN)
     parts = [f'<text class="t" x="{number(MARGIN)}" y="{number(MARGIN + TITLE_SIZE)}">{escaped(title)}</text>'] * bool(
         title
     )

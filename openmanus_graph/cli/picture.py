@@ -1,0 +1,95 @@
+"""Picture: what is drawn goes to a file or to stdout, in the format that is asked for or that the file's name says."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+if TYPE_CHECKING:
+    from openmanus_graph.drawing.record import Record
+
+FORMATS = ("text", "mermaid", "svg")
+_SUFFIXES = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid", ".txt": "text"}
+
+format_option: Any = click.option(
+    "--format", "form", type=click.Choice(FORMATS), help="By default what FILE's name says, else text."
+)
+output_option: Any = click.option(
+    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write there."
+)
+
+
+def format_of(form: str | None, output: Path | None) -> str:
+    """The format that is wanted.
+
+    Args:
+        form: What was asked for, if anything was.
+        output: The file it goes to; `None` is stdout.
+    """
+    return form or (_SUFFIXES.get(output.suffix.lower(), "text") if output else "text")
+
+
+def put_out(text: str, output: Path | None) -> None:
+    """Print what was drawn, or write it to a file."""
+    if output is None:
+        click.echo(text.rstrip("\n"))
+        return
+    output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
+    click.echo(f"Wrote {output}.", err=True)
+
+
+@click.command()
+@click.argument("thread")
+@click.option("--gantt", is_flag=True, help="What was done when, instead of the plan's DAG.")
+@format_option
+@output_option
+def draw(thread: str, gantt: bool, form: str | None, output: Path | None) -> None:
+    """Draw a thread's plan with what its subtasks stand at, or its timeline."""
+    record = asyncio.run(read_record(thread))
+    wanted = format_of(form, output)
+    put_out(_timeline(record, wanted, output) if gantt else _dag(record, wanted), output)
+
+
+def _dag(record: Record, form: str) -> str:
+    from openmanus_graph.drawing.plan import plan_diagram, plan_mermaid, plan_text
+    from openmanus_graph.drawing.svg import svg
+    from openmanus_graph.errors import UsageError
+
+    if record.plan is None:
+        name = record.thread.thread_id
+        raise UsageError(
+            f"The thread {name!r} has no plan to draw.",
+            hint=f"See what was done when: openmanus-graph threads draw {name} --gantt",
+        )
+    if form == "text":
+        return plan_text(record.plan, record.states)
+    if form == "mermaid":
+        return plan_mermaid(record.plan, record.states)
+    return svg(plan_diagram(record.plan, record.states, record.timeline.critical))
+
+
+def _timeline(record: Record, form: str, output: Path | None) -> str:
+    import shutil
+
+    from openmanus_graph.drawing.gantt import gantt_mermaid, gantt_svg, gantt_text
+    from openmanus_graph.errors import UsageError
+
+    timeline = record.timeline
+    if not any(row.stretches for row in timeline.rows):
+        raise UsageError(f"The thread {record.thread.thread_id!r} has done nothing yet that could be drawn.")
+    if form == "text":
+        return gantt_text(timeline, 100 if output else shutil.get_terminal_size((100, 24)).columns)
+    return gantt_mermaid(timeline) if form == "mermaid" else gantt_svg(timeline)
+
+
+async def read_record(name: str, *, whole: bool = False) -> Record:
+    """What the store has of the thread of that name."""
+    from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.threads import find_thread
+    from openmanus_graph.drawing.record import record_of
+
+    async with open_checkpointer() as saver:
+        return await record_of(saver, await find_thread(saver, name), whole=whole)

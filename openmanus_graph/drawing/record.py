@@ -1,0 +1,98 @@
+"""Record: what the store has of a thread that pictures and reports are made of."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from psycopg import sql
+
+from openmanus_graph.checkpoints.progress import SubtaskProgress, plan_in, state_values, subtask_progress
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.checkpoints.usage import Spent, spent_in
+from openmanus_graph.drawing.diagram import State
+from openmanus_graph.drawing.timeline import Row, Timeline, timeline_of
+from openmanus_graph.events import Event
+from openmanus_graph.plan import Plan
+
+MOST_EVENTS = 50_000
+"""Events that are read; of more, the newest."""
+_LONG = ["text", "preview", "args", "data", "subtasks", "plan", "question"]
+"""Fields that a timeline does without, and that can be long."""
+_ALL = sql.SQL("SELECT number, event FROM events WHERE thread_id = %(thread)s ORDER BY number DESC LIMIT %(most)s")
+_SHORT = sql.SQL(
+    "SELECT number, event - %(long)s::text[] AS event FROM events WHERE thread_id = %(thread)s"
+    " ORDER BY number DESC LIMIT %(most)s"
+)
+
+
+@dataclass(frozen=True)
+class Record:
+    """One thread with its plan, events and costs, as of one moment."""
+
+    thread: Thread
+    plan: Plan | None
+    """The plan of its newest request; `None` without one."""
+    progress: list[SubtaskProgress]
+    """How far its subtasks are, in plan order."""
+    spent: list[Spent]
+    """What its calls of models used."""
+    values: dict[str, Any]
+    """The state's values, messages left out."""
+    events: list[Event]
+    """Everything that happened, each time it happened, oldest first."""
+    left_out: int
+    """How many older events there are besides."""
+    moment: float
+    """When it was read, in seconds since the epoch."""
+
+    @property
+    def states(self) -> dict[str, State]:
+        """What every subtask stands at, by id."""
+        return {item.subtask.id: item.status for item in self.progress}
+
+    @property
+    def timeline(self) -> Timeline:
+        """What was done when, of the newest request that has a plan."""
+        results = {str(item.subtask.id): item.result for item in self.progress if item.result is not None}
+        rows = [
+            Row(subtask.id, str(subtask.tool or subtask.agent), tuple(subtask.prerequisites()))
+            for subtask in (self.plan.subtasks if self.plan else ())
+        ]
+        now = self.moment if self.thread.status == "running" else None
+        events = _newest_request(self.events) if rows else self.events
+        return timeline_of(events, rows, results, title=self.thread.title or self.thread.thread_id, now=now)
+
+
+async def record_of(saver: ThreadSaver, thread: Thread, *, whole: bool = False) -> Record:
+    """Read what there is of a thread.
+
+    Args:
+        saver: The store.
+        thread: The thread.
+        whole: Whether to read the events' texts too, as a report needs them.
+    """
+    live = thread.status == "running"
+    values = await state_values(saver, thread.thread_id)
+    progress = await subtask_progress(saver, thread.thread_id, live=live)
+    spent = await spent_in(saver, thread.thread_id)
+    given = {"thread": thread.thread_id, "most": MOST_EVENTS, "long": _LONG}
+    async with saver.connection() as connection:
+        rows = await (await connection.execute(_ALL if whole else _SHORT, given)).fetchall()
+        counted = await (
+            await connection.execute("SELECT count(*) AS n FROM events WHERE thread_id = %s", (thread.thread_id,))
+        ).fetchone()
+    events = [cast("Event", {**row["event"], "number": row["number"]}) for row in reversed(rows)]
+    left_out = (int(counted["n"]) if counted else 0) - len(events)
+    plan = plan_in(values)
+    return Record(thread, plan, progress, spent, values, events, max(left_out, 0), time.time())
+
+
+def _newest_request(events: Sequence[Event]) -> Sequence[Event]:
+    """The events since the answer before the last dispatch: earlier requests may have had subtasks of the same ids."""
+    dispatched = max((index for index, event in enumerate(events) if event.get("type") == "plan_started"), default=0)
+    answered = [index for index, event in enumerate(events[:dispatched]) if event.get("type") == "answered"]
+    return events[answered[-1] + 1 :] if answered else events
