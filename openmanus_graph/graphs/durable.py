@@ -31,6 +31,7 @@ from openmanus_graph.checkpoints.threads import forget_answers, get_thread, wait
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.chunk import shaped
+from openmanus_graph.graphs.dangling import with_results
 from openmanus_graph.graphs.version import FORCE_KEY, Change, change_of
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.questions import Question, for_graph, resume_with
@@ -98,7 +99,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
             configurable = {**{key: value for key, value in began.items() if value}, **configurable}
         config = cast("RunnableConfig", {**config, "configurable": configurable})
         prepared = self.builder.prepare_input(given, configurable)
-        return self._alone(_Run(self, thread_id, prepared, config, gate, force=force), mode, options)
+        run = _Run(self, thread_id, prepared, config, gate, is_new=known is None, force=force)
+        return self._alone(run, mode, options)
 
     def _scoped(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """The config with a scope for a run that nothing of ours records, unless a run around it has one."""
@@ -174,11 +176,20 @@ class _Run:
     """One process's work on a thread, from taking the lease to recording how it ended."""
 
     def __init__(
-        self, graph: DurableGraph, thread_id: str, given: Any, config: RunnableConfig, gate: Gate, *, force: bool
+        self,
+        graph: DurableGraph,
+        thread_id: str,
+        given: Any,
+        config: RunnableConfig,
+        gate: Gate,
+        *,
+        is_new: bool,
+        force: bool,
     ) -> None:
         self.graph = graph
         self.told: list[Event] = []
         """Events that come before those of any node."""
+        self._is_new = is_new
         self._force = force
         self.thread_id = thread_id
         self.input: Any = given
@@ -215,12 +226,17 @@ class _Run:
             await self.scope.spending.load()
             self.lease.active = lambda: self.scope.spending.active_s
             await self._take_up_waiting()
+            interrupted: list[str] = []
+            if not self._is_new:
+                self.input, interrupted = await with_results(self.graph, self.thread_id, self.input)
         except BaseException:
             await self.lease.abandon()
             raise
         self._note("run_started", {})
         if change.text:
             self.told.append(self._note("warned", {"text": change.text}))
+        if interrupted:
+            self.told.append(self._note("warned", {"text": _interrupted(interrupted)}, "/interrupted"))
 
     async def for_graph(self) -> Any:
         """The input with its answers as the graph takes them."""
@@ -231,12 +247,10 @@ class _Run:
             cast("Command[Any]", self.input), resume=for_graph(cast("dict[str, Any]", self.input.resume), questions)
         )
 
-    def _note(self, kind: Any, fields: dict[str, Any]) -> Event:
+    def _note(self, kind: Any, fields: dict[str, Any], which: str = "") -> Event:
         """Keep an event of the run itself, which no node sends."""
-        moment = now()
-        event = Event(
-            type=kind, id=f"{self.thread_id}/{kind}/{self.lease.epoch}", thread_id=self.thread_id, time=moment
-        )
+        name = f"{self.thread_id}/{kind}/{self.lease.epoch}{which}"
+        event = Event(type=kind, id=name, thread_id=self.thread_id, time=now())
         kept = cast("Event", {**event, **fields})
         self.scope.log.add(kept)
         return kept
@@ -322,6 +336,12 @@ class _Run:
         if self.lease.lost is None:
             await self.scope.log.close()
         await self.lease.release(**columns)
+
+
+def _interrupted(tools: list[str]) -> str:
+    """What is said of calls that were never answered."""
+    calls = f"a call of {tools[0]!r}" if len(tools) == 1 else f"{len(tools)} calls of {', '.join(map(repr, tools))}"
+    return f"The thread had {calls} without a result, which the new input leaves behind: it is marked as interrupted."
 
 
 def _without_semaphore(config: RunnableConfig | None) -> RunnableConfig:
