@@ -12,6 +12,7 @@ OpenManusGraphError                 1
 │   ├── ThreadUnfinishedError           new input for a thread that has not ended
 │   ├── ThreadVersionError              a thread begun with a graph that no longer is what it needs
 │   ├── NoModelError                    a role without a model, or a model that cannot be used
+│   ├── ArchiveError                    an archive of a thread that is damaged, or holds what it must not
 │   ├── RecordingError                  a recording that cannot be read, or lacks a reply
 │   └── GraphNotImportableError         the thread's graph lives where the command line cannot import it
 ├── DatabaseError                   1
@@ -126,6 +127,10 @@ class GraphNotImportableError(UsageError):
 
 class NoModelError(UsageError):
     """A role without a model, or a model that cannot be used."""
+
+
+class ArchiveError(UsageError):
+    """An archive of a thread that is damaged, or holds what it must not."""
 
 
 class RecordingError(UsageError):
