@@ -1,0 +1,107 @@
+"""Relocation: what of a thread depends on the place where it was, changed to what is true here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from openmanus_graph.checkpoints.serializer import PlainSerializer
+from openmanus_graph.errors import ArchiveError
+
+_START = "__start__"
+
+
+async def take_over(
+    connection: AsyncConnection[DictRow], thread_id: str, about: Mapping[str, Any], workspace: str | None
+) -> None:
+    """Make a thread whose rows have arrived one of this database.
+
+    Its runner is gone, its folder is another, what it claimed is nobody's, and where it was to keep a recording or run
+    without a sandbox, it no longer does: nobody here has said so.
+
+    Args:
+        connection: A connection, in the transaction in which the rows arrived.
+        thread_id: The thread's id here.
+        about: What the archive says of it: `thread` and `workspace` as they were.
+        workspace: The folder here, or `None`.
+
+    Raises:
+        ArchiveError: If no thread has arrived.
+    """
+    given = {"thread": thread_id, "workspace": workspace, "old": str(about["thread"])}
+    if (await connection.execute(_ROW, given)).rowcount != 1:
+        raise ArchiveError("The archive has no thread in it.", hint="Nothing was imported.")
+    await connection.execute("UPDATE effects SET runner_epoch = 0 WHERE thread_id = %(thread)s", given)
+    await connection.execute(_EVENTS, given)
+    await change_channel(connection, thread_id, "sandbox", "none", "auto")
+    if workspace is not None:
+        await change_channel(connection, thread_id, "workspace", about.get("workspace"), workspace)
+
+
+async def change_channel(
+    connection: AsyncConnection[DictRow], thread_id: str, channel: str, old: Any, new: Any
+) -> None:
+    """Change a text in the state of every point of a graph: in checkpoints, in inputs and results not taken up yet.
+
+    Args:
+        connection: A connection, in a transaction.
+        thread_id: The thread.
+        channel: The channel of the graph's own state.
+        old: The value that is changed; others are left.
+        new: What it becomes.
+    """
+    serializer = PlainSerializer()
+    given = {"thread": thread_id, "path": ["channel_values", channel], "channel": channel}
+    given |= {"old": Jsonb(old), "new": Jsonb(new), "was": serializer.dumps_typed(old)[1]}
+    given |= {"will": serializer.dumps_typed(new)[1]}
+    await connection.execute(_CHECKPOINTS, given)
+    await connection.execute(_WRITES, given)
+    rows = await (await connection.execute(_INPUTS, {**given, "start": _START})).fetchall()
+    for row in rows:
+        value = serializer.loads_typed((str(row["type"]), bytes(row["blob"] or b"")))
+        if not isinstance(value, dict) or cast("dict[str, Any]", value).get(channel) != old:
+            continue
+        kind, blob = serializer.dumps_typed({**cast("dict[str, Any]", value), channel: new})
+        await connection.execute(
+            "UPDATE checkpoint_blobs SET type = %(kind)s, blob = %(blob)s WHERE thread_id = %(thread)s"
+            " AND checkpoint_ns = '' AND channel = %(start)s AND version = %(version)s",
+            {**given, "start": _START, "kind": kind, "blob": blob, "version": row["version"]},
+        )
+
+
+_ROW = """
+UPDATE threads SET
+    workspace = %(workspace)s, runner = NULL, runner_since = NULL, runner_epoch = nextval('runner_epochs'),
+    status = CASE WHEN status = 'running' THEN 'stopped' ELSE status END,
+    sandbox = CASE WHEN sandbox = 'none' THEN 'auto' ELSE sandbox END,
+    settings = settings #- '{said,record}',
+    updated_at = clock_timestamp()
+WHERE thread_id = %(thread)s
+"""
+
+_EVENTS = """
+UPDATE events SET event = event || jsonb_build_object(
+    'thread_id', %(thread)s::text,
+    'id', CASE WHEN starts_with(event ->> 'id', %(old)s || '/')
+               THEN %(thread)s || substr(event ->> 'id', length(%(old)s) + 1) ELSE event ->> 'id' END)
+WHERE thread_id = %(thread)s AND %(thread)s <> %(old)s
+"""
+
+_CHECKPOINTS = """
+UPDATE checkpoints SET checkpoint = jsonb_set(checkpoint, %(path)s, %(new)s)
+WHERE thread_id = %(thread)s AND checkpoint_ns = '' AND checkpoint #> %(path)s = %(old)s
+"""
+
+_WRITES = """
+UPDATE checkpoint_writes SET blob = %(will)s
+WHERE thread_id = %(thread)s AND checkpoint_ns = '' AND channel = %(channel)s AND type = 'msgpack' AND blob = %(was)s
+"""
+
+_INPUTS = """
+SELECT version, type, blob FROM checkpoint_blobs
+WHERE thread_id = %(thread)s AND checkpoint_ns = '' AND channel = %(start)s
+"""
