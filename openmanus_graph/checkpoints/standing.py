@@ -154,7 +154,9 @@ async def _live(saver: ThreadSaver, thread_id: str, root: str, tasks: Collection
         if task is not None:  # it goes on wherever the dispatcher is, as long as it has no result
             live = task["task"] in tasks
         else:
-            around = max((name for name in parents if name != namespace), key=len, default=None)
+            # Tasks are among the parents, too; only graphs have checkpoints of their own.
+            graphs = (name for name in parents if not name or namespace.startswith(f"{name}|"))
+            around = max(graphs, key=len, default=None)
             live = around is not None and newest.get(around) == parents[around]
         if live:
             newest[namespace] = str(row["checkpoint_id"])

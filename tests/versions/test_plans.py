@@ -6,9 +6,10 @@ from pathlib import Path
 from typing import Any, cast
 
 import pytest
+from langchain_core.messages import AIMessage
 from langchain_core.tools import BaseTool, StructuredTool
 from langgraph.graph import START, MessagesState, StateGraph
-from langgraph.types import Command
+from langgraph.types import Command, interrupt
 
 from openmanus_graph import Settings, ThreadSaver, build_plan_graph, get_thread
 from openmanus_graph.errors import ThreadVersionError
@@ -200,3 +201,33 @@ async def test_an_agent_of_ones_own_that_a_plan_needs_must_be_there(
         await manus(saver, settings).ainvoke(await answer(saver), thread())
     assert caught.value.differences == ["the agent 'helper' is gone, and the subtask 'help' uses it"]
     assert (await row_of(saver))["status"] == "waiting"
+
+
+async def test_a_graph_of_ones_own_below_a_subtask_is_looked_into(
+    saver: ThreadSaver, settings: Settings, provider: ScriptedServer
+) -> None:
+    def helper(*names: str) -> Any:
+        graph, before = StateGraph(MessagesState), START
+        for name in names:
+            asks = name == "ask"
+            graph.add_node(
+                name, cast("Any", lambda _, asks=asks: {"messages": [AIMessage(str(interrupt("?") if asks else "ok"))]})
+            )
+            graph.add_edge(before, name)
+            before = name
+        return graph.compile()
+
+    plan = {"subtasks": [{"id": "help", "goal": "help", "agent": "helper"}]}
+    await manus(saver, settings, agents={"helper": helper("begin", "ask")}).ainvoke({"plan": plan}, thread())
+    with pytest.raises(ThreadVersionError) as caught:
+        await manus(saver, settings, agents={"helper": helper("begin", "inquire")}).ainvoke(
+            await answer(saver), thread()
+        )
+    assert caught.value.differences == [
+        "the node 'ask' of the graph inside 'agent_helper' is gone, and the thread is about to run it"
+    ]
+    provider.add(Reply("All done."))
+    app = manus(saver, settings, agents={"helper": helper("start", "ask")})
+    out = await app.ainvoke(await answer(saver), thread())
+    assert out["results"]["help"]["output"] == "blue"
+    assert "the node 'begin' of the graph inside 'agent_helper' is gone" in (await warnings_of(saver))[0]
