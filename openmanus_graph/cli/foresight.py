@@ -46,6 +46,8 @@ async def print_foresight(name: str | None, options: RunOptions) -> int:
             app = await own_graph_again(thread, saver, settings)
         else:
             app = graph_again(thread, settings, model=options.model).compile(checkpointer=saver)
+        if not thread.finished and thread.status != "running":
+            await app.check_version(thread.thread_id, force=options.force)
         found = await resume_preview(app, thread.thread_id)
     if options.as_json:
         print_json(found.as_json())

@@ -110,7 +110,7 @@ async def resume_own_graph(
 
     app = await own_graph_again(thread, saver, settings)
     force = bool(options.configurable.get("force"))
-    if not thread.finished:  # what is next is known only to a graph that fits
+    if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         await app.check_version(thread.thread_id, force=force)
     snapshot = await app.snapshot(thread.thread_id)
     given: Any = None
