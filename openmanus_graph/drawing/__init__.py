@@ -38,6 +38,7 @@ def svg_of(thing: Any, *, theme: Theme = "auto") -> str:
     from openmanus_graph.drawing.tree import HistoryTree, tree_svg
     from openmanus_graph.plan import Plan
 
+    kind = type(thing).__name__
     if isinstance(thing, StateGraph):
         thing = thing.compile()  # pyright: ignore[reportUnknownMemberType, reportUnknownVariableType]
     if isinstance(thing, Pregel):
@@ -57,6 +58,6 @@ def svg_of(thing: Any, *, theme: Theme = "auto") -> str:
     if isinstance(thing, Diagram):
         return svg(thing, theme=theme)
     raise UsageError(
-        f"There is no picture of a {type(thing).__name__!r}.",
+        f"There is no picture of a {kind!r}.",
         hint="Give a graph, a plan, a thread with a plan, a timeline or a history.",
     )

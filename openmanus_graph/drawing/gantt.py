@@ -91,9 +91,9 @@ def _chain(timeline: Timeline, scale: Scale, left: float, places: dict[str, floa
             continue
         one = left + scale.at(rows[before].stretches[-1].end)
         two = left + scale.at(rows[after].stretches[0].start)
-        down = 1 if places[after] > places[before] else -1
-        end = places[after] - down * (BAR / 2)
-        yield f'<path class="k mark" d="M{number(one)} {number(places[before])}H{number(two)}V{number(end)}"/>'
+        # Down first: the time that `before` took is written behind its bar.
+        path = f"M{number(one)} {number(places[before])}V{number(places[after])}H{number(two)}"
+        yield f'<path class="k mark" d="{path}"/>'
 
 
 def _row(row: Row, scale: Scale, left: float, middle: float, critical: bool, names: float) -> str:

@@ -63,7 +63,7 @@ class Record:
             for subtask in (self.plan.subtasks if self.plan else ())
         ]
         now = self.moment if self.thread.status == "running" else None
-        events = _newest_request(self.events) if rows else self.events
+        events = newest_request(self.events) if rows else self.events
         return timeline_of(events, rows, results, title=self.thread.title or self.thread.thread_id, now=now)
 
 
@@ -91,7 +91,7 @@ async def record_of(saver: ThreadSaver, thread: Thread, *, whole: bool = False) 
     return Record(thread, plan, progress, spent, values, events, max(left_out, 0), time.time())
 
 
-def _newest_request(events: Sequence[Event]) -> Sequence[Event]:
+def newest_request(events: Sequence[Event]) -> Sequence[Event]:
     """The events since the answer before the last dispatch: earlier requests may have had subtasks of the same ids."""
     dispatched = max((index for index, event in enumerate(events) if event.get("type") == "plan_started"), default=0)
     answered = [index for index, event in enumerate(events[:dispatched]) if event.get("type") == "answered"]

@@ -161,9 +161,9 @@ def tree_text(tree: HistoryTree) -> str:
             parent = child.parent
             if parent in index_of and index_of[parent] < index < index_of[child.key]:
                 cells[lanes[child.key]] = "│"
-        parent_lane = lanes.get(node.parent or "")
-        if parent_lane is not None and parent_lane != lanes[node.key] and cells[parent_lane] == " ":
-            cells[parent_lane] = "╰"
+        for child in nodes[index + 1 :]:
+            if child.parent == node.key and lanes[child.key] != lanes[node.key]:
+                cells[lanes[child.key]] = "╮"
         cells[lanes[node.key]] = "◆" if node.current else SIGNS[node.state] or "●"
         note = f"  {plain(node.note)}" if node.note else ""
         lines.append(f"{' '.join(cells)}  {plain(node.label)}{note}")

@@ -1,0 +1,144 @@
+"""Reports: one page with everything of a run, inert whatever the run met, and never too large."""
+
+from __future__ import annotations
+
+import base64
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmanus_graph import ThreadSaver, build_plan_graph, get_thread
+from openmanus_graph.drawing import report, svg_of
+from openmanus_graph.drawing.artefacts import artefacts_in
+from openmanus_graph.drawing.record import Record, record_of
+from openmanus_graph.drawing.report import report_html
+from tests.drawing.svgs import keys, parsed
+from tests.engine.plans import plan, subtask
+from tests.engine.sample_tools import TOOLS
+
+pytestmark = pytest.mark.postgres
+
+EVIL = (
+    "<script>fetch('http://evil.test/')</script><img src=http://evil.test/x onerror=alert(1)>\"'><svg onload=alert(1)>"
+)
+PIXEL = base64.b64decode(
+    "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+)
+
+
+class Page(HTMLParser):
+    """What a browser would make of the page."""
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.tags: list[str] = []
+        self.addresses: list[str] = []
+        self.handlers: list[str] = []
+        self.meta: dict[str, str] = {}
+        self.text = ""
+        self.open: list[str] = []
+        self.feed(text)
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append(tag)
+        self.open.append(tag)
+        given = {key: value or "" for key, value in attrs}
+        self.handlers += [key for key in given if key.startswith("on")]
+        self.addresses += [given[key] for key in ("src", "href", "xlink:href", "action", "srcset") if key in given]
+        if tag == "meta" and "http-equiv" in given:
+            self.meta[given["http-equiv"]] = given["content"]
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+async def recorded(saver: ThreadSaver, tmp_path: Path, *subtasks: dict[str, Any]) -> Record:
+    """A finished run of a plan."""
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    given = {"plan": plan(*subtasks), "workspace": str(tmp_path)}
+    await app.ainvoke(given, {"configurable": {"thread_id": "t"}})
+    thread = await get_thread(saver, "t")
+    assert thread is not None
+    return await record_of(saver, thread, whole=True)
+
+
+async def test_a_report_has_the_plan_the_timeline_the_outputs_and_the_files(saver: ThreadSaver, tmp_path: Path) -> None:
+    (tmp_path / "notes.md").write_text("# What was found")
+    (tmp_path / "dot.png").write_bytes(PIXEL)
+    steps = [subtask("a", args={"text": "found it"}), subtask("b", "fail", ["a"]), subtask("c", needs=["b"])]
+    record = await recorded(saver, tmp_path, *steps)
+    page = Page(report_html(record))
+
+    assert page.tags.count("svg") == 2
+    for part in ("Plan", "Timeline", "Subtasks", "Artefacts", "found it", "no luck", "blocked", "# What was found"):
+        assert part in page.text
+    assert [address[:22] for address in page.addresses] == ["data:image/png;base64,"]
+    assert keys(parsed(svg_of(record))) == ["a", "b", "c"]
+    assert record.states == {"a": "completed", "b": "failed", "c": "blocked"}
+    assert record.timeline.critical == ("a", "b")
+
+
+async def test_what_a_run_met_is_inert_in_its_report(saver: ThreadSaver, tmp_path: Path) -> None:
+    (tmp_path / "page.html").write_text(EVIL)
+    (tmp_path / "<img src=x onerror=alert(1)>.txt").write_text("x")
+    (tmp_path / "fake.png").write_text(EVIL)
+    steps = [subtask("a", args={"text": EVIL}), subtask("b", "fail", args={"message": EVIL})]
+    page = Page(report_html(await recorded(saver, tmp_path, *steps)))
+
+    assert set(page.tags) & {"script", "iframe", "object", "embed", "link", "form", "base", "img"} == set()
+    assert page.handlers == []
+    assert page.addresses == []
+    assert EVIL in page.text
+    policy = page.meta["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+    assert "script" not in policy
+
+
+async def test_a_long_run_makes_no_endless_report(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    steps = [subtask("long", args={"text": "x" * 50_000}), *(subtask(f"s{number}") for number in range(40))]
+    record = await recorded(saver, tmp_path, *steps)
+    said: Any = {"type": "model_finished", "subtask": "long", "role": "executor", "text": "y" * 9000}
+    many = [{**said, "id": f"m{number}", "time": record.events[0].get("time")} for number in range(3000)]
+    noisy = Record(**{**vars(record), "events": [*record.events, *many], "left_out": 12345})
+    monkeypatch.setattr(report, "MOST_LOG", 200_000)
+
+    text = report_html(noisy)
+    assert len(text) < 500_000
+    assert "more characters" in text
+    assert "12,345 older events are left out" in text
+    assert "more.</p>" in text
+
+
+async def test_a_message_that_a_resume_repeated_is_told_once(saver: ThreadSaver, tmp_path: Path) -> None:
+    record = await recorded(saver, tmp_path, subtask("a"))
+    said: Any = {
+        "type": "model_finished",
+        "id": "m",
+        "subtask": "a",
+        "role": "executor",
+        "time": "2026-03-01T09:00:00+00:00",
+    }
+    again = Record(**{**vars(record), "events": [*record.events, {**said, "text": "first"}, {**said, "text": "last"}]})
+
+    page = Page(report_html(again))
+    assert "first" not in page.text
+    assert "last" in page.text
+
+
+def test_only_files_of_the_workspace_are_shown(tmp_path: Path) -> None:
+    (tmp_path / "secret").write_text("outside")
+    workspace = tmp_path / "work"
+    (workspace / ".openmanus").mkdir(parents=True)
+    (workspace / ".openmanus" / "undo").write_text("inside of the engine")
+    (workspace / "link").symlink_to(tmp_path / "secret")
+    (workspace / "real.txt").write_text("real")
+    (workspace / "binary").write_bytes(b"\x00\xff")
+
+    found, more = artefacts_in(str(workspace))
+    assert [(one.path, one.text) for one in found] == [("binary", None), ("real.txt", "real")]
+    assert more == 0
+    assert artefacts_in(str(tmp_path / "gone")) == ([], 0)

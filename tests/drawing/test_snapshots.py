@@ -1,0 +1,58 @@
+"""Snapshots: the pictures are the very same text as when somebody last looked at them.
+
+After a change that is meant: `OPENMANUS_GRAPH_REWRITE=pictures pytest tests/drawing`, then look at what is new.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from openmanus_graph.drawing import svg_of
+from openmanus_graph.drawing.gantt import gantt_svg
+from openmanus_graph.drawing.graph import graph_svg
+from openmanus_graph.drawing.plan import plan_svg
+from openmanus_graph.drawing.style import STATES
+from openmanus_graph.drawing.timeline import timeline_of
+from tests.drawing.plans import plan_of
+from tests.drawing.test_graphs import around, calls_from_a_dict
+from tests.drawing.test_histories import FORKED
+from tests.drawing.test_timelines import ROWS, a_run, at
+
+FOLDER = Path(__file__).with_name("pictures")
+
+
+def plan_of_twenty() -> str:
+    plan = plan_of(20)
+    return plan_svg(plan, {f"s{index}": STATES[index % len(STATES)] for index in range(20)})
+
+
+def gantt() -> str:
+    waited = [
+        at(20, "run_started"),
+        at(20, "subtask_started", "e"),
+        at(21, "subtask_waiting", "e"),
+        at(900, "run_started"),
+    ]
+    rows = [*ROWS, type(ROWS[0])("e", "ask_human", ("a",))]
+    return gantt_svg(timeline_of([*a_run(), *waited, at(901, "subtask_started", "e")], rows, title="A run"))
+
+
+PICTURES: dict[str, Callable[[], str]] = {
+    "plan.svg": plan_of_twenty,
+    "gantt.svg": gantt,
+    "graph.svg": lambda: graph_svg(around(calls_from_a_dict), states={"outer:reader:read": "waiting"}),
+    "history.svg": lambda: svg_of(FORKED),
+}
+
+
+@pytest.mark.parametrize("name", PICTURES)
+def test_a_picture_is_as_it_was_when_last_looked_at(name: str) -> None:
+    drawn = PICTURES[name]()
+    path = FOLDER / name
+    if os.environ.get("OPENMANUS_GRAPH_REWRITE") == "pictures":
+        path.write_text(drawn, encoding="utf-8")
+    assert drawn == path.read_text(encoding="utf-8")

@@ -1,0 +1,179 @@
+"""Timelines: work, waits, kills and retries as the events tell them, with the chain that decided the end."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any, cast
+
+from openmanus_graph.drawing.gantt import gantt_mermaid, gantt_svg, gantt_text
+from openmanus_graph.drawing.record import newest_request
+from openmanus_graph.drawing.scale import scale_of, seconds_text
+from openmanus_graph.drawing.timeline import Row, Timeline, timeline_of
+from openmanus_graph.events import Event
+from openmanus_graph.state import SubtaskResult
+from tests.drawing.svgs import SVG, box, hint, keys, parsed, texts
+
+START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+
+
+def at(seconds: float, kind: str, subtask: str = "", **fields: Any) -> Event:
+    moment = (START + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+    named = {"subtask": subtask} if subtask else {}
+    return cast("Event", {"type": kind, "time": moment, "thread_id": "t", **named, **fields})
+
+
+def done(seconds: float, subtask: str, status: str = "completed", **fields: Any) -> Event:
+    return at(seconds, "subtask_finished", subtask, status=status, **fields)
+
+
+def stretches(timeline: Timeline, key: str) -> list[tuple[str, float, float]]:
+    row = next(row for row in timeline.rows if row.key == key)
+    begun = START.timestamp()
+    return [(one.kind, round(one.start - begun, 3), round(one.end - begun, 3)) for one in row.stretches]
+
+
+ROWS = [Row("a", "bash"), Row("b", "bash", ("a",)), Row("c", "bash", ("a",)), Row("d", "executor", ("b", "c"))]
+
+
+def a_run() -> list[Event]:
+    return [
+        at(0, "run_started"),
+        at(1, "subtask_started", "a"),
+        done(3, "a"),
+        at(3, "subtask_started", "b"),
+        at(3, "subtask_started", "c"),
+        done(4, "b"),
+        done(8, "c"),
+        at(8, "subtask_started", "d"),
+        done(9, "d"),
+        at(9, "run_finished", status="completed"),
+    ]
+
+
+def test_each_subtask_has_its_work_and_the_chain_that_decided_the_end_is_marked() -> None:
+    timeline = timeline_of(a_run(), ROWS)
+
+    assert stretches(timeline, "c") == [("work", 3, 8)]
+    assert timeline.critical == ("a", "c", "d")
+    assert set(timeline.states.values()) == {"completed"}
+    root = parsed(gantt_svg(timeline))
+    marked = [part for part in root.iter() if str(part.attrib.get("class", "")).endswith(" mark")]
+    assert len([part for part in marked if part.tag == f"{SVG}g"]) == 3
+    assert "Critical path: a, c, d." in (root.findtext(f"{SVG}desc") or "")
+
+
+def test_a_wait_for_a_person_goes_on_while_no_process_runs() -> None:
+    events = [
+        at(0, "run_started"),
+        at(0, "subtask_started", "a"),
+        at(1, "subtask_waiting", "a"),
+        at(1.5, "run_finished", status="waiting"),
+        at(86401, "run_started"),
+        at(86401, "subtask_started", "a"),
+        done(86403, "a"),
+    ]
+    timeline = timeline_of(events, ROWS[:1])
+
+    assert stretches(timeline, "a") == [("work", 0, 1), ("person", 1, 86401), ("work", 86401, 86403)]
+    drawn = gantt_svg(timeline)
+    assert "1 d 00:00 in which nothing was at work" in drawn
+    assert "waited for an answer" in drawn
+    assert "a break of 1 d 00:00 is cut short" in gantt_text(timeline)
+
+
+def test_work_ends_with_the_last_sign_of_a_process_that_was_killed() -> None:
+    events = [
+        at(0, "run_started"),
+        at(0, "subtask_started", "a"),
+        at(4, "tool_called", "a"),
+        at(60, "run_started"),
+        at(60, "subtask_started", "a"),
+        done(63, "a"),
+    ]
+    assert stretches(timeline_of(events, ROWS[:1]), "a") == [("work", 0, 4), ("work", 60, 63)]
+
+
+def test_attempts_and_the_pauses_between_them_are_told_apart() -> None:
+    events = [
+        at(0, "subtask_started", "a", attempt=1),
+        at(2, "subtask_retrying", "a", error="no luck"),
+        at(5, "subtask_started", "a", attempt=2),
+        done(6, "a", "failed", error="no luck again"),
+    ]
+    timeline = timeline_of(events, ROWS[:1])
+
+    assert stretches(timeline, "a") == [("work", 0, 2), ("backoff", 2, 5), ("work", 5, 6)]
+    root = parsed(gantt_svg(timeline))
+    assert any("(2 tries)" in line for line in texts(root))
+    assert "no luck again" in hint(box(root, "a"))
+
+
+def test_what_is_under_way_goes_on_only_where_somebody_runs_it() -> None:
+    events = [at(0, "run_started"), at(0, "subtask_started", "a"), at(2, "tool_called", "a")]
+    live = timeline_of(events, ROWS[:1], now=START.timestamp() + 7)
+    assert (stretches(live, "a"), live.states) == ([("work", 0, 7)], {"a": "running"})
+
+    stopped = timeline_of(events, ROWS[:1])
+    assert (stretches(stopped, "a"), stopped.states) == ([("work", 0, 2)], {"a": "pending"})
+
+
+def test_a_subtask_kept_from_before_is_drawn_from_its_result() -> None:
+    result = SubtaskResult(
+        status="completed",
+        output=None,
+        error=None,
+        attempts=1,
+        started_at=(START - timedelta(seconds=9)).isoformat(),
+        finished_at=(START - timedelta(seconds=5)).isoformat(),
+        definition="x",
+        output_file=None,
+    )
+    assert stretches(timeline_of([], ROWS[:1], {"a": result}), "a") == [("work", -9, -5)]
+
+
+def test_only_the_newest_request_counts() -> None:
+    first = [at(0, "plan_started"), at(0, "subtask_started", "a"), done(1, "a"), at(2, "answered")]
+    second = [at(50, "plan_started"), at(50, "subtask_started", "a"), done(53, "a"), at(54, "answered")]
+    assert stretches(timeline_of(newest_request([*first, *second]), ROWS[:1]), "a") == [("work", 50, 53)]
+
+
+def test_without_a_plan_the_nodes_of_a_graph_are_drawn() -> None:
+    events = [
+        at(0, "node_started", node="fetch"),
+        at(2, "node_finished", node="fetch", status="completed"),
+        at(2, "node_started", node="sum"),
+        at(3, "node_finished", node="sum", status="failed", error="no number"),
+    ]
+    timeline = timeline_of(events)
+    assert timeline.states == {"fetch": "completed", "sum": "failed"}
+    assert keys(parsed(gantt_svg(timeline))) == ["fetch", "sum"]
+
+
+def test_the_axis_keeps_order_and_cuts_only_long_breaks() -> None:
+    scale = scale_of([(0, 10), (11, 20), (5000, 5010)], 0, 5010, 800)
+    places = [scale.at(moment) for moment in range(0, 5011, 5)]
+    assert places == sorted(places)
+    assert scale.breaks == ((20, 5000),)
+    assert places[-1] <= 800.01
+    ticks = [place for place, _ in scale.ticks()]
+    assert ticks == sorted(ticks)
+    assert len(ticks) == len(set(ticks)) > 3
+
+
+def test_times_are_as_people_read_them() -> None:
+    shown = [seconds_text(value) for value in (0, 0.25, 12, 59.4, 150, 3900, 273600)]
+    assert shown == ["0 s", "0.25 s", "12 s", "59.4 s", "2:30", "1:05:00", "3 d 04:00"]
+
+
+def test_text_and_mermaid_tell_the_same() -> None:
+    timeline = timeline_of(a_run(), ROWS, title="A run")
+    lines = gantt_text(timeline, 80).splitlines()
+    assert lines[0] == "A run"
+    assert [line[:4] for line in lines[1:5]] == ["*✓ a", " ✓ b", "*✓ c", "*✓ d"]
+    assert all(len(line) <= 80 for line in lines)
+    assert "section c\n    completed :crit, done, 2000, 7000" in gantt_mermaid(timeline)
+
+
+def test_nothing_done_is_still_a_picture() -> None:
+    parsed(gantt_svg(timeline_of([], ROWS)))
+    assert "○ a" in gantt_text(timeline_of([], ROWS))
