@@ -15,7 +15,9 @@ if TYPE_CHECKING:
     from openmanus_graph.checkpoints.database import open_checkpointer
     from openmanus_graph.checkpoints.events import stored_events
     from openmanus_graph.checkpoints.ledger import list_effects
+    from openmanus_graph.checkpoints.moving import export_thread, import_thread
     from openmanus_graph.checkpoints.preview import resume_preview
+    from openmanus_graph.checkpoints.retention import prune_thread, thread_sizes
     from openmanus_graph.checkpoints.saver import ThreadSaver
     from openmanus_graph.checkpoints.threads import (
         Thread,
@@ -33,6 +35,8 @@ if TYPE_CHECKING:
         PlanError,
         PlanningError,
         ThreadBusyError,
+        ThreadUnreadableError,
+        ThreadVersionError,
         ToolError,
     )
     from openmanus_graph.events import Event
@@ -79,6 +83,10 @@ _HOMES = {
     "find_thread": "checkpoints.threads",
     "get_thread": "checkpoints.threads",
     "delete_thread": "checkpoints.threads",
+    "thread_sizes": "checkpoints.retention",
+    "prune_thread": "checkpoints.retention",
+    "export_thread": "checkpoints.moving",
+    "import_thread": "checkpoints.moving",
     "list_effects": "checkpoints.ledger",
     "resume_preview": "checkpoints.preview",
     # tools and settings
@@ -94,6 +102,8 @@ _HOMES = {
     "PlanningError": "errors",
     "PlanError": "errors",
     "ThreadBusyError": "errors",
+    "ThreadUnreadableError": "errors",
+    "ThreadVersionError": "errors",
     "ToolError": "errors",
 }
 
@@ -119,6 +129,8 @@ __all__ = [
     "Thread",
     "ThreadBusyError",
     "ThreadSaver",
+    "ThreadUnreadableError",
+    "ThreadVersionError",
     "ToolContext",
     "ToolError",
     "__version__",
@@ -126,16 +138,20 @@ __all__ = [
     "build_manus_graph",
     "build_plan_graph",
     "delete_thread",
+    "export_thread",
     "find_thread",
     "get_thread",
+    "import_thread",
     "list_effects",
     "list_threads",
     "load_graph",
     "make_durable",
     "open_checkpointer",
+    "prune_thread",
     "resume_preview",
     "run",
     "stored_events",
+    "thread_sizes",
     "tool_context",
     "using_tool_context",
 ]

@@ -1,4 +1,4 @@
-"""threads: list them, look at one, remove one."""
+"""threads: list them, look at one, move one, remove one or its past."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ import click
 from openmanus_graph.cli.effects import effects
 from openmanus_graph.cli.history import events
 from openmanus_graph.cli.html_report import report
+from openmanus_graph.cli.moving import export, import_
 from openmanus_graph.cli.picture import draw
+from openmanus_graph.cli.retention import prune, size
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.thread import ago, show
 from openmanus_graph.cli.wording import one_line
@@ -24,7 +26,7 @@ STATUSES = ["running", "waiting", "paused", "stopped", "partial", "completed", "
 
 @click.group()
 def threads() -> None:
-    """List threads, look at one and its events, remove one."""
+    """List threads; show, move, prune or remove one."""
 
 
 @threads.command("list")
@@ -68,6 +70,8 @@ threads.add_command(events)
 threads.add_command(draw)
 threads.add_command(report)
 threads.add_command(effects)
+for command in (size, prune, export, import_):
+    threads.add_command(command)
 
 
 @threads.command()

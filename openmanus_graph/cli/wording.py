@@ -62,6 +62,14 @@ def amount(number: float) -> str:
     return f"{number:.0f}"
 
 
+def byte_size(count: int) -> str:
+    """A number of bytes as people read it: `950 B`, `12.3 kB`, `4.5 MB`."""
+    size, units = float(count), ["B", "kB", "MB", "GB"]
+    while size >= 999.95 and len(units) > 1:
+        size, units = size / 1000, units[1:]
+    return f"{count} B" if units[0] == "B" else f"{size:,.1f} {units[0]}"
+
+
 def duration(seconds: float) -> str:
     """A time as people read it: `3.2 s`, `1:05`, `2:03:04`."""
     if seconds < 60:

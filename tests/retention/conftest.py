@@ -7,8 +7,9 @@ from pathlib import Path
 import pytest
 
 from tests.agent.conftest import build, provider
+from tests.cli.conftest import program, program_in
 
-__all__ = ["build", "own_folder", "provider"]
+__all__ = ["build", "own_folder", "program", "program_in", "provider"]
 
 
 @pytest.fixture(autouse=True)
