@@ -20,7 +20,7 @@ from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.points import Point
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.values import START, config_of, delta_channels, values_at
+from openmanus_graph.checkpoints.values import EDGE, START, config_of, delta_channels, values_at
 from openmanus_graph.errors import UsageError
 
 
@@ -33,21 +33,20 @@ class Edit:
     value: Any
     """What is there afterwards."""
 
-    @classmethod
-    def parse(cls, text: str) -> Edit:
-        """Read `path=value`, the path with dots, the value as JSON where it is JSON, else as text.
 
-        Raises:
-            UsageError: If there is no `=`, or no path before it.
-        """
-        path, separator, value = text.partition("=")
-        parts = tuple(part for part in path.strip().split(".") if part)
-        if not separator or not parts:
-            raise UsageError(f"{text!r} is no edit.", hint="It looks like plan.goal=Something or answer=42.")
-        try:
-            return cls(parts, json.loads(value))
-        except ValueError:
-            return cls(parts, value)
+def read_edit(text: str) -> tuple[str, Any]:
+    """Path and value of `path=value`: the value is taken for JSON where it is JSON, else for text.
+
+    Raises:
+        UsageError: If there is no `=`, or no path before it.
+    """
+    path, separator, value = text.partition("=")
+    if not separator or not all(path.strip().split(".")):
+        raise UsageError(f"{text!r} is no edit.", hint="It looks like plan.goal=Something or answer=42.")
+    try:
+        return path.strip(), json.loads(value)
+    except ValueError:
+        return path.strip(), value
 
 
 @dataclass(frozen=True)
@@ -96,7 +95,7 @@ class NewInput:
 
 
 async def edited(
-    saver: ThreadSaver, point: Point, edits: Sequence[Edit], folder: str
+    saver: ThreadSaver, point: Point, edits: Sequence[Edit], folder: str, *, goto: str | None = None
 ) -> NewCheckpoint | NewInput | None:
     """What a fork at a point has that its source has not; `None` if there is nothing.
 
@@ -108,6 +107,7 @@ async def edited(
         point: Where the fork begins.
         edits: What to change.
         folder: The new thread's folder.
+        goto: The node to go on with instead of those that were to run; `None` leaves them.
 
     Raises:
         UsageError: If an edit names what the state does not have.
@@ -121,15 +121,15 @@ async def edited(
         if "workspace" in fields and not point.namespace:
             fields["workspace"] = folder
         for edit in edits:
-            _apply(fields, edit, known=set())
+            _apply(fields, edit, known={edit.path[0]})
         version = str(found.checkpoint["channel_versions"][START])
         return NewInput(point.namespace, version, *saver.serde.dumps_typed(fields)) if fields != given else None
-    if not edits:
+    if not edits and goto is None:
         return None
     values = copy.deepcopy(await values_at(saver, point))
     for edit in edits:
         _apply(values, edit, known=set(found.checkpoint["channel_versions"]))
-    return _made(saver, point, found, {edit.path[0]: values[edit.path[0]] for edit in edits})
+    return _made(saver, point, found, {edit.path[0]: values[edit.path[0]] for edit in edits}, goto)
 
 
 def _apply(values: dict[str, Any], edit: Edit, known: set[str]) -> None:
@@ -159,7 +159,9 @@ def _apply(values: dict[str, Any], edit: Edit, known: set[str]) -> None:
             raise UsageError(f"The state at this point has no {where!r}.", hint="Look: threads show T@POINT.") from None
 
 
-def _made(saver: ThreadSaver, point: Point, found: CheckpointTuple, changed: dict[str, Any]) -> NewCheckpoint:
+def _made(
+    saver: ThreadSaver, point: Point, found: CheckpointTuple, changed: dict[str, Any], goto: str | None
+) -> NewCheckpoint:
     old: Any = found.checkpoint
     versions = dict(old["channel_versions"])
     growing = delta_channels(found)
@@ -181,6 +183,10 @@ def _made(saver: ThreadSaver, point: Point, found: CheckpointTuple, changed: dic
             inline[channel] = value
         else:
             blobs.append((channel, str(version), *saver.serde.dumps_typed(value)))
+    if goto is not None:
+        inline = {key: value for key, value in inline.items() if not key.startswith(EDGE)}
+        inline[EDGE + goto] = None
+        versions[EDGE + goto] = saver.get_next_version(versions.get(EDGE + goto), None)
     checkpoint = {
         **old,
         "id": str(uuid6(clock_seq=point.step)),
@@ -188,7 +194,7 @@ def _made(saver: ThreadSaver, point: Point, found: CheckpointTuple, changed: dic
         "channel_values": inline,
         "channel_versions": versions,
         "versions_seen": seen,
-        "updated_channels": sorted(changed),
+        "updated_channels": None,  # so that every edge is looked at, not only those that an edit wrote
     }
     metadata: dict[str, Any] = {"step": point.step + 1, "source": "update", "parents": dict(point.parents)}
     if growing:

@@ -8,30 +8,31 @@ point stays behind (`lineage`).
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
 import psycopg
-from psycopg import AsyncConnection, IsolationLevel, sql
+from langgraph.types import Command
+from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.checkpoints.copying import copy_up_to, files_kept
 from openmanus_graph.checkpoints.edit import Edit, edited
 from openmanus_graph.checkpoints.lineage import DISPATCHED, NULL_TASK, Cut, Lineage, Task
-from openmanus_graph.checkpoints.points import Point, find_place, newest_point, points_of, read_points
+from openmanus_graph.checkpoints.points import Point, find_place, newest_point, points_of
 from openmanus_graph.checkpoints.progress import plan_in, state_values, subtask_progress
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.snapshots import restore_files
-from openmanus_graph.checkpoints.tables import columns_of, copy_rows
+from openmanus_graph.checkpoints.snapshots import FileState, restore_files
 from openmanus_graph.checkpoints.threads import Thread, get_thread
-from openmanus_graph.checkpoints.values import config_of
+from openmanus_graph.checkpoints.values import START, config_of, next_nodes, values_at
 from openmanus_graph.errors import UsageError
 from openmanus_graph.plan import Plan
 
-_MOVED = sql.SQL("CASE WHEN {there} THEN jsonb_set({column}, {path}, to_jsonb(%(folder)s::text)) ELSE {column} END")
+DISPATCHER = "dispatcher"
 _FREE = re.compile(r"-\d+$")
 
 
@@ -47,6 +48,8 @@ class Fork:
     """What was taken over; `None` for a copy of everything."""
     ended: bool
     """Whether the request had ended at the point, so that nothing comes after it."""
+    given: Any = None
+    """What its graph is to be invoked with."""
     missing: list[str] = field(default_factory=list[str])
     """Files of the point whose content was not kept and is gone."""
 
@@ -57,19 +60,24 @@ async def fork_thread(
     *,
     new_id: str | None = None,
     workspace: str | Path | None = None,
-    edits: Sequence[Edit] = (),
+    edits: Mapping[str, Any] | None = None,
+    plan: Plan | Mapping[str, Any] | None = None,
 ) -> Fork:
     """Make a new thread that goes on from a point of another one.
 
-    Run it with `await app.ainvoke(None, {"configurable": {"thread_id": fork.thread.thread_id}})`; what comes after the
-    point is then done again, with real calls. The thread it comes from never changes.
+    Once it runs, what comes after the point is done again, with real calls. The thread it comes from never changes.
 
     Args:
         saver: The store.
         address: `THREAD@POINT`, see `find_point`; `THREAD` copies all that it has committed.
         new_id: The new thread's id; by default the old one with a number.
         workspace: The new thread's folder; by default beside the old one's. It gets the files as of the point.
-        edits: Changes of the state at the point.
+        edits: Changes of the state at the point: values by path, such as `{"task": …}` or
+            `{"subtask.args.command": …}`.
+        plan: A plan to go on with; what it leaves unchanged is kept.
+
+    Returns:
+        The fork; `await app.ainvoke(fork.given, …)` runs it.
 
     Raises:
         UnknownThreadError: If there is no such thread.
@@ -81,27 +89,29 @@ async def fork_thread(
     folder = _folder(source, name, workspace)
     points = await points_of(saver, source.thread_id)
     here = point or newest_point(points, source.thread_id)
-    if edits and point is None:
+    changes = [Edit(tuple(path.split(".")), value) for path, value in (edits or {}).items()]
+    if changes and point is None:
         raise UsageError("Only a fork at a point can be edited.", hint=f"Name one: {source.thread_id}@{here.number}")
     cut = None if point is None else await cut_at(saver, point, points)
-    replaced = None if point is None else await edited(saver, point, edits, str(folder))
     ended = _had_ended(source, here, points)
+    given, changes, goto = await _with_plan(saver, here, plan, changes, inside=point is not None and not ended)
+    replaced = None if point is None else await edited(saver, point, changes, str(folder), goto=goto)
     try:
         async with saver.connection() as connection:
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
                 async with connection.transaction():
-                    await _copy(connection, source, name, str(folder), cut, here)
+                    await copy_up_to(connection, source, name, str(folder), cut, here)
                     if replaced is not None:
                         await replaced.put(connection, name)
             finally:
                 await connection.set_isolation_level(None)
     except psycopg.errors.UniqueViolation as error:
         raise UsageError(f"There is already a thread {name!r}.", hint="Choose another id.") from error
-    missing = await restore_files(saver, name, Path(source.workspace) if source.workspace else None, folder)
+    missing = await restore_files(saver, source, name, folder)
     await _note(saver, name, source, ended=ended)
     made = cast("Thread", await get_thread(saver, name))
-    return Fork(made, source, cut, ended, missing)
+    return Fork(made, source, cut, ended, given, missing)
 
 
 async def _free_id(saver: ThreadSaver, source: str) -> str:
@@ -130,6 +140,25 @@ def _folder(source: Thread, name: str, chosen: str | Path | None) -> Path:
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise UsageError(f"The folder {str(folder)!r} is not empty.", hint="Name another one for the new thread.")
     return folder
+
+
+async def _with_plan(
+    saver: ThreadSaver, point: Point, plan: Plan | Mapping[str, Any] | None, changes: list[Edit], *, inside: bool
+) -> tuple[Any, list[Edit], str | None]:
+    """How a plan gets into a fork: as its graph's input, or as edits of the state and the node to go on with."""
+    if plan is None:
+        return None, changes, None
+    plain = Plan.parse(plan).to_dict()
+    if not inside:
+        return {"plan": plain}, changes, None
+    if point.namespace:
+        return Command(update={"plan": plain}), changes, None
+    changes = [*changes, Edit(("plan",), plain)]
+    nodes = await next_nodes(saver, point)
+    if nodes != [START]:
+        return None, changes, None if nodes == [DISPATCHER] else DISPATCHER
+    given = await values_at(saver, point)
+    return None, [*changes, Edit(("stage",), "planned")] if "stage" in given else changes, None
 
 
 def _had_ended(source: Thread, point: Point, points: Sequence[Point]) -> bool:
@@ -203,186 +232,11 @@ async def _tasks(connection: AsyncConnection[DictRow], thread_id: str, path: Seq
     return [Task(row["checkpoint_ns"], row["checkpoint_id"], row["task_id"], row["task_path"]) for row in rows]
 
 
-_WRITES: LiteralString = """
-INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
-SELECT %(name)s, w.checkpoint_ns, w.checkpoint_id, w.task_id, w.task_path, w.idx, w.channel, w.type, w.blob
-FROM checkpoint_writes w
-JOIN kept k ON k.ns = w.checkpoint_ns AND k.id = w.checkpoint_id
-WHERE w.thread_id = %(source)s AND NOT k.point
-  AND NOT (k.on_path AND w.task_id = %(null_task)s AND w.channel = '__resume__')
-  AND NOT EXISTS (SELECT 1 FROM rerun r WHERE (r.ns, r.id, r.task) = (w.checkpoint_ns, w.checkpoint_id, w.task_id))
-"""
-
-_BLOBS: LiteralString = """
-INSERT INTO checkpoint_blobs (thread_id, checkpoint_ns, channel, version, type, blob)
-SELECT %(name)s, b.checkpoint_ns, b.channel, b.version, b.type, b.blob
-FROM (
-    SELECT DISTINCT c.checkpoint_ns, v.key, v.value
-    FROM checkpoints c
-    JOIN kept k ON k.ns = c.checkpoint_ns AND k.id = c.checkpoint_id
-    CROSS JOIN LATERAL jsonb_each_text(c.checkpoint -> 'channel_versions') v
-    WHERE c.thread_id = %(source)s
-) wanted
-JOIN checkpoint_blobs b ON b.thread_id = %(source)s AND b.checkpoint_ns = wanted.checkpoint_ns
-    AND b.channel = wanted.key AND b.version = wanted.value
-"""
-
-_CHECKPOINTS: LiteralString = """
-INSERT INTO checkpoints (thread_id, checkpoint_ns, checkpoint_id, parent_checkpoint_id, type, checkpoint, metadata)
-SELECT %(name)s, c.checkpoint_ns, c.checkpoint_id, c.parent_checkpoint_id, c.type,
-       CASE WHEN c.checkpoint #>> '{channel_values,workspace}' = %(old_folder)s
-            THEN jsonb_set(c.checkpoint, '{channel_values,workspace}', to_jsonb(%(folder)s::text))
-            ELSE c.checkpoint END,
-       c.metadata
-FROM checkpoints c
-JOIN kept k ON k.ns = c.checkpoint_ns AND k.id = c.checkpoint_id
-WHERE c.thread_id = %(source)s
-"""
-
-_BEFORE: LiteralString = """
-    (%(all)s OR {moment} <= %(moment)s
-     OR (%(affected)s::text[] IS NOT NULL AND coalesce({subtask}, '') <> '' AND {subtask} <> ALL(%(affected)s)
-         AND (%(until)s::timestamptz IS NULL OR {moment} <= %(until)s)))
-"""
-"""What was done up to the point, or beside it by subtasks that are not cut."""
-
-_EVENTS: LiteralString = """
-INSERT INTO events (thread_id, type, subtask, event)
-SELECT %(name)s, type, subtask, event || jsonb_build_object(
-    'thread_id', %(name)s::text,
-    'id', CASE WHEN starts_with(event ->> 'id', %(source)s || '/')
-               THEN %(name)s || substr(event ->> 'id', length(%(source)s) + 1) ELSE event ->> 'id' END)
-FROM events WHERE thread_id = %(source)s AND
-"""
-
-_CALLS: LiteralString = """
-INSERT INTO model_calls ({columns}) SELECT {values} FROM model_calls
-WHERE thread_id = %(source)s AND
-"""
-
-_FILES: LiteralString = """
-INSERT INTO file_changes ({columns}) SELECT {values} FROM file_changes f
-WHERE thread_id = %(source)s AND CASE
-    WHEN f.checkpoint_id IS NULL THEN %(all)s OR f.made_at <= %(moment)s
-    ELSE EXISTS (
-        SELECT 1
-        FROM jsonb_to_recordset(f.beside || jsonb_build_object('checkpoint_ns', f.checkpoint_ns,
-                                'checkpoint_id', f.checkpoint_id, 'task_id', f.task_id))
-             AS s (checkpoint_ns text, checkpoint_id text, task_id text)
-        JOIN kept k ON k.ns = s.checkpoint_ns AND k.id = s.checkpoint_id
-        WHERE NOT k.point AND NOT EXISTS (
-            SELECT 1 FROM rerun r WHERE (r.ns, r.id, r.task) = (s.checkpoint_ns, s.checkpoint_id, s.task_id)))
-    END
-ORDER BY number
-"""
-
-_EFFECTS: LiteralString = """
-INSERT INTO effects ({columns}) SELECT {values} FROM effects e
-WHERE thread_id = %(source)s AND EXISTS (
-    SELECT 1 FROM kept k WHERE k.ns = e.namespace AND k.step = e.step - 1 AND NOT k.point
-)
-"""
-
-_ROW: LiteralString = """
-INSERT INTO threads ({columns}) SELECT {values} FROM threads WHERE thread_id = %(source)s
-"""
-
-
-async def _copy(
-    connection: AsyncConnection[DictRow], source: Thread, name: str, folder: str, cut: Cut | None, here: Point
-) -> None:
-    """Copy the rows of a thread, all or up to a cut, to a new one."""
-    origin = {
-        "thread": source.thread_id,
-        "checkpoint": here.id,
-        "namespace": here.namespace,
-        "number": here.number,
-        "everything": cut is None,
-    }
-    given: dict[str, Any] = {
-        "source": source.thread_id,
-        "name": name,
-        "folder": folder,
-        "old_folder": source.workspace,
-        "null_task": NULL_TASK,
-        "all": cut is None,
-        "moment": here.made_at,
-        "affected": None if cut is None or cut.affected is None else sorted(cut.affected),
-        "until": None if cut is None else cut.until,
-        "origin": Jsonb(origin),
-    }
-    await _insert(connection, _ROW, "threads", given, _row_values())
-    await _mark_kept(connection, source.thread_id, cut, here)
-    for statement in (_CHECKPOINTS, _BLOBS, _WRITES):
-        await connection.execute(statement, given)
-    if cut is None:
-        await copy_rows(connection, source.thread_id, name, ["answers"])
-    moments = {"moment": sql.SQL("(event ->> 'time')::timestamptz"), "subtask": sql.SQL("subtask")}
-    await connection.execute(sql.SQL(_EVENTS + _BEFORE + " ORDER BY number").format(**moments), given)
-    moments = {"moment": sql.SQL("created_at"), "subtask": sql.SQL("subtask")}
-    await _insert(connection, _CALLS + _BEFORE + " ORDER BY number", "model_calls", given, {}, **moments)
-    await _insert(connection, _FILES, "file_changes", given, {})
-    await _insert(connection, _EFFECTS, "effects", given, {})
-
-
-def _row_values() -> dict[str, LiteralString]:
-    """What the new thread's row does not take from the old one's."""
-    return {
-        "status": "'paused'",
-        "workspace": "%(folder)s",
-        "settings": "settings #- '{said,record}'",
-        "questions": "'[]'",
-        "error": "NULL",
-        "origin": "%(origin)s",
-        "created_at": "clock_timestamp()",
-        "updated_at": "clock_timestamp()",
-        "finished_at": "NULL",
-        "runner": "NULL",
-        "runner_since": "NULL",
-        "runner_epoch": "nextval('runner_epochs')",
-        "request_started_at": "clock_timestamp()",
-        "active_s": "0",
-    }
-
-
-async def _insert(
-    connection: AsyncConnection[DictRow],
-    query: LiteralString,
-    table: str,
-    given: dict[str, Any],
-    values: dict[str, LiteralString],
-    **parts: sql.Composable,
-) -> None:
-    """Run an `INSERT … SELECT` over all columns of a table, `values` in place of some."""
-    columns = await columns_of(connection, table)
-    values = {"thread_id": "%(name)s", **values}
-    chosen = [sql.SQL(values[name]) if name in values else sql.Identifier(name) for name in columns]
-    statement = sql.SQL(query).format(
-        columns=sql.SQL(", ").join(map(sql.Identifier, columns)), values=sql.SQL(", ").join(chosen), **parts
-    )
-    await connection.execute(statement, given)
-
-
-async def _mark_kept(connection: AsyncConnection[DictRow], thread_id: str, cut: Cut | None, here: Point) -> None:
-    """Make temporary tables of what is taken over."""
-    await connection.execute(
-        "CREATE TEMPORARY TABLE kept (ns text, id text, step int, point boolean, on_path boolean,"
-        " PRIMARY KEY (ns, id)) ON COMMIT DROP"
-    )
-    await connection.execute("CREATE TEMPORARY TABLE rerun (ns text, id text, task text) ON COMMIT DROP")
-    steps = {(one.namespace, one.id): one.step for one in await read_points(connection, thread_id)}
-    kept = steps.keys() if cut is None else cut.kept
-    path = {(one.namespace, one.id) for one in cut.path} if cut else set[tuple[str, str]]()
-    at = (here.namespace, here.id) if cut else None
-    rows = [(*key, steps[key], key == at, key in path) for key in kept if key in steps]
-    async with connection.cursor() as cursor:
-        async with cursor.copy("COPY kept FROM STDIN") as copy:
-            for row in rows:
-                await copy.write_row(row)
-        async with cursor.copy("COPY rerun FROM STDIN") as copy:
-            for row in cut.rerun if cut else ():
-                await copy.write_row(row)
-    await connection.execute("ANALYZE kept")
+async def files_at(saver: ThreadSaver, point: Point) -> dict[str, FileState]:
+    """The files as of a point, by path, as far as steps have changed any: what a fork there gets."""
+    cut = await cut_at(saver, point)
+    async with saver.connection() as connection, connection.transaction():
+        return await files_kept(connection, cut)
 
 
 async def _note(saver: ThreadSaver, name: str, source: Thread, *, ended: bool) -> None:
@@ -394,10 +248,12 @@ async def _note(saver: ThreadSaver, name: str, source: Thread, *, ended: bool) -
     status = (values.get("status") or source.status) if ended else "paused"
     async with saver.connection() as connection:
         await connection.execute(
-            "UPDATE threads SET plan = coalesce(%s, plan), progress = %s, status = %s,"
+            "UPDATE threads SET plan = coalesce(%s, plan), plan_file = CASE WHEN %s THEN plan_file END,"
+            " progress = %s, status = %s,"
             " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE thread_id = %s",
             (
                 None if plan is None else Jsonb(plan.to_dict()),
+                plan is None or plan.to_dict() == source.plan,
                 Jsonb({"done": done, "total": len(progress)} if progress else {}),
                 status if status in ("completed", "failed", "partial", "paused") else "completed",
                 ended,

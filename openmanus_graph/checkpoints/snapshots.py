@@ -13,6 +13,7 @@ from typing import Any
 
 from openmanus_graph.checkpoints.recorder import OUTPUTS, WHOLE
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.tools.workspace import Place, open_folder, write_file
 
 BATCH = 200
@@ -118,16 +119,16 @@ async def contents_of(saver: ThreadSaver, digests: Collection[str]) -> dict[str,
     return {str(row["digest"]): bytes(row["content"]) for row in rows}
 
 
-async def restore_files(saver: ThreadSaver, thread_id: str, source: Path | None, folder: Path) -> list[str]:
+async def restore_files(saver: ThreadSaver, origin: Thread, thread_id: str, folder: Path) -> list[str]:
     """Fill a new thread's folder with the files that its changes say; large outputs come along.
 
-    A file whose content is not kept is copied from the source's folder if it is still the same there. Where nothing
-    is recorded, the folder is copied as it is now.
+    A file whose content is not kept is copied from the folder of the thread it came from, if it is still the same
+    there. Where nothing of that thread is recorded, its folder is copied as it is now.
 
     Args:
         saver: The store.
+        origin: The thread it came from.
         thread_id: The new thread.
-        source: The folder of the thread it came from.
         folder: The new folder.
 
     Returns:
@@ -135,8 +136,9 @@ async def restore_files(saver: ThreadSaver, thread_id: str, source: Path | None,
     """
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     files = await files_of(saver, thread_id)
+    source = Path(origin.workspace) if origin.workspace else None
     if source is not None and await asyncio.to_thread(source.is_dir):
-        if not files or files.pop(WHOLE, None) is not None:
+        if files.pop(WHOLE, None) is not None or not await changes_of(saver, origin.thread_id):
             await asyncio.to_thread(_copy_folder, source, folder)
         else:
             await asyncio.to_thread(_copy_folder, source / OUTPUTS, folder / OUTPUTS)

@@ -17,12 +17,14 @@ from openmanus_graph.state import appended
 
 START = "__start__"
 """LangGraph's channel for an input that has not been taken yet."""
+EDGE = "branch:to:"
+"""What the names of LangGraph's channels for edges begin with."""
 _COUNTERS = "counters_since_delta_snapshot"
 
 
 def is_inner(channel: Any) -> bool:
     """Whether a channel is LangGraph's own, such as an edge."""
-    return isinstance(channel, str) and (channel.startswith("branch:to:") or channel.startswith("__"))
+    return isinstance(channel, str) and channel.startswith((EDGE, "__"))
 
 
 def delta_channels(found: CheckpointTuple) -> Mapping[str, Any]:
@@ -81,5 +83,5 @@ async def next_nodes(saver: ThreadSaver, point: Point) -> list[str]:
     if START in held:
         return [START]
     sends = cast("list[Any]", held.get("__pregel_tasks") or [])
-    edges = [key.removeprefix("branch:to:") for key in held if key.startswith("branch:to:")]
+    edges = [key.removeprefix(EDGE) for key in held if key.startswith(EDGE)]
     return [*edges, *(str(getattr(send, "node", send)) for send in sends)]

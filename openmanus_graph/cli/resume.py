@@ -61,18 +61,38 @@ def resume(
 async def _resume(name: str | None, answers: tuple[str, ...], plan_file: str | None, options: RunOptions) -> int:
     from openmanus_graph.checkpoints.database import open_checkpointer
     from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.graphs.own import runs_own_graph
 
     async with open_checkpointer(settings=options.settings()) as saver:
-        thread = await find_thread(saver, name)
-        if runs_own_graph(thread):
-            return await _resume_own(thread, saver, answers, plan_file, options)
-        return await _resume_ours(thread, saver, answers, plan_file, options)
+        return await resume_thread(await find_thread(saver, name), saver, answers, plan_file, options)
+
+
+async def resume_thread(
+    thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
+) -> int:
+    """Go on with a thread, whatever graph it runs.
+
+    Args:
+        thread: The thread.
+        saver: The store.
+        answers: Answers as they were typed.
+        plan_file: An edited plan to go on with, or `None`.
+        options: What the command line said.
+
+    Returns:
+        The exit code.
+    """
+    from openmanus_graph.graphs.own import runs_own_graph
+
+    if runs_own_graph(thread):
+        return await _resume_own(thread, saver, answers, plan_file, options)
+    return await _resume_ours(thread, saver, answers, plan_file, options)
 
 
 async def _resume_ours(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
+    from langgraph.types import Command
+
     from openmanus_graph.checkpoints.progress import state_values
     from openmanus_graph.cli.execution import execute
     from openmanus_graph.cli.report import report
@@ -89,8 +109,9 @@ async def _resume_ours(
     settings = options.settings(thread)
     graph: Any = graph_again(thread, settings, model=options.model)
     app = graph.compile(checkpointer=saver)
-    if not thread.finished and plan_file is None:  # what is next is known only to a graph that fits
-        await app.check_version(thread.thread_id, force=options.force)
+    if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
+        replaced = None if plan_file is None else Command(update={"plan": {}})
+        await app.check_version(thread.thread_id, replaced, force=options.force)
     edited = None
     if plan_file is not None:
         roles = getattr(graph, "roles", None)

@@ -1,0 +1,160 @@
+"""History: every point of a thread with what led to it, in words, and the threads that were forked off there."""
+
+from __future__ import annotations
+
+from bisect import bisect_left
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+
+from psycopg import AsyncConnection
+from psycopg.rows import DictRow
+
+from openmanus_graph.checkpoints.points import Point, points_of
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import find_thread
+from openmanus_graph.checkpoints.wording import TOLD, Write, nodes_of, what_changed, what_is_asked
+
+LARGEST_TOLD = 100_000
+"""Bytes of a write above which its content is not told."""
+
+
+@dataclass
+class Moment:
+    """A point of a thread, and what led to it."""
+
+    point: Point
+    """The point."""
+    nodes: list[str] = field(default_factory=list[str])
+    """The nodes whose step led to it."""
+    what: str = ""
+    """What that step changed, in words."""
+    tokens: int = 0
+    """Tokens that the step's calls of models used."""
+    cost_usd: float | None = 0.0
+    """What they cost, in US dollars; `None` if a price is unknown."""
+    files: list[str] = field(default_factory=list[str])
+    """Files of the workspace that the step changed."""
+    asks: str = ""
+    """What a person is asked at the point, or was."""
+    forks: list[str] = field(default_factory=list[str])
+    """Threads that were forked off at the point."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, in JSON types."""
+        point = self.point
+        return {
+            "number": point.number,
+            "id": point.id,
+            "namespace": point.namespace,
+            "parent": point.parent,
+            "subtask": point.subtask,
+            "step": point.step,
+            "source": point.source,
+            "nodes": self.nodes,
+            "what": self.what,
+            "asks": self.asks,
+            "time": point.made_at.isoformat(),
+            "tokens": self.tokens,
+            "cost_usd": self.cost_usd,
+            "files": self.files,
+            "forks": self.forks,
+        }
+
+
+async def thread_history(saver: ThreadSaver, thread_id: str) -> list[Moment]:
+    """Every point of a thread, oldest first, with what led to it.
+
+    Args:
+        saver: The store.
+        thread_id: The thread's id, or its unique beginning.
+
+    Raises:
+        UnknownThreadError: If there is no such thread.
+    """
+    thread = await find_thread(saver, thread_id)
+    points = await points_of(saver, thread.thread_id)
+    async with saver.connection() as connection:
+        writes = await _writes(connection, saver, thread.thread_id)
+        calls = await _rows(connection, _CALLS, thread.thread_id)
+        files = await _rows(connection, _FILES, thread.thread_id)
+        forks = await _rows(connection, _FORKS, thread.thread_id)
+    found = [_moment(point, writes) for point in points]
+    _add_usage(found, calls)
+    children = {(one.point.namespace, one.point.parent): one for one in reversed(found)}
+    for row in files:
+        changed = children.get((row["checkpoint_ns"], row["checkpoint_id"]))
+        if changed is not None and row["path"] not in changed.files:
+            changed.files.append(str(row["path"]))
+    by_key = {(one.point.namespace, one.point.id): one for one in found}
+    for row in forks:
+        origin: dict[str, Any] = row["origin"]
+        forked = by_key.get((origin["namespace"], origin["checkpoint"]))
+        if forked is not None:
+            forked.forks.append(str(row["thread_id"]))
+    return found
+
+
+def _moment(point: Point, writes: Mapping[tuple[str, str], Sequence[Write]]) -> Moment:
+    made = writes.get((point.namespace, point.parent or ""), ())
+    here = writes.get((point.namespace, point.id), ())
+    return Moment(point, nodes_of(made), what_changed(point, made), asks=what_is_asked(here))
+
+
+def _add_usage(found: Sequence[Moment], calls: Iterable[Mapping[str, Any]]) -> None:
+    """Give each call of a model to the step during which it was made."""
+    by_subtask: dict[str, list[Moment]] = defaultdict(list)
+    for one in found:
+        by_subtask[one.point.subtask or ""].append(one)
+    times: dict[str, list[datetime]] = {key: [one.point.made_at for one in group] for key, group in by_subtask.items()}
+    for call in calls:
+        group = by_subtask.get(str(call["subtask"])) or []
+        if not group:
+            continue
+        # The step that made it was over at the first point after it.
+        place = bisect_left(times[str(call["subtask"])], call["created_at"])
+        one = group[min(place, len(group) - 1)]
+        one.tokens += int(call["tokens"])
+        cost: float | None = call["cost_usd"]
+        one.cost_usd = None if cost is None or one.cost_usd is None else one.cost_usd + cost
+
+
+async def _rows(connection: AsyncConnection[DictRow], query: Any, thread_id: str) -> list[DictRow]:
+    return await (await connection.execute(query, {"thread": thread_id})).fetchall()
+
+
+async def _writes(
+    connection: AsyncConnection[DictRow], saver: ThreadSaver, thread_id: str
+) -> dict[tuple[str, str], list[Write]]:
+    """What tasks wrote, by the checkpoint at which they ran; contents only of what can be told."""
+    cursor = await connection.execute(_WRITES, {"thread": thread_id, "told": list(TOLD), "largest": LARGEST_TOLD})
+    found: dict[tuple[str, str], list[Write]] = defaultdict(list)
+    for row in await cursor.fetchall():
+        value = None
+        if row["blob"] is not None:
+            value = saver.serde.loads_typed((str(row["type"]), bytes(row["blob"])))
+        key = (str(row["checkpoint_ns"]), str(row["checkpoint_id"]))
+        found[key].append(Write(str(row["task_id"]), str(row["task_path"]), str(row["channel"]), value))
+    return found
+
+
+_WRITES = """
+SELECT checkpoint_ns, checkpoint_id, task_id, task_path, channel, type,
+       CASE WHEN channel = ANY(%(told)s) AND length(blob) <= %(largest)s THEN blob END AS blob
+FROM checkpoint_writes WHERE thread_id = %(thread)s
+ORDER BY checkpoint_ns, checkpoint_id, task_path, task_id, idx
+"""
+
+_CALLS = """
+SELECT subtask, created_at, input_tokens + output_tokens AS tokens, cost_usd
+FROM model_calls WHERE thread_id = %(thread)s ORDER BY number
+"""
+
+_FILES = """
+SELECT checkpoint_ns, checkpoint_id, path FROM file_changes
+WHERE thread_id = %(thread)s AND checkpoint_id IS NOT NULL AND path NOT LIKE '.openmanus/%%' ORDER BY number
+"""
+
+_FORKS = "SELECT thread_id, origin FROM threads WHERE origin ->> 'thread' = %(thread)s ORDER BY created_at"

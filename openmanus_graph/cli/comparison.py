@@ -1,0 +1,75 @@
+"""Comparison: two points of threads side by side."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from openmanus_graph.cli.point import as_line
+from openmanus_graph.cli.terminal import print_json
+from openmanus_graph.cli.wording import clean, one_line
+
+if TYPE_CHECKING:
+    from openmanus_graph.checkpoints.diff import Change, Difference
+
+_SIGNS = {"added": "+", "removed": "-", "changed": "~"}
+
+
+@click.command("diff")
+@click.argument("before")
+@click.argument("after")
+@click.option("--json", "as_json", is_flag=True, help="As JSON.")
+def diff(before: str, after: str, as_json: bool) -> None:
+    """Say what differs between two points: state, plan, results, messages and files.
+
+    BEFORE and AFTER are THREAD or THREAD@POINT, of one thread or of two.
+    """
+    found = asyncio.run(_compare(before, after))
+    if as_json:
+        print_json(found.as_json())
+        return
+    click.echo(f"--- {found.before.address}\n+++ {found.after.address}")
+    if not found.any:
+        click.echo("Nothing differs.")
+    for name in ("state", "plan", "results", "messages", "files"):
+        changes: list[Change] = getattr(found, name)
+        if changes:
+            click.echo(f"\n{name}")
+        for change in changes:
+            _print(name, change)
+
+
+async def _compare(before: str, after: str) -> Difference:
+    from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.diff import diff_points
+
+    async with open_checkpointer() as saver:
+        return await diff_points(saver, before, after)
+
+
+def _print(name: str, change: Change) -> None:
+    click.echo(f"  {_SIGNS[change.kind]} {clean(change.name)}{_said(name, change)}")
+    if change.lines:
+        for line in clean(change.lines).splitlines():
+            click.echo(f"      {line}")
+
+
+def _said(name: str, change: Change) -> str:
+    if name == "messages":
+        message: dict[str, Any] = change.after or change.before
+        return f" {message['type']}: {one_line(as_line(message), 200)}"
+    if change.lines:
+        return ""
+    if name == "files":
+        return "" if change.kind != "changed" else " (not text, or not kept)"
+    if change.kind == "changed":
+        return f": {_short(change.before)} → {_short(change.after)}"
+    return f": {_short(change.after if change.kind == 'added' else change.before)}"
+
+
+def _short(value: Any) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    return one_line(text, 160)

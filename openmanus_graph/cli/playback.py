@@ -1,0 +1,37 @@
+"""Playback: a thread's run once more on the screen, from its stored events."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+
+@click.command("playback")
+@click.argument("thread")
+@click.option("--fast", is_flag=True, help="Without the pauses.")
+@click.option("--json", "as_json", is_flag=True, help="One JSON event a line.")
+def playback(thread: str, fast: bool, as_json: bool) -> None:
+    """Show a thread's run once more, at its pace; nothing is called.
+
+    THREAD may be THREAD@POINT, to stop there. No pause is longer than 3 seconds.
+    """
+    asyncio.run(_play(thread, fast, as_json))
+
+
+async def _play(address: str, fast: bool, as_json: bool) -> None:
+    from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.playback import playback as events
+    from openmanus_graph.checkpoints.points import find_place
+    from openmanus_graph.cli.board import Board
+    from openmanus_graph.cli.view import choose_view
+
+    async with open_checkpointer() as saver:
+        thread, _ = await find_place(saver, address)
+        view = choose_view(Board(thread.thread_id, task=thread.title), as_json=as_json, quiet=False)
+        view.start()
+        try:
+            async for event in events(saver, address, fast=fast):
+                view.show(event)
+        finally:
+            view.stop()
