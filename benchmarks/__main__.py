@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agent, ledger, makespan, overhead, resume, startup
+from benchmarks import agent, drawing, ledger, makespan, overhead, resume, startup
 from benchmarks.figure import Figure, machine, say, table
 
-PARTS = ("startup", "overhead", "ledger", "resume", "makespan", "agent")
+PARTS = ("startup", "drawing", "overhead", "ledger", "resume", "makespan", "agent")
 
 
 def main() -> None:
@@ -15,7 +15,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)}; all by default")
     parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: three minutes instead of twelve")
-    parser.add_argument("--dags", help="makespan: folder of DAG files; generated DAGs by default")
+    parser.add_argument("--dags", help="makespan and drawing: folder of DAG files; generated DAGs by default")
     parser.add_argument("--url", help="a Postgres to use; an embedded one in a temporary folder by default")
     given = parser.parse_args()
     unknown = set(given.parts) - set(PARTS)
@@ -30,6 +30,8 @@ def main() -> None:
         say(f"\n{part}")
         if part == "startup":
             figures += startup.main(quick)
+        elif part == "drawing":
+            figures += drawing.main([*quick, *dags])
         elif part == "overhead":
             figures += overhead.main([*quick, *url])
         elif part == "ledger":
