@@ -14,6 +14,8 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Send, interrupt
 
 from openmanus_graph import ThreadSaver
+from openmanus_graph.checkpoints.fork import fork_thread
+from openmanus_graph.checkpoints.points import points_of
 from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.graphs.own import make_durable
 
@@ -319,3 +321,18 @@ async def test_a_thread_from_before_fingerprints_goes_on_where_it_can(saver: Thr
     out = await make_durable(chain(a=says(1), b=says(2)), saver).ainvoke(None, thread())
     assert out["seen"] == [1, 2]
     assert (await row_of(saver))["fingerprint"]["graph"]["nodes"].keys() == {"a", "b"}
+
+
+async def test_a_fork_at_an_earlier_point_is_compared_there(saver: ThreadSaver) -> None:
+    await stopped(make_durable(chain(a=says(1), b=down), saver), {"task": "x"})
+    points = [one.id for one in await points_of(saver, "t")]
+    app = make_durable(chain(z=says(0), b=says(2)), saver)
+    await app.ainvoke(None, thread())  # it is past `a`
+    fork = await fork_thread(saver, f"t@{points[1]}", new_id="u")
+    assert await refused(app, config=thread(fork.thread.thread_id)) == [
+        "the node 'a' is gone, and the thread is about to run it"
+    ]
+    fork = await fork_thread(saver, f"t@{points[2]}", new_id="v")
+    out = await app.ainvoke(None, thread(fork.thread.thread_id))
+    assert out["seen"] == [1, 2]
+    assert await warnings_of(saver, "v") == []
