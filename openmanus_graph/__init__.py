@@ -13,9 +13,14 @@ from openmanus_graph._version import __version__
 if TYPE_CHECKING:
     from openmanus_graph.approval import Approval
     from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.diff import diff_points
     from openmanus_graph.checkpoints.events import stored_events
+    from openmanus_graph.checkpoints.fork import fork_thread
+    from openmanus_graph.checkpoints.history import thread_history
     from openmanus_graph.checkpoints.ledger import list_effects
     from openmanus_graph.checkpoints.moving import export_thread, import_thread
+    from openmanus_graph.checkpoints.playback import playback
+    from openmanus_graph.checkpoints.points import find_point
     from openmanus_graph.checkpoints.preview import resume_preview
     from openmanus_graph.checkpoints.retention import prune_thread, thread_sizes
     from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -50,6 +55,7 @@ if TYPE_CHECKING:
     from openmanus_graph.plugins import Agent
     from openmanus_graph.policy import Policy
     from openmanus_graph.questions import Answer, Question, ask
+    from openmanus_graph.rerunning import rerun_thread
     from openmanus_graph.running import run
     from openmanus_graph.settings import Settings
     from openmanus_graph.state import SubtaskResult
@@ -83,6 +89,13 @@ _HOMES = {
     "find_thread": "checkpoints.threads",
     "get_thread": "checkpoints.threads",
     "delete_thread": "checkpoints.threads",
+    # time travel
+    "find_point": "checkpoints.points",
+    "thread_history": "checkpoints.history",
+    "diff_points": "checkpoints.diff",
+    "playback": "checkpoints.playback",
+    "fork_thread": "checkpoints.fork",
+    "rerun_thread": "rerunning",
     "thread_sizes": "checkpoints.retention",
     "prune_thread": "checkpoints.retention",
     "export_thread": "checkpoints.moving",
@@ -138,8 +151,11 @@ __all__ = [
     "build_manus_graph",
     "build_plan_graph",
     "delete_thread",
+    "diff_points",
     "export_thread",
+    "find_point",
     "find_thread",
+    "fork_thread",
     "get_thread",
     "import_thread",
     "list_effects",
@@ -147,10 +163,13 @@ __all__ = [
     "load_graph",
     "make_durable",
     "open_checkpointer",
+    "playback",
     "prune_thread",
+    "rerun_thread",
     "resume_preview",
     "run",
     "stored_events",
+    "thread_history",
     "thread_sizes",
     "tool_context",
     "using_tool_context",

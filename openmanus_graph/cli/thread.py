@@ -59,11 +59,16 @@ class Facts:
 @click.argument("thread")
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(thread: str, as_json: bool) -> None:
-    """Show a thread: its requests and subtasks, what it used, what it waits for, and how to go on."""
+    """Show a thread: its requests and subtasks, what it used, what it waits for, and how to go on.
+
+    THREAD@POINT shows the state at one of its points, see `threads history`.
+    """
     from openmanus_graph.cli.report import next_step
     from openmanus_graph.questions import handle_of
 
-    facts = asyncio.run(_facts(thread))
+    facts = asyncio.run(_facts(thread, as_json))
+    if facts is None:
+        return
     found = facts.thread
     hint = next_step(found) if found.status != "running" and not facts.unreadable else None
     if as_json:
@@ -189,15 +194,20 @@ def _row(item: SubtaskProgress, usage: Usage | None) -> list[str]:
     return [item.subtask.id, item.status, checked, took, str(result["attempts"]), used, what]
 
 
-async def _facts(name: str) -> Facts:
+async def _facts(name: str, as_json: bool) -> Facts | None:
+    """All that is known of a thread; `None` where a point of one was named, and has been shown."""
     from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.points import find_place
     from openmanus_graph.checkpoints.progress import open_questions, state_values, subtask_progress
-    from openmanus_graph.checkpoints.threads import find_thread
     from openmanus_graph.checkpoints.usage import spent_in
+    from openmanus_graph.cli.point import show_point
     from openmanus_graph.errors import ThreadUnreadableError
 
     async with open_checkpointer() as saver:
-        thread = await find_thread(saver, name)
+        thread, point = await find_place(saver, name)
+        if point is not None:
+            await show_point(saver, point, as_json=as_json)
+            return None
         facts = Facts(thread, [], await spent_in(saver, thread.thread_id), {})
         try:
             facts = replace(facts, values=await state_values(saver, thread.thread_id))

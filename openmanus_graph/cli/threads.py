@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openmanus_graph.cli.comparison import diff
 from openmanus_graph.cli.effects import effects
 from openmanus_graph.cli.history import events
 from openmanus_graph.cli.html_report import report
 from openmanus_graph.cli.moving import export, import_
 from openmanus_graph.cli.picture import draw
+from openmanus_graph.cli.playback import playback
+from openmanus_graph.cli.rerun import rerun
 from openmanus_graph.cli.retention import prune, size
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.thread import ago, show
+from openmanus_graph.cli.timeline import history
 from openmanus_graph.cli.wording import one_line
 
 if TYPE_CHECKING:
@@ -72,6 +76,10 @@ threads.add_command(report)
 threads.add_command(effects)
 for command in (size, prune, export, import_):
     threads.add_command(command)
+threads.add_command(history)
+threads.add_command(diff)
+threads.add_command(playback)
+threads.add_command(rerun)
 
 
 @threads.command()
