@@ -105,7 +105,7 @@ class Intent:
 
     @property
     def key(self) -> str:
-        """The idempotency key of an intent that begins with this call."""
+        """What the idempotency key of an intent that begins with this call is made of."""
         return key_of(self.thread_id, self.subtask, self.call_id, self.args_hash, self.attempt)
 
 

@@ -98,10 +98,10 @@ class EffectCall:
         Raises:
             GraphInterrupt: If a person must be asked whether it happened.
         """
-        ledger, intent = self._ledger(args), self._intent(args)
+        ledger = self._ledger(args)
         if ledger is None:
-            key = key_of(intent.thread_id, intent.subtask, intent.call_id, intent.args_hash)
-            return await self._call(args, None if self.context.call_id is None else key, limit)
+            return await self._call(args, self._own_key(args), limit)
+        intent = self._intent(args)
         claimed = await self._claimed(ledger, intent, args)
         if isinstance(claimed, Outcome):
             return claimed
@@ -112,6 +112,13 @@ class EffectCall:
             raise
         await self._settle(ledger, intent, claimed, outcome)
         return outcome
+
+    def _own_key(self, args: Mapping[str, Any]) -> str | None:
+        """The key of a call that no ledger has."""
+        context = self.context
+        if context.call_id is None:
+            return None
+        return key_of(context.thread_id, context.subtask_id, context.call_id, hash_of(args))
 
     async def _call(self, args: dict[str, Any], key: str | None, limit: float | None) -> Outcome:
         config, context = self.config, replace(self.context, idempotency_key=key)

@@ -187,8 +187,19 @@ def test_a_failed_thread_resumes_with_what_is_not_completed(program: Program) ->
     _, err = program("run", "--plan", plan, "--tools", program.tools, "--thread", "t", code=1)
     assert "bad failed" in err
     assert "boom" in err
-    program("resume", "t", code=1)
+    # Nobody knows what a call did that raised, so it is not simply made again.
+    _, err = program("resume", "t", code=3)
+    assert "Did the call of fail" in err
+    _, err = program("resume", "t", "--answer", "yes", code=2)
+    assert "with = RESULT" in err
+    program("resume", "t", "--answer", "no", code=1)
     assert program.log().count("start a") == 1
+    found = json.loads(program("resume", "t", "--dry-run", "--json")[0])
+    assert [(one["id"], one["action"]) for one in found["subtasks"]] == [("a", "kept"), ("bad", "starts anew")]
+    (effect,) = json.loads(program("threads", "effects", "t", "--json")[0])
+    assert (effect["tool"], effect["status"], effect["tries"]) == ("fail", "claimed", 2)
+    assert "is asked about" in program("resume", "t", "--dry-run")[0]
+    program("resume", "t", "--dry-run", "--answer", "no", code=2)
 
 
 def test_it_runs_on_a_real_terminal(program: Program) -> None:

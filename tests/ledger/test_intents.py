@@ -7,8 +7,16 @@ from typing import Any
 
 import pytest
 from langgraph.types import Command
+from psycopg import sql
 
-from openmanus_graph import ThreadSaver, build_manus_graph, build_plan_graph, list_effects
+from openmanus_graph import (
+    ThreadSaver,
+    build_manus_graph,
+    build_plan_graph,
+    delete_thread,
+    find_thread,
+    list_effects,
+)
 from openmanus_graph.questions import answers_for
 from tests.engine.plans import plan, subtask, thread
 from tests.ledger.model import TurnsModel
@@ -138,13 +146,43 @@ async def test_an_agent_that_repeats_a_call_with_an_unknown_outcome_has_a_person
     assert "what it returned is not known" in model.told[-1]
 
 
-async def test_a_large_result_is_taken_from_its_file(saver: ThreadSaver, tmp_path: Path) -> None:
-    app = app_of(saver, large, settings=None)
-    await app.ainvoke({"plan": plan(subtask("s", "large"))}, thread(workspace=str(tmp_path / "w")))
+async def lose_checkpoints(saver: ThreadSaver) -> None:
+    """What a crash between a settlement and the checkpoint that follows it leaves, and more."""
+    async with saver.connection() as connection:
+        for table in ("checkpoints", "checkpoint_blobs", "checkpoint_writes"):
+            await connection.execute(sql.SQL("DELETE FROM {}").format(sql.Identifier(table)))
+
+
+async def test_a_recorded_result_is_given_whole_even_where_it_is_large(saver: ThreadSaver, tmp_path: Path) -> None:
+    config = thread(workspace=str(tmp_path / "w"))
+    given = plan(subtask("s", "large"), subtask("t", "measure", args={"text": "${s}"}))
+    app = app_of(saver, large, made(_measure, effect="read"))
+    await app.ainvoke({"plan": given}, config)
     (effect,) = await list_effects(saver, "t")
     assert effect.result_file is not None
     assert len(effect.result or "") < 5_000
-    assert (tmp_path / "w" / effect.result_file).is_file()
+    await lose_checkpoints(saver)
+    out = await app.ainvoke({"plan": given}, config)
+    assert out["results"]["t"]["output"] == 50_000
+
+    await lose_checkpoints(saver)
+    (tmp_path / "w" / effect.result_file).unlink()
+    out = await app.ainvoke({"plan": given}, config)
+    assert "its result is gone" in out["results"]["s"]["error"]
+    assert lines(CALLED) == ["large"]
+
+
+async def _measure(text: str) -> int:
+    return len(text)
+
+
+async def test_a_thread_made_again_under_its_id_has_other_intents(saver: ThreadSaver) -> None:
+    app = app_of(saver, paying("pay"))
+    given = plan(subtask("s", "pay", args={"amount": 1}))
+    for _ in range(2):
+        await app.ainvoke({"plan": given}, thread())
+        await delete_thread(saver, await find_thread(saver, "t"))
+    assert len(set(lines())) == 2
 
 
 @pytest.mark.parametrize("policy", ["allow", "ask"])

@@ -113,3 +113,24 @@ async def test_a_kill_in_an_approved_call_asks_what_became_of_it_and_an_old_yes_
     out = await app.ainvoke(Command(resume=answers_for([question], ["happened"])), thread())
     assert out["results"]["asked"]["status"] == "completed"
     assert len(lines(CALLED)) == 1
+
+
+@pytest.mark.parametrize(("answer", "paid"), [("happened", [7]), ("no", [7, 8])])
+async def test_other_arguments_after_a_kill_do_not_hide_the_call_that_was_begun(
+    answer: str, paid: list[int], database: str, saver: ThreadSaver
+) -> None:
+    app = build_plan_graph(three(), policy="ask").compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("asked", "asked", args={"amount": 5}))}, thread())  # pyright: ignore[reportArgumentType] - a plain dict
+    (consent,) = await app.questions("t")
+
+    def edited(amount: int) -> dict[str, Any]:
+        return {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": amount}}}}
+
+    killed(database, "-", "paid", {"resume": edited(7)}, calls=1, policy="ask")
+    await app.ainvoke(Command(resume=edited(8)), thread())
+    (question,) = await app.questions("t")
+    assert (question["kind"], '{"amount": 7}' in question["question"]) == ("effect", True)
+    out = await app.ainvoke(Command(resume=answers_for([question], [answer])), thread())
+    assert out["results"]["asked"]["status"] == "completed"
+    assert [int(line.split()[2]) for line in lines()] == paid
+    assert len({line.split()[1] for line in lines()}) == len(paid)

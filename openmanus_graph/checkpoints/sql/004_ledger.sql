@@ -36,6 +36,7 @@ CREATE FUNCTION claim_effect(
 LANGUAGE plpgsql AS $$
 DECLARE
     v effects;
+    v_key text;
 BEGIN
     PERFORM check_runner(p_thread, p_epoch);
     IF NOT p_anew THEN
@@ -60,10 +61,13 @@ BEGIN
             RETURN;
         END IF;
     END IF;
+    -- A thread that was deleted and made again under the same id has other intents.
+    SELECT left(encode(sha256(convert_to(p_key || extract(epoch FROM created_at), 'UTF8')), 'hex'), 32) INTO v_key
+    FROM threads WHERE thread_id = p_thread;
     RETURN QUERY INSERT INTO effects
         (thread_id, key, subtask, call_id, attempt, tool, args_hash, args, status, token, runner_epoch, namespace,
          step, skips)
-        VALUES (p_thread, p_key, p_subtask, p_call, p_attempt, p_tool, p_hash, p_args, 'claimed', p_token, p_epoch,
+        VALUES (p_thread, v_key, p_subtask, p_call, p_attempt, p_tool, p_hash, p_args, 'claimed', p_token, p_epoch,
                 p_namespace, p_step, p_skips)
         ON CONFLICT (thread_id, key) DO UPDATE SET token = effects.token -- nothing, but gives the row
         RETURNING *;
