@@ -114,7 +114,9 @@ async def edited(
     """
     found = await saver.aget_tuple(config_of(point))
     if found is None:
-        raise UsageError(f"The point {point.address!r} is gone.", hint="List those there are: threads history T.")
+        raise UsageError(
+            f"The point {point.address!r} is gone.", hint="See what there is: openmanus-graph threads history THREAD"
+        )
     given = found.checkpoint["channel_values"].get(START)
     if isinstance(given, dict):
         fields = copy.deepcopy(cast("dict[str, Any]", given))
@@ -156,7 +158,10 @@ def _apply(values: dict[str, Any], edit: Edit, known: set[str]) -> None:
                 raise KeyError(part)
         except (KeyError, IndexError, ValueError):
             where = ".".join(edit.path[: depth + 1])
-            raise UsageError(f"The state at this point has no {where!r}.", hint="Look: threads show T@POINT.") from None
+            raise UsageError(
+                f"The state at this point has no {where!r}.",
+                hint="See what it has: openmanus-graph threads show THREAD@POINT",
+            ) from None
 
 
 def _made(

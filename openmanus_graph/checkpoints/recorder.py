@@ -190,7 +190,7 @@ class Recorder:
             return
         for path in sorted(known.keys() - now.keys() - {WHOLE}):
             batch.rows.append(_row(path, known.pop(path), None))
-        for path, seen in now.items():
+        for path, seen in sorted(now.items()):
             old = known.get(path)
             if old is not None and old.looks_like(seen) and not old.racy:
                 continue
