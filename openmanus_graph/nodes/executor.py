@@ -6,7 +6,7 @@ After ReAct (Yao et al. 2022), with all calls of a reply made at the same time.
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
@@ -22,6 +22,7 @@ from openmanus_graph.models.place import Place
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.loops import stuck
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
+from openmanus_graph.nodes.reply import TERMINATE, failed_calls, read_reply
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import SubtaskRun
 from openmanus_graph.nodes.tool import FACTS
@@ -31,7 +32,6 @@ from openmanus_graph.tools.registry import builtin
 from openmanus_graph.tools.spec import spec_of
 
 EXECUTOR = "executor"
-TERMINATE = "terminate"
 KEPT_TURNS = 2
 """Turns of the model that summarising leaves as they are."""
 SHARE_FOR_MESSAGES = 0.85
@@ -147,20 +147,21 @@ class Step:
 
     def _read(self, reply: AIMessage, told: list[HumanMessage]) -> dict[str, Any]:
         """What a reply means: calls to make, the end, or something to be told."""
-        reply, answers = self._answered(reply)
-        said: list[BaseMessage] = [*told, reply, *answers]
-        last = next((made for made in reply.tool_calls if made["name"] == TERMINATE), None)
-        if last is not None and not any(answer.tool_call_id == last["id"] for answer in answers):
-            said.append(ToolMessage("Noted.", tool_call_id=str(last["id"]), name=TERMINATE))
-            return {"messages": said, "draft": self._ended_by(last["args"])}
-        if reply.tool_calls:
+        offered = [tool.name for tool in self.tools]
+        read = read_reply(reply, offered, self.roles.tools, self.turn, ", ".join(offered))
+        said: list[BaseMessage] = [*told, read.message, *read.refused, *read.noted]
+        if read.end is not None and read.refused and read.end["status"] == "success":
+            return {"messages": [*said, _too_early(read.refused)]}
+        if read.end is not None:
+            return {"messages": said, "draft": self._ended_by(read.end)}
+        if read.message.tool_calls:
             return {"messages": said}
         if reply.response_metadata.get("finish_reason") == "length":
             said.append(HumanMessage("Your reply was cut off at its token limit. Go on, more briefly."))
             return {"messages": said}
         return {"messages": said, "draft": draft_of(str(reply.text), None, self.run.context)}
 
-    def _ended_by(self, args: dict[str, Any]) -> Any:
+    def _ended_by(self, args: Mapping[str, Any]) -> Any:
         answer = args.get("answer")
         if args.get("status") == "failure":
             return draft_of(None, str(answer or "Its agent gave up without saying why."), self.run.context)
@@ -168,28 +169,10 @@ class Step:
             answer = next((str(m.text) for m in reversed(self.messages) if isinstance(m, AIMessage) and m.text), "")
         return draft_of(answer, None, self.run.context)
 
-    def _answered(self, reply: AIMessage) -> tuple[AIMessage, list[ToolMessage]]:
-        """The reply with its malformed calls among the others, and the answers to calls that cannot be made."""
-        known = {tool.name for tool in self.tools}
-        answers = [
-            _refused(str(made["id"]), made["name"], f"There is no tool {made['name']!r}. You have: {', '.join(known)}.")
-            for made in reply.tool_calls
-            if made["name"] not in known
-        ]
-        if not reply.invalid_tool_calls:
-            return reply, answers
-        calls = list(reply.tool_calls)
-        for number, made in enumerate(reply.invalid_tool_calls):
-            key = made["id"] or f"malformed-{self.turn}-{number}"
-            calls.append({"name": made["name"] or "unknown", "args": {}, "id": key, "type": "tool_call"})
-            why = f"The arguments are not valid JSON ({made['error'] or 'malformed'}): {str(made['args'])[:300]}"
-            answers.append(_refused(key, made["name"] or "unknown", why + "\nMake the call again with valid JSON."))
-        return reply.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []}), answers
 
-
-def _refused(call_id: str, name: str, text: str) -> ToolMessage:
-    facts = {FACTS: {"failed": True, "elapsed_s": 0.0}}
-    return ToolMessage(text, tool_call_id=call_id, name=name, status="error", additional_kwargs=facts)
+def _too_early(messages: Sequence[BaseMessage]) -> HumanMessage:
+    failed = ", ".join(failed_calls(messages))
+    return HumanMessage(f"You said that it is done in one reply with calls that failed: {failed}. It is not ended yet.")
 
 
 def _slowest(messages: Sequence[BaseMessage]) -> float:
@@ -207,7 +190,10 @@ def executor_node(roles: Roles) -> Node[SubtaskState]:
     """The gated node in which a model takes the next step of a subtask."""
 
     async def executor(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
-        if state.get("draft"):  # it ended with a reply whose other calls had to be made first
+        draft, messages = state.get("draft"), state.get("messages") or []
+        if draft and draft["error"] is None and failed_calls(messages):
+            return {"draft": None, "messages": [_too_early(messages)]}
+        if draft:  # it ended with a reply whose other calls had to be made first
             return {}
         return await Step(roles, state, runtime.context).take()
 
