@@ -61,19 +61,21 @@ def graph_of(words: str) -> str:
 def manus_of(_: str) -> str:
     """The agent's graph, without the subtask graph inside it."""
     from openmanus_graph import Settings, build_manus_graph
+    from openmanus_graph.drawing.graph import graph_mermaid
 
     app = build_manus_graph("openai/none", ["bash"], agents={}, settings=Settings.model_construct()).compile()
-    return f"```mermaid\n{app.get_graph().draw_mermaid().rstrip()}\n```"
+    return f"```mermaid\n{graph_mermaid(app, xray=False)}\n```"
 
 
 def subtask_of(words: str) -> str:
     """The subtask graph as the agent has it."""
     from openmanus_graph import Settings, build_manus_graph
+    from openmanus_graph.drawing.graph import graph_mermaid
     from openmanus_graph.graphs.subtask import build_subtask_graph
 
     graph = build_manus_graph("openai/none", words.split(), agents={}, settings=Settings.model_construct())
     app = build_subtask_graph(graph.tools, graph.roles.policy, graph.roles)
-    return f"```mermaid\n{app.get_graph().draw_mermaid().rstrip()}\n```"
+    return f"```mermaid\n{graph_mermaid(app)}\n```"
 
 
 def settings_table(_: str) -> str:

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from openmanus_graph.drawing.diagram import Box, Diagram, Link
 from openmanus_graph.drawing.label import plain
 from openmanus_graph.drawing.style import SIGNS
 
+_RESERVED = frozenset(
+    {"call", "class", "classdef", "click", "default", "direction", "end", "flowchart", "graph", "href", "linkstyle"}
+    | {"style", "subgraph", "tb", "td", "bt", "rl", "lr"}
+)
 _COLOURS = {
     "running": "fill:#ddf4ff,stroke:#0969da,color:#1f2328,stroke-width:3px",
     "waiting": "fill:#fff8c5,stroke:#8a5d00,color:#1f2328",
@@ -61,7 +66,7 @@ def _all(diagram: Diagram) -> Iterator[Box]:
 def _boxes(diagram: Diagram, indent: str, numbers: dict[str, str], links: list[Link], down: bool) -> Iterator[str]:
     links += diagram.links
     for box in diagram.boxes:
-        name = numbers.setdefault(box.key, f"n{len(numbers)}")
+        name = numbers.setdefault(box.key, _identifier(box.key, numbers))
         if box.shape != "box":
             yield f"{indent}{name}{'((start))' if box.shape == 'start' else '(((end)))'}"
         elif box.inside:
@@ -73,6 +78,14 @@ def _boxes(diagram: Diagram, indent: str, numbers: dict[str, str], links: list[L
         else:
             rows = ["<br/>".join(_row(one) for one in box.members or (box,))]
             yield f'{indent}{name}["{rows[0]}"]'
+
+
+def _identifier(key: str, taken: dict[str, str]) -> str:
+    """The key itself where Mermaid can read it, else a number; so that the text can be read too."""
+    name = re.sub(r"[\W_]+", "_", key, flags=re.ASCII).strip("_")
+    name += "_" if name.lower() in _RESERVED else ""
+    usable = re.match("[A-Za-z]", name) and len(name) <= 60 and name not in taken.values()
+    return name if usable else f"n_{len(taken)}"
 
 
 def _row(box: Box) -> str:
