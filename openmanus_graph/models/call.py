@@ -24,6 +24,7 @@ from openmanus_graph.models.place import Place
 from openmanus_graph.models.shape import Ask, Shape, shape
 from openmanus_graph.models.spending import together
 from openmanus_graph.models.stream import usage_in, whole
+from openmanus_graph.models.thoughts import without_thoughts
 from openmanus_graph.models.tokens import TokenStream
 from openmanus_graph.scope import Scope
 
@@ -143,7 +144,7 @@ class Call:
             self._scope.spending.check()
             request = self._shaped(target)
             if (kept := await self._kept(target, request)) is not None:
-                return target, request.read(kept), self._used
+                return target, without_thoughts(request.read(kept)), self._used
             began = time.monotonic()
             try:
                 raw = await self._received(target, request)
@@ -152,7 +153,7 @@ class Call:
             else:
                 await self._spend(target, usage_in(target, raw, request), time.monotonic() - began)
                 await self._keep(target, request, raw)
-                reply = request.read(raw)
+                reply = without_thoughts(request.read(raw))
                 if reply.text.strip() or reply.tool_calls or reply.invalid_tool_calls:
                     return target, reply, self._used
                 fault = _empty(raw)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from openmanus_graph.errors import ModelError
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
 from tests.agent.replies import calls, decides, ends, plans, thread
@@ -93,3 +94,30 @@ class TestCalls:
         provider.add(plans(WORK), calls(*many), ends("done"), Reply("done"))
         await build(settings={"sandbox": "none"}).ainvoke({"task": "try"}, thread())
         assert sum(one["role"] == "tool" for one in provider.requests[2].messages) == 30
+
+
+class TestThoughts:
+    """Reasoning in tags, as local models send it."""
+
+    async def test_they_are_no_part_of_an_answer(self, build: Build, provider: ScriptedServer) -> None:
+        provider.add(Reply("<think>Who is that?</think>\n\nHello."))
+        assert (await build().ainvoke({"task": "hi"}, thread()))["answer"] == "Hello."
+
+    async def test_they_alone_are_no_result(self, build: Build, provider: ScriptedServer) -> None:
+        provider.add(plans(WORK), Reply("<think>Let me see.</think>"), ends("done"), Reply("done"))
+        out = await build().ainvoke({"task": "try"}, thread())
+        assert out["results"]["w"]["output"] == "done"
+
+    async def test_tags_in_the_middle_of_an_answer_stay(self, build: Build, provider: ScriptedServer) -> None:
+        provider.add(Reply("The tag `<think>` opens reasoning."))
+        out = await build().ainvoke({"task": "what is it"}, thread())
+        assert out["answer"] == "The tag `<think>` opens reasoning."
+
+    async def test_the_end_of_a_tag_that_the_template_opened(self, build: Build, provider: ScriptedServer) -> None:
+        provider.add(Reply("Who is that?\n</think>\n\nHello."))
+        assert (await build().ainvoke({"task": "hi"}, thread()))["answer"] == "Hello."
+
+    async def test_cut_while_it_thought_it_is_no_reply(self, build: Build, provider: ScriptedServer) -> None:
+        provider.add(Reply("<think>Let me see, and see", finish_reason="length"))
+        with pytest.raises(ModelError, match="before it says anything"):
+            await build().ainvoke({"task": "hi"}, thread())
