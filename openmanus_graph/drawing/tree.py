@@ -17,6 +17,8 @@ from openmanus_graph.drawing.svg import MARGIN, document
 ROW = 26.0
 LANE = 20.0
 LONGEST = 420.0
+SLACK = 1.12
+"""How much more room a line gets than the estimate, as nothing cuts it."""
 MOST_ROWS = 2000
 
 
@@ -36,6 +38,8 @@ class HistoryNode:
     """What it stands at."""
     current: bool = False
     """Whether the thread goes on from here."""
+    line: str = ""
+    """What it is a part of; points of the same line stay in one lane, whatever branches off between them."""
 
 
 @dataclass(frozen=True)
@@ -48,17 +52,21 @@ class HistoryTree:
 
 
 def _lanes(nodes: Sequence[HistoryNode]) -> dict[str, int]:
-    """The lane of each point: its parent's for the first child, a free one for others."""
+    """The lane of each point: its parent's for the child that goes on with the line, a free one for others."""
     last_use: dict[int, int] = {}
     children: dict[str, list[int]] = {}
     for index, node in enumerate(nodes):
         if node.parent is not None:
             children.setdefault(node.parent, []).append(index)
     index_of = {node.key: index for index, node in enumerate(nodes)}
+    goes_on: dict[str, int] = {}
+    for node in nodes:
+        after = children.get(node.key, [])
+        same = [index for index in after if nodes[index].line == node.line]
+        goes_on[node.key] = (same or after or [-1])[0]
     lanes: dict[str, int] = {}
     for index, node in enumerate(nodes):
-        siblings = children.get(node.parent or "", []) if node.parent in lanes else []
-        if node.parent in lanes and siblings[0] == index:
+        if node.parent in lanes and goes_on[node.parent] == index:
             lane = lanes[node.parent]
         else:
             begun = index_of.get(node.parent or "", index)
@@ -99,7 +107,7 @@ def tree_svg(tree: HistoryTree, *, theme: Theme = "auto") -> str:
         row, wide = _row(node, places[node.key], left)
         parts.append(row)
         widest = max(widest, wide)
-    width = max(left + widest + MARGIN, 200.0)
+    width = max(left + widest * SLACK + MARGIN, 200.0)
     height = top + ROW * len(nodes) + MARGIN
     branches = max(lanes.values(), default=0)
     told = f"{len(tree.nodes)} points in {branches + 1} lane{'s' if branches else ''}."
@@ -141,30 +149,36 @@ def tree_mermaid(tree: HistoryTree) -> str:
     return "\n".join(lines)
 
 
-def tree_text(tree: HistoryTree) -> str:
-    """The history for a terminal: a row a point, a column a lane; `◆` is where the thread goes on from."""
-    nodes = list(tree.nodes)
+def tree_text(tree: HistoryTree, columns: int = 100) -> str:
+    """The history for a terminal: a row a point, a column a lane; `◆` is where the thread goes on from.
+
+    Args:
+        tree: The history.
+        columns: Characters of a line.
+    """
+    nodes = list(tree.nodes[-MOST_ROWS:])
     lanes = _lanes(nodes)
     index_of = {node.key: index for index, node in enumerate(nodes)}
-    until: dict[str, int] = {}
+    begun: dict[int, list[tuple[int, int]]] = {}
     for index, node in enumerate(nodes):
-        if node.parent in index_of:
-            until[node.parent] = index
-    lines = [plain(tree.title)] if tree.title else []
-    width = max(lanes.values(), default=0) + 1
+        if node.parent in index_of:  # its lane is taken from its parent on
+            begun.setdefault(index_of[node.parent], []).append((lanes[node.key], index))
+    lines = [_cut(plain(tree.title), columns)] if tree.title else []
+    if len(tree.nodes) > len(nodes):
+        lines.append(f"… {len(tree.nodes) - len(nodes)} older points")
+    until = [-1] * (max(lanes.values(), default=0) + 1)
     for index, node in enumerate(nodes):
-        cells = [" "] * width
-        for other in nodes[:index]:
-            if until.get(other.key, -1) > index:
-                cells[lanes[other.key]] = "│"
-        for child in nodes[index:]:  # the lane of a branch begins below its parent
-            parent = child.parent
-            if parent in index_of and index_of[parent] < index < index_of[child.key]:
-                cells[lanes[child.key]] = "│"
-        for child in nodes[index + 1 :]:
-            if child.parent == node.key and lanes[child.key] != lanes[node.key]:
-                cells[lanes[child.key]] = "╮"
+        cells = ["│" if end > index else " " for end in until]
+        for lane, end in begun.get(index, []):
+            until[lane] = end
+            if lane != lanes[node.key]:
+                cells[lane] = "╮"
         cells[lanes[node.key]] = "◆" if node.current else SIGNS[node.state] or "●"
         note = f"  {plain(node.note)}" if node.note else ""
-        lines.append(f"{' '.join(cells)}  {plain(node.label)}{note}")
+        drawn = " ".join(cells)
+        lines.append(f"{drawn}  {_cut(plain(node.label), max(columns - len(drawn) - len(note) - 2, 20))}{note}")
     return "\n".join(lines)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"

@@ -25,6 +25,9 @@ def test_a_run_is_drawn_and_reported(program: Program) -> None:
     _, err = program("threads", "draw", "t", "-o", "run.svg")
     assert err == "Wrote run.svg.\n"
     assert keys(parsed((program.folder / "run.svg").read_text())) == ["a", "b"]
+    out, _ = program("threads", "draw", "t", "--history")
+    assert "a: nap: completed" in out
+    program("threads", "draw", "t", "--history", "--gantt", code=2)
     program("threads", "report", "t", "-o", "run.html")
     assert (program.folder / "run.html").read_text().startswith("<!doctype html>")
     _, err = program("threads", "report", "t", "-o", "no/such/folder.html", code=1)
