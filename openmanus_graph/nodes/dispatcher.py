@@ -37,7 +37,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.context import Sessions, ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
-from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter
+from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing, plain_namespace
 from openmanus_graph.nodes.run import Background, SubtaskRun
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
@@ -105,6 +105,7 @@ class Dispatch:
         self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
         self.workspace = workspace_of(self.state, self.thread_id)
         self.scope = scope_of(self.config, self.settings)
+        self.holder = holder_of(self.runtime.control)
         self._emit = self.scope.emitter(self.runtime.stream_writer, str(self.round))
         self.max_parallel = _positive(configurable.get("max_parallel", self.settings.max_parallel))
         self.slots = Slots(self.max_parallel, dict(self.settings.resources))
@@ -180,6 +181,11 @@ class Dispatch:
     def _name(self, subtask: Subtask) -> str:
         return task_name(subtask, self.definitions[subtask.id], self.round)
 
+    def _namespace(self, subtask: Subtask) -> str:
+        """Where the subtask's graph keeps its steps."""
+        own = str((self.config.get("metadata") or {}).get("langgraph_checkpoint_ns", NODE))
+        return f"{plain_namespace(own)}|{self._name(subtask)}"
+
     def _issue(
         self, subtask: Subtask, kept: Mapping[str, SubtaskResult], committed: Mapping[str, SubtaskResult]
     ) -> asyncio.Future[SubtaskResult] | None:
@@ -211,6 +217,8 @@ class Dispatch:
             await enter(self.runtime.control)
             if (budget := self.scope.spending.reached()) is not None:
                 return self._never_ran(subtask, "skipped", self.scope.spending.describe(budget))
+            if self.holder is not None:
+                self.holder.began(self._namespace(subtask))
             return await self._run_graph(subtask)
 
     async def _run_graph(self, subtask: Subtask) -> SubtaskResult:
@@ -267,6 +275,8 @@ class Dispatch:
     def _settle(self, subtask: Subtask, ended: asyncio.Future[SubtaskResult], kept: bool) -> None:
         """Release the dependants of a subtask that ended, and tell the views."""
         outcome = self.outcomes[subtask.id]
+        if self.holder is not None:
+            self.holder.ended(self._namespace(subtask))
         if outcome.done():
             return
         if ended.cancelled():
@@ -397,10 +407,10 @@ def dispatcher_node(
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
-        await enter(runtime.control)
-        plan = Plan.parse(state.get("plan", {}))
-        plan.check(tools, agents=agents, max_subtasks=settings.max_subtasks)
-        known = Background() if background is None else background(state)
-        return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
+        async with passing(NODE, state, config, runtime):
+            plan = Plan.parse(state.get("plan", {}))
+            plan.check(tools, agents=agents, max_subtasks=settings.max_subtasks)
+            known = Background() if background is None else background(state)
+            return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
 
     return dispatcher

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeVar
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.errors import GraphDrained
@@ -19,6 +21,44 @@ POLL_SECONDS = 0.1
 """How often a held node looks again; requests may come from any thread or from a signal handler."""
 
 
+@dataclass(frozen=True, eq=False)
+class Visit:
+    """One node that is about to run."""
+
+    node: str
+    """Its name."""
+    state: Any
+    """What it is given."""
+    config: RunnableConfig
+    """LangGraph's config; its metadata say in which graph the node is."""
+    runtime: Runtime[Any]
+    """LangGraph's runtime."""
+
+
+class Holder(Protocol):
+    """What decides when each node may run, such as a stepper."""
+
+    def hold(self, visit: Visit, control: RunControl) -> AbstractAsyncContextManager[None]:
+        """Wait until the node may run; it runs inside.
+
+        Args:
+            visit: The node.
+            control: The run's own gate, which may be drained while the node waits.
+
+        Raises:
+            GraphDrained: If a drain was asked for meanwhile.
+        """
+        ...
+
+    def began(self, namespace: str) -> None:
+        """Know that the graph of a subtask runs from now on, in this namespace."""
+        ...
+
+    def ended(self, namespace: str) -> None:
+        """Know that it has ended, or waits for a person."""
+        ...
+
+
 class Gate(RunControl):
     """A run control that can also pause, and that follows the caller's own control if there is one.
 
@@ -31,6 +71,8 @@ class Gate(RunControl):
         super().__init__()
         self._parent = parent
         self._paused = False
+        self.holder: Holder | None = parent.holder if isinstance(parent, Gate) else None
+        """What holds single nodes; `None`: nothing does."""
 
     @property
     def drain_requested(self) -> bool:
@@ -81,6 +123,32 @@ async def wait_until(moment: float, clock: Callable[[], float], control: RunCont
         await enter(control)
 
 
+def plain_namespace(namespace: str) -> str:
+    """A checkpoint namespace without the ids of tasks, which change with each step."""
+    return "|".join(part.partition(":")[0] for part in namespace.split("|"))
+
+
+def holder_of(control: RunControl | None) -> Holder | None:
+    """What holds the run's nodes, if anything does."""
+    return control.holder if isinstance(control, Gate) else None
+
+
+@asynccontextmanager
+async def passing(node: str, state: Any, config: RunnableConfig, runtime: Runtime[Any]) -> AsyncGenerator[None]:
+    """Pass the gate; the node runs inside.
+
+    Raises:
+        GraphDrained: If a drain was asked for.
+    """
+    control = runtime.control
+    await enter(control)
+    if not isinstance(control, Gate) or control.holder is None:
+        yield
+        return
+    async with control.holder.hold(Visit(node, state, config, runtime), control):
+        yield
+
+
 Node = Callable[[StateT, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]
 
 
@@ -93,8 +161,8 @@ def gated(node: Node[StateT], name: str) -> Node[StateT]:
     """
 
     async def behind_gate(state: StateT, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
-        await enter(runtime.control)
-        return await node(state, config, runtime)
+        async with passing(name, state, config, runtime):
+            return await node(state, config, runtime)
 
     behind_gate.__name__ = name
     return behind_gate
