@@ -31,6 +31,8 @@ from openmanus_graph.state import SubtaskState
 
 PREFIX = "agent_"
 """What the names of these nodes begin with, so that an agent and a tool may have the same name."""
+FAILED = ("failed", "failure", "error", "partial", "cancelled", "blocked")
+"""What a graph may say in `status` when it did not do what it was to do."""
 TASK_FIELDS = ("task", "goal", "question", "query", "input")
 
 
@@ -62,6 +64,24 @@ def agent_answer(values: Any) -> Any:
     return plain({key: value for key, value in fields.items() if not isinstance(value, BaseMessage)})
 
 
+def agent_failure(graph: Pregel[Any, Any, Any, Any], values: Any) -> str | None:
+    """Why a graph did not do it, where it says so itself: a `status`, an `error`, or nothing at all said."""
+    from openmanus_graph.graphs.durable import DurableGraph  # it imports the nodes
+
+    if not isinstance(values, Mapping):
+        return None
+    fields = cast("Mapping[str, Any]", values)
+    status, error, answer = str(fields.get("status") or "").lower(), fields.get("error"), agent_answer(values)
+    said = answer if isinstance(answer, str) else ""
+    if isinstance(graph, DurableGraph) and graph.builder.outcome(values) != "completed":
+        return f"it ended as {graph.builder.outcome(values)!r}. {said}".strip()
+    if status in FAILED:
+        return f"it ended as {status!r}. {error or said}".strip()
+    if isinstance(error, str) and error:
+        return error
+    return "it said nothing." if "messages" in fields and answer == "" else None
+
+
 def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskState]:
     """The gated node that runs an agent's graph on a subtask.
 
@@ -89,6 +109,10 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
             words = str(error) or type(error).__name__
             changed = cast("SubtaskState", {**state, **begun})
             return {**begun, **failed_or_again(changed, run, f"The agent {name!r} failed: {words}")}
-        return {**begun, "retry_at": None, "draft": draft_of(agent_answer(values), None, run.context)}
+        draft = draft_of(agent_answer(values), None, run.context)
+        if (failure := agent_failure(graph, values)) is not None:
+            changed = cast("SubtaskState", {**state, **begun, "draft": draft})
+            return {**begun, **failed_or_again(changed, run, f"The agent {name!r} failed: {failure}")}
+        return {**begun, "retry_at": None, "draft": draft}
 
     return gated(agent, PREFIX + name)

@@ -20,7 +20,7 @@ from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outline import all_completed, failures_text, request_text, results_text
 from openmanus_graph.nodes.planner import PLANNER, SUBMIT, plan_schema
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.turn import Turn
+from openmanus_graph.nodes.turn import Turn, is_cut
 from openmanus_graph.state import ManusState
 
 COORDINATOR = "coordinator"
@@ -182,7 +182,8 @@ async def _received(turn: Turn) -> dict[str, Any]:
     written, _ = read_object(text)
     if written and isinstance(written.get("subtasks"), list):  # a plan in words, where a call was meant
         return {"decision": "propose", "reason": "", "proposal": json.dumps(written, ensure_ascii=False)}
-    if text and not reply.tool_calls and reply.response_metadata.get("finish_reason") != "length":
+    called = reply.tool_calls or reply.invalid_tool_calls
+    if text and not called and not is_cut(reply):
         turn.tell("answered", text=text, status="completed")
         return {
             "decision": "answer",

@@ -26,6 +26,7 @@ from openmanus_graph.nodes.reply import TERMINATE, failed_calls, read_reply
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import SubtaskRun
 from openmanus_graph.nodes.tool import FACTS
+from openmanus_graph.nodes.turn import is_cut
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
 from openmanus_graph.tools.registry import builtin
@@ -156,8 +157,8 @@ class Step:
             return {"messages": said, "draft": self._ended_by(read.end)}
         if read.message.tool_calls:
             return {"messages": said}
-        if reply.response_metadata.get("finish_reason") == "length":
-            said.append(HumanMessage("Your reply was cut off at its token limit. Go on, more briefly."))
+        if is_cut(reply):
+            said.append(HumanMessage("Your reply was cut off by the model's limits. Go on, more briefly."))
             return {"messages": said}
         return {"messages": said, "draft": draft_of(str(reply.text), None, self.run.context)}
 

@@ -114,6 +114,16 @@ def failures_text(state: ManusState) -> str:
     )
 
 
+def dropped_text(state: ManusState) -> str:
+    """What earlier plans of the request had and the present one has not, and why, a line each."""
+    planned = planned_results(state)
+    return "\n".join(
+        f"{name}: {result['error']}"
+        for name, result in (state.get("results") or {}).items()
+        if name not in planned and not _done(result)
+    )
+
+
 def earlier_text(earlier: Sequence[Earlier] | None) -> str:
     """Earlier requests of the conversation and their answers."""
     parts: list[str] = []

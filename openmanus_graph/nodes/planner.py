@@ -16,7 +16,8 @@ from openmanus_graph.nodes.outline import earlier_text, request_text, results_te
 from openmanus_graph.nodes.proposal import checked_plan, merged, proposal_schema, tidied
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
-from openmanus_graph.state import ManusState
+from openmanus_graph.plan import Plan
+from openmanus_graph.state import ManusState, SubtaskResult
 
 PLANNER = "planner"
 RESULT_CHARACTERS = 12_000
@@ -91,9 +92,14 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
     plan, problems = checked_plan(proposal, roles.tools, list(roles.agents), roles.settings.max_subtasks)
     if value is None and problem:
         problems = [problem]
+    if plan is not None and not _left(plan, state):
+        reason = "The new plan has nothing but what is completed already; what is not completed stays so."
+        turn.tell("decided", decision="stop", text=reason)
+        return {"decision": "stop", "reason": reason, "problems": [], "proposal": "", "plan_tries": tries}
     if plan is not None:
         turn.tell("plan_made", plan=plan.to_dict(), attempt=tries)
-        return {"plan": plan.to_dict(), "problems": [], "proposal": "", "plan_tries": tries, "decision": "dispatch"}
+        taken: dict[str, Any] = {"plan": plan.to_dict(), "problems": [], "proposal": "", "decision": "dispatch"}
+        return {**taken, "plan_tries": tries, "results": _dropped(plan, state)}
     turn.tell("plan_refused", problems=problems, attempt=tries)
     if tries >= roles.settings.max_plan_tries:
         listed = "\n".join(f"  - {one}" for one in problems[:SHOWN_PROBLEMS])
@@ -104,3 +110,19 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
         )
     text = json.dumps(value, ensure_ascii=False) if value is not None else "(no plan)"
     return {"problems": problems, "proposal": text, "plan_tries": tries}
+
+
+def _left(plan: Plan, state: ManusState) -> list[str]:
+    """The subtasks that are not completed already."""
+    results = state.get("results") or {}
+    return [one.id for one in plan.subtasks if one.id not in results or results[one.id]["status"] != "completed"]
+
+
+def _dropped(plan: Plan, state: ManusState) -> dict[str, SubtaskResult]:
+    """What came of the subtasks that the new plan has no more: they are skipped, with what they were before."""
+    ids = {one.id for one in plan.subtasks}
+    return {
+        name: {**result, "status": "skipped", "error": f"A later plan dropped it; it was {result['status']}: {error}"}
+        for name, result in (state.get("results") or {}).items()
+        if name not in ids and result["status"] not in ("completed", "skipped") and (error := result["error"] or "")
+    }

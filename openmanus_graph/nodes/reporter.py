@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, cast
 
-from langchain_core.messages import AIMessage, HumanMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
@@ -16,6 +16,7 @@ from openmanus_graph.errors import BudgetError
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outline import (
     all_completed,
+    dropped_text,
     earlier_text,
     failures_text,
     planned_results,
@@ -24,7 +25,7 @@ from openmanus_graph.nodes.outline import (
     worked_through,
 )
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.turn import Turn
+from openmanus_graph.nodes.turn import Turn, is_cut
 from openmanus_graph.state import ManusState
 
 REPORTER = "reporter"
@@ -33,6 +34,8 @@ CHARACTERS_PER_TOKEN = 3
 """How much of the window the outputs may take, reckoned carefully."""
 MOST_CHARACTERS = 60_000
 MOST_LINKS = 20
+MOST_CONTINUATIONS = 3
+GO_ON = "Your answer was cut off. Go on exactly where it stops, and repeat nothing."
 _URL = re.compile(r"https?://[^\s<>\"')\]}]+")
 
 
@@ -49,7 +52,7 @@ def reporter_node(roles: Roles) -> Node[ManusState]:
             elif not (state.get("plan") or {}).get("subtasks"):
                 answer = f"The task was not done. {state.get('reason', '')}".strip()
             else:
-                answer = await _written(turn, status)
+                answer, status = await _written(turn, status)
         except BudgetError as error:
             turn.tell("budget_reached", budget=error.budget, text=error.message)
             answer, status = partial_answer(cast("ManusState", {**state, "reason": error.message})), "partial"
@@ -59,7 +62,7 @@ def reporter_node(roles: Roles) -> Node[ManusState]:
     return gated(reporter, REPORTER)
 
 
-async def _written(turn: Turn, status: str) -> str:
+async def _written(turn: Turn, status: str) -> tuple[str, str]:
     state, roles = turn.state, turn.roles
     limit = int(await roles.window(REPORTER) * SHARE_FOR_RESULTS * CHARACTERS_PER_TOKEN)
     parts = [request_text(state)]
@@ -75,11 +78,29 @@ async def _written(turn: Turn, status: str) -> str:
     if status != "completed":
         why = f"\n{state.get('reason')}" if state.get("reason") else ""
         parts.append(f"# What was not done\n{failures_text(state)}{why}")
-    reply = await turn.reply(REPORTER, [roles.prompt(REPORTER), HumanMessage("\n\n".join(parts))])
-    text = str(reply.text).strip()
-    if reply.response_metadata.get("finish_reason") == "length":
-        text += "\n\n(The answer was cut off at the model's token limit.)"
-    return text + links(text, files, sources(planned_results(state)))
+    if dropped := dropped_text(state):
+        parts.append(f"# What a later plan dropped\n{dropped}")
+    text, whole = await _in_full(turn, [roles.prompt(REPORTER), HumanMessage("\n\n".join(parts))])
+    if not whole:
+        text += "\n\n(The answer was cut off by the model's limits.)"
+        status = "partial" if status == "completed" else status
+    return text + links(text, files, sources(planned_results(state))), status
+
+
+async def _in_full(turn: Turn, messages: Sequence[BaseMessage]) -> tuple[str, bool]:
+    """The model's answer, gone on with where it was cut at its limit of tokens, and whether that is all of it."""
+    reply = await turn.reply(REPORTER, messages)
+    text = str(reply.text)
+    try:
+        for _ in range(MOST_CONTINUATIONS):
+            if reply.response_metadata.get("finish_reason") != "length":
+                break
+            further = [*messages, AIMessage(text), HumanMessage(GO_ON)]
+            reply = await turn.reply(REPORTER, further)
+            text += str(reply.text)
+    except BudgetError as error:
+        turn.tell("budget_reached", budget=error.budget, text=error.message)
+    return text.strip(), not is_cut(reply)
 
 
 def partial_answer(state: ManusState) -> str:

@@ -2,21 +2,65 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
+from openmanus_graph.errors import ContextOverflowError
 from openmanus_graph.events import Event, Usage
 from openmanus_graph.models.gateway import Structured, usage_of
 from openmanus_graph.models.place import Place
 from openmanus_graph.models.spending import together
+from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.scope import scope_of
 from openmanus_graph.state import ManusState
+
+SHORTENINGS = 3
+"""How often the longest message is halved after the provider said that the context is too long."""
+CUT = ("length", "content_filter")
+"""Why a reply ended that is not whole."""
+
+AnswerT = TypeVar("AnswerT")
+
+
+def is_cut(reply: AIMessage) -> bool:
+    """Whether a reply ended before its end."""
+    return reply.response_metadata.get("finish_reason") in CUT
+
+
+async def shortening(
+    messages: Sequence[BaseMessage], ask: Callable[[Sequence[BaseMessage]], Awaitable[AnswerT]]
+) -> AnswerT:
+    """Ask with these messages, or, where the provider finds them too long, with the middle of the longest cut out.
+
+    Args:
+        messages: A prompt; system messages stay as they are.
+        ask: The call of a model.
+
+    Raises:
+        ContextOverflowError: If that does not help.
+    """
+    for _ in range(SHORTENINGS):
+        try:
+            return await ask(messages)
+        except ContextOverflowError:
+            messages = _shorter(messages)
+    return await ask(messages)
+
+
+def _shorter(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
+    lengths = [0 if isinstance(one, SystemMessage) else len(one.text) for one in messages]
+    longest = lengths.index(max(lengths))
+    text = str(messages[longest].text)
+    return [
+        one.model_copy(update={"content": clipped(text, len(text) // 2)}) if index == longest else one
+        for index, one in enumerate(messages)
+    ]
 
 
 class Turn:
@@ -51,7 +95,10 @@ class Turn:
             ModelError: If the model cannot be reached.
         """
         place = self._place(role)
-        reply = await self.roles.models.reply(place, messages, scope=self.scope, emit=self.emit, tools=tools)
+        reply = await shortening(
+            messages,
+            lambda fitting: self.roles.models.reply(place, fitting, scope=self.scope, emit=self.emit, tools=tools),
+        )
         self._usage = together(self._usage, usage_of(reply))
         return reply
 
@@ -64,14 +111,11 @@ class Turn:
             BudgetError: If a budget is used up.
             ModelError: If the model cannot be reached.
         """
-        found = await self.roles.models.structured(
-            self._place(role),
+        place = self._place(role)
+        asked: dict[str, Any] = {"schema": schema, "name": name, "description": description}
+        found = await shortening(
             messages,
-            scope=self.scope,
-            emit=self.emit,
-            schema=schema,
-            name=name,
-            description=description,
+            lambda fitting: self.roles.models.structured(place, fitting, scope=self.scope, emit=self.emit, **asked),
         )
         self._usage = together(self._usage, usage_of(found.message))
         return found
