@@ -79,9 +79,14 @@ def cuts_of(points: Mapping[str, Point], kept: Collection[str]) -> list[Cut]:
 
 
 async def carry(
-    connection: AsyncConnection[DictRow], thread_id: str, namespace: str, cuts: Sequence[Cut], token: str
+    connection: AsyncConnection[DictRow],
+    thread_id: str,
+    namespace: str,
+    cuts: Sequence[Cut],
+    token: str,
+    named: Collection[str] = (),
 ) -> set[str]:
-    """Carry what is read across cuts into stubs, and link kept points where nothing is.
+    """Carry what is read across cuts into stubs, and link kept points where there is nothing to carry.
 
     Args:
         connection: A connection, in a transaction that has the thread alone.
@@ -89,6 +94,7 @@ async def carry(
         namespace: The namespace.
         cuts: All its cuts.
         token: How the task ids of the carried writes begin.
+        named: Checkpoints that something else names, so that a stub must stay for them.
 
     Returns:
         The ids of the stubs.
@@ -99,7 +105,7 @@ async def carry(
     stubs: dict[str, dict[str, Any]] = {}
     for at, rows in zip(cuts, stored, strict=True):
         fields = [await _gather(connection, {**place, "first": at.first}, name, rows[name]) for name in at.growing]
-        if any(found for found, _, _ in fields):
+        if any(found for found, _, _ in fields) or not set(named).isdisjoint(at.gone):
             stubs[at.first] = {
                 "channel_values": {key: value for _, values, _ in fields for key, value in values.items()},
                 "channel_versions": {key: value for _, _, versions in fields for key, value in versions.items()},

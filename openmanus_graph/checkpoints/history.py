@@ -81,9 +81,16 @@ async def thread_history(saver: ThreadSaver, thread_id: str) -> list[Moment]:
         calls = await _rows(connection, _CALLS, thread.thread_id)
         files = await _rows(connection, _FILES, thread.thread_id)
         forks = await _rows(connection, _FORKS, thread.thread_id)
-    found = [_moment(point, writes) for point in points]
+    pruned = {(point.namespace, point.id) for point in points if point.pruned}
+    for key in pruned:  # what is left there is of many steps
+        writes.pop(key, None)
+    found = [_moment(point, writes) for point in points if not point.pruned]
     _add_usage(found, calls)
-    children = {(one.point.namespace, one.point.parent): one for one in reversed(found)}
+    children = {
+        (one.point.namespace, one.point.parent): one
+        for one in reversed(found)
+        if (one.point.namespace, one.point.parent) not in pruned
+    }
     for row in files:
         changed = children.get((row["checkpoint_ns"], row["checkpoint_id"]))
         if changed is not None and row["path"] not in changed.files:

@@ -46,6 +46,8 @@ class Point:
     """For each namespace around it, the checkpoint it came from."""
     made_at: datetime
     """When it was made, by the clock of the process that made it."""
+    pruned: bool = False
+    """Whether only what later points need of it is left, so that it cannot be looked at or gone back to."""
 
     @property
     def subtask(self) -> str | None:
@@ -68,7 +70,7 @@ def subtask_in(namespace: str) -> tuple[str, str, int] | None:
 _POINTS = """
 SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, coalesce((metadata ->> 'step')::int, -2) AS step,
        coalesce(metadata ->> 'source', '') AS source, coalesce(metadata -> 'parents', '{}') AS parents,
-       checkpoint ->> 'ts' AS ts
+       checkpoint ->> 'ts' AS ts, metadata ? 'pruned' AS pruned
 FROM checkpoints WHERE thread_id = %s ORDER BY checkpoint_id, checkpoint_ns
 """
 
@@ -90,6 +92,7 @@ def _point(thread_id: str, number: int, row: Mapping[str, Any]) -> Point:
         source=str(row["source"]),
         parents=row["parents"],
         made_at=datetime.fromisoformat(str(row["ts"])),
+        pruned=bool(row["pruned"]),
     )
 
 
@@ -135,7 +138,7 @@ def newest_point(points: Sequence[Point], thread_id: str) -> Point:
     Raises:
         UnknownPointError: If the thread has none.
     """
-    own = [point for point in points if not point.namespace]
+    own = [point for point in points if not point.namespace and not point.pruned]
     if not own:
         raise UnknownPointError(f"The thread {thread_id!r} has no point yet: nothing of it was committed.")
     return own[-1]
@@ -152,8 +155,9 @@ def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
     Raises:
         UnknownPointError: If there is none, or several.
     """
-    if place.isdigit() and 1 <= int(place) <= len(points):
+    if place.isdigit() and 1 <= int(place) <= len(points) and not points[int(place) - 1].pruned:
         return points[int(place) - 1]
+    points = [point for point in points if not point.pruned]
     subtask, separator, step = place.rpartition(":")
     if separator and subtask:
         return _step_of(points, subtask, step, thread_id)

@@ -18,6 +18,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from openmanus_graph.checkpoints.chains import STUB, Point, carry, cuts_of
+from openmanus_graph.checkpoints.changes import Key, rehome, with_changes
 from openmanus_graph.checkpoints.tables import try_alone
 from openmanus_graph.errors import ThreadBusyError
 
@@ -109,24 +110,28 @@ async def _prune(connection: AsyncConnection[DictRow], thread_id: str, choose: C
     points = await points_of(connection, thread_id)
     kept = choose(points)
     token = f"pruned {uuid4()}"
-    stubs: set[tuple[str, str]] = set()
-    for namespace, names in kept.items():
-        inside = points[namespace]
-        if cuts := cuts_of(inside, set(names)):
-            made = await carry(connection, thread_id, namespace, cuts, token)
-            stubs |= {(namespace, name) for name in made}
+    changing = await with_changes(connection, thread_id)
+    cuts = {namespace: cuts_of(points[namespace], set(names)) for namespace, names in kept.items()}
+    stubs: set[Key] = set()
+    for namespace, here in cuts.items():
+        named = {name for space, name in changing if space == namespace}
+        made = await carry(connection, thread_id, namespace, here, token, named) if here else set[str]()
+        stubs |= {(namespace, name) for name in made}
     standing = _standing_stubs(points, kept)
     stay = {(namespace, name) for namespace, names in kept.items() for name in names} | stubs | standing
     gone = [(space, name) for space, inside in points.items() for name in inside if (space, name) not in stay]
     rows, size = await _delete(connection, thread_id, gone, stubs, points.keys() - kept.keys(), token)
+    if not changing.isdisjoint({*gone, *stubs}):
+        more = await rehome(connection, thread_id, cuts, stubs, {*gone, *stubs})
+        rows, size = rows + more[0], size + more[1]
     here = sum(len(names) for names in kept.values())
     visible = sum(not point.stub for inside in points.values() for point in inside.values())
     return Pruned(thread_id, kept=here, points=visible - here, rows=rows, size=size)
 
 
-def _standing_stubs(points: Points, kept: Kept) -> set[tuple[str, str]]:
+def _standing_stubs(points: Points, kept: Kept) -> set[Key]:
     """Stubs of earlier prunings that kept points still have as their parents, unchanged."""
-    found: set[tuple[str, str]] = set()
+    found: set[Key] = set()
     for namespace, names in kept.items():
         inside = points[namespace]
         changed = {at.first for at in cuts_of(inside, set(names))}
@@ -146,6 +151,12 @@ def newest(points: Points, keep_last: int) -> Kept:
         kept[namespace] = set([name for name, point in inside.items() if not point.stub][:keep_last])
         if namespace == "":
             rounds = [inside[name].round for name in kept[""]]
+    # What runs inside a graph belongs to the points of the graph that it was called from, even if an edit of the plan
+    # has made newer ones meanwhile.
+    for namespace, names in kept.items():
+        for around, caller in ((key, one) for name in names for key, one in points[namespace][name].parents.items()):
+            if around != namespace and around in kept and caller in points[around] and not points[around][caller].stub:
+                kept[around].add(caller)
     return kept
 
 
@@ -186,8 +197,8 @@ async def points_of(connection: AsyncConnection[DictRow], thread_id: str) -> Poi
 async def _delete(
     connection: AsyncConnection[DictRow],
     thread_id: str,
-    gone: Collection[tuple[str, str]],
-    stubs: Collection[tuple[str, str]],
+    gone: Collection[Key],
+    stubs: Collection[Key],
     spaces: Collection[str],
     token: str,
 ) -> tuple[int, int]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Annotated, Any, TypedDict
 
 import pytest
@@ -13,6 +14,8 @@ from langgraph.types import Command, Overwrite, interrupt
 
 from openmanus_graph import ThreadSaver, build_plan_graph, make_durable
 from openmanus_graph.checkpoints.chains import STUB
+from openmanus_graph.checkpoints.fork import fork_thread
+from openmanus_graph.checkpoints.history import thread_history
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.retention import prune_thread
 from openmanus_graph.checkpoints.threads import get_thread
@@ -301,3 +304,84 @@ async def test_a_running_thread_is_left_alone(saver: ThreadSaver) -> None:
         await prune_thread(saver, "t")
     await lease.release(status="stopped")
     assert (await prune_thread(saver, "t")).points > 0
+
+
+def folder_of(path: Path) -> dict[str, bytes]:
+    return {
+        str(file.relative_to(path)): file.read_bytes()
+        for file in sorted(path.rglob("*"))
+        if file.is_file() and ".openmanus" not in file.parts
+    }
+
+
+async def test_forks_of_what_is_kept_are_the_same(
+    build: Build, provider: ScriptedServer, saver: ThreadSaver, tmp_path: Path
+) -> None:
+    app = build()
+
+    def write(name: str, text: str, needs: list[str] | None = None) -> dict[str, Any]:
+        args = {"command": "create", "path": f"{name}.txt", "file_text": text}
+        return {"id": name, "goal": name, "tool": "str_replace_editor", "args": args, "needs": needs or []}
+
+    provider.add(wants_plan(), plans(write("one", "1")), Reply("One."))
+    await app.ainvoke({"task": "one"}, thread())
+    steps = [
+        calls(ToolUse("bash", {"command": f"echo {number} >> log.txt; echo {number} > now.txt"})) for number in range(4)
+    ]
+    worker = {"id": "w", "goal": "work", "agent": "executor", "needs": ["two"]}
+    asked = {"id": "q", "goal": "ask", "tool": "ask_human", "args": {"inquire": "Which?"}, "needs": ["w"]}
+    provider.add(wants_plan(), plans(write("two", "2"), worker, asked))
+    provider.add(*steps, ends("done"))
+    await app.ainvoke({"task": "two"}, thread())
+    await fork_thread(saver, "t", new_id="whole", workspace=tmp_path / "whole")
+    await prune_thread(saver, "t", keep_last=2)
+    assert len(await thread_history(saver, "t")) == len(await everything(saver)), "stubs are no points"
+    places = [place for place in await everything(saver) if place[0] == "" or "subtask w " in place[0]]
+    assert len(places) == 4
+    compared = 0
+    for number, (_, point) in enumerate(places):
+        made = [
+            await fork_thread(
+                saver, f"{name}@{point}", new_id=f"{name}{number}", workspace=tmp_path / f"{name}{number}"
+            )
+            for name in ("t", "whole")
+        ]
+        assert [fork.missing for fork in made] == [[], []]
+        assert folder_of(tmp_path / f"t{number}") == folder_of(tmp_path / f"whole{number}")
+        assert folder_of(tmp_path / f"t{number}")["one.txt"] == b"1"
+        compared += "log.txt" in folder_of(tmp_path / f"t{number}")
+        ours, theirs = [await everything(saver, f"{name}{number}") for name in ("t", "whole")]
+        assert ours.keys() <= theirs.keys()
+        for place, found in ours.items():
+            assert found["lists"] == theirs[place]["lists"]
+            assert {**found["checkpoint"], "channel_values": None} == {
+                **theirs[place]["checkpoint"],
+                "channel_values": None,
+            }
+    assert compared >= 2, "in the subtask there are files of steps that were pruned"
+    async with saver.connection() as connection:
+        row = await (
+            await connection.execute("SELECT count(*) AS n FROM file_changes WHERE thread_id = 't'")
+        ).fetchone()
+        all_of_them = await (
+            await connection.execute("SELECT count(*) AS n FROM file_changes WHERE thread_id = 'whole'")
+        ).fetchone()
+    assert row is not None
+    assert all_of_them is not None
+    assert 0 < row["n"] < all_of_them["n"]
+
+
+async def test_a_fork_after_an_edited_plan_makes_no_call_again(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    done = subtask("a", "work", args={"name": "a", "seconds": 0.0, "logfile": str(tmp_path / "log")})
+    ask = subtask("q", "ask_human", args={"inquire": "Which?"})
+    await app.ainvoke({"plan": plan(done, ask)}, thread())
+    await app.ainvoke(Command(update={"plan": plan(done, subtask("b", needs=["a"]), ask)}), thread())
+    await prune_thread(saver, "t")
+    fork = await fork_thread(saver, "t", workspace=tmp_path / "fork")
+    (question,) = await app.questions(fork.thread.thread_id)
+    out = await app.ainvoke(
+        Command(resume={question["id"]: {"kind": "answer", "value": "x"}}), thread(fork.thread.thread_id)
+    )
+    assert {key: result["status"] for key, result in out["results"].items()} == dict.fromkeys("abq", "completed")
+    assert (tmp_path / "log").read_text() == "start a\nend a\n"
