@@ -31,7 +31,7 @@ from openmanus_graph.checkpoints.tables import (
     try_alone,
 )
 from openmanus_graph.checkpoints.threads import Thread, get_thread
-from openmanus_graph.checkpoints.workspaces import Staging, write_workspace
+from openmanus_graph.checkpoints.workspaces import Staging, parts_of, stays_inside, write_workspace
 from openmanus_graph.errors import ArchiveError, MigrationNeededError, ThreadBusyError, UsageError
 
 CONTENTS = "file_contents"
@@ -277,5 +277,20 @@ async def _check(connection: AsyncConnection[DictRow], table: str, rows: int) ->
         row = await (await connection.execute(query, (list(_TYPES),))).fetchone()
         if row is not None:
             problem = f"values written as {row['type']!r}"
+    elif table == "file_changes":
+        problem = await _check_changes(connection)
     if problem is not None:
         raise ArchiveError(f"The archive has {problem}.", hint="Nothing was imported.")
+
+
+async def _check_changes(connection: AsyncConnection[DictRow]) -> str | None:
+    """What is wrong with changes of files, which a fork of the thread would make again."""
+    await connection.execute("UPDATE arriving SET mode = mode & 511 WHERE mode <> mode & 511")  # 0o777
+    rows = await (await connection.execute("SELECT DISTINCT path, link FROM arriving")).fetchall()
+    for row in rows:
+        if row["path"] != "." and parts_of(row["path"]) is None:
+            return f"a change of a file {row['path']!r}"
+        if row["link"] is not None and not stays_inside(row["path"], row["link"]):
+            query = "UPDATE arriving SET link = NULL, left_out = 'a link that leads out' WHERE path = %s AND link = %s"
+            await connection.execute(query, (row["path"], row["link"]))
+    return None

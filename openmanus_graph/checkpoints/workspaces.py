@@ -113,7 +113,7 @@ class Staging:
             ArchiveError: If it is none, or would lie outside of the workspace.
         """
         kind, path = record.fields.get("kind"), record.fields.get("path")
-        parts = _parts(path)
+        parts = parts_of(path)
         if kind not in _KINDS or parts is None:
             raise _refused(f"an entry {kind!r} at {path!r}")
         self._made += 1
@@ -178,7 +178,7 @@ class Staging:
                 parent.rmdir()
 
 
-def _parts(path: Any) -> tuple[str, ...] | None:
+def parts_of(path: Any) -> tuple[str, ...] | None:
     """The components of a path inside a workspace; `None` if it is anything else."""
     if not isinstance(path, str) or not path or "\0" in path or path.startswith("/") or len(path) > 4096:
         return None

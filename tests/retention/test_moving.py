@@ -286,6 +286,7 @@ HOSTILE: list[Change] = [
     _table("checkpoints", lambda data: data.replace(b"{", b"[", 1)),
     _table("checkpoint_writes", lambda data: data.replace(b"msgpack", b"json", 1)),
     _table("checkpoint_writes", lambda data: data.replace(b"msgpack", b"pickle", 1)),
+    _table("file_changes", lambda data: data.replace(b"log", b"../log")),
     _table("answers", table="file_contents", columns=["digest", "content"], mangle=lambda _: b"ab\t\\\\x00\n"),
 ]
 
@@ -296,6 +297,8 @@ async def test_a_hostile_file_is_refused_whole(saver: ThreadSaver, tmp_path: Pat
     (folder / "d" / "e").mkdir(parents=True)
     (folder / "a").write_text("a")
     (folder / "b").write_text("b")
+    async with saver.connection() as connection:
+        await connection.execute("INSERT INTO file_changes (thread_id, path, made_at) VALUES ('source', 'log', now())")
     file = tmp_path / "t.thread"
     await export_thread(saver, await find_thread(saver, "source"), file)
     whole, before = file.read_bytes(), await contents(saver)
