@@ -26,6 +26,10 @@ RIGHT_GAP = 60.0
 """Pixels between ranks side by side."""
 PORT = 13.0
 """Pixels between two links at the side of a box, where there is room."""
+MOST_PASSING = 4000
+"""Points where links pass a rank; the longest links of a picture with more run along its side instead."""
+BUS = 18.0
+"""Pixels between a picture and the links along its side."""
 SWEEPS = 10
 """How often every rank is pulled towards its neighbours."""
 COMFORTABLE_WIDTH = 900.0
@@ -72,7 +76,7 @@ def laid_out(
     """
     forward = along_flow(len(sizes), links)
     pairs = sorted({(a, b) if forward[a, b] else (b, a) for a, b in links if a != b})
-    ranked = _ranked(len(sizes), pairs)
+    ranked = _ranked(len(sizes), _short_enough(len(sizes), pairs))
     if down is None:
         down = _better_down(sizes, ranked)
     across = [size[0 if down else 1] for size in sizes] + [0.0] * (ranked.count - len(sizes))
@@ -85,6 +89,10 @@ def laid_out(
     rank_of = {item: number for number, rank in enumerate(ranked.ranks) for item in rank}
     middles = [sum(bands[rank_of[item]]) / 2 for item in range(len(sizes))]
     routes = _routes(ranked, cross, across, along, bands, rank_of)
+    aside = [pair for pair in pairs if pair not in routes]
+    for pair in aside:
+        routes[pair] = _along_side(pair, cross, middles, along, high - low + BUS)
+    high += 2 * BUS if aside else 0.0
 
     def turned(point: Place) -> Place:
         return point if down else (point[1], point[0])
@@ -105,7 +113,7 @@ def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
     chains: dict[tuple[int, int], list[int]] = {}
     total = count
     # The order of the answer differs from process to process, the coordinates do not: sorted, it is always the same.
-    for component in sorted(_components(pairs, linked), key=lambda one: one.first):
+    for component in _components(pairs):
         start = max((rank[-1][0] + 1 for rank in ranks if rank), default=0.0)
         points: list[tuple[int, float, float]] = [(node, *component.places[node]) for node in component.nodes]
         for pair, places in component.chains:
@@ -132,7 +140,6 @@ def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
 class _Component:
     """What hangs together."""
 
-    first: int
     nodes: list[int]
     places: dict[int, tuple[float, int]]
     """For each node its coordinate within the rank, and the rank from 0."""
@@ -140,35 +147,52 @@ class _Component:
     """For each pair the places where its link passes a rank."""
 
 
-def _components(pairs: list[tuple[int, int]], linked: list[int]) -> list[_Component]:
-    if not pairs:  # the library gives up on nothing
-        return []
+def _components(pairs: list[tuple[int, int]]) -> list[_Component]:
+    """Ranks and places of what hangs together, group by group."""
+    group: dict[int, int] = {}
+    neighbours: dict[int, list[int]] = {}
+    for a, b in pairs:
+        neighbours.setdefault(a, []).append(b)
+        neighbours.setdefault(b, []).append(a)
+    for root in sorted(neighbours):
+        if root in group:
+            continue
+        stack = [root]
+        while stack:
+            node = stack.pop()
+            if node not in group:
+                group[node] = root
+                stack += neighbours[node]
+    found: dict[int, list[tuple[int, int]]] = {}
+    for pair in pairs:
+        found.setdefault(group[pair[0]], []).append(pair)
+    return [_component(found[root]) for root in sorted(found)]
+
+
+def _component(pairs: list[tuple[int, int]]) -> _Component:
     from fast_sugiyama import from_edges
 
-    number = {node: index for index, node in enumerate(linked)}
-    # Numbers without gaps, so that those the library adds for passing points cannot be taken for nodes; and no
-    # cycle, on which it would end the process.
+    nodes = sorted({node for pair in pairs for node in pair})
+    number = {node: index for index, node in enumerate(nodes)}
+    # One group at a time and numbers without gaps: the library numbers the points where links pass a rank on from the
+    # nodes of a group, so that in a second group they would be taken for nodes. And no cycle: it would end the process.
     drawn = from_edges([(number[a], number[b]) for a, b in pairs], vertex_spacing=1, dummy_vertices=True)
-    found: list[_Component] = []
-    for positions, _, _, edges in cast("list[tuple[Any, Any, Any, Any]]", drawn.to_list()):
-        top = max(y for _, (_, y) in positions)
-        places = {int(item): (float(x), round(top - y)) for item, (x, y) in positions}
-        after: dict[int, list[int]] = {}
-        for a, b in edges:
-            after.setdefault(int(a), []).append(int(b))
-        nodes = sorted(linked[item] for item in places if item < len(linked))
-        chains: list[tuple[tuple[int, int], list[tuple[float, int]]]] = []
-        for node in nodes:
-            for step in after.get(number[node], []):
-                passed: list[tuple[float, int]] = []
-                item = step
-                while item >= len(linked):
-                    passed.append(places[item])
-                    item = after[item][0]
-                chains.append(((node, linked[item]), passed))
-        own = {node: places[number[node]] for node in nodes}
-        found.append(_Component(nodes[0], nodes, own, sorted(chains)))
-    return found
+    positions, _, _, edges = cast("tuple[Any, Any, Any, Any]", drawn.to_list()[0])
+    top = max(y for _, (_, y) in positions)
+    places = {int(item): (float(x), round(top - y)) for item, (x, y) in positions}
+    after: dict[int, list[int]] = {}
+    for a, b in edges:
+        after.setdefault(int(a), []).append(int(b))
+    chains: list[tuple[tuple[int, int], list[tuple[float, int]]]] = []
+    for node in nodes:
+        for step in after.get(number[node], []):
+            passed: list[tuple[float, int]] = []
+            item = step
+            while item >= len(nodes):
+                passed.append(places[item])
+                item = after[item][0]
+            chains.append(((node, nodes[item]), passed))
+    return _Component(nodes, {node: places[number[node]] for node in nodes}, sorted(chains))
 
 
 def _with_neighbours(ranked: _Ranks) -> _Ranks:
@@ -245,6 +269,42 @@ def _bands(ranked: _Ranks, along: list[float], gap: float) -> tuple[list[tuple[f
         crowd = sum(len(ranked.neighbours[item]) for item in rank)
         place += thick + gap + min(crowd, 40) * 0.6
     return bands, bands[-1][1] if bands else 0.0
+
+
+def _short_enough(count: int, pairs: list[tuple[int, int]]) -> list[tuple[int, int]]:
+    """The pairs, without the longest where all together would pass too many ranks to be laid out soon."""
+    waits = [0] * count
+    targets: list[list[int]] = [[] for _ in range(count)]
+    for a, b in pairs:
+        targets[a].append(b)
+        waits[b] += 1
+    rank = [0] * count
+    ready = [node for node in range(count) if not waits[node]]
+    while ready:
+        node = ready.pop()
+        for target in targets[node]:
+            rank[target] = max(rank[target], rank[node] + 1)
+            waits[target] -= 1
+            if not waits[target]:
+                ready.append(target)
+    passing = 0
+    kept: list[tuple[int, int]] = []
+    for a, b in sorted(pairs, key=lambda pair: (rank[pair[1]] - rank[pair[0]], pair)):
+        passing += rank[b] - rank[a] - 1
+        if passing > MOST_PASSING:
+            break
+        kept.append((a, b))
+    return sorted(kept)
+
+
+def _along_side(
+    pair: tuple[int, int], cross: list[float], middles: list[float], along: list[float], side: float
+) -> list[Place]:
+    """The way of a link that passes no rank: out, along the side of the picture, and in again."""
+    (a, b), sign = pair, 1 if middles[pair[1]] >= middles[pair[0]] else -1
+    start, end = middles[a] + sign * along[a] / 2, middles[b] - sign * along[b] / 2
+    out, back = (cross[a], start), (cross[b], end)
+    return [out, out, (side, start + sign * BUS), (side, end - sign * BUS), back, back]
 
 
 def _routes(

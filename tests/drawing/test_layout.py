@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from itertools import combinations
 
 import pytest
@@ -111,3 +112,28 @@ def test_many_steps_side_by_side_flow_to_the_right() -> None:
     assert not laid_out([(120, 40)] * 40, fan).down
     chain = [(step, step + 1) for step in range(8)]
     assert laid_out([(120, 40)] * 9, chain).down
+
+
+def test_groups_that_do_not_hang_together_keep_their_links_apart() -> None:
+    links = [(1, 4), (2, 8), (2, 11), (8, 9), (9, 11)]
+    layout = laid_out([(60, 30)] * 12, links, down=True)
+
+    assert all(len(route) >= 4 for route in layout.routes)
+    assert len(set(layout.centres)) == 12
+    for (source, target), route in zip(links, layout.routes, strict=True):
+        assert abs(route[0][0] - layout.centres[source][0]) <= 30
+        assert abs(route[-1][0] - layout.centres[target][0]) <= 30
+
+
+def test_links_over_very_many_ranks_run_along_the_side() -> None:
+    count = 300
+    links = [(step, step + 1) for step in range(count - 1)] + [(step, count - 1) for step in range(count - 2)]
+    began = time.perf_counter()
+    layout = laid_out([(60, 30)] * count, links, down=True)
+
+    assert time.perf_counter() - began < 5  # minutes, if each passed every rank between
+    assert all(layout.routes)
+    right = max(x for x, _ in layout.centres) + 30
+    first = layout.routes[links.index((0, count - 1))]
+    assert max(x for x, _ in first) > right
+    assert max(x for x, _ in first) < layout.width
