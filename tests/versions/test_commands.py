@@ -13,6 +13,13 @@ from tests.cli.conftest import Program
 
 pytestmark = pytest.mark.postgres
 
+
+@pytest.fixture(autouse=True)
+def no_bytecode(program: Program) -> None:
+    """Have files read anew that change twice within a second and keep their size."""
+    program.environment["PYTHONDONTWRITEBYTECODE"] = "1"
+
+
 GRAPH = """
 from typing import TypedDict
 from langgraph.graph import END, START, StateGraph
