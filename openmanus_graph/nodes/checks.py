@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from langchain_core.messages import BaseMessage, ToolMessage
@@ -18,10 +18,17 @@ _EXISTS = (
     re.compile(rf"(?:file|report|script|table|chart|document)\s+{_NAME}", re.IGNORECASE),
     re.compile(rf"{_NAME}\s+(?:exists?|is\s+(?:written|saved|created|there|present)|has been)", re.IGNORECASE),
     re.compile(
-        rf"(?:written|saved|stored|writes?|saves?|exported)\s+(?:\w+\s+){{0,3}}(?:to|in|into|as)\s+{_NAME}",
+        rf"(?:written|saved|stored|writes?|saves?|exported)\s+(?:\w+\s+){{0,3}}(?:to|into|as)\s+{_NAME}",
         re.IGNORECASE,
     ),
+    re.compile(rf"(?:saved|stored|saves?|stores?)\s+(?:\w+\s+){{0,3}}in\s+{_NAME}", re.IGNORECASE),
 )
+_CLAUSE_END = re.compile(r"[;,\n]|[.!?]\s|\b(?:and|but|while)\b", re.IGNORECASE)
+_NEGATED = re.compile(
+    r"\b(?:no|not|never|nor|neither|without|removed?|deleted?|gone|missing|absent|unless|if)\b|n't\b", re.IGNORECASE
+)
+_NO_FILE = re.compile(r"(?:^|/)\.\.(?:/|$)|^(?:e\.g|i\.e)$|\.(?:com|org|net|io|dev)$", re.IGNORECASE)
+"""Paths out of the workspace, abbreviations and hosts."""
 _JSON = re.compile(rf"{_NAME}\s+is\s+(?:valid|well-formed)\s+JSON", re.IGNORECASE)
 _SUCCEEDS = re.compile(
     r"exit\s+code\s+(?:is\s+)?0|(?:tests?|commands?|scripts?|programs?|builds?)\s+(?:pass|succeed|end\s+without|run\s+without)",
@@ -31,9 +38,18 @@ _COMMANDS = ("bash", "python_execute")
 
 
 def named_files(text: str) -> list[str]:
-    """The files that a text says exist, each once."""
-    found = [match.group("path") for pattern in (*_EXISTS, _JSON) for match in pattern.finditer(text)]
-    return list(dict.fromkeys(found))
+    """The files that a text says exist, each once; where it says that one does not, that is for the model to judge."""
+    return list(dict.fromkeys(name for pattern in (*_EXISTS, _JSON) for name in _asserted(pattern, text)))
+
+
+def _asserted(pattern: re.Pattern[str], text: str) -> Iterator[str]:
+    for match in pattern.finditer(text):
+        name = match.group("path")
+        before = list(_CLAUSE_END.finditer(text, 0, match.start("path")))
+        after = _CLAUSE_END.search(text, match.end("path"))
+        clause = text[before[-1].end() if before else 0 : after.start() if after else len(text)]
+        if not _NEGATED.search(clause.replace(name, "")) and not _NO_FILE.search(name):
+            yield name
 
 
 def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage]) -> list[str]:
@@ -51,13 +67,13 @@ def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage]) -
             found.append(f"The file {name!r} does not exist in the workspace.")
         elif path.stat().st_size == 0:
             found.append(f"The file {name!r} is empty.")
-    for match in _JSON.finditer(done_when):
-        path = workspace / match.group("path")
+    for name in _asserted(_JSON, done_when):
+        path = workspace / name
         if path.is_file():
             try:
                 json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
-                found.append(f"The file {match.group('path')!r} is not valid JSON: {error}.")
+                found.append(f"The file {name!r} is not valid JSON: {error}.")
     last = last_command(messages)
     if _SUCCEEDS.search(done_when) and last is not None and last.status == "error":
         found.append(f"The last command failed: {str(last.text)[-300:]}")
