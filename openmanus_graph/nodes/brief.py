@@ -9,6 +9,7 @@ from typing import Any
 from langchain_core.messages import HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
+from langgraph.types import Overwrite
 
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.events import now
@@ -109,6 +110,8 @@ def brief_node(roles: Roles) -> Node[SubtaskState]:
         except ToolArgumentsError as error:
             changed: SubtaskState = {**state, **begun}  # pyright: ignore[reportAssignmentType] - the same keys
             return {**begun, **failed_or_again(changed, run, str(error), again=False)}
-        return {**begun, "messages": [roles.prompt("executor"), HumanMessage(text)], "retry_at": None}
+        # Nothing is taken over from what the same subtask left behind when its thread was begun anew.
+        fresh: dict[str, Any] = {"steps": 0, "active_s": 0.0, "draft": None, "retry_at": None}
+        return {**begun, **fresh, "messages": Overwrite([roles.prompt("executor"), HumanMessage(text)])}
 
     return gated(brief, BRIEF)

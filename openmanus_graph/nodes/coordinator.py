@@ -12,12 +12,12 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from pydantic import BaseModel, Field
 
-from openmanus_graph.errors import BudgetError
+from openmanus_graph.errors import BudgetError, UsageError
 from openmanus_graph.models.context import fit
 from openmanus_graph.models.structured import read_object
 from openmanus_graph.nodes.catalogue import catalogue_text
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.outline import all_completed, failures_text, request_text, results_text
+from openmanus_graph.nodes.outline import all_completed, and_this, failures_text, request_text, results_text
 from openmanus_graph.nodes.planner import PLANNER, SUBMIT, plan_schema
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn, is_cut
@@ -99,6 +99,8 @@ async def _decide(turn: Turn) -> dict[str, Any]:
     if stage == "planned":
         return {**_anew(state), "plan": state.get("plan"), "decision": "dispatch", "reason": "The plan is given."}
     if stage == "again":
+        if not state.get("request"):
+            raise UsageError("The thread has no request, so there is nothing to try again.", hint='Give {"task": ...}.')
         again: dict[str, Any] = {"status": "", "answer": "", "replans": 0, "plan_tries": 0}
         if (state.get("plan") or {}).get("subtasks"):
             return {**again, "decision": "dispatch", "reason": "What is not completed is tried again."}
@@ -111,8 +113,13 @@ async def _decide(turn: Turn) -> dict[str, Any]:
 
 
 def _anew(state: ManusState) -> dict[str, Any]:
-    """What a new request resets; the earlier ones stay in `earlier` and in the conversation."""
+    """What a new request resets; the earlier ones stay in `earlier` and in the conversation.
+
+    Behind a request that did not end, dispatches count on, or what its subtasks left would be taken for this one's.
+    """
+    unfinished = bool(state.get("request")) and not state.get("status")
     return {
+        "round": state.get("round", 0) + unfinished,
         "request": (state.get("request") or 0) + 1,
         "results": Overwrite({}),
         "plan": {},
@@ -190,6 +197,7 @@ async def _received(turn: Turn) -> dict[str, Any]:
             "answer": text,
             "status": "completed",
             "messages": [AIMessage(text)],
+            "earlier": and_this(state, text, "completed"),
             "reason": "",
         }
     return {"decision": "plan", "reason": ""}

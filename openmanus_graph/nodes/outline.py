@@ -13,7 +13,13 @@ from openmanus_graph.state import Earlier, ManusState, SubtaskResult
 
 EARLIER_REQUESTS = 5
 EARLIER_CHARACTERS = 2_000
-"""How many earlier requests are told, and how much of each answer."""
+"""How many earlier requests are told at length, and how much of each task and answer."""
+OLDER_CHARACTERS = 200
+"""How much is told of a task and of an answer that are longer ago."""
+KEPT_REQUESTS = 20
+"""Earlier requests that the state holds."""
+ANSWER_CHARACTERS = 4_000
+"""How much of each answer it holds."""
 LEAST_CHARACTERS = 400
 BRIEF_CHARACTERS = 1_000
 """What is told of an output at least, and of one that an agent has worked through."""
@@ -125,11 +131,23 @@ def dropped_text(state: ManusState) -> str:
 
 
 def earlier_text(earlier: Sequence[Earlier] | None) -> str:
-    """Earlier requests of the conversation and their answers."""
-    parts: list[str] = []
-    for one in (earlier or [])[-EARLIER_REQUESTS:]:
-        parts.append(f"Asked: {one['task']}\nAnswered ({one['status']}): {clipped(one['answer'], EARLIER_CHARACTERS)}")
-    return "\n\n".join(parts)
+    """Earlier requests of the conversation and their answers, those longer ago in brief."""
+    told: list[str] = []
+    for age, one in enumerate(reversed(earlier or []), start=1):
+        most = EARLIER_CHARACTERS if age <= EARLIER_REQUESTS else OLDER_CHARACTERS
+        told.append(f"Asked: {clipped(one['task'], most)}\nAnswered ({one['status']}): {clipped(one['answer'], most)}")
+    return "\n\n".join(reversed(told))
+
+
+def and_this(state: ManusState, answer: str, status: str) -> list[Earlier]:
+    """The earlier requests with this one, which is over."""
+    one = Earlier(
+        task=state.get("task", ""),
+        outline=plan_outline(state.get("plan")),
+        answer=clipped(answer, ANSWER_CHARACTERS),
+        status=status,
+    )
+    return [*(state.get("earlier") or []), one][-KEPT_REQUESTS:]
 
 
 def request_text(state: ManusState) -> str:

@@ -11,15 +11,12 @@ from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.protocols import Episode
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.outline import failures_text, plan_outline
+from openmanus_graph.nodes.outline import ANSWER_CHARACTERS, and_this, failures_text, plan_outline
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
-from openmanus_graph.state import Earlier, ManusState
+from openmanus_graph.state import ManusState
 
 REMEMBER = "remember"
-KEPT_REQUESTS = 20
-"""Earlier requests that the state holds."""
-ANSWER_CHARACTERS = 4_000
 
 
 def remember_node(roles: Roles, memory: Memory) -> Node[ManusState]:
@@ -27,21 +24,20 @@ def remember_node(roles: Roles, memory: Memory) -> Node[ManusState]:
 
     async def remember(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         turn = Turn(roles, state, config, runtime)
-        outline, answer = plan_outline(state.get("plan")), clipped(state.get("answer", ""), ANSWER_CHARACTERS)
+        answer = clipped(state.get("answer", ""), ANSWER_CHARACTERS)
         status = state.get("status") or "failed"
         await memory.episodes(turn.scope).remember(
             Episode(
                 thread_id=turn.scope.thread_id,
                 request=state.get("request") or 1,
                 task=state.get("task", ""),
-                outline=outline,
+                outline=plan_outline(state.get("plan")),
                 outcome=status,
                 failures=failures_text(state) if state.get("plan") else "",
                 answer=answer,
             )
         )
         turn.tell("remembered")
-        one = Earlier(task=state.get("task", ""), outline=outline, answer=answer, status=status)
-        return {"earlier": [*(state.get("earlier") or []), one][-KEPT_REQUESTS:]}
+        return {"earlier": and_this(state, answer, status)}
 
     return gated(remember, REMEMBER)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from datetime import datetime
 from pathlib import Path
 from typing import Any, cast
 
@@ -34,6 +35,8 @@ CHARACTERS_PER_TOKEN = 3
 """How much of the window the outputs may take, reckoned carefully."""
 MOST_CHARACTERS = 60_000
 MOST_LINKS = 20
+CLOCK_TICK_S = 0.02
+"""How much a file's time may be behind the clock."""
 MOST_CONTINUATIONS = 3
 GO_ON = "Your answer was cut off. Go on exactly where it stops, and repeat nothing."
 _URL = re.compile(r"https?://[^\s<>\"')\]}]+")
@@ -115,19 +118,31 @@ def partial_answer(state: ManusState) -> str:
 
 
 def made_files(state: ManusState) -> list[str]:
-    """Files in the workspace that are not attachments, hidden ones left out, as relative paths."""
+    """Files in the workspace that were written since the work began, hidden ones left out, as relative paths."""
     workspace = Path(state.get("workspace") or ".")
     given = set(state.get("attachments") or [])
-    if not state.get("workspace") or not workspace.is_dir():
+    starts = [result["started_at"] for result in (state.get("results") or {}).values() if result["started_at"]]
+    if not state.get("workspace") or not workspace.is_dir() or not starts:
         return []
+    began = datetime.fromisoformat(min(starts)).timestamp() - CLOCK_TICK_S
     found: list[str] = []
     for folder, folders, files in os.walk(workspace):
         folders[:] = sorted(name for name in folders if not name.startswith("."))
         relative = Path(folder).relative_to(workspace)
-        found += [str(relative / name) for name in sorted(files) if not name.startswith(".")]
+        new = [name for name in sorted(files) if not name.startswith(".") and _written_at(folder, name) >= began]
+        found += [str(relative / name) for name in new]
         if len(found) > MOST_LINKS:
             break
     return [name for name in found if name not in given][:MOST_LINKS]
+
+
+def _written_at(folder: str, name: str) -> float:
+    """When a file got its content or its place, in Unix time: one that is copied or unpacked may say it is older."""
+    try:
+        status = Path(folder, name).lstat()
+    except FileNotFoundError:  # gone meanwhile
+        return 0.0
+    return max(status.st_mtime, status.st_ctime)
 
 
 def sources(results: Mapping[str, Any]) -> list[str]:
