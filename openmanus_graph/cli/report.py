@@ -36,7 +36,7 @@ def next_step(thread: Thread) -> str | None:
         return None
     if thread.status == "waiting" and thread.questions:
         first = thread.questions[0]
-        value = "yes" if first["kind"] == "approve" else "…"
+        value = {"approve": "yes", "effect": "happened"}.get(first["kind"], "…")
         shown = f"{handle_of(first, thread.questions)}={value}" if len(thread.questions) > 1 else value
         return f"openmanus-graph resume {name} --answer {shown}"
     return f"openmanus-graph resume {name}"

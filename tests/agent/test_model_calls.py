@@ -10,7 +10,7 @@ from langchain_core.tools import StructuredTool
 
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
-from tests.agent.replies import calls, plans, thread, verdict, wants_plan
+from tests.agent.replies import calls, plans, thread, verdict
 
 CITIES = ("Aba", "Brno", "Cork", "Doha", "Enna", "Faro", "Gent", "Hilo")
 
