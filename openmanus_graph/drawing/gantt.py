@@ -112,7 +112,7 @@ def _row(row: Row, scale: Scale, left: float, middle: float, critical: bool, nam
         worked = sum(one.end - one.start for one in row.stretches if one.kind == "work")
         x = left + scale.at(row.stretches[-1].end) + 6
         again = f" ({row.attempts} tries)" if row.attempts > 1 else ""
-        words = seconds_text(round(worked, 2 if worked < 10 else 0)) + again
+        words = _took(worked) + again
         parts.append(f'<text class="n" x="{number(x)}" y="{number(middle + 3.6)}">{words}</text>')
     return "".join(parts)
 
@@ -196,7 +196,7 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
             last = min(max(int(scale.at(stretch.end) / 10 + 0.5), first + 1), room)
             cells[first:last] = _CELLS[stretch.kind] * (last - first)
         worked = sum(one.end - one.start for one in row.stretches if one.kind == "work")
-        took = seconds_text(round(worked, 2 if worked < 10 else 0)) if row.stretches else ""
+        took = _took(worked) if row.stretches else ""
         mark = "*" if row.key in timeline.critical else " "
         name = _cut(plain(row.key), names)
         sign = SIGNS[row.state] or " "
@@ -207,6 +207,10 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
     if timeline.critical:
         lines.append("* the critical path")
     return "\n".join(lines)
+
+
+def _took(seconds: float) -> str:
+    return seconds_text(round(seconds, 3 if seconds < 0.1 else 2 if seconds < 10 else 0))
 
 
 def _cut(text: str, longest: int) -> str:

@@ -229,7 +229,7 @@ def critical_path(rows: Sequence[Row]) -> tuple[str, ...]:
         rows: What was done, with what each waited for.
 
     Returns:
-        Keys, first to last; empty if nothing waited for anything.
+        Keys, first to last; empty if the last waited for nothing.
     """
     ended = {row.key: row.end for row in rows if row.end is not None}
     by_key = {row.key: row for row in rows}
@@ -240,5 +240,5 @@ def critical_path(rows: Sequence[Row]) -> tuple[str, ...]:
     while True:
         before = [need for need in by_key[chain[-1]].needs if need in ended and need not in chain]
         if not before:
-            return tuple(reversed(chain))
+            return tuple(reversed(chain)) if len(chain) > 1 else ()
         chain.append(max(before, key=lambda key: ended[key]))

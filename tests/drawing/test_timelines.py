@@ -177,3 +177,9 @@ def test_text_and_mermaid_tell_the_same() -> None:
 def test_nothing_done_is_still_a_picture() -> None:
     parsed(gantt_svg(timeline_of([], ROWS)))
     assert "○ a" in gantt_text(timeline_of([], ROWS))
+
+
+def test_a_run_cut_off_in_its_first_subtask_has_no_critical_path() -> None:
+    timeline = timeline_of([at(0, "run_started"), at(0, "subtask_started", "a"), at(0.004, "tool_called", "a")], ROWS)
+    assert timeline.critical == ()
+    assert "0.004 s" in gantt_text(timeline)
