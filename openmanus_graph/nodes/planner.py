@@ -13,8 +13,9 @@ from openmanus_graph.errors import BudgetError, PlanningError
 from openmanus_graph.nodes.catalogue import catalogue_text, planned_tools
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outline import earlier_text, request_text, results_text
-from openmanus_graph.nodes.proposal import checked_plan, merged, proposal_schema, tidied
+from openmanus_graph.nodes.proposal import checked_plan, merged, proposal_schema
 from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.slips import mended
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import ManusState, SubtaskResult
@@ -86,7 +87,8 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
     """The state with a sound plan, or with what is wrong with it; after the last try that is an error."""
     state, roles = turn.state, turn.roles
     tries = (state.get("plan_tries") or 0) + 1
-    proposal = tidied(value)
+    kept = [name for name, result in (state.get("results") or {}).items() if result["status"] == "completed"]
+    proposal = mended(value, roles.tools, list(roles.agents), kept)
     if (state.get("plan") or {}).get("subtasks"):
         proposal = merged(proposal, state.get("plan") or {}, state.get("results") or {})
     plan, problems = checked_plan(proposal, roles.tools, list(roles.agents), roles.settings.max_subtasks)

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Collection, Mapping
-from contextlib import suppress
 from typing import Any, cast
 
 from langchain_core.tools import BaseTool
@@ -42,38 +40,6 @@ def _described(field: Mapping[str, Any]) -> dict[str, Any]:
     options = [one for one in field.get("anyOf", []) if one.get("type") != "null"]
     kept = {key: value for key, value in field.items() if key in ("type", "items", "description", "pattern")}
     return {**(options[0] if len(options) == 1 else {}), **kept}
-
-
-def tidied(value: Any) -> Any:
-    """A proposal without what models say for *nothing*, and with arguments that came as text made a mapping."""
-    if not isinstance(value, dict):
-        return value
-    proposal = cast("dict[str, Any]", value)
-    subtasks = proposal.get("subtasks")
-    if not isinstance(subtasks, list):
-        return proposal
-    return {**proposal, "subtasks": [_tidied(one) for one in cast("list[Any]", subtasks)]}
-
-
-def _tidied(value: Any) -> Any:
-    if not isinstance(value, dict):
-        return value
-    fields = {key: item for key, item in cast("dict[str, Any]", value).items() if item is not None and item != ""}
-    args = fields.get("args")
-    if isinstance(args, str):
-        with suppress(ValueError):  # the validation says what is wrong with it
-            fields["args"] = json.loads(args)
-    if fields.get("args") == {} and "agent" in fields:
-        del fields["args"]
-    if "tool" in fields and fields.get("agent") == "executor":
-        del fields["agent"]  # the executor is who calls tools; the call itself was meant
-    if "tool" in fields:
-        fields.pop("tools", None)
-    if "tool" not in fields and "agent" not in fields:
-        fields["agent"] = "executor"
-    if fields.get("tools") == []:
-        del fields["tools"]
-    return fields
 
 
 def merged(proposal: Any, plan: Mapping[str, Any], results: Mapping[str, SubtaskResult]) -> Any:
