@@ -25,14 +25,17 @@ async def test_every_table_with_a_thread_id_is_listed(saver: ThreadSaver) -> Non
 
 
 async def test_a_removed_thread_leaves_no_row(saver: ThreadSaver) -> None:
-    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
-    await app.ainvoke({"plan": plan(subtask("a"))}, thread())
+    app = build_plan_graph([*TOOLS, "str_replace_editor"]).compile(checkpointer=saver)
+    args = {"command": "create", "path": "a.txt", "file_text": "only here"}
+    await app.ainvoke({"plan": plan(subtask("a", "str_replace_editor", args=args))}, thread())
     await app.ainvoke({"plan": plan(subtask("a"))}, thread("other"))
     await delete_thread(saver, await find_thread(saver, "t"), files=True)
     left: dict[str, set[str]] = {}
     async with saver.connection() as connection:
+        contents = await (await connection.execute("SELECT digest FROM file_contents")).fetchall()
         for table in THREAD_TABLES:
             rows = await (await connection.execute(f"SELECT DISTINCT thread_id FROM {table}")).fetchall()  # type: ignore[arg-type]
             left[table] = {row["thread_id"] for row in rows}
     assert all(ids <= {"other"} for ids in left.values()), left
     assert left["checkpoints"] == left["threads"] == {"other"}
+    assert contents == []
