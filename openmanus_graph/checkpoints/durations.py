@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.saver import ThreadSaver
 
 MEMORY = 50
@@ -30,21 +31,22 @@ async def learn_durations(saver: ThreadSaver, samples: Mapping[str, Sequence[flo
     known = sorted((kind, seconds) for kind, seconds in samples.items() if seconds)
     if not known:
         return
-    async with saver.connection() as connection:
-        await connection.execute(
-            """
-            INSERT INTO durations AS d (kind, runs, mean_s)
-            SELECT * FROM unnest(%(kinds)s::text[], %(runs)s::bigint[], %(means)s::float8[])
-            ON CONFLICT (kind) DO UPDATE SET
-                mean_s = (d.mean_s * least(d.runs, %(memory)s) + EXCLUDED.mean_s * EXCLUDED.runs)
-                         / (least(d.runs, %(memory)s) + EXCLUDED.runs),
-                runs = d.runs + EXCLUDED.runs,
-                updated_at = clock_timestamp()
-            """,
-            {
-                "kinds": [kind for kind, _ in known],
-                "runs": [len(seconds) for _, seconds in known],
-                "means": [sum(seconds) / len(seconds) for _, seconds in known],
-                "memory": MEMORY,
-            },
-        )
+    with writing("durations"):
+        async with saver.connection() as connection:
+            await connection.execute(
+                """
+                INSERT INTO durations AS d (kind, runs, mean_s)
+                SELECT * FROM unnest(%(kinds)s::text[], %(runs)s::bigint[], %(means)s::float8[])
+                ON CONFLICT (kind) DO UPDATE SET
+                    mean_s = (d.mean_s * least(d.runs, %(memory)s) + EXCLUDED.mean_s * EXCLUDED.runs)
+                             / (least(d.runs, %(memory)s) + EXCLUDED.runs),
+                    runs = d.runs + EXCLUDED.runs,
+                    updated_at = clock_timestamp()
+                """,
+                {
+                    "kinds": [kind for kind, _ in known],
+                    "runs": [len(seconds) for _, seconds in known],
+                    "means": [sum(seconds) / len(seconds) for _, seconds in known],
+                    "memory": MEMORY,
+                },
+            )

@@ -17,6 +17,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import UNSTORED, Event
@@ -82,10 +83,11 @@ class EventLog:
             return
         rows = [(self._thread_id, event.get("type"), event.get("subtask"), Jsonb(_storable(event))) for event in batch]
         try:
-            async with self._saver.connection() as connection, connection.cursor() as cursor:
-                await cursor.executemany(
-                    "INSERT INTO events (thread_id, type, subtask, event) VALUES (%s, %s, %s, %s)", rows
-                )
+            with writing("events"):
+                async with self._saver.connection() as connection, connection.cursor() as cursor:
+                    await cursor.executemany(
+                        "INSERT INTO events (thread_id, type, subtask, event) VALUES (%s, %s, %s, %s)", rows
+                    )
         except (psycopg.IntegrityError, psycopg.DataError) as error:  # trying again cannot help
             self._lose(len(batch), error)
         except (psycopg.Error, DatabaseError) as error:

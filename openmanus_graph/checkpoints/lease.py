@@ -23,6 +23,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.boundaries import writing
 from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
@@ -122,28 +123,29 @@ class Lease:
                 raise await _busy(connection, thread_id)
             if check is not None:
                 row = {**row, **await check()}
-            async with connection.transaction():
-                # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
-                await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
-                found = await (
-                    await connection.execute(
-                        _TAKE,
-                        {
-                            "thread_id": thread_id,
-                            "graph": Jsonb(row["graph"]),
-                            "title": row.get("title") or "",
-                            "plan": None if row.get("plan") is None else Jsonb(row["plan"]),
-                            "plan_file": row.get("plan_file"),
-                            "settings": Jsonb(row.get("settings") or {}),
-                            "sandbox": row.get("sandbox") or "auto",
-                            "workspace": row.get("workspace"),
-                            "fingerprint": _json(row.get("fingerprint")),
-                            "forced": Jsonb(row.get("forced") or []),
-                            "new_request": bool(row.get("new_request")),
-                            "runner": Jsonb(_me()),
-                        },
-                    )
-                ).fetchone()
+            with writing("lease"):
+                async with connection.transaction():
+                    # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
+                    await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
+                    found = await (
+                        await connection.execute(
+                            _TAKE,
+                            {
+                                "thread_id": thread_id,
+                                "graph": Jsonb(row["graph"]),
+                                "title": row.get("title") or "",
+                                "plan": None if row.get("plan") is None else Jsonb(row["plan"]),
+                                "plan_file": row.get("plan_file"),
+                                "settings": Jsonb(row.get("settings") or {}),
+                                "sandbox": row.get("sandbox") or "auto",
+                                "workspace": row.get("workspace"),
+                                "fingerprint": _json(row.get("fingerprint")),
+                                "forced": Jsonb(row.get("forced") or []),
+                                "new_request": bool(row.get("new_request")),
+                                "runner": Jsonb(_me()),
+                            },
+                        )
+                    ).fetchone()
             epoch = int(cast("DictRow", found)["runner_epoch"])
         except BaseException:
             await connection.close()
@@ -190,18 +192,20 @@ class Lease:
         """Write what changed; either way, ask the server something, to see whether it is there."""
         noted = self.progress
         changed = noted != self._noted
-        await self._connection.execute(
-            "UPDATE threads SET active_s = coalesce(%(active)s, active_s), progress = coalesce(%(progress)s, progress),"
-            " updated_at = CASE WHEN %(changed)s THEN clock_timestamp() ELSE updated_at END"
-            " WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s",
-            {
-                "active": self._active_s(),
-                "progress": _json(noted) if changed else None,
-                "changed": changed,
-                "thread_id": self.thread_id,
-                "epoch": self.epoch,
-            },
-        )
+        with writing("progress"):
+            await self._connection.execute(
+                "UPDATE threads SET active_s = coalesce(%(active)s, active_s),"
+                " progress = coalesce(%(progress)s, progress),"
+                " updated_at = CASE WHEN %(changed)s THEN clock_timestamp() ELSE updated_at END"
+                " WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s",
+                {
+                    "active": self._active_s(),
+                    "progress": _json(noted) if changed else None,
+                    "changed": changed,
+                    "thread_id": self.thread_id,
+                    "epoch": self.epoch,
+                },
+            )
         self._noted = noted
 
     def _active_s(self) -> float | None:
@@ -265,28 +269,29 @@ class Lease:
 
     async def update(self, **columns: Any) -> None:
         """Set columns of the thread's row, if this runner is still the thread's runner."""
-        await self._connection.execute(
-            """
-            UPDATE threads SET
-                status = %(status)s,
-                progress = coalesce(%(progress)s, progress),
-                questions = coalesce(%(questions)s, questions),
-                error = %(error)s,
-                active_s = coalesce(%(active)s, active_s),
-                updated_at = clock_timestamp(),
-                finished_at = CASE WHEN %(status)s IN ('completed', 'failed', 'partial') THEN clock_timestamp() END
-            WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s
-            """,
-            {
-                "thread_id": self.thread_id,
-                "epoch": self.epoch,
-                "status": columns["status"],
-                "progress": _json(self.progress),
-                "questions": _json(columns.get("questions")),
-                "error": columns.get("error"),
-                "active": self._active_s(),
-            },
-        )
+        with writing("end"):
+            await self._connection.execute(
+                """
+                UPDATE threads SET
+                    status = %(status)s,
+                    progress = coalesce(%(progress)s, progress),
+                    questions = coalesce(%(questions)s, questions),
+                    error = %(error)s,
+                    active_s = coalesce(%(active)s, active_s),
+                    updated_at = clock_timestamp(),
+                    finished_at = CASE WHEN %(status)s IN ('completed', 'failed', 'partial') THEN clock_timestamp() END
+                WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s
+                """,
+                {
+                    "thread_id": self.thread_id,
+                    "epoch": self.epoch,
+                    "status": columns["status"],
+                    "progress": _json(self.progress),
+                    "questions": _json(columns.get("questions")),
+                    "error": columns.get("error"),
+                    "active": self._active_s(),
+                },
+            )
 
 
 def _json(value: Any) -> Jsonb | None:

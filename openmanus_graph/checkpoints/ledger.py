@@ -207,6 +207,7 @@ class Ledger:
                 intent.token,
                 anew,
             ),
+            f"claim {intent.subtask}",
         )
         return Effect(**cast("dict[str, Any]", found))
 
@@ -220,6 +221,7 @@ class Ledger:
             self._config,
             "SELECT * FROM retake_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (key, intent.call_id, intent.attempt, intent.namespace, intent.step, intent.skips, intent.token),
+            f"retake {intent.subtask}",
         )
         if found is None:
             raise StaleRunnerError(f"The effect {key!r} of the thread {intent.thread_id!r} was settled by another.")
@@ -264,6 +266,7 @@ class Ledger:
                 file,
                 final,
             ),
+            f"settlement {intent.subtask}",
         )
 
 

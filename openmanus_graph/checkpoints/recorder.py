@@ -175,6 +175,7 @@ class Recorder:
                     list(found.contents.values()),
                     Jsonb([{**common, **row} for row in found.rows]),
                 ),
+                f"files {step.subtask or ''}",
             )
 
     def _changes(self) -> Iterator[Changes]:

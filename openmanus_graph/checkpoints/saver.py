@@ -28,6 +28,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.chains import STUB
 from openmanus_graph.checkpoints.health import BadValueError, ReadingSaver
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
@@ -86,13 +87,16 @@ class ThreadSaver(ReadingSaver):
         self.aclose: Callable[[], Awaitable[None]] = pool.close
         """Closes the pool, and lets go of the embedded server if this saver holds it."""
 
-    async def fenced(self, config: RunnableConfig, query: LiteralString, row: Sequence[Any]) -> DictRow | None:
+    async def fenced(
+        self, config: RunnableConfig, query: LiteralString, row: Sequence[Any], what: str
+    ) -> DictRow | None:
         """Call one of the writing functions of the database, which check the fence first.
 
         Args:
             config: The write's config; its lease, if any, says which runner writes.
             query: The call, whose first two parameters are the thread and the runner's epoch.
             row: The other parameters.
+            what: What is written, as `boundaries` name it.
 
         Returns:
             The first row that it gives.
@@ -112,7 +116,8 @@ class ThreadSaver(ReadingSaver):
                 return await cursor.fetchone()
 
         try:
-            return await self.retried(write)
+            with writing(what):
+                return await self.retried(write)
         except psycopg.Error as error:
             if error.sqlstate == "OM001":
                 raise stale_runner(thread_id) from error
@@ -267,6 +272,7 @@ class ThreadSaver(ReadingSaver):
                 types,
                 values,
             ),
+            f"checkpoint {namespace}",
         )
         return {
             "configurable": {
@@ -305,6 +311,7 @@ class ThreadSaver(ReadingSaver):
                 replace,
                 *_columns(dumped, 4),
             ),
+            f"writes {configurable['checkpoint_ns']}",
         )
 
     async def latest_values(self, thread_id: str, namespace_prefix: str, channel: str) -> Mapping[str, Any]:

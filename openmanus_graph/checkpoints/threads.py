@@ -14,6 +14,7 @@ from typing import Any, cast
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.tables import remove_rows, try_alone
@@ -160,14 +161,15 @@ async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = Fal
 
 async def store_answers(saver: ThreadSaver, thread_id: str, answers: dict[str, Answer]) -> None:
     """Leave answers for the runner that holds the thread, and wake it."""
-    async with saver.connection() as connection, connection.transaction():
-        for interrupt_id, answer in answers.items():
-            await connection.execute(
-                "INSERT INTO answers (thread_id, interrupt_id, value) VALUES (%s, %s, %s)"
-                " ON CONFLICT (thread_id, interrupt_id) DO UPDATE SET value = EXCLUDED.value",
-                (thread_id, interrupt_id, Jsonb(answer)),
-            )
-        await connection.execute("SELECT pg_notify('openmanus_graph_answers', %s)", (thread_id,))
+    with writing("answers"):
+        async with saver.connection() as connection, connection.transaction():
+            for interrupt_id, answer in answers.items():
+                await connection.execute(
+                    "INSERT INTO answers (thread_id, interrupt_id, value) VALUES (%s, %s, %s)"
+                    " ON CONFLICT (thread_id, interrupt_id) DO UPDATE SET value = EXCLUDED.value",
+                    (thread_id, interrupt_id, Jsonb(answer)),
+                )
+            await connection.execute("SELECT pg_notify('openmanus_graph_answers', %s)", (thread_id,))
 
 
 async def waiting_answers(saver: ThreadSaver, thread_id: str) -> dict[str, Answer]:
@@ -181,7 +183,8 @@ async def waiting_answers(saver: ThreadSaver, thread_id: str) -> dict[str, Answe
 
 async def forget_answers(saver: ThreadSaver, thread_id: str, interrupt_ids: Collection[str]) -> None:
     """Remove answers that the thread has taken up, or whose question is closed."""
-    async with saver.connection() as connection:
-        await connection.execute(
-            "DELETE FROM answers WHERE thread_id = %s AND interrupt_id = ANY(%s)", (thread_id, list(interrupt_ids))
-        )
+    with writing("forgotten answers"):
+        async with saver.connection() as connection:
+            await connection.execute(
+                "DELETE FROM answers WHERE thread_id = %s AND interrupt_id = ANY(%s)", (thread_id, list(interrupt_ids))
+            )

@@ -7,6 +7,7 @@ import re
 from collections import Counter
 from typing import Literal, cast
 
+from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.memory.protocols import Episode
 
@@ -41,25 +42,26 @@ class PostgresEpisodes:
         Raises:
             DatabaseError: If the store does not answer.
         """
-        async with self._saver.connection() as connection:
-            await connection.execute(
-                """
-                INSERT INTO episodes (thread_id, request, task, outline, outcome, failures, answer)
-                VALUES (%s, %s, %s, %s, %s, %s, %s)
-                ON CONFLICT (thread_id, request) DO UPDATE SET
-                    task = EXCLUDED.task, outline = EXCLUDED.outline, outcome = EXCLUDED.outcome,
-                    failures = EXCLUDED.failures, answer = EXCLUDED.answer, created_at = EXCLUDED.created_at
-                """,
-                (
-                    episode["thread_id"],
-                    episode["request"],
-                    storable(episode["task"]),
-                    storable(episode["outline"]),
-                    storable(episode["outcome"]),
-                    storable(episode["failures"]),
-                    storable(episode["answer"]),
-                ),
-            )
+        with writing("episode"):
+            async with self._saver.connection() as connection:
+                await connection.execute(
+                    """
+                    INSERT INTO episodes (thread_id, request, task, outline, outcome, failures, answer)
+                    VALUES (%s, %s, %s, %s, %s, %s, %s)
+                    ON CONFLICT (thread_id, request) DO UPDATE SET
+                        task = EXCLUDED.task, outline = EXCLUDED.outline, outcome = EXCLUDED.outcome,
+                        failures = EXCLUDED.failures, answer = EXCLUDED.answer, created_at = EXCLUDED.created_at
+                    """,
+                    (
+                        episode["thread_id"],
+                        episode["request"],
+                        storable(episode["task"]),
+                        storable(episode["outline"]),
+                        storable(episode["outcome"]),
+                        storable(episode["failures"]),
+                        storable(episode["answer"]),
+                    ),
+                )
 
     async def recall(self, task: str, *, limit: int = 3, not_thread: str = "") -> list[Episode]:
         """Episodes like a task: any of its words may match, but at least `LEAST_SHARE` of them must.

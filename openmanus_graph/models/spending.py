@@ -6,6 +6,7 @@ import time
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, cast
 
+from openmanus_graph.boundaries import writing
 from openmanus_graph.errors import BudgetError
 from openmanus_graph.events import Usage
 from openmanus_graph.models.configuration import BudgetSettings
@@ -93,27 +94,28 @@ class Spending:
         self.known_usd += usage["cost_usd"] or 0.0
         if self._saver is None:
             return
-        async with self._saver.connection() as connection:
-            await connection.execute(
-                """
-                INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens,
-                                         cached_tokens, cost_usd, from_cache, elapsed_s)
-                VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-                """,
-                (
-                    self._thread_id,
-                    place.role,
-                    place.subtask,
-                    place.turn,
-                    model,
-                    usage["input_tokens"],
-                    usage["output_tokens"],
-                    usage["cached_tokens"],
-                    usage["cost_usd"],
-                    usage["cache_hits"] > 0,
-                    elapsed_s,
-                ),
-            )
+        with writing(f"model call {place.subtask or place.role}"):
+            async with self._saver.connection() as connection:
+                await connection.execute(
+                    """
+                    INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens,
+                                             cached_tokens, cost_usd, from_cache, elapsed_s)
+                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                    """,
+                    (
+                        self._thread_id,
+                        place.role,
+                        place.subtask,
+                        place.turn,
+                        model,
+                        usage["input_tokens"],
+                        usage["output_tokens"],
+                        usage["cached_tokens"],
+                        usage["cost_usd"],
+                        usage["cache_hits"] > 0,
+                        elapsed_s,
+                    ),
+                )
 
     def reached(self) -> str | None:
         """The name of the first budget that is used up, or `None`."""

@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from openmanus_graph.boundaries import passed, writing
 from openmanus_graph.errors import OutsideWorkspaceError, ToolError
 
 HIDDEN_FOLDER = ".openmanus"
@@ -143,7 +144,7 @@ def write_file(place: Place, data: bytes, *, mode: int | None = None, exclusive:
         FileExistsError: If `exclusive` and there is something at `place`.
         ToolError: If the folder cannot be opened or written.
     """
-    with open_parent(place) as (folder, name):
+    with writing("file"), open_parent(place) as (folder, name):
         old = _status(folder, name)
         temporary = f".{os.urandom(8).hex()}.part"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -157,6 +158,7 @@ def write_file(place: Place, data: bytes, *, mode: int | None = None, exclusive:
                 stream.flush()
                 _keep_permissions(stream.fileno(), old, mode)
                 os.fsync(stream.fileno())
+            passed("within file")
             if exclusive:
                 _put_new(temporary, name, folder)
             else:
