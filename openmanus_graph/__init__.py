@@ -59,6 +59,7 @@ if TYPE_CHECKING:
     from openmanus_graph.running import run
     from openmanus_graph.settings import Settings
     from openmanus_graph.state import SubtaskResult
+    from openmanus_graph.stepping.stepper import Stepper
 
 _HOMES = {
     # plans
@@ -77,6 +78,7 @@ _HOMES = {
     "make_durable": "graphs.own",
     "run": "running",
     "Gate": "nodes.gate",
+    "Stepper": "stepping.stepper",
     "Event": "events",
     "Question": "questions",
     "Answer": "questions",
@@ -137,6 +139,7 @@ __all__ = [
     "Policy",
     "Question",
     "Settings",
+    "Stepper",
     "Subtask",
     "SubtaskResult",
     "Thread",

@@ -1,0 +1,1 @@
+"""Stepping: a debugger on the durable run, as plain Python; a notebook and a terminal only show it."""

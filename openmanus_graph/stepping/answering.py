@@ -1,0 +1,67 @@
+"""Answering: a person's answer to a question of the run under a stepper; nothing else answers one."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from langgraph.pregel import Pregel
+from langgraph.types import Command
+
+from openmanus_graph.approval import approval_of
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import store_answers
+from openmanus_graph.errors import UnknownQuestionError
+from openmanus_graph.happening import happening_of
+from openmanus_graph.questions import Answer, Question, answers_for, handle_of
+
+
+def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) -> tuple[Question, Answer]:
+    """The question that is meant, and the answer as it takes it.
+
+    Args:
+        questions: The open ones.
+        value: What the person says.
+        interrupt: The question's id or its beginning, or its subtask; `None` where only one is open.
+
+    Raises:
+        UnknownQuestionError: If none or several are meant, or the value does not fit.
+    """
+    if isinstance(value, str):
+        text = value if interrupt is None else f"{interrupt}={value}"
+        [(key, answer)] = answers_for(questions, [text]).items()
+        return next(one for one in questions if one["id"] == key), answer
+    found = [one for one in questions if interrupt is None or interrupt in (one["id"], one["subtask"])]
+    found = found or [one for one in questions if interrupt and one["id"].startswith(interrupt)]
+    if len(found) != 1:
+        names = ", ".join(handle_of(one, questions) for one in questions) or "none"
+        what = "Nothing is asked" if not questions else "That names no open question" if not found else "Several fit"
+        raise UnknownQuestionError(f"{what}.", hint=f"Open are: {names}.")
+    question = found[0]
+    if question["kind"] == "approve":
+        approval_of(value, question)
+    elif question["kind"] == "effect":
+        happening_of(value)
+    return question, Answer(kind=question["kind"], value=value)
+
+
+async def deliver(
+    app: Pregel[Any, Any, Any, Any], thread_id: str, question: Question, answer: Answer, value: Any
+) -> Command[Any] | None:
+    """Leave the answer where the run takes it up; where nothing keeps it, the command that gives it.
+
+    Args:
+        app: The thread's graph.
+        thread_id: The thread.
+        question: The question.
+        answer: The answer.
+        value: What the person said.
+    """
+    if isinstance(app.checkpointer, ThreadSaver):
+        await store_answers(app.checkpointer, thread_id, {question["id"]: answer})
+        return None
+    return Command(resume={question["id"]: value})

@@ -1,0 +1,86 @@
+"""Background: the run under a stepper, an ordinary durable run in the background of the same event loop."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import aclosing
+from typing import Any, cast
+
+from langgraph.errors import GraphDrained
+from langgraph.pregel import Pregel
+
+from openmanus_graph.events import Event
+from openmanus_graph.nodes.gate import Gate
+from openmanus_graph.stepping.stage import Stage
+
+PARKED = "the stepper let the thread go"
+
+
+class Background:
+    """One run of a thread with its nodes on a stage."""
+
+    def __init__(
+        self,
+        app: Pregel[Any, Any, Any, Any],
+        given: Any,
+        configurable: Mapping[str, Any],
+        stage: Stage,
+        heard: Callable[[Event], None],
+    ) -> None:
+        """Start it.
+
+        Args:
+            app: The compiled graph.
+            given: Its input, `None` to go on, or a command.
+            configurable: The config with the thread's id.
+            stage: What holds its nodes.
+            heard: Takes each event.
+        """
+        self.error: BaseException | None = None
+        """What ended it, if that was no end of its own."""
+        self._gate = Gate()
+        self._gate.holder = stage
+        self._stage = stage
+        self._heard = heard
+        self._task = asyncio.create_task(self._run(app, given, dict(configurable)), name="stepped run")
+
+    @property
+    def live(self) -> bool:
+        """Whether it still has the thread."""
+        return not self._task.done()
+
+    async def _run(self, app: Pregel[Any, Any, Any, Any], given: Any, configurable: dict[str, Any]) -> None:
+        config: Any = {"configurable": configurable}
+        try:
+            stream = app.astream(given, config, stream_mode="custom", control=self._gate, durability="sync")
+            async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
+                async for chunk in chunks:
+                    if isinstance(chunk, dict):
+                        self._heard(cast("Event", chunk))
+        except GraphDrained:
+            pass
+        except BaseException as error:
+            self.error = error
+            if not isinstance(error, Exception | asyncio.CancelledError):
+                raise  # the whole process is to end; the thread is intact
+        finally:
+            self._stage.close()
+
+    async def ended(self) -> None:
+        """Wait for its end, which its own `error` tells of."""
+        await asyncio.wait({self._task})
+
+    async def park(self) -> None:
+        """End it where it stands: nodes that run finish, none begins, and the thread is free."""
+        self._gate.request_drain(PARKED)
+        await self.ended()
+
+    async def cancel(self) -> None:
+        """End it at once: a step in flight is not committed, and runs again."""
+        self._task.cancel()
+        await self.ended()

@@ -1,0 +1,154 @@
+"""Breakpoints: where a run is to stop, and what a person means by a node, a tool or a subtask."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from difflib import get_close_matches
+from typing import Any
+
+from openmanus_graph.errors import UsageError
+from openmanus_graph.stepping.stage import Place
+
+Condition = Callable[[Mapping[str, Any]], Any]
+"""Of the call for a tool, else of the state that the node is given; true stops the run."""
+KINDS = ("tool", "subtask", "node")
+
+
+@dataclass(frozen=True)
+class Known:
+    """The names that a graph and its plan have."""
+
+    nodes: Sequence[str]
+    """All nodes, those of subtasks among them."""
+    tools: Sequence[str]
+    """Tools, which are nodes of subtasks."""
+    subtasks: Sequence[str]
+    """Subtasks of the plan; empty as long as there is none."""
+
+
+@dataclass(frozen=True)
+class Target:
+    """A place in a graph: a node, a tool's calls or a subtask."""
+
+    kind: str
+    """`node`, `tool` or `subtask`."""
+    name: str
+
+    @classmethod
+    def parse(cls, text: str, known: Known) -> Target:
+        """What a person means.
+
+        Args:
+            text: A node's name, `tool:NAME`, `subtask:ID` or `node:NAME`.
+            known: What there is.
+
+        Raises:
+            UsageError: If there is nothing of that name; the nearest are named.
+        """
+        kind, separator, name = text.partition(":")
+        if not separator or kind not in KINDS:
+            kind, name = "node", text
+        there: Sequence[str] = {"node": known.nodes, "tool": known.tools, "subtask": known.subtasks}[kind]
+        if name in there or (kind == "subtask" and not there and name):
+            return cls(kind, name)
+        prefix = "" if kind == "node" else f"{kind}:"
+        everything = {**dict.fromkeys(known.subtasks, "subtask:"), **dict.fromkeys(known.nodes, "")}
+        near = [f"{prefix}{one}" for one in get_close_matches(name, there, 3, 0.5)]
+        near = near or [f"{everything[one]}{one}" for one in get_close_matches(name, list(everything), 3, 0.5)]
+        some = ", ".join(list(there)[:12]) or "none"
+        hint = f"The nearest are: {', '.join(near)}." if near else f"There are: {some}."
+        raise UsageError(f"There is no {kind} {name!r} to stop at.", hint=hint)
+
+    def __str__(self) -> str:
+        return self.name if self.kind == "node" else f"{self.kind}:{self.name}"
+
+    def matches(self, place: Place) -> bool:
+        """Whether a node that arrives is there."""
+        if self.kind == "subtask":
+            return place.subtask == self.name
+        if place.node != self.name:
+            return False
+        return self.kind == "node" or place.call is not None
+
+
+@dataclass(frozen=True)
+class Breakpoint:
+    """A place to stop at, always or on a condition."""
+
+    target: Target
+    when: Condition | None = None
+
+    def matches(self, place: Place) -> bool:
+        """Whether the run is to stop; also if its condition cannot be told."""
+        if not self.target.matches(place):
+            return False
+        if self.when is None:
+            return True
+        call = place.call
+        given: Mapping[str, Any] = dict(call) if call is not None else place.state
+        try:
+            return bool(self.when(given))
+        except Exception:  # noqa: BLE001 - a person's own condition; passing the node in silence would be worse
+            return True
+
+    def __str__(self) -> str:
+        return f"{self.target}{' when …' if self.when is not None else ''}"
+
+
+class Breakpoints:
+    """The places where `run()`, `run_to()`, `next()` and `out()` stop on their way."""
+
+    def __init__(self, known: Callable[[], Known]) -> None:
+        """Begin with none.
+
+        Args:
+            known: Gives the names that there are.
+        """
+        self._known = known
+        self._all: list[Breakpoint] = []
+
+    def add(self, place: str, when: Condition | None = None) -> Breakpoint:
+        """Stop there from now on.
+
+        Args:
+            place: A node, `tool:NAME` or `subtask:ID`.
+            when: Stop only if this is true of the call (`{"tool", "args", "id"}`) for a tool, else of the state that
+                the node is given.
+
+        Raises:
+            UsageError: If there is no such place; the nearest are named.
+        """
+        target = Target.parse(place, self._known())
+        self._all = [one for one in self._all if one.target != target]
+        self._all.append(Breakpoint(target, when))
+        return self._all[-1]
+
+    def remove(self, place: str) -> None:
+        """No longer stop there.
+
+        Raises:
+            UsageError: If there is no such breakpoint.
+        """
+        left = [one for one in self._all if str(one.target) != place and one.target.name != place]
+        if len(left) == len(self._all):
+            there = ", ".join(str(one.target) for one in self._all) or "none"
+            raise UsageError(f"There is no breakpoint at {place!r}.", hint=f"There are: {there}.")
+        self._all = left
+
+    def clear(self) -> None:
+        """Stop nowhere."""
+        self._all = []
+
+    def __iter__(self) -> Iterator[Breakpoint]:
+        return iter(self._all)
+
+    def __len__(self) -> int:
+        return len(self._all)
+
+    def __repr__(self) -> str:
+        return f"Breakpoints({', '.join(map(str, self._all))})"
+
+    def matching(self, place: Place) -> Breakpoint | None:
+        """The breakpoint that a node is at."""
+        return next((one for one in self._all if one.matches(place)), None)

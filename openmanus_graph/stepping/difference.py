@@ -1,0 +1,70 @@
+"""Difference: what changed in a thread's state since the last stop."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Any, cast
+
+from openmanus_graph.checkpoints.diff import plain
+from openmanus_graph.stepping.view import Change, Difference
+
+Side = tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
+"""The graph's values, and those of each subtask."""
+UNTOLD = frozenset({"subtask", "definition", "round"})
+"""Channels of a subtask that never change."""
+
+
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[Change]:
+    """What differs between two mappings, by name."""
+    found: list[Change] = []
+    for name in dict.fromkeys([*before, *after]):
+        if name in before and name in after and before[name] is after[name]:
+            continue
+        one, other = plain(before.get(name)), plain(after.get(name))
+        if one == other:
+            continue
+        kind: Any = "added" if before.get(name) is None else "removed" if after.get(name) is None else "changed"
+        change = Change(name=prefix + name, kind=kind, before=one, after=other)
+        if isinstance(one, str) and isinstance(other, str):
+            change["lines"] = "\n".join(difflib.unified_diff(one.splitlines(), other.splitlines(), lineterm=""))
+        found.append(change)
+    return found
+
+
+def added_messages(before: Any, after: Any, name: str) -> list[Change]:
+    """Messages behind the beginning that both have; only these are looked at."""
+    one, other = list(before or []), list(after or [])
+    same = 0
+    while same < min(len(one), len(other)) and (one[same] is other[same] or one[same] == other[same]):
+        same += 1
+    gone = [Change(name=name, kind="removed", before=plain(item), after=None) for item in one[same:]]
+    return gone + [Change(name=name, kind="added", before=None, after=plain(item)) for item in other[same:]]
+
+
+def difference(before: Side, after: Side) -> Difference:
+    """What changed between two stops."""
+    (was, branches_were), (now, branches_now) = before, after
+    apart = {"messages", "results"}
+    found = Difference(
+        state=changes(_without(was, apart), _without(now, apart)),
+        results=changes(_mapping(was.get("results")), _mapping(now.get("results"))),
+        messages=added_messages(was.get("messages"), now.get("messages"), "messages"),
+        branches=[],
+    )
+    for name, own in branches_now.items():
+        earlier = branches_were.get(name, {})
+        if earlier is own:
+            continue
+        left_out = {"messages", *UNTOLD}
+        found["branches"] += changes(_without(earlier, left_out), _without(own, left_out), f"{name}.")
+        found["messages"] += added_messages(earlier.get("messages"), own.get("messages"), f"{name}.messages")
+    return found
+
+
+def _without(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:
+    return {key: value for key, value in values.items() if key not in names}
+
+
+def _mapping(value: Any) -> Mapping[str, Any]:
+    return cast("Mapping[str, Any]", value) if isinstance(value, Mapping) else {}

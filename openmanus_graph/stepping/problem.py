@@ -1,0 +1,78 @@
+"""Problem: what went wrong, and where the stepper stands, in words."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Literal
+
+from openmanus_graph.errors import OpenManusGraphError
+from openmanus_graph.graphs.importing import described
+from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.stage import Place
+from openmanus_graph.stepping.view import Problem, Stop
+
+_NODE = re.compile(r"During task with name '([^']*)'")
+INTACT = "The thread is intact: what was committed stays, and the step in flight runs again."
+
+
+def problem_of(error: BaseException, thread_id: str, place: Place | None = None) -> Problem:
+    """An exception as a value.
+
+    Args:
+        error: What was raised.
+        thread_id: The thread.
+        place: The node that was let go.
+    """
+    noted = _NODE.search(" ".join(getattr(error, "__notes__", [])))
+    node = noted[1] if noted else place.node if place is not None else ""
+    can: list[Literal["rerun", "edit"]] = ["rerun", "edit"] if place is not None or noted else []
+    if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
+        message, hint = f"The step was interrupted. {INTACT}", "step() goes on."
+        can = ["rerun", "edit"]
+    elif isinstance(error, OpenManusGraphError):
+        message, hint = error.message, error.hint or ""
+    else:
+        where = f"The node {node!r}" if node else f"The run of {thread_id!r}"
+        message, hint = f"{where} failed: {described(error)}.", "rerun() tries the step again." if can else ""
+    return Problem(message=message, hint=hint, node=node, subtask="" if place is None else place.subtask, can=can)
+
+
+def stop_text(stop: Stop, record: Record, cursor: int | None) -> str:
+    """A stop in a line."""
+    thread, problem = stop["thread_id"], stop["error"]
+    at = f"{stop['node']!r}" + (f" of {stop['branch']}" if stop["branch"] else "")
+    standing = f"Next: {', '.join(stop['standing'])}." if stop["standing"] else ""
+    if stop["reason"] == "error" or (problem is not None and not stop["standing"]):
+        return f"{problem['message']} {problem['hint']}".strip() if problem else "Nothing could be done."
+    told = f"{problem['message']} " if problem else ""
+    asked = "; ".join(
+        f"{one['subtask'] + ': ' if one['subtask'] else ''}{one['question']}" for one in stop["questions"]
+    )
+    asks = f" Asked: {asked}" if asked else ""
+    match stop["reason"]:
+        case "ready":
+            if not record.exists:
+                return f"The thread {thread!r} has not begun; step() begins it."
+            if record.over:
+                return f"The thread {thread!r} is {record.status}; nothing runs next."
+            nodes = ", ".join(record.next)
+            return f"The thread {thread!r} stands before {nodes}; nothing has run.{asks}"
+        case "step":
+            return f"{told}{at} ran. {standing}{asks}".strip()
+        case "breakpoint":
+            return f"{told}Breakpoint at {at}. {standing}{asks}".strip()
+        case "reached":
+            return f"{told}Reached {at}. {standing}{asks}".strip()
+        case "paused":
+            return f"{told}Paused. {standing}{asks}".strip()
+        case "waiting":
+            return f"{told}Only a person can go on.{asks} answer(...) does.".strip()
+        case "finished":
+            return f"{told}The thread {thread!r} is {record.status}; nothing is left to run.".strip()
+        case "moved":
+            where = "the head" if cursor is None else f"point {cursor}"
+            fork = "" if cursor is None else " Nothing ran; a step from here goes on in a fork."
+            return f"At {where} of {thread!r}.{fork}"
+        case _:
+            return f"The thread {thread!r} goes on from here."

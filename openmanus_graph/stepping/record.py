@@ -1,0 +1,134 @@
+"""Record: what is stored of a thread, as a stepper reads it; reading runs nothing."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langgraph.pregel import Pregel
+
+from openmanus_graph.checkpoints.history import Moment, thread_history
+from openmanus_graph.checkpoints.lease import describe_runner
+from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import get_thread
+from openmanus_graph.graphs.durable import DurableGraph
+from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.plan import Plan
+from openmanus_graph.questions import Question, question_of
+
+SUBTASKS = f"{SUBTASK_NAMESPACE}subtask "
+
+
+@dataclass
+class Record:
+    """A thread at its newest checkpoint."""
+
+    exists: bool = False
+    """Whether anything of it is stored."""
+    status: str = "new"
+    """The thread's status; `new` as long as nothing is stored."""
+    values: dict[str, Any] = field(default_factory=dict[str, Any])
+    """The state; results of a dispatch that has not ended are among its `results`."""
+    next: tuple[str, ...] = ()
+    """The nodes that run next; none when the run is over."""
+    questions: list[Question] = field(default_factory=list[Question])
+    """What it asks."""
+    plan: Plan | None = None
+    """The plan it executes."""
+    begun: set[str] = field(default_factory=set[str])
+    """Subtasks of the dispatch at hand that have begun."""
+    runner: str | None = None
+    """Who runs it, since when, in words; `None`: nobody."""
+    error: str | None = None
+    """What ended its last run, if it did not end by itself."""
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left to run."""
+        return self.exists and not self.next
+
+    @property
+    def reentered(self) -> set[str]:
+        """Nodes that had been let go and have not finished: those with subtasks that have begun, and that ask."""
+        found = {DISPATCHER} if self.begun else set[str]()
+        if any(not question["subtask"] for question in self.questions):
+            found |= set(self.next)
+        return found
+
+    @property
+    def asking(self) -> dict[str, str]:
+        """The graphs of subtasks that ask a person, each with the tool that does, if it is one."""
+        if self.plan is None:
+            return {}
+        definitions = self.plan.definition_hashes()
+        number = int(self.values.get("round") or 0) + 1
+        names = {
+            str(one.id): SUBTASK_NAMESPACE + task_name(one, definitions[one.id], number) for one in self.plan.subtasks
+        }
+        return {
+            names[question["subtask"]]: question.get("tool", "")
+            for question in self.questions
+            if question["subtask"] in names
+        }
+
+
+async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
+    """Read a thread.
+
+    Args:
+        app: Its compiled graph.
+        thread_id: The thread; it need not exist.
+    """
+    if not isinstance(app, DurableGraph) or not isinstance(app.checkpointer, ThreadSaver):
+        return await _foreign(app, thread_id)
+    saver = app.checkpointer
+    thread = await get_thread(saver, thread_id)
+    if thread is None:
+        return Record()
+    snapshot = await app.snapshot(thread_id)
+    values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
+    plan = plan_in(values)
+    found = Record(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)
+    if thread.status == "running":
+        found.runner = describe_runner(thread.runner, thread.runner_since)
+    if snapshot.next:
+        found.questions = await app.questions(thread_id)
+    if plan is not None and DISPATCHER in snapshot.next:
+        await _add_dispatch(saver, thread_id, found, plan)
+    return found
+
+
+async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: Record, plan: Plan) -> None:
+    """Results and beginnings of the dispatch at hand."""
+    committed = await committed_results(saver, thread_id)
+    begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
+    number = int(found.values.get("round") or 0) + 1
+    definitions = plan.definition_hashes()
+    names = {task_name(one, definitions[one.id], number): one.id for one in plan.subtasks}
+    found.begun = {names[key] for name in begun if (key := name.removeprefix(SUBTASK_NAMESPACE)) in names}
+    results = {names[name]: result for name, result in committed.items() if name in names}
+    if results:
+        found.values["results"] = {**(found.values.get("results") or {}), **results}
+
+
+async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
+    snapshot = await app.aget_state(cast("Any", {"configurable": {"thread_id": thread_id}}))
+    if not snapshot.created_at:
+        return Record()
+    values = snapshot.values if isinstance(snapshot.values, dict) else {"output": snapshot.values}
+    asked = [question_of(one) for one in snapshot.interrupts]
+    status = "waiting" if asked else "paused" if snapshot.next else "completed"
+    return Record(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked)
+
+
+async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str) -> list[Moment]:
+    """Every point of a thread that is kept by a saver of ours, oldest first."""
+    if not isinstance(app.checkpointer, ThreadSaver) or await get_thread(app.checkpointer, thread_id) is None:
+        return []
+    return await thread_history(app.checkpointer, thread_id)

@@ -1,0 +1,293 @@
+"""Stage: where the nodes of a run stand before they run, each branch on its own, until somebody lets one go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field
+from typing import Any, cast
+
+from langgraph.errors import GraphDrained, GraphInterrupt
+from langgraph.runtime import RunControl
+
+from openmanus_graph.checkpoints.points import subtask_in
+from openmanus_graph.errors import OpenManusGraphError
+from openmanus_graph.nodes.gate import POLL_SECONDS, Visit, plain_namespace
+from openmanus_graph.plans.references import resolve
+from openmanus_graph.stepping.view import Branch, Call, Reason
+
+APPROVAL = "approval"
+"""The node that asks whether a subtask may begin."""
+SETTLING_TURNS = 16
+"""Turns of the event loop that the dispatcher needs to start what a result releases; nothing is awaited meanwhile."""
+
+Decision = Callable[["Place"], "Reason | None"]
+"""Whether a node that arrives is to stand, and why; `None` lets it run."""
+
+
+@dataclass(eq=False)
+class Place:
+    """A node that stands at the gate, or runs."""
+
+    visit: Visit
+    namespace: str
+    """The graph it is in; empty for the outermost."""
+    subtask: str
+    """The innermost subtask it is in; empty outside of any."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    running: bool = False
+
+    @classmethod
+    def of(cls, visit: Visit) -> Place:
+        """The place of a node that arrives."""
+        own = str((visit.config.get("metadata") or {}).get("langgraph_checkpoint_ns", visit.node))
+        namespace = plain_namespace(own).rpartition("|")[0]
+        found = subtask_in(namespace)
+        return cls(visit, namespace, found[0] if found else "")
+
+    @property
+    def node(self) -> str:
+        """The node."""
+        return self.visit.node
+
+    @property
+    def path(self) -> str:
+        """The namespace that graphs inside of it have."""
+        return f"{self.namespace}|{self.node}" if self.namespace else self.node
+
+    @property
+    def key(self) -> tuple[str, str]:
+        """What names it when the run is taken up again."""
+        return self.path, str((self._sent or {}).get("id", ""))
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the node is given."""
+        given = self.visit.state
+        return dict(cast("Mapping[str, Any]", given)) if isinstance(given, Mapping) else {"input": given}
+
+    @property
+    def _sent(self) -> Mapping[str, Any] | None:
+        """The call that an agent makes, which its tool's node is sent."""
+        made = self.state.get("call")
+        return cast("Mapping[str, Any]", made) if isinstance(made, Mapping) else None
+
+    @property
+    def call(self) -> Call | None:
+        """The call that the node makes, if it is a tool's."""
+        made = self._sent
+        if made is not None and "args" in made:
+            return Call(tool=str(made.get("name", self.node)), args=dict(made["args"]), id=str(made.get("id", "")))
+        definition = self.state.get("subtask")
+        if not isinstance(definition, Mapping):
+            return None
+        known = cast("Mapping[str, Any]", definition)
+        if known.get("tool") != self.node:
+            return None
+        args = dict(known.get("args") or {})
+        lookup = getattr(self.visit.runtime.context, "lookup", None)
+        if lookup is not None:
+            with suppress(OpenManusGraphError):  # the node says what is wrong with a reference
+                args = resolve(args, lookup)
+        return Call(tool=self.node, args=args, id=str(known.get("id", "")))
+
+    def branch(self) -> Branch:
+        """The place as it is shown."""
+        shown = Branch(
+            name=self.subtask,
+            node=self.node,
+            namespace=self.namespace,
+            status="running" if self.running else "next",
+            state={key: value for key, value in self.state.items() if key != "call"},
+        )
+        if (call := self.call) is not None:
+            shown["call"] = call
+        return shown
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A node that has run."""
+
+    namespace: str
+    node: str
+    seconds: float
+    """How long, waiting at the gate not counted."""
+    ended_at: float
+    """When, Unix time."""
+
+
+def hold_all(place: Place) -> Reason | None:
+    """Let every node stand."""
+    del place
+    return "step"
+
+
+class Stage:
+    """Holds the nodes of a run, in the order in which they arrived."""
+
+    def __init__(self) -> None:
+        """Begin with nothing on it."""
+        self.places: list[Place] = []
+        """Nodes that stand or run, by arrival."""
+        self.ran: list[Ran] = []
+        """Nodes that have run, by their end."""
+        self.hit: tuple[Place, Reason] | None = None
+        """The node that stopped a run, and why."""
+        self.version = 0
+        """Counts what happened."""
+        self.on_change: Callable[[], None] = lambda: None
+        self._decide: Decision = hold_all
+        self._live: set[str] = set()
+        self._unfinished: set[tuple[str, str]] = set()
+        self._asking: dict[str, str] = {}
+        self._happened = asyncio.Event()
+
+    # What a run says.
+
+    @asynccontextmanager
+    async def hold(self, visit: Visit, control: RunControl) -> AsyncGenerator[None]:
+        """Let a node stand until it may run; it runs inside."""
+        place = Place.of(visit)
+        self._live.add(place.namespace)
+        await self._stand(place, control)
+        place.running, began = True, time.monotonic()
+        self._note()
+        try:
+            yield
+        except (GraphInterrupt, GraphDrained):  # it goes on where it was, once the run does
+            self._unfinished.add(place.key)
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self.ran.append(Ran(place.namespace, place.node, seconds, time.time()))
+            self.places.remove(place)
+            inside = f"{place.path}|"
+            self._live = {one for one in self._live if one != place.path and not one.startswith(inside)}
+            self._note()
+
+    async def _stand(self, place: Place, control: RunControl) -> None:
+        if self._was_let_go(place):
+            self.places.append(place)
+            return
+        reason = self._decide(place)
+        self.places.append(place)
+        if reason is None:
+            return
+        if self._decide is not hold_all and reason != "step":
+            self.hit = (place, reason)
+            self._decide = hold_all  # all others stop at their next node, too
+        self._note()
+        try:
+            while not place.released.is_set():
+                if control.drain_requested:
+                    raise GraphDrained(control.drain_reason or "shutdown")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(POLL_SECONDS):
+                        await place.released.wait()
+        except BaseException:
+            self.places.remove(place)
+            self._note()
+            raise
+
+    def _was_let_go(self, place: Place) -> bool:
+        """Whether the node had been let go before and goes on, such as one that asked a person."""
+        tool = self._asking.get(place.namespace)
+        asked = tool is not None and (not tool or place.node in (tool, APPROVAL))
+        if asked:
+            del self._asking[place.namespace]
+        known = place.key in self._unfinished
+        self._unfinished.discard(place.key)
+        return known or asked
+
+    def began(self, namespace: str) -> None:
+        """Know that a subtask's graph runs."""
+        self._live.add(namespace)
+        self._note()
+
+    def ended(self, namespace: str) -> None:
+        """Know that it has ended, or waits for a person."""
+        self._live.discard(namespace)
+        self._note()
+
+    # What the stepper asks.
+
+    @property
+    def standing(self) -> list[Place]:
+        """The nodes that may be let go."""
+        return [place for place in self.places if not place.running]
+
+    def open(self, *, begun: set[str], asking: Mapping[str, str]) -> None:
+        """Take up a run.
+
+        Args:
+            begun: Paths of nodes that an earlier process let go and that have not finished.
+            asking: Namespaces in which such a node asks a person, each with the tool that does, if it is one.
+        """
+        self.places.clear()
+        self._live = {""}
+        self._asking = dict(asking)
+        self._unfinished |= {(path, "") for path in begun}
+        self.hold_from_now()
+
+    def close(self) -> None:
+        """Know that the run is over."""
+        self._live.clear()
+        self._note()
+
+    def forget(self) -> None:
+        """Know nothing of what was let go: the thread is another one."""
+        self._unfinished.clear()
+        self._asking.clear()
+        self.ran.clear()
+        self.hit = None
+
+    def hold_from_now(self) -> None:
+        """Let every node stand that arrives."""
+        self._decide = hold_all
+        self.hit = None
+
+    def let_go(self, place: Place, decide: Decision) -> None:
+        """Let one node run, and decide by this about those that arrive afterwards."""
+        self.hit = None
+        self._decide = decide
+        place.released.set()
+        place.running = True
+
+    def let_all_go(self, decide: Decision) -> None:
+        """Let all nodes run, and decide by this about those that arrive afterwards."""
+        self.hit = None
+        self._decide = decide
+        for place in self.standing:
+            place.released.set()
+            place.running = True
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing runs: every branch stands, has ended or waits for a person."""
+        standing = {place.namespace for place in self.places if not place.running}
+        running = [place for place in self.places if place.running]
+        holding = self._live | {one.rpartition("|")[0] for one in self._live}
+        if any(place.path not in holding for place in running):
+            return False
+        return self._live <= standing | {place.namespace for place in running}
+
+    async def until_quiet(self) -> None:
+        """Wait until nothing runs."""
+        while True:
+            seen = self.version
+            if self.quiet:
+                for _ in range(SETTLING_TURNS):
+                    await asyncio.sleep(0)
+                if seen == self.version:
+                    return
+                continue
+            self._happened.clear()
+            await self._happened.wait()
+
+    def _note(self) -> None:
+        self.version += 1
+        self._happened.set()
+        self.on_change()

@@ -1,0 +1,81 @@
+"""Table: every step of a thread, what it took and what it cost."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, cast
+
+from openmanus_graph.checkpoints.history import Moment
+from openmanus_graph.nodes.gate import plain_namespace
+from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.stage import Ran
+from openmanus_graph.stepping.view import Branch, Row
+
+
+def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[Branch], record: Record) -> list[Row]:
+    """The steps of a thread, those that stand or run last.
+
+    Args:
+        moments: The thread's history.
+        ran: Nodes that this stepper has run, by their end.
+        branches: Where the run stands.
+        record: What is stored of the thread.
+    """
+    timed = _seconds(moments, ran)
+    attempts: dict[str, int] = {}
+    rows: list[Row] = []
+    last: dict[str, Row] = {}
+    for one in moments:
+        if not one.nodes or one.point.source == "input":
+            continue
+        subtask = one.point.subtask or ""
+        if subtask and ("backoff" in one.nodes or subtask not in attempts):
+            attempts[subtask] = attempts.get(subtask, 0) + 1
+        row = Row(
+            number=one.point.number,
+            node=", ".join(dict.fromkeys(one.nodes)),
+            subtask=subtask,
+            status="done",
+            attempt=attempts.get(subtask, 0) if subtask else 0,
+            seconds=timed.get(one.point.number),
+            tokens=one.tokens,
+            cost_usd=one.cost_usd,
+            what=one.what,
+        )
+        rows.append(row)
+        if subtask:
+            last[subtask] = row
+    for key, result in cast("Mapping[str, Any]", record.values.get("results") or {}).items():
+        if key in last:
+            last[key]["status"] = str(result["status"])
+    return rows + [_standing(one, attempts) for one in branches]
+
+
+def _standing(branch: Branch, attempts: Mapping[str, int]) -> Row:
+    return Row(
+        number=None,
+        node=branch["node"],
+        subtask=branch["name"],
+        status=branch["status"],
+        attempt=max(attempts.get(branch["name"], 1), 1) if branch["name"] else 0,
+        seconds=None,
+        tokens=0,
+        cost_usd=0.0,
+        what="",
+    )
+
+
+def _seconds(moments: Sequence[Moment], ran: Sequence[Ran]) -> dict[int, float]:
+    """Seconds of the points that this stepper led to: the longest of the nodes that ran side by side."""
+    waiting: dict[tuple[str, str], list[Ran]] = {}
+    for one in ran:
+        waiting.setdefault((one.namespace, one.node), []).append(one)
+    found: dict[int, float] = {}
+    for moment in moments:
+        made = moment.point.made_at.timestamp()
+        for node in moment.nodes:
+            own = waiting.get((plain_namespace(moment.point.namespace), node), [])
+            while own and own[0].ended_at <= made:
+                took = own.pop(0)
+                found[moment.point.number] = max(found.get(moment.point.number, 0.0), took.seconds)
+    return found

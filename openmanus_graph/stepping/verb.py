@@ -1,0 +1,54 @@
+"""Verb: one thing that a stepper does; it has begun whether or not it is awaited."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine, Generator
+from typing import Any
+
+from openmanus_graph.errors import UsageError
+from openmanus_graph.stepping.view import Stop
+
+
+class Verb(Awaitable[Stop]):
+    """A step, a run or a move: await it for where it ends, or let it go on in the background."""
+
+    def __init__(self, work: Coroutine[Any, Any, Stop], interrupt: Callable[[], Awaitable[None]]) -> None:
+        """Begin.
+
+        Args:
+            work: What is done; it gives failures as values.
+            interrupt: Called when whoever awaits it is cancelled, such as by an interrupt of a notebook's kernel.
+
+        Raises:
+            UsageError: If no event loop is running.
+        """
+        try:
+            self._task = asyncio.get_running_loop().create_task(work)
+        except RuntimeError as error:
+            work.close()
+            raise UsageError(
+                "A stepper needs a running event loop.", hint="Use it in a notebook, or inside of asyncio.run(main())."
+            ) from error
+        self._interrupt = interrupt
+
+    def __await__(self) -> Generator[Any, None, Stop]:
+        return self._wait().__await__()
+
+    async def _wait(self) -> Stop:
+        try:
+            return await asyncio.shield(self._task)
+        except asyncio.CancelledError:
+            if not self._task.done():
+                await self._interrupt()
+            raise
+
+    @property
+    def done(self) -> bool:
+        """Whether it has ended."""
+        return self._task.done()
+
+    def __repr__(self) -> str:
+        if not self._task.done() or self._task.cancelled():
+            return "<under way; await it>"
+        return self._task.result()["text"]
