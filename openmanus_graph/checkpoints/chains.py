@@ -141,13 +141,15 @@ async def _gather(
         if row["blob"] or row["inline"] is not None:
             seed = row
             break
-    here = {**place, "channel": channel, "chain": chain, "version": rows[0]["version"]}
+    here = {**place, "channel": channel, "chain": chain}
     copied = await connection.execute(_GATHER, here)
-    if seed is not None:
-        await connection.execute(_SEED, {**here, "seed": seed["version"]})
-    values = {channel: seed["inline"]} if seed is not None and seed["inline"] is not None else {}
-    versions = {channel: rows[0]["version"]} if rows[0]["version"] is not None else {}
-    return seed is not None or copied.rowcount > 0, values, versions
+    if seed is None:
+        return copied.rowcount > 0, {}, {}
+    # A version of its own: a kept point that left the list as it was has the one of its parent, and must not find the
+    # snapshot there without what was written since.
+    version = f"{place['token']} {place['first']}"
+    await connection.execute(_SEED, {**here, "version": version, "seed": seed["version"]})
+    return True, {} if seed["inline"] is None else {channel: seed["inline"]}, {channel: version}
 
 
 _STORED = """
