@@ -122,6 +122,9 @@ _HOMES = {
     "ToolError": "errors",
 }
 
+_EXTENSION = {"load_ipython_extension": "notebook", "unload_ipython_extension": "notebook"}
+"""What IPython looks for at `%load_ext openmanus_graph`; nothing for programs."""
+
 __all__ = [
     "Agent",
     "Answer",
@@ -181,7 +184,7 @@ __all__ = [
 
 def __getattr__(name: str) -> Any:
     """Import a public name when it is first asked for."""
-    home = _HOMES.get(name)
+    home = _HOMES.get(name) or _EXTENSION.get(name)
     if home is None:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     value = getattr(import_module(f"{__name__}.{home}"), name)

@@ -1,0 +1,180 @@
+"""Notebook: pictures of graphs, plans and threads in IPython and Jupyter, drawn offline.
+
+`%load_ext openmanus_graph` turns them on. Without it, LangGraph has a remote service draw each graph that a cell shows.
+"""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
+
+from IPython.core.interactiveshell import InteractiveShell
+from traitlets import Enum
+from traitlets.config import Configurable
+
+if TYPE_CHECKING:
+    from openmanus_graph.checkpoints.threads import Thread
+    from openmanus_graph.drawing.diagram import Diagram, State
+    from openmanus_graph.drawing.style import Theme
+
+SVG = "image/svg+xml"
+TEXT = "text/plain"
+PICTURED = (
+    ("langgraph.pregel.main", "Pregel"),
+    ("langgraph.graph.state", "StateGraph"),
+    ("openmanus_graph.plan", "Plan"),
+    ("openmanus_graph.checkpoints.threads", "Thread"),
+    ("openmanus_graph.drawing.record", "Record"),
+    ("openmanus_graph.drawing.timeline", "Timeline"),
+    ("openmanus_graph.drawing.tree", "HistoryTree"),
+    ("openmanus_graph.drawing.diagram", "Diagram"),
+)
+"""Classes whose objects get a picture, with their modules; by name, so that the extension imports none of them."""
+
+
+class Pictures(Configurable):
+    """How pictures in notebooks look; `%config Pictures.theme = "dark"` sets it."""
+
+    theme = Enum(
+        ["auto", "light", "dark"], "auto", help="Colours: `light`, `dark`, or what the reader's system prefers."
+    ).tag(config=True)
+
+    def bundle(self, thing: Any) -> dict[str, str]:
+        """A picture of what a cell shows, and the same in text, for readers that show no SVG.
+
+        Args:
+            thing: An object of one of the classes in `PICTURED`.
+
+        Returns:
+            Text by media type.
+        """
+        from openmanus_graph.drawing import svg_of
+
+        shown, text = _shown(thing)
+        svg = svg_of(shown, theme=cast("Theme", self.theme))
+        return {SVG: svg, TEXT: text} if text else {SVG: svg}
+
+
+def _shown(thing: Any) -> tuple[Any, str]:
+    """What is drawn of an object, and its picture in text."""
+    from langgraph.graph import StateGraph
+    from langgraph.pregel import Pregel
+
+    from openmanus_graph.checkpoints.threads import Thread
+    from openmanus_graph.drawing.gantt import gantt_text
+    from openmanus_graph.drawing.graph import graph_text
+    from openmanus_graph.drawing.plan import plan_text
+    from openmanus_graph.drawing.record import Record
+    from openmanus_graph.drawing.timeline import Timeline
+    from openmanus_graph.drawing.tree import HistoryTree, tree_text
+    from openmanus_graph.plan import Plan
+
+    if isinstance(thing, StateGraph):
+        try:
+            thing = cast("StateGraph[Any, Any, Any, Any]", thing).compile()  # pyright: ignore[reportUnknownMemberType] # LangGraph's
+        except ValueError as error:
+            # A cell whose last line is `graph.add_node(...)` shows the graph before it is whole.
+            unfinished = _unfinished(cast("Any", thing), str(error))
+            return unfinished, f"{unfinished.title}\n{unfinished.description}"
+    if isinstance(thing, Pregel):
+        app = cast("Any", thing)
+        return app, graph_text(app)
+    if isinstance(thing, Thread):
+        return _of_thread(thing)
+    if isinstance(thing, Record):
+        return thing, plan_text(thing.plan, thing.states) if thing.plan else gantt_text(thing.timeline)
+    texts: list[tuple[type, Callable[[Any], str]]] = [
+        (Plan, plan_text),
+        (Timeline, gantt_text),
+        (HistoryTree, tree_text),
+    ]
+    return thing, next((text(thing) for kind, text in texts if isinstance(thing, kind)), "")
+
+
+def _unfinished(graph: Any, why: str) -> Diagram:
+    """The nodes and edges that a graph has so far."""
+    from langgraph.constants import END, START
+
+    from openmanus_graph.drawing.diagram import Box, Diagram, Link
+
+    links = [Link(source, target) for source, target in sorted(graph.edges)]
+    links += [Link(source, target) for sources, target in sorted(graph.waiting_edges) for source in sources]
+    for source, branches in graph.branches.items():
+        ends = [cast("dict[Any, str]", branch.ends or {}) for branch in branches.values()]
+        targets = [target for one in ends for target in one.values()]
+        links += [Link(source, target, dashed=True) for target in targets]
+    named = [name for link in links for name in (link.source, link.target)]
+    boxes = [
+        Box(name, name, shape="start" if name == START else "end" if name == END else "box")
+        for name in dict.fromkeys([*(START for one in named if one == START), *graph.nodes, *named])
+    ]
+    told = f"{' '.join(why.split())}. Nodes so far: {', '.join(graph.nodes) or 'none'}."
+    return Diagram(boxes, list(dict.fromkeys(links)), "Not complete yet", told)
+
+
+_STATES: dict[str, State] = {
+    "running": "running",
+    "waiting": "waiting",
+    "completed": "completed",
+    "failed": "failed",
+    "partial": "failed",
+}
+"""What the signs of a thread say; a thread that was paused or stopped is still to be gone on with."""
+
+
+def _of_thread(thread: Thread) -> tuple[Diagram, str]:
+    """The thread's plan, or the thread alone, under what is known of it."""
+    from openmanus_graph.drawing.diagram import Box, Diagram
+    from openmanus_graph.drawing.plan import plan_diagram, plan_text
+    from openmanus_graph.plan import Plan
+
+    done, total = thread.progress.get("done"), thread.progress.get("total")
+    told = f"{thread.thread_id}: {thread.status}{f', {done} of {total}' if total else ''}"
+    if thread.plan:
+        plan = Plan.parse(thread.plan)
+        diagram = plan_diagram(plan)
+        title = f"{told}. {diagram.title}"
+        return replace(diagram, title=title), f"{told}\n{plan_text(plan)}"
+    box = Box(thread.thread_id, thread.title or thread.thread_id, thread.status, state=_STATES.get(thread.status, ""))
+    if thread.status in ("paused", "stopped"):
+        box = replace(box, state="pending")
+    return Diagram([box], [], told), f"{told}\n{thread.title}".strip()
+
+
+def _configurables(shell: InteractiveShell) -> list[Any]:
+    """What `%config` knows; IPython says of it that it is a list of shells."""
+    return cast("list[Any]", shell.configurables)
+
+
+def _formatter(shell: InteractiveShell) -> Any:
+    """What asks for all media types of an object at once; IPython declares no type for it."""
+    return cast("Any", shell.display_formatter).mimebundle_formatter
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Draw graphs, plans and threads that cells show, offline: `%load_ext openmanus_graph`.
+
+    Args:
+        ipython: The shell that loads it.
+    """
+    unload_ipython_extension(ipython)
+    pictures = Pictures(parent=ipython)
+    _configurables(ipython).append(pictures)
+    for module, name in PICTURED:
+        _formatter(ipython).for_type_by_name(module, name, pictures.bundle)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Leave pictures to LangGraph again: `%unload_ext openmanus_graph`.
+
+    Args:
+        ipython: The shell that has loaded it.
+    """
+    for module, name in PICTURED:
+        _formatter(ipython).pop(f"{module}.{name}", None)
+    known = _configurables(ipython)
+    known[:] = [one for one in known if not isinstance(one, Pictures)]
