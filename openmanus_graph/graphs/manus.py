@@ -119,7 +119,8 @@ class ManusGraph(DurableStateGraph):
         self.add_node(KNOWLEDGE, cast("Any", knowledge_node(roles, memory)))
         self.add_node(PLANNER, cast("Any", planner_node(roles)))
         self.add_node(REVIEW, cast("Any", review_node(roles)))
-        self.add_node(DISPATCHER, cast("Any", dispatcher))
+        # Its own annotation is the state of a plan, which has neither the task nor what came with it.
+        self.add_node(DISPATCHER, cast("Any", dispatcher), input_schema=ManusState)
         self.add_node(REPORTER, cast("Any", reporter_node(roles)))
         self.add_node(REMEMBER, cast("Any", remember_node(roles, memory)))
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langgraph.types import Command
 
 from openmanus_graph.errors import ModelRefusedError, UsageError
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
@@ -94,3 +95,22 @@ async def test_files_that_were_there_before_are_not_said_to_be_made(
     assert "made.txt" in out["answer"]
     assert "setup.py" not in out["answer"]
     assert "setup.py" not in provider.requests[-1].messages[-1]["content"]
+
+
+async def test_an_agent_knows_the_whole_task_and_what_came_with_it(
+    build: Build, provider: ScriptedServer, tmp_path: Path
+) -> None:
+    app = build()
+    provider.add(Reply("Your number is 42."))
+    await app.ainvoke({"task": "What is my number?"}, thread())
+    (tmp_path / "openmanus-work" / "t").mkdir(parents=True, exist_ok=True)
+    (tmp_path / "openmanus-work" / "t" / "prices.csv").write_text("1")
+    asks = Reply(tool_calls=[ToolUse("ask", {"question": "Which one?"})])
+    provider.add(asks)
+    await app.ainvoke({"task": "Compare them well", "attachments": ["prices.csv"]}, thread())
+    question = (await app.questions("t"))[0]["id"]
+    provider.add(plans(WORK), ends("done"), Reply("done"))
+    await app.ainvoke(Command(resume={question: {"kind": "answer", "value": "The blue one."}}), thread())
+    told = provider.requests[-2].messages[-1]["content"]
+    for known in ("Compare them well", "The blue one.", "# Files that came with the task\nprices.csv", "number is 42"):
+        assert known in told
