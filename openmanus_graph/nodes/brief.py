@@ -14,6 +14,7 @@ from langgraph.types import Overwrite
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.events import now
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material import fenced
 from openmanus_graph.nodes.outcome import failed_or_again, subtask_event
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import SubtaskRun
@@ -65,7 +66,8 @@ def goal_of(subtask: Subtask, run: SubtaskRun) -> str:
             parts.append(part)
             continue
         file = run.result_of(part.subtask_id).get("output_file") or ""
-        parts.append(clipped(as_text(part.find_in(run.lookup(part.subtask_id))), INPUT_CHARACTERS, file))
+        text = clipped(as_text(part.find_in(run.lookup(part.subtask_id))), INPUT_CHARACTERS, file)
+        parts.append(f"\n{fenced(text)}\n" if "\n" in text else text)
     return "".join(parts)
 
 
@@ -83,9 +85,10 @@ def brief_text(subtask: Subtask, run: SubtaskRun) -> str:
         file = run.result_of(name).get("output_file") or ""
         goal = background.goals.get(name, "")
         text = clipped(as_text(run.lookup(name)), INPUT_CHARACTERS, file)
-        parts.append(f"# Output of {name}{': ' + goal if goal else ''}\n{text}")
+        parts.append(f"# Output of {name}{': ' + goal if goal else ''}\n{fenced(text)}")
     if background.task:
-        parts.append(f"# The whole task it belongs to, in the person's own words\n{background.task}")
+        task = clipped(background.task, INPUT_CHARACTERS)
+        parts.append(f"# The whole task it belongs to, in the person's own words\n{task}")
     if background.earlier:
         parts.append(f"# Earlier in this conversation\n{background.earlier}")
     if background.attachments:

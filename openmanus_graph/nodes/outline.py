@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
 from openmanus_graph.nodes.brief import clipped
+from openmanus_graph.nodes.material import fenced
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.references import as_text
 from openmanus_graph.state import Earlier, ManusState, SubtaskResult
@@ -55,6 +56,11 @@ def all_completed(state: ManusState) -> bool:
     return bool(subtasks) and len(results) == len(subtasks) and all(_done(result) for result in results.values())
 
 
+def _apart(text: str) -> str:
+    """What a tool or an agent said, apart where it has lines of its own."""
+    return f"\n{fenced(text)}" if "\n" in text else text
+
+
 def _done(result: SubtaskResult) -> bool:
     return result["status"] == "completed"
 
@@ -80,9 +86,9 @@ def results_text(state: ManusState, characters: int, *, brief: Collection[str] =
             status += ", checked"
         text = f"## {subtask.id} ({status}): {subtask.goal or work_of(subtask)}"
         if result is not None and result["error"]:
-            text += f"\nError: {clipped(result['error'], 1_000)}"
+            text += f"\nError: {_apart(clipped(result['error'], 1_000))}"
         if result is not None and subtask.id in outputs:
-            text += "\n" + clipped(outputs[subtask.id], limits[subtask.id], result["output_file"] or "")
+            text += "\n" + fenced(clipped(outputs[subtask.id], limits[subtask.id], result["output_file"] or ""))
         parts.append(text)
     return "\n\n".join(parts)
 
@@ -114,7 +120,7 @@ def _output(result: SubtaskResult) -> str:
 def failures_text(state: ManusState) -> str:
     """What is not completed and why, a line each."""
     return "\n".join(
-        f"{name} is {result['status']}: {result['error']}"
+        f"{name} is {result['status']}: {_apart(result['error'] or '')}"
         for name, result in planned_results(state).items()
         if not _done(result)
     )
@@ -124,7 +130,7 @@ def dropped_text(state: ManusState) -> str:
     """What earlier plans of the request had and the present one has not, and why, a line each."""
     planned = planned_results(state)
     return "\n".join(
-        f"{name}: {result['error']}"
+        f"{name}: {_apart(result['error'] or '')}"
         for name, result in (state.get("results") or {}).items()
         if name not in planned and not _done(result)
     )
@@ -135,7 +141,9 @@ def earlier_text(earlier: Sequence[Earlier] | None) -> str:
     told: list[str] = []
     for age, one in enumerate(reversed(earlier or []), start=1):
         most = EARLIER_CHARACTERS if age <= EARLIER_REQUESTS else OLDER_CHARACTERS
-        told.append(f"Asked: {clipped(one['task'], most)}\nAnswered ({one['status']}): {clipped(one['answer'], most)}")
+        told.append(
+            f"Asked: {clipped(one['task'], most)}\nAnswered ({one['status']}): {_apart(clipped(one['answer'], most))}"
+        )
     return "\n\n".join(reversed(told))
 
 

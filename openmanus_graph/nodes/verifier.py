@@ -19,6 +19,7 @@ from openmanus_graph.models.spending import together
 from openmanus_graph.nodes.brief import clipped, workspace_files
 from openmanus_graph.nodes.checks import named_files, problems
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material import fenced
 from openmanus_graph.nodes.outcome import ended, failed_or_again
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import SubtaskRun
@@ -64,16 +65,16 @@ def evidence(messages: Sequence[BaseMessage], draft: Draft, subtask: Subtask, ru
         elif isinstance(message, ToolMessage):
             shown = clipped(str(message.text), RESULT_CHARACTERS)
             done.append(f"result of {message.name} ({message.status}): {shown}")
-    parts = ["# Calls and results\n" + clipped("\n".join(done) or "none", EVIDENCE_CHARACTERS)]
+    parts = ["# Calls and results\n" + fenced(clipped("\n".join(done) or "none", EVIDENCE_CHARACTERS))]
     files = workspace_files(run.context.workspace)
     parts.append("# Files in the workspace\n" + ("\n".join(files) or "none"))
     for name in named_files(subtask.done_when or ""):
         path = run.context.workspace / name
         if path.is_file():
             text = path.read_text(encoding="utf-8", errors="replace")
-            parts.append(f"# The file {name}\n{clipped(text, FILE_CHARACTERS)}")
+            parts.append(f"# The file {name}\n{fenced(clipped(text, FILE_CHARACTERS))}")
     result = as_text(draft["output"]) if draft["output_file"] is None else str(draft["output"])
-    parts.append(f"# The result that is given\n{clipped(result, FILE_CHARACTERS)}")
+    parts.append(f"# The result that is given\n{fenced(clipped(result, FILE_CHARACTERS))}")
     return "\n\n".join(parts)
 
 
