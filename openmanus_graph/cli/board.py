@@ -15,7 +15,7 @@ from openmanus_graph.models.spending import NOTHING, together
 ENDED = frozenset({"completed", "failed", "blocked", "skipped"})
 """Statuses of a subtask that has ended."""
 ACTING = {
-    "coordinator": "reading the request",
+    "coordinator": "deciding how to go on",
     "knowledge": "looking for what helps",
     "planner": "planning",
     "verifier": "checking",

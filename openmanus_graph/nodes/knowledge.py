@@ -43,7 +43,7 @@ def knowledge_node(roles: Roles, memory: Memory) -> Node[ManusState]:
             parts += [f"## A procedure\n{text}" for text in await memory.procedural.recall(task)]
         text = clipped("\n\n".join(parts), MOST_CHARACTERS)
         if parts:
-            turn.tell("recalled", text=f"{len(parts)} memories that may help")
+            turn.tell("recalled", text=f"{len(parts)} {'memory' if len(parts) == 1 else 'memories'} that may help")
         return {"knowledge": text, "stage": "recalled"} if state.get("decision") == "recall" else {"knowledge": text}
 
     return gated(knowledge, KNOWLEDGE)
