@@ -7,7 +7,6 @@ import hashlib
 import json
 import math
 import os
-import secrets
 from collections.abc import Generator, Mapping
 from contextlib import contextmanager, suppress
 from datetime import date, datetime, time, timedelta
@@ -19,7 +18,7 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from openmanus_graph.boundaries import passed, writing
+from openmanus_graph.draft_file import put_file
 from openmanus_graph.errors import ForeignTypeError
 from openmanus_graph.state import SubtaskResult
 
@@ -144,14 +143,6 @@ def _outputs_folder(workspace: Path) -> Generator[int]:
 
 def _write_durably(workspace: Path, name: str, text: str) -> None:
     # The checkpoint that names the file must never be committed before the file's bytes are.
-    draft = f".{secrets.token_hex(8)}.tmp"
-    flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
-    with writing("output"), _outputs_folder(workspace) as folder:
-        opened = os.open(draft, flags, 0o644, dir_fd=folder)
-        with os.fdopen(opened, "w", encoding="utf-8", errors="surrogatepass") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        passed("within output")
-        os.replace(draft, name, src_dir_fd=folder, dst_dir_fd=folder)
+    with _outputs_folder(workspace) as folder:
+        put_file(folder, name, text.encode("utf-8", "surrogatepass"), mode=0o644)
         os.fsync(folder)

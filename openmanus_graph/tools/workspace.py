@@ -14,14 +14,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from openmanus_graph.boundaries import passed, writing
+from openmanus_graph.draft_file import put_file
 from openmanus_graph.errors import OutsideWorkspaceError, ToolError
 
 HIDDEN_FOLDER = ".openmanus"
 """The engine's own folder inside each workspace: undo history and large outputs."""
 
 _FOLDER_FLAGS = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
-_NO_LINKS = (errno.EPERM, errno.EOPNOTSUPP, errno.ENOSYS)
 _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
@@ -144,31 +143,20 @@ def write_file(place: Place, data: bytes, *, mode: int | None = None, exclusive:
         FileExistsError: If `exclusive` and there is something at `place`.
         ToolError: If the folder cannot be opened or written.
     """
-    with writing("file"), open_parent(place) as (folder, name):
+    with open_parent(place) as (folder, name):
         old = _status(folder, name)
-        temporary = f".{os.urandom(8).hex()}.part"
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
         try:
-            descriptor = os.open(temporary, flags, 0o666, dir_fd=folder)
-        except OSError as error:
-            raise ToolError(f"The file {place.path!r} cannot be written: {error.strerror}.") from error
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(data)
-                stream.flush()
-                _keep_permissions(stream.fileno(), old, mode)
-                os.fsync(stream.fileno())
-            passed("within file")
-            if exclusive:
-                _put_new(temporary, name, folder)
-            else:
-                os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+            put_file(
+                folder,
+                name,
+                data,
+                prepare=lambda descriptor: _keep_permissions(descriptor, old, mode),
+                exclusive=exclusive,
+            )
         except FileExistsError:
             raise
         except OSError as error:
             raise ToolError(f"The file {place.path!r} cannot be written: {error.strerror}.") from error
-        finally:
-            _remove(temporary, folder)
 
 
 def remove_file(place: Place) -> None:
@@ -196,19 +184,6 @@ def read_file(place: Place, limit: int) -> tuple[bytes, int]:
             hint="View a part of it with `view_range`, or change it with a program.",
         )
     return data, stat.S_IMODE(status.st_mode)
-
-
-def _put_new(temporary: str, name: str, folder: int) -> None:
-    """Give the file its name, which must be free."""
-    try:
-        os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _NO_LINKS:
-            raise
-        # A file system without hard links: the check and the renaming are two steps there.
-        if _status(folder, name) is not None:
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), name) from error
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
 
 
 def _keep_permissions(descriptor: int, old: os.stat_result | None, mode: int | None) -> None:
