@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests test-fresh bench docs lock hooks dist clean distclean
+.PHONY: help setup demo test check lint format types tests test-fresh chaos bench docs lock hooks dist clean distclean
 
 bin := .venv/bin
 # Free words for a target's own command: make tests ARGS="-k plan"
@@ -39,6 +39,9 @@ tests: setup ## run the tests with branch coverage (ARGS="-k plan" chooses some)
 
 test-fresh: setup ## clone and set up from nothing, as root and as an ordinary user (minutes)
 	$(bin)/pytest -m fresh $(ARGS)
+
+chaos: setup ## kill at every write, cut connections, move clocks (minutes)
+	$(bin)/pytest -m chaos tests/chaos $(ARGS)
 
 bench: setup ## measure (ARGS="--help" for what)
 	@$(bin)/python -m benchmarks $(ARGS)
