@@ -85,11 +85,12 @@ class Event(TypedDict, total=False):
     """`subtask_progress`: what it is doing; `model_tokens`: the next piece of a reply; `model_finished`: the reply;
     `answered`: the answer; `decided`, `recalled`, `subtask_verified`, `budget_reached`, `warned`: why, in words."""
     attempt: int
-    """`subtask_started`, `subtask_retrying`: which attempt, from 1."""
+    """`subtask_started`, `*_retrying`, `plan_made`, `plan_refused`: which attempt, from 1; 0 for a plan that a person
+    edited."""
     delay_s: float
     """`*_retrying`: seconds until the next attempt."""
     status: str
-    """`subtask_finished`, `plan_finished`, `run_finished`, `node_finished`: how it ended."""
+    """`subtask_finished`, `plan_finished`, `run_finished`, `node_finished`, `answered`: how it ended."""
     error: str | None
     """`*_finished`, `*_retrying`, `tool_returned`: what went wrong, or `None`."""
     elapsed_s: float

@@ -27,6 +27,7 @@ __all__ = [
     "for_graph",
     "handle_of",
     "happening_of",
+    "is_answered",
     "is_own",
     "pass_over",
     "question_of",
@@ -136,6 +137,12 @@ def ask(
 def asked_so_far() -> int:
     """How many answers `ask` has been given in this run of the present node."""
     return _asked.get()
+
+
+def is_answered() -> bool:
+    """Whether the next `ask` of the present node has an answer already, so that nobody is asked anew."""
+    scratchpad: Any = (get_config().get("configurable") or {}).get(_SCRATCHPAD_KEY)
+    return scratchpad is not None and len(scratchpad.resume) > asked_so_far()
 
 
 def pass_over(count: int) -> None:

@@ -11,7 +11,7 @@ from langgraph.runtime import Runtime
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
-from openmanus_graph.questions import ask
+from openmanus_graph.questions import ask, is_answered
 from openmanus_graph.state import ManusState
 
 CLARIFY = "clarify"
@@ -23,7 +23,8 @@ def clarify_node(roles: Roles) -> Node[ManusState]:
     async def clarify(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         turn = Turn(roles, state, config, runtime)
         question = state.get("question", "")
-        turn.tell("question_asked", question={"kind": "answer", "subtask": "", "question": question})
+        if not is_answered():
+            turn.tell("question_asked", question={"kind": "answer", "subtask": "", "question": question})
         answer = str(ask(question, subtask=""))
         asked = [*(state.get("clarifications") or []), {"question": question, "answer": answer}]
         return {

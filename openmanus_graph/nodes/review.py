@@ -12,7 +12,7 @@ from openmanus_graph.nodes.outline import plan_outline
 from openmanus_graph.nodes.proposal import checked_plan
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
-from openmanus_graph.questions import Approval, ask
+from openmanus_graph.questions import Approval, ask, is_answered
 from openmanus_graph.settings import Settings
 from openmanus_graph.state import ManusState
 
@@ -37,7 +37,8 @@ def review_node(roles: Roles) -> Node[ManusState]:
         reason = ""
         while True:
             asked = {"kind": "approve", "subtask": "", "question": question, "plan": plan, "reason": reason}
-            turn.tell("question_asked", question=asked)
+            if not is_answered():
+                turn.tell("question_asked", question=asked)
             said: Approval = ask(question, subtask="", kind="approve", plan=plan, reason=reason or None)
             if said.action == "reject" or (said.action == "edit" and said.plan is None):
                 why = f"The person did not approve the plan: {said.reason or 'no reason given'}"

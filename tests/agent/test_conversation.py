@@ -94,3 +94,15 @@ async def test_past_threads_are_recalled(build: Build, provider: ScriptedServer)
     provider.add(wants_plan(), plans(SAY), Reply("Fine."))
     await app.ainvoke({"task": "Feed the aardvark"}, thread("two"))
     assert "How is the aardvark?" in provider.requests[4].messages[-1]["content"]
+
+
+async def test_an_answered_question_is_not_asked_anew(build: Build, provider: ScriptedServer) -> None:
+    app = build()
+    provider.add(Reply(tool_calls=[ToolUse("ask", {"question": "Which one?"})]))
+    asked = [event async for event in app.astream({"task": "do that"}, thread(), stream_mode="custom")]
+    assert [event["type"] for event in asked].count("question_asked") == 1
+    question = (await app.questions("t"))[0]["id"]
+    provider.add(Reply("Done."))
+    answer = Command(resume={question: {"kind": "answer", "value": "blue"}})
+    told = [event async for event in app.astream(answer, thread(), stream_mode="custom")]
+    assert "question_asked" not in [event["type"] for event in told]
