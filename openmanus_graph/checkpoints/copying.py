@@ -10,6 +10,7 @@ from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.lineage import NULL_TASK, Cut
 from openmanus_graph.checkpoints.points import Point, read_points
+from openmanus_graph.checkpoints.relocation import change_channel
 from openmanus_graph.checkpoints.snapshots import FileState, newest_files
 from openmanus_graph.checkpoints.tables import columns_of, copy_rows
 from openmanus_graph.checkpoints.threads import Thread
@@ -130,6 +131,7 @@ async def copy_up_to(
         await connection.execute(statement, given)
     if cut is None:
         await copy_rows(connection, source.thread_id, name, ["answers"])
+        await change_channel(connection, name, "workspace", source.workspace, folder)
     moments = {"moment": sql.SQL("(event ->> 'time')::timestamptz"), "subtask": sql.SQL("subtask")}
     await connection.execute(sql.SQL(_EVENTS + _BEFORE + " ORDER BY number").format(**moments), given)
     moments = {"moment": sql.SQL("created_at"), "subtask": sql.SQL("subtask")}

@@ -35,10 +35,16 @@ MAP_KEY = "checkpoint_map"
 TASK_KEY = "__pregel_task_id"
 BATCH_BYTES = 16 * 2**20
 """Contents that one statement takes."""
+QUICK_S = 0.002
+"""Seconds that the last look took below which the next one is made in the event loop itself."""
 RACY_NS = 20_000_000
 """A file changed so shortly before it was looked at may have changed once more within the same tick of its clock."""
 
 logger = logging.getLogger(__name__)
+
+
+Look = tuple[int, int, int, int, str | None]
+"""What the file system says of a file: size, permission bits, time of change, inode, and where a link points."""
 
 
 @dataclass(frozen=True)
@@ -58,15 +64,10 @@ class Seen:
     racy: bool = False
     """Whether it may have changed since without looking so."""
 
-    def looks_like(self, other: Seen) -> bool:
-        """Whether nothing but the content could differ."""
-        return (self.size, self.mode, self.mtime_ns, self.inode, self.link) == (
-            other.size,
-            other.mode,
-            other.mtime_ns,
-            other.inode,
-            other.link,
-        )
+    @property
+    def look(self) -> Look:
+        """What the file system says of it; if that is the same, nothing but the content could differ."""
+        return self.size, self.mode, self.mtime_ns, self.inode, self.link
 
 
 @dataclass(frozen=True)
@@ -123,8 +124,12 @@ class Recorder:
         self._settings = settings
         self._known: dict[str, Seen] | None = None
         self._total = 0
+        self._kept: set[str] = set()
         self._lock = asyncio.Lock()
         self._active: list[Step] = []
+        self._looks: dict[str, Look] = {}
+        self._racy: set[str] = set()
+        self._took_s = float("inf")
 
     @asynccontextmanager
     async def around(self, config: RunnableConfig, step: Step) -> AsyncGenerator[None]:
@@ -156,6 +161,8 @@ class Recorder:
             ).fetchone()
         self._total = int(total["total"]) if total else 0
         self._known = {str(row["path"]): _seen(row) for row in rows if row["inode"] is not None}
+        self._kept = {seen.digest for seen in self._known.values() if seen.digest and not seen.left_out}
+        self._looks = {path: seen.look for path, seen in self._known.items()}
         moment = began["created_at"] if began and not rows else None  # they were there before any step
         await self._look(saver, config, Step(), moment)
 
@@ -166,7 +173,11 @@ class Recorder:
             for one in self._active
         ]
         common = {**asdict(step), "beside": beside if step.checkpoint_id else [], "made_at": made_at}
-        for found in await asyncio.to_thread(lambda: list(self._changes())):
+        began = time.perf_counter()
+        # In a small folder the way into a thread and back would take longer than the look.
+        batches = list(self._changes()) if self._took_s < QUICK_S else await asyncio.to_thread(self._all_changes)
+        self._took_s = time.perf_counter() - began
+        for found in batches:
             await saver.fenced(
                 config,
                 "SELECT put_files(%s, %s, %s::text[], %s::bytea[], %s)",
@@ -177,6 +188,9 @@ class Recorder:
                 ),
                 f"files {step.subtask or ''}",
             )
+
+    def _all_changes(self) -> list[Changes]:
+        return list(self._changes())
 
     def _changes(self) -> Iterator[Changes]:
         """What differs from what is known, in batches; what is known is brought up to date."""
@@ -191,11 +205,13 @@ class Recorder:
             return
         for path in sorted(known.keys() - now.keys() - {WHOLE}):
             batch.rows.append(_row(path, known.pop(path), None))
-        for path, seen in sorted(now.items()):
+        looks = self._looks
+        self._looks = now
+        different = [path for path, look in now.items() if look != looks.get(path)]
+        for path in sorted({*different, *(path for path in self._racy if path in now)}):
             old = known.get(path)
-            if old is not None and old.looks_like(seen) and not old.racy:
-                continue
-            read, content = self._read(path, seen)
+            read, content = self._read(path, Seen(*now[path]))
+            (self._racy.add if read.racy else self._racy.discard)(path)
             known[path] = read
             if old is not None and _is_same(old, read):
                 continue
@@ -221,25 +237,28 @@ class Recorder:
             return replace(seen, left_out=f"cannot be read: {error}"), None
         racy = time.time_ns() - seen.mtime_ns < RACY_NS
         read = replace(seen, size=len(content), digest=hashlib.sha256(content).hexdigest(), racy=racy)
+        if read.digest in self._kept:
+            return read, content
         if self._total + len(content) > self._settings.snapshot_total:
             return replace(read, left_out=f"the thread's {self._settings.snapshot_total:,} bytes are used up"), None
         self._total += len(content)
+        self._kept.add(str(read.digest))
         return read, content
 
-    def _tree(self) -> Iterator[tuple[str, Seen]]:
+    def _tree(self) -> Iterator[tuple[str, Look]]:
         """The files and links of the workspace, with what the file system says of them."""
         count, most = 0, self._settings.snapshot_files
         folders = [""]
         while folders:
             below = folders.pop()
             try:
-                entries = sorted(os.scandir(self._workspace / below), key=lambda entry: entry.name)
+                entries = list(os.scandir(self._workspace / below))
             except OSError as error:  # unreadable, or gone meanwhile
                 logger.debug("The folder %r is not recorded: %s", below, error)
                 continue
             for entry in entries:
                 path = f"{below}/{entry.name}" if below else entry.name
-                if not _storable(path) or path == OUTPUTS:
+                if path == OUTPUTS or not (path.isascii() or _storable(path)):
                     continue
                 if entry.is_dir(follow_symlinks=False):
                     folders.append(path)
@@ -254,8 +273,7 @@ class Recorder:
                 count += 1
                 if count > most:
                     raise _TooManyError(f"the workspace has more than {most:,} files")
-                mode = stat.S_IMODE(status.st_mode)
-                yield path, Seen(status.st_size, mode, status.st_mtime_ns, status.st_ino, link)
+                yield path, (status.st_size, stat.S_IMODE(status.st_mode), status.st_mtime_ns, status.st_ino, link)
 
 
 class _TooManyError(Exception):
@@ -274,7 +292,7 @@ def _storable(path: str) -> bool:
 def _is_same(old: Seen, new: Seen) -> bool:
     """Whether a file is what it was, as far as its content was read."""
     same = (old.digest, old.mode, old.link) == (new.digest, new.mode, new.link)
-    return same and (new.digest is not None or old.looks_like(new))
+    return same and (new.digest is not None or old.look == new.look)
 
 
 def _row(path: str, old: Seen | None, new: Seen | None) -> dict[str, Any]:
