@@ -33,7 +33,9 @@ def review_node(roles: Roles) -> Node[ManusState]:
         if not is_reviewed(plan, roles.settings):
             return {"decision": "dispatch"}
         turn = Turn(roles, state, config, runtime)
-        question = f"Is this plan of {len(plan['subtasks'])} subtasks to be carried out?\n{plan_outline(plan)}"
+        count = len(plan["subtasks"])
+        many = "1 subtask" if count == 1 else f"{count} subtasks"
+        question = f"Is this plan of {many} to be carried out?\n{plan_outline(plan)}"
         reason = ""
         while True:
             asked = {"kind": "approve", "subtask": "", "question": question, "plan": plan, "reason": reason}
