@@ -8,8 +8,7 @@ from typing import Any
 import pytest
 from langchain_core.tools import tool
 
-from openmanus_graph import Settings, ThreadSaver, build_manus_graph
-from openmanus_graph.checkpoints.fork import fork_thread
+from openmanus_graph import Settings, ThreadSaver, build_manus_graph, fork_thread, rerun_thread, thread_history
 from openmanus_graph.checkpoints.points import Point, points_of
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
@@ -95,3 +94,31 @@ async def test_a_point_in_a_graph_inside_runs_only_what_is_left_of_it(run_once: 
     assert [point.id for point in kept[:3]] == [point.id for point in inner[:3]]
     assert len(kept) == 4
     assert kept[3].id != inner[3].id
+
+
+async def test_a_plan_of_ones_own_takes_the_place_of_the_planner(run_once: Any, saver: ThreadSaver) -> None:
+    app, _ = run_once
+    own = {"goal": "own", "subtasks": [{"id": "mine", "goal": "say", "tool": "say", "args": {"word": "mine"}}]}
+    for step in (-1, 1):
+        DONE.clear()
+        point = next(one for one in await points_of(saver, "t") if not one.namespace and one.step == step)
+        fork, out = await rerun_thread(app, point.address, plan=own)
+        assert (out["status"], out["answer"], DONE) == ("completed", "Here.", ["mine"])
+        assert [one["id"] for one in out["plan"]["subtasks"]] == ["mine"]
+        nodes = [one.nodes for one in await thread_history(saver, fork.thread.thread_id) if not one.point.namespace]
+        assert ["planner"] not in nodes
+
+
+async def test_the_cost_of_each_step_is_told(run_once: Any, saver: ThreadSaver) -> None:
+    history = await thread_history(saver, "t")
+    by_node = {one.nodes[0]: one for one in history if one.nodes}
+    assert by_node["planner"].tokens > 0
+    assert by_node["executor"].tokens > 0
+    assert by_node["say"].tokens == 0
+    assert "has a plan of 4 subtasks" in by_node["planner"].what or "plan of 4" in by_node["review"].what
+    said = [one.what for one in history if one.point.subtask == "work"]
+    assert 'calls say({"word": "one"}), say({"word": "two"})' in said
+    assert "say returns: one; say returns: two" in said
+    fork = await fork_thread(saver, "t@work:2")
+    inherited = sum(one.tokens for one in await thread_history(saver, fork.thread.thread_id))
+    assert 0 < inherited < sum(one.tokens for one in history)
