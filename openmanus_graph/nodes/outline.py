@@ -65,13 +65,14 @@ def _done(result: SubtaskResult) -> bool:
     return result["status"] == "completed"
 
 
-def results_text(state: ManusState, characters: int, *, brief: Collection[str] = ()) -> str:
+def results_text(state: ManusState, characters: int, *, brief: Collection[str] = (), apart: bool = True) -> str:
     """What came of each subtask; long outputs are shortened so that all together have about `characters`.
 
     Args:
         state: The state with the plan and its results.
         characters: About how many all outputs may have together; short ones leave their room to long ones.
         brief: Ids of subtasks of whose output a little of its beginning and end suffices.
+        apart: Whether outputs stand between fences, as models are told them; a person needs none.
     """
     plan = Plan.parse(state.get("plan") or {})
     results = planned_results(state)
@@ -86,9 +87,11 @@ def results_text(state: ManusState, characters: int, *, brief: Collection[str] =
             status += ", checked"
         text = f"## {subtask.id} ({status}): {subtask.goal or work_of(subtask)}"
         if result is not None and result["error"]:
-            text += f"\nError: {_apart(clipped(result['error'], 1_000))}"
+            error = clipped(result["error"], 1_000)
+            text += f"\nError: {_apart(error) if apart else error}"
         if result is not None and subtask.id in outputs:
-            text += "\n" + fenced(clipped(outputs[subtask.id], limits[subtask.id], result["output_file"] or ""))
+            shown = clipped(outputs[subtask.id], limits[subtask.id], result["output_file"] or "")
+            text += f"\n{fenced(shown) if apart else shown}"
         parts.append(text)
     return "\n\n".join(parts)
 

@@ -113,7 +113,7 @@ def partial_answer(state: ManusState) -> str:
     done = sum(result["status"] == "completed" for result in planned_results(state).values())
     total = len((state.get("plan") or {}).get("subtasks") or [])
     head = f"This is a partial answer: {state.get('reason') or 'a budget is used up.'}"
-    body = results_text(state, MOST_CHARACTERS // 4)
+    body = results_text(state, MOST_CHARACTERS // 4, apart=False)
     return f"{head}\n{done} of {total} subtasks are completed.\n\n{body}"
 
 

@@ -39,6 +39,14 @@ async def test_a_larger_budget_goes_on_with_what_is_left(build: Build, provider:
     assert out["answer"] == "more", "a new request counts anew"
 
 
+async def test_a_partial_answer_is_for_people(build: Build, provider: ScriptedServer) -> None:
+    say = {"id": "a", "tool": "bash", "args": {"command": "printf 'one\\ntwo'"}}
+    provider.add(plans(say))
+    out = await build(settings={"budget": {"model_calls": 1}}).ainvoke({"task": "count"}, thread())
+    assert "one" in out["answer"]
+    assert "~~~" not in out["answer"]
+
+
 async def test_tokens_count_over_resumes(build: Build, provider: ScriptedServer) -> None:
     provider.add(Reply(tool_calls=[ToolUse("ask", {"question": "Which?"})], usage=(900, 100)))
     settings = {"budget": {"tokens": 1000}}
