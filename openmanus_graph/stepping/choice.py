@@ -4,35 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
+from typing import Any, cast
 
+from openmanus_graph.checkpoints.points import subtask_in
 from openmanus_graph.errors import UsageError
+from openmanus_graph.events import Event
+from openmanus_graph.plan import Plan
 from openmanus_graph.stepping.record import Record
 from openmanus_graph.stepping.stage import Place
 
 
-def chosen(
-    standing: Sequence[Place],
-    subtask: str | None,
-    order: Sequence[tuple[str, str]],
-    current: tuple[str, str] | None,
-) -> Place | None:
+def in_order(places: Sequence[Place], plan: Plan | None) -> list[Place]:
+    """Places in plan order, each subtask's by arrival; those of the graph itself come first."""
+    index: dict[str, int] = {str(one.id): number for number, one in enumerate(plan.subtasks)} if plan else {}
+    return sorted(places, key=lambda one: index.get(one.subtask, -1))
+
+
+def chosen(standing: Sequence[Place], subtask: str | None, current: tuple[str, str] | None) -> Place | None:
     """The place to let go.
 
     Args:
-        standing: Those that stand, by arrival.
+        standing: Those that stand, in order.
         subtask: The subtask that is meant, or `None`.
-        order: The keys of those that stood at the last stop; they come first, in this order.
         current: Namespace and node that were let go last, where the same branch is to be preferred.
     """
-    places = {key: index for index, key in enumerate(order)}
-    ordered = sorted(standing, key=lambda one: places.get(one.key, len(places)))
     if subtask is not None:
-        return next((one for one in ordered if one.subtask == subtask), None)
+        return next((one for one in standing if one.subtask == subtask), None)
     if current is not None:
-        same = next((one for one in ordered if one.namespace == current[0]), None)
+        same = next((one for one in standing if one.namespace == current[0]), None)
         if same is not None:
             return same
-    return ordered[0] if ordered else None
+    return standing[0] if standing else None
+
+
+def statuses(plan: Plan | None, values: Mapping[str, Any]) -> dict[str, str]:
+    """How the subtasks of a plan ended; the others are `pending`."""
+    results = cast("Mapping[str, Any]", values.get("results") or {})
+    definitions = plan.definition_hashes() if plan is not None else {}
+    return {
+        str(key): str(results[key]["status"])
+        if key in results and results[key]["definition"] == definition
+        else "pending"
+        for key, definition in definitions.items()
+    }
+
+
+def tell(told: dict[str, str], event: Event) -> None:
+    """Note in `told` what an event says of the statuses of subtasks, which are read from the store only at a stop."""
+    kind, subtask = event.get("type"), event.get("subtask")
+    if kind == "plan_started":
+        kept = event.get("kept") or []
+        told.clear()
+        told |= {one["id"]: "completed" if one["id"] in kept else "pending" for one in event.get("subtasks") or []}
+    elif kind == "subtask_finished" and subtask:
+        told[subtask] = event.get("status", "")
 
 
 def why_nothing(subtask: str | None, record: Record, statuses: Mapping[str, str]) -> str:
@@ -62,7 +87,5 @@ def why_nothing(subtask: str | None, record: Record, statuses: Mapping[str, str]
 
 def subtask_name(current: tuple[str, str] | None) -> str:
     """The subtask of a branch that was stepped."""
-    from openmanus_graph.checkpoints.points import subtask_in
-
     found = subtask_in(current[0]) if current is not None else None
     return found[0] if found else ""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal, cast
 
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.graphs.importing import described
@@ -36,6 +37,33 @@ def problem_of(error: BaseException, thread_id: str, place: Place | None = None)
         where = f"The node {node!r}" if node else f"The run of {thread_id!r}"
         message, hint = f"{where} failed: {described(error)}.", "rerun() tries the step again." if can else ""
     return Problem(message=message, hint=hint, node=node, subtask="" if place is None else place.subtask, can=can)
+
+
+def failure(
+    error: BaseException | None, thread_id: str, before: Record, now: Record, place: Place | None
+) -> Problem | None:
+    """What failed since the last stop: the run, or a subtask.
+
+    Args:
+        error: What ended the run; `None` if that goes on, or ended by itself.
+        thread_id: The thread.
+        before: What was stored of it at the last stop.
+        now: What is stored.
+        place: The node that was let go.
+    """
+    if error is not None:
+        return problem_of(error, thread_id, place)
+    had = cast("Mapping[str, Any]", before.values.get("results") or {})
+    for key, result in cast("Mapping[str, Any]", now.values.get("results") or {}).items():
+        if result["status"] == "failed" and had.get(key) != result:
+            return Problem(
+                message=f"The subtask {key!r} failed: {result['error']}",
+                hint="rerun() runs its last step again, in a fork.",
+                node=place.node if place is not None and place.subtask == key else "",
+                subtask=key,
+                can=["rerun", "edit"],
+            )
+    return None
 
 
 def stop_text(stop: Stop, record: Record, cursor: int | None) -> str:

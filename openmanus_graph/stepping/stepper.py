@@ -28,9 +28,10 @@ from openmanus_graph.questions import Question
 from openmanus_graph.stepping.answering import answer_to, deliver
 from openmanus_graph.stepping.background import Background
 from openmanus_graph.stepping.breakpoints import Breakpoints, Condition, Known, Target
-from openmanus_graph.stepping.choice import chosen, subtask_name, why_nothing
-from openmanus_graph.stepping.difference import difference
-from openmanus_graph.stepping.problem import problem_of, stop_text
+from openmanus_graph.stepping.choice import chosen, in_order, statuses, subtask_name, tell, why_nothing
+from openmanus_graph.stepping.difference import Side, difference
+from openmanus_graph.stepping.head import head_of, waiting
+from openmanus_graph.stepping.problem import failure, problem_of, stop_text
 from openmanus_graph.stepping.record import Record, read_history, read_record
 from openmanus_graph.stepping.stage import Decision, Place, Stage, hold_all
 from openmanus_graph.stepping.steppable import AnyGraph, Granularity, known_names, steppable
@@ -104,9 +105,10 @@ class Stepper:
         self._past: dict[str, Any] | None = None
         self._overlay: Mapping[str, Any] = {}
         self._states: dict[str, dict[str, Any]] = {}
-        self._before: tuple[dict[str, Any], dict[str, dict[str, Any]]] = ({}, {})
+        self._before: Side = ({}, {})
+        self._base: Side = ({}, {})
         self._shown: list[Branch] = []
-        self._order: list[tuple[str, str]] = []
+        self._told: dict[str, str] = {}
         self._current: tuple[str, str] | None = None
         self._opened = False
         self._fresh = False
@@ -173,14 +175,7 @@ class Stepper:
     @property
     def subtasks(self) -> dict[str, str]:
         """The status of each subtask of the plan: `pending`, `next`, `running`, `waiting`, or how it ended."""
-        results = cast("Mapping[str, Any]", self.state.get("results") or {})
-        definitions = self.plan.definition_hashes() if self.plan is not None else {}
-        found = {
-            key: str(results[key]["status"])
-            if key in results and results[key]["definition"] == definition
-            else "pending"
-            for key, definition in definitions.items()
-        }
+        found = statuses(self.plan, self.state) | self._told
         found |= {one["name"]: one["status"] for one in self.branches if found.get(one["name"]) == "pending"}
         return found
 
@@ -360,6 +355,11 @@ class Stepper:
     # How it does that.
 
     @property
+    def _standing(self) -> list[Place]:
+        """The nodes that stand, in the order in which `step()` takes them."""
+        return in_order(self._stage.standing, self.plan)
+
+    @property
     def _live(self) -> bool:
         return self._run is not None and self._run.live
 
@@ -392,7 +392,6 @@ class Stepper:
 
     async def _park(self) -> None:
         if self._run is not None and self._run.live:
-            self._shown = self._branches()
             await self._run.park()
             self._record = await read_record(self.app, self.thread_id)
 
@@ -400,6 +399,9 @@ class Stepper:
         """Read what is stored."""
         self._record = await read_record(self.app, self.thread_id)
         self._moments = await read_history(self.app, self.thread_id)
+        self._shown = self._branches() if self._live else head_of(self._record)
+        if not self._opened:
+            self._before = self._base = (self._record.values, {})
         self._opened = True
 
     async def _refreshed(self) -> Stop:
@@ -419,7 +421,7 @@ class Stepper:
         stop = await self._stand()
         if stop is not None:
             return stop
-        place = chosen(self._stage.standing, subtask, self._order, self._current if current else None)
+        place = chosen(self._standing, subtask, self._current if current else None)
         if place is None:
             text = why_nothing(subtask, self._record, self.subtasks)
             return self._stop("waiting" if self.questions else "error", text=text)
@@ -466,42 +468,26 @@ class Stepper:
         if self._run is not None and not self._stage.places:
             await self._run.ended()
         before = self._record
-        self._before = (before.values, dict(self._states))
         await self._read()
+        self._told.clear()
         for one in self._stage.standing:
             if one.subtask:
                 known = {key: value for key, value in one.state.items() if key != "call"}
                 self._states[one.subtask] = {**self._states.get(one.subtask, {}), **known}
-        self._shown = self._branches()
-        self._order = [one.key for one in self._stage.standing]
-        problem = self._failure(before, place)
-        if self._run is not None and self._run.error is not None and not self._record.exists:
+        self._before, self._base = self._base, (self._record.values, dict(self._states))
+        ended_by = None if self._run is None or self._run.live else self._run.error
+        problem = failure(ended_by, self.thread_id, before, self._record, place)
+        if ended_by is not None and not self._record.exists:
             self.input = self._given  # nothing was begun
         pausing, self._pausing = self._pausing, False
         if self._live:
             reason: Reason = self._stage.hit[1] if self._stage.hit else "paused" if pausing else "step"
-        elif self._run is not None and self._run.error is not None:
+        elif ended_by is not None:
             reason = "error"
         else:
             reason = "waiting" if self.questions else "finished" if self._record.over else "paused"
         at = self._stage.hit[0] if self._live and self._stage.hit else place
         return self._stop(reason, place=at, problem=problem)
-
-    def _failure(self, before: Record, place: Place | None) -> Problem | None:
-        """What failed since the last stop: the run, or a subtask."""
-        if self._run is not None and not self._run.live and self._run.error is not None:
-            return problem_of(self._run.error, self.thread_id, place)
-        had = cast("Mapping[str, Any]", before.values.get("results") or {})
-        for key, result in cast("Mapping[str, Any]", self._record.values.get("results") or {}).items():
-            if result["status"] == "failed" and had.get(key) != result:
-                return Problem(
-                    message=f"The subtask {key!r} failed: {result['error']}",
-                    hint="Its dependants are blocked.",
-                    node=place.node if place is not None and place.subtask == key else "",
-                    subtask=key,
-                    can=["rerun", "edit"],
-                )
-        return None
 
     async def _paused(self) -> Stop:
         if not self._live:
@@ -535,10 +521,10 @@ class Stepper:
         self.threads.append(fork.thread_id)
         self._stage.forget()
         self.cursor, self._past, self.input = None, None, fork.given
-        self._states, self._shown, self._current = {}, [], None
+        self._states, self._current = {}, None
         await self._read()
         self._overlay = fork.overlay
-        self._before = (self._record.values, {})
+        self._before = self._base = (self._record.values, {})
         where = f"{source}@{cursor}" if cursor is not None else f"{source}, where that stands"
         text = f"The thread {self.thread_id} goes on from {where}; {source} stays as it is."
         if fork.missing:
@@ -587,13 +573,8 @@ class Stepper:
         self._stage.let_all_go(decide)
 
     def _branches(self) -> list[Branch]:
-        shown = [place.branch() for place in self._stage.places]
-        asking = {question["subtask"] for question in self.questions}
-        shown += [
-            Branch(name=one, node="", namespace="", status="waiting", state=self._states.get(one, {}))
-            for one in sorted(asking)
-        ]
-        return shown
+        shown = [place.branch() for place in in_order(self._stage.places, self.plan)]
+        return shown + waiting(self.questions)
 
     def _known(self) -> Known:
         return known_names(self.app, self.plan, self.input)
@@ -601,6 +582,7 @@ class Stepper:
     def _heard(self, event: Event) -> None:
         self.events.append(event)
         del self.events[:-KEPT_EVENTS]
+        tell(self._told, event)
         self._changed()
 
     def _changed(self) -> None:
@@ -610,7 +592,7 @@ class Stepper:
     def _stop(
         self, reason: Reason, *, text: str = "", place: Place | None = None, problem: Problem | None = None
     ) -> Stop:
-        standing = [f"{one.subtask} {one.node}".strip() for one in self._stage.standing] if self._live else []
+        standing = [f"{one.subtask} {one.node}".strip() for one in self._standing] if self._live else []
         stop = Stop(
             reason=reason,
             text=text,

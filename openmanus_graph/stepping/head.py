@@ -1,0 +1,33 @@
+"""Head: the branches of a thread that nothing runs, as far as what is stored tells them."""
+
+from __future__ import annotations
+
+from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.questions import Question
+from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.view import Branch
+
+
+def waiting(questions: list[Question]) -> list[Branch]:
+    """The branches that ask a person."""
+    asking = dict.fromkeys(question["subtask"] for question in questions)
+    return [Branch(name=one, node="", namespace="", status="waiting", state={}) for one in asking]
+
+
+def head_of(record: Record) -> list[Branch]:
+    """The branches that stand where the run goes on, and those that wait for a person."""
+    results = record.values.get("results") or {}
+    asked = waiting(record.questions)
+    names = {one["name"] for one in asked}
+    found: list[Branch] = []
+    if "" not in names:
+        found += [
+            Branch(name="", node=node, namespace="", status="next", state=record.values)
+            for node in record.next
+            if node != DISPATCHER or not record.begun
+        ]
+    for one in record.plan.subtasks if record.plan is not None else ():
+        if one.id in record.begun and one.id not in results and one.id not in names:
+            node = str(one.tool or one.agent)
+            found.append(Branch(name=str(one.id), node=node, namespace="", status="next", state={}))
+    return found + asked
