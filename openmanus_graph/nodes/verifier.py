@@ -32,6 +32,8 @@ EVIDENCE_CHARACTERS = 24_000
 RESULT_CHARACTERS = 2_000
 FILE_CHARACTERS = 4_000
 """How much of the calls, of each result and of each file the model gets to see."""
+FILE_BYTES = 2**20
+"""How much of a file is read at all."""
 
 VERDICT = {
     "type": "object",
@@ -69,9 +71,10 @@ def evidence(messages: Sequence[BaseMessage], draft: Draft, subtask: Subtask, ru
     files = workspace_files(run.context.workspace)
     parts.append("# Files in the workspace\n" + ("\n".join(files) or "none"))
     for name in named_files(subtask.done_when or ""):
-        path = run.context.workspace / name
-        if path.is_file():
-            text = path.read_text(encoding="utf-8", errors="replace")
+        path = (run.context.workspace / name).resolve()
+        if path.is_file() and path.is_relative_to(run.context.workspace.resolve()):  # a link may lead out of it
+            with path.open("rb") as file:
+                text = file.read(FILE_BYTES).decode("utf-8", errors="replace")
             parts.append(f"# The file {name}\n{fenced(clipped(text, FILE_CHARACTERS))}")
     result = as_text(draft["output"]) if draft["output_file"] is None else str(draft["output"])
     parts.append(f"# The result that is given\n{fenced(clipped(result, FILE_CHARACTERS))}")

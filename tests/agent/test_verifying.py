@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
 from tests.agent.replies import calls, decides, ends, plans, thread, verdict, wants_plan
@@ -66,6 +68,17 @@ async def test_what_stays_refused_is_failed(build: Build, provider: ScriptedServ
     assert (result["status"], result["verified"]) == ("failed", False)
     assert "not done" in result["error"]
     assert out["status"] == "failed"
+
+
+async def test_a_link_out_of_the_workspace_is_not_shown(build: Build, provider: ScriptedServer, tmp_path: Path) -> None:
+    (tmp_path / "secret.txt").write_text("the secret")
+    folder = tmp_path / "work"
+    folder.mkdir()
+    (folder / "note.txt").symlink_to(tmp_path / "secret.txt")
+    work = {"id": "w", "goal": "look", "agent": "executor", "done_when": "note.txt exists"}
+    provider.add(plans(work), ends("it is there"), verdict(True), Reply("Yes."))
+    await build().ainvoke({"task": "look"}, thread(workspace=str(folder)))
+    assert "the secret" not in str(provider.requests[2].messages)
 
 
 async def test_no_verdict_is_no_success(build: Build, provider: ScriptedServer) -> None:
