@@ -17,6 +17,7 @@ from typing import Any, Literal, cast
 
 from langchain_core.runnables import RunnableConfig
 from psycopg import sql
+from psycopg.rows import DictRow
 
 from openmanus_graph.checkpoints.lease import LEASE_KEY
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -166,14 +167,17 @@ class Ledger:
 
     async def find(self, intent: Intent) -> Effect | None:
         """What there is of a call that may have been begun before, whatever its arguments were."""
-        async with self._saver.connection() as connection:
-            row = await (
-                await connection.execute(
+
+        async def read() -> DictRow | None:
+            async with self._saver.pool.connection() as connection:
+                found = await connection.execute(
                     "SELECT * FROM effects WHERE thread_id = %s AND subtask = %s AND call_id = %s AND attempt >= %s"
                     " ORDER BY attempt DESC, claimed_at DESC LIMIT 1",
                     (intent.thread_id, intent.subtask, intent.call_id, intent.attempt),
                 )
-            ).fetchone()
+                return await found.fetchone()
+
+        row = await self._saver.retried(read)
         return None if row is None else Effect(**row)
 
     async def claim(self, intent: Intent, *, anew: bool = False) -> Effect:

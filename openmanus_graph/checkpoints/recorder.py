@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -153,12 +154,17 @@ class Recorder:
 
     async def _begin(self, saver: ThreadSaver, config: RunnableConfig) -> None:
         """Take up what is known, and note what has changed since: before the thread's first step, or between runs."""
-        async with saver.connection() as connection:
-            rows = await (await connection.execute(_NEWEST, (self._thread_id,))).fetchall()
-            total = await (await connection.execute(_TOTAL, (self._thread_id,))).fetchone()
-            began = await (
-                await connection.execute("SELECT created_at FROM threads WHERE thread_id = %s", (self._thread_id,))
-            ).fetchone()
+
+        async def read() -> tuple[list[DictRow], DictRow | None, DictRow | None]:
+            async with saver.pool.connection() as connection:
+                newest = await (await connection.execute(_NEWEST, (self._thread_id,))).fetchall()
+                kept = await (await connection.execute(_TOTAL, (self._thread_id,))).fetchone()
+                row = await connection.execute(
+                    "SELECT created_at FROM threads WHERE thread_id = %s", (self._thread_id,)
+                )
+                return newest, kept, await row.fetchone()
+
+        rows, total, began = await saver.retried(read)
         self._total = int(total["total"]) if total else 0
         self._known = {str(row["path"]): _seen(row) for row in rows if row["inode"] is not None}
         self._kept = {seen.digest for seen in self._known.values() if seen.digest and not seen.left_out}

@@ -33,6 +33,7 @@ from openmanus_graph.checkpoints.chains import STUB
 from openmanus_graph.checkpoints.health import BadValueError, ReadingSaver
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
 from openmanus_graph.checkpoints.prune import prune_rows, remove_runs
+from openmanus_graph.checkpoints.sequence import go_on_from
 from openmanus_graph.checkpoints.serializer import PlainSerializer
 from openmanus_graph.checkpoints.tables import copy_rows, remove_rows, try_alone
 from openmanus_graph.errors import (
@@ -157,7 +158,10 @@ class ThreadSaver(ReadingSaver):
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint, as the base does, surviving one broken connection; what pruning left is none."""
         found = await self.retried(lambda: super(ThreadSaver, self).aget_tuple(config))
-        return None if found is None or STUB in found.metadata else found
+        if found is None or STUB in found.metadata:
+            return None
+        go_on_from(found.checkpoint["id"])
+        return found
 
     def _search_where(
         self, config: RunnableConfig | None, filter: Any, before: RunnableConfig | None = None

@@ -29,7 +29,7 @@ from openmanus_graph.nodes.brief import BRIEF, brief_node
 from openmanus_graph.nodes.consent import consent_of
 from openmanus_graph.nodes.executor import EXECUTOR, executor_node, open_calls
 from openmanus_graph.nodes.gate import gated, wait_until
-from openmanus_graph.nodes.outcome import draft_of, ended
+from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.run import SubtaskRun
 from openmanus_graph.nodes.tool import tool_node
@@ -111,7 +111,9 @@ async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtim
 
 
 async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
-    await wait_until(state.get("retry_at") or 0.0, time.time, runtime.control)
+    # The moment was noted by the wall clock, since it holds over a resume; no clock makes the wait longer than it is.
+    left = min((state.get("retry_at") or 0.0) - time.time(), retry_delay(state.get("attempts", 1)))
+    await wait_until(time.monotonic() + left, time.monotonic, runtime.control)
     return {"retry_at": None}
 
 
