@@ -132,7 +132,7 @@ class Bench:
     def problems(self, thread: str) -> list[str]:
         """What differs from the calm run."""
         ended = json.loads((self.folder / thread / "ended.json").read_text())
-        found = {"values": ended["values"], **self._left(thread)}
+        found = {**ended, **self._left(thread)}
         problems = [
             f"{key}: {_difference(found[key], self.calm[key])}" for key in self.calm if found[key] != self.calm[key]
         ]

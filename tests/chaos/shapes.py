@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -50,15 +49,14 @@ def tools() -> list[BaseTool]:
     return [*paying_tools, large, *map(builtin, ("str_replace_editor", "ask_human", "bash"))]
 
 
-def answer(question: Question) -> str:
+def answer(question: Question) -> dict[str, Any]:
     """What a person says who knows what is true: yes to calls, and of calls that were cut short what the log says."""
-    if question["kind"] == "approve":
-        return "yes"
-    if question["kind"] == "answer":
-        return "blue"
-    amount = int(question.get("args", {})["amount"])
-    happened = _paid(str(question.get("tool")), amount)
-    return "= " + json.dumps({"paid": amount}) if happened else "did not happen"
+    value: Any = {"approve": True, "answer": "blue"}.get(question["kind"])
+    if question["kind"] == "effect":
+        amount = int(question.get("args", {})["amount"])
+        happened = _paid(str(question.get("tool")), amount)
+        value = {"happened": happened, **({"result": {"paid": amount}} if happened else {})}
+    return {"kind": question["kind"], "value": value}
 
 
 def _create(path: str) -> dict[str, Any]:
@@ -81,6 +79,7 @@ ASKING = plan(
     subtask("free", "str_replace_editor", args=_create("free.txt")),
     subtask("end", "once", ["consent", "checked"], args={"amount": 7}),
 )
+ASK_ASKED = {"default": "allow", "rules": [{"tool": "asked", "action": "ask"}]}
 AGENT = (
     {"id": "pay", "goal": "pay", "agent": "executor", "tools": ["asked", "checked", "once", "str_replace_editor"]},
     {"id": "after", "goal": "pay more", "tool": "asked", "args": {"amount": 13}, "needs": ["pay"]},
@@ -135,7 +134,7 @@ SHAPES = {
     "agent": Shape({"task": TASK}, _agent, _once(asked=10, checked=11, once=12, asked_=13)),
     "asking": Shape(
         {"plan": ASKING},
-        lambda _: build_plan_graph(tools(), policy={"asked": "ask"}),
+        lambda _: build_plan_graph(tools(), policy=ASK_ASKED),
         _once(asked=5, checked=6, once=7),
     ),
 }

@@ -23,6 +23,7 @@ import langchain_litellm  # noqa: F401 - imported late in a run, and slowly
 from langgraph.types import Command
 
 from openmanus_graph import boundaries, get_thread, open_checkpointer
+from openmanus_graph.checkpoints.progress import subtask_progress
 from openmanus_graph.questions import answers_for
 from tests.chaos import shapes
 
@@ -33,7 +34,7 @@ _TASK_ID = re.compile(r":[0-9a-f-]{36}")
 
 
 class Watcher:
-    """Counts boundaries, kills the process at one of them, and moves the clock at others."""
+    """Counts boundaries, kills or stops the process at one of them, and moves the clock at others."""
 
     def __init__(self, case: dict[str, Any]) -> None:
         self.case = case
@@ -49,6 +50,8 @@ class Watcher:
         self.passed.append(full)
         if full == self.case.get("kill_at"):
             os.kill(os.getpid(), signal.SIGKILL)
+        if full == self.case.get("stop_at"):
+            os.kill(os.getpid(), signal.SIGSTOP)
         self.offset += self.case.get("jumps", {}).get(str(len(self.passed)), 0.0)
 
     def set_clock(self) -> None:
@@ -72,7 +75,11 @@ async def drive(case: dict[str, Any]) -> dict[str, Any]:
             values = await app.ainvoke(given, config)
             questions = await app.questions(thread)
             if not questions:
-                return values
+                kept = (await app.snapshot(thread)).values
+                progress = {
+                    str(one.subtask.id): one.status for one in await subtask_progress(saver, thread, live=False)
+                }
+                return {"values": plain(values), "kept": plain(kept), "progress": progress}
             given = Command(resume=answers_for(questions, [shapes.answer(one) for one in questions]))
 
 
@@ -102,8 +109,7 @@ def run(case: dict[str, Any]) -> None:
     boundaries.watch(watcher)
     if case.get("clock") is not None or case.get("jumps"):
         watcher.set_clock()
-    values = asyncio.run(drive(case))
-    said = {"values": plain(values), "boundaries": watcher.passed}
+    said = {**asyncio.run(drive(case)), "boundaries": watcher.passed}
     Path("ended.json").write_text(json.dumps(said))
 
 
