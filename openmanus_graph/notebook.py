@@ -65,6 +65,7 @@ def _shown(thing: Any) -> tuple[Any, str]:
     from langgraph.pregel import Pregel
 
     from openmanus_graph.checkpoints.threads import Thread
+    from openmanus_graph.drawing.diagram import Diagram
     from openmanus_graph.drawing.gantt import gantt_text
     from openmanus_graph.drawing.graph import graph_text
     from openmanus_graph.drawing.plan import plan_text
@@ -78,8 +79,7 @@ def _shown(thing: Any) -> tuple[Any, str]:
             thing = cast("StateGraph[Any, Any, Any, Any]", thing).compile()  # pyright: ignore[reportUnknownMemberType] # LangGraph's
         except ValueError as error:
             # A cell whose last line is `graph.add_node(...)` shows the graph before it is whole.
-            unfinished = _unfinished(cast("Any", thing), str(error))
-            return unfinished, f"{unfinished.title}\n{unfinished.description}"
+            thing = _unfinished(cast("Any", thing), str(error))
     if isinstance(thing, Pregel):
         app = cast("Any", thing)
         return app, graph_text(app)
@@ -87,6 +87,8 @@ def _shown(thing: Any) -> tuple[Any, str]:
         return _of_thread(thing)
     if isinstance(thing, Record):
         return thing, plan_text(thing.plan, thing.states) if thing.plan else gantt_text(thing.timeline)
+    if isinstance(thing, Diagram):
+        return thing, f"{thing.title}\n{thing.description}".strip()
     texts: list[tuple[type, Callable[[Any], str]]] = [
         (Plan, plan_text),
         (Timeline, gantt_text),

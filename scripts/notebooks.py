@@ -24,6 +24,7 @@ from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
 
 TOP = Path(__file__).resolve().parents[1]
 FOLDER = TOP / "notebooks"
@@ -126,11 +127,16 @@ def place() -> Iterator[tuple[Path, dict[str, str]]]:
 
 
 async def rewrite(paths: Sequence[Path]) -> int:
-    """Run notebooks one after the other and store their outputs; the number of those that tell too much."""
+    """Run notebooks one after the other and store their outputs; the number of those that fail or tell too much."""
     wrong = 0
     with place() as (folder, variables):
         for path in paths:
-            notebook = await execute(path, folder, variables)
+            try:
+                notebook = await execute(path, folder, variables)
+            except CellExecutionError as error:
+                print(f"{path.name}: {error}", file=sys.stderr)
+                wrong += 1
+                continue
             if told := private(notebook):
                 print(f"{path.name}: its outputs name {', '.join(told)}; it was not written", file=sys.stderr)
                 wrong += 1
