@@ -20,6 +20,7 @@ from openmanus_graph.cli.new import new
 from openmanus_graph.cli.plan import plan
 from openmanus_graph.cli.resume import resume
 from openmanus_graph.cli.run import run
+from openmanus_graph.cli.step import step
 from openmanus_graph.cli.terminal import print_error, refuse_undecodable
 from openmanus_graph.cli.threads import threads
 from openmanus_graph.cli.tools import tools
@@ -34,7 +35,7 @@ def cli(context: click.Context, debug: bool) -> None:
     context.obj = {"debug": debug}
 
 
-for command in (run, chat, resume, threads, plan, graph, tools, new, demo, db, doctor):
+for command in (run, chat, resume, step, threads, plan, graph, tools, new, demo, db, doctor):
     cli.add_command(command)
 
 

@@ -185,7 +185,7 @@ async def run_plan(plan_file: Path, options: RunOptions) -> int:
     from openmanus_graph.errors import ThreadUnfinishedError
 
     settings = options.settings()
-    graph, plan = _plan_graph(plan_file, options, settings)
+    graph, plan = plan_graph(plan_file, options, settings)
     name = options.thread or new_thread_id(plan_file.stem)
     async with open_checkpointer(settings=settings) as saver:
         known = await get_thread(saver, name) if options.thread else None
@@ -206,7 +206,7 @@ async def run_plan(plan_file: Path, options: RunOptions) -> int:
         )
 
 
-def _plan_graph(plan_file: Path, options: RunOptions, settings: Settings) -> tuple[Any, Plan]:
+def plan_graph(plan_file: Path, options: RunOptions, settings: Settings) -> tuple[Any, Plan]:
     """The graph that can execute the plan, and the plan, checked with the graph's tools."""
     from openmanus_graph.graphs.plan import build_plan_graph
     from openmanus_graph.plan import Plan

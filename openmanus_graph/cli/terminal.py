@@ -12,7 +12,9 @@ from typing import Any
 
 import click
 
-_OWN_COMMAND = re.compile(r"\bopenmanus-graph (?=(?:run|chat|resume|threads|plan|graph|tools|db|doctor|new|demo)\b)")
+_OWN_COMMAND = re.compile(
+    r"\bopenmanus-graph (?=(?:run|chat|resume|step|threads|plan|graph|tools|db|doctor|new|demo)\b)"
+)
 
 
 def program() -> str:

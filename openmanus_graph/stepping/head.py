@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any, cast
+
 from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
 from openmanus_graph.questions import Question
 from openmanus_graph.stepping.record import Record
@@ -16,7 +19,7 @@ def waiting(questions: list[Question]) -> list[Branch]:
 
 def head_of(record: Record) -> list[Branch]:
     """The branches that stand where the run goes on, and those that wait for a person."""
-    results = record.values.get("results") or {}
+    results = cast("Mapping[str, Any]", record.values.get("results") or {})
     asked = waiting(record.questions)
     names = {one["name"] for one in asked}
     found: list[Branch] = []

@@ -101,6 +101,8 @@ def check_values(app: Pregel[Any, Any, Any, Any], values: Mapping[str, Any], *, 
         return
     for name, value in values.items():
         if name not in hints:
+            if hints and name.split(".")[0] not in hints:
+                raise UsageError(f"The state has no {name!r}.", hint=f"It has: {', '.join(hints)}.")
             continue
         try:
             adapter: TypeAdapter[Any] = TypeAdapter(hints[name], config=ConfigDict(arbitrary_types_allowed=True))

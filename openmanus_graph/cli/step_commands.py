@@ -1,0 +1,151 @@
+"""Step commands: what a person types to a stepper, and what it says to it, in lines of a terminal."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+from openmanus_graph.checkpoints.diff import plain
+from openmanus_graph.checkpoints.edit import read_edit
+from openmanus_graph.cli.wording import amount, call_line, clean, one_line
+from openmanus_graph.errors import OpenManusGraphError, UsageError
+from openmanus_graph.stepping.stepper import Stepper
+from openmanus_graph.stepping.view import Change, Stop
+
+SIGNS = {"completed": "✓", "failed": "✗", "blocked": "⊘", "skipped": "–", "next": "▸", "running": "●", "waiting": "?"}
+"""A sign for each status, so that none is told by its colour alone."""
+HELP = """step [SUBTASK]    one node of the next branch      next [SUBTASK]  over what is inside
+out [SUBTASK]     to the end of the subtask        run             to a stop or the end
+to PLACE          to a node, tool:NAME, subtask:ID pause           before the next nodes
+break PLACE       stop there from now on           unbreak PLACE   no longer
+back [N]          look at an earlier point         goto POINT|head look at a point
+set PATH=VALUE    change the state, in a fork      plan FILE       another plan, in a fork
+rerun             the last step again              answer [WHO=]VALUE
+state  diff  table  history  branches  help  quit"""
+
+
+class StepCommands:
+    """Does what a line says."""
+
+    def __init__(self, stepper: Stepper) -> None:
+        """Command a stepper.
+
+        Args:
+            stepper: It.
+        """
+        self.stepper = stepper
+        verbs: dict[str, Callable[[str], Awaitable[Stop]]] = {
+            "step": lambda said: stepper.step(said or None),
+            "next": lambda said: stepper.next(said or None),
+            "out": lambda said: stepper.out(said or None),
+            "run": lambda _: stepper.run(),
+            "to": lambda said: stepper.run_to(_needed(said, "to PLACE")),
+            "pause": lambda _: stepper.pause(),
+            "back": lambda said: stepper.back(_number(said)),
+            "goto": lambda said: stepper.goto(_needed(said, "goto POINT")),
+            "set": lambda said: stepper.edit(values=dict([read_edit(said)])),
+            "plan": lambda said: stepper.edit(plan=_plan(_needed(said, "plan FILE"))),
+            "rerun": lambda _: stepper.rerun(),
+            "answer": self._answer,
+        }
+        self._verbs = verbs
+        self._views: dict[str, Callable[[], str]] = {
+            "state": self._state,
+            "diff": self._diff,
+            "table": self._table,
+            "history": self._history,
+            "branches": self.branches,
+            "help": lambda: HELP,
+        }
+
+    async def do(self, line: str) -> str:
+        """Do what a line says, and give what is to be shown."""
+        name, _, said = line.strip().partition(" ")
+        said = said.strip()
+        try:
+            if name in self._verbs:
+                return clean((await self._verbs[name](said))["text"])
+            if name in self._views:
+                return clean(self._views[name]())
+            if name == "break":
+                return f"Stops at {self.stepper.breakpoints.add(_needed(said, 'break PLACE'))}."
+            if name == "unbreak":
+                self.stepper.breakpoints.remove(_needed(said, "unbreak PLACE"))
+                return f"Does not stop at {said} any more."
+        except OpenManusGraphError as error:
+            return clean(f"{error.message} {error.hint or ''}".strip())
+        return f"There is no command {name!r}.\n{HELP}"
+
+    async def _answer(self, said: str) -> Stop:
+        return await self.stepper.answer(_needed(said, "answer VALUE"))
+
+    def subtasks(self) -> str:
+        """The plan's subtasks with a sign each, in a line."""
+        return "  ".join(f"{SIGNS.get(status, '·')} {name}" for name, status in self.stepper.subtasks.items())
+
+    def branches(self) -> str:
+        """Where the run stands, a line each."""
+        lines: list[str] = []
+        for one in self.stepper.branches:
+            what = call_line(one["call"]["tool"], one["call"]["args"]) if "call" in one else one["node"]
+            lines.append(one_line(f"{SIGNS[one['status']]} {one['name'] or 'graph'}: {what}", 78))
+        for question in self.stepper.questions:
+            lines.append(one_line(f"? {question['subtask'] or 'graph'} asks: {question['question']}", 78))
+        return "\n".join(lines) or "Nothing stands."
+
+    def _state(self) -> str:
+        return json.dumps(plain(self.stepper.state), indent=2, ensure_ascii=False, default=str)
+
+    def _diff(self) -> str:
+        found = self.stepper.diff()
+        changes = [*found["state"], *found["results"], *found["messages"], *found["branches"]]
+        return "\n".join(_change(one) for one in changes) or "Nothing changed since the last stop."
+
+    def _table(self) -> str:
+        rows = [f"{'node':<18}{'subtask':<14}{'status':<11}{'try':>3}{'seconds':>9}{'tokens':>8}{'cost':>9}"]
+        for one in self.stepper.table:
+            seconds = "" if one["seconds"] is None else f"{one['seconds']:.2f}"
+            cost = "?" if one["cost_usd"] is None else f"${one['cost_usd']:.4f}" if one["cost_usd"] else ""
+            node, subtask = one_line(one["node"], 17), one_line(one["subtask"], 13)
+            tokens = amount(one["tokens"]) if one["tokens"] else ""
+            attempt = one["attempt"] or ""
+            rows.append(
+                f"{node:<18}{subtask:<14}{one['status']:<11}{attempt:>3}{seconds:>9}{tokens:>8}{cost:>9}".rstrip()
+            )
+        return "\n".join(rows)
+
+    def _history(self) -> str:
+        lines: list[str] = []
+        for one in self.stepper.history:
+            mark = "▸" if one["current"] else " "
+            forks = f"  forked: {', '.join(one['forks'])}" if one["forks"] else ""
+            who = one["subtask"] or "graph"
+            what = one["what"] or one["source"]
+            lines.append(one_line(f"{mark}{one['number']:>4} {who} {', '.join(one['nodes'])}: {what}{forks}", 78))
+        return "\n".join(lines) or "Nothing is stored yet."
+
+
+def _change(one: Change) -> str:
+    sign = {"added": "+", "removed": "-", "changed": "~"}[one["kind"]]
+    value = one["before"] if one["kind"] == "removed" else one["after"]
+    return one_line(f"{sign} {one['name']}: {json.dumps(value, ensure_ascii=False, default=str)}", 78)
+
+
+def _needed(said: str, usage: str) -> str:
+    if not said:
+        raise UsageError(f"Something is missing: {usage}.")
+    return said
+
+
+def _number(said: str) -> int:
+    if said and not said.isdigit():
+        raise UsageError(f"{said!r} is no number of points.")
+    return int(said or 1)
+
+
+def _plan(file: str) -> Any:
+    from openmanus_graph.plan import Plan
+
+    return Plan.from_file(Path(file))
