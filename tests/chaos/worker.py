@@ -24,7 +24,6 @@ from langgraph.types import Command
 
 from openmanus_graph import boundaries, get_thread, open_checkpointer
 from openmanus_graph.checkpoints.progress import subtask_progress
-from openmanus_graph.questions import answers_for
 from tests.chaos import shapes
 
 PR_SET_CHILD_SUBREAPER = 36
@@ -80,7 +79,7 @@ async def drive(case: dict[str, Any]) -> dict[str, Any]:
                     str(one.subtask.id): one.status for one in await subtask_progress(saver, thread, live=False)
                 }
                 return {"values": plain(values), "kept": plain(kept), "progress": progress}
-            given = Command(resume=answers_for(questions, [shapes.answer(one) for one in questions]))
+            given = Command(resume={one["id"]: shapes.answer(one) for one in questions})
 
 
 def plain(values: dict[str, Any]) -> dict[str, Any]:
