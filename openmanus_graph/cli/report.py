@@ -25,7 +25,7 @@ WORDS = {
     "failed": "failed; what completed is kept",
     "waiting": "waits for an answer",
     "paused": "is paused",
-    "partial": "ended at a limit; what completed is kept",
+    "partial": "ended at a budget or token limit; what completed is kept",
 }
 
 
@@ -114,7 +114,7 @@ def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage
         click.echo(f"  {who} asks: {clean(question['question'])}", err=True)
     if hint:
         again = thread.status in ("failed", "partial") and bool(results)
-        budget = ", with a larger limit," if thread.status == "partial" else ""
+        budget = ", with a larger budget or token limit," if thread.status == "partial" else ""
         verb = f"Try again what is not completed{budget}" if again else "Go on"
         click.echo(f"{verb} with: {with_program(hint)}", err=True)
     elif thread.workspace and Path(thread.workspace).is_dir():
