@@ -193,7 +193,7 @@ def test_tools_and_plans_are_shown(program: Program) -> None:
     assert json.loads(program("plan", "schema")[0])["properties"]["subtasks"]
     assert "coordinator → " in program("graph", "show")[0]
     assert "coordinator" not in program("graph", "show", "--graph", "plan")[0]
-    assert "graph TD" in program("graph", "show", "--format", "mermaid")[0]
+    assert "flowchart TD" in program("graph", "show", "--format", "mermaid")[0]
 
 
 def test_odd_arguments_are_refused_in_a_sentence(program: Program) -> None:
