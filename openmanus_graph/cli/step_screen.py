@@ -114,12 +114,11 @@ class StepScreen:
             self._typed = typed + key
 
     def _begin(self, line: str) -> None:
-        if self._working is not None and not self._working.done():
-            self._message = "Something runs; p pauses it."
-            return
-        self._working = asyncio.create_task(self._do(line))
+        self._working = asyncio.create_task(self._do(line, self._working))
 
-    async def _do(self, line: str) -> None:
+    async def _do(self, line: str, before: asyncio.Task[None] | None) -> None:
+        if before is not None:
+            await asyncio.wait({before})
         self._message = "…"
         self._message = await self._commands.do(line)
         self._draw()
