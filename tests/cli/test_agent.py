@@ -130,7 +130,7 @@ def test_a_budget_ends_in_a_partial_answer_and_a_larger_one_goes_on(agent: Progr
     out, err = agent("run", "write 42", "--thread", "t", "--budget-calls", "1", code=4)
     assert "partial answer" in out
     assert "1 model call is" in out
-    assert "larger limit" in err
+    assert "larger budget" in err
     assert "resume t" in err
     assert re.search(r"t +partial", agent("threads", "list")[0])
     agent("resume", "t", code=4)
