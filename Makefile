@@ -49,6 +49,9 @@ bench: setup ## measure (ARGS="--help" for what)
 docs: setup ## write the generated parts of README and docs
 	$(bin)/python scripts/documents.py
 
+notebooks: setup ## run the notebooks and store what they print and draw (ARGS="02" for one)
+	$(bin)/python scripts/notebooks.py $(ARGS)
+
 lock: ## resolve the dependencies into the two lock files (UPGRADE=1 for the newest)
 	@UPGRADE='$(UPGRADE)' scripts/lock.sh
 

@@ -156,7 +156,7 @@ def main(arguments: Sequence[str]) -> int:
         return 1 if asyncio.run(rewrite(paths)) else 0
     late = [path.name for path in paths if outdated(path)]
     for name in late:
-        print(f"{name}: its outputs are of other cells; run: python scripts/notebooks.py {name[:2]}")
+        print(f"{name}: its outputs are of other cells; run: make notebooks ARGS={name[:2]}")
     return 1 if late else 0
 
 

@@ -54,7 +54,7 @@ def test_nothing_is_left_beside_the_notebooks(runs: Runs) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_stored_outputs_are_those_of_its_cells(name: str) -> None:
-    assert not NOTEBOOKS.outdated(NOTEBOOKS.FOLDER / name), "run: python scripts/notebooks.py"
+    assert not NOTEBOOKS.outdated(NOTEBOOKS.FOLDER / name), "run: make notebooks"
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -88,8 +88,8 @@ def test_paths_of_a_machine_are_noticed() -> None:
     assert NOTEBOOKS.private(notebook) == ["/home/ada/dinner"]
 
 
-def test_the_page_names_each(top_page: str = "docs/notebooks.md") -> None:
-    page = (TOP / top_page).read_text(encoding="utf-8")
+def test_the_page_names_each() -> None:
+    page = (TOP / "docs" / "notebooks.md").read_text(encoding="utf-8")
 
     assert [name for name in NAMES if f"notebooks/{name}" not in page] == []
     assert [int(found) for found in re.findall(r"\| \[(\d\d)", page)] == list(range(1, len(NAMES) + 1))
