@@ -6,6 +6,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -21,6 +22,7 @@ from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question, question_of
+from openmanus_graph.state import SubtaskResult
 
 SUBTASKS = f"{SUBTASK_NAMESPACE}subtask "
 
@@ -47,6 +49,14 @@ class Record:
     """Who runs it, since when, in words; `None`: nobody."""
     error: str | None = None
     """What ended its last run, if it did not end by itself."""
+    names: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Subtasks of the dispatch at hand by the names of their tasks."""
+
+    @property
+    def round(self) -> int:
+        """The number of the dispatch at hand."""
+        found = re.search(r" r(\d+)$", next(iter(self.names), ""))
+        return int(found[1]) if found else 0
 
     @property
     def over(self) -> bool:
@@ -104,17 +114,45 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record
     return found
 
 
+async def read_standing(app: DurableGraph, saver: ThreadSaver, thread_id: str, known: Record, *, asks: bool) -> Record:
+    """Read a thread that this process runs and whose branches stand: only what a step can have changed.
+
+    Args:
+        app: Its compiled graph.
+        saver: Where it is kept.
+        thread_id: The thread.
+        known: What was read before.
+        asks: Whether it may ask something.
+    """
+    snapshot = await app.snapshot(thread_id)
+    values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
+    found = Record(True, "running", values, tuple(snapshot.next))
+    same = bool(values.get("plan")) and values.get("plan") == known.values.get("plan")
+    found.plan, found.names = (known.plan, known.names) if same else (plan_in(values), {})
+    if asks or known.questions:
+        found.questions = await app.questions(thread_id)
+    if found.plan is not None and DISPATCHER in snapshot.next:
+        _add_results(found, found.plan, await committed_results(saver, thread_id))
+    return found
+
+
 async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: Record, plan: Plan) -> None:
     """Results and beginnings of the dispatch at hand."""
-    committed = await committed_results(saver, thread_id)
+    names = _add_results(found, plan, await committed_results(saver, thread_id))
     begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
-    number = int(found.values.get("round") or 0) + 1
-    definitions = plan.definition_hashes()
-    names = {task_name(one, definitions[one.id], number): one.id for one in plan.subtasks}
     found.begun = {names[key] for name in begun if (key := name.removeprefix(SUBTASK_NAMESPACE)) in names}
-    results = {names[name]: result for name, result in committed.items() if name in names}
+
+
+def _add_results(found: Record, plan: Plan, committed: Mapping[str, SubtaskResult]) -> Mapping[str, str]:
+    """Add the results of the dispatch at hand; the subtasks of its tasks, by name."""
+    number = int(found.values.get("round") or 0) + 1
+    if not found.names or number != found.round:
+        definitions = plan.definition_hashes()
+        found.names = {task_name(one, definitions[one.id], number): str(one.id) for one in plan.subtasks}
+    results = {found.names[name]: result for name, result in committed.items() if name in found.names}
     if results:
         found.values["results"] = {**(found.values.get("results") or {}), **results}
+    return found.names
 
 
 async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:

@@ -19,10 +19,12 @@ from typing import Any, cast
 from langgraph.types import Command
 
 from openmanus_graph.checkpoints.history import Moment
-from openmanus_graph.checkpoints.points import chosen_point
+from openmanus_graph.checkpoints.points import chosen_point, points_of
+from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.values import values_at
 from openmanus_graph.errors import ThreadBusyError, UsageError
 from openmanus_graph.events import Event
+from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question
 from openmanus_graph.stepping.answering import answer_to, deliver
@@ -32,7 +34,7 @@ from openmanus_graph.stepping.choice import chosen, in_order, statuses, subtask_
 from openmanus_graph.stepping.difference import Side, difference
 from openmanus_graph.stepping.head import head_of, waiting
 from openmanus_graph.stepping.problem import failure, problem_of, stop_text
-from openmanus_graph.stepping.record import Record, read_history, read_record
+from openmanus_graph.stepping.record import Record, read_history, read_record, read_standing
 from openmanus_graph.stepping.stage import Decision, Place, Stage, hold_all
 from openmanus_graph.stepping.steppable import AnyGraph, Granularity, known_names, steppable
 from openmanus_graph.stepping.table import table_of
@@ -112,6 +114,7 @@ class Stepper:
         self._current: tuple[str, str] | None = None
         self._opened = False
         self._fresh = False
+        self._asked = False
         self._given: Any = None
         self._pausing = False
         self._turn = asyncio.Lock()
@@ -397,7 +400,12 @@ class Stepper:
 
     async def _read(self) -> None:
         """Read what is stored."""
-        self._record = await read_record(self.app, self.thread_id)
+        app, saver = self.app, self.app.checkpointer
+        if self._live and isinstance(app, DurableGraph) and isinstance(saver, ThreadSaver):
+            self._record = await read_standing(app, saver, self.thread_id, self._record, asks=self._asked)
+        else:
+            self._record = await read_record(app, self.thread_id)
+        self._asked = bool(self._record.questions)
         self._moments = await read_history(self.app, self.thread_id)
         self._shown = self._branches() if self._live else head_of(self._record)
         if not self._opened:
@@ -500,16 +508,19 @@ class Stepper:
         if not self._moments:
             raise UsageError("Nothing of the thread is stored yet, so there is no point to go to.")
         points = [one.point for one in self._moments]
+        places = {one.number: index for index, one in enumerate(points)}
+        newest = len(points) - 1
+        index = newest
         if steps:
-            here = points[-1].number if self.cursor is None else self.cursor
-            number = min(max(here + steps, 1), len(points))
-        elif point in (None, "head"):
-            number = len(points)
-        else:
-            number = chosen_point(points, str(point), self.thread_id).number
-        at_head = number == len(points)
-        self.cursor = None if at_head else number
-        self._past = None if at_head else await values_at(saver, points[number - 1])
+            here = newest if self.cursor is None else places[self.cursor]
+            index = min(max(here + steps, 0), newest)
+        elif point not in (None, "head"):
+            found = chosen_point(await points_of(saver, self.thread_id), str(point), self.thread_id)
+            if found.number not in places:
+                raise UsageError(f"The steps before point {found.number} were pruned.", hint="Go to a later one.")
+            index = places[found.number]
+        self.cursor = None if index == newest else points[index].number
+        self._past = None if index == newest else await values_at(saver, points[index])
         return self._stop("moved")
 
     async def _forked(self, edits: Edits) -> Stop:
@@ -583,6 +594,7 @@ class Stepper:
         self.events.append(event)
         del self.events[:-KEPT_EVENTS]
         tell(self._told, event)
+        self._asked = self._asked or event.get("type") in ("subtask_waiting", "question_asked")
         self._changed()
 
     def _changed(self) -> None:
