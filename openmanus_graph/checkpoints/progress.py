@@ -92,6 +92,15 @@ def plan_in(values: Any) -> Plan | None:
         return None
 
 
+def progress_in(values: Any) -> dict[str, int] | None:
+    """What lists show of a state whose plan was run: `done` and `total` subtasks; `None` if it holds no plan."""
+    plan = plan_in(values)
+    if plan is None:
+        return None
+    results: dict[str, Any] = values.get("results") or {}
+    return {"done": sum(str(subtask.id) in results for subtask in plan.subtasks), "total": len(plan.subtasks)}
+
+
 async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) -> list[SubtaskProgress]:
     """How far every subtask of the thread's plan is, in plan order.
 

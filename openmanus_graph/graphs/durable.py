@@ -25,7 +25,7 @@ from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
-from openmanus_graph.checkpoints.progress import open_questions
+from openmanus_graph.checkpoints.progress import open_questions, progress_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
 from openmanus_graph.errors import DatabaseError
@@ -320,6 +320,8 @@ class _Run:
         await self._open_answers()  # forgets those that were taken up
         snapshot = await self.graph.snapshot(self.thread_id)
         questions = await self.graph.questions(self.thread_id) if snapshot.next else []
+        if self.lease.progress is None:  # every subtask had ended before this process began
+            self.lease.progress = progress_in(snapshot.values)
         if error is not None:
             status = "paused"
         elif questions:
