@@ -94,11 +94,13 @@ class History:
 
     def record(self, before: bytes | None, after: bytes, mode: int | None) -> None:
         """Note an edit that is about to be made."""
-        name = digest(before)
+        name, edits = digest(before), self._journal.edits
+        if self._call is not None and edits and (edits[-1].call, edits[-1].before) == (self._call, name):
+            edits.pop()  # the process died between the journal and the file
         if before is not None and name is not None:
             write_file(self._file(name), before)
         size = 0 if before is None else len(before)
-        self._journal.edits.append(Edit(before=name, after=digest(after) or "", size=size, mode=mode, call=self._call))
+        edits.append(Edit(before=name, after=digest(after) or "", size=size, mode=mode, call=self._call))
         self._journal.undone_by = None
         self._save()
 
