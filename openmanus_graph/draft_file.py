@@ -8,6 +8,9 @@ from __future__ import annotations
 import errno
 import hashlib
 import os
+import random
+import time
+from collections import Counter
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -16,7 +19,8 @@ from openmanus_graph.boundaries import passed, writing
 _FLAGS = os.O_WRONLY | os.O_CLOEXEC
 _NAMELESS = getattr(os, "O_TMPFILE", 0)
 _UNSUPPORTED = (errno.EOPNOTSUPP, errno.EISDIR, errno.ENOENT, errno.EINVAL, errno.EPERM, errno.ENOSYS, errno.EXDEV)
-_TRIES = 100
+_PATIENCE = 20
+"""How often a writer finds the same draft in its way before it takes it for one that a kill has left."""
 
 
 def put_file(
@@ -42,7 +46,7 @@ def put_file(
         FileExistsError: If `exclusive` and there is something of this name.
         OSError: If it cannot be written.
     """
-    with writing("file"):
+    with writing(f"file {name}"):
         if _NAMELESS and _put_nameless(folder, name, data, mode, prepare, exclusive=exclusive):
             return
         _put_named(folder, name, data, mode, prepare, exclusive=exclusive)
@@ -68,7 +72,7 @@ def _put_nameless(
         raise
     try:
         _fill(draft, data, prepare)
-        passed("within file")
+        passed(f"within file {name}")
         return _name(draft, name, folder, exclusive=exclusive)
     finally:
         os.close(draft)
@@ -91,23 +95,39 @@ def _name(draft: int, name: str, folder: int, *, exclusive: bool) -> bool:
     # Nothing replaces a file by one without a name, so it has another one for an instant: always the same, so that the
     # step that is repeated after a kill takes it away.
     hidden = f".{hashlib.sha256(os.fsencode(name)).hexdigest()[:16]}.part"
-    for _ in range(_TRIES):
+    seen = Counter[int]()
+    while True:
         try:
             os.link(source, hidden, dst_dir_fd=folder)
-            passed("within replacement")
+        except FileExistsError:
+            _wait_for(hidden, folder, seen)
+            continue
+        passed(f"within replacement of {name}")
+        try:
             os.replace(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
-        except FileExistsError:  # left by a kill, or another writer's, who then tries again
-            with suppress(FileNotFoundError):
-                os.unlink(hidden, dir_fd=folder)
-        except FileNotFoundError:
+        except FileNotFoundError:  # another writer took it for a dead one's
             continue
         except OSError:  # a folder of this name, for one
-            with suppress(FileNotFoundError):
-                os.unlink(hidden, dir_fd=folder)
+            _remove(hidden, folder)
             raise
-        else:
-            return True
-    raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), hidden)
+        return True
+
+
+def _wait_for(hidden: str, folder: int, seen: Counter[int]) -> None:
+    """Wait a moment for the writer that has the hidden name; one that keeps it was killed, and it is taken away."""
+    try:
+        found = os.stat(hidden, dir_fd=folder, follow_symlinks=False).st_ino
+    except FileNotFoundError:
+        return
+    seen[found] += 1
+    if seen[found] > _PATIENCE:
+        _remove(hidden, folder)
+    time.sleep(random.uniform(0.0005, 0.002))  # noqa: S311 - so that two that wait do not go on together
+
+
+def _remove(name: str, folder: int) -> None:
+    with suppress(FileNotFoundError):
+        os.unlink(name, dir_fd=folder)
 
 
 def _put_named(
@@ -125,8 +145,7 @@ def _put_named(
         else:
             os.replace(hidden, name, src_dir_fd=folder, dst_dir_fd=folder)
     finally:
-        with suppress(FileNotFoundError):
-            os.unlink(hidden, dir_fd=folder)
+        _remove(hidden, folder)
 
 
 def _put_new(hidden: str, name: str, folder: int) -> None:

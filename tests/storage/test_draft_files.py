@@ -61,7 +61,7 @@ put_file(os.open(sys.argv[1], os.O_RDONLY), "a", b"new")
 
 
 @pytest.mark.kill
-@pytest.mark.parametrize("moment", ["before file", "within file", "within replacement", "after file"])
+@pytest.mark.parametrize("moment", ["before file a", "within file a", "within replacement of a", "after file a"])
 @pytest.mark.parametrize("exists", [False, True])
 def test_a_kill_leaves_the_old_file_or_the_new_one_and_its_repetition_nothing_else(
     moment: str, exists: bool, tmp_path: Path
@@ -69,8 +69,8 @@ def test_a_kill_leaves_the_old_file_or_the_new_one_and_its_repetition_nothing_el
     if exists:
         (tmp_path / "a").write_bytes(b"old")
     status = subprocess.run([sys.executable, "-c", KILLED, tmp_path, moment], check=False).returncode
-    assert status == (0 if moment == "within replacement" and not exists else -signal.SIGKILL)
-    done = moment == "after file" or status == 0
+    assert status == (0 if moment == "within replacement of a" and not exists else -signal.SIGKILL)
+    done = moment == "after file a" or status == 0
     before = (tmp_path / "a").read_bytes() if (tmp_path / "a").exists() else None
     assert before == (b"new" if done else b"old" if exists else None)
     folder = os.open(tmp_path, os.O_RDONLY)
