@@ -2,20 +2,49 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 
+import psycopg
 import pytest
+from psycopg import conninfo, sql
 
-from tests.chaos.runner import Fork
+from openmanus_graph.testing import ScriptedServer
+from tests.chaos.runner import Bench, Fork
+from tests.chaos.shapes import replies
+from tests.conftest import TEMPLATE
 
 COUNTS = pytest.StashKey[list[str]]()
+BenchOf = Callable[[str], Bench]
 
 
 @pytest.fixture(scope="session")
-def fork() -> Iterator[Fork]:
-    """The process that forks runners."""
-    with Fork() as made:
-        yield made
+def bench_of(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchOf]:
+    """Gives the bench of a shape, with a database of its own, which all tests of the shape share."""
+    benches: dict[str, Bench] = {}
+    with ExitStack() as stack:
+        fork = stack.enter_context(Fork())
+        provider = stack.enter_context(ScriptedServer(replies))
+        admin = stack.enter_context(psycopg.connect(server, autocommit=True))
+
+        def bench(shape: str) -> Bench:
+            if shape not in benches:
+                name = sql.Identifier(f"chaos_{shape}")
+                admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(TEMPLATE)))
+                database = conninfo.make_conninfo(server, dbname=f"chaos_{shape}")
+                benches[shape] = Bench(fork, shape, database, tmp_path_factory.mktemp(shape), provider.base_url)
+            return benches[shape]
+
+        yield bench
+    with psycopg.connect(server, autocommit=True) as admin:
+        for shape in benches:
+            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(f"chaos_{shape}")))
+
+
+@pytest.fixture
+def branches(bench_of: BenchOf) -> Bench:
+    """The bench of the shape with parallel branches."""
+    return bench_of("branches")
 
 
 @pytest.fixture

@@ -89,6 +89,7 @@ class Bench:
 
     def __init__(self, fork: Fork, shape: str, database: str, folder: Path, provider: str = "") -> None:
         self.fork, self.shape, self.database, self.folder, self.provider = fork, shape, database, folder, provider
+        self._threads = 0
         self.calm = self._calm()
         """What the calm run gave."""
         self.boundaries: list[str] = self.calm.pop("boundaries")
@@ -121,6 +122,10 @@ class Bench:
         for namespace, count in points:
             counts[re.sub(r":[0-9a-f-]{36}", "", namespace)] += count
         return {"points": dict(counts), "row": row, "files": tree(self.folder / thread / "work")}
+
+    def passed(self, thread: str) -> list[str]:
+        """The boundaries that the last run of a thread came to."""
+        return json.loads((self.folder / thread / "ended.json").read_text())["boundaries"]
 
     def resume(self, thread: str, **more: Any) -> list[str]:
         """Go on to the end; what is wrong with it then."""
@@ -171,9 +176,14 @@ class Bench:
                 time.sleep(0.02)
         return []
 
-    def killed_at(self, boundary: str, number: int) -> tuple[bool, list[str]]:
+    def new(self) -> str:
+        """The name of a new thread."""
+        self._threads += 1
+        return f"t{self._threads}"
+
+    def killed_at(self, boundary: str) -> tuple[bool, list[str]]:
         """Kill a new thread at a boundary and resume it; whether it came there, and what is wrong."""
-        thread = f"t{number}"
+        thread = self.new()
         code, left = self.fork.run(self.case(thread, kill_at=boundary))
         problems = [f"left running: {one}" for one in left]
         if code == 0:
