@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-import importlib
-import importlib.util
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -15,14 +11,12 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from openmanus_graph.errors import GraphNotImportableError, SettingsError
-from openmanus_graph.graphs.importing import imports_from
+from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
+from openmanus_graph.graphs.importing import import_file, import_named, imports_from
 from openmanus_graph.graphs.project import project_folders
 from openmanus_graph.plugins import find_tools
 from openmanus_graph.settings import Settings, config_file
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin, builtin_tools
-
-_PREFIX = "openmanus_graph_user_"
 
 _found: dict[int, tuple[BaseTool, dict[str, Any]]] = {}
 """Where `load_tools` found each tool, by its identity; the tool is kept, so that no other one takes its place."""
@@ -69,7 +63,8 @@ def load_tools(place: str) -> list[BaseTool]:
         place: `package.module`, or the path of a `.py` file.
 
     Raises:
-        SettingsError: If it cannot be imported, or has no tools.
+        UsageError: If it cannot be imported.
+        SettingsError: If it has no tools.
     """
     tools = _tools_of(place)
     if not tools:
@@ -81,7 +76,7 @@ def load_tools(place: str) -> list[BaseTool]:
 
 
 def _tools_of(place: str) -> list[BaseTool]:
-    module = _import_file(Path(place)) if place.endswith(".py") else _import_module(place)
+    module = _module(place)
     tools = [value for value in vars(module).values() if isinstance(value, BaseTool)]
     for key, value in vars(module).items():
         if isinstance(value, BaseTool):
@@ -100,7 +95,8 @@ def available_tools(places: Sequence[str], settings: Settings | None = None) -> 
         settings: The settings to use instead of those of the environment.
 
     Raises:
-        SettingsError: If one cannot be imported, or two of one's own have the same name.
+        UsageError: If one cannot be imported.
+        SettingsError: If two of one's own have the same name.
     """
     plugged = find_tools()
     for tool in plugged.values():
@@ -124,7 +120,8 @@ def configured_tools(settings: Settings) -> list[BaseTool]:
     A folder stands for those of its Python files that have tools.
 
     Raises:
-        SettingsError: If a folder or file is not there, or cannot be imported.
+        UsageError: If a file is not there, or cannot be imported.
+        SettingsError: If a folder is not there.
     """
     base = config_file().parent
     found: list[BaseTool] = []
@@ -147,34 +144,17 @@ def _source(tool: BaseTool) -> Path | None:
     return None if code is None else Path(code.co_filename)
 
 
-def _import_file(path: Path) -> ModuleType:
-    path = path.expanduser().absolute()
-    name = f"{_PREFIX}{path.stem}_{hashlib.sha256(os.fsencode(path)).hexdigest()[:8]}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None or not path.is_file():
-        raise SettingsError(f"There is no Python file {str(path)!r}.", hint="Check the path given to --tools.")
-    module = importlib.util.module_from_spec(spec)
-    sys.modules[name] = module
-    try:
-        with imports_from(project_folders(path.parent)):
-            spec.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise SettingsError(
-            f"The file {str(path)!r} cannot be imported: {type(error).__name__}: {error}.",
-            hint="Run it with Python to see the whole traceback.",
-        ) from error
-    return module
+def _module(place: str) -> ModuleType:
+    """The module of a name, or of a Python file's path.
 
-
-def _import_module(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except Exception as error:
-        raise SettingsError(
-            f"The module {name!r} cannot be imported: {type(error).__name__}: {error}.",
-            hint="Give a .py file, or the name of an installed module.",
-        ) from error
+    Raises:
+        UsageError: If it cannot be imported.
+    """
+    if not place.endswith(".py"):
+        return import_named(place)
+    path = Path(place).expanduser().absolute()
+    with imports_from(project_folders(path.parent)):
+        return import_file(path)
 
 
 def tools_again(references: Sequence[Mapping[str, Any]], thread_id: str) -> list[BaseTool]:
@@ -199,7 +179,7 @@ def tools_again(references: Sequence[Mapping[str, Any]], thread_id: str) -> list
         try:
             found = getattr(_module_of(reference, modules), str(reference["attribute"]), None)
             tools += [found] if isinstance(found, BaseTool) else []
-        except (KeyError, SettingsError) as error:
+        except (KeyError, UsageError) as error:
             where = reference.get("where") or reference.get("module") or reference.get("file") or "a plug-in"
             raise GraphNotImportableError(
                 f"The thread {thread_id!r} uses the tool {name!r} of {where}, which cannot be imported here.",
@@ -212,14 +192,14 @@ def _module_of(reference: Mapping[str, Any], modules: dict[str, ModuleType]) -> 
     if "module" not in reference:
         file = str(reference["file"])
         if file not in modules:
-            modules[file] = _import_file(Path(file))
+            modules[file] = _module(file)
         return modules[file]
     try:
-        return _import_module(str(reference["module"]))
-    except SettingsError:
+        return import_named(str(reference["module"]))
+    except UsageError:
         if not reference.get("file"):
             raise
-        return _import_file(Path(str(reference["file"])))
+        return _module(str(reference["file"]))
 
 
 def python_lines(thread_id: str, tool: str) -> str:
