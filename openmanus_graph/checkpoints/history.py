@@ -64,27 +64,29 @@ class Moment:
         }
 
 
-async def thread_history(saver: ThreadSaver, thread_id: str) -> list[Moment]:
+async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[Moment] = ()) -> list[Moment]:
     """Every point of a thread, oldest first, with what led to it.
 
     Args:
         saver: The store.
         thread_id: The thread's id, or its unique beginning.
+        known: The history as it was read before, which makes reading it again quicker.
 
     Raises:
         UnknownThreadError: If there is no such thread.
     """
     thread = await find_thread(saver, thread_id)
     points = await points_of(saver, thread.thread_id)
+    told = {(one.point.namespace, one.point.id): one for one in known}
     async with saver.connection() as connection:
-        writes = await _writes(connection, saver, thread.thread_id)
+        writes = await _writes(connection, saver, thread.thread_id, _untold(points, told) if told else None)
         calls = await _rows(connection, _CALLS, thread.thread_id)
         files = await _rows(connection, _FILES, thread.thread_id)
         forks = await _rows(connection, _FORKS, thread.thread_id)
     pruned = {(point.namespace, point.id) for point in points if point.pruned}
     for key in pruned:  # what is left there is of many steps
         writes.pop(key, None)
-    found = [_moment(point, writes) for point in points if not point.pruned]
+    found = [_moment(point, writes, told) for point in points if not point.pruned]
     _add_usage(found, calls)
     children = {
         (one.point.namespace, one.point.parent): one
@@ -104,10 +106,22 @@ async def thread_history(saver: ThreadSaver, thread_id: str) -> list[Moment]:
     return found
 
 
-def _moment(point: Point, writes: Mapping[tuple[str, str], Sequence[Write]]) -> Moment:
+def _moment(
+    point: Point, writes: Mapping[tuple[str, str], Sequence[Write]], told: Mapping[tuple[str, str], Moment]
+) -> Moment:
+    here = what_is_asked(writes.get((point.namespace, point.id), ()))
+    old = told.get((point.namespace, point.id))
+    if old is not None:
+        return Moment(point, old.nodes, old.what, asks=here or old.asks)
     made = writes.get((point.namespace, point.parent or ""), ())
-    here = writes.get((point.namespace, point.id), ())
-    return Moment(point, nodes_of(made), what_changed(point, made), asks=what_is_asked(here))
+    return Moment(point, nodes_of(made), what_changed(point, made), asks=here)
+
+
+def _untold(points: Sequence[Point], told: Mapping[tuple[str, str], Moment]) -> list[str]:
+    """Checkpoints whose writes say something new: those that new points came of, and the newest of each namespace."""
+    newest = {one.namespace: one.id for one in points}
+    new = [one for one in points if (one.namespace, one.id) not in told]
+    return [*newest.values(), *(one.id for one in new), *(one.parent for one in new if one.parent)]
 
 
 def _add_usage(found: Sequence[Moment], calls: Iterable[Mapping[str, Any]]) -> None:
@@ -133,10 +147,11 @@ async def _rows(connection: AsyncConnection[DictRow], query: Any, thread_id: str
 
 
 async def _writes(
-    connection: AsyncConnection[DictRow], saver: ThreadSaver, thread_id: str
+    connection: AsyncConnection[DictRow], saver: ThreadSaver, thread_id: str, only: Sequence[str] | None
 ) -> dict[tuple[str, str], list[Write]]:
-    """What tasks wrote, by the checkpoint at which they ran; contents only of what can be told."""
-    cursor = await connection.execute(_WRITES, {"thread": thread_id, "told": list(TOLD), "largest": LARGEST_TOLD})
+    """What tasks wrote, by the checkpoint at which they ran, of all or only some; contents only of what can be told."""
+    given = {"thread": thread_id, "told": list(TOLD), "largest": LARGEST_TOLD, "only": only}
+    cursor = await connection.execute(_WRITES, given)
     found: dict[tuple[str, str], list[Write]] = defaultdict(list)
     for row in await cursor.fetchall():
         value = None
@@ -150,7 +165,8 @@ async def _writes(
 _WRITES = """
 SELECT checkpoint_ns, checkpoint_id, task_id, task_path, channel, type,
        CASE WHEN channel = ANY(%(told)s) AND length(blob) <= %(largest)s THEN blob END AS blob
-FROM checkpoint_writes WHERE thread_id = %(thread)s
+FROM checkpoint_writes
+WHERE thread_id = %(thread)s AND (%(only)s::text[] IS NULL OR checkpoint_id = ANY(%(only)s))
 ORDER BY checkpoint_ns, checkpoint_id, task_path, task_id, idx
 """
 

@@ -6,8 +6,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -18,12 +19,15 @@ from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import get_thread
+from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question, question_of
 from openmanus_graph.state import SubtaskResult
 
+STORING_TRIES, STORING_S = 50, 0.02
+"""How often, and every how many seconds, is looked for a question that was asked a moment ago."""
 SUBTASKS = f"{SUBTASK_NAMESPACE}subtask "
 
 
@@ -57,6 +61,18 @@ class Record:
         """The number of the dispatch at hand."""
         found = re.search(r" r(\d+)$", next(iter(self.names), ""))
         return int(found[1]) if found else 0
+
+    def refuse_busy(self, thread_id: str) -> None:
+        """Raise if somebody else runs the thread.
+
+        Raises:
+            ThreadBusyError: Who, and since when.
+        """
+        if self.runner is not None:
+            raise ThreadBusyError(
+                f"The thread {thread_id!r} is already running: {self.runner} holds it.",
+                hint="Wait for it or stop that process; then refresh().",
+            )
 
     @property
     def over(self) -> bool:
@@ -114,7 +130,9 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record
     return found
 
 
-async def read_standing(app: DurableGraph, saver: ThreadSaver, thread_id: str, known: Record, *, asks: bool) -> Record:
+async def read_standing(
+    app: DurableGraph, saver: ThreadSaver, thread_id: str, known: Record, asked: Collection[str]
+) -> Record:
     """Read a thread that this process runs and whose branches stand: only what a step can have changed.
 
     Args:
@@ -122,18 +140,28 @@ async def read_standing(app: DurableGraph, saver: ThreadSaver, thread_id: str, k
         saver: Where it is kept.
         thread_id: The thread.
         known: What was read before.
-        asks: Whether it may ask something.
+        asked: Questions that its nodes have asked in this run.
     """
     snapshot = await app.snapshot(thread_id)
     values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
     found = Record(True, "running", values, tuple(snapshot.next))
     same = bool(values.get("plan")) and values.get("plan") == known.values.get("plan")
     found.plan, found.names = (known.plan, known.names) if same else (plan_in(values), {})
-    if asks or known.questions:
-        found.questions = await app.questions(thread_id)
+    if asked or known.questions:
+        found.questions = await _questions(app, thread_id, asked)
     if found.plan is not None and DISPATCHER in snapshot.next:
         _add_results(found, found.plan, await committed_results(saver, thread_id))
     return found
+
+
+async def _questions(app: DurableGraph, thread_id: str, asked: Collection[str]) -> list[Question]:
+    """The open questions, once all that were asked are stored: LangGraph stores them behind the run."""
+    for _ in range(STORING_TRIES):
+        found = await app.questions(thread_id)
+        if set(asked) <= {question["id"] for question in found}:
+            return found
+        await asyncio.sleep(STORING_S)
+    return await app.questions(thread_id)
 
 
 async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: Record, plan: Plan) -> None:
@@ -165,8 +193,14 @@ async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
     return Record(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked)
 
 
-async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str) -> list[Moment]:
-    """Every point of a thread that is kept by a saver of ours, oldest first."""
-    if not isinstance(app.checkpointer, ThreadSaver) or await get_thread(app.checkpointer, thread_id) is None:
+async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Sequence[Moment] = ()) -> list[Moment]:
+    """Every point of a thread that is kept by a saver of ours, oldest first.
+
+    Args:
+        app: Its compiled graph.
+        thread_id: The thread, which exists.
+        known: What was read of it before.
+    """
+    if not isinstance(app.checkpointer, ThreadSaver):
         return []
-    return await thread_history(app.checkpointer, thread_id)
+    return await thread_history(app.checkpointer, thread_id, known=known)

@@ -11,17 +11,19 @@ from typing import Any, cast
 
 from langgraph.errors import GraphDrained, GraphInterrupt
 from langgraph.runtime import RunControl
+from langgraph.types import Interrupt
 
 from openmanus_graph.checkpoints.points import subtask_in
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.nodes.gate import POLL_SECONDS, Visit, plain_namespace
 from openmanus_graph.plans.references import resolve
+from openmanus_graph.plans.schedule import SETTLING_TICKS
 from openmanus_graph.stepping.view import Branch, Call, Reason
 
 APPROVAL = "approval"
 """The node that asks whether a subtask may begin."""
-SETTLING_TURNS = 16
-"""Turns of the event loop that the dispatcher needs to start what a result releases; nothing is awaited meanwhile."""
+SETTLING_TURNS = 3 * SETTLING_TICKS + 16
+"""Turns of the event loop that the dispatcher needs to start what a result releases, its choice of slots among them."""
 
 Decision = Callable[["Place"], "Reason | None"]
 """Whether a node that arrives is to stand, and why; `None` lets it run."""
@@ -93,6 +95,10 @@ class Place:
                 args = resolve(args, lookup)
         return Call(tool=self.node, args=args, id=str(known.get("id", "")))
 
+    def is_in(self, namespace: str) -> bool:
+        """Whether it is in a namespace, or in one below it."""
+        return self.namespace == namespace or self.namespace.startswith(f"{namespace}|")
+
     def branch(self) -> Branch:
         """The place as it is shown."""
         shown = Branch(
@@ -136,6 +142,8 @@ class Stage:
         """Nodes that have run, by their end."""
         self.hit: tuple[Place, Reason] | None = None
         """The node that stopped a run, and why."""
+        self.asked: set[str] = set()
+        """Ids of the questions that nodes have asked in this run."""
         self.version = 0
         """Counts what happened."""
         self.on_change: Callable[[], None] = lambda: None
@@ -157,8 +165,10 @@ class Stage:
         self._note()
         try:
             yield
-        except (GraphInterrupt, GraphDrained):  # it goes on where it was, once the run does
+        except (GraphInterrupt, GraphDrained) as error:  # it goes on where it was, once the run does
             self._unfinished.add(place.key)
+            if isinstance(error, GraphInterrupt) and error.args:
+                self.asked |= {one.id for one in cast("tuple[Interrupt, ...]", error.args[0])}
             raise
         finally:
             seconds = time.monotonic() - began
@@ -227,6 +237,7 @@ class Stage:
             asking: Namespaces in which such a node asks a person, each with the tool that does, if it is one.
         """
         self.places.clear()
+        self.asked.clear()
         self._live = {""}
         self._asking = dict(asking)
         self._unfinished |= {(path, "") for path in begun}

@@ -19,10 +19,9 @@ from typing import Any, cast
 from langgraph.types import Command
 
 from openmanus_graph.checkpoints.history import Moment
-from openmanus_graph.checkpoints.points import chosen_point, points_of
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.values import values_at
-from openmanus_graph.errors import ThreadBusyError, UsageError
+from openmanus_graph.errors import UsageError
 from openmanus_graph.events import Event
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.plan import Plan
@@ -38,7 +37,7 @@ from openmanus_graph.stepping.record import Record, read_history, read_record, r
 from openmanus_graph.stepping.stage import Decision, Place, Stage, hold_all
 from openmanus_graph.stepping.steppable import AnyGraph, Granularity, known_names, steppable
 from openmanus_graph.stepping.table import table_of
-from openmanus_graph.stepping.travel import Edits, checked_plan, fork_of, forked
+from openmanus_graph.stepping.travel import Edits, before_last, checked_plan, destination, fork_of, forked
 from openmanus_graph.stepping.verb import Verb
 from openmanus_graph.stepping.view import Branch, Difference, HistoryItem, Problem, Reason, Row, Stop
 
@@ -99,6 +98,16 @@ class Stepper:
         """Where `run`, `run_to`, `next` and `out` stop on their way: `breakpoints.add("tool:bash", when=...)`."""
         self._configurable = dict(configurable or {})
         self._idle_s = idle_s
+        self._prepare()
+        self._opening: Verb | None = None
+        self.last: Stop = self._stop("ready", text=f"The thread {thread_id!r} is being read.")
+        """Where the last verb ended."""
+        with suppress(RuntimeError):
+            asyncio.get_running_loop()
+            self._opening = self.refresh()
+
+    def _prepare(self) -> None:
+        """Know nothing yet."""
         self._stage = Stage()
         self._stage.on_change = self._changed
         self._run: Background | None = None
@@ -114,19 +123,12 @@ class Stepper:
         self._current: tuple[str, str] | None = None
         self._opened = False
         self._fresh = False
-        self._asked = False
         self._given: Any = None
         self._pausing = False
         self._turn = asyncio.Lock()
         self._watchers: list[Callable[[], None]] = []
         self._idle: asyncio.TimerHandle | None = None
         self._parking: asyncio.Task[None] | None = None
-        self._opening: Verb | None = None
-        self.last: Stop = self._stop("ready", text=f"The thread {thread_id!r} is being read.")
-        """Where the last verb ended."""
-        with suppress(RuntimeError):
-            asyncio.get_running_loop()
-            self._opening = self.refresh()
 
     def __await__(self) -> Any:
         """`await Stepper(...)` gives the stepper once the thread has been read."""
@@ -141,8 +143,6 @@ class Stepper:
 
     async def __aexit__(self, *_: object) -> None:
         await self.close()
-
-    # What is shown.
 
     @property
     def state(self) -> dict[str, Any]:
@@ -212,8 +212,6 @@ class Stepper:
         self._watchers.append(watcher)
         return lambda: self._watchers.remove(watcher)
 
-    # What it does.
-
     def refresh(self) -> Verb:
         """Read the thread again; nothing runs."""
         return self._verb(self._refreshed)
@@ -234,8 +232,8 @@ class Stepper:
         """
 
         def act(place: Place) -> None:
-            inside = (place.path, f"{place.path}|")
-            self._stage.let_go(place, self._passing(lambda one: _is_in(one, inside)))
+            inside = place.path
+            self._stage.let_go(place, self._passing(lambda one: one.is_in(inside)))
 
         return self._verb(lambda: self._go(subtask, act))
 
@@ -250,10 +248,10 @@ class Stepper:
             if not place.namespace:
                 self._stage.let_all_go(self._passing(lambda _: True))
                 return
-            inside = (place.namespace, f"{place.namespace}|")
-            siblings = [one for one in self._stage.standing if _is_in(one, inside)]
+            inside = place.namespace
+            siblings = [one for one in self._stage.standing if one.is_in(inside)]
             for one in siblings:
-                self._stage.let_go(one, self._passing(lambda two: _is_in(two, inside)))
+                self._stage.let_go(one, self._passing(lambda two: two.is_in(inside)))
 
         return self._verb(lambda: self._go(subtask, act, current=True))
 
@@ -355,8 +353,6 @@ class Stepper:
 
         return self._verb(work, keep=True)
 
-    # How it does that.
-
     @property
     def _standing(self) -> list[Place]:
         """The nodes that stand, in the order in which `step()` takes them."""
@@ -402,11 +398,10 @@ class Stepper:
         """Read what is stored."""
         app, saver = self.app, self.app.checkpointer
         if self._live and isinstance(app, DurableGraph) and isinstance(saver, ThreadSaver):
-            self._record = await read_standing(app, saver, self.thread_id, self._record, asks=self._asked)
+            self._record = await read_standing(app, saver, self.thread_id, self._record, self._stage.asked)
         else:
             self._record = await read_record(app, self.thread_id)
-        self._asked = bool(self._record.questions)
-        self._moments = await read_history(self.app, self.thread_id)
+        self._moments = await read_history(app, self.thread_id, self._moments) if self._record.exists else []
         self._shown = self._branches() if self._live else head_of(self._record)
         if not self._opened:
             self._before = self._base = (self._record.values, {})
@@ -414,15 +409,9 @@ class Stepper:
 
     async def _refreshed(self) -> Stop:
         await self._read()
-        self._refuse_busy()
+        if not self._live:
+            self._record.refuse_busy(self.thread_id)
         return self._stop("ready")
-
-    def _refuse_busy(self) -> None:
-        if self._record.runner is not None and not self._live:
-            raise ThreadBusyError(
-                f"The thread {self.thread_id!r} is already running: {self._record.runner} holds it.",
-                hint="Wait for it or stop that process; then refresh().",
-            )
 
     async def _go(self, subtask: str | None, act: Callable[[Place], None], *, current: bool = False) -> Stop:
         """Let something go, and wait until nothing runs."""
@@ -449,7 +438,7 @@ class Stepper:
         if self._live:
             return None
         self._record = await read_record(self.app, self.thread_id)
-        self._refuse_busy()
+        self._record.refuse_busy(self.thread_id)
         if self._record.over and self.input is None:
             return self._stop("finished")
         if not self._record.exists and self.input is None:
@@ -508,19 +497,10 @@ class Stepper:
         if not self._moments:
             raise UsageError("Nothing of the thread is stored yet, so there is no point to go to.")
         points = [one.point for one in self._moments]
-        places = {one.number: index for index, one in enumerate(points)}
-        newest = len(points) - 1
-        index = newest
-        if steps:
-            here = newest if self.cursor is None else places[self.cursor]
-            index = min(max(here + steps, 0), newest)
-        elif point not in (None, "head"):
-            found = chosen_point(await points_of(saver, self.thread_id), str(point), self.thread_id)
-            if found.number not in places:
-                raise UsageError(f"The steps before point {found.number} were pruned.", hint="Go to a later one.")
-            index = places[found.number]
-        self.cursor = None if index == newest else points[index].number
-        self._past = None if index == newest else await values_at(saver, points[index])
+        there = await destination(saver, points, self.cursor, point, steps)
+        at_head = there is points[-1]
+        self.cursor = None if at_head else there.number
+        self._past = None if at_head else await values_at(saver, there)
         return self._stop("moved")
 
     async def _forked(self, edits: Edits) -> Stop:
@@ -532,7 +512,7 @@ class Stepper:
         self.threads.append(fork.thread_id)
         self._stage.forget()
         self.cursor, self._past, self.input = None, None, fork.given
-        self._states, self._current = {}, None
+        self._states, self._moments, self._current = {}, [], None
         await self._read()
         self._overlay = fork.overlay
         self._before = self._base = (self._record.values, {})
@@ -558,10 +538,7 @@ class Stepper:
         failed = self._run is not None and self._run.error is not None and not self._run.live
         if not failed:
             subtask = self.error["subtask"] if self.error else subtask_name(self._current)
-            own = [one.point for one in self._moments if (one.point.subtask or "") == subtask]
-            before = {one.id: one.number for one in own}.get(own[-1].parent or "") if own else None
-            if before is None:
-                raise UsageError("There is no step to run again.", hint="Take a step first.")
+            before = before_last([one.point for one in self._moments], subtask)
             self.cursor = before
             await self._forked(Edits())
             return await self._go(subtask or None, lambda place: self._stage.let_go(place, hold_all))
@@ -594,7 +571,6 @@ class Stepper:
         self.events.append(event)
         del self.events[:-KEPT_EVENTS]
         tell(self._told, event)
-        self._asked = self._asked or event.get("type") in ("subtask_waiting", "question_asked")
         self._changed()
 
     def _changed(self) -> None:
@@ -618,8 +594,3 @@ class Stepper:
         if not text:
             stop["text"] = stop_text(stop, self._record, self.cursor)
         return stop
-
-
-def _is_in(place: Place, inside: tuple[str, str]) -> bool:
-    """Whether a node is in a namespace, or below it."""
-    return place.namespace == inside[0] or place.namespace.startswith(inside[1])

@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast, get_type_hints
 
@@ -16,7 +16,7 @@ from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
 from openmanus_graph.checkpoints.fork import Fork, fork_thread
-from openmanus_graph.checkpoints.points import Point, points_of
+from openmanus_graph.checkpoints.points import Point, chosen_point, points_of
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.events import now
@@ -120,6 +120,48 @@ def check_values(app: Pregel[Any, Any, Any, Any], values: Mapping[str, Any], *, 
                 f"{first.get('input')!r} does not fit {where!r} of the state: {first['msg']}.",
                 hint="Nothing was changed.",
             ) from error
+
+
+async def destination(
+    saver: ThreadSaver, points: Sequence[Point], cursor: int | None, point: int | str | None, steps: int
+) -> Point:
+    """Where the cursor is to go.
+
+    Args:
+        saver: Where the thread is kept.
+        points: Its points that have not been pruned.
+        cursor: Where it is; `None`: at the head.
+        point: Where to, as a person says it; `None` or `head` for the head.
+        steps: How many points further instead, negative for back; 0: `point` says it.
+
+    Raises:
+        UnknownPointError: If there is no such point.
+        UsageError: If it was pruned.
+    """
+    places = {one.number: index for index, one in enumerate(points)}
+    if steps:
+        here = len(points) - 1 if cursor is None else places[cursor]
+        return points[min(max(here + steps, 0), len(points) - 1)]
+    if point in (None, "head"):
+        return points[-1]
+    thread_id = points[-1].thread_id
+    found = chosen_point(await points_of(saver, thread_id), str(point), thread_id)
+    if found.number not in places:
+        raise UsageError(f"The steps before point {found.number} were pruned.", hint="Go to a later one.")
+    return points[places[found.number]]
+
+
+def before_last(points: Sequence[Point], subtask: str) -> int:
+    """The number of the point before the newest one of a subtask, or of the graph itself for an empty name.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    own = [one for one in points if (one.subtask or "") == subtask]
+    found = next((one for one in own if one.id == own[-1].parent), None)
+    if found is None:
+        raise UsageError("There is no step to run again.", hint="Take a step first.")
+    return found.number
 
 
 async def forked(
