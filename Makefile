@@ -35,7 +35,7 @@ types: setup ## check the types
 	$(bin)/pyright
 
 tests: setup ## run the tests with branch coverage (ARGS="-k plan" chooses some)
-	$(bin)/pytest --cov --cov-report=term $(ARGS)
+	$(bin)/pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-fresh: setup ## clone and set up from nothing, as root and as an ordinary user (minutes)
 	$(bin)/pytest -m fresh $(ARGS)

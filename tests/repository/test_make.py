@@ -53,7 +53,7 @@ def test_demo_runs_without_an_activated_environment(make) -> None:
 
 def test_test_target_sets_up_then_checks_everything(make) -> None:
     lines = make("--dry-run", "test").splitlines()
-    order = ["scripts/setup.sh", "ruff check", "ruff format --check", "pyright", "pytest --cov"]
+    order = ["scripts/setup.sh", "ruff check", "ruff format --check", "pyright", "--cov"]
     places = [next((number for number, line in enumerate(lines) if word in line), -1) for word in order]
 
     assert -1 not in places, dict(zip(order, places, strict=True))
