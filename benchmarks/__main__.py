@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agent, drawing, ledger, makespan, overhead, resume, startup, travel
+from benchmarks import agent, drawing, durable, ledger, makespan, overhead, resume, startup, travel
 from benchmarks.figure import Figure, machine, say, table
 
-PARTS = ("startup", "drawing", "overhead", "ledger", "resume", "travel", "makespan", "agent")
+PARTS = ("startup", "drawing", "overhead", "ledger", "resume", "durable", "travel", "makespan", "agent")
 
 
 def main() -> None:
@@ -38,6 +38,8 @@ def main() -> None:
             figures += ledger.main([*quick, *url])
         elif part == "resume":
             figures += resume.main([*quick, *url])
+        elif part == "durable":
+            figures += durable.main([*quick, *url])
         elif part == "travel":
             figures += travel.main([*quick, *url])
         elif part == "agent":

@@ -26,7 +26,7 @@ THREADS_TARGET = 1.0
 FIRST_SUBTASK_TARGET = 3.0
 
 
-def _environment(home: Path) -> dict[str, str]:
+def environment(home: Path) -> dict[str, str]:
     """The environment of a user: settings of ours gone, and compiled modules kept as usual."""
     kept = {
         key: value
@@ -41,7 +41,7 @@ def _seconds(command: list[str], home: Path, repeats: int) -> float:
     times: list[float] = []
     for _ in range(repeats + 1):
         began = time.perf_counter()
-        subprocess.run(command, env=_environment(home), cwd=home, check=True, capture_output=True)
+        subprocess.run(command, env=environment(home), cwd=home, check=True, capture_output=True)
         times.append(time.perf_counter() - began)
     return middle(times[1:])
 
@@ -52,7 +52,7 @@ def _first_subtask(home: Path, folder: Path) -> float:
     began = time.time()
     process = subprocess.Popen(
         [*command, "--workspace", str(folder)],
-        env=_environment(home),
+        env=environment(home),
         cwd=folder.parent,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -79,11 +79,11 @@ def measure(home: Path, repeats: int) -> list[Figure]:
     figures = [Figure("openmanus-graph --help", found, "s", HELP_TARGET, bare, plain)]
     found = _seconds([sys.executable, "-c", "import openmanus_graph"], home, repeats)
     figures.append(Figure("import openmanus_graph", found, "s", IMPORT_TARGET, bare, plain))
-    subprocess.run([*PROGRAM, "db", "start"], env=_environment(home), cwd=home, check=True, capture_output=True)
+    subprocess.run([*PROGRAM, "db", "start"], env=environment(home), cwd=home, check=True, capture_output=True)
     try:
         found = _seconds([*PROGRAM, "threads", "list"], home, repeats)
     finally:
-        subprocess.run([*PROGRAM, "db", "stop"], env=_environment(home), cwd=home, check=True, capture_output=True)
+        subprocess.run([*PROGRAM, "db", "stop"], env=environment(home), cwd=home, check=True, capture_output=True)
     figures.append(Figure("threads list, server up", found, "s", THREADS_TARGET, bare, plain))
     if not PLAN.exists():
         say(f"{PLAN.name} is not there, so the demo's start is not measured")
