@@ -23,6 +23,7 @@ break PLACE       stop there from now on           unbreak PLACE   no longer
 back [N]          look at an earlier point         goto POINT|head look at a point
 set PATH=VALUE    change the state, in a fork      plan FILE       another plan, in a fork
 rerun             the last step again              answer [WHO=]VALUE
+branch N          one node of the Nth that stands
 state  diff  table  history  branches  help  quit"""
 
 
@@ -38,6 +39,7 @@ class StepCommands:
         self.stepper = stepper
         verbs: dict[str, Callable[[str], Awaitable[Stop]]] = {
             "step": lambda said: stepper.step(said or None),
+            "branch": self._branch,
             "next": lambda said: stepper.next(said or None),
             "out": lambda said: stepper.out(said or None),
             "run": lambda _: stepper.run(),
@@ -77,6 +79,14 @@ class StepCommands:
         except OpenManusGraphError as error:
             return clean(f"{error.message} {error.hint or ''}".strip())
         return f"There is no command {name!r}.\n{HELP}"
+
+    async def _branch(self, said: str) -> Stop:
+        """A step of the branch with this number among those that stand."""
+        standing = [one for one in self.stepper.branches if one["status"] == "next"]
+        number = _number(said)
+        if not 1 <= number <= len(standing):
+            raise UsageError(f"There is no branch {number}; {len(standing)} stand.")
+        return await self.stepper.step(standing[number - 1]["name"] or None)
 
     async def _answer(self, said: str) -> Stop:
         return await self.stepper.answer(_needed(said, "answer VALUE"))

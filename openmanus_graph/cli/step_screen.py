@@ -97,9 +97,7 @@ class StepScreen:
         elif key in KEYS:
             self._begin(KEYS[key])
         elif key.isdigit() and key != "0":
-            standing = [one for one in self._stepper.branches if one["status"] == "next"]
-            if int(key) <= len(standing):
-                self._begin(f"step {standing[int(key) - 1]['name']}")
+            self._begin(f"branch {key}")
 
     def _type(self, key: str) -> None:
         typed = self._typed or ""

@@ -7,6 +7,7 @@ import os
 import pty
 import re
 import select
+import signal
 import struct
 import subprocess
 import sys
@@ -63,6 +64,10 @@ class Screen:
         self._text += data.decode("utf-8", "replace")
         return bool(data)
 
+    def kill(self) -> None:
+        os.kill(self._pid, signal.SIGKILL)
+        self.ended()
+
     def ended(self) -> int:
         while self._take():
             pass
@@ -117,6 +122,18 @@ def test_the_shell_goes_on_where_the_stepper_stood(environment: dict[str, str]) 
     stepped = lines("branches\nanswer green\ntable\n", ["t"], environment)
     assert "? ask asks: Which color?" in stepped
     assert "is completed" in stepped
+
+
+def test_a_killed_stepper_is_opened_again_where_it_stood(environment: dict[str, str]) -> None:
+    screen = Screen(["--plan", "plan.yaml", "--thread", "t"], environment)
+    screen.until("has not begun")
+    screen.press("s2")
+    screen.until(r"'list_files' of b ran")
+    screen.kill()
+    said = lines("branches\nstep a\ntable\n", ["t"], environment)
+    assert "▸ a: list_files" in said
+    assert "'list_files' of a ran. Next: ask ask_human." in said
+    assert len(re.findall(r"list_files +b +completed", said)) == 1
 
 
 def lines(typed: str, arguments: list[str], environment: dict[str, str]) -> str:
