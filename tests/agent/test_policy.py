@@ -125,7 +125,7 @@ class TestEvasions:
 
         assert verdict(policy, BASH, command=command) == "deny"
 
-    @pytest.mark.parametrize("path", ["secret/a", "./secret/a", "x/../secret/a", "secret//a", "/work/t/secret/a"])
+    @pytest.mark.parametrize("path", ["secret/a", "./secret/a", "x/../secret/a", "secret//a", "/srv/t/secret/a"])
     def test_a_path_is_read_in_its_plain_form(self, path: str) -> None:
         policy = rules({"args": {"path": "secret/*"}, "action": "deny"})
 
