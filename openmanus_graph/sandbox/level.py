@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import os
+import shutil
+import stat
 import subprocess
 import tempfile
+import time
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -18,6 +22,9 @@ from openmanus_graph.sandbox.seccomp import supported
 from openmanus_graph.settings import SandboxChoice, Settings
 
 _WORD = "confined"
+_FOLDER = "openmanus-graph-probe-"
+_OLD_S = 600.0
+"""Seconds after which a trial's folder is one that was left."""
 _PROBE = ["sh", "-c", f"echo {_WORD} > probe && cat probe && ! cat probe.outside 2>/dev/null"]
 _PROBE_S = 20.0
 
@@ -104,7 +111,8 @@ def _filter_problem() -> str | None:
 def _try(level: Level, settings: Settings) -> str | None:
     """Why a process cannot be confined at `level`, or `None` if one was."""
     try:
-        with tempfile.TemporaryDirectory(prefix="openmanus-graph-probe-") as name:
+        _remove_old()
+        with tempfile.TemporaryDirectory(prefix=_FOLDER) as name:
             done = _trial(Path(name), level, settings)
     except subprocess.TimeoutExpired:
         return f"a trial did not end within {_PROBE_S:g} s"
@@ -114,6 +122,15 @@ def _try(level: Level, settings: Settings) -> str | None:
         return None
     said = done.stderr.decode(errors="replace").strip().splitlines()
     return f"a trial ended with {said[-1]!r}" if said else f"a trial ended with status {done.returncode}"
+
+
+def _remove_old() -> None:
+    """Remove what trials left whose process was killed."""
+    for path in Path(tempfile.gettempdir()).glob(f"{_FOLDER}*"):
+        with suppress(OSError):
+            found = path.lstat()
+            if stat.S_ISDIR(found.st_mode) and found.st_uid == os.geteuid() and time.time() - found.st_mtime > _OLD_S:
+                shutil.rmtree(path)
 
 
 def _trial(folder: Path, level: Level, settings: Settings) -> subprocess.CompletedProcess[bytes]:

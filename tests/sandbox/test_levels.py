@@ -145,3 +145,15 @@ def test_an_account_that_is_no_help_is_named(choice: SandboxChoice, workspace: P
 async def test_a_system_folder_is_no_workspace(folder: str, settings: Settings) -> None:
     with pytest.raises(SandboxUnavailableError, match="cannot be a workspace"):
         await run_process(["true"], workspace=Path(folder), level="none", settings=settings)
+
+
+def test_what_a_killed_trial_left_is_removed_later(tmp_path: Path) -> None:
+    tmp_path.chmod(0o755)
+    old, new, other = (tmp_path / name for name in ("openmanus-graph-probe-a", "openmanus-graph-probe-b", "mine"))
+    for folder in (old, new, other):
+        (folder / "workspace").mkdir(parents=True)
+    for folder in (old, other):
+        os.utime(folder, (1, 1))
+    look = "from openmanus_graph.sandbox import probe; from openmanus_graph.settings import Settings; probe(Settings())"
+    subprocess.run([sys.executable, "-c", look], env={**os.environ, "TMPDIR": str(tmp_path)}, check=True, timeout=60)
+    assert sorted(tmp_path.iterdir()) == [other, new]
