@@ -218,7 +218,10 @@ class _Run:
             change = await change_of(self.graph, self.saver, self.thread_id, self.input, force=self._force)
             return change.columns
 
-        self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row, check)
+        try:
+            self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row, check)
+        except psycopg.OperationalError as error:
+            raise self.saver.lost(error) from error
         configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease, SCOPE_KEY: self.scope}
         self.config = cast("RunnableConfig", {**self.config, "configurable": configurable})
         self.lease.watch(self._answer_arrived, self._lease_lost)
@@ -308,6 +311,9 @@ class _Run:
             return
         try:
             await self._record(error)
+        except psycopg.OperationalError as worse:
+            await self.lease.abandon()
+            raise self.saver.lost(worse) from worse
         except BaseException:
             await self.lease.abandon()
             raise
