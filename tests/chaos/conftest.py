@@ -14,7 +14,8 @@ from tests.chaos.runner import Bench, Fork
 from tests.chaos.shapes import replies
 from tests.conftest import TEMPLATE
 
-COUNTS = pytest.StashKey[list[str]]()
+COUNTED = "chaos"
+"""Under what a test's report, which comes here from whichever process it ran in, has its lines."""
 BenchOf = Callable[[str], Bench]
 
 
@@ -50,12 +51,23 @@ def branches(bench_of: BenchOf) -> Bench:
 @pytest.fixture
 def count(request: pytest.FixtureRequest) -> list[str]:
     """Takes lines that are printed at the end."""
-    return request.config.stash.setdefault(COUNTS, [])
+    lines: list[str] = []
+    request.node.user_properties.append((COUNTED, lines))
+    return lines
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
     """Print how many cases there were."""
-    if lines := config.stash.get(COUNTS, []):
+    reports = [report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])]
+    lines = [
+        line
+        for report in reports
+        if report.when == "call"
+        for name, found in report.user_properties
+        if name == COUNTED
+        for line in found
+    ]
+    if lines:
         terminalreporter.section("chaos")
         for line in lines:
             terminalreporter.line(line)

@@ -35,8 +35,8 @@ def check(bench: Bench, count: list[str], most: int | None) -> None:
     count.append(f"{bench.shape}: killed at {killed} of {len(everything)} boundaries; {len(missed)} did not come again")
     told = "\n".join(f"{name}\n  " + "\n  ".join(problems) for name, problems in wrong.items())
     assert not wrong, f"after {len(wrong)} of {killed} kills (repeat one with CHAOS_AT='<its name>'):\n{told}"
-    # Batches of events and of progress fall differently each time; nothing else does.
-    assert [name for name in missed if name.split()[1] not in ("events", "progress")] == []
+    # Batches of events and of progress fall differently each time, and a changed file is noted by whoever looks first.
+    assert [name for name in missed if name.split()[1] not in ("events", "progress", "files")] == []
 
 
 @pytest.mark.parametrize("shape", SHAPES)

@@ -31,7 +31,7 @@ for slow in ("langchain_litellm", "openai.resources.chat", "mcp"):  # imported l
         import_module(slow)
 
 PR_SET_CHILD_SUBREAPER = 36
-GRACE_S = 5.0
+GRACE_S = 10.0
 """How long what a killed runner had started may take to notice."""
 _TASK_ID = re.compile(r":[0-9a-f-]{36}")
 
@@ -144,7 +144,7 @@ def left_over() -> list[str]:
         if time.monotonic() > deadline:
             break
         time.sleep(0.01)
-    names = [Path(f"/proc/{pid}/cmdline").read_text().replace("\0", " ") for pid in pids]
+    names = [" ".join(Path(f"/proc/{pid}/{what}").read_text() for what in ("stat", "wchan", "cmdline")) for pid in pids]
     for pid in pids:
         os.kill(int(pid), signal.SIGKILL)
     return names
