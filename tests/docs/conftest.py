@@ -9,8 +9,13 @@ import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
+from psycopg import sql
 
+from openmanus_graph import Settings
+from openmanus_graph.checkpoints.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.tables import THREAD_TABLES
 from tests.docs.blocks import TOP
 from tests.docs.story import Story
 
@@ -31,6 +36,18 @@ def home() -> Iterator[Path]:
     shutil.rmtree(base)
 
 
+def forget_threads(home: Path) -> None:
+    """Empty the tables of threads, so that two pages may use the same name for one."""
+    server = EmbeddedServer(Settings.load(home=home))
+    if not server.status().running:
+        return
+    with psycopg.connect(server.url, autocommit=True) as connection:
+        found = connection.execute("SELECT to_regclass('openmanus_graph.threads') IS NOT NULL").fetchone()
+        if found is not None and found[0]:
+            names = sql.SQL(", ").join(sql.Identifier("openmanus_graph", name) for name in THREAD_TABLES)
+            connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(names))
+
+
 @pytest.fixture
 def story(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     """A page's own folder, with the environment that its blocks run in."""
@@ -43,6 +60,7 @@ def story(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     before = set(sys.modules)
     yield followed
     followed.close()
+    forget_threads(home)
     for name in set(sys.modules) - before:
         if str(getattr(sys.modules[name], "__file__", None)).startswith(str(folder)):
             del sys.modules[name]
