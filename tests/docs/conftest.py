@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import subprocess
 import sys
@@ -38,14 +39,15 @@ def home() -> Iterator[Path]:
 
 def forget_threads(home: Path) -> None:
     """Empty the tables of threads, so that two pages may use the same name for one."""
-    server = EmbeddedServer(Settings.load(home=home))
-    if not server.status().running:
+    if not home.exists():
         return
-    with psycopg.connect(server.url, autocommit=True) as connection:
+    server = EmbeddedServer(Settings.load(home=home))
+    with psycopg.connect(asyncio.run(server.acquire()), autocommit=True) as connection:
         found = connection.execute("SELECT to_regclass('openmanus_graph.threads') IS NOT NULL").fetchone()
         if found is not None and found[0]:
             names = sql.SQL(", ").join(sql.Identifier("openmanus_graph", name) for name in THREAD_TABLES)
             connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(names))
+    asyncio.run(server.release())
 
 
 @pytest.fixture
