@@ -6,17 +6,22 @@ A server that is stopped, killed or full, and back ends that are terminated, are
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import psycopg
 import pytest
+from langchain_core.tools import tool
 
+from openmanus_graph import ThreadSaver, ToolError, build_plan_graph
 from tests.chaos.conftest import BenchOf
 from tests.chaos.proxy import Fault, Proxy
 from tests.chaos.runner import Bench
+from tests.engine.plans import plan, subtask
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]
 
@@ -72,6 +77,27 @@ def test_a_clock_that_jumps_back_and_forth_in_a_run(shape: str, bench_of: BenchO
     jumps = {str(total * part // 6): DAY * (-1) ** part for part in range(1, 6)}
     assert bench.fork.run(bench.case(thread, jumps=jumps)) == (0, []), bench.errors(thread)
     assert bench.problems(thread) == []
+
+
+async def test_a_clock_that_goes_back_makes_no_wait_longer(saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch) -> None:
+    tries: list[float] = []
+
+    @tool
+    async def shy() -> str:
+        """Fail once, while somebody sets the clock."""
+        tries.append(time.monotonic())
+        if len(tries) > 1:
+            return "well"
+        raise ToolError("not yet")
+
+    shy.metadata = {"effect": "read"}
+    clock = SimpleNamespace(time=lambda: time.time() - DAY, monotonic=time.monotonic)
+    monkeypatch.setattr("openmanus_graph.graphs.subtask.time", clock)  # where tries are waited for
+    app = build_plan_graph([shy]).compile(checkpointer=saver)
+    async with asyncio.timeout(20):
+        out = await app.ainvoke({"plan": plan(subtask("a", "shy", retries=1))}, {"configurable": {"thread_id": "t"}})
+    assert out["results"]["a"]["output"] == "well"
+    assert 0.4 < tries[1] - tries[0] < 5
 
 
 @pytest.mark.parametrize("share", [0.2, 0.7])
