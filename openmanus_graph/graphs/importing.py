@@ -60,6 +60,7 @@ def imports_from(folders: Sequence[Path]) -> Generator[None]:
     }
     for key in aside:
         del sys.modules[key]
+    theirs = set(sys.modules)
     front = [str(folder) for folder in folders]
     sys.path[:0] = front
     importlib.invalidate_caches()
@@ -70,7 +71,7 @@ def imports_from(folders: Sequence[Path]) -> Generator[None]:
             sys.path.remove(entry)
         sys.path.extend(entry for entry in front if entry not in sys.path)
         taken = {key.partition(".")[0] for key in aside}
-        for key in [key for key in sys.modules if key.partition(".")[0] in taken]:
+        for key in [key for key in sys.modules if key.partition(".")[0] in taken and key not in theirs]:
             del sys.modules[key]
         sys.modules.update(aside)
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 from langgraph.graph import StateGraph
@@ -16,6 +17,7 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph import Settings
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
+from openmanus_graph.graphs.importing import imports_from
 from openmanus_graph.graphs.loading import LoadedGraph, load_again, load_graph
 from openmanus_graph.tools.reference import available_tools, tool_references, tools_again
 
@@ -238,3 +240,20 @@ def test_folders_that_may_not_be_read_are_passed_over() -> None:
         done = subprocess.run(command, check=False, cwd=folder, env=environment, capture_output=True, text=True)
         (folder / "private").chmod(0o700)
     assert done.stdout == "StateGraph\n", done.stderr
+
+
+def test_modules_that_did_not_step_aside_stay(tmp_path: Path) -> None:
+    package = tmp_path / "some_shared"
+    package.mkdir()
+    (package / "__init__.py").write_text("")
+    inside, beside = ModuleType("some_shared.inside"), ModuleType("some_shared.beside")
+    inside.__file__ = str(package / "inside.py")
+    sys.modules.update({"some_shared.inside": inside, "some_shared.beside": beside})
+    try:
+        with imports_from([tmp_path]):
+            assert "some_shared.beside" not in sys.modules, "it is of another place"
+        assert sys.modules["some_shared.inside"] is inside
+        assert sys.modules["some_shared.beside"] is beside
+    finally:
+        for key in ("some_shared.inside", "some_shared.beside"):
+            sys.modules.pop(key, None)
