@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
 Shape = Literal["box", "start", "end"]
 """How a box is drawn: with its label, or as the dot where a graph begins or ends."""
 
-State = Literal["", "pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
-"""What a box stands at; empty where there is nothing to say."""
+State = Literal["", "pending", "next", "running", "waiting", "completed", "failed", "blocked", "skipped"]
+"""What a box stands at; `next` is stepped next; empty where there is nothing to say."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +34,8 @@ class Box:
     """Boxes with the same links, drawn as one block; it has then no label of its own."""
     marked: bool = False
     """Whether it is on the critical path."""
+    stop: bool = False
+    """Whether a run is to stop there."""
 
 
 @dataclass(frozen=True)
@@ -89,14 +91,20 @@ class Diagram:
         )
         return replace(self, boxes=boxes, links=list(links))
 
-    def with_states(self, states: Mapping[str, State]) -> Diagram:
-        """The diagram with boxes standing at what is given by key, also those inside of others."""
+    def with_states(self, states: Mapping[str, State], stops: Collection[str] = ()) -> Diagram:
+        """The diagram with boxes standing at what is given by key, also those inside of others.
+
+        Args:
+            states: What boxes stand at, by key; the others keep what they have.
+            stops: Keys of boxes where a run is to stop.
+        """
 
         def stated(box: Box) -> Box:
-            inside = box.inside.with_states(states) if box.inside else None
+            inside = box.inside.with_states(states, stops) if box.inside else None
             return replace(
                 box,
                 state=states.get(box.key, box.state),
+                stop=box.stop or box.key in stops,
                 inside=inside,
                 members=tuple(stated(member) for member in box.members),
             )

@@ -77,7 +77,7 @@ def document(parts: Sequence[str], width: float, height: float, title: str, desc
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="omg" role="img" viewBox="0 0 {size}"'
             f' width="{number(width)}" height="{number(height)}">{named}{told}',
-            f"<style>{style(theme)}</style>",
+            *([f"<style>{sheet}</style>"] if (sheet := style(theme)) else []),
             f'<rect class="paper" width="{number(width)}" height="{number(height)}" rx="6"/>',
             *parts,
             "</svg>\n",
@@ -148,7 +148,7 @@ def _draw_box(parts: list[str], one: _Sized, corner: Place) -> None:
         parts.append(
             f'<g class="{_classes(box)}" data-key="{escaped(box.key)}">{_hint(box)}'
             f'<rect class="r" {_rect(x, y, one.width, one.height)} rx="9"/>'
-            f'{sign}<text class="q" x="{number(left)}" y="{number(y + PAD + 8)}">{label}</text></g>'
+            f'{sign}<text class="q" x="{number(left)}" y="{number(y + PAD + 8)}">{label}</text>{_stop(box, x, y)}</g>'
         )
         inner_x = x + (one.width - one.layout.width) / 2
         _draw(parts, box.inside, one.inner, one.layout, (inner_x, y + HEAD + PAD))
@@ -171,8 +171,13 @@ def _plain_box(one: _Sized, corner: Place) -> str:
         note = f'<text {where} y="{number(middle + 12)}">{escaped(clipped(plain(box.note), room, NOTE_SIZE))}</text>'
     return (
         f'<g class="{_classes(box)}" data-key="{escaped(box.key)}">{_hint(box)}'
-        f'<rect class="r" {_rect(x, y, one.width, one.height)} rx="6"/>{sign}{label}{note}</g>'
+        f'<rect class="r" {_rect(x, y, one.width, one.height)} rx="6"/>{sign}{label}{note}{_stop(box, x, y)}</g>'
     )
+
+
+def _stop(box: Box, x: float, y: float) -> str:
+    """The dot of a place where a run is to stop, at the box's corner."""
+    return f'<circle class="h" cx="{number(x + 2)}" cy="{number(y + 2)}" r="6"/>' if box.stop else ""
 
 
 def _headline(box: Box) -> str:
@@ -186,6 +191,7 @@ def _classes(box: Box) -> str:
 def _hint(box: Box) -> str:
     """What a box says when it is pointed at, and to readers of the screen: everything, uncut."""
     state = f" ({box.state})" if box.state else ""
+    state += " (stops here)" if box.stop else ""
     lines = [f"{box.label or box.key}{state}", box.note, box.hint]
     return f"<title>{escaped(chr(10).join(line for line in lines if line))}</title>"
 
