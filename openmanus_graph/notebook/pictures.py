@@ -1,6 +1,6 @@
-"""Notebook: pictures of graphs, plans and threads in IPython and Jupyter, drawn offline.
+"""Pictures of graphs, plans and threads in IPython and Jupyter, drawn offline.
 
-`%load_ext openmanus_graph` turns them on. Without it, LangGraph has a remote service draw each graph that a cell shows.
+Without them, LangGraph has a remote service draw each graph that a cell shows.
 """
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
@@ -157,26 +157,25 @@ def _formatter(shell: InteractiveShell) -> Any:
     return cast("Any", shell.display_formatter).mimebundle_formatter
 
 
-def load_ipython_extension(ipython: InteractiveShell) -> None:
-    """Draw graphs, plans and threads that cells show, offline: `%load_ext openmanus_graph`.
+def add_pictures(shell: InteractiveShell) -> None:
+    """Draw what cells show.
 
     Args:
-        ipython: The shell that loads it.
+        shell: The shell; one that has pictures is not to be given them again.
     """
-    unload_ipython_extension(ipython)
-    pictures = Pictures(parent=ipython)
-    _configurables(ipython).append(pictures)
+    pictures = Pictures(parent=shell)
+    _configurables(shell).append(pictures)
     for module, name in PICTURED:
-        _formatter(ipython).for_type_by_name(module, name, pictures.bundle)
+        _formatter(shell).for_type_by_name(module, name, pictures.bundle)
 
 
-def unload_ipython_extension(ipython: InteractiveShell) -> None:
-    """Leave pictures to LangGraph again: `%unload_ext openmanus_graph`.
+def drop_pictures(shell: InteractiveShell) -> None:
+    """Leave pictures to LangGraph again.
 
     Args:
-        ipython: The shell that has loaded it.
+        shell: The shell, with pictures or without.
     """
     for module, name in PICTURED:
-        _formatter(ipython).pop(f"{module}.{name}", None)
-    known = _configurables(ipython)
+        _formatter(shell).pop(f"{module}.{name}", None)
+    known = _configurables(shell)
     known[:] = [one for one in known if not isinstance(one, Pictures)]

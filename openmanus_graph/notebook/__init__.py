@@ -1,0 +1,29 @@
+"""Notebook: what `%load_ext openmanus_graph` adds to IPython and Jupyter.
+
+Nothing of LangGraph, of the database or of the widget is imported before a cell needs it.
+"""
+
+from __future__ import annotations
+
+from IPython.core.interactiveshell import InteractiveShell
+
+from openmanus_graph.notebook.pictures import add_pictures, drop_pictures
+
+
+def load_ipython_extension(ipython: InteractiveShell) -> None:
+    """Draw graphs, plans and threads that cells show, offline: `%load_ext openmanus_graph`.
+
+    Args:
+        ipython: The shell that loads it.
+    """
+    unload_ipython_extension(ipython)
+    add_pictures(ipython)
+
+
+def unload_ipython_extension(ipython: InteractiveShell) -> None:
+    """Leave pictures to LangGraph again: `%unload_ext openmanus_graph`.
+
+    Args:
+        ipython: The shell that has loaded it.
+    """
+    drop_pictures(ipython)
