@@ -50,7 +50,7 @@ def chat(thread: str | None, **said: Any) -> int:
 
     Questions and approvals are asked in between. Lines of a pipe are requests too, or answers where it asks.
     """
-    from openmanus_graph.cli.run import checked_thread
+    from openmanus_graph.checkpoints.thread_id import checked_thread
 
     return asyncio.run(_chat(RunOptions(thread=checked_thread(thread) if thread else None, **said)))
 
@@ -153,8 +153,9 @@ class Talk:
             self.person.say(HELP if word == "/help" else f"There is no command {word!r}.\n{HELP}")
 
     async def _request(self, task: str) -> None:
+        from openmanus_graph.checkpoints.thread_id import new_thread_id
         from openmanus_graph.cli.attachments import checked
-        from openmanus_graph.cli.run import attached, new_thread_id
+        from openmanus_graph.cli.run import attached
 
         if self.thread is not None and not self.thread.finished:
             self.person.say(f"The last request is {self.thread.status}: /resume goes on with it first.")

@@ -22,8 +22,8 @@ def demo(
     It compares three suppliers on a small site that is served on this machine, writes a report and requests a quote.
     Tools, checks, approval and Postgres are real; only the model's replies are recorded.
     """
+    from openmanus_graph.checkpoints.thread_id import checked_thread
     from openmanus_graph.cli.demo_run import Demo, Wishes
-    from openmanus_graph.cli.run import checked_thread
 
     chosen = checked_thread(thread) if thread else None
     return Demo(Wishes(crash, ask, record, sandbox, chosen, as_json, quiet)).run()

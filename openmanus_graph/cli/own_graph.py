@@ -59,7 +59,7 @@ async def run_own_graph(
         ThreadUnfinishedError: If the thread has not ended.
     """
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.cli.run import new_thread_id
+    from openmanus_graph.checkpoints.thread_id import new_thread_id
     from openmanus_graph.errors import UsageError
     from openmanus_graph.graphs.loading import load_graph
     from openmanus_graph.graphs.own import own_graph

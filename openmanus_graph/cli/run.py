@@ -7,8 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
-import secrets
 import shlex
 import sys
 from pathlib import Path
@@ -16,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.cli.options import RunOptions, absolute, budgeting, deciding, forcing, running, viewing
 
 if TYPE_CHECKING:
@@ -24,9 +23,6 @@ if TYPE_CHECKING:
     from openmanus_graph.plan import Plan
     from openmanus_graph.settings import Settings
 
-_THREAD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@-]{0,127}")
-SLUG_CHARACTERS = 40
-"""Characters of a task or a plan's name that a thread's id begins with."""
 LONGEST_TASK = 1_000_000
 """Characters a task may have; what is longer belongs into an attachment."""
 
@@ -234,27 +230,3 @@ async def _run_own(place: str, task: tuple[str, ...], given: str | None, options
 
     own = OwnOptions(options.thread, options.configurable, options.as_json, options.quiet)
     return await run_own_graph(place, task_of(task) if task else None, given, own, options.settings())
-
-
-def new_thread_id(stem: str) -> str:
-    """A readable id that nobody else has: the first words of the task or plan and six random hexadecimal digits."""
-    slug = re.sub(r"[^A-Za-z0-9]+", "-", stem[:400]).strip("-").lower()
-    if len(slug) > SLUG_CHARACTERS:
-        slug = slug[: SLUG_CHARACTERS + 1].rpartition("-")[0] or slug[:SLUG_CHARACTERS]
-    return f"{slug or 'thread'}-{secrets.token_hex(3)}"
-
-
-def checked_thread(thread_id: str) -> str:
-    """The id, if it can be one.
-
-    Raises:
-        UsageError: If it cannot.
-    """
-    from openmanus_graph.errors import UsageError
-
-    if not _THREAD.fullmatch(thread_id):
-        raise UsageError(
-            f"{thread_id!r} cannot be a thread's id.",
-            hint="Use letters, digits and . _ : @ -, at most 128, a letter or digit first.",
-        )
-    return thread_id

@@ -43,7 +43,7 @@ def step(
     and `?` lists them; elsewhere stdin has a command a line. Nothing runs before the first step, and quitting leaves
     the thread where it stands.
     """
-    from openmanus_graph.cli.run import checked_thread
+    from openmanus_graph.checkpoints.thread_id import checked_thread
 
     options = RunOptions(thread=checked_thread(thread) if thread else None, **said)
     if not words and plan_file is None and graph is None:
@@ -90,7 +90,8 @@ async def _lines(commands: Any) -> None:
 
 
 def _plan(saver: ThreadSaver, file: Path, options: RunOptions) -> Stepper:
-    from openmanus_graph.cli.run import new_thread_id, plan_graph
+    from openmanus_graph.checkpoints.thread_id import new_thread_id
+    from openmanus_graph.cli.run import plan_graph
     from openmanus_graph.stepping.stepper import Stepper
 
     graph, plan = plan_graph(file, options, options.settings())
@@ -100,7 +101,8 @@ def _plan(saver: ThreadSaver, file: Path, options: RunOptions) -> Stepper:
 
 
 def _task(saver: ThreadSaver, words: tuple[str, ...], options: RunOptions) -> Stepper:
-    from openmanus_graph.cli.run import agent_graph, new_thread_id, task_of
+    from openmanus_graph.checkpoints.thread_id import new_thread_id
+    from openmanus_graph.cli.run import agent_graph, task_of
     from openmanus_graph.stepping.stepper import Stepper
 
     task = task_of(words)
@@ -125,7 +127,8 @@ async def _known(saver: ThreadSaver, name: str, options: RunOptions) -> Stepper:
 async def _own(
     saver: ThreadSaver, place: str, words: tuple[str, ...], given: str | None, options: RunOptions
 ) -> Stepper:
-    from openmanus_graph.cli.run import new_thread_id, task_of
+    from openmanus_graph.checkpoints.thread_id import new_thread_id
+    from openmanus_graph.cli.run import task_of
     from openmanus_graph.graphs.loading import load_graph
     from openmanus_graph.graphs.own import own_graph
     from openmanus_graph.graphs.own_input import check_input, input_of, read_input, title_of

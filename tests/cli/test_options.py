@@ -10,10 +10,11 @@ from typing import Any, cast
 import pytest
 from click.testing import CliRunner
 
+from openmanus_graph.checkpoints.thread_id import new_thread_id
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.cli import cli
 from openmanus_graph.cli.options import RunOptions
-from openmanus_graph.cli.run import new_thread_id, task_of
+from openmanus_graph.cli.run import task_of
 from openmanus_graph.errors import UsageError
 
 

@@ -1,0 +1,34 @@
+"""Thread id: what can be one, and new ones that people can read."""
+
+from __future__ import annotations
+
+import re
+import secrets
+
+from openmanus_graph.errors import UsageError
+
+_THREAD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@-]{0,127}")
+SLUG_CHARACTERS = 40
+"""Characters of a task or a plan's name that a thread's id begins with."""
+
+
+def new_thread_id(stem: str) -> str:
+    """A readable id that nobody else has: the first words of the task or plan and six random hexadecimal digits."""
+    slug = re.sub(r"[^A-Za-z0-9]+", "-", stem[:400]).strip("-").lower()
+    if len(slug) > SLUG_CHARACTERS:
+        slug = slug[: SLUG_CHARACTERS + 1].rpartition("-")[0] or slug[:SLUG_CHARACTERS]
+    return f"{slug or 'thread'}-{secrets.token_hex(3)}"
+
+
+def checked_thread(thread_id: str) -> str:
+    """The id, if it can be one.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    if not _THREAD.fullmatch(thread_id):
+        raise UsageError(
+            f"{thread_id!r} cannot be a thread's id.",
+            hint="Use letters, digits and . _ : @ -, at most 128, a letter or digit first.",
+        )
+    return thread_id
