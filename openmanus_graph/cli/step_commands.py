@@ -22,7 +22,8 @@ to PLACE          to a node, tool:NAME, subtask:ID pause           before the ne
 break PLACE       stop there from now on           unbreak PLACE   no longer
 back [N]          look at an earlier point         goto POINT|head look at a point
 set PATH=VALUE    change the state, in a fork      plan FILE       another plan, in a fork
-rerun             the last step again              answer [WHO=]VALUE
+rerun [SUBTASK] [PATH=VALUE]  the last step again, of a subtask, with another input
+answer [WHO=]VALUE  answer a question
 branch N          one node of the Nth that stands
 state  diff  table  history  branches  help  quit"""
 
@@ -49,7 +50,7 @@ class StepCommands:
             "goto": lambda said: stepper.goto(_needed(said, "goto POINT")),
             "set": lambda said: stepper.edit(values=dict([read_edit(said)])),
             "plan": lambda said: stepper.edit(plan=_plan(_needed(said, "plan FILE"))),
-            "rerun": lambda _: stepper.rerun(),
+            "rerun": self._rerun,
             "answer": self._answer,
         }
         self._verbs = verbs
@@ -87,6 +88,12 @@ class StepCommands:
         if not 1 <= number <= len(standing):
             raise UsageError(f"There is no branch {number}; {len(standing)} stand.")
         return await self.stepper.step(standing[number - 1]["name"] or None)
+
+    async def _rerun(self, said: str) -> Stop:
+        """`rerun [SUBTASK] [PATH=VALUE]`."""
+        first, _, rest = said.partition(" ")
+        subtask, change = (None, said) if "=" in first else (first or None, rest.strip())
+        return await self.stepper.rerun(subtask, values=dict([read_edit(change)]) if change else None)
 
     async def _answer(self, said: str) -> Stop:
         return await self.stepper.answer(_needed(said, "answer VALUE"))

@@ -8,7 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from openmanus_graph.errors import UsageError
-from openmanus_graph.stepping.stage import Place
+from openmanus_graph.stepping.stage import Decision, Place
+from openmanus_graph.stepping.view import Reason
 
 Condition = Callable[[Mapping[str, Any]], Any]
 """Of the call for a tool, else of the state that the node is given; true stops the run."""
@@ -152,3 +153,28 @@ class Breakpoints:
     def matching(self, place: Place) -> Breakpoint | None:
         """The breakpoint that a node is at."""
         return next((one for one in self._all if one.matches(place)), None)
+
+    def within(self, passes: Callable[[Place], bool]) -> Decision:
+        """Let nodes pass as long as there is no breakpoint; those that are elsewhere stand."""
+
+        def decide(place: Place) -> Reason | None:
+            if not passes(place):
+                return "step"
+            return "breakpoint" if self.matching(place) else None
+
+        return decide
+
+    def towards(self, target: str | Condition) -> Decision:
+        """Let nodes pass until one is at a place, or at a breakpoint.
+
+        Raises:
+            UsageError: If there is no such place; the nearest are named.
+        """
+        there = target if callable(target) else Target.parse(target, self._known()).matches
+
+        def decide(place: Place) -> Reason | None:
+            if there(place.state) if callable(target) else there(place):  # type: ignore[arg-type]
+                return "reached"
+            return "breakpoint" if self.matching(place) else None
+
+        return decide

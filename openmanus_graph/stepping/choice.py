@@ -20,21 +20,23 @@ def in_order(places: Sequence[Place], plan: Plan | None) -> list[Place]:
     return sorted(places, key=lambda one: index.get(one.subtask, -1))
 
 
-def chosen(standing: Sequence[Place], subtask: str | None, current: tuple[str, str] | None) -> Place | None:
+def chosen(
+    standing: Sequence[Place], subtask: str | None, current: tuple[str, str] | None, preferred: str | None = None
+) -> Place | None:
     """The place to let go.
 
     Args:
         standing: Those that stand, in order.
         subtask: The subtask that is meant, or `None`.
         current: Namespace and node that were let go last, where the same branch is to be preferred.
+        preferred: The subtask that comes first if it stands.
     """
-    if subtask is not None:
-        return next((one for one in standing if one.subtask == subtask), None)
+    meant = [one for one in standing if subtask is None or one.subtask == subtask]
+    preferred_ones = [one for one in meant if preferred is not None and one.subtask == preferred]
+    meant = preferred_ones or meant
     if current is not None:
-        same = next((one for one in standing if one.namespace == current[0]), None)
-        if same is not None:
-            return same
-    return standing[0] if standing else None
+        meant.sort(key=lambda one: (one.namespace != current[0], (one.namespace, one.node) != current))
+    return meant[0] if meant else None
 
 
 def statuses(plan: Plan | None, values: Mapping[str, Any]) -> dict[str, str]:

@@ -9,7 +9,7 @@ from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from langgraph.errors import GraphDrained, GraphInterrupt
+from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt
 from langgraph.runtime import RunControl
 from langgraph.types import Interrupt
 
@@ -144,6 +144,10 @@ class Stage:
         """The node that stopped a run, and why."""
         self.asked: set[str] = set()
         """Ids of the questions that nodes have asked in this run."""
+        self.failed: Place | None = None
+        """The node that raised first in this run, if one did."""
+        self.fresh = False
+        """Whether the run began with an input and nothing was let go yet."""
         self.version = 0
         """Counts what happened."""
         self.on_change: Callable[[], None] = lambda: None
@@ -169,6 +173,10 @@ class Stage:
             self._unfinished.add(place.key)
             if isinstance(error, GraphInterrupt) and error.args:
                 self.asked |= {one.id for one in cast("tuple[Interrupt, ...]", error.args[0])}
+            raise
+        except BaseException as error:
+            if self.failed is None and not isinstance(error, GraphBubbleUp):
+                self.failed = place
             raise
         finally:
             seconds = time.monotonic() - began
@@ -229,13 +237,15 @@ class Stage:
         """The nodes that may be let go."""
         return [place for place in self.places if not place.running]
 
-    def open(self, *, begun: set[str], asking: Mapping[str, str]) -> None:
+    def open(self, *, begun: set[str], asking: Mapping[str, str], fresh: bool) -> None:
         """Take up a run.
 
         Args:
             begun: Paths of nodes that an earlier process let go and that have not finished.
             asking: Namespaces in which such a node asks a person, each with the tool that does, if it is one.
+            fresh: Whether it begins with an input.
         """
+        self.failed, self.fresh = None, fresh
         self.places.clear()
         self.asked.clear()
         self._live = {""}
@@ -262,13 +272,21 @@ class Stage:
 
     def let_go(self, place: Place, decide: Decision) -> None:
         """Let one node run, and decide by this about those that arrive afterwards."""
-        self.hit = None
+        self.hit, self.fresh = None, False
         self._decide = decide
         place.released.set()
         place.running = True
 
     def let_all_go(self, decide: Decision) -> None:
-        """Let all nodes run, and decide by this about those that arrive afterwards."""
+        """Let all nodes run, and decide by this about those that arrive afterwards.
+
+        Where the run has just begun, a node that it is to stop at keeps all standing: nobody has seen it stand there.
+        """
+        fresh, self.fresh = self.fresh, False
+        for place in self.standing if fresh else ():
+            if (reason := decide(place)) is not None:
+                self.hit = (place, reason)
+                return
         self.hit = None
         self._decide = decide
         for place in self.standing:

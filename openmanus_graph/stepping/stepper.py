@@ -26,18 +26,19 @@ from openmanus_graph.events import Event
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question
+from openmanus_graph.stepping.again import step_again
 from openmanus_graph.stepping.answering import answer_to, deliver
 from openmanus_graph.stepping.background import Background
-from openmanus_graph.stepping.breakpoints import Breakpoints, Condition, Known, Target
+from openmanus_graph.stepping.breakpoints import Breakpoints, Condition, Known
 from openmanus_graph.stepping.choice import chosen, in_order, statuses, subtask_name, tell, why_nothing
 from openmanus_graph.stepping.difference import Side, difference
 from openmanus_graph.stepping.head import head_of, waiting
 from openmanus_graph.stepping.problem import failure, problem_of, stop_text
 from openmanus_graph.stepping.record import Record, read_history, read_record, read_standing
-from openmanus_graph.stepping.stage import Decision, Place, Stage, hold_all
+from openmanus_graph.stepping.stage import Place, Stage, hold_all
 from openmanus_graph.stepping.steppable import AnyGraph, Granularity, known_names, steppable
 from openmanus_graph.stepping.table import table_of
-from openmanus_graph.stepping.travel import Edits, before_last, checked_plan, destination, fork_of, forked
+from openmanus_graph.stepping.travel import Edits, checked_plan, destination, fork_of, forked
 from openmanus_graph.stepping.verb import Verb
 from openmanus_graph.stepping.view import Branch, Difference, HistoryItem, Problem, Reason, Row, Stop
 
@@ -121,8 +122,8 @@ class Stepper:
         self._shown: list[Branch] = []
         self._told: dict[str, str] = {}
         self._current: tuple[str, str] | None = None
+        self._branched: str | None = None
         self._opened = False
-        self._fresh = False
         self._given: Any = None
         self._pausing = False
         self._turn = asyncio.Lock()
@@ -233,7 +234,7 @@ class Stepper:
 
         def act(place: Place) -> None:
             inside = place.path
-            self._stage.let_go(place, self._passing(lambda one: one.is_in(inside)))
+            self._stage.let_go(place, self.breakpoints.within(lambda one: one.is_in(inside)))
 
         return self._verb(lambda: self._go(subtask, act))
 
@@ -246,22 +247,19 @@ class Stepper:
 
         def act(place: Place) -> None:
             if not place.namespace:
-                self._stage.let_all_go(self._passing(lambda _: True))
+                self._stage.let_all_go(self.breakpoints.within(lambda _: True))
                 return
             inside = place.namespace
             siblings = [one for one in self._stage.standing if one.is_in(inside)]
             for one in siblings:
-                self._stage.let_go(one, self._passing(lambda two: two.is_in(inside)))
+                self._stage.let_go(one, self.breakpoints.within(lambda two: two.is_in(inside)))
 
         return self._verb(lambda: self._go(subtask, act, current=True))
 
     def run(self) -> Verb:
         """Run all branches until a breakpoint, a question or the end."""
-
-        def act(_: Place) -> None:
-            self._let_all_go(self._passing(lambda _: True))
-
-        return self._verb(lambda: self._go(None, act))
+        decide = self.breakpoints.within(lambda _: True)
+        return self._verb(lambda: self._go(None, lambda _: self._stage.let_all_go(decide)))
 
     def run_to(self, target: str | Condition) -> Verb:
         """Run all branches until one is to enter a place; breakpoints stop it on the way.
@@ -271,17 +269,8 @@ class Stepper:
         """
 
         async def work() -> Stop:
-            place = target if callable(target) else Target.parse(target, self._known()).matches
-
-            def is_there(one: Place) -> bool:
-                return bool(target(one.state)) if callable(target) else bool(place(one))  # type: ignore[arg-type]
-
-            def decide(one: Place) -> Reason | None:
-                if is_there(one):
-                    return "reached"
-                return "breakpoint" if self.breakpoints.matching(one) else None
-
-            return await self._go(None, lambda _: self._let_all_go(decide))
+            decide = self.breakpoints.towards(target)
+            return await self._go(None, lambda _: self._stage.let_all_go(decide))
 
         return self._verb(work)
 
@@ -340,9 +329,15 @@ class Stepper:
         """
         return self._verb(lambda: self._answered(value, interrupt))
 
-    def rerun(self) -> Verb:
-        """Run the last step again: one that failed in its thread, one that was committed in a fork before it."""
-        return self._verb(self._again)
+    def rerun(self, subtask: str | None = None, *, values: Mapping[str, Any] | None = None) -> Verb:
+        """Run the last step again: one that failed in its thread, one that was committed in a fork before it.
+
+        Args:
+            subtask: The last step of this subtask; by default the one that failed, else the one that was stepped last,
+                and from an earlier point the step that led to it.
+            values: What is to be different in the state before it, by path, as `edit` takes them; always in a fork.
+        """
+        return self._verb(lambda: self._again(subtask, values))
 
     def close(self) -> Verb:
         """Let the thread go; another process can resume it, and so can the next verb."""
@@ -357,6 +352,13 @@ class Stepper:
     def _standing(self) -> list[Place]:
         """The nodes that stand, in the order in which `step()` takes them."""
         return in_order(self._stage.standing, self.plan)
+
+    @property
+    def _was_cut(self) -> bool:
+        """Whether the last run ended in the midst of a step: a node raised, or its process died."""
+        if self._live or not self._record.next:
+            return False
+        return self._record.status == "stopped" if self._run is None else self._run.error is not None
 
     @property
     def _live(self) -> bool:
@@ -418,13 +420,12 @@ class Stepper:
         stop = await self._stand()
         if stop is not None:
             return stop
-        place = chosen(self._standing, subtask, self._current if current else None)
+        place = chosen(self._standing, subtask, self._current if current else None, self._branched)
         if place is None:
             text = why_nothing(subtask, self._record, self.subtasks)
             return self._stop("waiting" if self.questions else "error", text=text)
-        self._current = (place.namespace, place.node)
+        self._current, self._branched = (place.namespace, place.node), None
         act(place)
-        self._fresh = False
         self._changed()
         await self._stage.until_quiet()
         return await self._settled(place)
@@ -454,8 +455,8 @@ class Stepper:
         """Begin a run that holds every node."""
         if isinstance(self.input, Command):
             given = self.input
-        self._fresh = given is not None and given is self.input
-        self._stage.open(begun=self._record.reentered, asking=self._record.asking)
+        fresh = given is not None and given is self.input
+        self._stage.open(begun=self._record.reentered, asking=self._record.asking, fresh=fresh)
         configurable = {**self._configurable, "thread_id": self.thread_id}
         self._run = Background(self.app, given, configurable, self._stage, self._heard)
         self._given, self.input, self._overlay = given, None, {}
@@ -473,7 +474,7 @@ class Stepper:
                 self._states[one.subtask] = {**self._states.get(one.subtask, {}), **known}
         self._before, self._base = self._base, (self._record.values, dict(self._states))
         ended_by = None if self._run is None or self._run.live else self._run.error
-        problem = failure(ended_by, self.thread_id, before, self._record, place)
+        problem = failure(ended_by, self.thread_id, before, self._record, self._stage.failed or place)
         if ended_by is not None and not self._record.exists:
             self.input = self._given  # nothing was begun
         pausing, self._pausing = self._pausing, False
@@ -503,16 +504,16 @@ class Stepper:
         self._past = None if at_head else await values_at(saver, there)
         return self._stop("moved")
 
-    async def _forked(self, edits: Edits) -> Stop:
-        """Go on in a fork."""
+    async def _forked(self, edits: Edits, *, at: int | None = None) -> Stop:
+        """Go on in a fork, at the cursor or at another point."""
         await self._park()
-        source, cursor = self.thread_id, self.cursor
+        source, cursor = self.thread_id, self.cursor if at is None else at
         fork = await forked(self.app, self.thread_id, self._record, cursor, edits)
         self.thread_id = fork.thread_id
         self.threads.append(fork.thread_id)
         self._stage.forget()
-        self.cursor, self._past, self.input = None, None, fork.given
-        self._states, self._moments, self._current = {}, [], None
+        self.cursor, self._past, self.input, self._run = None, None, fork.given, None
+        self._states, self._moments, self._current, self._branched = {}, [], None, fork.subtask
         await self._read()
         self._overlay = fork.overlay
         self._before = self._base = (self._record.values, {})
@@ -534,31 +535,32 @@ class Stepper:
         await self._stage.until_quiet()
         return await self._settled(None)
 
-    async def _again(self) -> Stop:
-        failed = self._run is not None and self._run.error is not None and not self._run.live
-        if not failed:
-            subtask = self.error["subtask"] if self.error else subtask_name(self._current)
-            before = before_last([one.point for one in self._moments], subtask)
-            self.cursor = before
-            await self._forked(Edits())
-            return await self._go(subtask or None, lambda place: self._stage.let_go(place, hold_all))
-        return await self._go(None, lambda place: self._stage.let_go(place, hold_all))
+    async def _again(self, subtask: str | None, values: Mapping[str, Any] | None) -> Stop:
+        at, failed = self.cursor, self._stage.failed
+        cut = at is None and self._was_cut
+        points = [one.point for one in self._moments if at is None or one.point.number <= at]
+        if not points:
+            if values or not cut:
+                fork_of(self.app, "Running a step again")
+            return await self._first(None)
+        if at is not None:
+            last = points[-1].subtask or ""
+        elif cut:
+            last = None if failed is None else failed.subtask
+        else:
+            last = self.error["subtask"] if self.error else subtask_name(self._current)
+        if at is None and not values and self._branched is not None:  # nothing has run since something was changed
+            return await self._first(subtask)
+        again = step_again(points, self._record, subtask=subtask, last=last, cut=cut)
+        if again.committed or values:
+            await self._forked(Edits(values=values), at=again.before)
+        return await self._first(again.subtask or None)
 
-    def _passing(self, passes: Callable[[Place], bool]) -> Decision:
-        def decide(place: Place) -> Reason | None:
-            if not passes(place):
-                return "step"
-            return "breakpoint" if self.breakpoints.matching(place) else None
-
-        return decide
-
-    def _let_all_go(self, decide: Decision) -> None:
-        """Let all go, unless the run has just begun and one of them is where it is to stop."""
-        for place in self._stage.standing if self._fresh else ():
-            if (reason := decide(place)) is not None:
-                self._stage.hit = (place, reason)
-                return
-        self._stage.let_all_go(decide)
+    async def _first(self, subtask: str | None) -> Stop:
+        """One step, of the node that raised if that stands again."""
+        if self._stage.failed is not None:
+            self._current = (self._stage.failed.namespace, self._stage.failed.node)
+        return await self._go(subtask, lambda place: self._stage.let_go(place, hold_all), current=True)
 
     def _branches(self) -> list[Branch]:
         shown = [place.branch() for place in in_order(self._stage.places, self.plan)]

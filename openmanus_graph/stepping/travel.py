@@ -48,6 +48,8 @@ class Forked:
     """What `given` changes in the state once it runs."""
     missing: list[str]
     """Files whose contents were not kept."""
+    subtask: str = ""
+    """The subtask it was made in, whose step comes first; empty for the graph itself."""
 
 
 def fork_of(app: Pregel[Any, Any, Any, Any], done: str) -> ThreadSaver:
@@ -151,19 +153,6 @@ async def destination(
     return points[places[found.number]]
 
 
-def before_last(points: Sequence[Point], subtask: str) -> int:
-    """The number of the point before the newest one of a subtask, or of the graph itself for an empty name.
-
-    Raises:
-        UsageError: If there is none.
-    """
-    own = [one for one in points if (one.subtask or "") == subtask]
-    found = next((one for one in own if one.id == own[-1].parent), None)
-    if found is None:
-        raise UsageError("There is no step to run again.", hint="Take a step first.")
-    return found.number
-
-
 async def forked(
     app: Pregel[Any, Any, Any, Any], thread_id: str, record: Record, cursor: int | None, edits: Edits
 ) -> Forked:
@@ -187,7 +176,7 @@ async def forked(
     check_values(app, edits.values or {}, inside=point is not None and point.subtask is not None)
     if point is not None:
         fork = await _at(saver, point, edits)
-        return Forked(fork.thread.thread_id, fork.given, {}, fork.missing)
+        return Forked(fork.thread.thread_id, fork.given, {}, fork.missing, point.subtask or "")
     committed = [key for key in edits.results or {} if key in record.begun and _completed(record, key)]
     if committed:
         return await _with_result(saver, thread_id, points, committed, edits)
@@ -195,15 +184,17 @@ async def forked(
         here = [one for one in points if not one.namespace][-1]
         fork = await _at(saver, here, edits, record)
         return Forked(fork.thread.thread_id, fork.given, {}, fork.missing)
-    fork = await fork_thread(saver, thread_id)
     update: dict[str, Any] = dict(edits.values or {})
     if nested := next((name for name in update if "." in name), None):
-        await_point = f"goto a point first, then edit {nested!r}"
-        raise UsageError("In the middle of a dispatch only whole values can be changed.", hint=f"Or {await_point}.")
+        raise UsageError(
+            f"In the middle of a dispatch only whole values can be changed, not {nested!r}.",
+            hint="goto a point first, or change a subtask's input and run it again: rerun('s1', values={...}).",
+        )
     if edits.plan is not None:
         update["plan"] = edits.plan.to_dict()
     if edits.results:
         update["results"] = _results(edits.plan or record.plan, edits.results)
+    fork = await fork_thread(saver, thread_id)
     overlay = {**update, "results": {**(record.values.get("results") or {}), **update.get("results", {})}}
     return Forked(fork.thread.thread_id, Command(update=update) if update else None, overlay, fork.missing)
 

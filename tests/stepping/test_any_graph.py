@@ -100,6 +100,18 @@ async def test_a_node_that_fails_can_be_run_again(saver: ThreadSaver) -> None:
         assert stepper.state["words"] == ["first", "left", "right", "last"]
 
 
+async def test_a_node_that_fails_is_run_again_with_another_input(saver: ThreadSaver) -> None:
+    app = graph(broken=[True]).compile(checkpointer=saver)
+    async with Stepper(app, input={"words": []}, thread_id="t") as stepper:
+        stop = await stepper.run()
+        assert stop["error"] is not None
+        assert stop["error"]["node"] == "left"
+        stop = await stepper.rerun(values={"words": ["other"]})
+        assert (stop["error"], stop["node"], stepper.thread_id) == (None, "left", "t-2")
+        assert (await stepper.run())["reason"] == "finished"
+        assert stepper.state["words"] == ["other", "left", "right", "last"]
+
+
 async def test_its_state_is_edited_in_a_fork(saver: ThreadSaver) -> None:
     async with Stepper(graph().compile(checkpointer=saver), input={"words": []}, thread_id="t") as stepper:
         await stepper.step()

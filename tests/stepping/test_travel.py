@@ -6,12 +6,25 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.tools import tool
 
 from openmanus_graph import ThreadSaver, get_thread
 from tests.engine.plans import plan, subtask
+from tests.engine.sample_tools import TOOLS, with_effect
 from tests.stepping.conftest import Open
 
 pytestmark = pytest.mark.postgres
+
+
+@tool
+async def broken(text: str) -> Any:
+    """Fail for an A."""
+    if text == "A":
+        raise RuntimeError("no A")
+    return {"text": text}
+
+
+with_effect(broken, "read")
 
 
 def work(name: str, *needs: str) -> dict[str, Any]:
@@ -123,3 +136,59 @@ async def test_a_committed_step_is_run_again_in_a_fork(stepping: Open) -> None:
     stop = await stepper.rerun()
     assert (stop["branch"], stepper.thread_id) == ("b", "t-2")
     assert done() == ["b", "b"]
+
+
+async def test_a_failed_subtask_is_run_again_with_another_input(stepping: Open) -> None:
+    given = plan(work("x"), subtask("a", tool="broken", args={"text": "A"}), subtask("b", needs=["a"]))
+    stepper = await stepping(given, tools=[*TOOLS, broken])
+    await stepper.step()
+    stop = await stepper.step("a")
+    assert stop["error"] is not None
+    assert stop["error"]["subtask"] == "a"
+    await stepper.step("x")
+    stop = await stepper.rerun("a", values={"subtask.args.text": "B"})
+    assert (stop["error"], stop["branch"], stepper.thread_id) == (None, "a", "t-2")
+    assert stepper.state["results"]["a"]["output"] == {"text": "B"}
+    assert (await stepper.run())["error"] is None
+    assert stepper.subtasks == {"x": "completed", "a": "completed", "b": "completed"}
+    assert done() == ["x"]
+
+
+async def test_the_step_that_failed_last_is_the_one_that_is_run_again(stepping: Open) -> None:
+    stepper = await stepping(plan(work("x"), subtask("a", tool="broken", args={"text": "A"})), tools=[*TOOLS, broken])
+    assert (await stepper.run())["error"] is not None
+    stop = await stepper.rerun(values={"subtask.args.text": "B"})
+    assert (stop["branch"], stepper.subtasks["a"]) == ("a", "completed")
+
+
+async def test_values_for_a_rerun_that_do_not_fit_change_nothing(stepping: Open) -> None:
+    stepper = await stepping(plan(subtask("a", args={"text": "A"}), work("b")))
+    await stepper.step()
+    await stepper.step("a")
+    for values in ({"subtask.no.such": 1}, {"color": 1}, {"attempts": "many"}):
+        stop = await stepper.rerun(values=values)
+        assert stop["error"] is not None, values
+        assert (stepper.thread_id, stepper.cursor) == ("t", None)
+    stop = await stepper.rerun("c", values={"attempts": 1})
+    assert stop["error"] is not None
+    assert "nearest are: a" in stop["error"]["hint"]
+
+
+async def test_from_an_earlier_point_the_step_that_led_there_is_run_again(stepping: Open) -> None:
+    stepper = await stepping(plan(work("a"), subtask("b", args={"text": "A"})))
+    await stepper.run()
+    await stepper.goto("b:1")
+    stop = await stepper.rerun(values={"subtask.args.text": "B"})
+    assert (stop["branch"], stepper.thread_id) == ("b", "t-2")
+    assert stepper.state["results"]["b"]["output"] == {"text": "B"}
+
+
+async def test_a_step_after_an_edit_inside_of_a_subtask_is_its_own(stepping: Open) -> None:
+    stepper = await stepping(plan(work("a"), subtask("b", args={"text": "A"}), work("c")))
+    await stepper.step()
+    await stepper.step("b")
+    await stepper.goto("b:0")
+    await stepper.edit(values={"subtask.args.text": "B"})
+    stop = await stepper.rerun()
+    assert (stop["branch"], stop["standing"]) == ("b", ["a work", "c work"])
+    assert stepper.state["results"]["b"]["output"] == {"text": "B"}
