@@ -95,6 +95,8 @@ class Event(TypedDict, total=False):
     """`*_finished`, `*_retrying`, `tool_returned`: what went wrong, or `None`."""
     elapsed_s: float
     """`*_finished`, `tool_returned`: seconds it took."""
+    active_s: float
+    """`run_started`: seconds that the request had been at work before."""
     preview: str
     """`subtask_finished`, `tool_returned`, `node_finished`: the beginning of its output."""
     question: dict[str, Any]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
@@ -134,4 +134,14 @@ async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) ->
         elif live and f"{SUBTASK_NAMESPACE}{name}" in begun:
             status = "running"
         progress.append(SubtaskProgress(subtask, status, result))
-    return progress
+    return _with_blocked(plan, progress)
+
+
+def _with_blocked(plan: Plan, progress: list[SubtaskProgress]) -> list[SubtaskProgress]:
+    """What can no longer start is blocked, also while the rest of the plan still goes on and nothing says so yet."""
+    status = {item.subtask.id: item.status for item in progress}
+    for subtask in plan.in_order():
+        stopped = any(status[need] in ("failed", "blocked", "skipped") for need in plan.prerequisites(subtask))
+        if stopped and status[subtask.id] == "pending":
+            status[subtask.id] = "blocked"
+    return [replace(item, status=status[item.subtask.id]) for item in progress]

@@ -27,6 +27,10 @@ _SHORT = sql.SQL(
     "SELECT number, event - %(long)s::text[] AS event FROM events WHERE thread_id = %(thread)s"
     " ORDER BY number DESC LIMIT %(most)s"
 )
+_NOTED = sql.SQL(
+    "SELECT active_s, (SELECT count(*) FROM events WHERE thread_id = %(thread)s) AS events"
+    " FROM threads WHERE thread_id = %(thread)s"
+)
 
 
 @dataclass(frozen=True)
@@ -48,6 +52,8 @@ class Record:
     """How many older events there are besides."""
     moment: float
     """When it was read, in seconds since the epoch."""
+    active_s: float | None = None
+    """Seconds that its newest request has been at work, as last noted."""
 
     @property
     def states(self) -> dict[str, State]:
@@ -64,7 +70,8 @@ class Record:
         ]
         now = self.moment if self.thread.status == "running" else None
         events = newest_request(self.events) if rows else self.events
-        return timeline_of(events, rows, results, title=self.thread.title or self.thread.thread_id, now=now)
+        title = self.thread.title or self.thread.thread_id
+        return timeline_of(events, rows, results, title=title, now=now, active_s=self.active_s)
 
 
 async def record_of(saver: ThreadSaver, thread: Thread, *, whole: bool = False) -> Record:
@@ -82,13 +89,12 @@ async def record_of(saver: ThreadSaver, thread: Thread, *, whole: bool = False) 
     given = {"thread": thread.thread_id, "most": MOST_EVENTS, "long": _LONG}
     async with saver.connection() as connection:
         rows = await (await connection.execute(_ALL if whole else _SHORT, given)).fetchall()
-        counted = await (
-            await connection.execute("SELECT count(*) AS n FROM events WHERE thread_id = %s", (thread.thread_id,))
-        ).fetchone()
+        noted = await (await connection.execute(_NOTED, given)).fetchone()
     events = [cast("Event", {**row["event"], "number": row["number"]}) for row in reversed(rows)]
-    left_out = (int(counted["n"]) if counted else 0) - len(events)
+    left_out = (int(noted["events"]) if noted else 0) - len(events)
+    active_s = float(noted["active_s"]) if noted else None
     plan = plan_in(values)
-    return Record(thread, plan, progress, spent, values, events, max(left_out, 0), time.time())
+    return Record(thread, plan, progress, spent, values, events, max(left_out, 0), time.time(), active_s)
 
 
 def newest_request(events: Sequence[Event]) -> Sequence[Event]:

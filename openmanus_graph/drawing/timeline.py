@@ -1,6 +1,7 @@
 """Timeline: what a thread did when, from its stored events: work, waits for people and for another attempt.
 
-Every process that worked on the thread left its own events, so what was under way when one was killed ends with it.
+Every process that worked on the thread left its own events, and every second how long it had been at work, so what was
+under way when one was killed ends with it.
 """
 
 from __future__ import annotations
@@ -41,8 +42,11 @@ class Row:
     needs: tuple[str, ...] = ()
     """What it waited for."""
     state: State = ""
-    """What it came to."""
+    """What it came to, or stands at."""
     attempts: int = 0
+    """How often it was tried."""
+    times: int = 0
+    """How often it ran, where that says nothing of failures: as a node in a loop does."""
     stretches: tuple[Stretch, ...] = ()
     """In order; empty if it never ran."""
     error: str = ""
@@ -82,6 +86,19 @@ class Timeline:
 
 
 @dataclass
+class _Process:
+    """One process's work on the thread."""
+
+    start: float
+    active_s: float
+    """Seconds that the request had been at work when it began."""
+
+    def last_seen(self, active_s: Any) -> float:
+        """When it was last at work, as far as it noted how long the request has been."""
+        return self.start + (float(active_s) - self.active_s if isinstance(active_s, int | float) else 0.0)
+
+
+@dataclass
 class _Track:
     """A row in the making."""
 
@@ -90,7 +107,10 @@ class _Track:
     since: float = 0.0
     state: State = "pending"
     attempts: int = 0
+    times: int = 0
     error: str = ""
+    ended: set[str] = field(default_factory=set[str])
+    """Ids of the node's tasks that have ended."""
 
     def turn(self, kind: Kind | None, moment: float) -> None:
         if self.kind is not None and moment >= self.since:
@@ -105,6 +125,7 @@ def timeline_of(
     *,
     title: str = "",
     now: float | None = None,
+    active_s: float | None = None,
 ) -> Timeline:
     """What the subtasks of a plan did, or, without a plan, the nodes of a graph or the roles of the agent.
 
@@ -115,17 +136,25 @@ def timeline_of(
         title: What it is of.
         now: The present moment, in seconds since the epoch, where a runner holds the thread, so that what is
             under way goes on until then; `None` where nobody does.
+        active_s: Seconds that the request has been at work, as its last process noted; `None` if that is not known.
     """
     tracks: dict[str, _Track] = {row.key: _Track() for row in rows}
     notes: dict[str, str] = {}
     last = 0.0
+    process: _Process | None = None
     for event in events:
         moment = _seconds(event.get("time"))
         if moment is None:
             continue
-        if event.get("type") in ("run_started", "run_finished"):
+        if event.get("type") == "run_started":
             # A process that was killed left no `run_finished`: what it did ends with the last that is known of it.
-            _broken_off(tracks.values(), moment if event.get("type") == "run_finished" else last or moment)
+            seen = process.last_seen(event.get("active_s")) if process else 0.0
+            _broken_off(tracks.values(), min(max(last, seen) or moment, moment))
+            active = event.get("active_s")
+            process = None if active is None else _Process(moment, active)
+        elif event.get("type") == "run_finished":
+            _broken_off(tracks.values(), moment)
+            process = None
         elif rows:
             track = tracks.get(str(event.get("subtask", "")))
             if track is not None:
@@ -133,10 +162,11 @@ def timeline_of(
         else:
             _other_event(tracks, notes, event, moment)
         last = max(last, moment)
+    stop = now if now is not None else max(last, process.last_seen(active_s)) if process else last
     for key, track in tracks.items():
         if now is None and track.state == "running":
             track.state = "pending"
-        track.turn(None, now if now is not None else last)
+        track.turn(None, stop)
         _take_result(track, (results or {}).get(key))
     known = {row.key: row for row in rows}
     made = tuple(
@@ -144,6 +174,7 @@ def timeline_of(
             known.get(key) or Row(key, notes.get(key, "")),
             state=track.state,
             attempts=track.attempts,
+            times=track.times,
             stretches=tuple(track.done),
             error=track.error,
         )
@@ -210,16 +241,20 @@ def _other_event(tracks: dict[str, _Track], notes: dict[str, str], event: Mappin
     else:
         return
     track = tracks.setdefault(key, _Track())
+    task = str(event.get("id", "")).rpartition("/")[0]
     if kind.endswith("started"):
+        if kind == "node_started" and task in track.ended:
+            return  # its result is kept: a process that goes on with the step names it again and runs it no more
+        track.times += track.kind != "person"  # once the answer is there, a node begins again
         track.turn("work", moment)
-        track.state, track.attempts = "running", track.attempts + 1
+        track.state = "running"
         return
-    track.turn(None, moment)
-    status = str(event.get("status") or "completed")
+    status = "failed" if event.get("error") else str(event.get("status") or "completed")
+    track.turn("person" if status == "waiting" else None, moment)
     track.state = cast("State", status) if status in (*ENDS, "waiting") else "failed"
     track.error = str(event.get("error") or "")
-    if event.get("error"):
-        track.state = "failed"
+    if status == "completed":
+        track.ended.add(task)
 
 
 def critical_path(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -227,6 +227,8 @@ class _Run:
         self.lease.watch(self._answer_arrived, self._lease_lost)
         try:
             await self.scope.spending.load()
+            if (holder := self.gate.holder) is not None:
+                self.scope.spending.held_s = lambda: holder.held_s
             self.lease.active = lambda: self.scope.spending.active_s
             await self._take_up_waiting()
             interrupted: list[str] = []
@@ -235,7 +237,7 @@ class _Run:
         except BaseException:
             await self.lease.abandon()
             raise
-        self._note("run_started", {})
+        self._note("run_started", {"active_s": round(self.scope.spending.active_s, 3)})
         if change.text:
             self.told.append(self._note("warned", {"text": change.text}))
         if interrupted:

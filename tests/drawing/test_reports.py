@@ -96,6 +96,17 @@ async def test_what_a_run_met_is_inert_in_its_report(saver: ThreadSaver, tmp_pat
     assert "script" not in policy
 
 
+async def test_what_can_no_longer_start_is_blocked_although_the_plan_still_waits(
+    saver: ThreadSaver, tmp_path: Path
+) -> None:
+    ask = subtask("ask", "ask_human", args={"inquire": "Which?"})
+    steps = [subtask("b", needs=["a"]), subtask("a", "fail"), ask, subtask("c", needs=["b", "ask"])]
+    record = await recorded(saver, tmp_path, *steps, subtask("d", needs=["ask"]))
+
+    assert record.states == {"a": "failed", "b": "blocked", "ask": "waiting", "c": "blocked", "d": "pending"}
+    assert record.timeline.states == record.states
+
+
 async def test_a_long_run_makes_no_endless_report(
     saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -93,6 +93,21 @@ def test_work_ends_with_the_last_sign_of_a_process_that_was_killed() -> None:
     assert stretches(timeline_of(events, ROWS[:1]), "a") == [("work", 0, 4), ("work", 60, 63)]
 
 
+def test_work_of_a_killed_process_lasts_as_long_as_it_noted_to_be_at_work() -> None:
+    events = [
+        at(0, "run_started", active_s=0.2),
+        at(1, "subtask_started", "a"),
+        at(60, "run_started", active_s=30.2),
+        at(60, "subtask_started", "a"),
+    ]
+    assert stretches(timeline_of(events, ROWS[:1], active_s=35.2), "a") == [("work", 1, 30), ("work", 60, 65)]
+    # The next request counts anew, and nothing goes on behind the next process's beginning.
+    new = [*events[:2], at(60, "run_started", active_s=0.1)]
+    assert stretches(timeline_of(new, ROWS[:1]), "a") == [("work", 1, 1)]
+    late = [*events[:2], at(10, "run_started", active_s=30.2)]
+    assert stretches(timeline_of(late, ROWS[:1]), "a") == [("work", 1, 10)]
+
+
 def test_attempts_and_the_pauses_between_them_are_told_apart() -> None:
     events = [
         at(0, "subtask_started", "a", attempt=1),
@@ -147,6 +162,30 @@ def test_without_a_plan_the_nodes_of_a_graph_are_drawn() -> None:
     timeline = timeline_of(events)
     assert timeline.states == {"fetch": "completed", "sum": "failed"}
     assert keys(parsed(gantt_svg(timeline))) == ["fetch", "sum"]
+
+
+def test_a_node_waits_for_its_answer_and_what_is_kept_beside_it_is_not_run_again() -> None:
+    events = [
+        at(0, "run_started"),
+        at(0, "node_started", id="t/1/started", node="fetch"),
+        at(0, "node_started", id="t/2/started", node="ask"),
+        at(1, "node_finished", id="t/2/waiting", node="ask", status="waiting"),
+        at(2, "node_finished", id="t/1/completed", node="fetch", status="completed"),
+        at(2, "run_finished", status="waiting"),
+    ]
+    asked = timeline_of(events)
+    assert asked.states == {"fetch": "completed", "ask": "waiting"}
+    events += [
+        at(50, "run_started"),
+        at(50, "node_started", id="t/1/started", node="fetch"),
+        at(50, "node_started", id="t/2/started", node="ask"),
+        at(51, "node_finished", id="t/2/completed", node="ask", status="completed"),
+    ]
+    timeline = timeline_of(events)
+    assert timeline.states == {"fetch": "completed", "ask": "completed"}
+    assert stretches(timeline, "fetch") == [("work", 0, 2)]
+    assert stretches(timeline, "ask") == [("work", 0, 1), ("person", 1, 50), ("work", 50, 51)]
+    assert [row.times for row in timeline.rows] == [1, 1]
 
 
 def test_the_axis_keeps_order_and_cuts_only_long_breaks() -> None:
