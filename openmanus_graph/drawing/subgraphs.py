@@ -16,7 +16,6 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, cast
 
 from langchain_core.runnables import Runnable, RunnableParallel, RunnableSequence
-from langchain_core.runnables.base import RunnableBindingBase
 from langgraph.pregel import Pregel
 
 AnyGraph = Pregel[Any, Any, Any, Any]
@@ -84,7 +83,7 @@ def _steps(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from ((name, step) for step in value.steps)
     elif isinstance(value, RunnableParallel):
         yield from value.steps__.items()
-    elif isinstance(value, RunnableBindingBase):
+    elif isinstance(getattr(value, "bound", None), Runnable):  # LangChain's bindings, and nodes behind a gate
         yield name, value.bound
     else:  # one function, in one or both forms, or LangGraph's own sequence
         yield from ((name, getattr(value, key, None)) for key in ("afunc", "func"))

@@ -31,19 +31,19 @@ class HeldNode(Runnable[Any, Any]):
             bound: What it runs.
         """
         self.name = name
-        self._bound = bound
+        self.bound = bound
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Run without a gate: nothing can be held where nothing may be awaited."""
-        return self._bound.invoke(input, config, **kwargs)
+        return self.bound.invoke(input, config, **kwargs)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Pass the gate, then run."""
         runtime = ((config or {}).get("configurable") or {}).get(RUNTIME_KEY)
         if not isinstance(runtime, Runtime):
-            return await self._bound.ainvoke(input, config, **kwargs)
+            return await self.bound.ainvoke(input, config, **kwargs)
         async with passing(str(self.name), input, config or {}, runtime):
-            return await self._bound.ainvoke(input, config, **kwargs)
+            return await self.bound.ainvoke(input, config, **kwargs)
 
 
 def held(graph: Pregel[Any, Any, Any, Any]) -> Pregel[Any, Any, Any, Any]:

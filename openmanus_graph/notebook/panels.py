@@ -1,0 +1,217 @@
+"""Panels: what the tabs of a widget show of a stepper, in JSON types."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, cast
+
+from openmanus_graph.checkpoints.diff import plain
+from openmanus_graph.checkpoints.events import stored_events
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_svg
+from openmanus_graph.events import Event
+from openmanus_graph.stepping.stepper import Stepper
+from openmanus_graph.stepping.view import Change, HistoryItem
+
+TABS = {
+    "changes": "Changes",
+    "state": "State",
+    "messages": "Messages",
+    "calls": "Tool calls",
+    "files": "Files",
+    "history": "History",
+    "timings": "Timings",
+    "edit": "Edit",
+}
+"""The tabs with their titles, in order."""
+LONGEST = 4_000
+"""Characters of one text that are shown."""
+LINE = 100
+"""Characters of JSON that is shown in one line."""
+MOST = 300
+"""Messages, calls, files and steps that are shown, the newest."""
+
+
+async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
+    """What a tab shows now.
+
+    Args:
+        stepper: What it is about.
+        tab: One of `TABS`.
+    """
+    if tab in ("messages", "calls"):
+        events = await _events(stepper)
+        entries = list(_messages(stepper, events) if tab == "messages" else _calls(stepper, events))
+        return {"tab": tab, "entries": entries[-MOST:], "left_out": max(len(entries) - MOST, 0)}
+    panels: dict[str, Callable[[Stepper], dict[str, Any]]] = {
+        "changes": _changes,
+        "state": lambda one: {"text": _text(one.state)},
+        "files": _files,
+        "history": lambda one: {"svg": tree_svg(_tree(one.history, one.thread_id), theme="host")},
+        "timings": _timings,
+        "edit": _edit,
+    }
+    return {"tab": tab, **panels[tab](stepper)}
+
+
+async def _events(stepper: Stepper) -> list[Event]:
+    """What happened on the thread: what is stored, and what is not yet."""
+    saver = cast("Any", stepper.app).checkpointer
+    found = await stored_events(saver, stepper.thread_id) if isinstance(saver, ThreadSaver) else []
+    by_id = {str(event.get("id", index)): event for index, event in enumerate(found)}
+    own = [event for event in stepper.events if event.get("thread_id") == stepper.thread_id]
+    by_id |= {str(event["id"]): event for event in own if "id" in event and event.get("type") != "model_tokens"}
+    return list(by_id.values())
+
+
+def _changes(stepper: Stepper) -> dict[str, Any]:
+    found = cast("dict[str, list[Change]]", stepper.diff())
+    groups = {"Results": "results", "Messages": "messages", "State": "state", "Subtasks": "branches"}
+    changes = [
+        {
+            "group": title,
+            "name": one["name"],
+            "kind": one["kind"],
+            "before": _text(one["before"]),
+            "after": _text(one["after"]),
+            "lines": _cut(one.get("lines", "")),
+        }
+        for title, key in groups.items()
+        for one in found[key]
+    ]
+    return {"changes": changes[:MOST], "left_out": max(len(changes) - MOST, 0)}
+
+
+def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
+    """The conversation, then what models said in the roles and subtasks of this thread."""
+    for message in cast("list[Any]", plain(stepper.state.get("messages")) or []):
+        yield _message(message)
+    for event in events:
+        if event.get("type") == "model_finished":
+            where = " of ".join(filter(None, [event.get("role", ""), event.get("subtask", "")]))
+            yield {"who": where, "text": _cut(event.get("text", "")), "time": event.get("time", "")}
+    if not any(event.get("type") == "model_finished" for event in events):
+        for branch in stepper.branches:
+            for message in cast("list[Any]", plain(branch["state"].get("messages")) or []) if branch["name"] else ():
+                yield {**_message(message), "who": f"{branch['name']}: {_message(message)['who']}"}
+
+
+def _message(message: Any) -> dict[str, Any]:
+    if not isinstance(message, Mapping):
+        return {"who": "", "text": _text(message), "time": ""}
+    fields = cast("Mapping[str, Any]", message)
+    who = str(fields.get("type") or fields.get("role") or "")
+    content = fields.get("content", fields)
+    calls = [f"calls {one.get('name')} {json.dumps(one.get('args'), default=str)}" for one in _called(fields)]
+    return {"who": who, "text": _cut("\n".join([_text(content), *calls]).strip()), "time": ""}
+
+
+def _called(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    calls = fields.get("tool_calls")
+    return [one for one in cast("list[Any]", calls) if isinstance(one, Mapping)] if isinstance(calls, list) else []
+
+
+def _calls(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
+    """Calls that ended: the plan's own, then those of agents; last the calls that are next."""
+    results = cast("Mapping[str, Any]", stepper.state.get("results") or {})
+    for subtask in stepper.plan.subtasks if stepper.plan is not None else ():
+        result = results.get(subtask.id)
+        if subtask.tool and result is not None:
+            shown = result["error"] or _text(result["output"])
+            yield _call(subtask.id, str(subtask.tool), subtask.args, str(result["status"]), shown)
+    returned = {str(one.get("call")): one for one in events if one.get("type") == "tool_returned"}
+    for event in events:
+        if event.get("type") != "tool_called":
+            continue
+        end = returned.get(str(event.get("call")))
+        status = "running" if end is None else "failed" if end.get("error") else "completed"
+        shown = "" if end is None else end.get("error") or end.get("preview") or ""
+        yield _call(event.get("subtask", ""), event.get("tool", ""), event.get("args"), status, shown)
+    for branch in stepper.branches:
+        if (call := branch.get("call")) is not None:
+            yield _call(branch["name"], call["tool"], call["args"], branch["status"], "")
+
+
+def _call(subtask: str, tool: str, args: Any, status: str, result: str) -> dict[str, Any]:
+    return {"subtask": subtask, "tool": tool, "args": _text(args or {}), "status": status, "result": _cut(result)}
+
+
+def _files(stepper: Stepper) -> dict[str, Any]:
+    files = [
+        {"number": one["number"], "subtask": one["subtask"] or "", "file": file}
+        for one in stepper.history
+        for file in one["files"]
+    ]
+    folder = str(stepper.state.get("workspace") or "")
+    return {"files": files[-MOST:], "left_out": max(len(files) - MOST, 0), "folder": folder}
+
+
+def _tree(history: list[HistoryItem], title: str) -> HistoryTree:
+    """The points as a tree whose keys are their numbers, with the threads that were forked off."""
+    numbers = {(one["namespace"], one["id"]): one["number"] for one in history}
+    nodes: list[HistoryNode] = []
+    for index, one in enumerate(history):
+        parent = numbers.get((one["namespace"], one["parent"] or ""))
+        if parent is None and index and one["namespace"]:  # the first of a subtask, begun by the graph around it
+            parent = next((two["number"] for two in reversed(history[:index]) if not two["namespace"]), None)
+        key = str(one["number"])
+        nodes.append(
+            HistoryNode(
+                key,
+                None if parent is None else str(parent),
+                _label(one),
+                f"@{one['number']}",
+                current=one["current"],
+                line=one["namespace"],
+            )
+        )
+        nodes += [HistoryNode(f"{key} {fork}", key, f"fork {fork}", line=fork) for fork in one["forks"]]
+    return HistoryTree(nodes, title)
+
+
+def _label(one: HistoryItem) -> str:
+    where = f"{one['subtask']}: " if one["subtask"] else ""
+    return where + (": ".join(filter(None, [", ".join(one["nodes"]), one["what"]])) or one["source"])
+
+
+def _timings(stepper: Stepper) -> dict[str, Any]:
+    rows = stepper.table
+    seconds = sum(row["seconds"] or 0.0 for row in rows)
+    costs = [row["cost_usd"] for row in rows]
+    cost = None if None in costs else sum(one for one in costs if one is not None)
+    total = {"seconds": seconds, "tokens": sum(row["tokens"] for row in rows), "cost_usd": cost}
+    return {"rows": plain(rows[-MOST:]), "left_out": max(len(rows) - MOST, 0), "total": total}
+
+
+def _edit(stepper: Stepper) -> dict[str, Any]:
+    """What can be changed, with what it is now."""
+    values = {key: _json(value) for key, value in stepper.state.items() if key not in ("plan", "results")}
+    subtask = stepper.state.get("subtask")
+    if isinstance(subtask, Mapping):
+        args = cast("Mapping[str, Any]", subtask).get("args")
+        values = {"subtask.args": _json(args), **values}
+    plan = stepper.plan.to_yaml() if stepper.plan is not None else ""
+    results = cast("Mapping[str, Any]", stepper.state.get("results") or {})
+    outputs = {str(one.id): "" for one in stepper.plan.subtasks} if stepper.plan is not None else {}
+    outputs |= {key: _json(result.get("output")) for key, result in results.items()}
+    at = f"{stepper.thread_id}" if stepper.cursor is None else f"{stepper.thread_id}@{stepper.cursor}"
+    return {"at": at, "values": values, "plan": plan, "results": outputs}
+
+
+def _json(value: Any) -> str:
+    """A value as JSON, in one line where that is short."""
+    given = plain(value)
+    line = json.dumps(given, ensure_ascii=False, default=str)
+    return line if len(line) <= LINE else json.dumps(given, indent=2, ensure_ascii=False, default=str)
+
+
+def _text(value: Any) -> str:
+    """A value for a reader: text as it is, the rest as JSON."""
+    if value is None:
+        return ""
+    return _cut(value if isinstance(value, str) else _json(value))
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… {len(text) - LONGEST:,} more characters"

@@ -1,0 +1,233 @@
+"""Screen: what a widget shows of a stepper: its head, the pictures of graph and plan, and a picture that stays."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any, cast, get_args
+
+from openmanus_graph.checkpoints.diff import plain
+from openmanus_graph.cli.wording import call_line, one_line
+from openmanus_graph.drawing.diagram import Box, Diagram, State
+from openmanus_graph.drawing.graph import graph_diagram
+from openmanus_graph.drawing.plan import plan_diagram
+from openmanus_graph.drawing.style import SIGNS, Theme
+from openmanus_graph.drawing.svg import svg
+from openmanus_graph.errors import OpenManusGraphError
+from openmanus_graph.nodes.gate import plain_namespace
+from openmanus_graph.plan import Plan
+from openmanus_graph.stepping.stepper import Stepper
+from openmanus_graph.stepping.view import Branch, HistoryItem, Row
+
+STRONGEST: tuple[State, ...] = ("running", "waiting", "next", "failed", "completed", "pending")
+"""Of several states of one node, as its branches have them, the one that is drawn comes first."""
+STATES: frozenset[str] = frozenset(get_args(State))
+LONGEST_CALL = 120
+"""Characters of a call in the list of branches."""
+
+
+class Screen:
+    """Reads a stepper; runs nothing."""
+
+    def __init__(self, stepper: Stepper) -> None:
+        """Look at a stepper.
+
+        Args:
+            stepper: It.
+        """
+        self._stepper = stepper
+        self._graph = graph_diagram(stepper.app)
+        self._keys = [box.key for box in _boxes(self._graph) if box.shape == "box"]
+        self._plan: tuple[Plan, Diagram] | None = None
+
+    def head(self) -> dict[str, Any]:
+        """All but the pictures and the panel, in JSON types."""
+        stepper = self._stepper
+        last, subtasks = stepper.last, self._subtasks()
+        return {
+            "thread": stepper.thread_id,
+            "threads": list(stepper.threads),
+            "cursor": stepper.cursor,
+            "status": stepper.status,
+            "sign": SIGNS.get(cast("State", stepper.status), "") or "●",
+            "granularity": stepper.granularity,
+            "reason": last["reason"],
+            "text": last["text"],
+            "error": last["error"],
+            "questions": plain(stepper.questions),
+            "branches": [_branch(one) for one in stepper.branches] if stepper.cursor is None else [],
+            "breakpoints": [str(one) for one in stepper.breakpoints],
+            "done": sum(status in ("completed", "failed", "blocked", "skipped") for status in subtasks.values()),
+            "subtasks": len(subtasks),
+            "drawn_at": time.time() * 1000,
+        }
+
+    def graph(self, theme: Theme = "host") -> str:
+        """The graph with the states of its nodes, as SVG."""
+        return svg(self._stated_graph(), theme=theme)
+
+    def plan(self, theme: Theme = "host") -> str:
+        """The plan with the states of its subtasks, as SVG; empty without a plan."""
+        diagram = self._stated_plan()
+        return "" if diagram is None else svg(diagram, theme=theme)
+
+    def still(self, theme: Theme = "auto") -> str:
+        """Graph and plan side by side as one SVG, which a saved notebook keeps."""
+        stepper = self._stepper
+        graph, plan = self._stated_graph(), self._stated_plan()
+        told = f"{stepper.thread_id}: {stepper.status}"
+        if plan is None:
+            return svg(replace(graph, title=told), theme=theme)
+        boxes = [Box("", "Graph", inside=replace(graph, title="")), Box(" ", "Plan", inside=replace(plan, title=""))]
+        return svg(Diagram(boxes, [], f"{told}. {plan.title}", plan.description), theme=theme)
+
+    def text(self) -> str:
+        """The same in a few lines, for terminals."""
+        stepper = self._stepper
+        lines = [f"{stepper.thread_id}: {stepper.status}. {stepper.last['text']}"]
+        lines += ["  ".join(f"{SIGNS.get(cast('State', one), '')} {key}" for key, one in stepper.subtasks.items())]
+        return "\n".join(line for line in lines if line)
+
+    def target(self, picture: str, key: str) -> str:
+        """What a person who points at a box means, as `run_to` and breakpoints take it.
+
+        Args:
+            picture: `graph` or `plan`.
+            key: The box's key.
+        """
+        if picture == "plan":
+            return f"subtask:{key}"
+        name = key.rpartition(":")[2]
+        tools: Mapping[str, Any] = getattr(getattr(self._stepper.app, "builder", None), "tools", None) or {}
+        return f"tool:{name}" if ":" in key and name in tools else name
+
+    def _stated_graph(self) -> Diagram:
+        states: dict[str, State] = dict.fromkeys(self._keys, "pending")
+        for key, state in self._node_states():
+            if STRONGEST.index(state) < STRONGEST.index(states[key]):
+                states[key] = state
+        stops = {str(one.target).removeprefix("tool:") for one in self._stepper.breakpoints}
+        stopping = [key for key in self._keys if key.rpartition(":")[2] in stops]
+        return self._graph.with_states(states, stopping)
+
+    def _node_states(self) -> Iterator[tuple[str, State]]:
+        """Keys of nodes with what they stand at, the same key possibly several times."""
+        stepper = self._stepper
+        for item, row in _steps(stepper):
+            outer = outermost(item["namespace"])
+            failed = row["status"] == "failed"
+            for node in item["nodes"]:
+                yield from _each(self._keys_of(node, outer), "failed" if failed else "completed")
+            if outer and stepper.cursor is not None:  # it has not ended there, or it is among the steps itself
+                yield from _each(self._keys_of(outer, ""), "next")
+        if stepper.cursor is not None:
+            for item in _after(stepper):
+                for node in item["nodes"]:
+                    yield from _each(self._keys_of(node, outermost(item["namespace"])), "next")
+            return
+        if (error := stepper.error) is not None and error["node"]:
+            yield from _each(self._keys_of(error["node"], "*" if error["subtask"] else ""), "failed")
+        for branch in stepper.branches:
+            outer = outermost(branch["namespace"])
+            if branch["node"]:
+                yield from _each(self._keys_of(branch["node"], outer), branch["status"])
+            if outer and branch["status"] in ("next", "running"):
+                yield from _each(self._keys_of(outer, ""), "running")
+
+    def _keys_of(self, node: str, outer: str) -> list[str]:
+        """The boxes that a node has.
+
+        Args:
+            node: Its name.
+            outer: The node of the outermost graph that it is inside of; `*`: any; empty: it is none's.
+        """
+        if not outer:
+            return [node] if node in self._keys else []
+        inside = [key for key in self._keys if key.endswith(f":{node}")]
+        return [key for key in inside if outer == "*" or key.startswith(f"{outer}:")]
+
+    def _stated_plan(self) -> Diagram | None:
+        stepper = self._stepper
+        plan = stepper.plan or self._given()
+        if plan is None and self._plan is not None:  # begun, and not read yet
+            plan = self._plan[0]
+        if plan is None:
+            return None
+        if self._plan is None or self._plan[0] is not plan:
+            self._plan = (plan, plan_diagram(plan))
+        states = {str(one.id): "pending" for one in plan.subtasks} | self._subtasks()
+        known: dict[str, State] = {key: cast("State", state) for key, state in states.items() if state in STATES}
+        stops = [one.target.name for one in stepper.breakpoints if one.target.kind == "subtask"]
+        return self._plan[1].with_states(known, stops)
+
+    def _subtasks(self) -> dict[str, str]:
+        """What the subtasks stand at, or stood at where the cursor is."""
+        stepper = self._stepper
+        if stepper.cursor is None or stepper.plan is None:
+            return stepper.subtasks
+        return _subtasks_then(stepper.plan, _steps(stepper))
+
+    def _given(self) -> Plan | None:
+        """The plan that the run is to begin with."""
+        given = self._stepper.input
+        wanted = cast("Mapping[str, Any]", given).get("plan") if isinstance(given, Mapping) else None
+        try:
+            return Plan.parse(cast("Any", wanted)) if isinstance(wanted, Plan | Mapping) else None
+        except OpenManusGraphError:  # the first step says what is wrong with it
+            return None
+
+
+def _boxes(diagram: Diagram) -> Iterator[Box]:
+    """All boxes, those inside of others among them."""
+    for box in diagram.boxes:
+        yield from box.members or (box,)
+        if box.inside is not None:
+            yield from _boxes(box.inside)
+
+
+def _branch(branch: Branch) -> dict[str, Any]:
+    call = branch.get("call")
+    return {
+        "name": branch["name"],
+        "node": branch["node"],
+        "status": branch["status"],
+        "sign": SIGNS[branch["status"]],
+        "call": one_line(call_line(call["tool"], call["args"]), LONGEST_CALL) if call is not None else "",
+    }
+
+
+def _each(keys: Sequence[str], state: State) -> Iterator[tuple[str, State]]:
+    return ((key, state) for key in keys)
+
+
+def outermost(namespace: str) -> str:
+    """The node of the outermost graph that a namespace is inside of; empty for that graph itself."""
+    return plain_namespace(namespace).partition("|")[0]
+
+
+def _steps(stepper: Stepper) -> list[tuple[HistoryItem, Row]]:
+    """The steps since the newest input, up to the cursor."""
+    history = {one["number"]: one for one in stepper.history}
+    begun = max((key for key, one in history.items() if one["source"] == "input" and not one["namespace"]), default=0)
+    until = stepper.cursor or max(history, default=0)
+    return [(history[row["number"]], row) for row in stepper.table if row["number"] and begun <= row["number"] <= until]
+
+
+def _after(stepper: Stepper) -> list[HistoryItem]:
+    """The points right after the cursor."""
+    history = stepper.history
+    here = [one for one in history if one["number"] == stepper.cursor]
+    return [one for at in here for one in history if one["parent"] == at["id"] and one["namespace"] == at["namespace"]]
+
+
+def _subtasks_then(plan: Plan, steps: Sequence[tuple[HistoryItem, Row]]) -> dict[str, str]:
+    """How far subtasks were after some steps."""
+    found: dict[str, str] = {str(one.id): "pending" for one in plan.subtasks}
+    for _, row in steps:
+        if row["subtask"] in found:
+            found[row["subtask"]] = "next" if row["status"] == "done" else row["status"]
+    return found

@@ -1,0 +1,412 @@
+// Widget: the page's side of a stepper. It draws what the kernel sends and sends back what a person does; it decides nothing.
+
+const BUTTONS = [
+  ["step", "s", "Step", "Run one node of the branch that is next"],
+  ["next", "n", "Next", "Run one node with all that is inside of it"],
+  ["out", "o", "Out", "Run to the end of the subtask that was stepped last"],
+  ["run", "r", "Run", "Run all branches to a breakpoint, a question or the end"],
+  ["pause", "p", "Pause", "Stop every branch before its next node"],
+  ["back", "b", "Back", "Look at the point before; nothing runs"],
+  ["head", "h", "Head", "Look at where the thread goes on; nothing runs"],
+  ["rerun", "x", "Rerun", "Run the last step again"],
+];
+const HELP = "Click a node to run to it, right-click for a breakpoint. Tab moves to a node: Enter runs to it, k sets a breakpoint.";
+const SIGNS = { completed: "✓", failed: "✗", running: "▶", next: "▷", waiting: "?", blocked: "⊘", skipped: "»", pending: "○", done: "✓" };
+const SMALLEST = 0.62; // of the size in which labels are drawn
+const OPEN_UP_TO = 800; // characters of a change that is shown unfolded
+const BUSY_MS = 1500; // how long the kernel may take to answer before the page says that it is busy
+const QUESTIONS = {
+  approve: { buttons: [["Approve", "yes"], ["Refuse", "no"]], hint: "yes, no: REASON, edit {JSON}, or = RESULT" },
+  effect: { buttons: [["It happened", "happened"], ["It did not", "no"]], hint: "happened, no, or = RESULT" },
+  answer: { buttons: [], hint: "your answer" },
+};
+
+/** An element with attributes, listeners (functions) and children (elements and texts). */
+function h(tag, given = {}, ...children) {
+  const element = document.createElement(tag);
+  for (const [name, value] of Object.entries(given)) {
+    if (typeof value === "function") element.addEventListener(name, value);
+    else if (value === true) element.setAttribute(name, "");
+    else if (value !== false && value != null) element.setAttribute(name, value);
+  }
+  element.append(...children.flat().filter((child) => child != null && child !== false));
+  return element;
+}
+
+/** Whether the page is dark: what JupyterLab, VS Code or Colab say of themselves, else what the system prefers. */
+function isDark() {
+  const { body, documentElement: html } = document;
+  if (body.dataset.jpThemeLight) return body.dataset.jpThemeLight === "false";
+  if (body.classList.contains("vscode-light")) return false;
+  if (/\bvscode-(dark|high-contrast)\b/.test(body.className)) return true;
+  if (html.getAttribute("theme")) return html.getAttribute("theme") === "dark";
+  return matchMedia("(prefers-color-scheme: dark)").matches;
+}
+
+/** One view of the widget. */
+class View {
+  constructor(model, root) {
+    this.model = model;
+    this.root = root;
+    this.sent = 0;
+    this.lost = false;
+    this.build();
+    this.listeners = [
+      ["change:head", () => { this.drawHead(); this.time(); }],
+      ["change:graph", () => this.drawPicture("graph")],
+      ["change:plan", () => this.drawPicture("plan")],
+      ["change:panel", () => this.drawPanel()],
+      ["comm_live_update", () => this.setLost(model.comm_live !== true)],
+      ["comm:close", () => this.setLost(true)],
+    ];
+    for (const [name, listener] of this.listeners) model.on(name, listener);
+    this.follow();
+    this.sizes = new ResizeObserver(() => Object.values(this.pictures).forEach((pane) => this.fit(pane)));
+    this.sizes.observe(root);
+    this.drawPicture("graph");
+    this.drawPicture("plan");
+    this.drawHead();
+    this.drawPanel();
+  }
+
+  close() {
+    for (const [name, listener] of this.listeners) this.model.off(name, listener);
+    this.watcher.disconnect();
+    this.sizes.disconnect();
+    this.system.removeEventListener("change", this.recolour);
+  }
+
+  /** Follow the page's theme. */
+  follow() {
+    this.recolour = () => {
+      const dark = isDark();
+      this.root.classList.toggle("dark", dark);
+      this.root.classList.toggle("light", !dark);
+    };
+    this.watcher = new MutationObserver(this.recolour);
+    this.watcher.observe(document.body, { attributes: true, attributeFilter: ["class", "data-jp-theme-light"] });
+    this.system = matchMedia("(prefers-color-scheme: dark)");
+    this.system.addEventListener("change", this.recolour);
+    this.recolour();
+  }
+
+  build() {
+    const { root } = this;
+    root.classList.add("omgw");
+    root.tabIndex = 0;
+    root.setAttribute("role", "group");
+    root.setAttribute("aria-label", "Stepper");
+    root.setAttribute("data-lm-suppress-shortcuts", "true"); // or JupyterLab takes the keys for its own
+    this.title = h("div", { class: "head" });
+    this.buttons = BUTTONS.map(([verb, key, label, told]) =>
+      h("button", { type: "button", "data-do": verb, title: `${told} (${key})`, click: () => this.send({ do: verb }) },
+        label, " ", h("kbd", {}, key)));
+    this.told = h("div", { class: "told", "aria-live": "polite" });
+    this.asks = h("div", { class: "asks" });
+    this.branches = h("div", { class: "branches" });
+    this.pictures = { graph: h("div", { class: "picture" }), plan: h("div", { class: "picture" }) };
+    this.panes = Object.entries(this.pictures).map(([name, pane]) =>
+      h("figure", { "data-picture": name }, h("figcaption", {}, name === "graph" ? "Graph" : "Plan"), pane));
+    this.tabs = h("div", { class: "tabs", role: "tablist" });
+    this.panel = h("div", { class: "panel", role: "tabpanel", tabindex: 0 });
+    root.replaceChildren(
+      this.title, h("div", { class: "bar", role: "toolbar", "aria-label": "Verbs" }, this.buttons), this.told, this.asks,
+      this.branches, h("div", { class: "panes" }, this.panes), this.tabs, this.panel, h("div", { class: "help" }, HELP));
+    for (const [name, pane] of Object.entries(this.pictures)) this.point(name, pane);
+    root.addEventListener("keydown", (event) => this.pressed(event));
+  }
+
+  /** Take clicks and keys on the boxes of a picture. */
+  point(picture, pane) {
+    const key = (event) => event.target.closest("[data-key]")?.dataset.key;
+    pane.addEventListener("click", (event) => key(event) && this.send({ do: "to", picture, key: key(event) }));
+    pane.addEventListener("contextmenu", (event) => {
+      if (!key(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.send({ do: "break", picture, key: key(event) });
+    });
+    pane.addEventListener("keydown", (event) => {
+      const verb = { Enter: "to", k: "break" }[event.key];
+      if (!verb || !key(event)) return;
+      event.preventDefault();
+      event.stopPropagation();
+      this.send({ do: verb, picture, key: key(event) });
+    });
+  }
+
+  pressed(event) {
+    if (event.ctrlKey || event.metaKey || event.altKey || event.target.closest("input, textarea, select")) return;
+    const found = BUTTONS.find(([, key]) => key === event.key);
+    if (!found) return;
+    event.preventDefault();
+    event.stopPropagation();
+    this.send({ do: found[0] });
+  }
+
+  send(message) {
+    if (this.lost) return;
+    const sent = Date.now();
+    this.sent = sent;
+    this.model.send({ ...message, sent });
+    setTimeout(() => {
+      if (this.sent === sent && this.model.get("head").acknowledged < sent && !this.lost) {
+        this.told.append(h("div", { class: "busy" }, "The kernel is busy; this is done as soon as it is free."));
+      }
+    }, BUSY_MS);
+  }
+
+  /** Say that the kernel is gone, and take no more clicks. */
+  setLost(lost) {
+    this.lost = lost;
+    this.root.classList.toggle("lost", lost);
+    this.drawHead();
+  }
+
+  drawHead() {
+    const head = this.model.get("head");
+    const { root } = this;
+    Object.assign(root.dataset, { thread: head.thread, status: head.status, reason: head.reason, cursor: head.cursor ?? "head" });
+    root.dataset.lost = this.lost;
+    const running = head.status === "running";
+    for (const button of this.buttons) {
+      const verb = button.dataset.do;
+      button.disabled = this.lost || (verb === "pause" ? !running : verb === "head" ? head.cursor == null : false);
+    }
+    this.drawTitle(head);
+    this.drawTold(head, running);
+    this.drawQuestions(head.questions);
+    this.drawBranches(head);
+    this.drawTabs(head.tab);
+  }
+
+  /** Note how long ago the kernel drew what is now painted. */
+  time() {
+    const drawn = this.model.get("head").drawn_at;
+    requestAnimationFrame(() => { this.root.dataset.latencyMs = Math.max(Date.now() - drawn, 0).toFixed(1); });
+  }
+
+  drawTitle(head) {
+    const at = head.cursor == null ? null : h("span", { class: "at" }, `looking at point ${head.cursor}`);
+    const count = head.subtasks ? h("span", {}, `${head.done}/${head.subtasks} subtasks`) : null;
+    const from = head.threads.length > 1 ? h("span", {}, `forked from ${head.threads.slice(0, -1).join(", ")}`) : null;
+    const stops = head.breakpoints.map((place) =>
+      h("button", { type: "button", class: "stop", title: "Remove this breakpoint", click: () => this.send({ do: "break", place }) },
+        "● ", place, " ×"));
+    this.title.replaceChildren(...[
+      h("b", {}, head.thread), h("span", { class: `status ${head.status}` }, `${head.sign} ${head.status}`), at, count, from,
+      h("span", { title: head.granularity === "node" ? "Every branch stops before each of its nodes"
+        : "This graph knows nothing of the stepper: the nodes of a super-step are let go one by one, the next come when all have run" },
+        `by ${head.granularity}`), ...stops,
+    ].filter(Boolean));
+  }
+
+  drawTold(head, running) {
+    const parts = [];
+    if (this.lost) {
+      parts.push(h("div", { class: "error" }, h("b", {}, "The kernel is gone. "),
+        "The thread is intact: run the cell again to go on from the last committed step."));
+    }
+    const problem = head.notice?.message ? { ...head.notice, can: [] } : head.error;
+    if (problem) parts.push(this.problem(problem));
+    else parts.push(h("div", {}, running ? "Running …" : head.text));
+    this.told.replaceChildren(...parts);
+  }
+
+  problem(problem) {
+    const can = problem.can ?? [];
+    const buttons = [];
+    if (can.includes("rerun")) {
+      buttons.push(h("button", { type: "button", click: () => this.send({ do: "rerun" }) }, "Rerun this step"));
+    }
+    if (can.includes("edit")) {
+      buttons.push(h("button", { type: "button", click: () => this.open("edit") }, "Edit input and rerun"));
+    }
+    return h("div", { class: "error" }, h("b", {}, "✗ ", problem.message), " ", problem.hint, " ", buttons);
+  }
+
+  drawQuestions(questions) {
+    const ids = questions.map((one) => one.id).join();
+    if (this.asks.dataset.ids === ids) return; // what a person is typing stays
+    this.asks.dataset.ids = ids;
+    this.asks.replaceChildren(...questions.map((one) => this.question(one)));
+  }
+
+  question(question) {
+    const { buttons, hint } = QUESTIONS[question.kind] ?? QUESTIONS.answer;
+    const answer = (value) => this.send({ do: "answer", question: question.id, value });
+    const field = h("input", { placeholder: hint, "aria-label": "Answer", size: 36 });
+    const about = question.tool ? h("pre", {}, `${question.tool} ${JSON.stringify(question.args ?? {}, null, 1)}`) : null;
+    return h("form", { class: "question", "data-question": question.id, submit: (event) => {
+      event.preventDefault();
+      if (field.value.trim()) answer(field.value);
+    } },
+    h("div", {}, h("b", {}, `? ${question.subtask ? `${question.subtask} asks` : "Asked"}: `), question.question),
+    question.refused ? h("div", { class: "error" }, question.refused) : null, about,
+    buttons.map(([label, value]) => h("button", { type: "button", click: () => answer(value) }, label)),
+    field, h("button", {}, "Answer"));
+  }
+
+  drawBranches(head) {
+    const shown = head.branches.map((one) => {
+      const label = `${one.sign} ${one.name || "graph"} · ${one.call || one.node || "asks a person"}`;
+      if (one.status !== "next") return h("span", { class: `branch ${one.status}` }, label);
+      const click = () => this.send({ do: "step", subtask: one.name });
+      return h("button", { type: "button", class: "branch next", "data-branch": one.name, title: "Step only this branch", click }, label);
+    });
+    this.branches.replaceChildren(...shown);
+  }
+
+  drawPicture(name) {
+    const pane = this.pictures[name];
+    const key = pane.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
+    pane.innerHTML = this.model.get(name); // drawn by the kernel, in which every label is escaped
+    pane.closest("figure").hidden = !pane.firstElementChild;
+    for (const box of pane.querySelectorAll(".b[data-key]")) {
+      if (!box.querySelector("rect")) continue; // where a graph begins and ends
+      box.setAttribute("tabindex", "0");
+      box.setAttribute("role", "button");
+      if (box.dataset.key === key) box.focus({ preventScroll: true });
+    }
+    this.fit(pane);
+  }
+
+  /** Draw a large picture smaller, as long as it can be read, and show the part of it where the run is. */
+  fit(pane) {
+    const svg = pane.firstElementChild;
+    if (!svg || !pane.clientWidth) return;
+    const { width, height } = svg.viewBox.baseVal;
+    const scale = Math.max(Math.min(1, (pane.clientWidth - 4) / width, (pane.clientHeight - 4) / height), SMALLEST);
+    svg.setAttribute("width", width * scale);
+    svg.setAttribute("height", height * scale);
+    const inner = [...svg.querySelectorAll(".b.next, .b.waiting, .b.running, .b.failed")].filter((box) => box.querySelector("rect"));
+    const at = inner.filter((box) => box.classList.contains("next"))[0] ?? inner.at(-1);
+    if (!at || pane.dataset.at === at.dataset.key) return;
+    pane.dataset.at = at.dataset.key; // only when it moves: a person may have scrolled
+    const [box, frame] = [at.getBoundingClientRect(), pane.getBoundingClientRect()];
+    if (box.top < frame.top || box.bottom > frame.bottom) pane.scrollTop += box.top + box.height / 2 - frame.top - frame.height / 2;
+    if (box.left < frame.left || box.right > frame.right) pane.scrollLeft += box.left + box.width / 2 - frame.left - frame.width / 2;
+  }
+
+  drawTabs(open) {
+    this.tabs.replaceChildren(...Object.entries(this.model.get("tabs")).map(([name, title]) =>
+      h("button", { type: "button", role: "tab", "data-tab": name, "aria-selected": String(name === open), click: () => this.open(name) }, title)));
+  }
+
+  open(tab) {
+    this.send({ do: "tab", tab });
+  }
+
+  drawPanel() {
+    const panel = this.model.get("panel");
+    if (!panel.tab) return;
+    if (panel.tab === "edit" && this.panel.dataset.tab === "edit" && this.panel.dataset.at === panel.at) return; // being typed in
+    this.panel.dataset.tab = panel.tab;
+    this.panel.dataset.at = panel.at ?? "";
+    const draw = { changes, state, messages: entries, calls: entries, files, timings }[panel.tab];
+    if (panel.error) this.panel.replaceChildren(h("div", { class: "error" }, panel.error));
+    else if (panel.tab === "history") this.drawHistory(panel);
+    else if (panel.tab === "edit") this.panel.replaceChildren(editor(panel, (message) => this.send(message)));
+    else this.panel.replaceChildren(...draw(panel));
+    if (panel.left_out) this.panel.prepend(h("div", { class: "quiet" }, `${panel.left_out} older ones are left out.`));
+  }
+
+  drawHistory(panel) {
+    const box = h("div", { class: "picture history", click: (event) => {
+      const key = event.target.closest("[data-key]")?.dataset.key;
+      if (/^\d+$/.test(key ?? "")) this.send({ do: "goto", point: Number(key) });
+    } });
+    box.innerHTML = panel.svg;
+    this.panel.replaceChildren(h("div", { class: "quiet" }, "Click a point to look at it; nothing runs."), box);
+    const here = box.querySelector(".m");
+    if (here) box.scrollTop = Math.max(here.cy.baseVal.value - box.clientHeight / 2, 0);
+  }
+}
+
+const none = (text) => [h("div", { class: "quiet" }, text)];
+
+function changes(panel) {
+  if (!panel.changes.length) return none("Nothing changed since the last stop.");
+  const signs = { added: "+", removed: "−", changed: "~" };
+  const short = (one) => one.lines.length + one.before.length + one.after.length < OPEN_UP_TO;
+  return panel.changes.map((one) => h("details", { class: `change ${one.kind}`, open: short(one), "data-name": one.name },
+    h("summary", {}, `${signs[one.kind]} ${one.name} `, h("span", { class: "quiet" }, `${one.group}, ${one.kind}`)),
+    one.lines ? h("pre", {}, one.lines.split("\n").map((line) => h("div", { class: { "+": "plus", "-": "minus" }[line[0]] }, line || " ")))
+      : [one.before && h("pre", { class: "minus" }, `- ${one.before}`), one.after && h("pre", { class: "plus" }, `+ ${one.after}`)]));
+}
+
+function state(panel) {
+  return [h("pre", {}, panel.text)];
+}
+
+function entries(panel) {
+  if (!panel.entries.length) return none(panel.tab === "calls" ? "No tool was called yet." : "Nothing was said yet.");
+  return panel.entries.map((one) => {
+    const sign = one.status ? `${SIGNS[one.status] ?? "●"} ` : "";
+    const title = one.tool ? `${sign}${one.tool}` : one.who;
+    const more = one.tool ? [one.subtask, one.status].filter(Boolean).join(", ") : (one.time ?? "").slice(11, 19);
+    return h("details", { class: "entry", open: true, "data-status": one.status },
+      h("summary", {}, h("b", {}, title), " ", h("span", { class: "quiet" }, more)),
+      one.args ? h("pre", {}, one.args) : null, one.result || one.text ? h("pre", {}, one.result || one.text) : null);
+  });
+}
+
+function files(panel) {
+  if (!panel.files.length) return none("No step changed a file that is recorded.");
+  const rows = panel.files.map((one) => h("tr", {}, h("td", {}, one.number), h("td", {}, one.subtask), h("td", {}, h("code", {}, one.file))));
+  return [panel.folder ? h("div", { class: "quiet" }, "In ", h("code", {}, panel.folder)) : null, table(["Point", "Subtask", "File"], rows)].filter(Boolean);
+}
+
+function timings(panel) {
+  const longest = Math.max(...panel.rows.map((one) => one.seconds ?? 0), 1e-9);
+  const seconds = (value) => (value == null ? "" : value.toFixed(2));
+  const cost = (value) => (value == null ? "?" : value ? `$${value.toFixed(4)}` : "");
+  const rows = panel.rows.map((one) => h("tr", { "data-status": one.status },
+    h("td", {}, one.number ?? ""), h("td", {}, one.node), h("td", {}, one.subtask), h("td", {}, `${SIGNS[one.status] ?? "●"} ${one.status}`),
+    h("td", { class: "number" }, one.attempt || ""), h("td", { class: "number" }, seconds(one.seconds)),
+    h("td", {}, h("span", { class: "length", style: `width:${Math.round((60 * (one.seconds ?? 0)) / longest)}px` })),
+    h("td", { class: "number" }, one.tokens || ""), h("td", { class: "number" }, cost(one.cost_usd))));
+  const { total } = panel;
+  rows.push(h("tr", { class: "total" }, h("td", { colspan: 5 }, "In all"), h("td", { class: "number" }, seconds(total.seconds)), h("td", {}),
+    h("td", { class: "number" }, total.tokens || ""), h("td", { class: "number" }, cost(total.cost_usd))));
+  return [table(["Point", "Node", "Subtask", "Status", "Try", "Seconds", "", "Tokens", "Cost"], rows)];
+}
+
+function table(heads, rows) {
+  return h("table", {}, h("thead", {}, h("tr", {}, heads.map((one) => h("th", {}, one)))), h("tbody", {}, rows));
+}
+
+/** The form that changes something in a fork. */
+function editor(panel, send) {
+  const kinds = { value: "a value of the state", plan: "the plan", result: "the result of a subtask" };
+  const there = { value: panel.values, plan: panel.plan ? { plan: panel.plan } : {}, result: panel.results };
+  const what = h("select", { "aria-label": "What to change", name: "what" }, Object.entries(kinds)
+    .filter(([kind]) => kind === "value" || Object.keys(there[kind]).length).map(([kind, label]) => h("option", { value: kind }, label)));
+  const names = h("datalist", { id: `omgw-${Math.random().toString(36).slice(2)}` });
+  const path = h("input", { "aria-label": "Path", name: "path", placeholder: "path, such as subtask.args", list: names.id, size: 30 });
+  const value = h("textarea", { "aria-label": "New value", name: "value", rows: 10, spellcheck: "false", placeholder: "JSON, or plain text" });
+  const fill = () => {
+    const known = there[what.value];
+    names.replaceChildren(...Object.keys(known).map((name) => h("option", { value: name })));
+    path.hidden = what.value === "plan";
+    const now = known[what.value === "plan" ? "plan" : path.value.trim()];
+    if (now != null) value.value = now;
+  };
+  what.addEventListener("change", () => { path.value = ""; value.value = ""; fill(); });
+  path.addEventListener("change", fill);
+  const message = (verb) => ({ do: verb, what: what.value, path: path.value.trim(), value: value.value });
+  fill();
+  return h("form", { class: "editor", submit: (event) => { event.preventDefault(); send(message("edit")); } },
+    h("div", { class: "quiet" }, `Nothing that was committed changes: the edit goes on in a fork of ${panel.at}.`),
+    h("div", {}, what, " ", path, names), value,
+    h("div", {}, h("button", { "data-do": "edit" }, "Change it in a fork"), " ",
+      h("button", { type: "button", "data-do": "edit-rerun", title: "Run the last step again with this value",
+        click: () => send(message("rerun")) }, "Change it and rerun the last step")));
+}
+
+function render({ model, el }) {
+  const view = new View(model, el.appendChild(h("div")));
+  return () => view.close();
+}
+
+export default { render };

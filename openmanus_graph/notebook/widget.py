@@ -1,0 +1,178 @@
+"""Widget: a stepper in a notebook's page, live while the run goes on, and a picture that the saved notebook keeps."""
+
+# Neither anywidget nor ipywidgets declares the types of what is used here.
+# pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+from IPython.display import DisplayHandle
+from traitlets import Dict, Unicode
+
+from openmanus_graph.drawing.style import host_style
+from openmanus_graph.errors import OpenManusGraphError, UsageError
+from openmanus_graph.notebook.panels import TABS, panel_of
+from openmanus_graph.notebook.pictures import SVG, TEXT
+from openmanus_graph.notebook.requests import Said, verb_of
+from openmanus_graph.notebook.screen import Screen
+from openmanus_graph.stepping.stepper import Stepper
+from openmanus_graph.stepping.view import Stop
+
+FOLDER = Path(__file__).parent
+STILL = "omgw-still"
+"""What marks the picture that stays; the style sheet knows it."""
+RUNNING_S = 0.1
+"""Seconds between two looks at a run that goes on; where it stands is shown at once."""
+
+
+class StepperWidget(anywidget.AnyWidget):
+    """Shows a stepper and takes clicks and keys; everything it does is one of the stepper's verbs."""
+
+    _esm = FOLDER / "widget.js"
+    _css = (FOLDER / "widget.css").read_text(encoding="utf-8") + host_style(".omgw.light", ".omgw.dark")
+    head = Dict().tag(sync=True)
+    graph = Unicode().tag(sync=True)
+    plan = Unicode().tag(sync=True)
+    panel = Dict().tag(sync=True)
+    tabs = Dict(TABS).tag(sync=True)
+
+    def __init__(self, stepper: Stepper) -> None:
+        """Show a stepper.
+
+        Args:
+            stepper: It; the same event loop must be running.
+
+        Raises:
+            UsageError: If no event loop is running.
+        """
+        try:
+            self._loop = asyncio.get_running_loop()
+        except RuntimeError as error:
+            raise UsageError(
+                "A widget needs a running event loop.", hint="Show it in a notebook, whose kernel has one."
+            ) from error
+        self.stepper = stepper
+        """What it shows."""
+        self.screen = Screen(stepper)
+        """What it reads of that."""
+        self._tab = "changes"
+        self._notice: dict[str, str] = {}
+        self._acknowledged = 0
+        self._due: asyncio.Handle | None = None
+        self._panelling: asyncio.Task[None] | None = None
+        self._kept: DisplayHandle | None = None
+        self._working: set[asyncio.Task[None]] = set()
+        super().__init__()
+        self.on_msg(self._heard)
+        self._forget = stepper.on_change(self._soon)
+        self._show()
+
+    def still(self) -> dict[str, str]:
+        """The picture that a saved notebook keeps, by media type; the page hides it beside the live widget."""
+        picture = self.screen.still().replace('class="omg"', f'class="omg {STILL}"', 1)
+        return {SVG: picture, TEXT: self.screen.text()}
+
+    def keep(self, handle: DisplayHandle | None) -> None:
+        """Have a picture in the notebook follow from stop to stop.
+
+        Args:
+            handle: Where `still()` was displayed.
+        """
+        self._kept = handle
+
+    def close(self) -> None:
+        """Show nothing more; the stepper stays as it is."""
+        if self._forget is not None:
+            self._forget()
+            self._forget = None
+        super().close()
+
+    def _heard(self, _: Any, said: Said, buffers: Any) -> None:
+        """Take a message of the page, possibly in another thread: newer kernels have one for widgets."""
+        del buffers
+        self._loop.call_soon_threadsafe(self._take, said)
+
+    def _take(self, said: Said) -> None:
+        self._acknowledged = said.get("sent", 0)
+        self._notice = {}
+        try:
+            if said.get("do") == "tab":
+                self._tab = str(said["tab"]) if said.get("tab") in TABS else self._tab
+            elif said.get("do") == "break":
+                self._toggle(self._place(said))
+            elif said.get("do") == "to":
+                self._begin(verb_of(self.stepper, {**said, "place": self._place(said)}))
+            else:
+                self._begin(verb_of(self.stepper, said))
+        except OpenManusGraphError as error:
+            self._notice = {"message": error.message, "hint": error.hint or ""}
+        except (KeyError, TypeError, ValueError) as error:
+            self._notice = {"message": f"The page's message {dict(said)!r} was not understood: {error}.", "hint": ""}
+        self._show()
+
+    def _place(self, said: Said) -> str:
+        """The place that the page names, or the one of the box that was pointed at."""
+        if said.get("place"):
+            return str(said["place"])
+        return self.screen.target(str(said["picture"]), str(said["key"]))
+
+    def _toggle(self, place: str) -> None:
+        breakpoints = self.stepper.breakpoints
+        if place in {str(one.target) for one in breakpoints}:
+            breakpoints.remove(place)
+        else:
+            breakpoints.add(place)
+
+    def _begin(self, verb: Awaitable[Stop]) -> None:
+        task = self._loop.create_task(self._done(verb))
+        self._working.add(task)
+        task.add_done_callback(self._working.discard)
+
+    async def _done(self, verb: Awaitable[Stop]) -> None:
+        """Show where a verb ended; what goes wrong in it is a value of the stepper's."""
+        await verb
+        self._show()
+        self._keep()
+
+    def _keep(self) -> None:
+        if self._kept is not None and self.stepper.status != "running":
+            self._kept.update(self.still(), raw=True)
+
+    def _soon(self) -> None:
+        """Show what has changed: at once where the run stands, else not too often."""
+        running = self.stepper.status == "running"
+        if self._due is not None:
+            if running:
+                return
+            self._due.cancel()
+        self._due = self._loop.call_later(RUNNING_S, self._show) if running else self._loop.call_soon(self._show)
+
+    def _show(self) -> None:
+        """Send the page what has changed."""
+        if self._due is not None:
+            self._due.cancel()
+            self._due = None
+        head = self.screen.head() | {"notice": self._notice, "acknowledged": self._acknowledged, "tab": self._tab}
+        with self.hold_sync():
+            self.graph, self.plan = self.screen.graph(), self.screen.plan()
+            self.head = head
+        if self._panelling is None or self._panelling.done():
+            self._panelling = self._loop.create_task(self._show_panel())
+
+    async def _show_panel(self) -> None:
+        """Fill the open tab, again if another one was opened meanwhile."""
+        while True:
+            tab, version = self._tab, self.head
+            try:
+                panel = await panel_of(self.stepper, tab)
+            except Exception as error:  # noqa: BLE001 - such as a database that is gone: shown where the panel would be
+                panel = {"tab": tab, "error": f"{TABS[tab]} cannot be shown: {error}"}
+            if tab == self._tab:
+                self.panel = panel
+            if tab == self._tab and version is self.head:
+                return

@@ -1,0 +1,160 @@
+"""Lab: a real JupyterLab, and a page of it in a real Chromium."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from playwright.sync_api import Page, Playwright, sync_playwright
+
+READY_S = 60.0
+"""Seconds that JupyterLab may take to answer."""
+SETTINGS = (
+    "--no-browser",
+    "--allow-root",
+    "--expose-app-in-browser",
+    "--ServerApp.ip=127.0.0.1",
+    "--ServerApp.port_retries=0",
+    "--ServerApp.allow_remote_access=False",
+    "--LabApp.check_for_updates_class=jupyterlab.NeverCheckForUpdate",
+    "--LabApp.news_url=",
+    "--LabApp.extension_manager=readonly",
+)
+CHROMIUM = (
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+)
+"""What keeps Chromium itself from asking its maker for anything."""
+
+
+def chromium() -> str | None:
+    """The system's Chromium; `None` if there is none."""
+    return shutil.which("chromium") or shutil.which("chromium-browser")
+
+
+def free_port() -> int:
+    """A port that nobody listens at now."""
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
+
+
+class Lab:
+    """A running JupyterLab."""
+
+    def __init__(self, process: subprocess.Popen[bytes], port: int, token: str) -> None:
+        self.process = process
+        self.url = f"http://127.0.0.1:{port}"
+        self.token = token
+
+    def ask(self, path: str, method: str = "GET") -> Any:
+        """What its server answers to a request of its interface."""
+        request = urllib.request.Request(  # noqa: S310 - the scheme is ours
+            f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"}
+        )
+        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+            text = answer.read()
+        return json.loads(text) if text else None
+
+    def kernels(self) -> list[int]:
+        """The process ids of the kernels, which are children of the server."""
+        own = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
+        return [int(one) for one in own if b"ipykernel" in Path(f"/proc/{one}/cmdline").read_bytes()]
+
+
+@contextmanager
+def running_lab(folder: Path, environment: dict[str, str], log: Path) -> Iterator[Lab]:
+    """A JupyterLab whose files are those of a folder.
+
+    Args:
+        folder: The folder.
+        environment: What it and its kernels see; its own settings and files go into the home in it.
+        log: Takes what it prints.
+    """
+    port, token = free_port(), secrets.token_hex(16)
+    home = Path(environment["HOME"])
+    own = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    command = [sys.executable, "-m", "jupyterlab", *SETTINGS, f"--ServerApp.port={port}"]
+    command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
+    with log.open("wb") as output:
+        process = subprocess.Popen(
+            command, env=environment | own, cwd=folder, stdout=output, stderr=output, start_new_session=True
+        )
+    lab = Lab(process, port, token)
+    try:
+        until = time.monotonic() + READY_S
+        while True:
+            try:
+                lab.ask("status")
+                break
+            except (urllib.error.URLError, OSError) as error:
+                if process.poll() is not None or time.monotonic() > until:
+                    raise RuntimeError(f"JupyterLab does not answer: {log.read_text()}") from error
+                time.sleep(0.1)
+        yield lab
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        try:
+            process.wait(15)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+
+
+class Tab:
+    """A page of a browser, with every address that it asked for."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.asked: list[str] = []
+        self.errors: list[str] = []
+        page.on("request", lambda request: self.asked.append(request.url))
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    @property
+    def left(self) -> list[str]:
+        """Addresses outside of this machine."""
+        parts = [(url, urlsplit(url)) for url in self.asked]
+        return [url for url, one in parts if one.scheme in ("http", "https", "ws", "wss") and one.hostname != "127.0.0.1"]
+
+
+@contextmanager
+def browser_page(profile: Path, **options: Any) -> Iterator[Tab]:
+    """A page in a new Chromium.
+
+    Args:
+        profile: An empty folder for what it keeps.
+        options: More for the browser, such as `color_scheme`.
+    """
+    with sync_playwright() as playwright:
+        context = _launched(playwright, profile, options)
+        try:
+            tab = Tab(context.new_page())
+            yield tab
+        finally:
+            context.close()
+
+
+def _launched(playwright: Playwright, profile: Path, options: dict[str, Any]) -> Any:
+    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium's own does not work for root
+    return playwright.chromium.launch_persistent_context(
+        str(profile), executable_path=chromium(), headless=True, args=[*CHROMIUM, *sandbox], **options
+    )
