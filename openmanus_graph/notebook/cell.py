@@ -186,14 +186,12 @@ class GraphStep:
         from openmanus_graph.stepping.stepper import Stepper
 
         graph, given = parted(thing)
-        if isinstance(graph, Plan):
-            title = graph.goal or "plan"
-            graph, given = plan_graph(graph), {"plan": graph}
-            graph.prepare_input(given, {})  # says at once what is wrong with the plan
-        else:
-            title = title_of(given) or "graph"
+        plan = graph if isinstance(graph, Plan) else None
+        name = options.thread or new_thread_id(plan.goal or "plan" if plan else title_of(given) or "graph")
+        if plan is not None:
+            graph, given = plan_graph(plan), {"plan": plan}
+            graph.prepare_input(given, {"thread_id": name})  # says at once what is wrong with the plan
         app = await self._compiled(graph)
-        name = options.thread or new_thread_id(title)
         await self.store.free(name)
         try:
             stepper = Stepper(app, thread_id=name, input=given)

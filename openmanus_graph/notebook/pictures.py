@@ -1,4 +1,4 @@
-"""Pictures of graphs, plans and threads in IPython and Jupyter, drawn offline.
+"""Pictures: graphs, plans and threads that cells show, drawn offline in IPython and Jupyter.
 
 Without them, LangGraph has a remote service draw each graph that a cell shows.
 """
