@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from openmanus_graph.drawing.diagram import State
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
 from openmanus_graph.drawing.mermaid import mermaid_words
-from openmanus_graph.drawing.scale import Scale, moment_text, scale_of, seconds_text
+from openmanus_graph.drawing.scale import Scale, moment_text, scale_of, seconds_text, short_time, tick_text
 from openmanus_graph.drawing.style import BOLD, LABEL_SIZE, NOTE_SIZE, SIGNS, TITLE_SIZE, Theme, icon
 from openmanus_graph.drawing.svg import MARGIN, document
 from openmanus_graph.drawing.timeline import Row, Stretch, Timeline
@@ -17,11 +17,15 @@ WIDTH = 960.0
 ROW = 26.0
 BAR = 16.0
 LONGEST_NAME = 230.0
+AFTER = 86.0
+"""Pixels behind the axis, for what is written behind the last bar."""
+SHORTEST_WORK = 0.02
+"""Seconds at work that are not worth saying of what waits."""
 MOST_ROWS = 2000
 _WORDS = {"work": "at work", "person": "waited for an answer", "backoff": "waited to try again"}
 
 
-def gantt_svg(timeline: Timeline, *, theme: Theme = "auto") -> str:
+def gantt_svg(timeline: Timeline, *, theme: Theme = "auto", headline: bool = True) -> str:
     """The timeline as SVG.
 
     Bars are filled where something was at work, striped where a person was waited for, thin before another attempt.
@@ -30,29 +34,38 @@ def gantt_svg(timeline: Timeline, *, theme: Theme = "auto") -> str:
     Args:
         timeline: What was done.
         theme: Its colours; by default those that the reader's system prefers.
+        headline: Whether its title is written above it; it is there for readers of the screen either way.
     """
     rows = timeline.rows[:MOST_ROWS]
     names = min(max((_name_width(row) for row in rows), default=0.0), LONGEST_NAME)
     left = MARGIN + 20 + names + 12
-    scale = scale_of(_work(timeline), timeline.start, timeline.end, WIDTH - left - MARGIN - 70)
-    top = MARGIN + TITLE_SIZE + 34
+    scale = scale_of(_work(timeline), timeline.start, timeline.end, WIDTH - left - MARGIN - AFTER)
+    title = clipped(plain(timeline.title), WIDTH - 2 * MARGIN, TITLE_SIZE * BOLD) if headline else ""
+    head = f'<text class="t" x="{number(MARGIN)}" y="{number(MARGIN + TITLE_SIZE)}">{escaped(title)}</text>'
+    parts = [head] * bool(title)
+    top = MARGIN + (TITLE_SIZE + 34 if title else 22)
     bottom = top + ROW * len(rows)
-    title = escaped(clipped(plain(timeline.title), WIDTH - 2 * MARGIN, TITLE_SIZE * BOLD))
-    parts = [f'<text class="t" x="{number(MARGIN)}" y="{number(MARGIN + TITLE_SIZE)}">{title}</text>']
     parts += _axis(scale, left, top, bottom)
     places = {row.key: top + ROW * index + ROW / 2 for index, row in enumerate(rows)}
     parts += _chain(timeline, scale, left, places)
     for row in rows:
         parts.append(_row(row, scale, left, places[row.key], row.key in timeline.critical, names))
-    more = len(timeline.rows) - len(rows)
-    last = [f"{more} more rows"] if more else []
-    last += [f"Begun {moment_text(timeline.start)}, {seconds_text(timeline.end - timeline.start)} in all"] * bool(
-        _work(timeline)
-    )
-    if timeline.critical:
-        last.append("outlined: the critical path")
-    parts.append(f'<text class="n" x="{number(MARGIN)}" y="{number(bottom + 22)}">{escaped("; ".join(last))}</text>')
-    return document(parts, WIDTH, bottom + 34, timeline.title or "Timeline", _told(timeline), theme)
+    end = bottom + (34 if scale.breaks else 22)
+    footer = escaped(_footer(timeline, len(timeline.rows) - len(rows)))
+    parts.append(f'<text class="n" x="{number(MARGIN)}" y="{number(end)}">{footer}</text>')
+    return document(parts, WIDTH, end + 14, timeline.title or "Timeline", _told(timeline), theme)
+
+
+def _footer(timeline: Timeline, more: int) -> str:
+    """When it was, and what the kinds of bars that there are mean."""
+    facts = [f"{more:,} more rows"] if more else []
+    if _work(timeline):
+        facts.append(f"Begun {moment_text(timeline.start)}, {short_time(timeline.end - timeline.start)} in all")
+    kinds = {stretch.kind for row in timeline.rows for stretch in row.stretches}
+    signs = ["outlined: the critical path"] if timeline.critical else []
+    signs += ["striped: a wait for an answer"] if "person" in kinds else []
+    signs += ["thin: a pause before another try"] if "backoff" in kinds else []
+    return "; ".join([*facts, *signs])
 
 
 def _name_width(row: Row) -> float:
@@ -71,15 +84,15 @@ def _axis(scale: Scale, left: float, top: float, bottom: float) -> Iterator[str]
     for place, seconds in scale.ticks():
         x = number(left + place)
         yield f'<path class="x" d="M{x} {number(top - 4)}V{number(bottom)}"/>'
-        yield f'<text class="n c" x="{x}" y="{number(top - 9)}">{seconds_text(seconds)}</text>'
+        yield f'<text class="n c" x="{x}" y="{number(top - 9)}">{tick_text(seconds, scale.step)}</text>'
     for start, end in scale.breaks:
         one, two = left + scale.at(start), left + scale.at(end)
-        said = f"{seconds_text(end - start)} in which nothing was at work"
+        said = f"{short_time(end - start)} in which nothing was at work"
         yield (
             f'<g><title>{said}</title><rect class="z" x="{number(one)}" y="{number(top - 4)}"'
             f' width="{number(two - one)}" height="{number(bottom - top + 4)}" opacity="0.45"/>'
             f'<text class="n c" x="{number((one + two) / 2)}" y="{number(bottom + 11)}">'
-            f"{escaped(seconds_text(round(end - start, 1)))}</text></g>"
+            f"{escaped(short_time(end - start))}</text></g>"
         )
 
 
@@ -109,18 +122,15 @@ def _row(row: Row, scale: Scale, left: float, middle: float, critical: bool, nam
     ]
     parts += [_bar(stretch, row.state, scale, left, middle, critical) for stretch in row.stretches]
     if row.stretches:
-        worked = sum(one.end - one.start for one in row.stretches if one.kind == "work")
         x = left + scale.at(row.stretches[-1].end) + 6
-        again = f" ({row.attempts} tries)" if row.attempts > 1 else ""
-        words = _took(worked) + again
-        parts.append(f'<text class="n" x="{number(x)}" y="{number(middle + 3.6)}">{words}</text>')
+        parts.append(f'<text class="n" x="{number(x)}" y="{number(middle + 3.6)}">{_took(row)}</text>')
     return "".join(parts)
 
 
 def _bar(stretch: Stretch, state: State, scale: Scale, left: float, middle: float, critical: bool) -> str:
     x = left + scale.at(stretch.start)
     width = max(left + scale.at(stretch.end) - x, 2.0)
-    said = f"{_WORDS[stretch.kind]} for {seconds_text(stretch.end - stretch.start)}"
+    said = f"{_WORDS[stretch.kind]} for {short_time(stretch.end - stretch.start)}"
     told = f"<title>{escaped(f'{said}, from {moment_text(stretch.start)}')}</title>"
     mark = " mark" if critical else ""
     if stretch.kind == "backoff":
@@ -195,22 +205,25 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
             first = min(int(scale.at(stretch.start) / 10), room - 1)
             last = min(max(int(scale.at(stretch.end) / 10 + 0.5), first + 1), room)
             cells[first:last] = _CELLS[stretch.kind] * (last - first)
-        worked = sum(one.end - one.start for one in row.stretches if one.kind == "work")
-        took = _took(worked) if row.stretches else ""
+        took = short_time(row.worked) if row.stretches else ""
         mark = "*" if row.key in timeline.critical else " "
         name = _cut(plain(row.key), names)
         sign = SIGNS[row.state] or " "
         lines.append(f"{mark}{sign} {name.ljust(names)} │{''.join(cells)}│ {took}".rstrip())
     if timeline.rows:
-        lines.append(f"{moment_text(timeline.start)}, {seconds_text(timeline.end - timeline.start)} in all")
-    lines += [f"a break of {seconds_text(round(end - start, 1))} is cut short" for start, end in scale.breaks]
+        lines.append(f"{moment_text(timeline.start)}, {short_time(timeline.end - timeline.start)} in all")
+    lines += [f"a break of {short_time(end - start)} is cut short" for start, end in scale.breaks]
     if timeline.critical:
         lines.append("* the critical path")
     return "\n".join(lines)
 
 
-def _took(seconds: float) -> str:
-    return seconds_text(round(seconds, 3 if seconds < 0.1 else 2 if seconds < 10 else 0))
+def _took(row: Row) -> str:
+    """How long it was at work, and how often; of what still waits for its first answer, that it waits."""
+    if row.state == "waiting" and row.worked < SHORTEST_WORK:
+        return "waits"
+    again = f" ({row.attempts} tries)" if row.attempts > 1 else f" ({row.times} times)" if row.times > 1 else ""
+    return short_time(row.worked) + again
 
 
 def _cut(text: str, longest: int) -> str:

@@ -71,6 +71,7 @@ def plan_svg(
     critical: Collection[str] = (),
     *,
     theme: Theme = "auto",
+    headline: bool = True,
 ) -> str:
     """The plan as SVG.
 
@@ -79,8 +80,9 @@ def plan_svg(
         states: What subtasks stand at, by id.
         critical: Subtasks on the critical path, in order.
         theme: Its colours; by default those that the reader's system prefers.
+        headline: Whether it says above what it is; a page that says so itself needs none.
     """
-    return svg(plan_diagram(plan, states, critical), theme=theme)
+    return svg(plan_diagram(plan, states, critical), theme=theme, headline=headline)
 
 
 def plan_text(plan: Plan, states: Mapping[str, State] | None = None) -> str:

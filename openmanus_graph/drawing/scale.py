@@ -112,6 +112,28 @@ def seconds_text(seconds: float) -> str:
     return f"{hours}:{minutes:02}:{left:02}" if hours else f"{minutes}:{left:02}"
 
 
+def short_time(seconds: float) -> str:
+    """A time as people say it: of longer ones, fewer digits."""
+    return seconds_text(round(seconds, 3 if seconds < 0.1 else 2 if seconds < 10 else 1 if seconds < 60 else 0))
+
+
+def tick_text(seconds: float, step: float) -> str:
+    """The time at a tick, with as many digits as tell it from the next.
+
+    Args:
+        seconds: Since the start.
+        step: Seconds to the next tick.
+    """
+    digits = 0 if step >= 1 else 1 if step >= 0.1 else 2 if step >= 0.01 else 3
+    if seconds < 60:
+        return f"{seconds:.{digits}f}".rstrip("0").rstrip(".") + " s" if digits else f"{seconds:.0f} s"
+    whole = seconds_text(int(seconds + 1e-9))
+    if seconds >= 86400 and step < 60:
+        whole += f":{int(seconds + 1e-9) % 60:02}"
+    part = f"{seconds % 1:.{digits}f}"[1:].rstrip("0").rstrip(".") if digits else ""
+    return whole + part
+
+
 def moment_text(moment: float) -> str:
     """A moment in UTC, to the second."""
     return datetime.fromtimestamp(moment, UTC).strftime("%Y-%m-%d %H:%M:%S UTC")

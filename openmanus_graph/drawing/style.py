@@ -99,7 +99,7 @@ def style(theme: Theme = "auto") -> str:
     if theme == "host":
         return ""
     if theme == "auto":
-        return f"{_FORMS}{_colours(_LIGHT, _LIGHT_STATES)}@media (prefers-color-scheme:dark){{{_dark()}}}"
+        return f"{_FORMS}{_colours(_LIGHT, _LIGHT_STATES)}@media screen and (prefers-color-scheme:dark){{{_dark()}}}"
     return f"{_FORMS}{_dark() if theme == 'dark' else _colours(_LIGHT, _LIGHT_STATES)}"
 
 

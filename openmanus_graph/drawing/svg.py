@@ -21,6 +21,8 @@ TALL_ROW = 42.0
 HEAD = 24.0
 SIGN = 20.0
 """Pixels that the sign of a state takes."""
+WIDE_TITLE = 520.0
+"""Pixels that a title may take above a smaller picture."""
 ARROW = 7.0
 DOT = 18.0
 
@@ -37,18 +39,20 @@ class _Sized:
     columns: int = 1
 
 
-def svg(diagram: Diagram, *, theme: Theme = "auto", down: bool | None = None) -> str:
+def svg(diagram: Diagram, *, theme: Theme = "auto", down: bool | None = None, headline: bool = True) -> str:
     """The diagram as SVG: the same text for the same diagram, always.
 
     Args:
         diagram: What to draw.
         theme: Its colours; by default those that the reader's system prefers.
         down: Whether it flows downwards or to the right; `None` takes what is easier to read.
+        headline: Whether its title is written above it; it is there for readers of the screen either way.
     """
     sized, layout = _placed(diagram, down)
-    head = TITLE_SIZE + PAD if diagram.title else 0.0
+    shown = plain(diagram.title) if headline else ""
+    head = TITLE_SIZE + PAD if shown else 0.0
     width = max(layout.width + 2 * MARGIN, 160.0)
-    title = clipped(plain(diagram.title), max(width - 2 * MARGIN, 320.0), TITLE_SIZE * BOLD)
+    title = clipped(shown, max(width - 2 * MARGIN, WIDE_TITLE), TITLE_SIZE * BOLD)
     if title:
         width = max(width, width_of(title, TITLE_SIZE * BOLD) + 2 * MARGIN)
     parts = [f'<text class="t" x="{number(MARGIN)}" y="{number(MARGIN + TITLE_SIZE)}">{escaped(title)}</text>'] * bool(

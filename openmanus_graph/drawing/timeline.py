@@ -57,6 +57,11 @@ class Row:
         """When it last did anything, in seconds since the epoch; `None` if it never ran."""
         return self.stretches[-1].end if self.stretches else None
 
+    @property
+    def worked(self) -> float:
+        """Seconds that it was at work."""
+        return sum(one.end - one.start for one in self.stretches if one.kind == "work")
+
 
 @dataclass(frozen=True)
 class Timeline:

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import base64
 from html.parser import HTMLParser
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, TypedDict
 
 import pytest
+from langgraph.graph import END, START, StateGraph
 
-from openmanus_graph import ThreadSaver, build_plan_graph, get_thread
-from openmanus_graph.drawing import report, svg_of
+from openmanus_graph import Settings, ThreadSaver, build_manus_graph, build_plan_graph, get_thread
+from openmanus_graph.drawing import log, svg_of
 from openmanus_graph.drawing.artefacts import artefacts_in
 from openmanus_graph.drawing.record import Record, record_of
 from openmanus_graph.drawing.report import report_html
+from openmanus_graph.graphs.own import make_durable
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.drawing.svgs import keys, parsed
 from tests.engine.plans import plan, subtask
 from tests.engine.sample_tools import TOOLS
@@ -28,6 +32,11 @@ PIXEL = base64.b64decode(
 )
 
 
+class Colours(TypedDict, total=False):
+    colour: str
+    found: list[str]
+
+
 class Page(HTMLParser):
     """What a browser would make of the page."""
 
@@ -38,6 +47,8 @@ class Page(HTMLParser):
         self.handlers: list[str] = []
         self.meta: dict[str, str] = {}
         self.text = ""
+        self.texts: list[str] = []
+        self.title = ""
         self.open: list[str] = []
         self.feed(text)
 
@@ -51,7 +62,9 @@ class Page(HTMLParser):
             self.meta[given["http-equiv"]] = given["content"]
 
     def handle_data(self, data: str) -> None:
+        self.title = self.title or (data if self.open[-1:] == ["title"] else "")
         self.text += data
+        self.texts.append(data)
 
 
 async def recorded(saver: ThreadSaver, tmp_path: Path, *subtasks: dict[str, Any]) -> Record:
@@ -107,6 +120,61 @@ async def test_what_can_no_longer_start_is_blocked_although_the_plan_still_waits
     assert record.timeline.states == record.states
 
 
+async def test_what_models_used_is_in_the_report_to_the_token(saver: ThreadSaver, tmp_path: Path) -> None:
+    work = {"id": "w", "goal": "do it", "agent": "executor", "tools": ["bash"], "needs": ["say"], "done_when": "It is."}
+    say = {"id": "say", "tool": "bash", "args": {"command": "printf a"}}
+    with ScriptedServer() as provider:
+        provider.add(
+            Reply(tool_calls=[ToolUse("plan", {"why": "It must be done."})], usage=(1000, 20)),
+            Reply(tool_calls=[ToolUse("submit_plan", {"goal": "it", "subtasks": [say, work]})], usage=(2000, 30)),
+            Reply("Done: <b>it</b>.", usage=(3000, 40)),
+            Reply(tool_calls=[ToolUse("verdict", {"verified": True, "why": "Seen."})], usage=(500, 5)),
+            Reply("All | done", usage=(100, 7)),
+        )
+        settings = Settings.load(
+            llm_model="openai/gpt-4o-mini", llm_base_url=provider.base_url, llm_api_key="sk-x", home=tmp_path / "home"
+        )
+        app = build_manus_graph(settings=settings).compile(checkpointer=saver)
+        task = "Find out what it costs and " + "say it in many words, " * 20
+        out = await app.ainvoke({"task": task, "workspace": str(tmp_path)}, {"configurable": {"thread_id": "t"}})
+    assert out["status"] == "completed"
+    thread = await get_thread(saver, "t")
+    assert thread is not None
+    record = await record_of(saver, thread, whole=True)
+    page = Page(report_html(record))
+
+    cost = sum(one.usage["cost_usd"] or 0.0 for one in record.spent)
+    assert "In all 5 6,600 0 102 " in " ".join(page.texts)
+    assert f"5 model calls, 6,702 tokens, ${cost:.4f}" in page.text
+    assert "2 model calls, 3,545 tokens" in page.text
+    assert "coordinator replied without words" in page.text
+    assert "executor said" in page.text
+    assert "checked: passed" in page.text
+    assert page.title.endswith("say it in many words…")
+
+
+async def test_a_graph_of_ones_own_is_told_by_its_nodes_and_its_state(saver: ThreadSaver) -> None:
+    def boom(state: dict[str, Any]) -> dict[str, Any]:
+        raise ValueError(f"no <{state['colour']}>")
+
+    graph: Any = StateGraph(Colours)
+    graph.add_node("fetch", lambda state: {"found": ["one", "two\nlines"]})
+    graph.add_node("boom", boom)
+    for before, after in pairwise((START, "fetch", "boom", END)):
+        graph.add_edge(before, after)
+    app = make_durable(graph, saver)
+    with pytest.raises(Exception, match="no <red>"):
+        await app.ainvoke({"colour": "red"}, {"configurable": {"thread_id": "t"}})
+    thread = await get_thread(saver, "t")
+    assert thread is not None
+    page = Page(report_html(await record_of(saver, thread, whole=True)))
+
+    for part in ("What ended it", "fetch completed", "boom failed", "no <red>", "State", "colour: red", "two\n"):
+        assert part in page.text
+    assert page.tags.count("svg") == 1
+    assert "Coordinator" not in page.text
+
+
 async def test_a_long_run_makes_no_endless_report(
     saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -115,7 +183,7 @@ async def test_a_long_run_makes_no_endless_report(
     said: Any = {"type": "model_finished", "subtask": "long", "role": "executor", "text": "y" * 9000}
     many = [{**said, "id": f"m{number}", "time": record.events[0].get("time")} for number in range(3000)]
     noisy = Record(**{**vars(record), "events": [*record.events, *many], "left_out": 12345})
-    monkeypatch.setattr(report, "MOST_LOG", 200_000)
+    monkeypatch.setattr(log, "MOST_LOG", 200_000)
 
     text = report_html(noisy)
     assert len(text) < 500_000

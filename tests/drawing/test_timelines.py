@@ -5,9 +5,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any, cast
 
+import pytest
+
 from openmanus_graph.drawing.gantt import gantt_mermaid, gantt_svg, gantt_text
 from openmanus_graph.drawing.record import newest_request
-from openmanus_graph.drawing.scale import scale_of, seconds_text
+from openmanus_graph.drawing.scale import scale_of, seconds_text, tick_text
 from openmanus_graph.drawing.timeline import Row, Timeline, timeline_of
 from openmanus_graph.events import Event
 from openmanus_graph.state import SubtaskResult
@@ -197,6 +199,13 @@ def test_the_axis_keeps_order_and_cuts_only_long_breaks() -> None:
     ticks = [place for place, _ in scale.ticks()]
     assert ticks == sorted(ticks)
     assert len(ticks) == len(set(ticks)) > 3
+
+
+@pytest.mark.parametrize(("start", "length"), [(0, 2), (359.7, 1.5), (12.31, 0.2), (0, 0.004), (86390, 30), (3599, 3)])
+def test_no_two_ticks_say_the_same(start: float, length: float) -> None:
+    scale = scale_of([(0, 0.1), (start, start + length)], 0, start + length, 800)
+    said = [tick_text(seconds, scale.step) for _, seconds in scale.ticks()]
+    assert len(set(said)) == len(said) > 3
 
 
 def test_times_are_as_people_read_them() -> None:
