@@ -110,6 +110,9 @@ class Screen:
         for key, state in self._node_states():
             if STRONGEST.index(state) < STRONGEST.index(states[key]):
                 states[key] = state
+        error = self._stepper.error
+        if error is not None and error["node"] and self._stepper.cursor is None:  # it is also what is next
+            states |= dict.fromkeys(self._keys_of(error["node"], "*" if error["subtask"] else ""), "failed")
         stops = {str(one.target).removeprefix("tool:") for one in self._stepper.breakpoints}
         stopping = [key for key in self._keys if key.rpartition(":")[2] in stops]
         return self._graph.with_states(states, stopping)
@@ -129,13 +132,11 @@ class Screen:
                 for node in item["nodes"]:
                     yield from _each(self._keys_of(node, outermost(item["namespace"])), "next")
             return
-        if (error := stepper.error) is not None and error["node"]:
-            yield from _each(self._keys_of(error["node"], "*" if error["subtask"] else ""), "failed")
         for branch in stepper.branches:
-            outer = outermost(branch["namespace"])
+            outer = outermost(branch["namespace"]) or ("*" if branch["name"] else "")
             if branch["node"]:
                 yield from _each(self._keys_of(branch["node"], outer), branch["status"])
-            if outer and branch["status"] in ("next", "running"):
+            if outer not in ("", "*") and branch["status"] in ("next", "running"):
                 yield from _each(self._keys_of(outer, ""), "running")
 
     def _keys_of(self, node: str, outer: str) -> list[str]:

@@ -6,21 +6,21 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
-from openmanus_graph.questions import Question
 from openmanus_graph.stepping.record import Record
 from openmanus_graph.stepping.view import Branch
 
 
-def waiting(questions: list[Question]) -> list[Branch]:
-    """The branches that ask a person."""
-    asking = dict.fromkeys(question["subtask"] for question in questions)
-    return [Branch(name=one, node="", namespace="", status="waiting", state={}) for one in asking]
+def waiting(record: Record) -> list[Branch]:
+    """The branches that ask a person, with the node that does where that is certain."""
+    own = record.next[0] if len(record.next) == 1 else ""
+    asking = {one["subtask"]: one.get("tool", "") if one["subtask"] else own for one in record.questions}
+    return [Branch(name=one, node=node, namespace="", status="waiting", state={}) for one, node in asking.items()]
 
 
 def head_of(record: Record) -> list[Branch]:
     """The branches that stand where the run goes on, and those that wait for a person."""
     results = cast("Mapping[str, Any]", record.values.get("results") or {})
-    asked = waiting(record.questions)
+    asked = waiting(record)
     names = {one["name"] for one in asked}
     found: list[Branch] = []
     if "" not in names:

@@ -7,6 +7,7 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
@@ -67,6 +68,18 @@ def shell(tmp_path: Path) -> Iterator[InteractiveShell]:
     made.restore_sys_module_state()
 
 
+@contextmanager
+def cloned(server: str) -> Iterator[str]:
+    """The URL of a migrated database."""
+    name = f"notebooks_{uuid.uuid4().hex[:12]}"
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(
+            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
+        )
+        yield conninfo.make_conninfo(server, dbname=name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+
+
 @dataclass
 class Runs:
     """What became of the notebooks."""
@@ -83,23 +96,15 @@ class Runs:
 def runs(server: str) -> Iterator[Runs]:
     """Every notebook after a run in a kernel of its own, without a key, on one database."""
     notebooks = script()
-    name = f"notebooks_{uuid.uuid4().hex[:12]}"
     base = Path(tempfile.mkdtemp(prefix="omg-notebooks-"))
     base.chmod(0o755)
     folder, log = base / "notebooks", base / "reached"
     shutil.copytree(notebooks.FOLDER, folder, ignore=shutil.ignore_patterns("openmanus-work"))
     before = {path.name for path in folder.iterdir()}
     (base / "sitecustomize.py").write_text(WATCH.replace("{log!r}", repr(str(log))))
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        )
-        variables = notebooks.environment(base / "home") | {
-            "DATABASE_URL": conninfo.make_conninfo(server, dbname=name),
-            "PYTHONPATH": str(base),
-        }
+    with cloned(server) as url:
+        variables = notebooks.environment(base / "home") | {"DATABASE_URL": url, "PYTHONPATH": str(base)}
         done = asyncio.run(run_all(notebooks, folder, variables))
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
     reached = log.read_text().splitlines() if log.exists() else []
     left = sorted({path.name for path in folder.iterdir()} - before - {"openmanus-work"})
     yield Runs(done, reached, left)

@@ -67,10 +67,10 @@ class Lab:
 
     def ask(self, path: str, method: str = "GET") -> Any:
         """What its server answers to a request of its interface."""
-        request = urllib.request.Request(  # noqa: S310 - the scheme is ours
+        request = urllib.request.Request(
             f"{self.url}/api/{path}", method=method, headers={"Authorization": f"token {self.token}"}
         )
-        with urllib.request.urlopen(request, timeout=5) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=5) as answer:
             text = answer.read()
         return json.loads(text) if text else None
 
@@ -133,7 +133,9 @@ class Tab:
     def left(self) -> list[str]:
         """Addresses outside of this machine."""
         parts = [(url, urlsplit(url)) for url in self.asked]
-        return [url for url, one in parts if one.scheme in ("http", "https", "ws", "wss") and one.hostname != "127.0.0.1"]
+        return [
+            url for url, one in parts if one.scheme in ("http", "https", "ws", "wss") and one.hostname != "127.0.0.1"
+        ]
 
 
 @contextmanager
