@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests test-fresh chaos bench docs lock hooks dist clean distclean
+.PHONY: help setup demo test check lint format types tests test-fresh chaos bench docs notebooks lock hooks dist clean distclean
 
 bin := .venv/bin
 # Free words for a target's own command: make tests ARGS="-k plan"
@@ -35,6 +35,7 @@ types: setup ## check the types
 	$(bin)/pyright
 
 tests: setup ## run the tests with branch coverage (ARGS="-k plan" chooses some)
+	@scripts/browser.sh
 	$(bin)/pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-fresh: setup ## clone and set up from nothing, as root and as an ordinary user (minutes)

@@ -32,6 +32,7 @@ CELL_S = 120
 """Seconds that one cell may take."""
 MARK = "openmanus_graph"
 """Key of a notebook's metadata under which it is kept which cells the stored outputs are of."""
+WIDGET = "application/vnd.jupyter.widget-view+json"
 KERNEL = {"display_name": "Python 3 (ipykernel)", "language": "python", "name": "python3"}
 
 
@@ -95,6 +96,8 @@ def tidy(notebook: Any) -> Any:
             continue
         joined: list[Any] = []
         for output in cell.outputs:
+            if WIDGET in output.get("data", {}):
+                continue  # there is no kernel behind it; the picture next to it stays
             if joined and output.output_type == "stream" and joined[-1].get("name") == output.name:
                 joined[-1].text += output.text
             else:

@@ -13,6 +13,7 @@ const BUTTONS = [
 const HELP = "Click a node to run to it, right-click for a breakpoint. Tab moves to a node: Enter runs to it, k sets a breakpoint.";
 const SIGNS = { completed: "✓", failed: "✗", running: "▶", next: "▷", waiting: "?", blocked: "⊘", skipped: "»", pending: "○", done: "✓" };
 const SMALLEST = 0.62; // of the size in which labels are drawn
+const [LOWEST, TALLEST] = [120, 360]; // pixels of a picture's pane, unless a person resizes it
 const OPEN_UP_TO = 800; // characters of a change that is shown unfolded
 const BUSY_MS = 1500; // how long the kernel may take to answer before the page says that it is busy
 const QUESTIONS = {
@@ -209,7 +210,7 @@ class View {
     }
     const problem = head.notice?.message ? { ...head.notice, can: [] } : head.error;
     if (problem) parts.push(this.problem(problem));
-    else parts.push(h("div", {}, running ? "Running …" : head.text));
+    else parts.push(h("div", {}, running ? "Running …" : head.reason === "waiting" ? "Only a person can go on: answer below." : head.text));
     this.told.replaceChildren(...parts);
   }
 
@@ -222,7 +223,8 @@ class View {
     if (can.includes("edit")) {
       buttons.push(h("button", { type: "button", click: () => this.open("edit") }, "Edit input and rerun"));
     }
-    return h("div", { class: "error" }, h("b", {}, "✗ ", problem.message), " ", problem.hint, " ", buttons);
+    const hint = buttons.length && /^\w+\(/.test(problem.hint) ? "" : `${problem.hint} `; // a verb that has a button
+    return h("div", { class: "error" }, h("b", {}, "✗ ", problem.message), " ", hint, buttons);
   }
 
   drawQuestions(questions) {
@@ -276,6 +278,10 @@ class View {
     const svg = pane.firstElementChild;
     if (!svg || !pane.clientWidth) return;
     const { width, height } = svg.viewBox.baseVal;
+    if (pane.dataset.tall !== String(height)) { // only for another picture: a person may have resized the pane
+      pane.dataset.tall = height;
+      pane.style.height = `${Math.min(Math.max(height + 6, LOWEST), TALLEST)}px`;
+    }
     const scale = Math.max(Math.min(1, (pane.clientWidth - 4) / width, (pane.clientHeight - 4) / height), SMALLEST);
     svg.setAttribute("width", width * scale);
     svg.setAttribute("height", height * scale);

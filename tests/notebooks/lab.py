@@ -91,7 +91,11 @@ def running_lab(folder: Path, environment: dict[str, str], log: Path) -> Iterato
     """
     port, token = free_port(), secrets.token_hex(16)
     home = Path(environment["HOME"])
-    own = {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
+    asking = home / "settings" / "@jupyterlab" / "apputils-extension" / "notification.jupyterlab-settings"
+    asking.parent.mkdir(parents=True)
+    asking.write_text('{"fetchNews": "false"}')  # or it asks in front of what is looked at
+    own = {"JUPYTERLAB_SETTINGS_DIR": str(home / "settings")}
+    own |= {f"JUPYTER_{name}_DIR": str(home / name.lower()) for name in ("CONFIG", "DATA", "RUNTIME")}
     command = [sys.executable, "-m", "jupyterlab", *SETTINGS, f"--ServerApp.port={port}"]
     command += [f"--IdentityProvider.token={token}", f"--ServerApp.root_dir={folder}"]
     with log.open("wb") as output:
@@ -156,7 +160,6 @@ def browser_page(profile: Path, **options: Any) -> Iterator[Tab]:
 
 
 def _launched(playwright: Playwright, profile: Path, options: dict[str, Any]) -> Any:
-    sandbox = [] if os.geteuid() else ["--no-sandbox"]  # Chromium's own does not work for root
     return playwright.chromium.launch_persistent_context(
-        str(profile), executable_path=chromium(), headless=True, args=[*CHROMIUM, *sandbox], **options
+        str(profile), executable_path=chromium(), headless=True, args=CHROMIUM, **options
     )
