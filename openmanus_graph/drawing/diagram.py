@@ -50,6 +50,8 @@ class Link:
     """Whether it is taken on a condition."""
     marked: bool = False
     """Whether it is on the critical path."""
+    label: str = ""
+    """On which answer it is taken; empty where that says no more than its target."""
 
 
 @dataclass(frozen=True)
@@ -68,11 +70,11 @@ class Diagram:
 
         An agent's tools all lie between the same nodes; one block of them says what two hundred arrows would hide.
         """
-        sources: dict[str, set[tuple[str, bool]]] = {box.key: set() for box in self.boxes}
-        targets: dict[str, set[tuple[str, bool]]] = {box.key: set() for box in self.boxes}
+        sources: dict[str, set[tuple[str, bool, str]]] = {box.key: set() for box in self.boxes}
+        targets: dict[str, set[tuple[str, bool, str]]] = {box.key: set() for box in self.boxes}
         for link in self.links:
-            targets[link.source].add((link.target, link.dashed))
-            sources[link.target].add((link.source, link.dashed))
+            targets[link.source].add((link.target, link.dashed, link.label))
+            sources[link.target].add((link.source, link.dashed, link.label))
         groups: dict[object, list[Box]] = {}
         for box in self.boxes:
             alone = box.inside is not None or box.shape != "box" or not (sources[box.key] or targets[box.key])

@@ -57,7 +57,7 @@ def graph_mermaid(app: AnyGraph, *, xray: bool = True) -> str:
 
 
 def graph_text(app: AnyGraph, *, xray: bool = True) -> str:
-    """One line a node with the nodes it leads to; `?` marks an edge that is taken on a condition."""
+    """One line a node with the nodes it leads to; `?` marks an edge that is taken on a condition, and says which."""
     return "\n".join(_lines(graph_diagram(app, xray=xray), ""))
 
 
@@ -65,7 +65,8 @@ def _lines(diagram: Diagram, indent: str) -> Iterator[str]:
     boxes = {box.key: box for box in diagram.boxes}
     leads: dict[str, list[str]] = {key: [] for key in boxes}
     for link in diagram.links:
-        leads[link.source].append(_short(boxes[link.target]) + ("?" if link.dashed else ""))
+        condition = f"? ({plain(link.label)})" if link.label else "?" if link.dashed else ""
+        leads[link.source].append(f"{_short(boxes[link.target])}{condition}")
     for key, box in boxes.items():
         arrow = f" → {', '.join(leads[key])}" if leads[key] else ""
         if arrow or box.inside or box.shape != "end":
@@ -99,9 +100,32 @@ def _diagram(app: AnyGraph, title: str, prefix: str, around: tuple[AnyGraph, ...
         paused = metadata.get("__interrupt")
         note = f"pauses {str(paused).replace(',', ' and ')}" if paused else ""
         boxes.append(Box(f"{prefix}{name}", str(name), note, hint, shape=shape, inside=inside))
-    links = [Link(f"{prefix}{edge.source}", f"{prefix}{edge.target}", dashed=edge.conditional) for edge in drawn.edges]
+    labels = _labels(app)
+    links = [
+        Link(
+            f"{prefix}{edge.source}",
+            f"{prefix}{edge.target}",
+            dashed=edge.conditional,
+            label=", ".join(labels.get((edge.source, edge.target), ())) if edge.conditional else "",
+        )
+        for edge in drawn.edges
+    ]
     unique = list(dict.fromkeys(links))
     return Diagram(boxes, unique, title, _told(boxes, unique)).alike_joined()
+
+
+def _labels(app: AnyGraph) -> dict[tuple[str, str], list[str]]:
+    """The answers on which each conditional edge is taken; LangGraph's own drawing has only one of several."""
+    found: dict[tuple[str, str], list[str]] = {}
+    branches = cast("Mapping[str, Mapping[str, Any]]", getattr(getattr(app, "builder", None), "branches", None) or {})
+    for source, named in branches.items():
+        for branch in named.values():
+            ends = cast("Mapping[Any, Any]", getattr(branch, "ends", None) or {})
+            if all(str(label) == str(target) for label, target in ends.items()):
+                continue  # a list of targets, which says nothing more
+            for label, target in ends.items():
+                found.setdefault((source, str(target)), []).append(str(label))
+    return found
 
 
 def _inside(node: Any, prefix: str, around: tuple[AnyGraph, ...]) -> Diagram | None:
@@ -120,6 +144,10 @@ def _inside(node: Any, prefix: str, around: tuple[AnyGraph, ...]) -> Diagram | N
 
 def _told(boxes: list[Box], links: list[Link]) -> str:
     names = {box.key: box.label for box in boxes}
-    told = [f"{names[link.source]} to {names[link.target]}{' on a condition' * link.dashed}" for link in links[:200]]
+    told = [
+        f"{names[link.source]} to {names[link.target]}"
+        + (f" on {link.label}" if link.label else " on a condition" if link.dashed else "")
+        for link in links[:200]
+    ]
     more = f", and {len(links) - 200} more" if len(links) > 200 else ""
     return f"{len(boxes)} nodes. Edges: {', '.join(told)}{more}." if told else f"{len(boxes)} nodes."

@@ -115,6 +115,7 @@ def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
     # The order of the answer differs from process to process, the coordinates do not: sorted, it is always the same.
     for component in _components(pairs):
         start = max((rank[-1][0] + 1 for rank in ranks if rank), default=0.0)
+        component.face_in_order()
         points: list[tuple[int, float, float]] = [(node, *component.places[node]) for node in component.nodes]
         for pair, places in component.chains:
             numbers = range(total, total + len(places))
@@ -145,6 +146,20 @@ class _Component:
     """For each node its coordinate within the rank, and the rank from 0."""
     chains: list[tuple[tuple[int, int], list[tuple[float, int]]]]
     """For each pair the places where its link passes a rank."""
+
+    def face_in_order(self) -> None:
+        """Turn it left for right if that brings more neighbours within a rank into the order they were given in."""
+        ranks: dict[int, list[tuple[float, int]]] = {}
+        for node, (x, rank) in self.places.items():
+            ranks.setdefault(rank, []).append((x, node))
+        turns = 0
+        for rank in ranks.values():
+            turns += sum(1 if a[1] > b[1] else -1 for a, b in pairwise(sorted(rank)))
+        if turns > 0:
+            everything = [*self.places.values(), *(place for _, passed in self.chains for place in passed)]
+            end = max(x for x, _ in everything)
+            self.places = {node: (end - x, rank) for node, (x, rank) in self.places.items()}
+            self.chains = [(pair, [(end - x, rank) for x, rank in passed]) for pair, passed in self.chains]
 
 
 def _components(pairs: list[tuple[int, int]]) -> list[_Component]:

@@ -14,6 +14,7 @@ _RESERVED = frozenset(
     | {"style", "subgraph", "tb", "td", "bt", "rl", "lr"}
 )
 _COLOURS = {
+    "next": "fill:#fff1e5,stroke:#bc4c00,color:#1f2328,stroke-width:3px",
     "running": "fill:#ddf4ff,stroke:#0969da,color:#1f2328,stroke-width:3px",
     "waiting": "fill:#fff8c5,stroke:#8a5d00,color:#1f2328",
     "completed": "fill:#dafbe1,stroke:#1a7f37,color:#1f2328",
@@ -37,7 +38,8 @@ def mermaid(diagram: Diagram, *, down: bool = True) -> str:
     lines += _boxes(diagram, "    ", numbers, links, down)
     marked: list[int] = []
     for index, link in enumerate(links):
-        lines.append(f"    {numbers[link.source]} {'-.->' if link.dashed else '-->'} {numbers[link.target]}")
+        label = f'|"{mermaid_words(link.label)}"|' if link.label else ""
+        lines.append(f"    {numbers[link.source]} {'-.->' if link.dashed else '-->'}{label} {numbers[link.target]}")
         marked += [index] if link.marked else []
     states = sorted({box.state for box in _all(diagram) if box.state})
     lines += [f"    classDef {state} {_COLOURS[state]}" for state in states]

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import pairwise
 
+from openmanus_graph.drawing.cycles import along_flow
 from openmanus_graph.drawing.diagram import Box, Diagram, Link
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
 from openmanus_graph.drawing.layout import Layout, Place, laid_out
@@ -16,11 +17,16 @@ PAD = 12.0
 LONGEST = 190.0
 """Pixels of a label before it is cut."""
 SHORTEST = 52.0
+LONGEST_NOTE = 150.0
+"""Pixels of a link's label before it is cut."""
 ROW = 28.0
 TALL_ROW = 42.0
+NOTE_ROW = 15.0
 HEAD = 24.0
 SIGN = 20.0
 """Pixels that the sign of a state takes."""
+LOOP = 18.0
+"""Pixels that a link from a box to itself takes at its side."""
 WIDE_TITLE = 520.0
 """Pixels that a title may take above a smaller picture."""
 ARROW = 7.0
@@ -90,10 +96,40 @@ def document(parts: Sequence[str], width: float, height: float, title: str, desc
 
 
 def _placed(diagram: Diagram, down: bool | None) -> tuple[list[_Sized], Layout]:
+    """The boxes, and a layout of them and, behind them, of the links' labels."""
     sized = [_sized(box) for box in diagram.boxes]
     index = {box.key: position for position, box in enumerate(diagram.boxes)}
-    links = [(index[link.source], index[link.target]) for link in diagram.links]
-    return sized, laid_out([(one.width, one.height) for one in sized], links, down)
+    sizes = [(one.width, one.height) for one in sized]
+    links: list[tuple[int, int]] = []
+    for link, turned in zip(diagram.links, _turned(diagram), strict=True):
+        source, target = index[link.source], index[link.target]
+        if _labelled(link):
+            upper, lower = (target, source) if turned else (source, target)
+            links += [(upper, len(sizes)), (len(sizes), lower)]
+            sizes.append((width_of(_label(link), NOTE_SIZE) + 10, NOTE_ROW))
+        else:
+            links.append((source, target))
+    layout = laid_out(sizes, links, down)
+    loops = [index[link.source] for link in diagram.links if link.source == link.target]
+    right = max((layout.centres[one][0] + sizes[one][0] / 2 + LOOP for one in loops), default=0.0)
+    return sized, replace(layout, width=max(layout.width, right))
+
+
+def _turned(diagram: Diagram) -> list[bool]:
+    """For each link whether it points against the flow, so that its label lies between its boxes, as others' do."""
+    index = {box.key: position for position, box in enumerate(diagram.boxes)}
+    pairs = [(index[link.source], index[link.target]) for link in diagram.links]
+    along = along_flow(len(diagram.boxes), pairs)
+    return [not along.get(pair, True) for pair in pairs]
+
+
+def _labelled(link: Link) -> bool:
+    """Whether it has a label with a place of its own, through which it runs."""
+    return bool(link.label) and link.source != link.target
+
+
+def _label(link: Link) -> str:
+    return clipped(plain(link.label), LONGEST_NOTE, NOTE_SIZE)
 
 
 def _sized(box: Box) -> _Sized:
@@ -119,19 +155,33 @@ def _sized(box: Box) -> _Sized:
 def _draw(parts: list[str], diagram: Diagram, sized: list[_Sized], layout: Layout, corner: Place) -> None:
     """Links first, so that boxes lie over them."""
     index = {box.key: position for position, box in enumerate(diagram.boxes)}
-    order = sorted(zip(diagram.links, layout.routes, strict=True), key=lambda pair: pair[0].marked)
+    routes = iter([[(x + corner[0], y + corner[1]) for x, y in route] for route in layout.routes])
+    labels = iter(layout.centres[len(sized) :])
     drawn: dict[tuple[str, str], bool] = {}
-    for link, route in order:
+    plain_links: list[str] = []
+    marked: list[str] = []
+    for link, turned in zip(diagram.links, _turned(diagram), strict=True):
         # Two links against each other take one way: the second adds only its head, or their dashes would mix.
         there = drawn.get((link.target, link.source)) == link.dashed
-        drawn[link.source, link.target] = link.dashed
-        if route:
-            parts.append(_link(link, [(x + corner[0], y + corner[1]) for x, y in route], layout.down, there))
+        route = next(routes)
+        if _labelled(link):
+            ways = [route, next(routes)]
+            first, second = [way[::-1] for way in ways[::-1]] if turned else ways
+            line = _link(link, first, layout.down, there=False, head=False)
+            line += _link(link, second, layout.down, there=False)
+            x, y = next(labels)
+            where = f'x="{number(x + corner[0])}" y="{number(y + corner[1] + 3.6)}"'
+            line += f'<text class="n c" {where}><title>{escaped(link.label)}</title>{escaped(_label(link))}</text>'
+        elif route:
+            drawn[link.source, link.target] = link.dashed
+            line = _link(link, route, layout.down, there=there)
         else:
             one = sized[index[link.source]]
             x, y = layout.centres[index[link.source]]
-            parts.append(_loop(link, (x + corner[0] + one.width / 2, y + corner[1])))
-    for one, (x, y) in zip(sized, layout.centres, strict=True):
+            line = _loop(link, (x + corner[0] + one.width / 2, y + corner[1]))
+        (marked if link.marked else plain_links).append(line)
+    parts += [*plain_links, *marked]
+    for one, (x, y) in zip(sized, layout.centres, strict=False):
         _draw_box(parts, one, (x + corner[0] - one.width / 2, y + corner[1] - one.height / 2))
 
 
@@ -214,10 +264,12 @@ def _rect(x: float, y: float, width: float, height: float) -> str:
     return f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}"'
 
 
-def _link(link: Link, points: list[Place], down: bool, there: bool) -> str:
+def _link(link: Link, points: list[Place], down: bool, *, there: bool, head: bool = True) -> str:
+    """A link along its way, without the line where it is `there`, and without a head where it leads to its label."""
     end, before = points[-1], next(point for point in reversed(points) if point != points[-1])
     sign = 1.0 if (end[1] - before[1] if down else end[0] - before[0]) >= 0 else -1.0
-    base = (end[0], end[1] - sign * ARROW) if down else (end[0] - sign * ARROW, end[1])
+    length = ARROW if head else 0.0
+    base = (end[0], end[1] - sign * length) if down else (end[0] - sign * length, end[1])
     points = [*points[:-1], base]
     commands = [f"M{_at(points[0])}"]
     for position, (a, b) in enumerate(pairwise(points)):
@@ -231,7 +283,7 @@ def _link(link: Link, points: list[Place], down: bool, there: bool) -> str:
         commands.append(f"C{_at(one)} {_at(two)} {_at(b)}")
     side = (3.5, 0.0) if down else (0.0, 3.5)
     corners = [end, (base[0] - side[0], base[1] - side[1]), (base[0] + side[0], base[1] + side[1])]
-    return _arrow(link, "" if there else "".join(commands), corners)
+    return _arrow(link, "" if there else "".join(commands), corners if head else [])
 
 
 def _loop(link: Link, side: Place) -> str:
@@ -246,7 +298,7 @@ def _arrow(link: Link, path: str, corners: list[Place]) -> str:
     head = "L".join(_at(corner) for corner in corners)
     marked = " mark" if link.marked else ""
     line = f'<path class="k{more}" d="{path}"/>' if path else ""
-    return f'{line}<path class="a{marked}" d="M{head}Z"/>'
+    return line + (f'<path class="a{marked}" d="M{head}Z"/>' if head else "")
 
 
 def _at(point: Place) -> str:

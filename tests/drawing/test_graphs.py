@@ -131,6 +131,21 @@ def test_nodes_with_the_same_edges_are_one_block() -> None:
     assert "tool0<br/>tool1" in graph_mermaid(app)
 
 
+def test_answers_of_a_condition_are_shown_all_of_them() -> None:
+    graph: Any = StateGraph(State)
+    for name in ("grade", "write", "search"):
+        graph.add_node(name, lambda state: state)
+    graph.add_edge(START, "grade")
+    graph.add_conditional_edges("grade", lambda _: "no", {"good": "write", "bad": "search", "unsure": "search"})
+    graph.add_conditional_edges("search", lambda _: "grade", ["grade", END])
+    app = graph.compile()
+
+    assert "grade → search? (bad, unsure), write? (good)" in graph_text(app)
+    assert "search → __end__?, grade?" in graph_text(app)
+    assert '-.->|"bad, unsure"| search' in graph_mermaid(app)
+    assert "grade to search on bad, unsure" in graph_svg(app)
+
+
 def test_where_a_graph_pauses_is_shown() -> None:
     graph: Any = StateGraph(State)
     graph.add_node("ask", lambda state: state)

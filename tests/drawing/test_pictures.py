@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -109,6 +111,56 @@ def test_links_against_each_other_are_one_line_with_two_heads() -> None:
 
     drawn = [part.attrib["class"].split()[0] for part in root.iter(f"{SVG}path")]
     assert (drawn.count("k"), drawn.count("a")) == (1, 2)
+
+
+def test_a_link_to_itself_stays_within_the_picture() -> None:
+    root = parsed(svg(Diagram([Box("a", "a" * 30), Box("b", "b")], [Link("a", "a"), Link("a", "b")])))
+
+    reached = [
+        float(x)
+        for path in root.iter(f"{SVG}path")
+        if "C" in path.attrib["d"]
+        for x, _ in re.findall(r"(-?[\d.]+) (-?[\d.]+)", path.attrib["d"])
+    ]
+    assert max(reached) > 200
+    assert max(reached) <= float(root.attrib["width"])
+
+
+@pytest.mark.parametrize("down", [True, False])
+def test_links_say_on_which_answer_they_are_taken(down: bool) -> None:
+    boxes = [Box("ask", "ask"), Box("write", "write"), Box("end", "", shape="end")]
+    links = [
+        Link("ask", "write", dashed=True, label="needs <more> of it"),
+        Link("write", "ask", dashed=True, label="again"),
+        Link("write", "end", dashed=True, label="w" * 200),
+        Link("ask", "ask", dashed=True, label="unclear"),
+    ]
+    drawn = Diagram(boxes, links)
+    root = parsed(svg(drawn, down=down))
+
+    shown = texts(root)
+    assert any("needs <more> of it" in line for line in shown)
+    assert any(line.endswith("…") for line in shown)
+    heads = [path for path in root.iter(f"{SVG}path") if path.attrib["class"] == "a"]
+    assert len(heads) == len(links)
+    along = 1 if down else 0
+    places = {key: [float(box(root, key)[1].attrib[side]) for side in ("x", "y")][along] for key in ("ask", "write")}
+    (again,) = [part for part in root.iter(f"{SVG}text") if "again" in "".join(part.itertext())]
+    assert places["ask"] < float(again.attrib["y" if down else "x"]) < places["write"], "between its boxes"
+    assert '-.->|"needs #60;more#62; of it"|' in mermaid(drawn)
+
+
+def test_siblings_are_in_the_order_of_the_plan() -> None:
+    steps = [{"id": "first", "tool": "bash", "args": {"command": "true"}}]
+    steps += [{**steps[0], "id": f"s{number}", "needs": ["first"]} for number in range(5)]
+    root = parsed(plan_svg(Plan.from_dict({"subtasks": steps})))
+    places = [float(box(root, f"s{number}")[1].attrib["x"]) for number in range(5)]
+    assert places == sorted(places)
+
+
+def test_mermaid_has_a_colour_for_every_state() -> None:
+    drawn = mermaid(Diagram([Box(state, state, state=state) for state in STATES], []))
+    assert all(f"classDef {state} " in drawn for state in STATES)
 
 
 def test_whatever_can_be_drawn_has_one_way_to_a_picture() -> None:
