@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from openmanus_graph.drawing.diagram import State
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
-from openmanus_graph.drawing.mermaid import mermaid_words
+from openmanus_graph.drawing.mermaid import mermaid_label, mermaid_words
 from openmanus_graph.drawing.scale import Scale, moment_text, scale_of, seconds_text, short_time, tick_text
 from openmanus_graph.drawing.style import BOLD, LABEL_SIZE, NOTE_SIZE, SIGNS, TITLE_SIZE, Theme, icon
 from openmanus_graph.drawing.svg import MARGIN, document
@@ -169,17 +169,23 @@ def _told(timeline: Timeline) -> str:
 
 
 def gantt_mermaid(timeline: Timeline) -> str:
-    """The timeline as a Mermaid gantt diagram; times are seconds since the start."""
+    """The timeline as a Mermaid gantt diagram.
+
+    Mermaid shows moments in the reader's time zone. A run of over a minute is told in them; a shorter one in seconds
+    since its start, which are the same in every zone.
+    """
+    short = timeline.end - timeline.start < 60
+    origin = timeline.start if short else 0.0
     lines = ["gantt", f"    title {mermaid_words(timeline.title) or 'Timeline'}", "    dateFormat x"]
-    lines.append("    axisFormat %H:%M:%S")
+    lines.append(f"    axisFormat {'%S.%L' if short else '%H:%M:%S'}")
     for row in timeline.rows:
         if not row.stretches:
             continue
-        lines.append(f"    section {mermaid_words(row.key).replace(':', '#58;')}")
+        lines.append(f"    section {mermaid_label(row.key).replace(':', '#58;')}")
         for stretch in row.stretches:
             tags = ["crit"] * (row.key in timeline.critical and stretch.kind == "work")
             tags += ["active"] * (stretch.kind == "person") + ["done"] * (row.state == "completed")
-            start, end = ((moment - timeline.start) * 1000 for moment in (stretch.start, stretch.end))
+            start, end = ((moment - origin) * 1000 for moment in (stretch.start, stretch.end))
             name = _WORDS[stretch.kind] if stretch.kind != "work" else row.state or "work"
             lines.append(f"    {name} :{', '.join([*tags, f'{start:.0f}', f'{max(end, start + 1):.0f}'])}")
     return "\n".join(lines)

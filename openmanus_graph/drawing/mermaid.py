@@ -38,7 +38,7 @@ def mermaid(diagram: Diagram, *, down: bool = True) -> str:
     lines += _boxes(diagram, "    ", numbers, links, down)
     marked: list[int] = []
     for index, link in enumerate(links):
-        label = f'|"{mermaid_words(link.label)}"|' if link.label else ""
+        label = f'|"{mermaid_label(link.label)}"|' if link.label else ""
         lines.append(f"    {numbers[link.source]} {'-.->' if link.dashed else '-->'}{label} {numbers[link.target]}")
         marked += [index] if link.marked else []
     states = sorted({box.state for box in _all(diagram) if box.state})
@@ -58,6 +58,11 @@ def mermaid_words(text: str, longest: int = 80) -> str:
     return "".join(char if char.isalnum() or char in " _-.,:/()…→" else f"#{ord(char)};" for char in line)
 
 
+def mermaid_label(text: str) -> str:
+    """The same for a label, which Mermaid does not take empty."""
+    return mermaid_words(text) or "#160;"
+
+
 def _all(diagram: Diagram) -> Iterator[Box]:
     for box in diagram.boxes:
         yield box
@@ -72,7 +77,7 @@ def _boxes(diagram: Diagram, indent: str, numbers: dict[str, str], links: list[L
         if box.shape != "box":
             yield f"{indent}{name}{'((start))' if box.shape == 'start' else '(((end)))'}"
         elif box.inside:
-            yield f'{indent}subgraph {name}["{mermaid_words(box.label)}"]'
+            yield f'{indent}subgraph {name}["{mermaid_label(box.label)}"]'
             if down:
                 yield f"{indent}    direction TD"
             yield from _boxes(box.inside, indent + "    ", numbers, links, down)
@@ -91,6 +96,6 @@ def _identifier(key: str, taken: dict[str, str]) -> str:
 
 
 def _row(box: Box) -> str:
-    words = mermaid_words(box.label)
+    words = mermaid_label(box.label)
     sign = f"{SIGNS[box.state]} " if box.state else ""
     return f"{sign}{words}" + (f"<br/>{mermaid_words(box.note)}" if box.note else "")

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from openmanus_graph.drawing.diagram import State
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
-from openmanus_graph.drawing.mermaid import mermaid_words
+from openmanus_graph.drawing.mermaid import mermaid_label, mermaid_words
 from openmanus_graph.drawing.style import LABEL_SIZE, NOTE_SIZE, SIGNS, TITLE_SIZE, Theme, icon
 from openmanus_graph.drawing.svg import MARGIN, document
 
@@ -141,7 +141,7 @@ def tree_mermaid(tree: HistoryTree) -> str:
     for node in tree.nodes:
         sign = f"{SIGNS[node.state]} " if node.state else ""
         note = f"<br/>{mermaid_words(node.note)}" if node.note else ""
-        lines.append(f'    {numbers[node.key]}["{sign}{mermaid_words(node.label)}{note}"]')
+        lines.append(f'    {numbers[node.key]}["{sign}{mermaid_label(node.label)}{note}"]')
     lines += [f"    {numbers[node.parent]} --> {numbers[node.key]}" for node in tree.nodes if node.parent in numbers]
     current = [numbers[node.key] for node in tree.nodes if node.current]
     if current:

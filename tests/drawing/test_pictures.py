@@ -16,6 +16,7 @@ from openmanus_graph.drawing.mermaid import mermaid
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
 from openmanus_graph.drawing.style import STATES
 from openmanus_graph.drawing.svg import svg
+from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_mermaid
 from openmanus_graph.errors import UsageError
 from tests.drawing.svgs import SVG, box, hint, keys, parsed, texts
 
@@ -161,6 +162,12 @@ def test_siblings_are_in_the_order_of_the_plan() -> None:
 def test_mermaid_has_a_colour_for_every_state() -> None:
     drawn = mermaid(Diagram([Box(state, state, state=state) for state in STATES], []))
     assert all(f"classDef {state} " in drawn for state in STATES)
+
+
+def test_mermaid_has_no_empty_label() -> None:
+    drawn = mermaid(Diagram([Box("a", " "), Box("b", "", inside=Diagram([Box("c", "")], []))], [Link("a", "b")]))
+    assert '""' not in drawn
+    assert '[""]' not in tree_mermaid(HistoryTree([HistoryNode("a", None, " ")]))
 
 
 def test_whatever_can_be_drawn_has_one_way_to_a_picture() -> None:

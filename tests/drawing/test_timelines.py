@@ -222,6 +222,15 @@ def test_text_and_mermaid_tell_the_same() -> None:
     assert "section c\n    completed :crit, done, 2000, 7000" in gantt_mermaid(timeline)
 
 
+def test_mermaid_tells_long_runs_in_the_readers_time_and_short_ones_since_their_start() -> None:
+    short = gantt_mermaid(timeline_of(a_run(), ROWS))
+    assert "axisFormat %S.%L" in short
+    assert "completed :crit, done, 0, 2000" in short
+    long = gantt_mermaid(timeline_of([*a_run(), at(100, "subtask_started", "d"), done(160, "d")], ROWS))
+    assert "axisFormat %H:%M:%S" in long
+    assert f"done, {(START.timestamp() + 100) * 1000:.0f}, {(START.timestamp() + 160) * 1000:.0f}" in long
+
+
 def test_nothing_done_is_still_a_picture() -> None:
     parsed(gantt_svg(timeline_of([], ROWS)))
     assert "○ a" in gantt_text(timeline_of([], ROWS))
