@@ -3,16 +3,22 @@
 from __future__ import annotations
 
 import argparse
+import operator
 import random
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Annotated, Any, TypedDict
 
 from benchmarks.dag import Dag, generated_dags, read_dags
 from benchmarks.figure import Figure, machine, middle, say, table
 
 TARGETS = {60: 0.020, 500: 1.0}
 """Seconds that a picture of so many nodes may take."""
+
+
+class _State(TypedDict, total=False):
+    x: Annotated[list[int], operator.add]
 
 
 def _seconds(draw: Callable[[], str], repeats: int) -> float:
@@ -51,6 +57,28 @@ def _dag_picture(dag: Dag) -> Callable[[], str]:
     return lambda: svg(Diagram(boxes, links, dag.name))
 
 
+def _graph_picture(count: int) -> Callable[[], str]:
+    """A picture of a compiled graph, each tenth of whose nodes leads back, ends or goes on, by three named answers."""
+    from langgraph.graph import END, START, StateGraph
+
+    from openmanus_graph.drawing.graph import graph_svg
+
+    chance = random.Random(count)
+    graph: Any = StateGraph(_State)
+    for number in range(count):
+        graph.add_node(f"n{number}", lambda state: state)  # pyright: ignore[reportUnknownLambdaType] - never called
+    graph.add_edge(START, "n0")
+    for number in range(1, count):
+        before = f"n{chance.randrange(max(0, number - 8), number)}"
+        if number % 10:
+            graph.add_edge(before, f"n{number}")
+        else:
+            answers = {"again": f"n{chance.randrange(number)}", "on": f"n{number}", "enough": END}
+            graph.add_conditional_edges(before, lambda state: "on", answers)  # pyright: ignore[reportUnknownLambdaType]
+    app = graph.compile()
+    return lambda: graph_svg(app)
+
+
 def _agent_picture() -> Callable[[], str]:
     from openmanus_graph import build_manus_graph
     from openmanus_graph.drawing.graph import graph_svg
@@ -64,6 +92,15 @@ def measure(repeats: int, dags: Path | None) -> list[Figure]:
     """Draw everything."""
     figures = [
         Figure(f"picture of {count} nodes", _seconds(_plan_picture(count), repeats) * 1000, "ms", target * 1000)
+        for count, target in TARGETS.items()
+    ]
+    figures += [
+        Figure(
+            f"picture of a LangGraph graph of {count} nodes",
+            _seconds(_graph_picture(count), repeats) * 1000,
+            "ms",
+            target * 1000,
+        )
         for count, target in TARGETS.items()
     ]
     found = _seconds(_agent_picture(), repeats) * 1000

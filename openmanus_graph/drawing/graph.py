@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
 from langgraph.constants import END, START
+from langgraph.errors import InvalidUpdateError
+from langgraph.graph import StateGraph
 
 from openmanus_graph.drawing.diagram import Box, Diagram, Link, State
 from openmanus_graph.drawing.label import plain
@@ -80,21 +82,22 @@ def _name(box: Box) -> str:
 
 
 def _short(box: Box) -> str:
-    """A block by its first node and how many more there are; its own line has them all."""
+    """A block of many by its first node and how many more there are; its own line has them all."""
     names = [plain(one.label) for one in (box.members or (box,))]
-    return names[0] if len(names) == 1 else f"[{names[0]} and {len(names) - 1} more]"
+    if len(names) <= 2:
+        return names[0] if len(names) == 1 else f"[{' | '.join(names)}]"
+    return f"[{names[0]} and {len(names) - 1} more]"
 
 
 def _diagram(app: AnyGraph, title: str, prefix: str, around: tuple[AnyGraph, ...] | None) -> Diagram:
     """One graph, and what is inside its nodes unless `around`, the graphs it is itself inside of, is `None`."""
-    drawn = app.get_graph()
+    nodes, edges = _nodes_and_edges(app)
     boxes: list[Box] = []
-    for name in drawn.nodes:
+    for name, metadata in nodes.items():
         shape = "start" if name == START else "end" if name == END else "box"
         inside = None
         if around is not None and name in app.nodes:
             inside = _inside(app.nodes[name].bound, f"{prefix}{name}:", around)
-        metadata = cast("Mapping[str, Any]", drawn.nodes[name].metadata or {})
         tools = metadata.get("__tools")
         hint = f"Tools: {', '.join(map(str, cast('list[Any]', tools)))}" if tools else ""
         paused = metadata.get("__interrupt")
@@ -103,15 +106,53 @@ def _diagram(app: AnyGraph, title: str, prefix: str, around: tuple[AnyGraph, ...
     labels = _labels(app)
     links = [
         Link(
-            f"{prefix}{edge.source}",
-            f"{prefix}{edge.target}",
-            dashed=edge.conditional,
-            label=", ".join(labels.get((edge.source, edge.target), ())) if edge.conditional else "",
+            f"{prefix}{source}",
+            f"{prefix}{target}",
+            dashed=conditional,
+            label=", ".join(labels.get((source, target), ())) if conditional else "",
         )
-        for edge in drawn.edges
+        for source, target, conditional in edges
     ]
     unique = list(dict.fromkeys(links))
     return Diagram(boxes, unique, title, _told(boxes, unique)).alike_joined()
+
+
+def _nodes_and_edges(app: AnyGraph) -> tuple[dict[str, Mapping[str, Any]], list[tuple[str, str, bool]]]:
+    """Nodes with what is known of them, and edges with whether they are conditional.
+
+    LangGraph finds the edges by a trial run of the channels, which fails where branches write to a key that takes one
+    value, as in every `StateGraph(dict)` with parallel branches. What the graph was built from has them too.
+    """
+    try:
+        drawn = app.get_graph()
+    except InvalidUpdateError:
+        builder = getattr(app, "builder", None)
+        if not isinstance(builder, StateGraph):
+            raise
+        return _as_built(app, builder)
+    nodes = {str(name): cast("Mapping[str, Any]", node.metadata or {}) for name, node in drawn.nodes.items()}
+    return nodes, [(str(edge.source), str(edge.target), edge.conditional) for edge in drawn.edges]
+
+
+def _as_built(
+    app: AnyGraph, builder: StateGraph[Any, Any, Any, Any]
+) -> tuple[dict[str, Mapping[str, Any]], list[tuple[str, str, bool]]]:
+    edges = [(source, target, False) for source, target in sorted(builder.edges)]
+    edges += [(source, target, False) for sources, target in sorted(builder.waiting_edges) for source in sources]
+    for source, branches in builder.branches.items():
+        for branch in branches.values():
+            targets = dict.fromkeys(branch.ends.values() if branch.ends else [*builder.nodes, END])
+            edges += [(source, str(target), True) for target in targets]
+    for name, spec in builder.nodes.items():
+        edges += [(name, str(target), True) for target in spec.ends or ()]
+    leaving = {source for source, _, _ in edges}
+    edges += [(name, END, False) for name in builder.nodes if name not in leaving]
+    paused = {"before": list(app.interrupt_before_nodes), "after": list(app.interrupt_after_nodes)}
+    nodes: dict[str, Mapping[str, Any]] = {START: {}}
+    for name in builder.nodes:
+        when = ",".join(key for key, names in paused.items() if name in names)
+        nodes[str(name)] = {"__interrupt": when} if when else {}
+    return {**nodes, END: {}}, edges
 
 
 def _labels(app: AnyGraph) -> dict[tuple[str, str], list[str]]:

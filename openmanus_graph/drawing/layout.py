@@ -62,6 +62,8 @@ class _Ranks:
     """How many nodes and points there are."""
     neighbours: list[list[tuple[int, float]]] = field(default_factory=list[list[tuple[int, float]]])
     """For each its neighbours with their weights."""
+    weights: list[float] = field(default_factory=list[float])
+    """For each the weights of all its neighbours together."""
 
 
 def laid_out(
@@ -219,6 +221,7 @@ def _with_neighbours(ranked: _Ranks) -> _Ranks:
             weight = (1.0, 2.0, 6.0)[(a not in ends) + (b not in ends)]
             ranked.neighbours[a].append((b, weight))
             ranked.neighbours[b].append((a, weight))
+    ranked.weights = [sum(one for _, one in near) for near in ranked.neighbours]
     return ranked
 
 
@@ -246,20 +249,24 @@ def _crosswise(ranked: _Ranks, across: list[float], count: int) -> list[float]:
     order = list(zip(ranked.ranks, gaps, strict=True))
     for sweep in range(SWEEPS):
         for rank, between in order if sweep % 2 == 0 else order[::-1]:
-            _pull(rank, between, cross, ranked.neighbours)
+            _pull(rank, between, cross, ranked)
     return cross
 
 
-def _pull(rank: list[int], between: list[float], cross: list[float], neighbours: list[list[tuple[int, float]]]) -> None:
+def _pull(rank: list[int], between: list[float], cross: list[float], ranked: _Ranks) -> None:
     """Move a rank as near to its neighbours as order and gaps allow: least squares, by pooling adjacent violators."""
     blocks: list[tuple[float, float, int]] = []  # weighted sum of wishes, weight, how many items
     offset = 0.0
     for position, item in enumerate(rank):
         offset += between[position - 1] if position else 0.0
-        near = neighbours[item]
-        weight = sum(one for _, one in near)
-        wish = sum(cross[other] * one for other, one in near) / weight if near else cross[item]
-        weight = weight or 0.1
+        weight = ranked.weights[item]
+        if weight:
+            wish = 0.0
+            for other, one in ranked.neighbours[item]:
+                wish += cross[other] * one
+            wish /= weight
+        else:
+            wish, weight = cross[item], 0.1
         total, mass, size = (wish - offset) * weight, weight, 1
         while blocks and blocks[-1][0] / blocks[-1][1] >= total / mass:
             before = blocks.pop()

@@ -7,6 +7,7 @@ from typing import Any, TypedDict
 
 import pytest
 from langchain_core.runnables import RunnableLambda
+from langgraph.errors import InvalidUpdateError
 from langgraph.graph import END, START, StateGraph
 
 from openmanus_graph import Settings, build_manus_graph, build_plan_graph
@@ -144,6 +145,32 @@ def test_answers_of_a_condition_are_shown_all_of_them() -> None:
     assert "search → __end__?, grade?" in graph_text(app)
     assert '-.->|"bad, unsure"| search' in graph_mermaid(app)
     assert "grade to search on bad, unsure" in graph_svg(app)
+
+
+def test_a_graph_that_langgraph_cannot_draw_is_drawn_from_what_it_was_built_from() -> None:
+    schema: Any = dict
+    graph: Any = StateGraph(schema)
+    for name in ("split", "left", "right", "join", "retry"):
+        graph.add_node(name, lambda state: state)
+    graph.add_node("jump", lambda state: state, destinations=("retry",))
+    graph.add_edge(START, "split")
+    graph.add_edge("split", "left")
+    graph.add_edge("split", "right")
+    graph.add_edge(["left", "right"], "join")
+    graph.add_conditional_edges("join", lambda _: "ok", {"ok": "jump", "failed": "split"})
+    app = graph.compile(interrupt_before=["join"])
+    with pytest.raises(InvalidUpdateError):
+        app.get_graph()
+
+    assert graph_text(app).splitlines() == [
+        "__start__ → split",
+        "split → [left | right]",
+        "left | right → join",
+        "join → jump? (ok), split? (failed)",
+        "retry → __end__",
+        "jump → retry?",
+    ]
+    assert "pauses before" in graph_svg(app)
 
 
 def test_where_a_graph_pauses_is_shown() -> None:
