@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from openmanus_graph.boundaries import writing
@@ -44,6 +44,8 @@ class Spending:
         self.total: Usage = cast("Usage", dict(NOTHING))
         self.known_usd = 0.0
         """US dollars of the calls whose price is known; the total is unknown once one is not."""
+        self.held_s: Callable[[], float] = lambda: 0.0
+        """Gives the seconds of this run in which a stepper let nothing run."""
         self._thread_id = thread_id
         self._saver = saver
         self._began = time.monotonic()
@@ -52,7 +54,7 @@ class Spending:
     @property
     def active_s(self) -> float:
         """Seconds that the request has been running, in this process and earlier ones."""
-        return self._active_before + time.monotonic() - self._began
+        return self._active_before + time.monotonic() - self._began - self.held_s()
 
     @property
     def seconds_left(self) -> float | None:

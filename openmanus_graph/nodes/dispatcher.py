@@ -92,6 +92,8 @@ class Dispatch:
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    due: set[str] = field(default_factory=set[str])
+    """Under a holder: subtasks whose prerequisites have all ended, and that have not taken that up yet."""
     drained: str | None = None
     done: int = 0
 
@@ -126,6 +128,9 @@ class Dispatch:
         loop = asyncio.get_running_loop()
         self.outcomes = {subtask.id: loop.create_future() for subtask in self.plan.subtasks}
         self._announce([*kept, *committed])
+        if self.holder is not None:
+            self._begin_due(kept)
+            self.holder.follow(lambda: bool(self.due) or not self.slots.settled)
         try:
             futures = [self._issue(subtask, kept, committed) for subtask in self.plan.subtasks]
             await _all_ended([future for future in futures if future is not None])
@@ -150,6 +155,22 @@ class Dispatch:
         results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
         self._conclude(results)
         return {"plan": self.plan.to_dict(), "results": results, "round": self.round, "stage": "dispatched"}
+
+    def _begin_due(self, kept: Collection[str]) -> None:
+        """Count for each subtask the prerequisites that have not ended."""
+        self._dependants = self.plan.dependants()
+        self._open = {
+            one.id: sum(before not in kept for before in self.plan.prerequisites(one)) for one in self.plan.subtasks
+        }
+        self.due |= {key for key, number in self._open.items() if not number and key not in kept}
+
+    def _tell_due(self, ended: Subtask) -> None:
+        """Note which subtasks the end of one sets going, so that a holder does not take them for standing still."""
+        self.due.discard(ended.id)
+        for key in self._dependants.get(ended.id, ()):
+            self._open[key] -= 1
+            if not self._open[key] and not self.outcomes[key].done():  # a failure before was enough to block it
+                self.due.add(key)
 
     def _kept(self, results: Mapping[str, SubtaskResult]) -> dict[str, SubtaskResult]:
         return {
@@ -213,6 +234,7 @@ class Dispatch:
             if outcome["status"] != "completed":
                 return self._never_ran(subtask, "blocked", f"Its prerequisite {prerequisite!r} is {outcome['status']}.")
         resource = spec_of(self.tools[subtask.tool]).resource if subtask.tool else None
+        self.due.discard(subtask.id)
         async with self.slots.hold(self.order[subtask.id], resource):
             await enter(self.runtime.control)
             if (budget := self.scope.spending.reached()) is not None:
@@ -276,6 +298,7 @@ class Dispatch:
         """Release the dependants of a subtask that ended, and tell the views."""
         outcome = self.outcomes[subtask.id]
         if self.holder is not None:
+            self._tell_due(subtask)
             self.holder.ended(self._namespace(subtask))
         if outcome.done():
             return

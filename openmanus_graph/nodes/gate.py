@@ -38,6 +38,11 @@ class Visit:
 class Holder(Protocol):
     """What decides when each node may run, such as a stepper."""
 
+    @property
+    def held_s(self) -> float:
+        """Seconds of this run in which every branch stood; they count for no budget of time."""
+        ...
+
     def hold(self, visit: Visit, control: RunControl) -> AbstractAsyncContextManager[None]:
         """Wait until the node may run; it runs inside.
 
@@ -48,6 +53,10 @@ class Holder(Protocol):
         Raises:
             GraphDrained: If a drain was asked for meanwhile.
         """
+        ...
+
+    def follow(self, is_choosing: Callable[[], bool]) -> None:
+        """Know how to ask a dispatcher whether it is about to begin subtasks."""
         ...
 
     def began(self, namespace: str) -> None:

@@ -110,6 +110,8 @@ class Slots:
         """Heaps by limited resource, all others under `None`; who gave up stays in until it surfaces."""
         self._waiting = 0
         self._numbers = 0
+        self._waking = 0
+        """Waiters that were given a place and have not woken up yet."""
         self._choosing = False
         self._loop: asyncio.AbstractEventLoop | None = None
 
@@ -122,6 +124,11 @@ class Slots:
     def waiting(self) -> int:
         """How many wait now."""
         return self._waiting
+
+    @property
+    def settled(self) -> bool:
+        """Whether who waits keeps waiting until a place becomes free: nobody is being chosen or waking up."""
+        return not self._choosing and not self._waking
 
     @asynccontextmanager
     async def hold(self, order: Order = (), resource: str | None = None) -> AsyncGenerator[None]:
@@ -140,6 +147,7 @@ class Slots:
             raise
         finally:
             self._waiting -= 1
+            self._waking -= waiter.granted
         try:
             yield
         finally:
@@ -185,6 +193,7 @@ class Slots:
             if waiter.resource is not None:
                 self._left[waiter.resource] -= 1
             waiter.granted = True
+            self._waking += 1
             waiter.future.set_result(None)
 
     def _pop_best(self) -> _Waiter | None:

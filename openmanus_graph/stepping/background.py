@@ -78,6 +78,7 @@ class Background:
     async def park(self) -> None:
         """End it where it stands: nodes that run finish, none begins, and the thread is free."""
         self._gate.request_drain(PARKED)
+        self._stage.drain()
         await self.ended()
 
     async def cancel(self) -> None:

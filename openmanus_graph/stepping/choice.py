@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, cast
 
@@ -39,16 +39,34 @@ def chosen(
     return meant[0] if meant else None
 
 
-def statuses(plan: Plan | None, values: Mapping[str, Any]) -> dict[str, str]:
-    """How the subtasks of a plan ended; the others are `pending`."""
-    results = cast("Mapping[str, Any]", values.get("results") or {})
-    definitions = plan.definition_hashes() if plan is not None else {}
-    return {
-        str(key): str(results[key]["status"])
-        if key in results and results[key]["definition"] == definition
-        else "pending"
-        for key, definition in definitions.items()
-    }
+def statuses(plan: Plan | None, values: Mapping[str, Any], here: Collection[str] | None = None) -> dict[str, str]:
+    """How the subtasks of a plan ended; the others are `pending`.
+
+    Args:
+        plan: The plan.
+        values: The graph's values, with `results`.
+        here: In the middle of a dispatch the subtasks that have ended in it: of earlier ones only what is completed
+            counts, and what depends on a failure is `blocked`.
+    """
+    if plan is None:
+        return {}
+    results = cast("Mapping[str, Mapping[str, Any]]", values.get("results") or {})
+    found: dict[str, str] = {}
+    for key, definition in plan.definition_hashes().items():
+        result = results.get(key) or {}
+        status = str(result["status"]) if result.get("definition") == definition else "pending"
+        counts = here is None or key in here or status == "completed"
+        found[str(key)] = status if counts else "pending"
+    failed = (
+        [key for key, status in found.items() if status not in ("pending", "completed")] if here is not None else []
+    )
+    dependants = plan.dependants() if failed else {}
+    while failed:
+        for key in dependants.get(failed.pop(), ()):
+            if found[key] == "pending":
+                found[key] = "blocked"
+                failed.append(key)
+    return found
 
 
 def tell(told: dict[str, str], event: Event) -> None:

@@ -87,7 +87,10 @@ def stop_text(stop: Stop, record: Record, cursor: int | None) -> str:
             nodes = ", ".join(record.next)
             return f"The thread {thread!r} stands before {nodes}; nothing has run.{asks}"
         case "step":
-            return f"{told}{at} ran. {standing}{asks}".strip()
+            own = any(one["subtask"] == (stop["branch"] or "") for one in stop["questions"])
+            did = "asks" if own else "ran"
+            ran = f"{at} {did}." if stop["node"] else "The answer is taken up."
+            return f"{told}{ran} {standing}{asks}".strip()
         case "breakpoint":
             return f"{told}Breakpoint at {at}. {standing}{asks}".strip()
         case "reached":

@@ -12,6 +12,8 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from langgraph.checkpoint.base import WRITES_IDX_MAP
+from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.pregel import Pregel
 
 from openmanus_graph.checkpoints.history import Moment, thread_history
@@ -47,6 +49,8 @@ class Record:
     """What it asks."""
     plan: Plan | None = None
     """The plan it executes."""
+    asking: set[str] = field(default_factory=set[str])
+    """LangGraph's ids of the tasks that ask them."""
     begun: set[str] = field(default_factory=set[str])
     """Subtasks of the dispatch at hand that have begun."""
     runner: str | None = None
@@ -55,6 +59,8 @@ class Record:
     """What ended its last run, if it did not end by itself."""
     names: Mapping[str, str] = field(default_factory=dict[str, str])
     """Subtasks of the dispatch at hand by the names of their tasks."""
+    ended: set[str] | None = None
+    """Subtasks that have ended in the dispatch at hand; `None` outside of one."""
 
     @property
     def round(self) -> int:
@@ -81,27 +87,8 @@ class Record:
 
     @property
     def reentered(self) -> set[str]:
-        """Nodes that had been let go and have not finished: those with subtasks that have begun, and that ask."""
-        found = {DISPATCHER} if self.begun else set[str]()
-        if any(not question["subtask"] for question in self.questions):
-            found |= set(self.next)
-        return found
-
-    @property
-    def asking(self) -> dict[str, str]:
-        """The graphs of subtasks that ask a person, each with the tool that does, if it is one."""
-        if self.plan is None:
-            return {}
-        definitions = self.plan.definition_hashes()
-        number = int(self.values.get("round") or 0) + 1
-        names = {
-            str(one.id): SUBTASK_NAMESPACE + task_name(one, definitions[one.id], number) for one in self.plan.subtasks
-        }
-        return {
-            names[question["subtask"]]: question.get("tool", "")
-            for question in self.questions
-            if question["subtask"] in names
-        }
+        """Nodes that had been let go and have not finished: the dispatcher, once a subtask of its has begun."""
+        return {DISPATCHER} if self.begun else set()
 
 
 async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
@@ -123,10 +110,10 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record
     found = Record(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)
     if thread.status == "running":
         found.runner = describe_runner(thread.runner, thread.runner_since)
-    if snapshot.next:
-        found.questions = await app.questions(thread_id)
     if plan is not None and DISPATCHER in snapshot.next:
         await _add_dispatch(saver, thread_id, found, plan)
+    if snapshot.next:
+        await _add_questions(saver, thread_id, found, await app.questions(thread_id))
     return found
 
 
@@ -147,10 +134,10 @@ async def read_standing(
     found = Record(True, "running", values, tuple(snapshot.next))
     same = bool(values.get("plan")) and values.get("plan") == known.values.get("plan")
     found.plan, found.names = (known.plan, known.names) if same else (plan_in(values), {})
-    if asked or known.questions:
-        found.questions = await _questions(app, thread_id, asked)
     if found.plan is not None and DISPATCHER in snapshot.next:
         _add_results(found, found.plan, await committed_results(saver, thread_id))
+    if asked or known.questions:
+        await _add_questions(saver, thread_id, found, await _questions(app, thread_id, asked), asked)
     return found
 
 
@@ -162,6 +149,36 @@ async def _questions(app: DurableGraph, thread_id: str, asked: Collection[str]) 
             return found
         await asyncio.sleep(STORING_S)
     return await app.questions(thread_id)
+
+
+async def _add_questions(
+    saver: ThreadSaver, thread_id: str, found: Record, questions: Sequence[Question], asked: Collection[str] = ()
+) -> None:
+    """Add the questions that are open.
+
+    LangGraph keeps one among those of the graph until the whole subtask has ended; whether it was answered is told by
+    the subtask's own newest checkpoint.
+    """
+    homes = {subtask: SUBTASK_NAMESPACE + name for name, subtask in found.names.items()}
+    tasks: dict[str, dict[str, str]] = {}
+    for home in dict.fromkeys(homes.get(one["subtask"], "") for one in questions):
+        tasks[home] = await _asking(saver, thread_id, home)
+    for one in questions:
+        known = tasks[homes.get(one["subtask"], "")]
+        if one["id"] in known or one["id"] in asked:
+            found.questions.append(one)
+            found.asking |= {known[one["id"]]} if one["id"] in known else set()
+
+
+async def _asking(saver: ThreadSaver, thread_id: str, namespace: str) -> dict[str, str]:
+    """The open questions of a graph's newest checkpoint, each with the task that asks."""
+    config: Any = {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}}
+    newest = await saver.aget_tuple(config)
+    writes = (newest.pending_writes or []) if newest is not None else []
+    ended = {task for task, channel, _ in writes if channel not in WRITES_IDX_MAP}
+    return {
+        one.id: task for task, channel, value in writes if channel == INTERRUPT and task not in ended for one in value
+    }
 
 
 async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: Record, plan: Plan) -> None:
@@ -178,6 +195,7 @@ def _add_results(found: Record, plan: Plan, committed: Mapping[str, SubtaskResul
         definitions = plan.definition_hashes()
         found.names = {task_name(one, definitions[one.id], number): str(one.id) for one in plan.subtasks}
     results = {found.names[name]: result for name, result in committed.items() if name in found.names}
+    found.ended = set(results)
     if results:
         found.values["results"] = {**(found.values.get("results") or {}), **results}
     return found.names
@@ -190,7 +208,8 @@ async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
     values = snapshot.values if isinstance(snapshot.values, dict) else {"output": snapshot.values}
     asked = [question_of(one) for one in snapshot.interrupts]
     status = "waiting" if asked else "paused" if snapshot.next else "completed"
-    return Record(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked)
+    asking = {one.id for one in snapshot.tasks if one.interrupts}
+    return Record(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked, asking=asking)
 
 
 async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Sequence[Moment] = ()) -> list[Moment]:

@@ -4,26 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields, is_dataclass
 from typing import Any, cast
 
 from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt
 from langgraph.runtime import RunControl
 from langgraph.types import Interrupt
+from pydantic import BaseModel
 
 from openmanus_graph.checkpoints.points import subtask_in
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.nodes.gate import POLL_SECONDS, Visit, plain_namespace
 from openmanus_graph.plans.references import resolve
-from openmanus_graph.plans.schedule import SETTLING_TICKS
 from openmanus_graph.stepping.view import Branch, Call, Reason
 
-APPROVAL = "approval"
-"""The node that asks whether a subtask may begin."""
-SETTLING_TURNS = 3 * SETTLING_TICKS + 16
-"""Turns of the event loop that the dispatcher needs to start what a result releases, its choice of slots among them."""
+SETTLING_TURNS = 32
+"""Turns of the event loop within which nodes of one super-step arrive: LangGraph starts them in the same turn."""
 
 Decision = Callable[["Place"], "Reason | None"]
 """Whether a node that arrives is to stand, and why; `None` lets it run."""
@@ -38,16 +36,20 @@ class Place:
     """The graph it is in; empty for the outermost."""
     subtask: str
     """The innermost subtask it is in; empty outside of any."""
+    task: str
+    """LangGraph's id of it, the same when the run is taken up again."""
+    control: RunControl
+    """The gate of its run, which may be drained while it stands."""
     released: asyncio.Event = field(default_factory=asyncio.Event)
     running: bool = False
 
     @classmethod
-    def of(cls, visit: Visit) -> Place:
+    def of(cls, visit: Visit, control: RunControl) -> Place:
         """The place of a node that arrives."""
         own = str((visit.config.get("metadata") or {}).get("langgraph_checkpoint_ns", visit.node))
         namespace = plain_namespace(own).rpartition("|")[0]
         found = subtask_in(namespace)
-        return cls(visit, namespace, found[0] if found else "")
+        return cls(visit, namespace, found[0] if found else "", own.rpartition(":")[2], control)
 
     @property
     def node(self) -> str:
@@ -60,15 +62,16 @@ class Place:
         return f"{self.namespace}|{self.node}" if self.namespace else self.node
 
     @property
-    def key(self) -> tuple[str, str]:
-        """What names it when the run is taken up again."""
-        return self.path, str((self._sent or {}).get("id", ""))
-
-    @property
     def state(self) -> dict[str, Any]:
         """What the node is given."""
         given = self.visit.state
-        return dict(cast("Mapping[str, Any]", given)) if isinstance(given, Mapping) else {"input": given}
+        if isinstance(given, Mapping):
+            return dict(cast("Mapping[str, Any]", given))
+        if isinstance(given, BaseModel):
+            return dict(given)
+        if is_dataclass(given) and not isinstance(given, type):
+            return {one.name: getattr(given, one.name) for one in fields(given)}
+        return {"input": given}
 
     @property
     def _sent(self) -> Mapping[str, Any] | None:
@@ -153,24 +156,37 @@ class Stage:
         self.on_change: Callable[[], None] = lambda: None
         self._decide: Decision = hold_all
         self._live: set[str] = set()
-        self._unfinished: set[tuple[str, str]] = set()
-        self._asking: dict[str, str] = {}
+        self._unfinished: set[str] = set()
+        self._begun: set[str] = set()
+        self._choosing: list[Callable[[], bool]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._held_s = 0.0
+        self._still_since: float | None = None
         self._happened = asyncio.Event()
 
-    # What a run says.
+    # What a run says, and asks.
+
+    @property
+    def held_s(self) -> float:
+        """Seconds of this run in which every branch stood."""
+        return self._held_s + (0.0 if self._still_since is None else time.monotonic() - self._still_since)
+
+    def follow(self, is_choosing: Callable[[], bool]) -> None:
+        """Know how to ask a dispatcher whether it is about to begin subtasks."""
+        self._choosing.append(is_choosing)
 
     @asynccontextmanager
     async def hold(self, visit: Visit, control: RunControl) -> AsyncGenerator[None]:
         """Let a node stand until it may run; it runs inside."""
-        place = Place.of(visit)
+        place = Place.of(visit, control)
         self._live.add(place.namespace)
-        await self._stand(place, control)
+        await self._stand(place)
         place.running, began = True, time.monotonic()
         self._note()
         try:
             yield
         except (GraphInterrupt, GraphDrained) as error:  # it goes on where it was, once the run does
-            self._unfinished.add(place.key)
+            self._unfinished.add(place.task)
             if isinstance(error, GraphInterrupt) and error.args:
                 self.asked |= {one.id for one in cast("tuple[Interrupt, ...]", error.args[0])}
             raise
@@ -186,7 +202,7 @@ class Stage:
             self._live = {one for one in self._live if one != place.path and not one.startswith(inside)}
             self._note()
 
-    async def _stand(self, place: Place, control: RunControl) -> None:
+    async def _stand(self, place: Place) -> None:
         if self._was_let_go(place):
             self.places.append(place)
             return
@@ -198,27 +214,35 @@ class Stage:
             self.hit = (place, reason)
             self._decide = hold_all  # all others stop at their next node, too
         self._note()
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch(), name="gates of a stepped run")
         try:
-            while not place.released.is_set():
-                if control.drain_requested:
-                    raise GraphDrained(control.drain_reason or "shutdown")
-                with suppress(TimeoutError):
-                    async with asyncio.timeout(POLL_SECONDS):
-                        await place.released.wait()
+            await place.released.wait()
+            if not place.running:
+                raise GraphDrained(place.control.drain_reason or "shutdown")
         except BaseException:
             self.places.remove(place)
             self._note()
             raise
 
+    async def _watch(self) -> None:
+        """Look whether runs are drained; requests may come from any thread or from a signal handler."""
+        while self.standing:
+            self.drain()
+            await asyncio.sleep(POLL_SECONDS)
+
+    def drain(self) -> None:
+        """Send away the nodes that stand in runs that are drained."""
+        for place in self.standing:
+            if place.control.drain_requested:
+                place.released.set()
+
     def _was_let_go(self, place: Place) -> bool:
         """Whether the node had been let go before and goes on, such as one that asked a person."""
-        tool = self._asking.get(place.namespace)
-        asked = tool is not None and (not tool or place.node in (tool, APPROVAL))
-        if asked:
-            del self._asking[place.namespace]
-        known = place.key in self._unfinished
-        self._unfinished.discard(place.key)
-        return known or asked
+        known = place.task in self._unfinished or place.path in self._begun
+        self._unfinished.discard(place.task)
+        self._begun.discard(place.path)
+        return known
 
     def began(self, namespace: str) -> None:
         """Know that a subtask's graph runs."""
@@ -237,31 +261,34 @@ class Stage:
         """The nodes that may be let go."""
         return [place for place in self.places if not place.running]
 
-    def open(self, *, begun: set[str], asking: Mapping[str, str], fresh: bool) -> None:
+    def open(self, *, begun: Iterable[str], asking: Iterable[str], fresh: bool) -> None:
         """Take up a run.
 
         Args:
             begun: Paths of nodes that an earlier process let go and that have not finished.
-            asking: Namespaces in which such a node asks a person, each with the tool that does, if it is one.
+            asking: Tasks that had been let go and ask a person.
             fresh: Whether it begins with an input.
         """
         self.failed, self.fresh = None, fresh
+        self._choosing.clear()
+        self._held_s, self._still_since = 0.0, None
         self.places.clear()
         self.asked.clear()
         self._live = {""}
-        self._asking = dict(asking)
-        self._unfinished |= {(path, "") for path in begun}
+        self._begun = set(begun)
+        self._unfinished |= set(asking)
         self.hold_from_now()
 
     def close(self) -> None:
         """Know that the run is over."""
         self._live.clear()
+        self._choosing.clear()
         self._note()
 
     def forget(self) -> None:
         """Know nothing of what was let go: the thread is another one."""
         self._unfinished.clear()
-        self._asking.clear()
+        self._begun.clear()
         self.ran.clear()
         self.hit = None
 
@@ -273,6 +300,7 @@ class Stage:
     def let_go(self, place: Place, decide: Decision) -> None:
         """Let one node run, and decide by this about those that arrive afterwards."""
         self.hit, self.fresh = None, False
+        self._go_on()
         self._decide = decide
         place.released.set()
         place.running = True
@@ -288,10 +316,15 @@ class Stage:
                 self.hit = (place, reason)
                 return
         self.hit = None
+        self._go_on()
         self._decide = decide
         for place in self.standing:
             place.released.set()
             place.running = True
+
+    def _go_on(self) -> None:
+        """Count time again."""
+        self._held_s, self._still_since = self.held_s, None
 
     @property
     def quiet(self) -> bool:
@@ -307,14 +340,18 @@ class Stage:
         """Wait until nothing runs."""
         while True:
             seen = self.version
-            if self.quiet:
-                for _ in range(SETTLING_TURNS):
-                    await asyncio.sleep(0)
-                if seen == self.version:
-                    return
+            if not self.quiet:
+                self._happened.clear()
+                await self._happened.wait()
                 continue
-            self._happened.clear()
-            await self._happened.wait()
+            # A dispatcher needs turns of the loop alone, nothing from outside, to begin what a result has released.
+            while any(is_choosing() for is_choosing in self._choosing):  # noqa: ASYNC110 - it is over in a few turns
+                await asyncio.sleep(0)
+            for _ in range(SETTLING_TURNS):
+                await asyncio.sleep(0)
+            if seen == self.version:
+                self._still_since = self._still_since or time.monotonic()
+                return
 
     def _note(self) -> None:
         self.version += 1

@@ -179,8 +179,9 @@ class Stepper:
     @property
     def subtasks(self) -> dict[str, str]:
         """The status of each subtask of the plan: `pending`, `next`, `running`, `waiting`, or how it ended."""
-        found = statuses(self.plan, self.state) | self._told
-        found |= {one["name"]: one["status"] for one in self.branches if found.get(one["name"]) == "pending"}
+        found = statuses(self.plan, self.state, self._record.ended if self._past is None else None) | self._told
+        if self._past is None:
+            found |= {one["name"]: one["status"] for one in self.branches if one["name"] in found}
         return found
 
     @property
@@ -564,7 +565,7 @@ class Stepper:
 
     def _branches(self) -> list[Branch]:
         shown = [place.branch() for place in in_order(self._stage.places, self.plan)]
-        return shown + waiting(self.questions)
+        return shown + waiting(self._record)
 
     def _known(self) -> Known:
         return known_names(self.app, self.plan, self.input)
