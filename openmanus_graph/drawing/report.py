@@ -17,6 +17,7 @@ from openmanus_graph.drawing.log import log_sections, used_text
 from openmanus_graph.drawing.page import LONGEST, block, clipped_text, muted, page, status_text
 from openmanus_graph.drawing.plan import plan_svg
 from openmanus_graph.drawing.record import Record
+from openmanus_graph.drawing.scale import moment_text
 from openmanus_graph.events import Usage
 from openmanus_graph.models.spending import NOTHING, together
 
@@ -67,6 +68,8 @@ def _summary(record: Record, title: str) -> Iterator[str]:
     facts.append(
         f"begun {thread.created_at:%Y-%m-%d %H:%M:%S %Z}, last touched {thread.updated_at:%Y-%m-%d %H:%M:%S %Z}"
     )
+    if thread.status == "running":
+        facts.append(f"as of {moment_text(record.moment)}")
     if record.progress:
         done = sum(item.status == "completed" for item in record.progress)
         facts.append(f"{done} of {len(record.progress)} subtasks completed")
