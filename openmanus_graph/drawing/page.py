@@ -29,12 +29,12 @@ table{border-collapse:collapse;width:100%;font-size:13.5px}
 th,td{text-align:left;padding:4px 10px 4px 0;border-bottom:1px solid var(--line);vertical-align:top}
 td.num,th.num{text-align:right;font-variant-numeric:tabular-nums;white-space:nowrap}
 details{border:1px solid var(--line);border-radius:6px;margin:6px 0;padding:4px 10px}details p{margin:6px 0}
-summary{cursor:pointer}.muted{color:var(--muted)}.wide{overflow:auto;overflow-wrap:break-word}
+summary{cursor:pointer}.muted{color:var(--muted)}.wide{overflow:auto;max-height:900px;overflow-wrap:break-word}
 .wide svg{max-width:none;display:block}
 .wide table{min-width:640px}.completed{color:var(--good)}.failed{color:var(--bad)}.waiting{color:var(--wait)}
 .blocked,.skipped{color:var(--muted)}.entry{margin:8px 0}.entry b{font-weight:600}img{max-width:100%}
 @media (max-width:600px){body{padding:14px}h1{font-size:20px}}
-@media print{:root{color-scheme:light}body{max-width:none;padding:0}pre{max-height:none}
+@media print{:root{color-scheme:light}body{max-width:none;padding:0}pre,.wide{max-height:none}
 .wide svg{max-width:100%;height:auto}.wide table{min-width:0}h1,h2,h3,summary,.entry b{break-after:avoid}
 .wide svg,img,tr{break-inside:avoid}details::details-content{content-visibility:visible;height:auto}}
 """

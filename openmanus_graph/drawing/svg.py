@@ -179,6 +179,7 @@ def _draw(parts: list[str], diagram: Diagram, sized: list[_Sized], layout: Layou
             one = sized[index[link.source]]
             x, y = layout.centres[index[link.source]]
             line = _loop(link, (x + corner[0] + one.width / 2, y + corner[1]))
+            line = f"<g><title>{escaped(link.label)}</title>{line}</g>" if link.label else line
         (marked if link.marked else plain_links).append(line)
     parts += [*plain_links, *marked]
     for one, (x, y) in zip(sized, layout.centres, strict=False):

@@ -118,7 +118,8 @@ def test_a_printed_report_is_whole_and_on_white(tmp_path: Path, require: Require
         assert tab.page.evaluate("getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
         hidden = "[...document.querySelectorAll('details pre')].filter(one => !one.checkVisibility()).length"
         assert tab.page.evaluate(hidden) == 0
-        cut = "[...document.querySelectorAll('svg,pre')].filter(one => one.scrollHeight > one.clientHeight + 2).length"
+        shown = "[...document.querySelectorAll('svg,pre,.wide')]"
+        cut = f"{shown}.filter(one => one.scrollHeight > one.clientHeight + 2).length"
         assert tab.page.evaluate(cut) == 0
         wide = "Math.max(...[...document.querySelectorAll('svg')].map(one => one.getBoundingClientRect().right))"
         assert tab.page.evaluate(wide) <= 800

@@ -144,6 +144,7 @@ def test_links_say_on_which_answer_they_are_taken(down: bool) -> None:
     assert any(line.endswith("…") for line in shown)
     heads = [path for path in root.iter(f"{SVG}path") if path.attrib["class"] == "a"]
     assert len(heads) == len(links)
+    assert "unclear" in [element.text for element in root.iter(f"{SVG}title")], "when its loop is pointed at"
     along = 1 if down else 0
     places = {key: [float(box(root, key)[1].attrib[side]) for side in ("x", "y")][along] for key in ("ask", "write")}
     (again,) = [part for part in root.iter(f"{SVG}text") if "again" in "".join(part.itertext())]

@@ -8,17 +8,21 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
+from langgraph.graph import END, START, StateGraph
 
 from openmanus_graph.drawing import svg_of
+from openmanus_graph.drawing.diagram import State as NodeState
 from openmanus_graph.drawing.gantt import gantt_svg
-from openmanus_graph.drawing.graph import graph_svg
+from openmanus_graph.drawing.graph import graph_diagram, graph_svg
 from openmanus_graph.drawing.plan import plan_svg
 from openmanus_graph.drawing.style import STATES
+from openmanus_graph.drawing.svg import svg
 from openmanus_graph.drawing.timeline import timeline_of
 from tests.drawing.plans import plan_of
-from tests.drawing.test_graphs import around, calls_from_a_dict
+from tests.drawing.test_graphs import State, around, calls_from_a_dict
 from tests.drawing.test_histories import FORKED
 from tests.drawing.test_timelines import ROWS, a_run, at
 
@@ -41,10 +45,26 @@ def gantt() -> str:
     return gantt_svg(timeline_of([*a_run(), *waited, at(901, "subtask_started", "e")], rows, title="A run"))
 
 
+def conditions() -> str:
+    graph: Any = StateGraph(State)
+    for name in ("ask", "search", "grade", "answer"):
+        graph.add_node(name, lambda state: state)
+    graph.add_edge(START, "ask")
+    graph.add_conditional_edges("ask", lambda _: "", {"clear": "search", "unclear": "ask", "off topic": END})
+    graph.add_edge("search", "grade")
+    graph.add_conditional_edges(
+        "grade", lambda _: "", {"good": "answer", "nothing found": "search", "too much": "search"}
+    )
+    graph.add_edge("answer", END)
+    states: dict[str, NodeState] = {"ask": "completed", "search": "completed", "grade": "next"}
+    return svg(graph_diagram(graph.compile()).with_states(states, ("answer",)))
+
+
 PICTURES: dict[str, Callable[[], str]] = {
     "plan.svg": plan_of_twenty,
     "gantt.svg": gantt,
     "graph.svg": lambda: graph_svg(around(calls_from_a_dict), states={"outer:reader:read": "waiting"}),
+    "conditions.svg": conditions,
     "history.svg": lambda: svg_of(FORKED),
 }
 
