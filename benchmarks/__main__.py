@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agent, drawing, durable, ledger, makespan, overhead, resume, startup, travel
+from benchmarks import agent, drawing, durable, ledger, makespan, overhead, resume, startup, travel, widget
 from benchmarks.figure import Figure, machine, say, table
 
-PARTS = ("startup", "drawing", "overhead", "ledger", "resume", "durable", "travel", "makespan", "agent")
+PARTS = ("startup", "drawing", "overhead", "ledger", "resume", "durable", "travel", "makespan", "agent", "widget")
 
 
 def main() -> None:
@@ -44,6 +44,8 @@ def main() -> None:
             figures += travel.main([*quick, *url])
         elif part == "agent":
             figures += agent.main([*quick, *url])
+        elif part == "widget":
+            figures += widget.main([*quick, *url])
         else:
             figures += makespan.main([*quick, *url, *dags])
     say(f"\n{table(figures)}\n\n{machine()}")

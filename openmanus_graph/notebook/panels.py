@@ -102,7 +102,7 @@ def _message(message: Any) -> dict[str, Any]:
         return {"who": "", "text": _text(message), "time": ""}
     fields = cast("Mapping[str, Any]", message)
     who = str(fields.get("type") or fields.get("role") or "")
-    content = fields.get("content", fields)
+    content = fields.get("content", fields.get("text", fields))
     calls = [f"calls {one.get('name')} {json.dumps(one.get('args'), default=str)}" for one in _called(fields)]
     return {"who": who, "text": _cut("\n".join([_text(content), *calls]).strip()), "time": ""}
 
@@ -185,18 +185,25 @@ def _timings(stepper: Stepper) -> dict[str, Any]:
 
 
 def _edit(stepper: Stepper) -> dict[str, Any]:
-    """What can be changed, with what it is now."""
+    """What can be changed, with what it is now; after a failure, what its step was given comes first."""
+    plan = stepper.plan
     values = {key: _json(value) for key, value in stepper.state.items() if key not in ("plan", "results")}
-    subtask = stepper.state.get("subtask")
-    if isinstance(subtask, Mapping):
-        args = cast("Mapping[str, Any]", subtask).get("args")
-        values = {"subtask.args": _json(args), **values}
-    plan = stepper.plan.to_yaml() if stepper.plan is not None else ""
+    definition = stepper.state.get("subtask")
+    error = stepper.error
+    if error is not None and plan is not None:
+        definition = next((one.model_dump() for one in plan.subtasks if one.id == error["subtask"]), definition)
+    suggested = ""
+    if isinstance(definition, Mapping):
+        given = cast("Mapping[str, Any]", definition)
+        name = "args" if given.get("tool") else "goal"
+        suggested = f"subtask.{name}"
+        values = {suggested: _json(given.get(name)), **values}
     results = cast("Mapping[str, Any]", stepper.state.get("results") or {})
-    outputs = {str(one.id): "" for one in stepper.plan.subtasks} if stepper.plan is not None else {}
+    outputs = {str(one.id): "" for one in plan.subtasks} if plan is not None else {}
     outputs |= {key: _json(result.get("output")) for key, result in results.items()}
     at = f"{stepper.thread_id}" if stepper.cursor is None else f"{stepper.thread_id}@{stepper.cursor}"
-    return {"at": at, "values": values, "plan": plan, "results": outputs}
+    text = plan.to_yaml() if plan is not None else ""
+    return {"at": at, "values": values, "plan": text, "results": outputs, "suggested": suggested}
 
 
 def _json(value: Any) -> str:

@@ -306,9 +306,9 @@ class View {
   drawPanel() {
     const panel = this.model.get("panel");
     if (!panel.tab) return;
-    if (panel.tab === "edit" && this.panel.dataset.tab === "edit" && this.panel.dataset.at === panel.at) return; // being typed in
+    if (panel.tab === "edit" && this.panel.dataset.tab === "edit" && this.panel.dataset.at === `${panel.at} ${panel.suggested}`) return; // being typed in
     this.panel.dataset.tab = panel.tab;
-    this.panel.dataset.at = panel.at ?? "";
+    this.panel.dataset.at = `${panel.at} ${panel.suggested}`;
     const draw = { changes, state, messages: entries, calls: entries, files, timings }[panel.tab];
     if (panel.error) this.panel.replaceChildren(h("div", { class: "error" }, panel.error));
     else if (panel.tab === "history") this.drawHistory(panel);
@@ -401,6 +401,7 @@ function editor(panel, send) {
   what.addEventListener("change", () => { path.value = ""; value.value = ""; fill(); });
   path.addEventListener("change", fill);
   const message = (verb) => ({ do: verb, what: what.value, path: path.value.trim(), value: value.value });
+  path.value = panel.suggested;
   fill();
   return h("form", { class: "editor", submit: (event) => { event.preventDefault(); send(message("edit")); } },
     h("div", { class: "quiet" }, `Nothing that was committed changes: the edit goes on in a fork of ${panel.at}.`),

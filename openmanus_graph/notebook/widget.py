@@ -6,7 +6,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +26,8 @@ from openmanus_graph.stepping.view import Stop
 FOLDER = Path(__file__).parent
 STILL = "omgw-still"
 """What marks the picture that stays; the style sheet knows it."""
+KEEP_S = 0.3
+"""Seconds after a stop until that picture is renewed: the page comes first."""
 RUNNING_S = 0.1
 """Seconds between two looks at a run that goes on; where it stands is shown at once."""
 
@@ -35,11 +37,12 @@ class StepperWidget(anywidget.AnyWidget):
 
     _esm = FOLDER / "widget.js"
     _css = (FOLDER / "widget.css").read_text(encoding="utf-8") + host_style(".omgw.light", ".omgw.dark")
-    head = Dict().tag(sync=True)
-    graph = Unicode().tag(sync=True)
-    plan = Unicode().tag(sync=True)
-    panel = Dict().tag(sync=True)
-    tabs = Dict(TABS).tag(sync=True)
+    head: Any = Dict().tag(sync=True)
+    graph: Any = Unicode().tag(sync=True)
+    plan: Any = Unicode().tag(sync=True)
+    panel: Any = Dict().tag(sync=True)
+    _forget: Callable[[], None] | None = None  # ipywidgets closes also what never came to be
+    tabs: Any = Dict(TABS).tag(sync=True)
 
     def __init__(self, stepper: Stepper) -> None:
         """Show a stepper.
@@ -63,6 +66,7 @@ class StepperWidget(anywidget.AnyWidget):
         self._tab = "changes"
         self._notice: dict[str, str] = {}
         self._acknowledged = 0
+        self._keeping: asyncio.TimerHandle | None = None
         self._due: asyncio.Handle | None = None
         self._panelling: asyncio.Task[None] | None = None
         self._kept: DisplayHandle | None = None
@@ -71,6 +75,10 @@ class StepperWidget(anywidget.AnyWidget):
         self.on_msg(self._heard)
         self._forget = stepper.on_change(self._soon)
         self._show()
+
+    def __repr__(self) -> str:
+        """What is shown where there are no widgets."""
+        return f"<The live view of {self.stepper.thread_id!r}: run this cell to have it.>"
 
     def still(self) -> dict[str, str]:
         """The picture that a saved notebook keeps, by media type; the page hides it beside the live widget."""
@@ -105,10 +113,10 @@ class StepperWidget(anywidget.AnyWidget):
                 self._tab = str(said["tab"]) if said.get("tab") in TABS else self._tab
             elif said.get("do") == "break":
                 self._toggle(self._place(said))
-            elif said.get("do") == "to":
-                self._begin(verb_of(self.stepper, {**said, "place": self._place(said)}))
             else:
-                self._begin(verb_of(self.stepper, said))
+                place = {"place": self._place(said)} if said.get("do") == "to" else {}
+                self._begin(verb_of(self.stepper, {**said, **place}))
+                return  # it is shown once it changes something
         except OpenManusGraphError as error:
             self._notice = {"message": error.message, "hint": error.hint or ""}
         except (KeyError, TypeError, ValueError) as error:
@@ -134,12 +142,16 @@ class StepperWidget(anywidget.AnyWidget):
         task.add_done_callback(self._working.discard)
 
     async def _done(self, verb: Awaitable[Stop]) -> None:
-        """Show where a verb ended; what goes wrong in it is a value of the stepper's."""
+        """Wait for a verb, which shows itself; what goes wrong in it is a value of the stepper's."""
         await verb
-        self._show()
-        self._keep()
+        self._soon()
+        if self._keeping is not None:
+            self._keeping.cancel()
+        self._keeping = self._loop.call_later(KEEP_S, self._keep)
 
     def _keep(self) -> None:
+        """Renew the picture that stays, unless the run goes on."""
+        self._keeping = None
         if self._kept is not None and self.stepper.status != "running":
             self._kept.update(self.still(), raw=True)
 

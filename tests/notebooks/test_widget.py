@@ -1,0 +1,254 @@
+"""The widget without a page: what it sends one, and what it does with what a page says."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import xml.etree.ElementTree as ElementTree
+from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.tools import tool
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.graph import END, START, MessagesState, StateGraph
+
+from openmanus_graph import Stepper, ThreadSaver, build_plan_graph
+from openmanus_graph.errors import UsageError
+from openmanus_graph.notebook.panels import TABS
+from openmanus_graph.notebook.widget import StepperWidget
+
+pytestmark = pytest.mark.postgres
+
+HOSTILE = '</text><script>alert("1")</script>]]>\x07'
+Show = Callable[..., Awaitable[StepperWidget]]
+
+
+@tool
+async def echo(text: str) -> str:
+    """Give a text back."""
+    return text
+
+
+@tool
+async def fail(text: str) -> str:
+    """Do only what is agreed to."""
+    if text == "Yes.":
+        return text
+    raise RuntimeError(text)
+
+
+PLAN = {
+    "goal": f"Two texts {HOSTILE}",
+    "subtasks": [
+        {"id": "a", "tool": "echo", "args": {"text": HOSTILE}},
+        {"id": "b", "tool": "echo", "args": {"text": "second"}},
+        {"id": "c", "tool": "echo", "args": {"text": "${a}, ${b}"}},
+    ],
+}
+
+
+@pytest.fixture
+async def show(saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[Show]:
+    """Opens a stepper on a plan and shows it; closes both in the end."""
+    monkeypatch.chdir(tmp_path)
+    opened: list[StepperWidget] = []
+
+    async def make(plan: dict[str, Any] | None = None, app: Any = None, **options: Any) -> StepperWidget:
+        app = app or build_plan_graph(tools=[echo, fail]).compile(checkpointer=saver)
+        given = {"plan": PLAN if plan is None else plan}
+        stepper = await Stepper(app, **{"input": given, "thread_id": "t", **options})
+        opened.append(StepperWidget(stepper))
+        return opened[-1]
+
+    yield make
+    for widget in opened:
+        widget.close()
+        await widget.stepper.close()
+
+
+def say(widget: StepperWidget, **said: Any) -> None:
+    """Be the page."""
+    widget._handle_custom_msg(said, [])  # pyright: ignore[reportPrivateUsage] # what ipywidgets calls
+
+
+async def until(condition: Callable[[], Any]) -> None:
+    async with asyncio.timeout(20):
+        while not condition():
+            await asyncio.sleep(0.01)
+
+
+def states(picture: str) -> dict[str, list[str]]:
+    """The classes of each box in a picture, which must be sound XML."""
+    boxes = ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}g")
+    return {one.attrib["data-key"]: one.attrib["class"].split() for one in boxes if "data-key" in one.attrib}
+
+
+async def test_the_page_follows_from_step_to_step(show: Show) -> None:
+    widget = await show()
+    assert widget.head["status"] == "new"
+    assert "pending" in states(widget.plan)["a"]
+    say(widget, do="step")
+    await until(lambda: widget.head["reason"] == "step")
+    assert [one["name"] for one in widget.head["branches"] if one["status"] == "next"] == ["a", "b"]
+    say(widget, do="step", subtask="b")
+    await until(lambda: "completed" in states(widget.plan)["b"])
+    assert "next" in states(widget.plan)["a"]
+    assert "running" in states(widget.graph)["dispatcher"]
+    say(widget, do="run")
+    await until(lambda: widget.head["status"] == "completed")
+    assert widget.head["done"] == widget.head["subtasks"] == 3
+
+
+async def test_a_message_in_another_thread_is_done_in_the_steppers(show: Show) -> None:
+    widget = await show()
+    thread = threading.Thread(target=say, args=(widget,), kwargs={"do": "run"})
+    thread.start()
+    await until(lambda: widget.head["status"] == "completed")
+    thread.join()
+
+
+async def test_a_box_is_run_to_and_stopped_at(show: Show) -> None:
+    widget = await show()
+    say(widget, do="break", picture="plan", key="b")
+    await until(lambda: widget.head["breakpoints"] == ["subtask:b"])
+    assert "(stops here)" in widget.plan
+    say(widget, do="to", picture="plan", key="c")
+    await until(lambda: widget.head["reason"] == "breakpoint")
+    say(widget, do="break", place="subtask:b")
+    say(widget, do="to", picture="graph", key="dispatcher:echo")
+    await until(lambda: widget.head["reason"] == "reached")
+    assert widget.head["breakpoints"] == []
+
+
+@pytest.mark.parametrize(
+    ("said", "told"),
+    [
+        ({"do": "break", "place": "subtask:bb"}, "There is no subtask 'bb' to stop at."),
+        ({"do": "dance"}, "There is nothing to do by the name of 'dance'."),
+        ({"do": "goto", "point": "soon"}, "was not understood"),
+        ({"do": "edit", "what": "plan", "value": "goal: [1"}, "The plan is no YAML"),
+        ({"do": "edit", "what": "plan", "value": ""}, "The plan is empty."),
+        ({"do": "edit", "what": "value", "path": "", "value": "1"}, "is no edit"),
+    ],
+)
+async def test_what_makes_no_sense_is_told_and_changes_nothing(show: Show, said: dict[str, Any], told: str) -> None:
+    widget = await show()
+    say(widget, **said)
+    await until(lambda: widget.head["notice"])
+    assert told in widget.head["notice"]["message"]
+    assert widget.head["status"] == "new"
+    say(widget, do="step")
+    await until(lambda: widget.head["reason"] == "step")
+    assert widget.head["notice"] == {}
+
+
+async def test_what_goes_wrong_in_a_verb_is_an_error_of_the_page(show: Show) -> None:
+    widget = await show()
+    say(widget, do="to", place="nowhere")
+    await until(lambda: widget.head["error"])
+    assert "'nowhere'" in widget.head["error"]["message"]
+
+
+async def test_a_failed_subtask_is_run_again_with_another_input_in_a_fork(show: Show) -> None:
+    widget = await show({"goal": "Fail", "subtasks": [{"id": "a", "tool": "fail", "args": {"text": "No."}}]})
+    say(widget, do="run")
+    await until(lambda: widget.head["error"])
+    assert widget.head["error"]["can"] == ["rerun", "edit"]
+    assert "failed" in states(widget.plan)["a"]
+    say(widget, do="tab", tab="edit")
+    await until(lambda: widget.panel.get("tab") == "edit")
+    assert widget.panel["suggested"] == "subtask.args"
+    assert widget.panel["values"]["subtask.args"] == '{"text": "No."}'
+    say(widget, do="rerun", path="subtask.args", value='{"text": "Yes."}')
+    await until(lambda: widget.head["status"] == "completed")
+    assert widget.head["thread"] == "t-2"
+    assert widget.stepper.state["results"]["a"]["output"] == "Yes."
+
+
+async def test_every_tab_shows_something_and_texts_stay_texts(show: Show) -> None:
+    widget = await show()
+    say(widget, do="run")
+    await until(lambda: widget.head["status"] == "completed")
+    for tab in TABS:
+        say(widget, do="tab", tab=tab)
+        await until(lambda tab=tab: widget.panel.get("tab") == tab)
+        assert "error" not in widget.panel
+        assert "<script" not in widget.panel.get("svg", "")
+    say(widget, do="tab", tab="calls")
+    await until(lambda: widget.panel["tab"] == "calls")
+    assert [one["result"] for one in widget.panel["entries"]][:2] == [HOSTILE, "second"]
+    assert "<script" not in widget.plan + widget.graph + widget.still()["image/svg+xml"]
+
+
+async def test_a_look_back_shows_how_it_was_and_runs_nothing(show: Show) -> None:
+    widget = await show()
+    await widget.stepper.run()
+    point = next(one["number"] for one in widget.stepper.history if one["subtask"] == "b" and one["nodes"])
+    say(widget, do="goto", point=point)
+    await until(lambda: widget.head["cursor"] == point)
+    assert "completed" in states(widget.plan)["b"]
+    assert "pending" in states(widget.plan)["c"]
+    assert widget.head["branches"] == []
+    say(widget, do="head")
+    await until(lambda: widget.head["cursor"] is None)
+    assert "completed" in states(widget.plan)["c"]
+
+
+async def test_the_picture_that_stays_follows_and_is_marked(show: Show) -> None:
+    kept: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, data: dict[str, str], *, raw: bool) -> None:
+            assert raw
+            kept.append(data)
+
+    widget = await show()
+    widget.keep(Handle())  # type: ignore[arg-type]
+    say(widget, do="run")
+    await until(lambda: kept)
+    picture = kept[-1]["image/svg+xml"]
+    assert "omgw-still" in ElementTree.fromstring(picture).attrib["class"]
+    assert [name for name in "abc" if "completed" not in states(picture)[name]] == []
+    assert "t: completed" in kept[-1]["text/plain"]
+
+
+def polish(_: MessagesState) -> dict[str, Any]:
+    return {"messages": ["done"]}
+
+
+async def test_a_graph_that_knows_nothing_of_us_is_shown_with_what_is_inside_of_it(show: Show) -> None:
+    inner: Any = StateGraph(MessagesState)
+    inner.add_node("polish", polish)
+    inner.add_edge(START, "polish")
+    graph: Any = StateGraph(MessagesState)
+    graph.add_node("write", inner.compile())
+    graph.add_edge(START, "write")
+    graph.add_edge("write", END)
+    widget = await show(app=graph.compile(checkpointer=InMemorySaver()), input={"messages": ["begin"]})
+    assert widget.head["granularity"] == "super-step"
+    assert widget.plan == ""
+    assert "write:polish" in states(widget.graph)
+    say(widget, do="run")
+    await until(lambda: widget.head["status"] == "completed")
+    say(widget, do="tab", tab="messages")
+    await until(lambda: widget.panel.get("tab") == "messages")
+    assert [one["text"] for one in widget.panel["entries"]] == ["begin", "done"]
+    say(widget, do="back")
+    await until(lambda: widget.head["error"])
+    assert "InMemorySaver" in widget.head["error"]["message"]
+
+
+async def test_a_widget_that_was_closed_hears_and_shows_nothing(show: Show) -> None:
+    widget = await show()
+    widget.close()
+    before = dict(widget.head)
+    await widget.stepper.step()
+    await asyncio.sleep(0.2)
+    assert widget.head == before
+
+
+def test_it_needs_a_loop() -> None:
+    with pytest.raises(UsageError, match="running event loop"):
+        StepperWidget(Stepper.__new__(Stepper))
