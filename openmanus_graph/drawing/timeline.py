@@ -145,28 +145,7 @@ def timeline_of(
     """
     tracks: dict[str, _Track] = {row.key: _Track() for row in rows}
     notes: dict[str, str] = {}
-    last = 0.0
-    process: _Process | None = None
-    for event in events:
-        moment = _seconds(event.get("time"))
-        if moment is None:
-            continue
-        if event.get("type") == "run_started":
-            # A process that was killed left no `run_finished`: what it did ends with the last that is known of it.
-            seen = process.last_seen(event.get("active_s")) if process else 0.0
-            _broken_off(tracks.values(), min(max(last, seen) or moment, moment))
-            active = event.get("active_s")
-            process = None if active is None else _Process(moment, active)
-        elif event.get("type") == "run_finished":
-            _broken_off(tracks.values(), moment)
-            process = None
-        elif rows:
-            track = tracks.get(str(event.get("subtask", "")))
-            if track is not None:
-                _subtask_event(track, event, moment)
-        else:
-            _other_event(tracks, notes, event, moment)
-        last = max(last, moment)
+    last, process = _follow(events, tracks, notes, planned=bool(rows))
     stop = now if now is not None else max(last, process.last_seen(active_s)) if process else last
     for key, track in tracks.items():
         if now is None and track.state == "running":
@@ -186,6 +165,35 @@ def timeline_of(
         for key, track in tracks.items()
     )
     return Timeline(made, title, critical_path(made), now is not None)
+
+
+def _follow(
+    events: Iterable[Event], tracks: dict[str, _Track], notes: dict[str, str], *, planned: bool
+) -> tuple[float, _Process | None]:
+    """Take all events into the tracks; the moment of the last one, and the process that nothing says the end of."""
+    last = 0.0
+    process: _Process | None = None
+    for event in events:
+        moment = _seconds(event.get("time"))
+        if moment is None:
+            continue
+        if event.get("type") == "run_started":
+            # A process that was killed left no `run_finished`: what it did ends with the last that is known of it.
+            seen = process.last_seen(event.get("active_s")) if process else 0.0
+            _broken_off(tracks.values(), min(max(last, seen) or moment, moment))
+            active = event.get("active_s")
+            process = None if active is None else _Process(moment, active)
+        elif event.get("type") == "run_finished":
+            _broken_off(tracks.values(), moment)
+            process = None
+        elif planned:
+            track = tracks.get(str(event.get("subtask", "")))
+            if track is not None:
+                _subtask_event(track, event, moment)
+        else:
+            _other_event(tracks, notes, event, moment)
+        last = max(last, moment)
+    return last, process
 
 
 def _take_result(track: _Track, result: SubtaskResult | None) -> None:
