@@ -8,6 +8,7 @@ from difflib import get_close_matches
 from typing import Any
 
 from openmanus_graph.errors import UsageError
+from openmanus_graph.graphs.importing import described
 from openmanus_graph.stepping.stage import Decision, Place
 from openmanus_graph.stepping.view import Reason
 
@@ -81,17 +82,13 @@ class Breakpoint:
     when: Condition | None = None
 
     def matches(self, place: Place) -> bool:
-        """Whether the run is to stop; also if its condition cannot be told."""
+        """Whether the run is to stop; what its condition raises comes out."""
         if not self.target.matches(place):
             return False
         if self.when is None:
             return True
         call = place.call
-        given: Mapping[str, Any] = dict(call) if call is not None else place.state
-        try:
-            return bool(self.when(given))
-        except Exception:  # noqa: BLE001 - a person's own condition; passing the node in silence would be worse
-            return True
+        return bool(self.when(dict(call) if call is not None else place.state))
 
     def __str__(self) -> str:
         return f"{self.target}{' when …' if self.when is not None else ''}"
@@ -106,6 +103,8 @@ class Breakpoints:
         Args:
             known: Gives the names that there are.
         """
+        self.trouble = ""
+        """What went wrong with a condition during the verb at hand; the run stops there."""
         self._known = known
         self._all: list[Breakpoint] = []
 
@@ -151,11 +150,21 @@ class Breakpoints:
         return f"Breakpoints({', '.join(map(str, self._all))})"
 
     def matching(self, place: Place) -> Breakpoint | None:
-        """The breakpoint that a node is at."""
-        return next((one for one in self._all if one.matches(place)), None)
+        """The breakpoint that a node is at, also if its condition cannot be told."""
+        return next(
+            (one for one in self._all if self._holds(lambda one=one: one.matches(place), str(one.target))), None
+        )
+
+    def _holds(self, condition: Callable[[], bool], name: str) -> bool:
+        try:
+            return condition()
+        except Exception as error:  # noqa: BLE001 - a person's own; passing the node in silence would be worse
+            self.trouble = f"The condition of {name} failed: {described(error)}."
+            return True
 
     def within(self, passes: Callable[[Place], bool]) -> Decision:
         """Let nodes pass as long as there is no breakpoint; those that are elsewhere stand."""
+        self.trouble = ""
 
         def decide(place: Place) -> Reason | None:
             if not passes(place):
@@ -170,10 +179,14 @@ class Breakpoints:
         Raises:
             UsageError: If there is no such place; the nearest are named.
         """
-        there = target if callable(target) else Target.parse(target, self._known()).matches
+        self.trouble = ""
+        there = None if callable(target) else Target.parse(target, self._known()).matches
+
+        def reached(place: Place) -> bool:
+            return bool(target(place.state)) if callable(target) else there is not None and there(place)
 
         def decide(place: Place) -> Reason | None:
-            if there(place.state) if callable(target) else there(place):  # type: ignore[arg-type]
+            if self._holds(lambda: reached(place), "run_to"):
                 return "reached"
             return "breakpoint" if self.matching(place) else None
 

@@ -99,6 +99,8 @@ def why_nothing(subtask: str | None, record: Record, statuses: Mapping[str, str]
     plan = record.plan
     found = next((one for one in plan.subtasks if one.id == subtask), None) if plan is not None else None
     needs = [] if plan is None or found is None else [*plan.prerequisites(found)]
+    if record.ended is None:
+        return f"The subtask {subtask!r} has not begun, nor has its plan; step() goes on towards that."
     missing = [one for one in needs if statuses.get(one) != "completed"]
     if missing:
         return f"The subtask {subtask!r} waits for {', '.join(missing)}."

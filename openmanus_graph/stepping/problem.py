@@ -40,9 +40,9 @@ def problem_of(error: BaseException, thread_id: str, place: Place | None = None)
 
 
 def failure(
-    error: BaseException | None, thread_id: str, before: Record, now: Record, place: Place | None
+    error: BaseException | None, thread_id: str, before: Record, now: Record, place: Place | None, trouble: str = ""
 ) -> Problem | None:
-    """What failed since the last stop: the run, or a subtask.
+    """What failed since the last stop: the run, a subtask, or a condition.
 
     Args:
         error: What ended the run; `None` if that goes on, or ended by itself.
@@ -50,9 +50,14 @@ def failure(
         before: What was stored of it at the last stop.
         now: What is stored.
         place: The node that was let go.
+        trouble: What went wrong with a condition.
     """
     if error is not None:
         return problem_of(error, thread_id, place)
+    if trouble:
+        return Problem(
+            message=trouble, hint="Set it anew; the run stands where it could not be told.", node="", subtask="", can=[]
+        )
     had = cast("Mapping[str, Any]", before.values.get("results") or {})
     for key, result in cast("Mapping[str, Any]", now.values.get("results") or {}).items():
         if result["status"] == "failed" and had.get(key) != result:
@@ -66,8 +71,15 @@ def failure(
     return None
 
 
-def stop_text(stop: Stop, record: Record, cursor: int | None) -> str:
-    """A stop in a line."""
+def stop_text(stop: Stop, record: Record, cursor: int | None, *, asking: bool = False) -> str:
+    """A stop in a line.
+
+    Args:
+        stop: It, without its text.
+        record: What is stored of the thread.
+        cursor: The point that is looked at.
+        asking: Whether the node that was let go asks a person.
+    """
     thread, problem = stop["thread_id"], stop["error"]
     at = f"{stop['node']!r}" + (f" of {stop['branch']}" if stop["branch"] else "")
     standing = f"Next: {', '.join(stop['standing'])}." if stop["standing"] else ""
@@ -87,10 +99,7 @@ def stop_text(stop: Stop, record: Record, cursor: int | None) -> str:
             nodes = ", ".join(record.next)
             return f"The thread {thread!r} stands before {nodes}; nothing has run.{asks}"
         case "step":
-            own = any(one["subtask"] == (stop["branch"] or "") for one in stop["questions"])
-            did = "asks" if own else "ran"
-            ran = f"{at} {did}." if stop["node"] else "The answer is taken up."
-            return f"{told}{ran} {standing}{asks}".strip()
+            return f"{told}{_ran(stop, at, asking=asking)} {standing}{asks}".strip()
         case "breakpoint":
             return f"{told}Breakpoint at {at}. {standing}{asks}".strip()
         case "reached":
@@ -107,3 +116,14 @@ def stop_text(stop: Stop, record: Record, cursor: int | None) -> str:
             return f"At {where} of {thread!r}.{fork}"
         case _:
             return f"The thread {thread!r} goes on from here."
+
+
+def _ran(stop: Stop, at: str, *, asking: bool) -> str:
+    """What a step did."""
+    if not stop["node"]:
+        return "The answer is taken up."
+    if not asking:
+        return f"{at} ran."
+    if any(one["subtask"] == (stop["branch"] or "") for one in stop["questions"]):
+        return f"{at} asks."
+    return f"{at} asks; that can be answered once what stands beside it in {stop['branch']} has run."

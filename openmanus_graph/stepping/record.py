@@ -105,6 +105,8 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record
     if thread is None:
         return Record()
     snapshot = await app.snapshot(thread_id)
+    if not snapshot.created_at and thread.status != "running":  # refused before anything was stored
+        return Record(error=thread.error)
     values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
     plan = plan_in(values)
     found = Record(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)

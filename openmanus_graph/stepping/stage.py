@@ -145,8 +145,7 @@ class Stage:
         """Nodes that have run, by their end."""
         self.hit: tuple[Place, Reason] | None = None
         """The node that stopped a run, and why."""
-        self.asked: set[str] = set()
-        """Ids of the questions that nodes have asked in this run."""
+        self._asked: dict[str, tuple[str, set[str]]] = {}
         self.failed: Place | None = None
         """The node that raised first in this run, if one did."""
         self.fresh = False
@@ -180,6 +179,7 @@ class Stage:
         """Let a node stand until it may run; it runs inside."""
         place = Place.of(visit, control)
         self._live.add(place.namespace)
+        self._asked.pop(place.task, None)
         await self._stand(place)
         place.running, began = True, time.monotonic()
         self._note()
@@ -188,7 +188,8 @@ class Stage:
         except (GraphInterrupt, GraphDrained) as error:  # it goes on where it was, once the run does
             self._unfinished.add(place.task)
             if isinstance(error, GraphInterrupt) and error.args:
-                self.asked |= {one.id for one in cast("tuple[Interrupt, ...]", error.args[0])}
+                raised = cast("tuple[Interrupt, ...]", error.args[0])
+                self._asked[place.task] = (place.namespace, {one.id for one in raised})
             raise
         except BaseException as error:
             if self.failed is None and not isinstance(error, GraphBubbleUp):
@@ -256,6 +257,16 @@ class Stage:
 
     # What the stepper asks.
 
+    def asks(self, place: Place) -> bool:
+        """Whether a node has asked a person in this run."""
+        return place.task in self._asked
+
+    @property
+    def asked(self) -> set[str]:
+        """Ids of the questions of this run that are open: those of a subtask are, once all its calls have run."""
+        asked = (ids for home, ids in self._asked.values() if not home or home not in self._live)
+        return set[str]().union(*asked)
+
     @property
     def standing(self) -> list[Place]:
         """The nodes that may be let go."""
@@ -273,7 +284,7 @@ class Stage:
         self._choosing.clear()
         self._held_s, self._still_since = 0.0, None
         self.places.clear()
-        self.asked.clear()
+        self._asked.clear()
         self._live = {""}
         self._begun = set(begun)
         self._unfinished |= set(asking)
@@ -305,8 +316,8 @@ class Stage:
         place.released.set()
         place.running = True
 
-    def let_all_go(self, decide: Decision) -> None:
-        """Let all nodes run, and decide by this about those that arrive afterwards.
+    def let_all_go(self, decide: Decision, inside: str = "") -> None:
+        """Let all nodes run, or all in a namespace, and decide by this about those that arrive afterwards.
 
         Where the run has just begun, a node that it is to stop at keeps all standing: nobody has seen it stand there.
         """
@@ -318,7 +329,7 @@ class Stage:
         self.hit = None
         self._go_on()
         self._decide = decide
-        for place in self.standing:
+        for place in [one for one in self.standing if not inside or one.is_in(inside)]:
             place.released.set()
             place.running = True
 

@@ -247,13 +247,9 @@ class Stepper:
         """
 
         def act(place: Place) -> None:
-            if not place.namespace:
-                self._stage.let_all_go(self.breakpoints.within(lambda _: True))
-                return
             inside = place.namespace
-            siblings = [one for one in self._stage.standing if one.is_in(inside)]
-            for one in siblings:
-                self._stage.let_go(one, self.breakpoints.within(lambda two: two.is_in(inside)))
+            decide = self.breakpoints.within(lambda one: not inside or one.is_in(inside))
+            self._stage.let_all_go(decide, inside)
 
         return self._verb(lambda: self._go(subtask, act, current=True))
 
@@ -425,7 +421,7 @@ class Stepper:
         if place is None:
             text = why_nothing(subtask, self._record, self.subtasks)
             return self._stop("waiting" if self.questions else "error", text=text)
-        self._current, self._branched = (place.namespace, place.node), None
+        self._current, self._branched, self.breakpoints.trouble = (place.namespace, place.node), None, ""
         act(place)
         self._changed()
         await self._stage.until_quiet()
@@ -475,7 +471,9 @@ class Stepper:
                 self._states[one.subtask] = {**self._states.get(one.subtask, {}), **known}
         self._before, self._base = self._base, (self._record.values, dict(self._states))
         ended_by = None if self._run is None or self._run.live else self._run.error
-        problem = failure(ended_by, self.thread_id, before, self._record, self._stage.failed or place)
+        problem = failure(
+            ended_by, self.thread_id, before, self._record, self._stage.failed or place, self.breakpoints.trouble
+        )
         if ended_by is not None and not self._record.exists:
             self.input = self._given  # nothing was begun
         pausing, self._pausing = self._pausing, False
@@ -595,5 +593,6 @@ class Stepper:
             error=problem,
         )
         if not text:
-            stop["text"] = stop_text(stop, self._record, self.cursor)
+            asking = place is not None and self._stage.asks(place)
+            stop["text"] = stop_text(stop, self._record, self.cursor, asking=asking)
         return stop

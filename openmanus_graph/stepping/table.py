@@ -21,6 +21,8 @@ def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[B
         branches: Where the run stands.
         record: What is stored of the thread.
     """
+    if not moments:  # a store that keeps no history that could be read
+        return [_done(one) for one in ran] + [_standing(one, {}) for one in branches]
     timed = _seconds(moments, ran)
     attempts: dict[str, int] = {}
     rows: list[Row] = []
@@ -49,6 +51,20 @@ def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[B
         if key in last:
             last[key]["status"] = str(result["status"])
     return rows + [_standing(one, attempts) for one in branches]
+
+
+def _done(one: Ran) -> Row:
+    return Row(
+        number=None,
+        node=one.node,
+        subtask="",
+        status="done",
+        attempt=0,
+        seconds=one.seconds,
+        tokens=0,
+        cost_usd=0.0,
+        what="",
+    )
 
 
 def _standing(branch: Branch, attempts: Mapping[str, int]) -> Row:

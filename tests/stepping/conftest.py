@@ -27,7 +27,8 @@ async def stepping(saver: ThreadSaver) -> AsyncIterator[Open]:
     opened: list[Stepper] = []
 
     def make(plan: dict[str, Any] | None = None, *, thread_id: str = "t", **options: Any) -> Stepper:
-        app = build_plan_graph(options.pop("tools", TOOLS)).compile(checkpointer=saver)
+        graph = build_plan_graph(options.pop("tools", TOOLS), settings=options.pop("settings", None))
+        app = graph.compile(checkpointer=saver)
         given = None if plan is None else {"plan": plan}
         opened.append(Stepper(app, input=given, thread_id=thread_id, **options))
         return opened[-1]

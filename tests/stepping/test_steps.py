@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langchain_core.tools import tool
 
-from openmanus_graph import Stepper, ThreadSaver, build_plan_graph, get_thread
+from openmanus_graph import Settings, Stepper, ThreadSaver, build_plan_graph, get_thread
 from tests.engine.plans import plan, subtask, thread
 from tests.engine.sample_tools import TOOLS, with_effect
 from tests.stepping.conftest import Open
@@ -203,3 +204,37 @@ async def test_verbs_begin_without_being_awaited(stepping: Open) -> None:
     stepper.step("b")
     await stepper.refresh()
     assert done() == ["b"]
+
+
+async def test_what_depends_on_a_failure_is_blocked_at_once(stepping: Open) -> None:
+    failing = subtask("f", tool="look")
+    given = plan(work("a"), failing, work("b", "f"), work("c", "b"), work("d", "a", "f"))
+    stepper = await stepping(given, tools=[*TOOLS, look])
+    await stepper.step()
+    await stepper.step("f")
+    assert stepper.subtasks == {"a": "next", "f": "failed", "b": "blocked", "c": "blocked", "d": "blocked"}
+    assert (await stepper.step())["reason"] == "finished"
+
+
+async def test_all_that_a_step_releases_stands_when_it_returns(stepping: Open) -> None:
+    layers = [[f"l{layer}n{number}" for number in range(4)] for layer in range(4)]
+    given = [work(name) for name in layers[0]]
+    given += [work(name, *before) for before, layer in pairwise(layers) for name in layer]
+    stepper = await stepping(plan(*given, work("beside")), configurable={"max_parallel": 32})
+    await stepper.step()
+    for layer in layers:
+        assert all(stepper.subtasks[name] == "next" for name in layer)
+        for name in layer:
+            await stepper.step(name)
+    assert stepper.last["standing"] == ["beside work"]
+
+
+async def test_time_at_the_gate_counts_for_no_budget(stepping: Open) -> None:
+    settings = Settings.load(budget={"wall_s": 1.0})
+    stepper = await stepping(plan(work("a"), work("b", "a")), settings=settings)
+    await stepper.step()
+    await asyncio.sleep(1.2)
+    await stepper.step("a")
+    await asyncio.sleep(1.2)
+    assert (await stepper.step())["reason"] == "finished"
+    assert stepper.subtasks == {"a": "completed", "b": "completed"}

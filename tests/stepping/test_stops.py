@@ -84,7 +84,19 @@ async def test_a_breakpoint_stops_all_branches_and_can_be_removed(stepping: Open
 async def test_a_condition_that_fails_stops(stepping: Open) -> None:
     stepper = await stepping(chain("one"))
     stepper.breakpoints.add("nap", when=lambda call: call["args"]["no such"])
-    assert (await stepper.run())["reason"] == "breakpoint"
+    stop = await stepper.run()
+    assert (stop["reason"], stop["standing"]) == ("breakpoint", ["s1 nap"])
+    assert stop["error"] is not None
+    assert "'no such'" in stop["error"]["message"]
+    assert (await stepper.run())["reason"] == "finished"
+
+
+async def test_a_target_that_fails_stops_and_the_run_is_intact(stepping: Open) -> None:
+    stepper = await stepping(chain("one"))
+    stop = await stepper.run_to(lambda state: state["no such"])
+    assert (stop["reason"], stop["standing"]) == ("reached", ["dispatcher"])
+    assert "'no such'" in stop["text"]
+    assert (await stepper.run())["reason"] == "finished"
 
 
 async def test_unknown_names_have_nearest_ones(stepping: Open) -> None:
