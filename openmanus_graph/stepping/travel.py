@@ -183,7 +183,10 @@ async def forked(
     if DISPATCHER not in record.next or not record.begun:
         here = [one for one in points if not one.namespace][-1]
         fork = await _at(saver, here, edits, record)
-        return Forked(fork.thread.thread_id, fork.given, {}, fork.missing)
+        given = fork.given
+        if record.over and edits.results and given is None:
+            given = undone(app, edits.plan or record.plan)
+        return Forked(fork.thread.thread_id, given, {}, fork.missing)
     update: dict[str, Any] = dict(edits.values or {})
     if nested := next((name for name in update if "." in name), None):
         raise UsageError(
@@ -197,6 +200,12 @@ async def forked(
     fork = await fork_thread(saver, thread_id)
     overlay = {**update, "results": {**(record.values.get("results") or {}), **update.get("results", {})}}
     return Forked(fork.thread.thread_id, Command(update=update) if update else None, overlay, fork.missing)
+
+
+def undone(app: Pregel[Any, Any, Any, Any], plan: Plan | None) -> dict[str, Any]:
+    """What a graph whose plan has ended is given to do what that left undone."""
+    agent = getattr(getattr(app, "builder", None), "roles", None) is not None
+    return {"again": True} if agent or plan is None else {"plan": plan.to_dict()}
 
 
 def _completed(record: Record, subtask: str) -> bool:

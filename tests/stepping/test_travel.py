@@ -192,3 +192,15 @@ async def test_a_step_after_an_edit_inside_of_a_subtask_is_its_own(stepping: Ope
     stop = await stepper.rerun()
     assert (stop["branch"], stop["standing"]) == ("b", ["a work", "c work"])
     assert stepper.state["results"]["b"]["output"] == {"text": "B"}
+
+
+async def test_a_result_given_after_the_end_lets_what_was_blocked_run(stepping: Open) -> None:
+    failing = subtask("a", tool="broken", args={"text": "A"})
+    stepper = await stepping(plan(failing, work("b", "a"), work("c")), tools=[*TOOLS, broken])
+    await stepper.run()
+    assert stepper.subtasks == {"a": "failed", "b": "blocked", "c": "completed"}
+    await stepper.edit(results={"a": {"text": "given"}})
+    assert stepper.subtasks["a"] == "completed"
+    await stepper.run()
+    assert stepper.status == "completed"
+    assert done() == ["c", "b"]
