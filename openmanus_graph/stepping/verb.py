@@ -4,10 +4,19 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine, Generator
-from typing import Any
+from typing import Any, cast
 
 from openmanus_graph.errors import UsageError
 from openmanus_graph.stepping.view import Stop
+
+
+class Told(dict[str, Any]):
+    """A stop that a notebook shows in its line of text instead of all that it holds."""
+
+    def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
+        """What IPython asks for."""
+        del cycle
+        printer.text(self["text"])
 
 
 class Verb(Awaitable[Stop]):
@@ -37,7 +46,7 @@ class Verb(Awaitable[Stop]):
 
     async def _wait(self) -> Stop:
         try:
-            return await asyncio.shield(self._task)
+            return cast("Stop", Told(await asyncio.shield(self._task)))
         except asyncio.CancelledError:
             if not self._task.done():
                 await self._interrupt()

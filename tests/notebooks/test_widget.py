@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from IPython.lib.pretty import pretty
 from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
@@ -247,6 +248,12 @@ async def test_a_widget_that_was_closed_hears_and_shows_nothing(show: Show) -> N
     await widget.stepper.step()
     await asyncio.sleep(0.2)
     assert widget.head == before
+
+
+async def test_a_cell_that_ends_with_a_verb_shows_a_line(show: Show) -> None:
+    widget = await show()
+    stop = await widget.stepper.step()
+    assert pretty(stop) == stop["text"] == "'dispatcher' ran. Next: a echo, b echo."
 
 
 def test_it_needs_a_loop() -> None:
