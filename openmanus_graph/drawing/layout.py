@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from itertools import pairwise
 from typing import Any, cast
 
@@ -34,6 +35,8 @@ SWEEPS = 10
 """How often every rank is pulled towards its neighbours."""
 COMFORTABLE_WIDTH = 900.0
 """Pixels up to which a picture flows down rather than to the right."""
+REMEMBERED = 32
+"""Layouts that are kept: what is drawn again, with other states, has its places already."""
 
 
 @dataclass(frozen=True)
@@ -76,6 +79,11 @@ def laid_out(
         links: Pairs of box numbers; cycles, repetitions and links from a box to itself may be among them.
         down: Whether it flows downwards or to the right; `None` takes what is easier to read.
     """
+    return _laid_out(tuple(sizes), tuple(links), down)
+
+
+@lru_cache(REMEMBERED)
+def _laid_out(sizes: tuple[tuple[float, float], ...], links: tuple[tuple[int, int], ...], down: bool | None) -> Layout:
     forward = along_flow(len(sizes), links)
     pairs = sorted({(a, b) if forward[a, b] else (b, a) for a, b in links if a != b})
     ranked = _ranked(len(sizes), _short_enough(len(sizes), pairs))

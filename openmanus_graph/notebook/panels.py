@@ -84,17 +84,43 @@ def _changes(stepper: Stepper) -> dict[str, Any]:
 
 
 def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
-    """The conversation, then what models said in the roles and subtasks of this thread."""
+    """The conversation, then what was said and decided in the roles and subtasks of this thread."""
     for message in cast("list[Any]", plain(stepper.state.get("messages")) or []):
         yield _message(message)
     for event in events:
-        if event.get("type") == "model_finished":
-            where = " of ".join(filter(None, [event.get("role", ""), event.get("subtask", "")]))
-            yield {"who": where, "text": _cut(event.get("text", "")), "time": event.get("time", "")}
+        if told := _said(event):
+            yield {"who": told[0], "text": _cut(told[1]), "time": event.get("time", "")}
     if not any(event.get("type") == "model_finished" for event in events):
         for branch in stepper.branches:
             for message in cast("list[Any]", plain(branch["state"].get("messages")) or []) if branch["name"] else ():
                 yield {**_message(message), "who": f"{branch['name']}: {_message(message)['who']}"}
+
+
+def _said(event: Event) -> tuple[str, str] | None:
+    """Who said what; `None` for what is no talk. A reply without words is told by what comes of it."""
+    subtask = event.get("subtask", "")
+    of = f" of {subtask}" if subtask else ""
+    text = str(event.get("error") or event.get("text") or "")
+    match event.get("type"):
+        case "model_finished" if text:
+            return f"{event.get('role', '')}{of}", text
+        case "decided":
+            return "coordinator", f"{event.get('decision', '')}: {text}".rstrip(": ")
+        case "plan_made":
+            plan = event.get("plan") or {}
+            subtasks = cast("list[dict[str, Any]]", plan.get("subtasks") or [])
+            lines = [f"{one.get('id')}: {one.get('goal') or one.get('tool')}" for one in subtasks]
+            return "planner", "\n".join([str(plan.get("goal") or "A plan"), *lines])
+        case "plan_refused":
+            return "the planner's plan was refused", "\n".join(event.get("problems") or [])
+        case "tool_called":
+            return f"executor{of}", f"calls {event.get('tool')} {json.dumps(event.get('args') or {}, default=str)}"
+        case "subtask_verified" if event.get("verified") is not None:
+            return f"verifier{of}", f"{'verified' if event.get('verified') else 'not verified'}: {text}".rstrip(": ")
+        case "answered" if text:
+            return "a person", text
+        case _:
+            return None
 
 
 def _message(message: Any) -> dict[str, Any]:
@@ -128,6 +154,9 @@ def _calls(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
         status = "running" if end is None else "failed" if end.get("error") else "completed"
         shown = "" if end is None else end.get("error") or end.get("preview") or ""
         yield _call(event.get("subtask", ""), event.get("tool", ""), event.get("args"), status, shown)
+    for question in stepper.questions:
+        if question.get("tool"):
+            yield _call(question["subtask"], question.get("tool", ""), question.get("args"), "waiting", "")
     for branch in stepper.branches:
         if (call := branch.get("call")) is not None:
             yield _call(branch["name"], call["tool"], call["args"], branch["status"], "")

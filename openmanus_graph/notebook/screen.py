@@ -43,11 +43,26 @@ class Screen:
         self._graph = graph_diagram(stepper.app)
         self._keys = [box.key for box in _boxes(self._graph) if box.shape == "box"]
         self._plan: tuple[Plan, Diagram] | None = None
+        self._planned_on = ""
+        self._drawn: dict[str, tuple[Diagram, str]] = {}
 
-    def head(self) -> dict[str, Any]:
-        """All but the pictures and the panel, in JSON types."""
+    def now(self) -> tuple[dict[str, Any], dict[str, dict[str, Any]]]:
+        """All but the pictures and the panel, in JSON types.
+
+        Returns:
+            What stands above the pictures; and by picture what its boxes stand at, unless that is `pending`, and
+            where a run is to stop.
+        """
+        subtasks = self._subtasks()
+        stands = {"graph": self._node_stands(), "plan": self._plan_stands(subtasks)}
+        return self._head(subtasks), {
+            name: {"states": {key: one for key, one in states.items() if one != "pending"}, "stops": stops}
+            for name, (states, stops) in stands.items()
+        }
+
+    def _head(self, subtasks: Mapping[str, str]) -> dict[str, Any]:
         stepper = self._stepper
-        last, subtasks = stepper.last, self._subtasks()
+        last = stepper.last
         return {
             "thread": stepper.thread_id,
             "threads": list(stepper.threads),
@@ -66,19 +81,26 @@ class Screen:
             "drawn_at": time.time() * 1000,
         }
 
-    def graph(self, theme: Theme = "host") -> str:
-        """The graph with the states of its nodes, as SVG."""
-        return svg(self._stated_graph(), theme=theme)
+    def graph(self) -> str:
+        """The graph as SVG, with every node `pending`; `now()` says what they stand at."""
+        return self._picture("graph", self._graph, self._keys)
 
-    def plan(self, theme: Theme = "host") -> str:
-        """The plan with the states of its subtasks, as SVG; empty without a plan."""
-        diagram = self._stated_plan()
-        return "" if diagram is None else svg(diagram, theme=theme)
+    def plan(self) -> str:
+        """The plan as SVG, with every subtask `pending`; empty without a plan."""
+        found = self._planned()
+        return "" if found is None else self._picture("plan", found[1], [str(one.id) for one in found[0].subtasks])
+
+    def _picture(self, name: str, diagram: Diagram, keys: Sequence[str]) -> str:
+        """A picture that is drawn once: only the states of its boxes change, which do not move them."""
+        if name not in self._drawn or self._drawn[name][0] is not diagram:
+            self._drawn[name] = (diagram, svg(diagram.with_states(dict.fromkeys(keys, "pending")), theme="host"))
+        return self._drawn[name][1]
 
     def still(self, theme: Theme = "auto") -> str:
         """Graph and plan side by side as one SVG, which a saved notebook keeps."""
         stepper = self._stepper
-        graph, plan = self._stated_graph(), self._stated_plan()
+        graph, planned = self._graph.with_states(*self._node_stands()), self._planned()
+        plan = None if planned is None else planned[1].with_states(*self._plan_stands(self._subtasks()))
         told = f"{stepper.thread_id}: {stepper.status}"
         if plan is None:
             return svg(replace(graph, title=told), theme=theme)
@@ -105,7 +127,8 @@ class Screen:
         tools: Mapping[str, Any] = getattr(getattr(self._stepper.app, "builder", None), "tools", None) or {}
         return f"tool:{name}" if ":" in key and name in tools else name
 
-    def _stated_graph(self) -> Diagram:
+    def _node_stands(self) -> tuple[dict[str, State], list[str]]:
+        """What the nodes stand at, and those at which a run is to stop."""
         states: dict[str, State] = dict.fromkeys(self._keys, "pending")
         for key, state in self._node_states():
             if STRONGEST.index(state) < STRONGEST.index(states[key]):
@@ -114,8 +137,7 @@ class Screen:
         if error is not None and error["node"] and self._stepper.cursor is None:  # it is also what is next
             states |= dict.fromkeys(self._keys_of(error["node"], "*" if error["subtask"] else ""), "failed")
         stops = {str(one.target).removeprefix("tool:") for one in self._stepper.breakpoints}
-        stopping = [key for key in self._keys if key.rpartition(":")[2] in stops]
-        return self._graph.with_states(states, stopping)
+        return states, [key for key in self._keys if key.rpartition(":")[2] in stops]
 
     def _node_states(self) -> Iterator[tuple[str, State]]:
         """Keys of nodes with what they stand at, the same key possibly several times."""
@@ -138,6 +160,9 @@ class Screen:
                 yield from _each(self._keys_of(branch["node"], outer), branch["status"])
             if outer not in ("", "*") and branch["status"] in ("next", "running"):
                 yield from _each(self._keys_of(outer, ""), "running")
+            if outer == "*" and branch["status"] == "waiting":  # what is around it has ended, and begins again
+                around = {key.partition(":")[0] for key in self._keys_of(branch["node"], "*")}
+                yield from _each(sorted(around), "waiting")
 
     def _keys_of(self, node: str, outer: str) -> list[str]:
         """The boxes that a node has.
@@ -151,19 +176,25 @@ class Screen:
         inside = [key for key in self._keys if key.endswith(f":{node}")]
         return [key for key in inside if outer == "*" or key.startswith(f"{outer}:")]
 
-    def _stated_plan(self) -> Diagram | None:
-        stepper = self._stepper
-        plan = stepper.plan or self._given()
-        if plan is None and self._plan is not None:  # begun, and not read yet
-            plan = self._plan[0]
-        if plan is None:
-            return None
-        if self._plan is None or self._plan[0] is not plan:
+    def _planned(self) -> tuple[Plan, Diagram] | None:
+        """The plan that is shown, and its picture before anything has run."""
+        plan, thread = self._stepper.plan or self._given(), self._stepper.thread_id
+        if plan is None:  # begun and not read yet, it is still the one that was given
+            return self._plan if self._planned_on == thread else None
+        if self._plan is None or (self._plan[0] is not plan and self._plan[0] != plan):
             self._plan = (plan, plan_diagram(plan))
-        states = {str(one.id): "pending" for one in plan.subtasks} | self._subtasks()
+        self._planned_on = thread
+        return self._plan
+
+    def _plan_stands(self, subtasks: Mapping[str, str]) -> tuple[dict[str, State], list[str]]:
+        """What the subtasks stand at, and those at which a run is to stop."""
+        planned = self._planned()
+        if planned is None:
+            return {}, []
+        states = {str(one.id): "pending" for one in planned[0].subtasks} | dict(subtasks)
         known: dict[str, State] = {key: cast("State", state) for key, state in states.items() if state in STATES}
-        stops = [one.target.name for one in stepper.breakpoints if one.target.kind == "subtask"]
-        return self._plan[1].with_states(known, stops)
+        stops = [one.target.name for one in self._stepper.breakpoints if one.target.kind == "subtask"]
+        return known, [name for name in stops if name in known]
 
     def _subtasks(self) -> dict[str, str]:
         """What the subtasks stand at, or stood at where the cursor is."""

@@ -12,7 +12,8 @@ const BUTTONS = [
 ];
 const HELP = "Click a node to run to it, right-click for a breakpoint. Tab moves to a node: Enter runs to it, k sets a breakpoint.";
 const SIGNS = { completed: "✓", failed: "✗", running: "▶", next: "▷", waiting: "?", blocked: "⊘", skipped: "»", pending: "○", done: "✓" };
-const SMALLEST = 0.62; // of the size in which labels are drawn
+const LIVELY = ["next", "waiting", "running", "failed"]; // what is looked for in a picture that is larger than its pane
+const SMALLEST = 0.75; // of the size in which labels are drawn
 const [LOWEST, TALLEST] = [120, 360]; // pixels of a picture's pane, unless a person resizes it
 const OPEN_UP_TO = 800; // characters of a change that is shown unfolded
 const BUSY_MS = 1500; // how long the kernel may take to answer before the page says that it is busy
@@ -32,6 +33,12 @@ function h(tag, given = {}, ...children) {
   }
   element.append(...children.flat().filter((child) => child != null && child !== false));
   return element;
+}
+
+/** The style by which the picture that a saved notebook keeps of this very stepper is not shown beside the live view. */
+function hiding(mark) {
+  const still = `:is(img[src*="${mark}"], svg.${mark})`;
+  return `${still}, div:has(> ${still}) { display: none; }`;
 }
 
 /** Whether the page is dark: what JupyterLab, VS Code or Colab say of themselves, else what the system prefers. */
@@ -56,12 +63,13 @@ class View {
       ["change:head", () => { this.drawHead(); this.time(); }],
       ["change:graph", () => this.drawPicture("graph")],
       ["change:plan", () => this.drawPicture("plan")],
+      ["change:states", () => this.drawStates()],
       ["change:panel", () => this.drawPanel()],
       ["comm_live_update", () => this.setLost(model.comm_live !== true)],
       ["comm:close", () => this.setLost(true)],
     ];
     for (const [name, listener] of this.listeners) model.on(name, listener);
-    this.follow();
+    this.followTheme();
     this.sizes = new ResizeObserver(() => Object.values(this.pictures).forEach((pane) => this.fit(pane)));
     this.sizes.observe(root);
     this.drawPicture("graph");
@@ -77,8 +85,7 @@ class View {
     this.system.removeEventListener("change", this.recolour);
   }
 
-  /** Follow the page's theme. */
-  follow() {
+  followTheme() {
     this.recolour = () => {
       const dark = isDark();
       this.root.classList.toggle("dark", dark);
@@ -100,7 +107,7 @@ class View {
     root.setAttribute("data-lm-suppress-shortcuts", "true"); // or JupyterLab takes the keys for its own
     this.title = h("div", { class: "head" });
     this.buttons = BUTTONS.map(([verb, key, label, told]) =>
-      h("button", { type: "button", "data-do": verb, title: `${told} (${key})`, click: () => this.send({ do: verb }) },
+      h("button", { type: "button", "data-do": verb, title: `${told} (${key})`, click: () => this.press(verb) },
         label, " ", h("kbd", {}, key)));
     this.told = h("div", { class: "told", "aria-live": "polite" });
     this.asks = h("div", { class: "asks" });
@@ -108,11 +115,15 @@ class View {
     this.pictures = { graph: h("div", { class: "picture" }), plan: h("div", { class: "picture" }) };
     this.panes = Object.entries(this.pictures).map(([name, pane]) =>
       h("figure", { "data-picture": name }, h("figcaption", {}, name === "graph" ? "Graph" : "Plan"), pane));
-    this.tabs = h("div", { class: "tabs", role: "tablist" });
-    this.panel = h("div", { class: "panel", role: "tabpanel", tabindex: 0 });
+    const id = `omgw-${Math.random().toString(36).slice(2)}`;
+    this.panel = h("div", { class: "panel", role: "tabpanel", tabindex: 0, id });
+    this.tabs = h("div", { class: "tabs", role: "tablist", "aria-label": "Details", keydown: (event) => this.turned(event) },
+      Object.entries(this.model.get("tabs")).map(([name, title]) =>
+        h("button", { type: "button", role: "tab", "data-tab": name, id: `${id}-${name}`, "aria-controls": id, click: () => this.open(name) }, title)));
     root.replaceChildren(
       this.title, h("div", { class: "bar", role: "toolbar", "aria-label": "Verbs" }, this.buttons), this.told, this.asks,
-      this.branches, h("div", { class: "panes" }, this.panes), this.tabs, this.panel, h("div", { class: "help" }, HELP));
+      this.branches, h("div", { class: "panes" }, this.panes), this.tabs, this.panel, h("div", { class: "help" }, HELP),
+      h("style", {}, hiding(this.model.get("mark"))));
     for (const [name, pane] of Object.entries(this.pictures)) this.point(name, pane);
     root.addEventListener("keydown", (event) => this.pressed(event));
   }
@@ -142,7 +153,12 @@ class View {
     if (!found) return;
     event.preventDefault();
     event.stopPropagation();
-    this.send({ do: found[0] });
+    this.send({ do: found[0] }); // also of a button that is off: the kernel may be further than what is shown
+  }
+
+  press(verb) {
+    const button = this.buttons.find((one) => one.dataset.do === verb);
+    if (button.getAttribute("aria-disabled") !== "true") this.send({ do: verb });
   }
 
   send(message) {
@@ -152,7 +168,7 @@ class View {
     this.model.send({ ...message, sent });
     setTimeout(() => {
       if (this.sent === sent && this.model.get("head").acknowledged < sent && !this.lost) {
-        this.told.append(h("div", { class: "busy" }, "The kernel is busy; this is done as soon as it is free."));
+        this.told.append(h("div", { class: "busy" }, "The kernel does not answer. If it is busy, this is done as soon as it is free; if it is gone, run the cell again."));
       }
     }, BUSY_MS);
   }
@@ -172,7 +188,8 @@ class View {
     const running = head.status === "running";
     for (const button of this.buttons) {
       const verb = button.dataset.do;
-      button.disabled = this.lost || (verb === "pause" ? !running : verb === "head" ? head.cursor == null : false);
+      const idle = this.lost || (verb === "pause" ? !running : verb === "head" ? head.cursor == null : false);
+      button.setAttribute("aria-disabled", String(idle)); // and not `disabled`, which would take the focus, and the keys, away
     }
     this.drawTitle(head);
     this.drawTold(head, running);
@@ -187,93 +204,158 @@ class View {
     requestAnimationFrame(() => { this.root.dataset.latencyMs = Math.max(Date.now() - drawn, 0).toFixed(1); });
   }
 
+  /** Fill an element anew if what it shows is another; who is on one of its buttons stays there, or at least in the view. */
+  refill(element, given, made) {
+    const shown = JSON.stringify(given);
+    if (element.shown === shown) return;
+    element.shown = shown;
+    const active = this.root.getRootNode().activeElement;
+    const held = element.contains(active) ? active.dataset.held ?? "" : null;
+    element.replaceChildren(...made().flat().filter(Boolean));
+    if (held === null) return;
+    const same = [...element.querySelectorAll("[data-held]")].find((one) => one.dataset.held === held);
+    (same ?? this.root).focus({ preventScroll: true });
+  }
+
   drawTitle(head) {
+    const { thread, threads, status, sign, cursor, done, subtasks, granularity, breakpoints } = head;
+    const shown = { thread, threads, status, sign, cursor, done, subtasks, granularity, breakpoints };
+    this.refill(this.title, shown, () => this.titled(head));
+  }
+
+  titled(head) {
     const at = head.cursor == null ? null : h("span", { class: "at" }, `looking at point ${head.cursor}`);
     const count = head.subtasks ? h("span", {}, `${head.done}/${head.subtasks} subtasks`) : null;
     const from = head.threads.length > 1 ? h("span", {}, `forked from ${head.threads.slice(0, -1).join(", ")}`) : null;
     const stops = head.breakpoints.map((place) =>
-      h("button", { type: "button", class: "stop", title: "Remove this breakpoint", click: () => this.send({ do: "break", place }) },
+      h("button", { type: "button", class: "stop", "data-held": place, title: "Remove this breakpoint", "aria-label": `Remove the breakpoint ${place}`, click: () => this.send({ do: "break", place }) },
         "● ", place, " ×"));
-    this.title.replaceChildren(...[
+    return [
       h("b", {}, head.thread), h("span", { class: `status ${head.status}` }, `${head.sign} ${head.status}`), at, count, from,
       h("span", { title: head.granularity === "node" ? "Every branch stops before each of its nodes"
         : "This graph knows nothing of the stepper: the nodes of a super-step are let go one by one, the next come when all have run" },
         `by ${head.granularity}`), ...stops,
-    ].filter(Boolean));
+    ];
   }
 
   drawTold(head, running) {
-    const parts = [];
-    if (this.lost) {
-      parts.push(h("div", { class: "error" }, h("b", {}, "The kernel is gone. "),
-        "The thread is intact: run the cell again to go on from the last committed step."));
-    }
-    const problem = head.notice?.message ? { ...head.notice, can: [] } : head.error;
-    if (problem) parts.push(this.problem(problem));
-    else parts.push(h("div", {}, running ? "Running …" : head.reason === "waiting" ? "Only a person can go on: answer below." : head.text));
-    this.told.replaceChildren(...parts);
+    const { notice, error, reason, text } = head;
+    const problem = notice?.message ? { ...notice, can: [] } : running ? null : error;
+    const said = running ? "Running …" : reason === "waiting" ? "Only a person can go on: answer below." : text;
+    this.refill(this.told, { lost: this.lost, problem, said, acknowledged: head.acknowledged }, () => [
+      this.lost && h("div", { class: "error" }, h("b", {}, "The kernel is gone. "),
+        "The thread is intact: run the cell again to go on from the last committed step."),
+      problem ? this.problem(problem) : h("div", {}, said),
+    ]);
   }
 
   problem(problem) {
     const can = problem.can ?? [];
     const buttons = [];
     if (can.includes("rerun")) {
-      buttons.push(h("button", { type: "button", click: () => this.send({ do: "rerun" }) }, "Rerun this step"));
+      buttons.push(h("button", { type: "button", "data-held": "rerun", click: () => this.send({ do: "rerun" }) }, "Rerun this step"));
     }
     if (can.includes("edit")) {
-      buttons.push(h("button", { type: "button", click: () => this.open("edit") }, "Edit input and rerun"));
+      buttons.push(h("button", { type: "button", "data-held": "edit", click: () => this.open("edit") }, "Edit input and rerun"));
     }
     const hint = buttons.length && /^\w+\(/.test(problem.hint) ? "" : `${problem.hint} `; // a verb that has a button
     return h("div", { class: "error" }, h("b", {}, "✗ ", problem.message), " ", hint, buttons);
   }
 
   drawQuestions(questions) {
-    const ids = questions.map((one) => one.id).join();
+    const ids = questions.map((one) => `${one.id} ${one.refused ?? ""}`).join();
     if (this.asks.dataset.ids === ids) return; // what a person is typing stays
+    const held = this.asks.contains(this.root.getRootNode().activeElement);
     this.asks.dataset.ids = ids;
     this.asks.replaceChildren(...questions.map((one) => this.question(one)));
+    if (held) this.root.focus({ preventScroll: true }); // or the keys would go to the notebook
   }
 
   question(question) {
     const { buttons, hint } = QUESTIONS[question.kind] ?? QUESTIONS.answer;
     const answer = (value) => this.send({ do: "answer", question: question.id, value });
-    const field = h("input", { placeholder: hint, "aria-label": "Answer", size: 36 });
-    const about = question.tool ? h("pre", {}, `${question.tool} ${JSON.stringify(question.args ?? {}, null, 1)}`) : null;
+    const field = h("textarea", { placeholder: hint, "aria-label": "Answer", rows: 1, spellcheck: "false", keydown: (event) => {
+      if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+      event.preventDefault();
+      field.form.requestSubmit();
+    } });
+    const edit = () => {
+      field.value = `edit ${JSON.stringify(question.args, null, 1)}`;
+      field.rows = Math.min(field.value.split("\n").length, 12);
+      field.focus();
+    };
+    const call = question.tool ? h("pre", {}, `${question.tool} ${JSON.stringify(question.args ?? {}, null, 1)}`) : null;
+    // The call stands below, so that it need not be in the sentence, too.
+    const asked = call && question.kind === "approve" ? [`May it call ${question.tool}? `, question.reason ? h("span", { class: "quiet" }, question.reason) : null] : [question.question];
+    const steps = question.plan?.subtasks?.map((one) => `${one.id}: ${one.goal || one.tool || ""}${one.needs?.length ? ` (after ${one.needs.join(", ")})` : ""}`);
+    const plan = steps ? h("pre", {}, steps.join("\n")) : null;
     return h("form", { class: "question", "data-question": question.id, submit: (event) => {
       event.preventDefault();
       if (field.value.trim()) answer(field.value);
     } },
-    h("div", {}, h("b", {}, `? ${question.subtask ? `${question.subtask} asks` : "Asked"}: `), question.question),
-    question.refused ? h("div", { class: "error" }, question.refused) : null, about,
+    h("div", {}, h("b", {}, `? ${question.subtask ? `${question.subtask} asks` : "Asked"}: `), asked),
+    question.refused ? h("div", { class: "error" }, question.refused) : null, call, plan,
     buttons.map(([label, value]) => h("button", { type: "button", click: () => answer(value) }, label)),
+    question.kind === "approve" && question.args ? h("button", { type: "button", title: "Approve it with other arguments", click: edit }, "Edit …") : null,
     field, h("button", {}, "Answer"));
   }
 
   drawBranches(head) {
-    const shown = head.branches.map((one) => {
+    this.refill(this.branches, head.branches, () => head.branches.map((one) => {
       const label = `${one.sign} ${one.name || "graph"} · ${one.call || one.node || "asks a person"}`;
       if (one.status !== "next") return h("span", { class: `branch ${one.status}` }, label);
       const click = () => this.send({ do: "step", subtask: one.name });
-      return h("button", { type: "button", class: "branch next", "data-branch": one.name, title: "Step only this branch", click }, label);
-    });
-    this.branches.replaceChildren(...shown);
+      const given = { class: "branch next", "data-branch": one.name, "data-held": one.name, title: "Step only this branch", click };
+      return h("button", { type: "button", ...given }, label);
+    }));
   }
 
   drawPicture(name) {
     const pane = this.pictures[name];
-    const key = pane.contains(document.activeElement) ? document.activeElement.dataset.key : undefined;
     pane.innerHTML = this.model.get(name); // drawn by the kernel, in which every label is escaped
     pane.closest("figure").hidden = !pane.firstElementChild;
-    for (const box of pane.querySelectorAll(".b[data-key]")) {
-      if (!box.querySelector("rect")) continue; // where a graph begins and ends
-      box.setAttribute("tabindex", "0");
-      box.setAttribute("role", "button");
-      if (box.dataset.key === key) box.focus({ preventScroll: true });
+    pane.boxes = new Map();
+    pane.firstElementChild?.setAttribute("role", "group"); // an image would hide its buttons from readers of the screen
+    for (const element of pane.querySelectorAll(".b[data-key]")) {
+      if (!element.querySelector(":scope > rect")) continue; // where a graph begins and ends
+      element.setAttribute("tabindex", "0");
+      element.setAttribute("role", "button");
+      const [first, ...rest] = element.querySelector("title").textContent.split("\n");
+      pane.boxes.set(element.dataset.key, { element, state: "pending", stop: false, label: first.replace(/ \(pending\)$/, ""), rest });
     }
+    this.drawStates(name);
     this.fit(pane);
   }
 
-  /** Draw a large picture smaller, as long as it can be read, and show the part of it where the run is. */
+  /** Show what the boxes stand at; those that did not change are left alone. */
+  drawStates(only) {
+    const all = this.model.get("states");
+    for (const [name, pane] of Object.entries(this.pictures)) {
+      if (only && only !== name) continue;
+      const { states = {}, stops = [] } = all[name] ?? {};
+      const stopping = new Set(stops);
+      for (const [key, box] of pane.boxes ?? []) this.drawBox(box, states[key] ?? "pending", stopping.has(key));
+      this.follow(pane);
+    }
+  }
+
+  drawBox(box, state, stop) {
+    if (box.state === state && box.stop === stop) return;
+    const { element } = box;
+    element.classList.replace(box.state, state);
+    element.querySelector(":scope > g").innerHTML = this.model.get("signs")[state].replace(/^<g[^>]*>|<[/]g>$/g, "");
+    element.querySelector("title").textContent = [`${box.label} (${state})${stop ? " (stops here)" : ""}`, ...box.rest].join("\n");
+    element.querySelector(":scope > .h")?.remove();
+    if (stop) {
+      const { x, y } = element.querySelector(":scope > rect");
+      const dot = document.createElementNS("http://www.w3.org/2000/svg", "circle");
+      for (const [name, value] of Object.entries({ class: "h", cx: x.baseVal.value + 2, cy: y.baseVal.value + 2, r: 6 })) dot.setAttribute(name, value);
+      element.append(dot);
+    }
+    Object.assign(box, { state, stop });
+  }
+
+  /** Draw a large picture smaller, as long as it can be read. */
   fit(pane) {
     const svg = pane.firstElementChild;
     if (!svg || !pane.clientWidth) return;
@@ -285,9 +367,14 @@ class View {
     const scale = Math.max(Math.min(1, (pane.clientWidth - 4) / width, (pane.clientHeight - 4) / height), SMALLEST);
     svg.setAttribute("width", width * scale);
     svg.setAttribute("height", height * scale);
-    const inner = [...svg.querySelectorAll(".b.next, .b.waiting, .b.running, .b.failed")].filter((box) => box.querySelector("rect"));
-    const at = inner.filter((box) => box.classList.contains("next"))[0] ?? inner.at(-1);
-    if (!at || pane.dataset.at === at.dataset.key) return;
+    this.follow(pane);
+  }
+
+  /** Show the part of a picture where the run is. */
+  follow(pane) {
+    const boxes = [...(pane.boxes?.values() ?? [])].filter((box) => LIVELY.includes(box.state));
+    const at = (boxes.find((box) => box.state === "next") ?? boxes.at(-1))?.element;
+    if (!at || !pane.clientWidth || pane.dataset.at === at.dataset.key) return;
     pane.dataset.at = at.dataset.key; // only when it moves: a person may have scrolled
     const [box, frame] = [at.getBoundingClientRect(), pane.getBoundingClientRect()];
     if (box.top < frame.top || box.bottom > frame.bottom) pane.scrollTop += box.top + box.height / 2 - frame.top - frame.height / 2;
@@ -295,8 +382,25 @@ class View {
   }
 
   drawTabs(open) {
-    this.tabs.replaceChildren(...Object.entries(this.model.get("tabs")).map(([name, title]) =>
-      h("button", { type: "button", role: "tab", "data-tab": name, "aria-selected": String(name === open), click: () => this.open(name) }, title)));
+    for (const tab of this.tabs.children) {
+      const chosen = tab.dataset.tab === open;
+      tab.setAttribute("aria-selected", String(chosen));
+      tab.tabIndex = chosen ? 0 : -1;
+      if (chosen) this.panel.setAttribute("aria-labelledby", tab.id);
+    }
+  }
+
+  /** Arrow keys go from tab to tab, as elsewhere. */
+  turned(event) {
+    const tabs = [...this.tabs.children];
+    const here = tabs.indexOf(event.target);
+    const there = { ArrowRight: here + 1, ArrowLeft: here - 1, Home: 0, End: tabs.length - 1 }[event.key];
+    if (there === undefined) return;
+    event.preventDefault();
+    event.stopPropagation();
+    const tab = tabs[(there + tabs.length) % tabs.length];
+    tab.focus();
+    this.open(tab.dataset.tab);
   }
 
   open(tab) {
@@ -349,7 +453,7 @@ function entries(panel) {
   if (!panel.entries.length) return none(panel.tab === "calls" ? "No tool was called yet." : "Nothing was said yet.");
   return panel.entries.map((one) => {
     const sign = one.status ? `${SIGNS[one.status] ?? "●"} ` : "";
-    const title = one.tool ? `${sign}${one.tool}` : one.who;
+    const title = `${sign}${one.tool || one.who}`;
     const more = one.tool ? [one.subtask, one.status].filter(Boolean).join(", ") : (one.time ?? "").slice(11, 19);
     return h("details", { class: "entry", open: true, "data-status": one.status },
       h("summary", {}, h("b", {}, title), " ", h("span", { class: "quiet" }, more)),
@@ -365,12 +469,12 @@ function files(panel) {
 
 function timings(panel) {
   const longest = Math.max(...panel.rows.map((one) => one.seconds ?? 0), 1e-9);
-  const seconds = (value) => (value == null ? "" : value.toFixed(2));
+  const seconds = (value) => (value == null ? "" : value.toFixed(value < 1 ? 3 : 2));
   const cost = (value) => (value == null ? "?" : value ? `$${value.toFixed(4)}` : "");
   const rows = panel.rows.map((one) => h("tr", { "data-status": one.status },
     h("td", {}, one.number ?? ""), h("td", {}, one.node), h("td", {}, one.subtask), h("td", {}, `${SIGNS[one.status] ?? "●"} ${one.status}`),
     h("td", { class: "number" }, one.attempt || ""), h("td", { class: "number" }, seconds(one.seconds)),
-    h("td", {}, h("span", { class: "length", style: `width:${Math.round((60 * (one.seconds ?? 0)) / longest)}px` })),
+    h("td", {}, one.seconds ? h("span", { class: "length", style: `width:${Math.round((60 * one.seconds) / longest)}px` }) : null),
     h("td", { class: "number" }, one.tokens || ""), h("td", { class: "number" }, cost(one.cost_usd))));
   const { total } = panel;
   rows.push(h("tr", { class: "total" }, h("td", { colspan: 5 }, "In all"), h("td", { class: "number" }, seconds(total.seconds)), h("td", {}),
@@ -402,6 +506,7 @@ function editor(panel, send) {
   path.addEventListener("change", fill);
   const message = (verb) => ({ do: verb, what: what.value, path: path.value.trim(), value: value.value });
   path.value = panel.suggested;
+  if (!panel.suggested && panel.plan) what.value = "plan";
   fill();
   return h("form", { class: "editor", submit: (event) => { event.preventDefault(); send(message("edit")); } },
     h("div", { class: "quiet" }, `Nothing that was committed changes: the edit goes on in a fork of ${panel.at}.`),

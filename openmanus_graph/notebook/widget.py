@@ -6,6 +6,7 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import Any
@@ -14,7 +15,8 @@ import anywidget
 from IPython.display import DisplayHandle
 from traitlets import Dict, Unicode
 
-from openmanus_graph.drawing.style import host_style
+from openmanus_graph.cli.wording import one_line
+from openmanus_graph.drawing.style import STATES, host_style, icon
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.notebook.panels import TABS, panel_of
 from openmanus_graph.notebook.pictures import SVG, TEXT
@@ -25,11 +27,14 @@ from openmanus_graph.stepping.view import Stop
 
 FOLDER = Path(__file__).parent
 STILL = "omgw-still"
-"""What marks the picture that stays; the style sheet knows it."""
+"""What marks the pictures that stay."""
 KEEP_S = 0.3
 """Seconds after a stop until that picture is renewed: the page comes first."""
 RUNNING_S = 0.1
 """Seconds between two looks at a run that goes on; where it stands is shown at once."""
+
+LONGEST_SAID = 200
+"""Characters that are shown of a message of the page that was not understood."""
 
 
 class StepperWidget(anywidget.AnyWidget):
@@ -40,9 +45,12 @@ class StepperWidget(anywidget.AnyWidget):
     head: Any = Dict().tag(sync=True)
     graph: Any = Unicode().tag(sync=True)
     plan: Any = Unicode().tag(sync=True)
+    states: Any = Dict().tag(sync=True)
     panel: Any = Dict().tag(sync=True)
     _forget: Callable[[], None] | None = None  # ipywidgets closes also what never came to be
+    mark: Any = Unicode().tag(sync=True)
     tabs: Any = Dict(TABS).tag(sync=True)
+    signs: Any = Dict({state: icon(state, "0", "0") for state in STATES}).tag(sync=True)
 
     def __init__(self, stepper: Stepper) -> None:
         """Show a stepper.
@@ -68,10 +76,11 @@ class StepperWidget(anywidget.AnyWidget):
         self._acknowledged = 0
         self._keeping: asyncio.TimerHandle | None = None
         self._due: asyncio.Handle | None = None
+        self._shown: Stop | None = None
         self._panelling: asyncio.Task[None] | None = None
         self._kept: DisplayHandle | None = None
         self._working: set[asyncio.Task[None]] = set()
-        super().__init__()
+        super().__init__(mark=f"{STILL}-{uuid.uuid4().hex}")
         self.on_msg(self._heard)
         self._forget = stepper.on_change(self._soon)
         self._show()
@@ -82,7 +91,7 @@ class StepperWidget(anywidget.AnyWidget):
 
     def still(self) -> dict[str, str]:
         """The picture that a saved notebook keeps, by media type; the page hides it beside the live widget."""
-        picture = self.screen.still().replace('class="omg"', f'class="omg {STILL}"', 1)
+        picture = self.screen.still().replace('class="omg"', f'class="omg {STILL} {self.mark}"', 1)
         return {SVG: picture, TEXT: self.screen.text()}
 
     def keep(self, handle: DisplayHandle | None) -> None:
@@ -98,7 +107,14 @@ class StepperWidget(anywidget.AnyWidget):
         if self._forget is not None:
             self._forget()
             self._forget = None
+            for timer in (self._due, self._keeping):
+                if timer is not None:
+                    timer.cancel()
         super().close()
+
+    def set_state(self, sync_data: Any) -> None:
+        """Take nothing that the page sets: it asks with messages, and what is shown is the kernel's."""
+        del sync_data
 
     def _heard(self, _: Any, said: Said, buffers: Any) -> None:
         """Take a message of the page, possibly in another thread: newer kernels have one for widgets."""
@@ -106,9 +122,9 @@ class StepperWidget(anywidget.AnyWidget):
         self._loop.call_soon_threadsafe(self._take, said)
 
     def _take(self, said: Said) -> None:
-        self._acknowledged = said.get("sent", 0)
         self._notice = {}
         try:
+            self._acknowledged = int(said.get("sent", 0))
             if said.get("do") == "tab":
                 self._tab = str(said["tab"]) if said.get("tab") in TABS else self._tab
             elif said.get("do") == "break":
@@ -116,11 +132,15 @@ class StepperWidget(anywidget.AnyWidget):
             else:
                 place = {"place": self._place(said)} if said.get("do") == "to" else {}
                 self._begin(verb_of(self.stepper, {**said, **place}))
-                return  # it is shown once it changes something
+                self._soon()  # the page hears that it was heard
+                return
         except OpenManusGraphError as error:
             self._notice = {"message": error.message, "hint": error.hint or ""}
-        except (KeyError, TypeError, ValueError) as error:
-            self._notice = {"message": f"The page's message {dict(said)!r} was not understood: {error}.", "hint": ""}
+        except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            self._notice = {
+                "message": f"The page's message {one_line(repr(said), 200)} was not understood: {error}.",
+                "hint": "",
+            }
         self._show()
 
     def _place(self, said: Said) -> str:
@@ -144,7 +164,8 @@ class StepperWidget(anywidget.AnyWidget):
     async def _done(self, verb: Awaitable[Stop]) -> None:
         """Wait for a verb, which shows itself; what goes wrong in it is a value of the stepper's."""
         await verb
-        self._soon()
+
+    def _keep_later(self) -> None:
         if self._keeping is not None:
             self._keeping.cancel()
         self._keeping = self._loop.call_later(KEEP_S, self._keep)
@@ -156,23 +177,26 @@ class StepperWidget(anywidget.AnyWidget):
             self._kept.update(self.still(), raw=True)
 
     def _soon(self) -> None:
-        """Show what has changed: at once where the run stands, else not too often."""
-        running = self.stepper.status == "running"
+        """Show what has changed: at once where a verb has ended, else not too often."""
+        under_way = self.stepper.status == "running" or self.stepper.last is self._shown
         if self._due is not None:
-            if running:
+            if under_way:
                 return
             self._due.cancel()
-        self._due = self._loop.call_later(RUNNING_S, self._show) if running else self._loop.call_soon(self._show)
+        self._due = self._loop.call_later(RUNNING_S, self._show) if under_way else self._loop.call_soon(self._show)
 
     def _show(self) -> None:
         """Send the page what has changed."""
         if self._due is not None:
             self._due.cancel()
             self._due = None
-        head = self.screen.head() | {"notice": self._notice, "acknowledged": self._acknowledged, "tab": self._tab}
+        if self._shown is not self.stepper.last:
+            self._shown = self.stepper.last
+            self._keep_later()
+        head, states = self.screen.now()
         with self.hold_sync():
-            self.graph, self.plan = self.screen.graph(), self.screen.plan()
-            self.head = head
+            self.graph, self.plan, self.states = self.screen.graph(), self.screen.plan(), states
+            self.head = head | {"notice": self._notice, "acknowledged": self._acknowledged, "tab": self._tab}
         if self._panelling is None or self._panelling.done():
             self._panelling = self._loop.create_task(self._show_panel())
 

@@ -80,7 +80,12 @@ async def until(condition: Callable[[], Any]) -> None:
             await asyncio.sleep(0.01)
 
 
-def states(picture: str) -> dict[str, list[str]]:
+def stands(widget: StepperWidget, picture: str = "plan") -> dict[str, str]:
+    """What each box of a picture is to be shown at."""
+    return dict.fromkeys(classes(getattr(widget, picture)), "pending") | widget.states[picture]["states"]
+
+
+def classes(picture: str) -> dict[str, list[str]]:
     """The classes of each box in a picture, which must be sound XML."""
     boxes = ElementTree.fromstring(picture).iter("{http://www.w3.org/2000/svg}g")
     return {one.attrib["data-key"]: one.attrib["class"].split() for one in boxes if "data-key" in one.attrib}
@@ -89,17 +94,51 @@ def states(picture: str) -> dict[str, list[str]]:
 async def test_the_page_follows_from_step_to_step(show: Show) -> None:
     widget = await show()
     assert widget.head["status"] == "new"
-    assert "pending" in states(widget.plan)["a"]
+    assert stands(widget)["a"] == "pending"
     say(widget, do="step")
     await until(lambda: widget.head["reason"] == "step")
     assert [one["name"] for one in widget.head["branches"] if one["status"] == "next"] == ["a", "b"]
     say(widget, do="step", subtask="b")
-    await until(lambda: "completed" in states(widget.plan)["b"])
-    assert "next" in states(widget.plan)["a"]
-    assert "running" in states(widget.graph)["dispatcher"]
+    await until(lambda: stands(widget)["b"] == "completed")
+    assert stands(widget)["a"] == "next"
+    assert stands(widget, "graph")["dispatcher"] == "running"
     say(widget, do="run")
     await until(lambda: widget.head["status"] == "completed")
     assert widget.head["done"] == widget.head["subtasks"] == 3
+
+
+async def test_pictures_are_sent_once_and_afterwards_only_what_changed(show: Show) -> None:
+    widget = await show()
+    sent: list[set[str]] = []
+    widget.observe(lambda change: sent.append({change["name"]}), ["graph", "plan", "states"])
+    say(widget, do="run")
+    await until(lambda: widget.head["status"] == "completed")
+    assert stands(widget) == dict.fromkeys("abc", "completed")
+    assert set.union(*sent) == {"states"}
+
+
+async def test_what_is_shown_is_the_kernels(show: Show) -> None:
+    widget = await show()
+    before = widget.plan
+    update = {"content": {"data": {"method": "update", "state": {"plan": "<script>", "head": {}}, "buffer_paths": []}}}
+    widget._handle_msg({**update, "buffers": []})  # pyright: ignore[reportPrivateUsage] # what a comm calls
+    assert widget.plan == before
+    assert widget.head["status"] == "new"
+
+
+async def test_a_cells_verb_renews_the_picture_that_stays(show: Show) -> None:
+    kept: list[dict[str, str]] = []
+
+    class Handle:
+        def update(self, data: dict[str, str], *, raw: bool) -> None:
+            assert raw
+            kept.append(data)
+
+    widget = await show()
+    widget.keep(Handle())  # type: ignore[arg-type]
+    await widget.stepper.run()
+    await until(lambda: kept)
+    assert "t: completed" in kept[-1]["text/plain"]
 
 
 async def test_a_message_in_another_thread_is_done_in_the_steppers(show: Show) -> None:
@@ -114,7 +153,7 @@ async def test_a_box_is_run_to_and_stopped_at(show: Show) -> None:
     widget = await show()
     say(widget, do="break", picture="plan", key="b")
     await until(lambda: widget.head["breakpoints"] == ["subtask:b"])
-    assert "(stops here)" in widget.plan
+    assert widget.states["plan"]["stops"] == ["b"]
     say(widget, do="to", picture="plan", key="c")
     await until(lambda: widget.head["reason"] == "breakpoint")
     say(widget, do="break", place="subtask:b")
@@ -129,6 +168,9 @@ async def test_a_box_is_run_to_and_stopped_at(show: Show) -> None:
         ({"do": "break", "place": "subtask:bb"}, "There is no subtask 'bb' to stop at."),
         ({"do": "dance"}, "There is nothing to do by the name of 'dance'."),
         ({"do": "goto", "point": "soon"}, "was not understood"),
+        ({"do": "goto", "point": float("inf")}, "was not understood"),
+        ({"do": "step", "sent": {}}, "was not understood"),
+        ({"do": "edit", "what": "plan", "value": "[" * 5000}, "was not understood"),
         ({"do": "edit", "what": "plan", "value": "goal: [1"}, "The plan is no YAML"),
         ({"do": "edit", "what": "plan", "value": ""}, "The plan is empty."),
         ({"do": "edit", "what": "value", "path": "", "value": "1"}, "is no edit"),
@@ -157,7 +199,7 @@ async def test_a_failed_subtask_is_run_again_with_another_input_in_a_fork(show: 
     say(widget, do="run")
     await until(lambda: widget.head["error"])
     assert widget.head["error"]["can"] == ["rerun", "edit"]
-    assert "failed" in states(widget.plan)["a"]
+    assert stands(widget)["a"] == "failed"
     say(widget, do="tab", tab="edit")
     await until(lambda: widget.panel.get("tab") == "edit")
     assert widget.panel["suggested"] == "subtask.args"
@@ -189,12 +231,12 @@ async def test_a_look_back_shows_how_it_was_and_runs_nothing(show: Show) -> None
     point = next(one["number"] for one in widget.stepper.history if one["subtask"] == "b" and one["nodes"])
     say(widget, do="goto", point=point)
     await until(lambda: widget.head["cursor"] == point)
-    assert "completed" in states(widget.plan)["b"]
-    assert "pending" in states(widget.plan)["c"]
+    assert stands(widget)["b"] == "completed"
+    assert stands(widget)["c"] == "pending"
     assert widget.head["branches"] == []
     say(widget, do="head")
     await until(lambda: widget.head["cursor"] is None)
-    assert "completed" in states(widget.plan)["c"]
+    assert stands(widget)["c"] == "completed"
 
 
 async def test_the_picture_that_stays_follows_and_is_marked(show: Show) -> None:
@@ -211,7 +253,7 @@ async def test_the_picture_that_stays_follows_and_is_marked(show: Show) -> None:
     await until(lambda: kept)
     picture = kept[-1]["image/svg+xml"]
     assert "omgw-still" in ElementTree.fromstring(picture).attrib["class"]
-    assert [name for name in "abc" if "completed" not in states(picture)[name]] == []
+    assert [name for name in "abc" if "completed" not in classes(picture)[name]] == []
     assert "t: completed" in kept[-1]["text/plain"]
 
 
@@ -230,7 +272,7 @@ async def test_a_graph_that_knows_nothing_of_us_is_shown_with_what_is_inside_of_
     widget = await show(app=graph.compile(checkpointer=InMemorySaver()), input={"messages": ["begin"]})
     assert widget.head["granularity"] == "super-step"
     assert widget.plan == ""
-    assert "write:polish" in states(widget.graph)
+    assert "write:polish" in stands(widget, "graph")
     say(widget, do="run")
     await until(lambda: widget.head["status"] == "completed")
     say(widget, do="tab", tab="messages")
