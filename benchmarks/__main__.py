@@ -4,10 +4,23 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agent, drawing, durable, ledger, makespan, overhead, resume, startup, travel, widget
+from benchmarks import agent, drawing, durable, ledger, makespan, overhead, resume, startup, stepping, travel, widget
 from benchmarks.figure import Figure, machine, say, table
 
-PARTS = ("startup", "drawing", "overhead", "ledger", "resume", "durable", "travel", "makespan", "agent", "widget")
+# Each part and the options that it takes.
+PARTS = {
+    "startup": (startup.main, ("quick",)),
+    "drawing": (drawing.main, ("quick", "dags")),
+    "overhead": (overhead.main, ("quick", "url")),
+    "ledger": (ledger.main, ("quick", "url")),
+    "resume": (resume.main, ("quick", "url")),
+    "durable": (durable.main, ("quick", "url")),
+    "travel": (travel.main, ("quick", "url")),
+    "makespan": (makespan.main, ("quick", "url", "dags")),
+    "agent": (agent.main, ("quick", "url")),
+    "stepping": (stepping.main, ("quick", "url")),
+    "widget": (widget.main, ("quick", "url")),
+}
 
 
 def main() -> None:
@@ -21,33 +34,17 @@ def main() -> None:
     unknown = set(given.parts) - set(PARTS)
     if unknown:
         parser.error(f"unknown: {', '.join(sorted(unknown))}; there are {', '.join(PARTS)}")
-    quick = ["--quick"] if given.quick else []
-    url = ["--url", given.url] if given.url else []
-    dags = ["--dags", given.dags] if given.dags else []
+    options = {
+        "quick": ["--quick"] if given.quick else [],
+        "url": ["--url", given.url] if given.url else [],
+        "dags": ["--dags", given.dags] if given.dags else [],
+    }
     say(machine())
     figures: list[Figure] = []
     for part in given.parts or PARTS:
         say(f"\n{part}")
-        if part == "startup":
-            figures += startup.main(quick)
-        elif part == "drawing":
-            figures += drawing.main([*quick, *dags])
-        elif part == "overhead":
-            figures += overhead.main([*quick, *url])
-        elif part == "ledger":
-            figures += ledger.main([*quick, *url])
-        elif part == "resume":
-            figures += resume.main([*quick, *url])
-        elif part == "durable":
-            figures += durable.main([*quick, *url])
-        elif part == "travel":
-            figures += travel.main([*quick, *url])
-        elif part == "agent":
-            figures += agent.main([*quick, *url])
-        elif part == "widget":
-            figures += widget.main([*quick, *url])
-        else:
-            figures += makespan.main([*quick, *url, *dags])
+        run, takes = PARTS[part]
+        figures += run([one for name in takes for one in options[name]])
     say(f"\n{table(figures)}\n\n{machine()}")
 
 

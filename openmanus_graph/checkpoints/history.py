@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from openmanus_graph.checkpoints.points import Point, points_of
+from openmanus_graph.checkpoints.points import Point, points_of, read_points
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import find_thread
 from openmanus_graph.checkpoints.wording import TOLD, Write, nodes_of, what_changed, what_is_asked
@@ -78,11 +78,12 @@ async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[
     thread = await find_thread(saver, thread_id)
     points = await points_of(saver, thread.thread_id)
     told = {(one.point.namespace, one.point.id): one for one in known}
+    given = {"thread": thread.thread_id}
     async with saver.connection() as connection:
         writes = await _writes(connection, saver, thread.thread_id, _untold(points, told) if told else None)
-        calls = await _rows(connection, _CALLS, thread.thread_id)
-        files = await _rows(connection, _FILES, thread.thread_id)
-        forks = await _rows(connection, _FORKS, thread.thread_id)
+        calls = await _rows(connection, _CALLS, given)
+        files = await _rows(connection, _FILES, given)
+        forks = await _rows(connection, _FORKS, given)
     pruned = {(point.namespace, point.id) for point in points if point.pruned}
     for key in pruned:  # what is left there is of many steps
         writes.pop(key, None)
@@ -93,10 +94,7 @@ async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[
         for one in reversed(found)
         if (one.point.namespace, one.point.parent) not in pruned
     }
-    for row in files:
-        changed = children.get((row["checkpoint_ns"], row["checkpoint_id"]))
-        if changed is not None and row["path"] not in changed.files:
-            changed.files.append(str(row["path"]))
+    _add_files(children, files)
     by_key = {(one.point.namespace, one.point.id): one for one in found}
     for row in forks:
         origin: dict[str, Any] = row["origin"]
@@ -104,6 +102,86 @@ async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[
         if forked is not None:
             forked.forks.append(str(row["thread_id"]))
     return found
+
+
+@dataclass
+class Growth:
+    """A thread's history as one run makes it longer: what is known is not read again.
+
+    It holds only while this process runs the thread, and only where every step that began before has been committed.
+    """
+
+    moments: list[Moment] = field(default_factory=list[Moment])
+    """The history, oldest first."""
+    call: int = 0
+    """The number of the newest call of a model that is counted in it."""
+    change: int = 0
+    """The number of the newest change of a file in it."""
+    early: tuple[list[DictRow], list[DictRow]] = field(default_factory=lambda: ([], []))
+    """Calls and changes of files whose step has not been committed, since others beside it have not run."""
+
+    @classmethod
+    async def read(cls, saver: ThreadSaver, thread_id: str, known: Sequence[Moment] = ()) -> Growth:
+        """Read all of it."""
+        async with saver.connection() as connection:
+            row = await (await connection.execute(_NEWEST, {"thread": thread_id})).fetchone()
+        numbers = row or {"call": 0, "change": 0}
+        return cls(await thread_history(saver, thread_id, known=known), int(numbers["call"]), int(numbers["change"]))
+
+    async def follow(self, saver: ThreadSaver, thread_id: str, asking: Collection[str]) -> list[Point]:
+        """Read what has been added.
+
+        Args:
+            saver: The store.
+            thread_id: The thread.
+            asking: Namespaces at whose newest points somebody may have been asked since.
+
+        Returns:
+            The new points.
+        """
+        last = self.moments[-1].point if self.moments else None
+        asked = self._newest(asking)
+        given = {"thread": thread_id, "call": self.call, "change": self.change}
+        async with saver.connection() as connection:
+            new = await read_points(connection, thread_id, after=last)
+            only = [
+                *(one.point.id for one in asked.values()),
+                *(one.id for one in new),
+                *(one.parent for one in new if one.parent),
+            ]
+            writes = await _writes(connection, saver, thread_id, only)
+            calls = await _rows(connection, _NEW_CALLS, given)
+            files = await _rows(connection, _NEW_FILES, given)
+        for one in asked.values():
+            one.asks = what_is_asked(writes.get((one.point.namespace, one.point.id), ())) or one.asks
+        added = [_moment(point, writes, {}) for point in new]
+        self.moments = [*self.moments, *added]
+        self._count(added, calls, files)
+        return new
+
+    def _newest(self, namespaces: Collection[str]) -> dict[str, Moment]:
+        """The newest moments of some namespaces."""
+        found: dict[str, Moment] = {}
+        for one in reversed(self.moments):
+            if len(found) == len(namespaces):
+                break
+            if one.point.namespace in namespaces:
+                found.setdefault(one.point.namespace, one)
+        return found
+
+    def _count(self, added: Sequence[Moment], calls: Sequence[DictRow], files: Sequence[DictRow]) -> None:
+        """Give calls and changes of files to the steps that made them, which are new."""
+        self.call = max([self.call, *(int(row["number"]) for row in calls)])
+        self.change = max([self.change, *(int(row["number"]) for row in files)])
+        calls, files = [*self.early[0], *calls], [*self.early[1], *files]
+        subtasks = {one.point.subtask or "" for one in added}
+        children = {(one.point.namespace, one.point.parent): one for one in reversed(added)}
+        self.early = (
+            [row for row in calls if row["subtask"] not in subtasks],
+            [row for row in files if (row["checkpoint_ns"], row["checkpoint_id"]) not in children],
+        )
+        _add_usage(added, calls)
+        _add_files(children, files)
 
 
 def _moment(
@@ -142,8 +220,16 @@ def _add_usage(found: Sequence[Moment], calls: Iterable[Mapping[str, Any]]) -> N
         one.cost_usd = None if cost is None or one.cost_usd is None else one.cost_usd + cost
 
 
-async def _rows(connection: AsyncConnection[DictRow], query: Any, thread_id: str) -> list[DictRow]:
-    return await (await connection.execute(query, {"thread": thread_id})).fetchall()
+def _add_files(children: Mapping[tuple[str, str | None], Moment], files: Iterable[Mapping[str, Any]]) -> None:
+    """Give each change of a file to the point that its step led to, by the one it came of."""
+    for row in files:
+        changed = children.get((row["checkpoint_ns"], row["checkpoint_id"]))
+        if changed is not None and row["path"] not in changed.files:
+            changed.files.append(str(row["path"]))
+
+
+async def _rows(connection: AsyncConnection[DictRow], query: Any, given: Mapping[str, Any]) -> list[DictRow]:
+    return await (await connection.execute(query, given)).fetchall()
 
 
 async def _writes(
@@ -178,6 +264,22 @@ FROM model_calls WHERE thread_id = %(thread)s ORDER BY number
 _FILES = """
 SELECT checkpoint_ns, checkpoint_id, path FROM file_changes
 WHERE thread_id = %(thread)s AND checkpoint_id IS NOT NULL AND path NOT LIKE '.openmanus/%%' ORDER BY number
+"""
+
+_NEWEST = """
+SELECT (SELECT coalesce(max(number), 0) FROM model_calls WHERE thread_id = %(thread)s) AS call,
+       (SELECT coalesce(max(number), 0) FROM file_changes WHERE thread_id = %(thread)s) AS change
+"""
+
+_NEW_CALLS = """
+SELECT subtask, created_at, input_tokens + output_tokens AS tokens, cost_usd, number
+FROM model_calls WHERE thread_id = %(thread)s AND number > %(call)s ORDER BY number
+"""
+
+_NEW_FILES = """
+SELECT checkpoint_ns, checkpoint_id, path, number FROM file_changes
+WHERE thread_id = %(thread)s AND number > %(change)s
+  AND checkpoint_id IS NOT NULL AND path NOT LIKE '.openmanus/%%' ORDER BY number
 """
 
 _FORKS = "SELECT thread_id, origin FROM threads WHERE origin ->> 'thread' = %(thread)s ORDER BY created_at"

@@ -71,14 +71,21 @@ _POINTS = """
 SELECT checkpoint_ns, checkpoint_id, parent_checkpoint_id, coalesce((metadata ->> 'step')::int, -2) AS step,
        coalesce(metadata ->> 'source', '') AS source, coalesce(metadata -> 'parents', '{}') AS parents,
        checkpoint ->> 'ts' AS ts, metadata ? 'pruned' AS pruned
-FROM checkpoints WHERE thread_id = %s ORDER BY checkpoint_id, checkpoint_ns
+FROM checkpoints WHERE thread_id = %s AND checkpoint_id > %s ORDER BY checkpoint_id, checkpoint_ns
 """
 
 
-async def read_points(connection: AsyncConnection[DictRow], thread_id: str) -> list[Point]:
-    """The points of a thread, oldest first."""
-    rows = await (await connection.execute(_POINTS, (thread_id,))).fetchall()
-    return [_point(thread_id, number, row) for number, row in enumerate(rows, 1)]
+async def read_points(connection: AsyncConnection[DictRow], thread_id: str, after: Point | None = None) -> list[Point]:
+    """The points of a thread, oldest first.
+
+    Args:
+        connection: Of the store.
+        thread_id: The thread.
+        after: Only those that are newer.
+    """
+    began, first = ("", 1) if after is None else (after.id, after.number + 1)
+    rows = await (await connection.execute(_POINTS, (thread_id, began))).fetchall()
+    return [_point(thread_id, number, row) for number, row in enumerate(rows, first)]
 
 
 def _point(thread_id: str, number: int, row: Mapping[str, Any]) -> Point:

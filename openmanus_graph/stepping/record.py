@@ -16,8 +16,9 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.pregel import Pregel
 
-from openmanus_graph.checkpoints.history import Moment, thread_history
+from openmanus_graph.checkpoints.history import Growth
 from openmanus_graph.checkpoints.lease import describe_runner
+from openmanus_graph.checkpoints.points import Point
 from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import get_thread
@@ -31,6 +32,8 @@ from openmanus_graph.state import SubtaskResult
 STORING_TRIES, STORING_S = 50, 0.02
 """How often, and every how many seconds, is looked for a question that was asked a moment ago."""
 SUBTASKS = f"{SUBTASK_NAMESPACE}subtask "
+FEW = 4
+"""Up to so many subtasks are read one by one; beyond that all are read at once."""
 
 
 @dataclass
@@ -120,7 +123,12 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record
 
 
 async def read_standing(
-    app: DurableGraph, saver: ThreadSaver, thread_id: str, known: Record, asked: Collection[str]
+    app: DurableGraph,
+    saver: ThreadSaver,
+    thread_id: str,
+    known: Record,
+    asked: Collection[str],
+    new: Collection[Point] | None = None,
 ) -> Record:
     """Read a thread that this process runs and whose branches stand: only what a step can have changed.
 
@@ -130,16 +138,42 @@ async def read_standing(
         thread_id: The thread.
         known: What was read before.
         asked: Questions that its nodes have asked in this run.
+        new: The points that have come since; `None` if that is not known.
     """
-    snapshot = await app.snapshot(thread_id)
-    values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
-    found = Record(True, "running", values, tuple(snapshot.next))
-    same = bool(values.get("plan")) and values.get("plan") == known.values.get("plan")
+    if new is None or any(not one.namespace for one in new):
+        snapshot = await app.snapshot(thread_id)
+        values, following = dict(cast("Mapping[str, Any]", snapshot.values or {})), tuple(snapshot.next)
+        homes = None
+    else:
+        values, following = dict(known.values), known.next
+        homes = {home for one in new if (home := home_of(one))}
+    found = Record(True, "running", values, following)
+    same = bool(values.get("plan")) and (homes is not None or values.get("plan") == known.values.get("plan"))
     found.plan, found.names = (known.plan, known.names) if same else (plan_in(values), {})
-    if found.plan is not None and DISPATCHER in snapshot.next:
-        _add_results(found, found.plan, await committed_results(saver, thread_id))
+    if found.plan is not None and DISPATCHER in following:
+        _add_results(found, found.plan, await _committed(saver, thread_id, homes))
+        if homes is not None and found.ended is not None:
+            found.ended |= known.ended or set()
     if asked or known.questions:
         await _add_questions(saver, thread_id, found, await _questions(app, thread_id, asked), asked)
+    return found
+
+
+def home_of(point: Point) -> str:
+    """The namespace of the innermost subtask that a point is in; empty outside of any."""
+    home = re.match(rf"{re.escape(SUBTASKS)}[^|]*", point.namespace)
+    return home[0] if home else ""
+
+
+async def _committed(saver: ThreadSaver, thread_id: str, homes: Collection[str] | None) -> Mapping[str, SubtaskResult]:
+    """Results of the subtasks at these namespaces, or of all, by the names of their tasks."""
+    if homes is None or len(homes) > FEW:
+        return await committed_results(saver, thread_id)
+    found: dict[str, SubtaskResult] = {}
+    for home in homes:
+        values = await saver.latest_values(thread_id, home, "result")
+        if values.get(home) is not None:
+            found[home.removeprefix(SUBTASK_NAMESPACE)] = values[home]
     return found
 
 
@@ -214,7 +248,7 @@ async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
     return Record(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked, asking=asking)
 
 
-async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Sequence[Moment] = ()) -> list[Moment]:
+async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Growth) -> Growth:
     """Every point of a thread that is kept by a saver of ours, oldest first.
 
     Args:
@@ -223,5 +257,5 @@ async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: S
         known: What was read of it before.
     """
     if not isinstance(app.checkpointer, ThreadSaver):
-        return []
-    return await thread_history(app.checkpointer, thread_id, known=known)
+        return Growth()
+    return await Growth.read(app.checkpointer, thread_id, known=known.moments)

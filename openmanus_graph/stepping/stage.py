@@ -262,6 +262,11 @@ class Stage:
         return place.task in self._asked
 
     @property
+    def asking(self) -> set[str]:
+        """Namespaces of the graphs in which somebody was asked in this run, the outermost among them."""
+        return {"", *(home for home, _ in self._asked.values())} if self._asked else set()
+
+    @property
     def asked(self) -> set[str]:
         """Ids of the questions of this run that are open: those of a subtask are, once all its calls have run."""
         asked = (ids for home, ids in self._asked.values() if not home or home not in self._live)

@@ -14,11 +14,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any
 
 from langgraph.types import Command
 
-from openmanus_graph.checkpoints.history import Moment
+from openmanus_graph.checkpoints.history import Growth
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.values import values_at
 from openmanus_graph.errors import UsageError
@@ -37,7 +37,7 @@ from openmanus_graph.stepping.problem import failure, problem_of, stop_text
 from openmanus_graph.stepping.record import Record, read_history, read_record, read_standing
 from openmanus_graph.stepping.stage import Place, Stage, hold_all
 from openmanus_graph.stepping.steppable import AnyGraph, Granularity, known_names, steppable
-from openmanus_graph.stepping.table import table_of
+from openmanus_graph.stepping.table import history_of, table_of
 from openmanus_graph.stepping.travel import Edits, checked_plan, destination, fork_of, forked
 from openmanus_graph.stepping.verb import Verb
 from openmanus_graph.stepping.view import Branch, Difference, HistoryItem, Problem, Reason, Row, Stop
@@ -113,7 +113,8 @@ class Stepper:
         self._stage.on_change = self._changed
         self._run: Background | None = None
         self._record = Record()
-        self._moments: list[Moment] = []
+        self._history = Growth()
+        self._grown: Background | None = None
         self._past: dict[str, Any] | None = None
         self._overlay: Mapping[str, Any] = {}
         self._states: dict[str, dict[str, Any]] = {}
@@ -179,10 +180,10 @@ class Stepper:
     @property
     def subtasks(self) -> dict[str, str]:
         """The status of each subtask of the plan: `pending`, `next`, `running`, `waiting`, or how it ended."""
-        found = statuses(self.plan, self.state, self._record.ended if self._past is None else None) | self._told
-        if self._past is None:
-            found |= {one["name"]: one["status"] for one in self.branches if one["name"] in found}
-        return found
+        if self._past is not None:
+            return statuses(self.plan, self._past)
+        found = statuses(self.plan, self.state, self._record.ended) | self._told
+        return found | {one["name"]: one["status"] for one in self.branches if one["name"] in found}
 
     @property
     def error(self) -> Problem | None:
@@ -196,14 +197,12 @@ class Stepper:
     @property
     def history(self) -> list[HistoryItem]:
         """Every point of the thread, oldest first, with the threads forked off there."""
-        newest = self._moments[-1].point.number if self._moments else None
-        here = newest if self.cursor is None else self.cursor
-        return [cast("HistoryItem", {**one.as_json(), "current": one.point.number == here}) for one in self._moments]
+        return history_of(self._history.moments, self.cursor)
 
     @property
     def table(self) -> list[Row]:
         """Every step: node, subtask, status, attempt, seconds, tokens and cost; what stands comes last."""
-        return table_of(self._moments, self._stage.ran, self.branches, self._record)
+        return table_of(self._history.moments, self._stage.ran, self.branches, self._record)
 
     def on_change(self, watcher: Callable[[], None]) -> Callable[[], None]:
         """Call a function whenever what is shown may have changed, also while the run goes on.
@@ -394,13 +393,19 @@ class Stepper:
             self._record = await read_record(self.app, self.thread_id)
 
     async def _read(self) -> None:
-        """Read what is stored."""
-        app, saver = self.app, self.app.checkpointer
+        """Read what is stored; of a run that stands, only what it has added."""
+        app, saver, known = self.app, self.app.checkpointer, self._record
         if self._live and isinstance(app, DurableGraph) and isinstance(saver, ThreadSaver):
-            self._record = await read_standing(app, saver, self.thread_id, self._record, self._stage.asked)
+            new = None
+            if self._grown is self._run:
+                new = await self._history.follow(saver, self.thread_id, self._stage.asking)
+            self._record = await read_standing(app, saver, self.thread_id, known, self._stage.asked, new)
+            read = new is not None
         else:
-            self._record = await read_record(app, self.thread_id)
-        self._moments = await read_history(app, self.thread_id, self._moments) if self._record.exists else []
+            self._record, read = await read_record(app, self.thread_id), False
+        if not read:
+            self._history = await read_history(app, self.thread_id, self._history) if self._record.exists else Growth()
+            self._grown = self._run if self._live else None
         self._shown = self._branches() if self._live else head_of(self._record)
         if not self._opened:
             self._before = self._base = (self._record.values, {})
@@ -494,9 +499,9 @@ class Stepper:
 
     async def _moved(self, point: int | str | None, steps: int) -> Stop:
         saver = fork_of(self.app, "Going back")
-        if not self._moments:
+        if not self._history.moments:
             raise UsageError("Nothing of the thread is stored yet, so there is no point to go to.")
-        points = [one.point for one in self._moments]
+        points = [one.point for one in self._history.moments]
         there = await destination(saver, points, self.cursor, point, steps)
         at_head = there is points[-1]
         self.cursor = None if at_head else there.number
@@ -512,7 +517,7 @@ class Stepper:
         self.threads.append(fork.thread_id)
         self._stage.forget()
         self.cursor, self._past, self.input, self._run = None, None, fork.given, None
-        self._states, self._moments, self._current, self._branched = {}, [], None, fork.subtask
+        self._states, self._history, self._current, self._branched = {}, Growth(), None, fork.subtask
         await self._read()
         self._overlay = fork.overlay
         self._before = self._base = (self._record.values, {})
@@ -537,19 +542,15 @@ class Stepper:
     async def _again(self, subtask: str | None, values: Mapping[str, Any] | None) -> Stop:
         at, failed = self.cursor, self._stage.failed
         cut = at is None and self._was_cut
-        points = [one.point for one in self._moments if at is None or one.point.number <= at]
+        points = [one.point for one in self._history.moments if at is None or one.point.number <= at]
         if not points:
             if values or not cut:
                 fork_of(self.app, "Running a step again")
             return await self._first(None)
-        if at is not None:
-            last = points[-1].subtask or ""
-        elif cut:
-            last = None if failed is None else failed.subtask
-        else:
-            last = self.error["subtask"] if self.error else subtask_name(self._current)
         if at is None and not values and self._branched is not None:  # nothing has run since something was changed
             return await self._first(subtask)
+        last = self.error["subtask"] if self.error else subtask_name(self._current)
+        last = points[-1].subtask or "" if at is not None else last if not cut else failed and failed.subtask
         again = step_again(points, self._record, subtask=subtask, last=last, cut=cut)
         if again.committed or values:
             await self._forked(Edits(values=values), at=again.before)

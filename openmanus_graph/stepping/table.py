@@ -9,7 +9,7 @@ from openmanus_graph.checkpoints.history import Moment
 from openmanus_graph.nodes.gate import plain_namespace
 from openmanus_graph.stepping.record import Record
 from openmanus_graph.stepping.stage import Ran
-from openmanus_graph.stepping.view import Branch, Row
+from openmanus_graph.stepping.view import Branch, HistoryItem, Row
 
 
 def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[Branch], record: Record) -> list[Row]:
@@ -51,6 +51,17 @@ def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[B
         if key in last:
             last[key]["status"] = str(result["status"])
     return rows + [_standing(one, attempts) for one in branches]
+
+
+def history_of(moments: Sequence[Moment], cursor: int | None) -> list[HistoryItem]:
+    """A thread's history as it is shown.
+
+    Args:
+        moments: It.
+        cursor: The number of the point that is looked at; `None`: the newest.
+    """
+    here = moments[-1].point.number if cursor is None and moments else cursor
+    return [cast("HistoryItem", {**one.as_json(), "current": one.point.number == here}) for one in moments]
 
 
 def _done(one: Ran) -> Row:

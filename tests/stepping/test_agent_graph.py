@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from openmanus_graph import Settings, Stepper, ThreadSaver
+from openmanus_graph import Settings, Stepper, ThreadSaver, thread_history
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.stepping.view import Stop
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
@@ -93,6 +93,23 @@ async def test_a_request_is_stepped_from_its_coordinator_to_its_reporter(agent: 
     assert rows["w1", "executor"]["tokens"] > 0
     assert rows["w1", "verifier"]["status"] == "completed"
     assert all(row["seconds"] is not None for row in stepper.table)
+
+
+async def test_what_is_read_step_by_step_is_what_is_stored(
+    agent: Open, provider: ScriptedServer, saver: ThreadSaver
+) -> None:
+    both(provider)
+    stepper = await agent(policy=ASKED)
+    while (stop := await stepper.step())["reason"] != "finished":
+        assert stop["error"] is None
+        if stop["questions"]:
+            await stepper.answer("yes")
+        shown = [{key: value for key, value in one.items() if key != "current"} for one in stepper.history]
+        assert shown == [one.as_json() for one in await thread_history(saver, "t")]
+        live = stepper.state
+        await stepper.close()
+        await stepper.refresh()
+        assert stepper.state == live
 
 
 async def test_run_stops_at_tools_and_verifiers_and_out_ends_a_subtask(agent: Open, provider: ScriptedServer) -> None:
