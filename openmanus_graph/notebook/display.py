@@ -5,8 +5,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
-from weakref import WeakKeyDictionary
 
 from IPython.core.getipython import get_ipython
 from IPython.core.interactiveshell import InteractiveShell
@@ -20,7 +20,18 @@ SHOWN = ("openmanus_graph.stepping.stepper", "Stepper")
 """The module and the class whose objects are shown so; by name, so that the extension imports nothing for it."""
 WITHOUT = 'For buttons and live pictures: pip install "openmanus-graph[notebook]", restart the kernel, run this again.'
 
-_widgets: WeakKeyDictionary[Stepper, StepperWidget] = WeakKeyDictionary()
+_views: list[View] = []
+"""The widgets that pages may show; IPython's own list of what cells gave would keep them, too."""
+
+
+@dataclass
+class View:
+    """A widget, and the cells that show it."""
+
+    widget: StepperWidget
+    """It."""
+    cells: dict[str, str]
+    """By the id of the cell the id of the request that ran it."""
 
 
 def show(stepper: Stepper) -> None:
@@ -42,11 +53,38 @@ def show(stepper: Stepper) -> None:
         display(_still(stepper), raw=True)
         print(WITHOUT)
         return
-    widget = _widgets.get(stepper)
-    if widget is None:
-        widget = _widgets[stepper] = StepperWidget(stepper)
+    cell, request = _running_cell()
+    replaced = _replaced(cell, request, stepper)
+    view = next((one for one in _views if one.widget.stepper is stepper), None)
+    if view is None:
+        view = View(StepperWidget(stepper), {})
+        _views.append(view)
+    view.cells[cell] = request
+    widget = view.widget
+    widget.follow([*replaced, *(one.widget.stepper for one in _views if one is not view)])
     display(widget)
     widget.keep(display(widget.still(), raw=True, display_id=True))
+
+
+def _running_cell() -> tuple[str, str]:
+    """The id of the cell that runs and of the request that runs it; a cell without one is like no other."""
+    parent = cast("Any", get_ipython()).get_parent()
+    request = str(parent.get("header", {}).get("msg_id", ""))
+    return str(parent.get("metadata", {}).get("cellId") or request), request
+
+
+def _replaced(cell: str, request: str, stepper: Stepper) -> list[Stepper]:
+    """Close the widgets that the page does not show any more, as their cell is run again; their steppers."""
+    replaced: list[Stepper] = []
+    for view in list(_views):
+        if view.cells.get(cell, request) == request:
+            continue
+        del view.cells[cell]
+        if not view.cells and view.widget.stepper is not stepper:
+            _views.remove(view)
+            view.widget.close()
+            replaced.append(view.widget.stepper)
+    return replaced
 
 
 def _still(stepper: Stepper) -> dict[str, str]:

@@ -155,14 +155,21 @@ class Screen:
                     yield from _each(self._keys_of(node, outermost(item["namespace"])), "next")
             return
         for branch in stepper.branches:
-            outer = outermost(branch["namespace"]) or ("*" if branch["name"] else "")
-            if branch["node"]:
-                yield from _each(self._keys_of(branch["node"], outer), branch["status"])
+            outer, node = outermost(branch["namespace"]) or ("*" if branch["name"] else ""), self._node_of(branch)
+            if node:
+                yield from _each(self._keys_of(node, outer), branch["status"])
             if outer not in ("", "*") and branch["status"] in ("next", "running"):
                 yield from _each(self._keys_of(outer, ""), "running")
             if outer == "*" and branch["status"] == "waiting":  # what is around it has ended, and begins again
-                around = {key.partition(":")[0] for key in self._keys_of(branch["node"], "*")}
+                around = {key.partition(":")[0] for key in self._keys_of(node, "*")}
                 yield from _each(sorted(around), "waiting")
+
+    def _node_of(self, branch: Branch) -> str:
+        """The node of a branch; of a direct call that asks a person it is the tool's."""
+        plan = self._stepper.plan
+        if branch["node"] or plan is None:
+            return branch["node"]
+        return next((str(one.tool or "") for one in plan.subtasks if one.id == branch["name"]), "")
 
     def _keys_of(self, node: str, outer: str) -> list[str]:
         """The boxes that a node has.

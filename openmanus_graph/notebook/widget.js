@@ -23,6 +23,10 @@ const QUESTIONS = {
   answer: { buttons: [], hint: "your answer" },
 };
 
+// Control characters, and those that turn the direction of what follows: what is approved must be what is read.
+const HIDDEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/g;
+const shown = (text) => String(text).replace(HIDDEN, (one) => `\\u${one.charCodeAt(0).toString(16).padStart(4, "0")}`);
+
 /** An element with attributes, listeners (functions) and children (elements and texts). */
 function h(tag, given = {}, ...children) {
   const element = document.createElement(tag);
@@ -31,7 +35,8 @@ function h(tag, given = {}, ...children) {
     else if (value === true) element.setAttribute(name, "");
     else if (value !== false && value != null) element.setAttribute(name, value);
   }
-  element.append(...children.flat().filter((child) => child != null && child !== false));
+  const there = children.flat().filter((child) => child != null && child !== false);
+  element.append(...there.map((child) => (child instanceof Node ? child : shown(child))));
   return element;
 }
 
@@ -206,9 +211,9 @@ class View {
 
   /** Fill an element anew if what it shows is another; who is on one of its buttons stays there, or at least in the view. */
   refill(element, given, made) {
-    const shown = JSON.stringify(given);
-    if (element.shown === shown) return;
-    element.shown = shown;
+    const told = JSON.stringify(given);
+    if (element.told === told) return;
+    element.told = told;
     const active = this.root.getRootNode().activeElement;
     const held = element.contains(active) ? active.dataset.held ?? "" : null;
     element.replaceChildren(...made().flat().filter(Boolean));
@@ -219,8 +224,8 @@ class View {
 
   drawTitle(head) {
     const { thread, threads, status, sign, cursor, done, subtasks, granularity, breakpoints } = head;
-    const shown = { thread, threads, status, sign, cursor, done, subtasks, granularity, breakpoints };
-    this.refill(this.title, shown, () => this.titled(head));
+    const told = { thread, threads, status, sign, cursor, done, subtasks, granularity, breakpoints };
+    this.refill(this.title, told, () => this.titled(head));
   }
 
   titled(head) {
@@ -240,7 +245,8 @@ class View {
 
   drawTold(head, running) {
     const { notice, error, reason, text } = head;
-    const problem = notice?.message ? { ...notice, can: [] } : running ? null : error;
+    const elsewhere = running && reason === "error" && !head.branches.some((one) => one.status === "running");
+    const problem = notice?.message ? { ...notice, can: [] } : running && !elsewhere ? null : error;
     const said = running ? "Running …" : reason === "waiting" ? "Only a person can go on: answer below." : text;
     this.refill(this.told, { lost: this.lost, problem, said, acknowledged: head.acknowledged }, () => [
       this.lost && h("div", { class: "error" }, h("b", {}, "The kernel is gone. "),
@@ -257,6 +263,9 @@ class View {
     }
     if (can.includes("edit")) {
       buttons.push(h("button", { type: "button", "data-held": "edit", click: () => this.open("edit") }, "Edit input and rerun"));
+    }
+    if (/\brefresh\(\)/.test(problem.hint)) {
+      buttons.push(h("button", { type: "button", "data-held": "refresh", click: () => this.send({ do: "refresh" }) }, "Look again"));
     }
     const hint = buttons.length && /^\w+\(/.test(problem.hint) ? "" : `${problem.hint} `; // a verb that has a button
     return h("div", { class: "error" }, h("b", {}, "✗ ", problem.message), " ", hint, buttons);
@@ -422,12 +431,24 @@ class View {
   }
 
   drawHistory(panel) {
-    const box = h("div", { class: "picture history", click: (event) => {
+    const go = (event) => {
       const key = event.target.closest("[data-key]")?.dataset.key;
-      if (/^\d+$/.test(key ?? "")) this.send({ do: "goto", point: Number(key) });
-    } });
+      if (!/^\d+$/.test(key ?? "") || (event.type === "keydown" && event.key !== "Enter")) return;
+      event.preventDefault();
+      this.send({ do: "goto", point: Number(key) });
+    };
+    const active = this.root.getRootNode().activeElement;
+    const held = this.panel.contains(active) ? active.dataset.key : undefined;
+    const box = h("div", { class: "picture history", click: go, keydown: go });
     box.innerHTML = panel.svg;
+    box.firstElementChild?.setAttribute("role", "group");
+    for (const point of box.querySelectorAll("[data-key]")) {
+      if (!/^\d+$/.test(point.dataset.key)) continue; // a fork
+      point.setAttribute("tabindex", "0");
+      point.setAttribute("role", "button");
+    }
     this.panel.replaceChildren(h("div", { class: "quiet" }, "Click a point to look at it; nothing runs."), box);
+    if (held !== undefined) box.querySelector(`[data-key="${CSS.escape(held)}"]`)?.focus({ preventScroll: true });
     const here = box.querySelector(".m");
     if (here) box.scrollTop = Math.max(here.cy.baseVal.value - box.clientHeight / 2, 0);
   }
@@ -479,7 +500,7 @@ function timings(panel) {
   const { total } = panel;
   rows.push(h("tr", { class: "total" }, h("td", { colspan: 5 }, "In all"), h("td", { class: "number" }, seconds(total.seconds)), h("td", {}),
     h("td", { class: "number" }, total.tokens || ""), h("td", { class: "number" }, cost(total.cost_usd))));
-  return [table(["Point", "Node", "Subtask", "Status", "Try", "Seconds", "", "Tokens", "Cost"], rows)];
+  return [table(["Point", "Node", "Subtask", "Status", "Try", "Seconds", "Share", "Tokens", "Cost"], rows)];
 }
 
 function table(heads, rows) {

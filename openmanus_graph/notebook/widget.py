@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import uuid
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -102,6 +102,21 @@ class StepperWidget(anywidget.AnyWidget):
         """
         self._kept = handle
 
+    def follow(self, others: Sequence[Stepper]) -> None:
+        """Take the thread over from steppers that were shown before, as when a cell is run again.
+
+        Args:
+            others: They; one that is on the same thread and stands, lets it go.
+        """
+        holding = [one for one in others if one.thread_id == self.stepper.thread_id and one.status == "standing"]
+        if holding:
+            self._begin(self._taken_over(holding))
+
+    async def _taken_over(self, holding: Sequence[Stepper]) -> Stop:
+        for one in holding:
+            await one.close()
+        return await self.stepper.refresh()
+
     def close(self) -> None:
         """Show nothing more; the stepper stays as it is."""
         if self._forget is not None:
@@ -110,6 +125,7 @@ class StepperWidget(anywidget.AnyWidget):
             for timer in (self._due, self._keeping):
                 if timer is not None:
                     timer.cancel()
+            self.layout.close()
         super().close()
 
     def set_state(self, sync_data: Any) -> None:

@@ -281,7 +281,18 @@ def test_keys_are_the_steppers_and_not_jupyterlabs(notebook: Notebook) -> None:
     notebook.page.keyboard.press("Enter")
     notebook.stands(status="standing", reason="reached")
     assert notebook.states()["dough"] == "completed"
+    expect(notebook.box("plan", "bread")).to_be_focused()
     assert notebook.page.locator(".jp-Notebook .jp-Cell").count() == cells
+
+    notebook.run(OPEN)  # the same cell again: its new stepper takes the thread over from the one that stands there
+    notebook.stands(status="standing", reason="ready")
+    assert notebook.states()["dough"] == "completed"
+    notebook.do("step")
+    notebook.stands(reason="step")
+    notebook.run(AGAIN)
+    expect(notebook.page.locator(".omgw")).to_have_count(2)
+    expect(notebook.page.locator(f".jp-Cell:nth-child({AGAIN + 1}) .omgw")).to_be_visible()
+    expect(notebook.page.locator('img[src*="omgw-still"]').last).to_be_hidden()
 
 
 def test_a_run_is_live_beside_other_cells_and_can_be_paused(notebook: Notebook, written: Callable[..., None]) -> None:

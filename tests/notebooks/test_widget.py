@@ -225,6 +225,39 @@ async def test_every_tab_shows_something_and_texts_stay_texts(show: Show) -> Non
     assert "<script" not in widget.plan + widget.graph + widget.still()["image/svg+xml"]
 
 
+async def test_a_call_that_is_asked_about_is_among_the_calls_and_in_both_pictures(
+    show: Show, saver: ThreadSaver
+) -> None:
+    policy = {"rules": [{"tool": "echo", "action": "ask", "reason": "texts are asked about"}]}
+    app = build_plan_graph(tools=[echo], policy=policy).compile(checkpointer=saver)
+    widget = await show({"goal": "Ask", "subtasks": [{"id": "a", "tool": "echo", "args": {"text": "x"}}]}, app=app)
+    say(widget, do="run")
+    await until(lambda: widget.head["reason"] == "waiting")
+    assert stands(widget)["a"] == "waiting"
+    assert stands(widget, "graph") | {"dispatcher": "waiting", "dispatcher:echo": "waiting"} == stands(widget, "graph")
+    say(widget, do="tab", tab="calls")
+    await until(lambda: widget.panel.get("tab") == "calls")
+    assert [(one["tool"], one["status"], one["args"]) for one in widget.panel["entries"]] == [
+        ("echo", "waiting", '{"text": "x"}')
+    ]
+    [question] = widget.head["questions"]
+    say(widget, do="answer", question=question["id"], value='edit {"text": "y"}')
+    await until(lambda: widget.head["status"] == "completed")
+    assert widget.stepper.state["results"]["a"]["output"] == "y"
+
+
+async def test_a_thread_that_somebody_else_holds_is_taken_up_once_it_is_free(show: Show) -> None:
+    first = await show()
+    await first.stepper.step()
+    second = await show()
+    assert "already running" in second.head["error"]["message"]
+    second.follow([first.stepper])
+    await until(lambda: second.head["status"] == "standing")
+    assert second.head["error"] is None
+    say(second, do="run")
+    await until(lambda: second.head["status"] == "completed")
+
+
 async def test_a_look_back_shows_how_it_was_and_runs_nothing(show: Show) -> None:
     widget = await show()
     await widget.stepper.run()
