@@ -5,27 +5,45 @@ from __future__ import annotations
 import json
 from collections.abc import Awaitable, Callable
 from pathlib import Path
+from textwrap import indent
 from typing import Any
 
 from openmanus_graph.checkpoints.diff import plain
 from openmanus_graph.checkpoints.edit import read_edit
+from openmanus_graph.cli.asking import described
 from openmanus_graph.cli.wording import amount, call_line, clean, one_line
 from openmanus_graph.errors import OpenManusGraphError, UsageError
+from openmanus_graph.questions import handle_of
 from openmanus_graph.stepping.stepper import Stepper
 from openmanus_graph.stepping.view import Change, Stop
 
 SIGNS = {"completed": "✓", "failed": "✗", "blocked": "⊘", "skipped": "–", "next": "▸", "running": "●", "waiting": "?"}
 """A sign for each status, so that none is told by its colour alone."""
-HELP = """step [SUBTASK]    one node of the next branch      next [SUBTASK]  over what is inside
-out [SUBTASK]     to the end of the subtask        run             to a stop or the end
-to PLACE          to a node, tool:NAME, subtask:ID pause           before the next nodes
-break PLACE       stop there from now on           unbreak PLACE   no longer
-back [N]          look at an earlier point         goto POINT|head look at a point
-set PATH=VALUE    change the state, in a fork      plan FILE       another plan, in a fork
-rerun [SUBTASK] [PATH=VALUE]  the last step again, of a subtask, with another input
-answer [WHO=]VALUE  answer a question
-branch N          one node of the Nth that stands
-state  diff  table  history  branches  help  quit"""
+HELP = """step [SUBTASK]    one node of the next branch
+next [SUBTASK]    the same, with all that is inside of the node
+out [SUBTASK]     to the end of the subtask
+run               to a stop or the end
+pause             stop each branch before its next node
+to PLACE          run to a node, tool:NAME or subtask:ID
+break PLACE       stop there from now on; unbreak PLACE: no longer
+back [N]          look at an earlier point
+goto POINT        look at a point; goto head: where the thread goes on
+set PATH=VALUE    change the state, in a fork
+plan FILE         another plan, in a fork
+rerun [SUBTASK] [PATH=VALUE]    the last step again, with another input
+answer [WHO=]VALUE              answer a question; asked shows them whole
+branch N          one node of the Nth branch that stands
+state  diff  table  history  branches  asked  help  quit"""
+TAKEN = {
+    "answer": "WORDS",
+    "approve": "yes | no | no: REASON | edit {ARGUMENTS} | answer: VALUE in its place",
+    "effect": "happened | no | = RESULT",
+}
+"""What each kind of question takes."""
+CURRENT = "▸"
+"""What the line of a history begins with that is looked at."""
+LONGEST = 78
+"""Columns that a line may take; what does not fit goes below it."""
 
 
 class StepCommands:
@@ -60,6 +78,7 @@ class StepCommands:
             "table": self._table,
             "history": self._history,
             "branches": self.branches,
+            "asked": self.asked,
             "help": lambda: HELP,
         }
 
@@ -102,15 +121,28 @@ class StepCommands:
         """The plan's subtasks with a sign each, in a line."""
         return "  ".join(f"{SIGNS.get(status, '·')} {name}" for name, status in self.stepper.subtasks.items())
 
-    def branches(self) -> str:
-        """Where the run stands, a line each."""
+    def branches(self, longest: int = LONGEST) -> str:
+        """Where the run stands, a line each, and what is asked."""
         lines: list[str] = []
+        number = 0
         for one in self.stepper.branches:
             what = call_line(one["call"]["tool"], one["call"]["args"]) if "call" in one else one["node"]
-            lines.append(one_line(f"{SIGNS[one['status']]} {one['name'] or 'graph'}: {what}", 78))
+            number += one["status"] == "next"
+            place = f" {number}" if one["status"] == "next" else ""
+            lines.append(one_line(f"{SIGNS[one['status']]}{place} {one['name'] or 'graph'}: {what}", longest))
         for question in self.stepper.questions:
-            lines.append(one_line(f"? {question['subtask'] or 'graph'} asks: {question['question']}", 78))
+            lines.append(one_line(f"? {question['subtask'] or 'graph'} asks: {question['question']}", longest))
         return "\n".join(lines) or "Nothing stands."
+
+    def asked(self) -> str:
+        """All that is asked, with all that is needed to answer."""
+        open_ones = self.stepper.questions
+        return (
+            "\n\n".join(
+                f"{described(one)}\nanswer {handle_of(one, open_ones)}={TAKEN[one['kind']]}" for one in open_ones
+            )
+            or "Nothing is asked."
+        )
 
     def _state(self) -> str:
         return json.dumps(plain(self.stepper.state), indent=2, ensure_ascii=False, default=str)
@@ -136,18 +168,26 @@ class StepCommands:
     def _history(self) -> str:
         lines: list[str] = []
         for one in self.stepper.history:
-            mark = "▸" if one["current"] else " "
+            mark = CURRENT if one["current"] else " "
             forks = f"  forked: {', '.join(one['forks'])}" if one["forks"] else ""
             who = one["subtask"] or "graph"
             what = one["what"] or one["source"]
-            lines.append(one_line(f"{mark}{one['number']:>4} {who} {', '.join(one['nodes'])}: {what}{forks}", 78))
+            told = one_line(f"{who} {', '.join(one['nodes'])}: {what}{forks}".replace(" :", ":"), LONGEST - 6)
+            lines.append(f"{mark}{one['number']:>4} {told}")
         return "\n".join(lines) or "Nothing is stored yet."
 
 
 def _change(one: Change) -> str:
     sign = {"added": "+", "removed": "-", "changed": "~"}[one["kind"]]
     value = one["before"] if one["kind"] == "removed" else one["after"]
-    return one_line(f"{sign} {one['name']}: {json.dumps(value, ensure_ascii=False, default=str)}", 78)
+    line = f"{sign} {one['name']}: {json.dumps(value, ensure_ascii=False, default=str)}"
+    if len(line) <= LONGEST:
+        return line
+    if lines := one.get("lines"):
+        whole = "\n".join(lines.splitlines()[2:])  # without the names of files, which it has none of
+    else:
+        whole = value if isinstance(value, str) else json.dumps(value, indent=2, ensure_ascii=False, default=str)
+    return f"{sign} {one['name']}:\n{indent(whole, '    ')}"
 
 
 def _needed(said: str, usage: str) -> str:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import shutil
+import signal
 import sys
 import termios
 import tty
@@ -12,8 +14,8 @@ from collections.abc import Generator
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from openmanus_graph.cli.step_commands import HELP, StepCommands
-from openmanus_graph.cli.wording import one_line
+from openmanus_graph.cli.step_commands import CURRENT, HELP, StepCommands
+from openmanus_graph.cli.step_page import Page, columns, cut
 
 KEYS = {
     "s": "step",
@@ -28,14 +30,43 @@ KEYS = {
     "d": "diff",
     "l": "table",
     "y": "history",
+    "w": "asked",
     "?": "help",
 }
 """Keys that are a command by themselves."""
-ASKING = {"t": "to", "k": "break", "u": "unbreak", "g": "goto", "e": "set", "f": "plan", "a": "answer", ":": ""}
+ASKING = {
+    "t": "to",
+    "k": "break",
+    "u": "unbreak",
+    "g": "goto",
+    "e": "set",
+    "f": "plan",
+    "a": "answer",
+    "X": "rerun",
+    ":": "",
+}
 """Keys after which the rest of the command is typed."""
-BAR = "s step  n next  o out  r run  p pause  t to  k break  a answer  b back  g goto"
-BAR_2 = "e set  f plan  x rerun  1-9 step branch  v state  d diff  l table  y history  ? q"
+MOVES = {" ": 1, "\x1b[6~": 1, "-": -1, "\x1b[5~": -1}
+"""Keys that turn the pages of a long text."""
+LINES = {"\x1b[B": 1, "\x1bOB": 1, "\x1b[A": -1, "\x1bOA": -1}
+"""Keys that move it by a line."""
+VIEWS = frozenset({"state", "diff", "table", "history", "asked", "help"})
+"""Commands whose text is long: what stands is left out beside it."""
+BAR = "s step  n next  o out  r run  p pause  t to  k break  u unbreak  b back  g goto"
+BAR_2 = "a answer  e set  x rerun  1-9 branch  v state  d diff  y past  ? more  q quit"
+KEYS_HELP = """s n o        step, next, out              1 to 9   a step of that branch
+r p t        run, pause, run to           k u      break, unbreak
+b g h        back, goto, to the head      e f      set a value, another plan
+x X          rerun, with another input    a w      answer, all that is asked
+v d l y      state, difference, table, history
+space - arrows  more of a long text       : types a command
+Ctrl-C       interrupts what runs         q        quits; the thread stays
+
+Commands, after `:`
+"""
 CLEAR = "\x1b[H\x1b[2J"
+KEY = re.compile(r"\x1b(?:\[[0-9;]*[A-Za-z~]|O.)|.", re.DOTALL)
+"""One key; those beyond letters come as several characters."""
 
 
 class StepScreen:
@@ -50,9 +81,11 @@ class StepScreen:
         self._commands = commands
         self._stepper = commands.stepper
         self._keys: asyncio.Queue[str] = asyncio.Queue()
-        self._message = self._stepper.last["text"]
+        self._page = Page(self._stepper.last["text"])
+        self._is_view = False
         self._typed: str | None = None
-        self._working: asyncio.Task[None] | None = None
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._last: asyncio.Task[None] | None = None
         self._drawing = False
 
     async def run(self) -> None:
@@ -62,6 +95,8 @@ class StepScreen:
         forget = self._stepper.on_change(self._draw_soon)
         with _single_keys(descriptor):
             loop.add_reader(descriptor, self._read, descriptor)
+            loop.add_signal_handler(signal.SIGINT, self._interrupted)
+            loop.add_signal_handler(signal.SIGWINCH, self._draw)
             try:
                 self._draw()
                 while (key := await self._keys.get()) not in ("q", "\x04", ""):
@@ -70,10 +105,12 @@ class StepScreen:
                         self._draw()
             finally:
                 loop.remove_reader(descriptor)
+                loop.remove_signal_handler(signal.SIGINT)
+                loop.remove_signal_handler(signal.SIGWINCH)
                 forget()
-        if self._working is not None and not self._working.done():
+        if self._tasks:
             await self._stepper.pause()
-            await self._working
+            await asyncio.wait(self._tasks)
         print()
 
     def _read(self, descriptor: int) -> None:
@@ -83,16 +120,22 @@ class StepScreen:
         if self._typed is not None or not data:
             self._keys.put_nowait(data.decode("utf-8", "replace"))
             return
-        for key in data.decode("utf-8", "replace"):
+        for key in KEY.findall(data.decode("utf-8", "replace")):
             self._keys.put_nowait(key)
 
     def _pressed(self, key: str) -> None:
         if self._typed is not None:
-            for one in key:
+            for one in KEY.findall(key):
                 self._type(one)
+        elif key in MOVES:
+            self._page.turn(MOVES[key])
+        elif key in LINES:
+            self._page.move(LINES[key])
         elif key in ASKING:
             self._typed = f"{ASKING[key]} ".lstrip()
-        elif key == "p" and self._working is not None and not self._working.done():
+            if key == "a":  # nobody is to answer what they cannot read whole
+                self._show(self._commands.asked(), is_view=True)
+        elif key == "p" and self._tasks:
             self._stepper.pause()
         elif key in KEYS:
             self._begin(KEYS[key])
@@ -100,26 +143,56 @@ class StepScreen:
             self._begin(f"branch {key}")
 
     def _type(self, key: str) -> None:
-        typed = self._typed or ""
-        if key in "\r\n":
+        typed = self._typed
+        if typed is None:  # the line has ended, and more was pasted
+            self._keys.put_nowait(key)
+        elif key in "\r\n":
             self._typed = None
             self._begin(typed)
         elif key in ("\x1b", "\x03"):
             self._typed = None
         elif key in "\x7f\b":
             self._typed = typed[:-1]
-        elif key.isprintable():
+        elif key == "\x15":
+            self._typed = ""
+        elif key in MOVES and len(key) > 1:
+            self._page.turn(MOVES[key])
+        elif key in LINES:
+            self._page.move(LINES[key])
+        elif len(key) == 1 and key.isprintable():
             self._typed = typed + key
 
+    def _interrupted(self) -> None:
+        """End what runs; where nothing does, say how to leave."""
+        if self._typed is not None:
+            self._typed = None
+        elif self._tasks:
+            for task in self._tasks:
+                task.cancel()
+        else:
+            self._show("q quits; the thread stays where it stands.")
+        self._draw()
+
     def _begin(self, line: str) -> None:
-        self._working = asyncio.create_task(self._do(line, self._working))
+        self._last = asyncio.create_task(self._do(line, self._last))
+        self._tasks.add(self._last)
+        self._last.add_done_callback(self._tasks.discard)
 
     async def _do(self, line: str, before: asyncio.Task[None] | None) -> None:
-        if before is not None:
-            await asyncio.wait({before})
-        self._message = "…"
-        self._message = await self._commands.do(line)
+        try:
+            if before is not None:
+                await asyncio.wait({before})
+            self._show("…")
+            said = KEYS_HELP + HELP if line == "help" else await self._commands.do(line)
+            is_view = line.strip() in VIEWS
+        except asyncio.CancelledError:  # by Ctrl-C: the run is over, the program is not
+            await self._stepper.refresh()
+            said, is_view = f"Interrupted; what was under way runs again. {self._stepper.last['text']}", False
+        self._show(said, is_view=is_view)
         self._draw()
+
+    def _show(self, text: str, *, is_view: bool = False) -> None:
+        self._page, self._is_view = Page(text, CURRENT), is_view
 
     def _draw_soon(self) -> None:
         if not self._drawing:
@@ -128,8 +201,24 @@ class StepScreen:
 
     def _draw(self) -> None:
         self._drawing = False
-        columns, lines = shutil.get_terminal_size((80, 24))
-        width = columns - 1
+        size, rows = shutil.get_terminal_size((80, 24))
+        width = max(size - 1, 20)
+        head = [cut(line, width) for line in self._head()]
+        typed = "" if self._typed is None else f"> {self._typed}"
+        while columns(typed) > width:  # the end is what is being typed
+            typed = "…" + typed[max(2, len(typed) // 8) :]
+        foot = [cut(BAR, width), cut(BAR_2, width), typed]
+        room = rows - len(head) - len(foot) - 2
+        standing = [] if self._is_view else self._commands.branches(width).splitlines()
+        branches = [cut(line, width) for line in standing[: max(room // 2, 1)]]
+        body = self._page.shown(width, max(room - len(branches), 1))
+        drawn = [*head, "", *branches, *([""] if branches else []), *body]
+        drawn = [*drawn[: max(rows - len(foot) - 1, 1)], *foot]
+        sys.stdout.write(CLEAR + "\n".join(drawn))
+        sys.stdout.flush()
+
+    def _head(self) -> list[str]:
+        """Where the stepper is."""
         stepper = self._stepper
         at = "" if stepper.cursor is None else f" @{stepper.cursor}"
         head = [f"{stepper.thread_id}{at}  {stepper.status}  ({stepper.granularity} by {stepper.granularity})"]
@@ -137,24 +226,7 @@ class StepScreen:
             head.append(shown)
         if len(stepper.breakpoints):
             head.append("stops at: " + ", ".join(map(str, stepper.breakpoints)))
-        branches = self._commands.branches().splitlines()[: max(3, lines // 3)]
-        foot = [BAR, BAR_2, "" if self._typed is None else f"> {self._typed}"]
-        body = self._message.splitlines() or [""]
-        if self._message == HELP:
-            branches = []
-        room = max(lines - len(head) - len(branches) - len(foot) - 2, 1)
-        if len(body) > room:
-            body = [*body[: room - 1], f"… {len(body) - room + 1} more lines"]
-        drawn = [*head, "", *branches, *_folded(body, width, room), *foot]
-        text = "\r\n".join(line if len(line) <= width else one_line(line, width) for line in drawn[: lines - 1])
-        sys.stdout.write(CLEAR + text)
-        sys.stdout.flush()
-
-
-def _folded(body: list[str], width: int, room: int) -> list[str]:
-    """Lines cut into pieces that fit, at most as many as there is room for."""
-    pieces = [line[start : start + width] for line in body for start in range(0, max(len(line), 1), width)]
-    return ["", *pieces[:room]]
+        return head
 
 
 @contextmanager

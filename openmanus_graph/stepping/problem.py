@@ -9,6 +9,7 @@ from typing import Any, Literal, cast
 
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.graphs.importing import described
+from openmanus_graph.stepping.head import head_of
 from openmanus_graph.stepping.record import Record
 from openmanus_graph.stepping.stage import Place
 from openmanus_graph.stepping.view import Problem, Stop
@@ -96,8 +97,9 @@ def stop_text(stop: Stop, record: Record, cursor: int | None, *, asking: bool = 
                 return f"The thread {thread!r} has not begun; step() begins it."
             if record.over:
                 return f"The thread {thread!r} is {record.status}; nothing runs next."
-            nodes = ", ".join(record.next)
-            return f"The thread {thread!r} stands before {nodes}; nothing has run.{asks}"
+            standing = [f"{one['name']} {one['node']}".strip() for one in head_of(record) if one["status"] == "next"]
+            nodes = ", ".join(stop["standing"] or standing) or "nothing that could go on by itself"
+            return f"The thread {thread!r} stands before {nodes}; nothing runs.{asks}"
         case "step":
             return f"{told}{_ran(stop, at, asking=asking)} {standing}{asks}".strip()
         case "breakpoint":

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,6 +62,30 @@ async def test_a_thread_that_runs_elsewhere_says_who_and_since_when(stepping: Op
     assert "since" in stop["error"]["message"]
     await other
     assert (await stepper.step())["reason"] == "finished"
+
+
+async def test_a_thread_that_another_process_steps_says_which(stepping: Open, database: str, tmp_path: Path) -> None:
+    (tmp_path / "plan.yaml").write_text("{subtasks: [{id: a, tool: list_files, args: {pattern: '*'}}]}")
+    command = [sys.executable, "-m", "openmanus_graph", "step", "--plan", "plan.yaml", "--thread", "t"]
+    environment = {**os.environ, "DATABASE_URL": database, "OPENMANUS_GRAPH_HOME": str(tmp_path / "home")}
+    other = await asyncio.create_subprocess_exec(
+        *command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
+    assert other.stdin is not None
+    assert other.stdout is not None
+    other.stdin.write(b"step\n")
+    while b"ran. Next: a list_files" not in await other.stdout.readline():
+        pass
+    stepper = await stepping(tools=["list_files"])
+    for verb in (stepper.step(), stepper.next(), stepper.run()):
+        stop = await verb
+        assert stop["error"] is not None
+        assert f"process {other.pid} on" in stop["error"]["message"]
+        assert "since 2" in stop["error"]["message"]
+    other.kill()
+    await other.wait()
+    await stepper.refresh()
+    assert (stepper.status, stepper.subtasks) == ("standing", {"a": "next"})
 
 
 async def test_a_thread_that_does_not_exist_needs_an_input(stepping: Open) -> None:

@@ -109,6 +109,67 @@ def test_single_keys(environment: dict[str, str]) -> None:
     assert screen.ended() == 0
 
 
+LONG = """
+goal: long
+subtasks:
+  - {id: many, goal: many lines, tool: bash, args: {command: "seq 1 200"}}
+  - {id: slow, goal: slow, tool: bash, args: {command: "sleep 600"}}
+  - {id: beside, goal: beside, tool: list_files, args: {pattern: "*"}}
+"""
+
+
+def test_a_long_text_has_pages_and_arrows_are_no_digits(environment: dict[str, str]) -> None:
+    Path("plan.yaml").write_text(LONG)
+    screen = Screen(["--plan", "plan.yaml", "--thread", "t"], environment)
+    screen.until("has not begun")
+    screen.press("s")
+    screen.until("many bash, slow bash")
+    screen.press("v")
+    screen.until(r"lines 1 to \d+ of \d+")
+    screen.press(" ")
+    assert "lines 1 to" not in screen.until(r"lines 1\d to")
+    screen.press("\x1b[5~")
+    screen.until("lines 1 to")
+    screen.press("\x1b[B")
+    screen.until("lines 2 to")
+    frame = screen.frame()
+    assert len(frame.splitlines()) <= 24
+    assert max(map(len, frame.splitlines())) < 80
+    assert "▸ many  ▸ slow  ▸ beside" in frame, "nothing was stepped"
+    screen.press("q")
+    assert screen.ended() == 0
+
+
+def test_ctrl_c_ends_the_step_and_not_the_stepper(environment: dict[str, str]) -> None:
+    Path("plan.yaml").write_text(LONG)
+    screen = Screen(["--plan", "plan.yaml", "--thread", "t"], environment)
+    screen.until("has not begun")
+    screen.press("s")
+    screen.until("many bash, slow bash")
+    screen.press("2")
+    screen.until("● slow")
+    screen.press("\x03")
+    screen.until("Interrupted; what was under way runs again.")
+    screen.press("\x03")
+    screen.until("q quits")
+    screen.press("3")
+    screen.until("✓ beside")
+    screen.press("q")
+    assert screen.ended() == 0
+
+
+def test_a_failed_step_is_run_again_with_another_input(environment: dict[str, str]) -> None:
+    Path("plan.yaml").write_text(LONG.replace("seq 1 200", "exit 3"))
+    screen = Screen(["--plan", "plan.yaml", "--thread", "t"], environment)
+    screen.until("has not begun")
+    screen.press("s1")
+    screen.until("failed: The command ended with exit code 3")
+    screen.press("Xsubtask.args.command=echo other\r")
+    screen.until(r"(?s)^t-2 .*✓ many")
+    screen.press("q")
+    assert screen.ended() == 0
+
+
 def test_the_shell_goes_on_where_the_stepper_stood(environment: dict[str, str]) -> None:
     screen = Screen(["--plan", "plan.yaml", "--thread", "t"], environment)
     screen.until("has not begun")
@@ -131,7 +192,7 @@ def test_a_killed_stepper_is_opened_again_where_it_stood(environment: dict[str, 
     screen.until(r"'list_files' of b ran")
     screen.kill()
     said = lines("branches\nstep a\ntable\n", ["t"], environment)
-    assert "▸ a: list_files" in said
+    assert "▸ 1 a: list_files" in said
     assert "'list_files' of a ran. Next: ask ask_human." in said
     assert len(re.findall(r"list_files +b +completed", said)) == 1
 
@@ -150,7 +211,7 @@ def test_lines_where_there_is_no_terminal(environment: dict[str, str]) -> None:
     )
     said = lines(typed, ["--plan", "plan.yaml", "--thread", "t"], environment)
     assert "'list_files' of b ran. Next: a list_files." in said
-    assert "+ b: " in said
+    assert "+ b:\n" in said
     assert "There is no node 'nowhere' to stop at." in said
     assert "Breakpoint at 'ask_human' of ask." in said
     assert re.search(r"list_files +b +completed +1 +0\.\d\d", said)
