@@ -31,6 +31,8 @@ LINE = 100
 """Characters of JSON that is shown in one line."""
 MOST = 300
 """Messages, calls, files and steps that are shown, the newest."""
+DECIDING = ("coordinator", "planner", "verifier")
+"""Roles whose replies are read by the graph; what comes of them is told instead."""
 
 
 async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
@@ -102,7 +104,7 @@ def _said(event: Event) -> tuple[str, str] | None:
     of = f" of {subtask}" if subtask else ""
     text = str(event.get("error") or event.get("text") or "")
     match event.get("type"):
-        case "model_finished" if text:
+        case "model_finished" if event.get("error") or (text and event.get("role") not in DECIDING):
             return f"{event.get('role', '')}{of}", text
         case "decided":
             return "coordinator", f"{event.get('decision', '')}: {text}".rstrip(": ")
@@ -117,8 +119,6 @@ def _said(event: Event) -> tuple[str, str] | None:
             return f"executor{of}", f"calls {event.get('tool')} {json.dumps(event.get('args') or {}, default=str)}"
         case "subtask_verified" if event.get("verified") is not None:
             return f"verifier{of}", f"{'verified' if event.get('verified') else 'not verified'}: {text}".rstrip(": ")
-        case "answered" if text:
-            return "a person", text
         case _:
             return None
 

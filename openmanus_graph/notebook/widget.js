@@ -245,13 +245,13 @@ class View {
 
   drawTold(head, running) {
     const { notice, error, reason, text } = head;
-    const elsewhere = running && reason === "error" && !head.branches.some((one) => one.status === "running");
-    const problem = notice?.message ? { ...notice, can: [] } : running && !elsewhere ? null : error;
+    const problem = notice?.message ? { ...notice, can: [] } : error;
     const said = running ? "Running …" : reason === "waiting" ? "Only a person can go on: answer below." : text;
     this.refill(this.told, { lost: this.lost, problem, said, acknowledged: head.acknowledged }, () => [
       this.lost && h("div", { class: "error" }, h("b", {}, "The kernel is gone. "),
         "The thread is intact: run the cell again to go on from the last committed step."),
-      problem ? this.problem(problem) : h("div", {}, said),
+      problem && this.problem(problem),
+      (running || !problem) && h("div", {}, said),
     ]);
   }
 
@@ -290,7 +290,7 @@ class View {
     } });
     const edit = () => {
       field.value = `edit ${JSON.stringify(question.args, null, 1)}`;
-      field.rows = Math.min(field.value.split("\n").length, 12);
+      field.rows = Math.min(field.value.split("\n").length + 1, 12);
       field.focus();
     };
     const call = question.tool ? h("pre", {}, `${question.tool} ${JSON.stringify(question.args ?? {}, null, 1)}`) : null;

@@ -42,7 +42,7 @@ class State(TypedDict, total=False):
 
 
 def ask_name(state):
-    return {"name": interrupt("What is your name?")}
+    return {"name": interrupt("What is your\\u202e name?")}
 
 
 def greet(state):
@@ -337,6 +337,7 @@ def test_a_graph_of_a_cell_asks_fails_and_is_mended(notebook: Notebook, written:
     notebook.do("step")
     notebook.stands(reason="waiting")
     assert notebook.states("graph")["ask_name"] == "waiting"
+    expect(notebook.widget.locator(".question")).to_contain_text("What is your\\u202e name?")  # or it reads otherwise
     notebook.picture("question")
     notebook.widget.get_by_label("Answer").fill("Nobody")
     notebook.widget.get_by_role("button", name="Answer").click()

@@ -15,10 +15,11 @@ from langchain_core.tools import tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
-from openmanus_graph import Stepper, ThreadSaver, build_plan_graph
+from openmanus_graph import Settings, Stepper, ThreadSaver, build_manus_graph, build_plan_graph
 from openmanus_graph.errors import UsageError
 from openmanus_graph.notebook.panels import TABS
 from openmanus_graph.notebook.widget import StepperWidget
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 
 pytestmark = pytest.mark.postgres
 
@@ -256,6 +257,41 @@ async def test_a_thread_that_somebody_else_holds_is_taken_up_once_it_is_free(sho
     assert second.head["error"] is None
     say(second, do="run")
     await until(lambda: second.head["status"] == "completed")
+
+
+async def test_what_roles_decide_without_words_is_among_the_messages(
+    show: Show, saver: ThreadSaver, tmp_path: Path
+) -> None:
+    with ScriptedServer() as provider:
+        settings = Settings.load(
+            home=tmp_path, llm_model="openai/scripted", llm_base_url=provider.base_url, llm_api_key="sk-scripted"
+        )
+        allowed = {"rules": [{"tool": "echo", "action": "allow"}]}
+        app = build_manus_graph(settings=settings, tools=[echo], policy=allowed).compile(checkpointer=saver)
+        subtask = {"id": "a", "goal": "say it", "agent": "executor", "done_when": "It was said.", "tools": ["echo"]}
+        provider.add(
+            Reply(tool_calls=[ToolUse("plan", {"why": "It must be done."})]),
+            Reply(tool_calls=[ToolUse("submit_plan", {"goal": "Say it", "subtasks": [subtask]})]),
+            Reply(tool_calls=[ToolUse("echo", {"text": "said"})]),
+            Reply(tool_calls=[ToolUse("terminate", {"status": "success", "answer": "Said."})]),
+            Reply(tool_calls=[ToolUse("verdict", {"verified": True, "why": "It was heard."})]),
+            Reply("All was said."),
+        )
+        widget = await show(app=app, input={"task": "Say it."})
+        say(widget, do="tab", tab="messages")
+        say(widget, do="run")
+        await until(lambda: widget.head["status"] == "completed")
+        await until(lambda: any(one["who"] == "reporter" for one in widget.panel["entries"]))
+    told = [(one["who"], one["text"]) for one in widget.panel["entries"]]
+    for one in [
+        ("coordinator", "plan: It must be done."),
+        ("planner", "Say it\na: say it"),
+        ("executor of a", 'calls echo {"text": "said"}'),
+        ("verifier of a", "verified: It was heard."),
+        ("reporter", "All was said."),
+    ]:
+        assert one in told
+    assert all(text for _, text in told)
 
 
 async def test_a_look_back_shows_how_it_was_and_runs_nothing(show: Show) -> None:
