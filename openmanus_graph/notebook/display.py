@@ -61,7 +61,7 @@ def show(stepper: Stepper) -> None:
         _views.append(view)
     view.cells[cell] = request
     widget = view.widget
-    widget.follow([*replaced, *(one.widget.stepper for one in _views if one is not view)])
+    widget.take_over([*replaced, *(one.widget.stepper for one in _views if one is not view)])
     display(widget)
     widget.keep(display(widget.still(), raw=True, display_id=True))
 

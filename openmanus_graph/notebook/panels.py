@@ -50,7 +50,7 @@ async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
         "changes": _changes,
         "state": lambda one: {"text": _text(one.state)},
         "files": _files,
-        "history": lambda one: {"svg": tree_svg(_tree(one.history, one.thread_id), theme="host")},
+        "history": _history,
         "timings": _timings,
         "edit": _edit,
     }
@@ -77,7 +77,7 @@ def _changes(stepper: Stepper) -> dict[str, Any]:
             "kind": one["kind"],
             "before": _text(one["before"]),
             "after": _text(one["after"]),
-            "lines": _cut(one.get("lines", "")),
+            "lines": cut(one.get("lines", "")),
         }
         for title, key in groups.items()
         for one in found[key]
@@ -91,7 +91,7 @@ def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]
         yield _message(message)
     for event in events:
         if told := _said(event):
-            yield {"who": told[0], "text": _cut(told[1]), "time": event.get("time", "")}
+            yield {"who": told[0], "text": cut(told[1]), "time": event.get("time", "")}
     if not any(event.get("type") == "model_finished" for event in events):
         for branch in stepper.branches:
             for message in cast("list[Any]", plain(branch["state"].get("messages")) or []) if branch["name"] else ():
@@ -130,7 +130,7 @@ def _message(message: Any) -> dict[str, Any]:
     who = str(fields.get("type") or fields.get("role") or "")
     content = fields.get("content", fields.get("text", fields))
     calls = [f"calls {one.get('name')} {json.dumps(one.get('args'), default=str)}" for one in _called(fields)]
-    return {"who": who, "text": _cut("\n".join([_text(content), *calls]).strip()), "time": ""}
+    return {"who": who, "text": cut("\n".join([_text(content), *calls]).strip()), "time": ""}
 
 
 def _called(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -163,7 +163,7 @@ def _calls(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
 
 
 def _call(subtask: str, tool: str, args: Any, status: str, result: str) -> dict[str, Any]:
-    return {"subtask": subtask, "tool": tool, "args": _text(args or {}), "status": status, "result": _cut(result)}
+    return {"subtask": subtask, "tool": tool, "args": _text(args or {}), "status": status, "result": cut(result)}
 
 
 def _files(stepper: Stepper) -> dict[str, Any]:
@@ -174,6 +174,12 @@ def _files(stepper: Stepper) -> dict[str, Any]:
     ]
     folder = str(stepper.state.get("workspace") or "")
     return {"files": files[-MOST:], "left_out": max(len(files) - MOST, 0), "folder": folder}
+
+
+def _history(stepper: Stepper) -> dict[str, Any]:
+    history = stepper.history
+    drawn = tree_svg(_tree(history[-MOST:], stepper.thread_id), theme="host")
+    return {"svg": drawn, "left_out": max(len(history) - MOST, 0)}
 
 
 def _tree(history: list[HistoryItem], title: str) -> HistoryTree:
@@ -246,8 +252,9 @@ def _text(value: Any) -> str:
     """A value for a reader: text as it is, the rest as JSON."""
     if value is None:
         return ""
-    return _cut(value if isinstance(value, str) else _json(value))
+    return cut(value if isinstance(value, str) else _json(value))
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
+    """A text that is short enough to be shown."""
     return text if len(text) <= LONGEST else f"{text[:LONGEST]}\n… {len(text) - LONGEST:,} more characters"

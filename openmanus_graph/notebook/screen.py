@@ -19,6 +19,7 @@ from openmanus_graph.drawing.style import SIGNS, Theme
 from openmanus_graph.drawing.svg import svg
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.nodes.gate import plain_namespace
+from openmanus_graph.notebook.panels import cut
 from openmanus_graph.plan import Plan
 from openmanus_graph.stepping.stepper import Stepper
 from openmanus_graph.stepping.view import Branch, HistoryItem, Row
@@ -71,9 +72,9 @@ class Screen:
             "sign": SIGNS.get(cast("State", stepper.status), "") or "●",
             "granularity": stepper.granularity,
             "reason": last["reason"],
-            "text": last["text"],
-            "error": last["error"],
-            "questions": plain(stepper.questions),
+            "text": cut(last["text"]),
+            "error": last["error"] and {**last["error"], "message": cut(last["error"]["message"])},
+            "questions": [{**plain(one), "question": cut(one["question"])} for one in stepper.questions],
             "branches": [_branch(one) for one in stepper.branches] if stepper.cursor is None else [],
             "breakpoints": [str(one) for one in stepper.breakpoints],
             "done": sum(status in ("completed", "failed", "blocked", "skipped") for status in subtasks.values()),

@@ -102,7 +102,7 @@ class StepperWidget(anywidget.AnyWidget):
         """
         self._kept = handle
 
-    def follow(self, others: Sequence[Stepper]) -> None:
+    def take_over(self, others: Sequence[Stepper]) -> None:
         """Take the thread over from steppers that were shown before, as when a cell is run again.
 
         Args:

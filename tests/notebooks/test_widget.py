@@ -127,21 +127,6 @@ async def test_what_is_shown_is_the_kernels(show: Show) -> None:
     assert widget.head["status"] == "new"
 
 
-async def test_a_cells_verb_renews_the_picture_that_stays(show: Show) -> None:
-    kept: list[dict[str, str]] = []
-
-    class Handle:
-        def update(self, data: dict[str, str], *, raw: bool) -> None:
-            assert raw
-            kept.append(data)
-
-    widget = await show()
-    widget.keep(Handle())  # type: ignore[arg-type]
-    await widget.stepper.run()
-    await until(lambda: kept)
-    assert "t: completed" in kept[-1]["text/plain"]
-
-
 async def test_a_message_in_another_thread_is_done_in_the_steppers(show: Show) -> None:
     widget = await show()
     thread = threading.Thread(target=say, args=(widget,), kwargs={"do": "run"})
@@ -252,7 +237,7 @@ async def test_a_thread_that_somebody_else_holds_is_taken_up_once_it_is_free(sho
     await first.stepper.step()
     second = await show()
     assert "already running" in second.head["error"]["message"]
-    second.follow([first.stepper])
+    second.take_over([first.stepper])
     await until(lambda: second.head["status"] == "standing")
     assert second.head["error"] is None
     say(second, do="run")
@@ -308,22 +293,44 @@ async def test_a_look_back_shows_how_it_was_and_runs_nothing(show: Show) -> None
     assert stands(widget)["c"] == "completed"
 
 
-async def test_the_picture_that_stays_follows_and_is_marked(show: Show) -> None:
-    kept: list[dict[str, str]] = []
+class Handle:
+    """Where a picture that stays was displayed."""
 
-    class Handle:
-        def update(self, data: dict[str, str], *, raw: bool) -> None:
-            assert raw
-            kept.append(data)
+    def __init__(self) -> None:
+        self.kept: list[dict[str, str]] = []
 
-    widget = await show()
-    widget.keep(Handle())  # type: ignore[arg-type]
-    say(widget, do="run")
-    await until(lambda: kept)
-    picture = kept[-1]["image/svg+xml"]
-    assert "omgw-still" in ElementTree.fromstring(picture).attrib["class"]
+    def update(self, data: dict[str, str], *, raw: bool) -> None:
+        assert raw
+        self.kept.append(data)
+
+
+@pytest.mark.parametrize("in_page", [True, False], ids=["a click", "a cell"])
+async def test_the_picture_that_stays_follows_and_is_marked(show: Show, in_page: bool) -> None:
+    widget, handle = await show(), Handle()
+    widget.keep(handle)  # type: ignore[arg-type]
+    if in_page:
+        say(widget, do="run")
+    else:
+        await widget.stepper.run()
+    await until(lambda: any("t: completed" in one["text/plain"] for one in handle.kept))
+    picture = handle.kept[-1]["image/svg+xml"]
+    assert widget.mark in ElementTree.fromstring(picture).attrib["class"]
     assert [name for name in "abc" if "completed" not in classes(picture)[name]] == []
-    assert "t: completed" in kept[-1]["text/plain"]
+
+
+async def test_long_texts_are_cut_and_long_histories_have_their_newest_points(
+    show: Show, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("openmanus_graph.notebook.panels.MOST", 5)
+    widget = await show({"goal": "Fail", "subtasks": [{"id": "a", "tool": "fail", "args": {"text": "x" * 100_000}}]})
+    say(widget, do="run")
+    await until(lambda: widget.head["error"])
+    assert len(widget.head["error"]["message"]) < 5_000
+    assert len(widget.head["text"]) < 5_000
+    say(widget, do="tab", tab="history")
+    await until(lambda: widget.panel.get("tab") == "history")
+    assert len(classes(widget.panel["svg"])) == 5
+    assert widget.panel["left_out"] == len(widget.stepper.history) - 5
 
 
 def polish(_: MessagesState) -> dict[str, Any]:
