@@ -17,6 +17,8 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import find_thread
 from openmanus_graph.checkpoints.wording import TOLD, Write, nodes_of, what_changed, what_is_asked
 
+LATEST = 8
+"""Points at the end of a history whose step is looked for again where it was not stored yet."""
 LARGEST_TOLD = 100_000
 """Bytes of a write above which its content is not told."""
 
@@ -141,19 +143,24 @@ class Growth:
         """
         last = self.moments[-1].point if self.moments else None
         asked = self._newest(asking)
+        # LangGraph may store what a step wrote a moment after the point that the step led to.
+        late = [one for one in self.moments[-LATEST:] if one.point.step > 0 and not one.nodes]
         given = {"thread": thread_id, "call": self.call, "change": self.change}
         async with saver.connection() as connection:
             new = await read_points(connection, thread_id, after=last)
             only = [
                 *(one.point.id for one in asked.values()),
                 *(one.id for one in new),
-                *(one.parent for one in new if one.parent),
+                *(one.parent for one in (*new, *(behind.point for behind in late)) if one.parent),
             ]
             writes = await _writes(connection, saver, thread_id, only)
             calls = await _rows(connection, _NEW_CALLS, given)
             files = await _rows(connection, _NEW_FILES, given)
         for one in asked.values():
             one.asks = what_is_asked(writes.get((one.point.namespace, one.point.id), ())) or one.asks
+        for one in late:
+            made = writes.get((one.point.namespace, one.point.parent or ""), ())
+            one.nodes, one.what = nodes_of(made), what_changed(one.point, made)
         added = [_moment(point, writes, {}) for point in new]
         self.moments = [*self.moments, *added]
         self._count(added, calls, files)

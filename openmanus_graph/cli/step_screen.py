@@ -110,7 +110,7 @@ class StepScreen:
                 forget()
         if self._tasks:
             await self._stepper.pause()
-            await asyncio.wait(self._tasks)
+            await asyncio.gather(*self._tasks, return_exceptions=True)  # those that have not ended meanwhile
         print()
 
     def _read(self, descriptor: int) -> None:

@@ -71,7 +71,9 @@ class Screen:
     def ended(self) -> int:
         while self._take():
             pass
-        return os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        code = os.waitstatus_to_exitcode(os.waitpid(self._pid, 0)[1])
+        print(self._text[-4000:])  # shown if the test fails
+        return code
 
 
 @pytest.fixture

@@ -171,7 +171,7 @@ async def test_values_for_a_rerun_that_do_not_fit_change_nothing(stepping: Open)
         assert (stepper.thread_id, stepper.cursor) == ("t", None)
     stop = await stepper.rerun("c", values={"attempts": 1})
     assert stop["error"] is not None
-    assert "nearest are: a" in stop["error"]["hint"]
+    assert stop["error"]["hint"] in ("The nearest are: a, b.", "The nearest are: b, a.")  # as they began
 
 
 async def test_from_an_earlier_point_the_step_that_led_there_is_run_again(stepping: Open) -> None:
