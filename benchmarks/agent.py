@@ -21,9 +21,9 @@ from benchmarks.question import QUESTIONS, Question, Web
 from benchmarks.react import ask, react_agent
 from benchmarks.store import our_saver, temporary_folder
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.config.sections import ModelSettings
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.graphs.manus import build_manus_graph
-from openmanus_graph.models.configuration import ModelSettings
-from openmanus_graph.settings import Settings
 from openmanus_graph.testing import Fault, Reply, ScriptedServer
 from openmanus_graph.testing.script import count_tokens
 

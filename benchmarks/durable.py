@@ -30,7 +30,7 @@ from benchmarks.figure import Figure, machine, middle, say, table
 from benchmarks.startup import PROGRAM, environment
 from benchmarks.store import our_saver, rival_saver, temporary_folder
 from openmanus_graph import ThreadSaver, build_manus_graph
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 
 STEP_TARGET_MS = 4.0
 BYTES_TARGET = 1.2

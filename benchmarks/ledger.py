@@ -13,7 +13,7 @@ from benchmarks.figure import Figure, machine, middle, say, table
 from benchmarks.overhead import chain, engine, independent
 from benchmarks.store import our_saver, temporary_folder
 from openmanus_graph import build_plan_graph
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 
 TARGET_MS = 2.0
 CHAIN = 50

@@ -19,7 +19,7 @@ from benchmarks.rival import run_waves
 from benchmarks.store import our_saver, rival_saver, temporary_folder
 from openmanus_graph import build_plan_graph
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 
 SLOTS = 8
 COST_SECONDS = 0.005

@@ -23,9 +23,9 @@ from benchmarks.rival import TaskRun, run_waves
 from benchmarks.store import our_saver, rival_saver, temporary_folder
 from openmanus_graph import build_plan_graph
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.manus import build_manus_graph
-from openmanus_graph.settings import Settings
 
 SLOTS = 8
 DIRECT_TARGET_MS = 5.0

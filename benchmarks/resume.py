@@ -20,7 +20,7 @@ from benchmarks.rival import TaskRun
 from benchmarks.store import our_saver, rival_saver, temporary_folder
 from benchmarks.tool import Turnstile
 from openmanus_graph import build_plan_graph
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 
 TARGET_SECONDS = 0.5
 

@@ -15,7 +15,7 @@ from benchmarks.overhead import chain, engine
 from benchmarks.store import our_saver, temporary_folder
 from openmanus_graph import Stepper, build_plan_graph
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 
 OVERHEAD_MS = 10.0
 """Milliseconds that a step may take longer than its part of a run."""

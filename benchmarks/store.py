@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool
 
 from openmanus_graph import open_checkpointer
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 
 RIVAL_SCHEMA = "openmanus_graph_benchmark_rival"
 

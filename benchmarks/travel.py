@@ -13,8 +13,8 @@ from langchain_core.tools import BaseTool, StructuredTool
 from benchmarks.figure import Figure, machine, middle, say, table
 from benchmarks.store import our_saver, temporary_folder
 from openmanus_graph import ThreadSaver, build_plan_graph, fork_thread, thread_history
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import tool_context
-from openmanus_graph.settings import Settings
 
 FORK_S = 1.0
 SUBTASKS = 200

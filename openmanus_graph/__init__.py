@@ -13,16 +13,14 @@ from openmanus_graph._version import __version__
 if TYPE_CHECKING:
     from openmanus_graph.approval import Approval
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.diff import diff_points
     from openmanus_graph.checkpoints.events import stored_events
-    from openmanus_graph.checkpoints.fork import fork_thread
-    from openmanus_graph.checkpoints.history import thread_history
+    from openmanus_graph.checkpoints.forking.fork import fork_thread
+    from openmanus_graph.checkpoints.history.checkpoint_ref import find_point
+    from openmanus_graph.checkpoints.history.diff import diff_points
+    from openmanus_graph.checkpoints.history.history import thread_history
+    from openmanus_graph.checkpoints.history.playback import playback
     from openmanus_graph.checkpoints.ledger import list_effects
-    from openmanus_graph.checkpoints.moving import export_thread, import_thread
-    from openmanus_graph.checkpoints.playback import playback
-    from openmanus_graph.checkpoints.points import find_point
-    from openmanus_graph.checkpoints.preview import resume_preview
-    from openmanus_graph.checkpoints.retention import prune_thread, thread_sizes
+    from openmanus_graph.checkpoints.pruning.retention import prune_thread, thread_sizes
     from openmanus_graph.checkpoints.saver import ThreadSaver
     from openmanus_graph.checkpoints.threads import (
         Thread,
@@ -31,6 +29,8 @@ if TYPE_CHECKING:
         get_thread,
         list_threads,
     )
+    from openmanus_graph.checkpoints.transfer.export_import import export_thread, import_thread
+    from openmanus_graph.config.settings import Settings
     from openmanus_graph.context import ToolContext, tool_context, using_tool_context
     from openmanus_graph.errors import (
         BudgetError,
@@ -45,19 +45,19 @@ if TYPE_CHECKING:
         ToolError,
     )
     from openmanus_graph.events import Event
-    from openmanus_graph.graphs.loading import load_graph
     from openmanus_graph.graphs.manus import build_manus_graph
-    from openmanus_graph.graphs.own import make_durable
     from openmanus_graph.graphs.plan import build_plan_graph
+    from openmanus_graph.graphs.resume_preview import resume_preview
+    from openmanus_graph.graphs.user.user_graph import make_durable
+    from openmanus_graph.loading.graphs import load_graph
+    from openmanus_graph.loading.plugins import Agent
     from openmanus_graph.memory.memory import Memory
     from openmanus_graph.nodes.gate import Gate
     from openmanus_graph.plan import Plan, Subtask
-    from openmanus_graph.plugins import Agent
     from openmanus_graph.policy import Policy
     from openmanus_graph.questions import Answer, Question, ask
     from openmanus_graph.rerunning import rerun_thread
     from openmanus_graph.running import run
-    from openmanus_graph.settings import Settings
     from openmanus_graph.state import SubtaskResult
     from openmanus_graph.stepping.stepper import Stepper
 
@@ -68,14 +68,14 @@ _HOMES = {
     "SubtaskResult": "state",
     # graphs and runs
     "build_manus_graph": "graphs.manus",
-    "Agent": "plugins",
+    "Agent": "loading.plugins",
     "Memory": "memory.memory",
     "Policy": "policy",
     "Approval": "approval",
     "stored_events": "checkpoints.events",
     "build_plan_graph": "graphs.plan",
-    "load_graph": "graphs.loading",
-    "make_durable": "graphs.own",
+    "load_graph": "loading.graphs",
+    "make_durable": "graphs.user.user_graph",
     "run": "running",
     "Gate": "nodes.gate",
     "Stepper": "stepping.stepper",
@@ -92,20 +92,20 @@ _HOMES = {
     "get_thread": "checkpoints.threads",
     "delete_thread": "checkpoints.threads",
     # time travel
-    "find_point": "checkpoints.points",
-    "thread_history": "checkpoints.history",
-    "diff_points": "checkpoints.diff",
-    "playback": "checkpoints.playback",
-    "fork_thread": "checkpoints.fork",
+    "find_point": "checkpoints.history.checkpoint_ref",
+    "thread_history": "checkpoints.history.history",
+    "diff_points": "checkpoints.history.diff",
+    "playback": "checkpoints.history.playback",
+    "fork_thread": "checkpoints.forking.fork",
     "rerun_thread": "rerunning",
-    "thread_sizes": "checkpoints.retention",
-    "prune_thread": "checkpoints.retention",
-    "export_thread": "checkpoints.moving",
-    "import_thread": "checkpoints.moving",
+    "thread_sizes": "checkpoints.pruning.retention",
+    "prune_thread": "checkpoints.pruning.retention",
+    "export_thread": "checkpoints.transfer.export_import",
+    "import_thread": "checkpoints.transfer.export_import",
     "list_effects": "checkpoints.ledger",
-    "resume_preview": "checkpoints.preview",
+    "resume_preview": "graphs.resume_preview",
     # tools and settings
-    "Settings": "settings",
+    "Settings": "config.settings",
     "ToolContext": "context",
     "tool_context": "context",
     "using_tool_context": "context",

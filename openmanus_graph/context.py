@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
+from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.errors import ToolError
-from openmanus_graph.settings import SandboxChoice, Settings
 
 
 class Session(Protocol):

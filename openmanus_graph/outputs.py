@@ -18,8 +18,8 @@ from uuid import UUID
 
 from pydantic import BaseModel
 
-from openmanus_graph.draft_file import put_file
 from openmanus_graph.errors import ForeignTypeError
+from openmanus_graph.files.atomic_write import put_file
 from openmanus_graph.state import SubtaskResult
 
 FOLDER = ".openmanus/outputs"

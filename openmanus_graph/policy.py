@@ -21,9 +21,9 @@ from urllib.parse import unquote, urlsplit
 from langchain_core.tools import BaseTool
 from pydantic import ValidationError
 
+from openmanus_graph.config.sections import PolicyRule, PolicySettings, Verdict
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.models.configuration import PolicyRule, PolicySettings, Verdict
-from openmanus_graph.settings import Settings
 from openmanus_graph.tools.spec import Effect, effect_of, names_of
 
 _WORDS: tuple[str, ...] = get_args(Verdict)

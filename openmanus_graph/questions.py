@@ -11,8 +11,8 @@ from langgraph.config import get_config
 from langgraph.types import Command, Interrupt, interrupt
 
 from openmanus_graph.approval import Approval, approval_of
+from openmanus_graph.effect_outcome import Happening, happening_of
 from openmanus_graph.errors import UnknownQuestionError
-from openmanus_graph.happening import Happening, happening_of
 
 __all__ = [
     "Answer",

@@ -10,7 +10,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.fork import Fork, fork_thread
+from openmanus_graph.checkpoints.forking.fork import Fork, fork_thread
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.graphs.durable import DurableGraph

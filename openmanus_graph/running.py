@@ -14,7 +14,7 @@ from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 
 from openmanus_graph.checkpoints.database import open_checkpointer
-from openmanus_graph.graphs.own import make_durable
+from openmanus_graph.graphs.user.user_graph import make_durable
 
 
 def run(

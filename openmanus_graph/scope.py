@@ -13,12 +13,12 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 
+from openmanus_graph.budget import Spending
 from openmanus_graph.checkpoints.events import EventLog
-from openmanus_graph.checkpoints.recorder import Recorder
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.workspace.file_change_recorder import Recorder
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.events import Emit, Event, now
-from openmanus_graph.models.spending import Spending
-from openmanus_graph.settings import Settings
 
 SCOPE_KEY = "__openmanus_graph_scope"
 """Where a run's scope travels in `configurable`."""

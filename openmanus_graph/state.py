@@ -12,8 +12,8 @@ from langchain_core.messages import AnyMessage
 from langgraph.channels import DeltaChannel
 from typing_extensions import TypedDict  # before Python 3.12 no JSON Schema can be made of the one in `typing`
 
+from openmanus_graph.budget import together
 from openmanus_graph.events import Usage
-from openmanus_graph.models.spending import together
 
 SubtaskStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
 """What a subtask can be; only the last four are ends."""

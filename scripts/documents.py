@@ -80,7 +80,7 @@ def subtask_of(words: str) -> str:
 
 def settings_table(_: str) -> str:
     """The settings as a table, from the fields and the docstrings under them."""
-    from openmanus_graph.settings import Settings
+    from openmanus_graph.config.settings import Settings
 
     rows = ["| Setting | Environment | Default | Meaning |", "|---|---|---|---|"]
     notes = {name: note for name, _, note in fields_of(definition_of("settings", "Settings"))}

@@ -20,8 +20,8 @@ from pathlib import Path
 from rich.console import Console
 
 from openmanus_graph import open_checkpointer, stored_events
-from openmanus_graph.cli.board import Board
 from openmanus_graph.cli.live import LiveView
+from openmanus_graph.cli.run_view_model import Board
 from openmanus_graph.events import Event
 
 WIDTH = 96

@@ -15,7 +15,7 @@ import pytest
 from psycopg import conninfo, sql
 
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 
 Require = Callable[[bool, str, str], None]
 

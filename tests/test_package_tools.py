@@ -13,11 +13,11 @@ from typing import Any
 
 import pytest
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.plan import Plan
-from openmanus_graph.settings import Settings
-from openmanus_graph.tools.reference import load_tools
+from openmanus_graph.tools.rebuild import load_tools
 from openmanus_graph.tools.spec import spec_of
 
 EXAMPLES = Path(__file__).parents[1] / "examples"

@@ -12,12 +12,12 @@ from psycopg import AsyncConnection, conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
 from openmanus_graph.checkpoints.lease import KEEPALIVES
 from openmanus_graph.checkpoints.migrations import migrate, refuse_newer, schema_versions, wanted_versions
 from openmanus_graph.checkpoints.saver import ThreadSaver, unreachable
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import MigrationNeededError, SettingsError
-from openmanus_graph.settings import Settings
 
 CONNECT_SECONDS = 5.0
 """How long a server may take to answer before it counts as unreachable."""

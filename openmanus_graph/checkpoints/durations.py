@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.fault_points import writing
 
 MEMORY = 50
 """Runs after which an old mean weighs no more than this, so that it follows a change."""

@@ -17,10 +17,10 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import UNSTORED, Event
+from openmanus_graph.fault_points import writing
 
 FLUSH_SECONDS = 0.25
 """How long an event may wait for others; a kill loses what waits, and checkpoints say the same."""

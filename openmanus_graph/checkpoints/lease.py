@@ -23,8 +23,8 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.boundaries import writing
 from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
+from openmanus_graph.fault_points import writing
 
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 """How a connection finds out, within half a minute, that the other side is gone."""

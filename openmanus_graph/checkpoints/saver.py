@@ -28,14 +28,13 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from openmanus_graph.boundaries import writing
-from openmanus_graph.checkpoints.chains import STUB
-from openmanus_graph.checkpoints.health import BadValueError, ReadingSaver
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
-from openmanus_graph.checkpoints.prune import prune_rows, remove_runs
+from openmanus_graph.checkpoints.pruning.delta_channels import STUB
+from openmanus_graph.checkpoints.pruning.prune import prune_rows, remove_runs
+from openmanus_graph.checkpoints.readable_saver import BadValueError, ReadingSaver
 from openmanus_graph.checkpoints.sequence import go_on_from
 from openmanus_graph.checkpoints.serializer import PlainSerializer
-from openmanus_graph.checkpoints.tables import copy_rows, remove_rows, try_alone
+from openmanus_graph.checkpoints.thread_tables import copy_rows, remove_rows, try_alone
 from openmanus_graph.errors import (
     DatabaseError,
     DatabaseFullError,
@@ -43,6 +42,7 @@ from openmanus_graph.errors import (
     ThreadBusyError,
     UsageError,
 )
+from openmanus_graph.fault_points import writing
 
 ResultT = TypeVar("ResultT")
 

@@ -14,11 +14,11 @@ from typing import Any, cast
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.tables import remove_rows, try_alone
+from openmanus_graph.checkpoints.thread_tables import remove_rows, try_alone
 from openmanus_graph.errors import ThreadBusyError, UnknownThreadError
+from openmanus_graph.fault_points import writing
 from openmanus_graph.questions import Answer, Question
 from openmanus_graph.state import ThreadStatus
 

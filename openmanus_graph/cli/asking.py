@@ -10,7 +10,7 @@ from typing import Any, Protocol
 import click
 import yaml
 
-from openmanus_graph.cli.wording import clean, visible
+from openmanus_graph.display_text import clean, visible
 from openmanus_graph.errors import OpenManusGraphError, PlanError
 from openmanus_graph.questions import Answer, Question, answers_for
 

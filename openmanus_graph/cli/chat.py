@@ -203,7 +203,7 @@ class Talk:
 
     def _report(self, ended: Ended) -> None:
         from openmanus_graph.cli.report import WORDS, print_result
-        from openmanus_graph.cli.wording import one_line, usage_line
+        from openmanus_graph.display_text import one_line, usage_line
 
         thread = ended.thread
         answer = ended.values.get("answer")
@@ -221,9 +221,9 @@ class Talk:
         if self.thread is None:
             self.person.say("Nothing was asked yet.")
             return
-        from openmanus_graph.cli.wording import usage_line
-        from openmanus_graph.models.configuration import BudgetSettings
-        from openmanus_graph.models.spending import Spending
+        from openmanus_graph.budget import Spending
+        from openmanus_graph.config.sections import BudgetSettings
+        from openmanus_graph.display_text import usage_line
 
         spent = Spending(self.thread.thread_id, BudgetSettings(), self.saver)
         await spent.load()
@@ -233,7 +233,7 @@ class Talk:
 
     async def _plan(self) -> None:
         from openmanus_graph.checkpoints.progress import subtask_progress
-        from openmanus_graph.cli.wording import one_line
+        from openmanus_graph.display_text import one_line
 
         progress = [] if self.name is None else await subtask_progress(self.saver, self.name, live=False)
         if not progress:
@@ -260,7 +260,7 @@ class Talk:
 
 
 def _listing(folder: Any) -> list[str]:
-    from openmanus_graph.cli.wording import visible
+    from openmanus_graph.display_text import visible
 
     found = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]

@@ -10,10 +10,10 @@ import click
 
 from openmanus_graph.cli.point import as_line
 from openmanus_graph.cli.terminal import print_json
-from openmanus_graph.cli.wording import clean, one_line
+from openmanus_graph.display_text import clean, one_line
 
 if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.diff import Change, Difference
+    from openmanus_graph.checkpoints.history.diff import Change, Difference
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -44,7 +44,7 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
 async def _compare(before: str, after: str) -> Difference:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.diff import diff_points
+    from openmanus_graph.checkpoints.history.diff import diff_points
 
     async with open_checkpointer() as saver:
         return await diff_points(saver, before, after)

@@ -10,7 +10,7 @@ import click
 from openmanus_graph.cli.terminal import print_json
 
 if TYPE_CHECKING:
-    from openmanus_graph.settings import Settings
+    from openmanus_graph.config.settings import Settings
 
 
 @click.group()
@@ -19,7 +19,7 @@ def db() -> None:
 
 
 def _settings() -> Settings:
-    from openmanus_graph.settings import Settings
+    from openmanus_graph.config.settings import Settings
 
     return Settings.load()
 
@@ -27,7 +27,7 @@ def _settings() -> Settings:
 @db.command()
 def start() -> None:
     """Start the embedded server and keep it up until `db stop`."""
-    from openmanus_graph.checkpoints.embedded import EmbeddedServer
+    from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 
     server = EmbeddedServer(_settings())
     asyncio.run(server.start())
@@ -38,7 +38,7 @@ def start() -> None:
 @click.option("--force", is_flag=True, help="Even while others use it; their threads can be resumed.")
 def stop(force: bool) -> None:
     """Stop the embedded server."""
-    from openmanus_graph.checkpoints.embedded import EmbeddedServer
+    from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 
     asyncio.run(EmbeddedServer(_settings()).stop(force=force))
     click.echo("The embedded server is stopped.", err=True)
@@ -50,7 +50,7 @@ def status(as_json: bool) -> None:
     """Say whether the embedded server runs, and where its data is."""
     import dataclasses
 
-    from openmanus_graph.checkpoints.embedded import EmbeddedServer
+    from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 
     facts = dataclasses.asdict(EmbeddedServer(_settings()).status())
     if as_json:
@@ -63,7 +63,7 @@ def status(as_json: bool) -> None:
 @db.command()
 def url() -> None:
     """Print the URL of the database in use, password included if it has one."""
-    from openmanus_graph.checkpoints.embedded import EmbeddedServer
+    from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 
     settings = _settings()
     secret = settings.database_url

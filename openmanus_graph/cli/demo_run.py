@@ -30,7 +30,7 @@ import click
 from openmanus_graph.cli.demo_site import Site
 from openmanus_graph.cli.demo_witness import Count, Witness
 from openmanus_graph.cli.terminal import with_program
-from openmanus_graph.cli.wording import clean
+from openmanus_graph.display_text import clean
 from openmanus_graph.errors import DatabaseError, UsageError
 
 HALF_WAY = "/birch/prices.html"
@@ -109,8 +109,8 @@ class Demo:
 
     def _check_sandbox(self) -> None:
         """Say now, and not in the middle, that Python cannot run."""
+        from openmanus_graph.config.settings import Settings
         from openmanus_graph.sandbox.level import choose_level
-        from openmanus_graph.settings import Settings
 
         settings = Settings.load(sandbox=self._wishes.sandbox)
         choose_level(settings.sandbox, settings)

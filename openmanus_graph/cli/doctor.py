@@ -14,7 +14,7 @@ import click
 from openmanus_graph.cli.terminal import print_json, with_program
 
 if TYPE_CHECKING:
-    from openmanus_graph.settings import Settings
+    from openmanus_graph.config.settings import Settings
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Finding:
 @click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(as_json: bool) -> int:
     """Print each setting with where it came from, and probe what is there; exit 1 if the engine cannot run."""
-    from openmanus_graph.settings import Settings
+    from openmanus_graph.config.settings import Settings
 
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
@@ -102,7 +102,7 @@ def _model_lines(models: list[dict[str, Any]]) -> list[str]:
 
 def _search(settings: Settings) -> Finding:
     from openmanus_graph.errors import ToolError
-    from openmanus_graph.tools.engines import engines_of
+    from openmanus_graph.tools.web.engines import engines_of
 
     try:
         names = [engine.name for engine in engines_of(settings, os.environ)]

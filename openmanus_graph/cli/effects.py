@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from openmanus_graph.cli.terminal import print_json, print_table
-from openmanus_graph.cli.wording import one_line
+from openmanus_graph.display_text import one_line
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.ledger import Effect

@@ -19,17 +19,17 @@ import click
 from langgraph.errors import GraphDrained
 from langgraph.types import Command
 
+from openmanus_graph.budget import Spending
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal, Person, ask_all
-from openmanus_graph.cli.board import Board
 from openmanus_graph.cli.report import EXIT_CODES, current_results, next_step, report
+from openmanus_graph.cli.run_view_model import Board
 from openmanus_graph.cli.terminal import interactive, with_program
 from openmanus_graph.cli.view import View, choose_view
 from openmanus_graph.errors import DatabaseError, OpenManusGraphError, StaleRunnerError
 from openmanus_graph.events import Event, Usage, now
 from openmanus_graph.graphs.durable import DurableGraph
-from openmanus_graph.models.spending import Spending
 from openmanus_graph.nodes.gate import Gate
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)

@@ -12,8 +12,8 @@ from typing import Any
 
 import click
 
-from openmanus_graph.cli.own_graph import list_graphs
 from openmanus_graph.cli.picture import format_of, format_option, output_option, put_out
+from openmanus_graph.cli.user_graph import list_graphs
 
 
 @click.group()
@@ -38,10 +38,10 @@ def show(which: str, form: str | None, output: Path | None, flat: bool, places: 
 
 
 def _compiled(which: str, places: tuple[str, ...]) -> Any:
-    from openmanus_graph.tools.reference import available_tools
+    from openmanus_graph.tools.rebuild import available_tools
 
     if which not in ("manus", "plan"):
-        from openmanus_graph.graphs.loading import load_graph
+        from openmanus_graph.loading.graphs import load_graph
 
         loaded: Any = asyncio.run(load_graph(which)).graph
         return loaded.compile() if hasattr(loaded, "compile") else loaded

@@ -34,8 +34,8 @@ def events(thread: str, follow: bool, as_json: bool) -> None:
 async def _print_events(name: str, follow: bool, as_json: bool) -> None:
     from openmanus_graph.checkpoints.database import open_checkpointer
     from openmanus_graph.checkpoints.threads import find_thread, get_thread
-    from openmanus_graph.cli.board import Board
     from openmanus_graph.cli.lines import Lines
+    from openmanus_graph.cli.run_view_model import Board
 
     async with open_checkpointer() as saver:
         thread = await find_thread(saver, name)

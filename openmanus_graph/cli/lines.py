@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import click
 
-from openmanus_graph.cli.board import ACTING, Board
+from openmanus_graph.cli.run_view_model import ACTING, Board
 from openmanus_graph.cli.terminal import with_program
-from openmanus_graph.cli.wording import call_line, duration, one_line
+from openmanus_graph.display_text import call_line, duration, one_line
 from openmanus_graph.events import Event
 
 

@@ -14,8 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from openmanus_graph.cli.board import ACTING, Board, Row
-from openmanus_graph.cli.wording import amount, clean, cost, duration, one_line
+from openmanus_graph.cli.run_view_model import ACTING, Board, Row
+from openmanus_graph.display_text import amount, clean, cost, duration, one_line
 from openmanus_graph.events import Event
 
 STYLES = {

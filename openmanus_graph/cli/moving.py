@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 import click
 
 from openmanus_graph.cli.terminal import print_json, with_program
-from openmanus_graph.cli.wording import byte_size, clean
+from openmanus_graph.display_text import byte_size, clean
 
 if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.moving import Moved
+    from openmanus_graph.checkpoints.transfer.export_import import Moved
 
 
 @click.command("export")
@@ -39,8 +39,8 @@ def export(thread: str, file: Path, as_json: bool) -> None:
 
 async def _export(name: str, file: Path) -> Moved:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.moving import export_thread
     from openmanus_graph.checkpoints.threads import find_thread
+    from openmanus_graph.checkpoints.transfer.export_import import export_thread
 
     async with open_checkpointer() as saver:
         return await export_thread(saver, await find_thread(saver, name), file)
@@ -73,7 +73,7 @@ def import_(file: Path, new_id: str | None, workspace: str | None, as_json: bool
 
 async def _import(file: Path, new_id: str | None, workspace: str | None) -> Moved:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.moving import import_thread
+    from openmanus_graph.checkpoints.transfer.export_import import import_thread
 
     async with open_checkpointer() as saver:
         return await import_thread(saver, file, new_id=new_id, workspace=workspace)

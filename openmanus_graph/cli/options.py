@@ -12,7 +12,7 @@ import click
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.threads import Thread
-    from openmanus_graph.settings import Settings
+    from openmanus_graph.config.settings import Settings
 
 CommandT = TypeVar("CommandT", bound=Callable[..., Any])
 
@@ -165,6 +165,6 @@ class RunOptions:
         Args:
             thread: The thread that goes on, or `None`.
         """
-        from openmanus_graph.settings import Settings
+        from openmanus_graph.config.settings import Settings
 
         return Settings.load(policy=self.policy, **self.said(thread))

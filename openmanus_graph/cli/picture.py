@@ -99,7 +99,7 @@ def _columns(output: Path | None) -> int:
 
 async def _history(name: str, form: str, columns: int) -> str:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.history import thread_history
+    from openmanus_graph.checkpoints.history.history import thread_history
     from openmanus_graph.checkpoints.threads import find_thread
     from openmanus_graph.drawing.history import history_tree
     from openmanus_graph.drawing.tree import tree_mermaid, tree_svg, tree_text

@@ -25,10 +25,10 @@ def plan() -> None:
 @click.option("--json", "as_json", is_flag=True, help="As JSON: the problems.")
 def check(file: str, places: tuple[str, ...], as_json: bool) -> int:
     """Say every problem of a plan at once; exit 2 if there are any."""
+    from openmanus_graph.config.settings import Settings
     from openmanus_graph.errors import PlanError
     from openmanus_graph.plan import Plan
-    from openmanus_graph.settings import Settings
-    from openmanus_graph.tools.reference import available_tools
+    from openmanus_graph.tools.rebuild import available_tools
 
     try:
         most = Settings.load().max_subtasks

@@ -21,9 +21,9 @@ def playback(thread: str, fast: bool, as_json: bool) -> None:
 
 async def _play(address: str, fast: bool, as_json: bool) -> None:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.playback import playback as events
-    from openmanus_graph.checkpoints.points import find_place
-    from openmanus_graph.cli.board import Board
+    from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
+    from openmanus_graph.checkpoints.history.playback import playback as events
+    from openmanus_graph.cli.run_view_model import Board
     from openmanus_graph.cli.view import choose_view
 
     async with open_checkpointer() as saver:

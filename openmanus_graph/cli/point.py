@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from openmanus_graph.cli.terminal import print_json, with_program
-from openmanus_graph.cli.wording import clean, one_line
+from openmanus_graph.display_text import clean, one_line
 
 if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.points import Point
+    from openmanus_graph.checkpoints.history.checkpoint_ref import Point
     from openmanus_graph.checkpoints.saver import ThreadSaver
 
 LONGEST_VALUE = 600
@@ -21,9 +21,9 @@ LAST_MESSAGES = 12
 
 async def show_point(saver: ThreadSaver, point: Point, *, as_json: bool) -> None:
     """Print the state at a point, its files, and what runs after it."""
-    from openmanus_graph.checkpoints.diff import plain
-    from openmanus_graph.checkpoints.fork import files_at
-    from openmanus_graph.checkpoints.values import next_nodes, values_at
+    from openmanus_graph.checkpoints.forking.fork import files_at
+    from openmanus_graph.checkpoints.history.diff import plain
+    from openmanus_graph.checkpoints.history.values import next_nodes, values_at
 
     values = await values_at(saver, point)
     nodes = await next_nodes(saver, point)

@@ -13,7 +13,7 @@ import click
 from openmanus_graph.checkpoints.progress import plan_in
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.cli.terminal import program, with_program
-from openmanus_graph.cli.wording import clean, one_line, usage_line
+from openmanus_graph.display_text import clean, one_line, usage_line
 from openmanus_graph.events import Usage
 from openmanus_graph.questions import handle_of
 

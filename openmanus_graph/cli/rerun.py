@@ -11,7 +11,7 @@ from openmanus_graph.cli.options import RunOptions, budgeting, forcing, viewing
 from openmanus_graph.cli.terminal import with_program
 
 if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.fork import Fork
+    from openmanus_graph.checkpoints.forking.fork import Fork
     from openmanus_graph.checkpoints.threads import Thread
 
 
@@ -56,9 +56,9 @@ async def _rerun(
     options: RunOptions,
 ) -> int:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.edit import read_edit
-    from openmanus_graph.checkpoints.fork import fork_thread
-    from openmanus_graph.checkpoints.points import find_place
+    from openmanus_graph.checkpoints.forking.edit import read_edit
+    from openmanus_graph.checkpoints.forking.fork import fork_thread
+    from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
     from openmanus_graph.cli.resume import resume_thread
 
     async with open_checkpointer(settings=options.settings()) as saver:
@@ -82,8 +82,8 @@ async def _rerun(
 def _plan(source: Thread, plan_file: str, options: RunOptions) -> Any:
     """The plan of a file, checked against what the thread's graph has."""
     from openmanus_graph.errors import UsageError
-    from openmanus_graph.graphs.own import runs_own_graph
-    from openmanus_graph.graphs.reference import graph_again
+    from openmanus_graph.graphs.rebuild import graph_again
+    from openmanus_graph.graphs.user.user_graph import runs_own_graph
     from openmanus_graph.plan import Plan
 
     if runs_own_graph(source):

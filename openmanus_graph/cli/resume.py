@@ -50,7 +50,7 @@ def resume(
     if (thread is None) == (not last):
         raise click.UsageError("Name a thread, or give --last.")
     if dry_run:
-        from openmanus_graph.cli.foresight import print_foresight
+        from openmanus_graph.cli.dry_run import print_foresight
 
         if answers or plan_file:
             raise click.UsageError("--dry-run says what a plain resume does, without --answer and --plan.")
@@ -81,7 +81,7 @@ async def resume_thread(
     Returns:
         The exit code.
     """
-    from openmanus_graph.graphs.own import runs_own_graph
+    from openmanus_graph.graphs.user.user_graph import runs_own_graph
 
     if runs_own_graph(thread):
         return await _resume_own(thread, saver, answers, plan_file, options)
@@ -96,7 +96,7 @@ async def _resume_ours(
     from openmanus_graph.checkpoints.progress import state_values
     from openmanus_graph.cli.execution import execute
     from openmanus_graph.cli.report import report
-    from openmanus_graph.graphs.reference import graph_again
+    from openmanus_graph.graphs.rebuild import graph_again
     from openmanus_graph.plan import Plan
 
     if thread.status == "running" and answers:
@@ -141,7 +141,7 @@ async def _resume_ours(
 async def _resume_own(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
-    from openmanus_graph.cli.own_graph import OwnOptions, resume_own_graph
+    from openmanus_graph.cli.user_graph import OwnOptions, resume_own_graph
     from openmanus_graph.errors import UsageError
 
     if plan_file is not None:
@@ -156,7 +156,7 @@ async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited:
     """What the graph is resumed with: nothing, answers, an edited plan, or what it left undone once more."""
     from langgraph.types import Command
 
-    from openmanus_graph.graphs.reference import runs_agent
+    from openmanus_graph.graphs.rebuild import runs_agent
     from openmanus_graph.questions import answers_for
 
     snapshot = await app.snapshot(thread.thread_id)

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING
 import click
 
 from openmanus_graph.cli.terminal import print_json, print_table
-from openmanus_graph.cli.wording import byte_size
+from openmanus_graph.display_text import byte_size
 
 if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.prune import Pruned
-    from openmanus_graph.checkpoints.retention import Size
+    from openmanus_graph.checkpoints.pruning.prune import Pruned
+    from openmanus_graph.checkpoints.pruning.retention import Size
     from openmanus_graph.checkpoints.saver import ThreadSaver
     from openmanus_graph.checkpoints.threads import Thread
 
@@ -64,7 +64,7 @@ def _row(one: Size) -> list[str]:
 
 async def _sizes(names: Sequence[str]) -> list[Size]:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.retention import thread_sizes
+    from openmanus_graph.checkpoints.pruning.retention import thread_sizes
     from openmanus_graph.checkpoints.threads import find_thread
 
     async with open_checkpointer() as saver:
@@ -155,7 +155,7 @@ async def _chosen(saver: ThreadSaver, choice: _Choice) -> list[Thread]:
 
 async def _pruned(saver: ThreadSaver, chosen: Sequence[Thread], choice: _Choice, *, dry_run: bool) -> list[Pruned]:
     """What goes from each thread from which something does."""
-    from openmanus_graph.checkpoints.retention import prune_thread
+    from openmanus_graph.checkpoints.pruning.retention import prune_thread
     from openmanus_graph.errors import ThreadBusyError
 
     done: list[Pruned] = []

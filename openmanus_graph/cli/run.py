@@ -19,9 +19,9 @@ from openmanus_graph.cli.options import RunOptions, absolute, budgeting, decidin
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.threads import Thread
+    from openmanus_graph.config.settings import Settings
     from openmanus_graph.graphs.durable import DurableStateGraph
     from openmanus_graph.plan import Plan
-    from openmanus_graph.settings import Settings
 
 LONGEST_TASK = 1_000_000
 """Characters a task may have; what is longer belongs into an attachment."""
@@ -120,9 +120,9 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
         NoModelError: If a role has no model.
     """
     from openmanus_graph.graphs.manus import build_manus_graph
-    from openmanus_graph.graphs.reference import graph_again
-    from openmanus_graph.plugins import find_agents
-    from openmanus_graph.tools.reference import available_tools
+    from openmanus_graph.graphs.rebuild import graph_again
+    from openmanus_graph.loading.plugins import find_agents
+    from openmanus_graph.tools.rebuild import available_tools
 
     settings = options.settings(thread)
     tools = None
@@ -142,7 +142,7 @@ def refuse_request(thread: Thread, task: str | None) -> None:
         task: The request; `None` where there is none yet, so that an unfinished one is no obstacle.
     """
     from openmanus_graph.errors import ThreadUnfinishedError, UsageError
-    from openmanus_graph.graphs.reference import runs_agent
+    from openmanus_graph.graphs.rebuild import runs_agent
 
     name = thread.thread_id
     words = ["chat"] if task is None else ["run", task if len(task) <= 80 else "…"]
@@ -206,7 +206,7 @@ def plan_graph(plan_file: Path, options: RunOptions, settings: Settings) -> tupl
     """The graph that can execute the plan, and the plan, checked with the graph's tools."""
     from openmanus_graph.graphs.plan import build_plan_graph
     from openmanus_graph.plan import Plan
-    from openmanus_graph.tools.reference import available_tools
+    from openmanus_graph.tools.rebuild import available_tools
 
     plan = Plan.from_file(plan_file)
     if any(subtask.agent for subtask in plan.subtasks):
@@ -226,7 +226,7 @@ def _anew(plan_file: Path, options: RunOptions, name: str) -> str:
 
 
 async def _run_own(place: str, task: tuple[str, ...], given: str | None, options: RunOptions) -> int:
-    from openmanus_graph.cli.own_graph import OwnOptions, run_own_graph
+    from openmanus_graph.cli.user_graph import OwnOptions, run_own_graph
 
     own = OwnOptions(options.thread, options.configurable, options.as_json, options.quiet)
     return await run_own_graph(place, task_of(task) if task else None, given, own, options.settings())

@@ -114,7 +114,7 @@ def _task(saver: ThreadSaver, words: tuple[str, ...], options: RunOptions) -> St
 
 async def _known(saver: ThreadSaver, name: str, options: RunOptions) -> Stepper:
     from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.graphs.reference import app_again
+    from openmanus_graph.graphs.rebuild import app_again
     from openmanus_graph.stepping.stepper import Stepper
 
     thread = await find_thread(saver, name)
@@ -129,9 +129,9 @@ async def _own(
 ) -> Stepper:
     from openmanus_graph.checkpoints.thread_id import new_thread_id
     from openmanus_graph.cli.run import task_of
-    from openmanus_graph.graphs.loading import load_graph
-    from openmanus_graph.graphs.own import own_graph
-    from openmanus_graph.graphs.own_input import check_input, input_of, read_input, title_of
+    from openmanus_graph.graphs.user.user_graph import own_graph
+    from openmanus_graph.loading.graphs import load_graph
+    from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
     from openmanus_graph.stepping.stepper import Stepper
 
     if bool(words) == (given is not None):

@@ -8,10 +8,10 @@ from pathlib import Path
 from textwrap import indent
 from typing import Any
 
-from openmanus_graph.checkpoints.diff import plain
-from openmanus_graph.checkpoints.edit import read_edit
+from openmanus_graph.checkpoints.forking.edit import read_edit
+from openmanus_graph.checkpoints.history.diff import plain
 from openmanus_graph.cli.asking import described
-from openmanus_graph.cli.wording import amount, call_line, clean, one_line
+from openmanus_graph.display_text import amount, call_line, clean, one_line
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.questions import handle_of
 from openmanus_graph.stepping.stepper import Stepper

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, cast
 import click
 
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
-from openmanus_graph.cli.wording import clean, cost, duration, one_line, usage_line
+from openmanus_graph.display_text import clean, cost, duration, one_line, usage_line
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.progress import SubtaskProgress
@@ -37,7 +37,7 @@ class Facts:
     @property
     def total(self) -> Usage:
         """What all its requests used together."""
-        from openmanus_graph.models.spending import NOTHING, together
+        from openmanus_graph.budget import NOTHING, together
 
         return reduce(together, (one.usage for one in self.spent), NOTHING)
 
@@ -154,7 +154,7 @@ def _print_requests(requests: Sequence[dict[str, Any]]) -> None:
 
 
 def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
-    from openmanus_graph.models.spending import together
+    from openmanus_graph.budget import together
 
     found: dict[str, Usage] = {}
     for one in spent:
@@ -164,7 +164,7 @@ def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
 
 
 def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
-    from openmanus_graph.models.spending import NOTHING, together
+    from openmanus_graph.budget import NOTHING, together
 
     groups: dict[tuple[str, str], list[Spent]] = {}
     for one in spent:
@@ -197,7 +197,7 @@ def _row(item: SubtaskProgress, usage: Usage | None) -> list[str]:
 async def _facts(name: str, as_json: bool) -> Facts | None:
     """All that is known of a thread; `None` where a point of one was named, and has been shown."""
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.points import find_place
+    from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
     from openmanus_graph.checkpoints.progress import open_questions, state_values, subtask_progress
     from openmanus_graph.checkpoints.usage import spent_in
     from openmanus_graph.cli.point import show_point

@@ -19,7 +19,7 @@ from openmanus_graph.cli.retention import prune, size
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.thread import ago, show
 from openmanus_graph.cli.timeline import history
-from openmanus_graph.cli.wording import one_line
+from openmanus_graph.display_text import one_line
 
 if TYPE_CHECKING:
     from openmanus_graph.checkpoints.threads import Thread

@@ -10,11 +10,11 @@ from typing import TYPE_CHECKING
 import click
 
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
-from openmanus_graph.cli.wording import amount, cost, one_line
+from openmanus_graph.display_text import amount, cost, one_line
 
 if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.history import Moment
-    from openmanus_graph.checkpoints.points import Point
+    from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+    from openmanus_graph.checkpoints.history.history import Moment
     from openmanus_graph.checkpoints.threads import Thread
 
 
@@ -46,7 +46,7 @@ def history(thread: str, as_json: bool) -> None:
 
 async def _read(name: str) -> tuple[Thread, list[Moment]]:
     from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.history import thread_history
+    from openmanus_graph.checkpoints.history.history import thread_history
     from openmanus_graph.checkpoints.threads import find_thread
 
     async with open_checkpointer() as saver:

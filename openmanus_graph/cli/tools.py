@@ -40,7 +40,7 @@ def _described(tool: BaseTool) -> dict[str, Any]:
 @_JSON
 def list_(places: tuple[str, ...], as_json: bool) -> None:
     """List the tools."""
-    from openmanus_graph.tools.reference import available_tools
+    from openmanus_graph.tools.rebuild import available_tools
 
     found = [_described(tool) for tool in available_tools(places).values()]
     if as_json:
@@ -57,7 +57,7 @@ def list_(places: tuple[str, ...], as_json: bool) -> None:
 def show(name: str, places: tuple[str, ...], as_json: bool) -> None:
     """Show a tool's arguments and what the engine knows about it."""
     from openmanus_graph.errors import UsageError
-    from openmanus_graph.tools.reference import available_tools, nearest
+    from openmanus_graph.tools.rebuild import available_tools, nearest
 
     known = available_tools(places)
     if name not in known:

@@ -8,8 +8,8 @@ from typing import Protocol
 
 import click
 
-from openmanus_graph.cli.board import Board
 from openmanus_graph.cli.lines import LineView
+from openmanus_graph.cli.run_view_model import Board
 from openmanus_graph.events import Event
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from openmanus_graph.errors import OpenManusGraphError
-from openmanus_graph.tools.workspace import HIDDEN_FOLDER, locate, open_file
+from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, locate, open_file
 
 MOST_FILES = 500
 MOST_SHOWN = 24

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from openmanus_graph.checkpoints.history import Moment
-from openmanus_graph.checkpoints.points import Point
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.checkpoints.history.history import Moment
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
+from openmanus_graph.budget import together
 from openmanus_graph.checkpoints.progress import SubtaskProgress
 from openmanus_graph.drawing.label import escaped
 from openmanus_graph.drawing.page import block, clipped_text, counted, muted, status_text
@@ -12,7 +13,6 @@ from openmanus_graph.drawing.record import Record
 from openmanus_graph.drawing.scale import short_time
 from openmanus_graph.drawing.timeline import Row
 from openmanus_graph.events import Event, Usage
-from openmanus_graph.models.spending import together
 
 MOST_ENTRIES = 400
 """Entries of one subtask that are shown."""

@@ -6,7 +6,7 @@ from typing import Any, cast
 
 from openmanus_graph.drawing.label import escaped
 from openmanus_graph.drawing.style import SIGNS
-from openmanus_graph.drawing.words import words_of
+from openmanus_graph.drawing.value_text import words_of
 
 LONGEST = 6_000
 """Characters of one text that are shown."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any, cast
 
+from openmanus_graph.budget import NOTHING, together
 from openmanus_graph.drawing.artefacts import Artefact, artefacts_in
 from openmanus_graph.drawing.gantt import gantt_svg
 from openmanus_graph.drawing.label import escaped, plain
@@ -19,7 +20,6 @@ from openmanus_graph.drawing.plan import plan_svg
 from openmanus_graph.drawing.record import Record
 from openmanus_graph.drawing.scale import moment_text
 from openmanus_graph.events import Usage
-from openmanus_graph.models.spending import NOTHING, together
 
 LARGEST_DRAWN = 600
 """Subtasks up to which the DAG is drawn."""

@@ -28,15 +28,15 @@ from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
 from openmanus_graph.checkpoints.progress import open_questions, progress_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.chunk import shaped
-from openmanus_graph.graphs.dangling import with_results
-from openmanus_graph.graphs.version import FORCE_KEY, Change, change_of
+from openmanus_graph.graphs.compatibility.check import FORCE_KEY, Change, change_of
+from openmanus_graph.graphs.orphan_tool_calls import with_results
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.questions import Question, for_graph, resume_with
 from openmanus_graph.scope import SCOPE_KEY, Scope
-from openmanus_graph.settings import Settings
 
 TASK_KEY = "__pregel_task_id"
 SAID_KEY = "__openmanus_graph_said"

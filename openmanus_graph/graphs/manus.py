@@ -20,10 +20,12 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError, UsageError
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
 from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
+from openmanus_graph.loading.plugins import Agent, agent_of, find_agents
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.gateway import Models, ModelsChoice
@@ -33,19 +35,17 @@ from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
 from openmanus_graph.nodes.dispatcher import default_workspace, dispatcher_node
 from openmanus_graph.nodes.executor import EXECUTOR
 from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
-from openmanus_graph.nodes.outline import earlier_text
 from openmanus_graph.nodes.planner import PLANNER, planner_node
+from openmanus_graph.nodes.prompt_context import earlier_text
 from openmanus_graph.nodes.remember import REMEMBER, remember_node
 from openmanus_graph.nodes.reporter import REPORTER, reporter_node
 from openmanus_graph.nodes.review import REVIEW, review_node
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.run import Background
+from openmanus_graph.nodes.subtask_runtime import Background
 from openmanus_graph.plan import Plan
-from openmanus_graph.plugins import Agent, agent_of, find_agents
 from openmanus_graph.policy import Policy
-from openmanus_graph.settings import Settings
 from openmanus_graph.state import ManusInput, ManusOutput, ManusState
-from openmanus_graph.tools.reference import tool_references
+from openmanus_graph.tools.rebuild import tool_references
 
 AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agent
 """A graph of the user's own, compiled or not, or one with a description."""

@@ -14,16 +14,16 @@ from langchain_core.tools import BaseTool
 from langgraph.graph import END, START
 from langgraph.types import Command
 
+from openmanus_graph.config.sections import PolicySettings
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
-from openmanus_graph.models.configuration import PolicySettings
 from openmanus_graph.nodes.dispatcher import NODE, default_workspace, dispatcher_node, outcome_of
 from openmanus_graph.plan import Plan
 from openmanus_graph.policy import Policy
-from openmanus_graph.settings import Settings
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
-from openmanus_graph.tools.reference import available_tools, tool_references
+from openmanus_graph.tools.rebuild import available_tools, tool_references
 from openmanus_graph.tools.registry import builtin
 
 ToolChoice = BaseTool | str

@@ -21,7 +21,7 @@ def _plan() -> DurableGraph:
 @cache
 def _manus() -> DurableGraph:
     from openmanus_graph.graphs.manus import build_manus_graph
-    from openmanus_graph.plugins import find_agents
+    from openmanus_graph.loading.plugins import find_agents
 
     agents = {name: agent.graph for name, agent in find_agents().items()}
     return build_manus_graph(agents=agents).compile(name="manus")

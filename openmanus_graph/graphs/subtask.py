@@ -31,7 +31,7 @@ from openmanus_graph.nodes.executor import EXECUTOR, executor_node, open_calls
 from openmanus_graph.nodes.gate import gated, wait_until
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
 from openmanus_graph.nodes.tool import tool_node
 from openmanus_graph.nodes.verifier import VERIFIER, verifier_node
 from openmanus_graph.policy import Policy

@@ -7,8 +7,8 @@ import re
 from collections import Counter
 from typing import Literal, cast
 
-from openmanus_graph.boundaries import writing
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.fault_points import writing
 from openmanus_graph.memory.protocols import Episode
 
 LEAST_SHARE = 0.3

@@ -9,10 +9,10 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_to_dict, messages_from_dict
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.models.catalog import Target, variable
-from openmanus_graph.models.shape import Shape
-from openmanus_graph.settings import Settings
+from openmanus_graph.models.request_adapter import Shape
 
 _PACKAGES = {"disk": "diskcache", "redis": "redis"}
 

@@ -13,16 +13,16 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.utils import count_tokens_approximately
 
+from openmanus_graph.budget import together
 from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.capability import Capabilities
 from openmanus_graph.models.catalog import Target
 from openmanus_graph.models.faults import BrokenReplyError, Fault, backoff, sort
 from openmanus_graph.models.pace import Pace
-from openmanus_graph.models.place import Place
-from openmanus_graph.models.shape import Ask, Shape, shape
-from openmanus_graph.models.spending import together
+from openmanus_graph.models.request_adapter import Ask, Shape, shape
 from openmanus_graph.models.stream import usage_in, whole
 from openmanus_graph.models.thoughts import without_thoughts
 from openmanus_graph.models.tokens import TokenStream

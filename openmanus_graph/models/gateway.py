@@ -13,19 +13,19 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
+from openmanus_graph.budget import NOTHING
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Emit, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
 from openmanus_graph.models.call import NOTE, Call, Tools
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.capability import Capabilities
 from openmanus_graph.models.catalog import Catalog, ModelsChoice, Target
-from openmanus_graph.models.place import Place
-from openmanus_graph.models.shape import Ask, Tool
-from openmanus_graph.models.spending import NOTHING
+from openmanus_graph.models.request_adapter import Ask, Tool
 from openmanus_graph.models.structured import Structured, read_object
 from openmanus_graph.scope import Scope
-from openmanus_graph.settings import Settings
 
 if TYPE_CHECKING:
     from openmanus_graph.models.recording import Recorder, Replay

@@ -20,7 +20,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from openmanus_graph.errors import NoModelError
 from openmanus_graph.events import Usage
 from openmanus_graph.models.catalog import Target, provider_of
-from openmanus_graph.models.shape import Shape, without_images
+from openmanus_graph.models.request_adapter import Shape, without_images
 
 if TYPE_CHECKING:
     from langchain_core.language_models import BaseChatModel

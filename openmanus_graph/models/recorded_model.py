@@ -19,7 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
-from openmanus_graph.models.place import Place
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.recording import Recorder, Replay
 from openmanus_graph.models.reply_line import ReplyLine, prompt_of
 

@@ -19,8 +19,9 @@ from urllib.parse import urlsplit
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import ValidationError
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
-from openmanus_graph.models.place import Place
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.reply_line import (
     Redactor,
     ReplyLine,
@@ -30,7 +31,6 @@ from openmanus_graph.models.reply_line import (
     readable,
     reply_line,
 )
-from openmanus_graph.settings import Settings
 
 FORMAT = "openmanus-graph recording"
 VERSION = 1

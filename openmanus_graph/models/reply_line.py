@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel, ConfigDict, Field
 
-from openmanus_graph.models.place import Place
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.volatile import steady
 
 SHOWN_ENDS = 3

@@ -13,7 +13,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from openmanus_graph.events import Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.catalog import Target
-from openmanus_graph.models.shape import Shape
+from openmanus_graph.models.request_adapter import Shape
 
 
 def whole(gathered: AIMessageChunk, target: Target) -> AIMessage:

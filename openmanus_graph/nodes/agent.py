@@ -16,15 +16,15 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 
-from openmanus_graph.checkpoints.recorder import step_of
+from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import using_tool_context
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import now
-from openmanus_graph.graphs.own_input import input_fields
+from openmanus_graph.loading.input_schema import input_fields
 from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
 from openmanus_graph.outputs import plain
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState

@@ -14,10 +14,10 @@ from langgraph.types import Overwrite
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.events import now
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.material import fenced
 from openmanus_graph.nodes.outcome import failed_or_again, subtask_event
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text, split
 from openmanus_graph.state import SubtaskState

@@ -34,17 +34,17 @@ from openmanus_graph.checkpoints.durations import learn_durations, learned_durat
 from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
 from openmanus_graph.checkpoints.progress import committed_results, task_name
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import Sessions, ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing, plain_namespace
-from openmanus_graph.nodes.run import Background, SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import Background, SubtaskRun
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.schedule import Slots, upward_ranks
 from openmanus_graph.questions import question_of
 from openmanus_graph.scope import scope_of
-from openmanus_graph.settings import SandboxChoice, Settings
 from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState, SubtaskStatus
 from openmanus_graph.tools.spec import spec_of
 

@@ -19,11 +19,11 @@ from langgraph.errors import GraphBubbleUp
 
 from openmanus_graph.checkpoints.ledger import Effect, Intent, Ledger, hash_of, key_of, new_token, preview_of
 from openmanus_graph.context import ToolContext
+from openmanus_graph.effect_outcome import Happening, happening_of
 from openmanus_graph.errors import ForeignTypeError, UnknownQuestionError
-from openmanus_graph.happening import Happening, happening_of
 from openmanus_graph.nodes.call import Outcome, call
 from openmanus_graph.nodes.consent import Consent, consent_to
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
 from openmanus_graph.outputs import stored, whole
 from openmanus_graph.policy import Policy
 from openmanus_graph.questions import ask, asked_so_far, pass_over

@@ -16,15 +16,15 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.context import fit, repaired, summarised, summary_request
 from openmanus_graph.models.gateway import usage_of
-from openmanus_graph.models.place import Place
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.loops import stuck
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
 from openmanus_graph.nodes.reply import TERMINATE, failed_calls, read_reply
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
 from openmanus_graph.nodes.tool import FACTS
 from openmanus_graph.nodes.turn import is_cut
 from openmanus_graph.plan import Subtask

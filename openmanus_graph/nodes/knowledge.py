@@ -11,7 +11,7 @@ from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.protocols import Episode
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.outline import failures_text
+from openmanus_graph.nodes.prompt_context import failures_text
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.state import ManusState

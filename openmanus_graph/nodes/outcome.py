@@ -10,7 +10,7 @@ from langgraph.types import Overwrite
 
 from openmanus_graph.context import ToolContext
 from openmanus_graph.events import Event, now
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
 from openmanus_graph.outputs import stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import Draft, SubtaskResult, SubtaskState, SubtaskStatus

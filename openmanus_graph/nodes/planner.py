@@ -10,12 +10,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from openmanus_graph.errors import BudgetError, PlanningError
-from openmanus_graph.nodes.catalogue import catalogue_text, planned_tools
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.outline import earlier_text, request_text, results_text
-from openmanus_graph.nodes.proposal import checked_plan, merged, proposal_schema
+from openmanus_graph.nodes.planning.plan_repair import mended
+from openmanus_graph.nodes.planning.proposal import checked_plan, merged, proposal_schema
+from openmanus_graph.nodes.planning.tool_catalogue import catalogue_text, planned_tools
+from openmanus_graph.nodes.prompt_context import earlier_text, request_text, results_text
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.slips import mended
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import ManusState, SubtaskResult

@@ -15,7 +15,7 @@ from langgraph.runtime import Runtime
 
 from openmanus_graph.errors import BudgetError
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.outline import (
+from openmanus_graph.nodes.prompt_context import (
     all_completed,
     dropped_text,
     earlier_text,

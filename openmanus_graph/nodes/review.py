@@ -7,13 +7,13 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.outline import plan_outline
-from openmanus_graph.nodes.proposal import checked_plan
+from openmanus_graph.nodes.planning.proposal import checked_plan
+from openmanus_graph.nodes.prompt_context import plan_outline
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.questions import Approval, ask, is_answered
-from openmanus_graph.settings import Settings
 from openmanus_graph.state import ManusState
 
 REVIEW = "review"

@@ -12,10 +12,10 @@ from pathlib import Path
 from langchain_core.messages import SystemMessage
 from langchain_core.tools import BaseTool
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.models.gateway import Models
 from openmanus_graph.policy import Policy
-from openmanus_graph.settings import Settings
 
 _VERSION = re.compile(r"\A<!--.*?-->\s*", re.DOTALL)
 

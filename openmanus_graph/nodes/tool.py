@@ -13,7 +13,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
-from openmanus_graph.checkpoints.recorder import step_of
+from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Event, now
@@ -22,7 +22,7 @@ from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
 from openmanus_graph.outputs import stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve

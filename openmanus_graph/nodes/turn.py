@@ -10,11 +10,11 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
+from openmanus_graph.budget import together
 from openmanus_graph.errors import ContextOverflowError
 from openmanus_graph.events import Event, Usage
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.gateway import Structured, usage_of
-from openmanus_graph.models.place import Place
-from openmanus_graph.models.spending import together
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.scope import scope_of

@@ -11,18 +11,18 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.budget import together
 from openmanus_graph.errors import BudgetError, ModelError, ModelRefusedError
 from openmanus_graph.events import Event, Usage
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.gateway import usage_of
-from openmanus_graph.models.place import Place
-from openmanus_graph.models.spending import together
 from openmanus_graph.nodes.brief import clipped, workspace_files
 from openmanus_graph.nodes.checks import named_files, problems
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.material import fenced
 from openmanus_graph.nodes.outcome import ended, failed_or_again
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.run import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text
 from openmanus_graph.state import Draft, SubtaskState

@@ -181,7 +181,7 @@ class GraphStep:
         return stepper
 
     async def _stepper(self, options: Options, thing: Any) -> Stepper:
-        from openmanus_graph.graphs.own_input import title_of
+        from openmanus_graph.loading.input_schema import title_of
         from openmanus_graph.plan import Plan
         from openmanus_graph.stepping.stepper import Stepper
 

@@ -6,8 +6,8 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.diff import plain
 from openmanus_graph.checkpoints.events import stored_events
+from openmanus_graph.checkpoints.history.diff import plain
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_svg
 from openmanus_graph.events import Event

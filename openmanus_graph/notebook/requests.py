@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from openmanus_graph.checkpoints.edit import read_edit
+from openmanus_graph.checkpoints.forking.edit import read_edit
 from openmanus_graph.errors import UsageError
 from openmanus_graph.stepping.stepper import Stepper
 from openmanus_graph.stepping.view import Stop

@@ -10,8 +10,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
-from openmanus_graph.checkpoints.diff import plain
-from openmanus_graph.cli.wording import call_line, one_line
+from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.display_text import call_line, one_line
 from openmanus_graph.drawing.diagram import Box, Diagram, State
 from openmanus_graph.drawing.graph import graph_diagram
 from openmanus_graph.drawing.plan import plan_diagram

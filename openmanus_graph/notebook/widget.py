@@ -15,7 +15,7 @@ import anywidget
 from IPython.display import DisplayHandle
 from traitlets import Dict, Unicode
 
-from openmanus_graph.cli.wording import one_line
+from openmanus_graph.display_text import one_line
 from openmanus_graph.drawing.style import STATES, host_style, icon
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.notebook.panels import TABS, panel_of

@@ -12,12 +12,12 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
 from openmanus_graph.sandbox.capture import Capture
 from openmanus_graph.sandbox.channel import Channel
 from openmanus_graph.sandbox.launch import Level
 from openmanus_graph.sandbox.process import SandboxProcess, open_process
-from openmanus_graph.settings import Settings
 
 _START_S = 30.0
 _END_S = 2.0

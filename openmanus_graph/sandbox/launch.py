@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError, SettingsError
 from openmanus_graph.sandbox import launcher
 from openmanus_graph.sandbox.bubblewrap import bubblewrap_command, find_bubblewrap
@@ -23,7 +24,6 @@ from openmanus_graph.sandbox.layout import (
     open_environment,
 )
 from openmanus_graph.sandbox.limits import SandboxLimits
-from openmanus_graph.settings import Settings
 
 Level = Literal["bubblewrap", "landlock", "none"]
 """A way to confine a process, strongest first; `none` is no confinement."""

@@ -13,13 +13,13 @@ from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 
+from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.errors import OpenManusGraphError, SandboxUnavailableError
 from openmanus_graph.sandbox.bubblewrap import find_bubblewrap
 from openmanus_graph.sandbox.landlock import NEEDED_VERSION, landlock_version
 from openmanus_graph.sandbox.launch import INSTALL_BUBBLEWRAP, Level, prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.sandbox.seccomp import supported
-from openmanus_graph.settings import SandboxChoice, Settings
 
 _WORD = "confined"
 _FOLDER = "openmanus-graph-probe-"

@@ -10,10 +10,10 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.sandbox.launch import Level, prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.sandbox.tree import TreeProcess, tree_below
-from openmanus_graph.settings import Settings
 
 _PATIENCE_S = 5.0
 """Seconds a tree has to end in the orderly way before its root is killed."""

@@ -16,13 +16,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
 from openmanus_graph.sandbox.capture import Capture
 from openmanus_graph.sandbox.channel import Channel
 from openmanus_graph.sandbox.launch import Level
 from openmanus_graph.sandbox.process import SandboxProcess, open_process
 from openmanus_graph.sandbox.tree import TreeProcess, machine_time
-from openmanus_graph.settings import Settings
 
 _BASH = ("bash", "--norc", "--noprofile", "--noediting", "-i", "+m")
 _START_S = 30.0

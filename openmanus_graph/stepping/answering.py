@@ -15,8 +15,8 @@ from langgraph.types import Command
 from openmanus_graph.approval import approval_of
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import store_answers
+from openmanus_graph.effect_outcome import happening_of
 from openmanus_graph.errors import UnknownQuestionError
-from openmanus_graph.happening import happening_of
 from openmanus_graph.questions import Answer, Question, answers_for, handle_of
 
 

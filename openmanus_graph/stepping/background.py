@@ -16,7 +16,7 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph.events import Event
 from openmanus_graph.nodes.gate import Gate
-from openmanus_graph.stepping.stage import Stage
+from openmanus_graph.stepping.hold_point import Stage
 
 PARKED = "the stepper let the thread go"
 

@@ -8,8 +8,8 @@ from difflib import get_close_matches
 from typing import Any
 
 from openmanus_graph.errors import UsageError
-from openmanus_graph.graphs.importing import described
-from openmanus_graph.stepping.stage import Decision, Place
+from openmanus_graph.loading.user_modules import described
+from openmanus_graph.stepping.hold_point import Decision, Place
 from openmanus_graph.stepping.view import Reason
 
 Condition = Callable[[Mapping[str, Any]], Any]

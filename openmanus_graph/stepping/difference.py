@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.diff import plain
+from openmanus_graph.checkpoints.history.diff import plain
 from openmanus_graph.stepping.view import Change, Difference
 
 Side = tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]

@@ -8,10 +8,10 @@ from collections.abc import Mapping
 from typing import Any, Literal, cast
 
 from openmanus_graph.errors import OpenManusGraphError
-from openmanus_graph.graphs.importing import described
-from openmanus_graph.stepping.head import head_of
+from openmanus_graph.loading.user_modules import described
+from openmanus_graph.stepping.hold_point import Place
+from openmanus_graph.stepping.idle_branches import head_of
 from openmanus_graph.stepping.record import Record
-from openmanus_graph.stepping.stage import Place
 from openmanus_graph.stepping.view import Problem, Stop
 
 _NODE = re.compile(r"During task with name '([^']*)'")

@@ -16,9 +16,9 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.pregel import Pregel
 
-from openmanus_graph.checkpoints.history import Growth
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.checkpoints.history.history import Growth
 from openmanus_graph.checkpoints.lease import describe_runner
-from openmanus_graph.checkpoints.points import Point
 from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import get_thread

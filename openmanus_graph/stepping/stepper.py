@@ -18,28 +18,28 @@ from typing import Any
 
 from langgraph.types import Command
 
-from openmanus_graph.checkpoints.history import Growth
+from openmanus_graph.checkpoints.history.history import Growth
+from openmanus_graph.checkpoints.history.values import values_at
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.values import values_at
 from openmanus_graph.errors import UsageError
 from openmanus_graph.events import Event
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question
-from openmanus_graph.stepping.again import step_again
 from openmanus_graph.stepping.answering import answer_to, deliver
 from openmanus_graph.stepping.background import Background
+from openmanus_graph.stepping.branch_selection import chosen, in_order, statuses, subtask_name, tell, why_nothing
 from openmanus_graph.stepping.breakpoints import Breakpoints, Condition, Known
-from openmanus_graph.stepping.choice import chosen, in_order, statuses, subtask_name, tell, why_nothing
+from openmanus_graph.stepping.command import Verb
 from openmanus_graph.stepping.difference import Side, difference
-from openmanus_graph.stepping.head import head_of, waiting
+from openmanus_graph.stepping.hold_point import Place, Stage, hold_all
+from openmanus_graph.stepping.idle_branches import head_of, waiting
 from openmanus_graph.stepping.problem import failure, problem_of, stop_text
 from openmanus_graph.stepping.record import Record, read_history, read_record, read_standing
-from openmanus_graph.stepping.stage import Place, Stage, hold_all
+from openmanus_graph.stepping.rerun_target import step_again
 from openmanus_graph.stepping.steppable import AnyGraph, Granularity, known_names, steppable
 from openmanus_graph.stepping.table import history_of, table_of
 from openmanus_graph.stepping.travel import Edits, checked_plan, destination, fork_of, forked
-from openmanus_graph.stepping.verb import Verb
 from openmanus_graph.stepping.view import Branch, Difference, HistoryItem, Problem, Reason, Row, Stop
 
 IDLE_S = 30.0

@@ -15,8 +15,8 @@ from langgraph.types import Command
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 from pydantic.errors import PydanticUserError
 
-from openmanus_graph.checkpoints.fork import Fork, fork_thread
-from openmanus_graph.checkpoints.points import Point, chosen_point, points_of
+from openmanus_graph.checkpoints.forking.fork import Fork, fork_thread
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point, chosen_point, points_of
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.events import now

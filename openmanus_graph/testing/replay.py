@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import ValidationError
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
 from openmanus_graph.models.recording import Recorder, Replay, header, watched
 from openmanus_graph.models.reply_line import ReplyLine
-from openmanus_graph.settings import Settings
 
 
 @dataclass

@@ -6,10 +6,10 @@ import os
 import re
 
 from openmanus_graph.errors import ToolError
-from openmanus_graph.tools.history import open_history
+from openmanus_graph.files.safe_paths import Place, open_parent, read_file, remove_file, write_file
 from openmanus_graph.tools.text import NEWLINE, UTF8, Encoding, decode, newline_of
+from openmanus_graph.tools.undo_history import open_history
 from openmanus_graph.tools.viewing import numbered
-from openmanus_graph.tools.workspace import Place, open_parent, read_file, remove_file, write_file
 
 EDIT_LIMIT = 10 * 2**20
 """Bytes of the largest file that can be edited; a larger one can still be viewed."""

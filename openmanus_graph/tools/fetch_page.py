@@ -9,11 +9,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import AddressRefusedError, ToolError
-from openmanus_graph.tools.address import Resolver, resolve
-from openmanus_graph.tools.charset import page_text
-from openmanus_graph.tools.download import Download, Downloader, without_password
-from openmanus_graph.tools.page import Page, read_page
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.address import Resolver, resolve
+from openmanus_graph.tools.web.charset import page_text
+from openmanus_graph.tools.web.download import Download, Downloader, without_password
+from openmanus_graph.tools.web.page import Page, read_page
 
 MAX_URLS = 50
 """Pages of one call."""

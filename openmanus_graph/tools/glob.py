@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 
 from openmanus_graph.errors import OutsideWorkspaceError, ToolArgumentsError, ToolError
-from openmanus_graph.tools.workspace import Place, open_folder
+from openmanus_graph.files.safe_paths import Place, open_folder
 
 MAX_VISITED = 500_000
 """Entries a walk looks at before it stops."""

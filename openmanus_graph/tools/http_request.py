@@ -13,12 +13,12 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolArgumentsError, ToolError
-from openmanus_graph.tools.address import Resolver, resolve
-from openmanus_graph.tools.charset import page_text
-from openmanus_graph.tools.credential import Credential
-from openmanus_graph.tools.download import BrokenAnswerError, Download, Downloader, checked_url, without_password
-from openmanus_graph.tools.markup import names
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.address import Resolver, resolve
+from openmanus_graph.tools.web.charset import page_text
+from openmanus_graph.tools.web.credential import Credential
+from openmanus_graph.tools.web.download import BrokenAnswerError, Download, Downloader, checked_url, without_password
+from openmanus_graph.tools.web.markup import names
 
 Method = Literal["GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS"]
 READING: tuple[str, ...] = ("GET", "HEAD")

@@ -9,9 +9,9 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolError
+from openmanus_graph.files.safe_paths import locate
 from openmanus_graph.tools.glob import Glob, walk
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
-from openmanus_graph.tools.workspace import locate
 
 DEFAULT_RESULTS = 200
 """Files returned when the caller does not say."""

@@ -16,7 +16,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, ValidationError
 
 from openmanus_graph.errors import ToolArgumentsError, ToolError
-from openmanus_graph.tools.workspace import HIDDEN_FOLDER, locate, open_folder, read_file, write_file
+from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, locate, open_folder, read_file, write_file
 
 StepStatus = Literal["not_started", "in_progress", "completed", "blocked"]
 

@@ -9,10 +9,10 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolArgumentsError, ToolError
+from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, locate
 from openmanus_graph.tools import editing
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.viewing import view
-from openmanus_graph.tools.workspace import HIDDEN_FOLDER, locate
 
 ValueT = TypeVar("ValueT")
 

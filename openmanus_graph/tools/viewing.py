@@ -6,9 +6,9 @@ import os
 from collections.abc import Iterator
 
 from openmanus_graph.errors import ToolArgumentsError
+from openmanus_graph.files.safe_paths import Place, open_file
 from openmanus_graph.tools.glob import Glob, walk
 from openmanus_graph.tools.text import stream_encoding, stream_text
-from openmanus_graph.tools.workspace import Place, open_file
 
 VIEW_LINES = 2_000
 """Lines shown when no range is given."""

@@ -14,11 +14,11 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolError
-from openmanus_graph.tools.address import Resolver, resolve
-from openmanus_graph.tools.download import Downloader
-from openmanus_graph.tools.engines import Engine, Hit, Query, engines_of
 from openmanus_graph.tools.fetch_page import fetch
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.address import Resolver, resolve
+from openmanus_graph.tools.web.download import Downloader
+from openmanus_graph.tools.web.engines import Engine, Hit, Query, engines_of
 
 ENGINE_SECONDS = 10.0
 """Seconds an engine may take before the next one is asked."""

@@ -6,7 +6,7 @@ from typing import Any
 
 from langchain_core.tools import StructuredTool
 
-from openmanus_graph.nodes.catalogue import tools_text
+from openmanus_graph.nodes.planning.tool_catalogue import tools_text
 from openmanus_graph.tools.registry import builtin_tools
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from openmanus_graph.nodes.material import fenced
+from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.testing import Reply, ScriptedServer
 from tests.agent.conftest import Build
 from tests.agent.replies import decides, ends, plans, thread, verdict

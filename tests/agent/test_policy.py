@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from langchain_core.tools import BaseTool, StructuredTool
 
+from openmanus_graph.config.sections import PolicySettings
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.models.configuration import PolicySettings
 from openmanus_graph.policy import Policy
-from openmanus_graph.settings import Settings
 
 
 def made(name: str, effect: str | None = None, **metadata: Any) -> BaseTool:

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from openmanus_graph.nodes.proposal import checked_plan
-from openmanus_graph.nodes.slips import mended
+from openmanus_graph.nodes.planning.plan_repair import mended
+from openmanus_graph.nodes.planning.proposal import checked_plan
 from openmanus_graph.plan import Plan
 from openmanus_graph.tools.registry import builtin_tools
 

@@ -10,7 +10,7 @@ from typing import Any
 from langchain_core.tools import BaseTool, tool
 
 from openmanus_graph import Settings, ToolContext, build_manus_graph, build_plan_graph
-from openmanus_graph.boundaries import passed
+from openmanus_graph.fault_points import passed
 from openmanus_graph.questions import Question
 from openmanus_graph.testing import Reply, ToolUse
 from openmanus_graph.tools.registry import builtin

@@ -22,7 +22,7 @@ sys.path.insert(0, str(Path(__file__).parents[2]))
 
 from langgraph.types import Command
 
-from openmanus_graph import boundaries, get_thread, open_checkpointer
+from openmanus_graph import fault_points, get_thread, open_checkpointer
 from openmanus_graph.checkpoints.progress import subtask_progress
 from tests.chaos import shapes
 
@@ -109,7 +109,7 @@ def run(case: dict[str, Any]) -> None:
     os.dup2(errors, 1)
     os.dup2(errors, 2)
     watcher = Watcher(case)
-    boundaries.watch(watcher)
+    fault_points.watch(watcher)
     if case.get("clock") is not None or case.get("jumps"):
         watcher.set_clock()
     said = {**asyncio.run(drive(case)), "boundaries": watcher.passed}

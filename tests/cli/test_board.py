@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from openmanus_graph.cli.board import Board
-from openmanus_graph.models.configuration import BudgetSettings
+from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.config.sections import BudgetSettings
 
 USAGE = {"calls": 1, "input_tokens": 900, "output_tokens": 100, "cached_tokens": 0, "cost_usd": 0.25, "cache_hits": 0}
 

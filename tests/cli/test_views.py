@@ -10,11 +10,11 @@ import pytest
 from rich.cells import cell_len
 from rich.console import Console
 
-from openmanus_graph.cli.board import Board
 from openmanus_graph.cli.lines import Lines
 from openmanus_graph.cli.live import LiveView
-from openmanus_graph.cli.wording import amount, call_line, clean, cost, duration, one_line, visible
-from openmanus_graph.models.configuration import BudgetSettings
+from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.config.sections import BudgetSettings
+from openmanus_graph.display_text import amount, call_line, clean, cost, duration, one_line, visible
 
 USAGE = {"calls": 1, "input_tokens": 9000, "output_tokens": 100, "cached_tokens": 0, "cost_usd": 0.2, "cache_hits": 0}
 

@@ -15,8 +15,8 @@ import pytest
 from psycopg import sql
 
 from openmanus_graph import Settings
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
-from openmanus_graph.checkpoints.tables import THREAD_TABLES
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
 from tests.docs.blocks import TOP
 from tests.docs.story import Story
 

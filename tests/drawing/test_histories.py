@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openmanus_graph import ThreadSaver, build_plan_graph
-from openmanus_graph.checkpoints.history import thread_history
+from openmanus_graph.checkpoints.history.history import thread_history
 from openmanus_graph.drawing import svg_of
 from openmanus_graph.drawing.history import history_tree
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_mermaid, tree_text

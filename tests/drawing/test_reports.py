@@ -16,7 +16,7 @@ from openmanus_graph.drawing import log, svg_of
 from openmanus_graph.drawing.artefacts import artefacts_in
 from openmanus_graph.drawing.record import Record, record_of
 from openmanus_graph.drawing.report import report_html
-from openmanus_graph.graphs.own import make_durable
+from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.drawing.svgs import keys, parsed
 from tests.engine.plans import plan, subtask

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from openmanus_graph.drawing.words import MOST_LINES, words_of
+from openmanus_graph.drawing.value_text import MOST_LINES, words_of
 
 JSON = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=20),

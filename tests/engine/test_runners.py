@@ -37,7 +37,7 @@ from openmanus_graph.errors import (
     StaleRunnerError,
     UnknownThreadError,
 )
-from openmanus_graph.tools.reference import tools_again
+from openmanus_graph.tools.rebuild import tools_again
 
 from .plans import plan, subtask, thread
 from .sample_tools import TOOLS

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 from langchain_core.messages import HumanMessage
 
+from openmanus_graph.config.sections import CacheSettings
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.models.configuration import CacheSettings
 from openmanus_graph.models.gateway import Models, usage_of
-from openmanus_graph.settings import Settings
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.conftest import Require
 from tests.models.conftest import Asker, Maker

@@ -9,14 +9,14 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import HumanMessage
 from pydantic import SecretStr
 
+from openmanus_graph.config.sections import ModelSettings
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import NoModelError
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.catalog import Catalog
-from openmanus_graph.models.configuration import ModelSettings
 from openmanus_graph.models.gateway import Models
 from openmanus_graph.models.overview import describe_models
-from openmanus_graph.models.place import Place
 from openmanus_graph.scope import Scope
-from openmanus_graph.settings import Settings
 
 
 def settings(**given: object) -> Settings:

@@ -9,8 +9,8 @@ from email.utils import formatdate
 import pytest
 from langchain_core.messages import HumanMessage
 
+from openmanus_graph.config.sections import BudgetSettings, ModelSettings
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
-from openmanus_graph.models.configuration import BudgetSettings, ModelSettings
 from openmanus_graph.models.faults import redact
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse

@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
-from openmanus_graph.models.place import Place
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.recording import Recorder, Replay, secrets_hidden, secrets_of
-from openmanus_graph.settings import Settings
 from openmanus_graph.testing import replaying, write_recording
 
 PLANNER = Place("planner")
@@ -197,7 +197,7 @@ def test_a_last_line_without_an_end_is_kept(path: Path) -> None:
 WRITER = """
 import sys
 from langchain_core.messages import AIMessage
-from openmanus_graph.models.place import Place
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.recording import Recorder
 recorder = Recorder(sys.argv[1])
 for turn in range(1, 41):

@@ -14,9 +14,9 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
 from langchain_core.tools import tool
 
+from openmanus_graph.config.sections import BudgetSettings, ModelSettings
 from openmanus_graph.errors import BudgetError, ModelError
 from openmanus_graph.models import providers
-from openmanus_graph.models.configuration import BudgetSettings, ModelSettings
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.models.conftest import PLACE, Asker, Maker
@@ -292,9 +292,9 @@ def test_replay_needs_no_litellm(tmp_path: Path) -> None:
 import asyncio, sys
 from langchain_core.messages import HumanMessage
 from openmanus_graph.models.gateway import Models
-from openmanus_graph.models.place import Place
+from openmanus_graph.models.call_site import Place
 from openmanus_graph.scope import Scope
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 settings = Settings.load(llm_model="replay:" + sys.argv[1])
 models = Models(settings)
 models.require()

@@ -12,9 +12,9 @@ from typing import Any, cast
 
 import pytest
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import Sessions, ToolContext, using_tool_context
 from openmanus_graph.plans.tool_use import RETURNS, TEXT, UNKNOWN
-from openmanus_graph.settings import Settings
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin
 
 RESULTS = b'{"results": [{"title": "T", "url": "https://example.com/", "content": "C"}]}'

@@ -16,12 +16,12 @@ from langgraph.types import Command
 from psycopg import conninfo, sql
 
 from openmanus_graph import Settings, ThreadSaver, build_plan_graph, find_thread, get_thread, open_checkpointer
-from openmanus_graph.checkpoints.archive import new_archive, open_archive
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.lease import Lease
-from openmanus_graph.checkpoints.moving import export_thread, import_thread
-from openmanus_graph.checkpoints.retention import prune_thread, thread_sizes
-from openmanus_graph.checkpoints.tables import THREAD_TABLES
+from openmanus_graph.checkpoints.pruning.retention import prune_thread, thread_sizes
+from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
+from openmanus_graph.checkpoints.transfer.archive import new_archive, open_archive
+from openmanus_graph.checkpoints.transfer.export_import import export_thread, import_thread
 from openmanus_graph.errors import ArchiveError, ThreadBusyError, UsageError
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse

@@ -13,11 +13,11 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, Overwrite, interrupt
 
 from openmanus_graph import ThreadSaver, build_plan_graph, make_durable
-from openmanus_graph.checkpoints.chains import STUB
-from openmanus_graph.checkpoints.fork import fork_thread
-from openmanus_graph.checkpoints.history import thread_history
+from openmanus_graph.checkpoints.forking.fork import fork_thread
+from openmanus_graph.checkpoints.history.history import thread_history
 from openmanus_graph.checkpoints.lease import Lease
-from openmanus_graph.checkpoints.retention import prune_thread
+from openmanus_graph.checkpoints.pruning.delta_channels import STUB
+from openmanus_graph.checkpoints.pruning.retention import prune_thread
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse

@@ -19,9 +19,9 @@ from urllib.parse import quote
 import psycopg
 import pytest
 
-from openmanus_graph.checkpoints.archive import open_archive
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
-from openmanus_graph.settings import Settings
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.transfer.archive import open_archive
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.agent.replies import calls, decides, ends, plans, verdict, wants_plan
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openmanus_graph import ThreadSaver, build_plan_graph, delete_thread, find_thread
-from openmanus_graph.checkpoints.tables import THREAD_TABLES
+from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
 from tests.engine.plans import plan, subtask, thread
 from tests.engine.sample_tools import TOOLS
 

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.sandbox import Level, probe
-from openmanus_graph.settings import SandboxChoice, Settings
 
 OFFERED: list[Level] = [report.level for report in probe(Settings()) if report.works]
 

@@ -17,8 +17,8 @@ from typing import Any
 
 import pytest
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.sandbox import Finished, Level, SandboxLimits, open_process, run_process
-from openmanus_graph.settings import Settings
 from tests.sandbox.conftest import sleeping
 
 pytestmark = pytest.mark.sandbox
@@ -329,7 +329,7 @@ async def test_nothing_is_left_when_we_are_killed(any_level: Level, workspace: P
         import asyncio
         from pathlib import Path
         from openmanus_graph.sandbox import open_process
-        from openmanus_graph.settings import Settings
+        from openmanus_graph.config.settings import Settings
 
         async def main():
             script = "setsid sleep {marker} & sleep {marker} & echo up; wait"

@@ -13,12 +13,12 @@ from pathlib import Path
 import pytest
 
 import openmanus_graph
+from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.errors import SandboxUnavailableError, SettingsError
 from openmanus_graph.sandbox import Level, choose_level, probe, run_process
 from openmanus_graph.sandbox.landlock import NEEDED_VERSION, landlock_version
 from openmanus_graph.sandbox.launch import prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
-from openmanus_graph.settings import SandboxChoice, Settings
 from tests.conftest import Require
 
 pytestmark = pytest.mark.sandbox
@@ -27,7 +27,7 @@ REPORT = """
     import json
     from openmanus_graph.errors import SandboxUnavailableError
     from openmanus_graph.sandbox import choose_level
-    from openmanus_graph.settings import Settings
+    from openmanus_graph.config.settings import Settings
     for choice in ("auto", "bubblewrap", "landlock", "none"):
         try:
             print(choice, choose_level(choice, Settings()))

@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 from tests.conftest import Require
 from tests.server.people import NEEDED, PROJECT, Member, Person, account, end_server, packages
 

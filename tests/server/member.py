@@ -10,9 +10,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError
-from openmanus_graph.settings import Settings
 
 
 def query(url: str, statement: str) -> Any:

@@ -11,9 +11,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 from openmanus_graph.checkpoints.server.locks import users_of
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 
 HERE = Path(__file__).parent
 PROJECT = HERE.parent.parent

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 from tests.server.people import Member, Person, RefusedError, account, postmaster, running, servers
 
 pytestmark = pytest.mark.postgres

@@ -13,11 +13,11 @@ from pathlib import Path
 
 import pytest
 
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
-from openmanus_graph.checkpoints.server.place import Place
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.server.paths import Place
 from openmanus_graph.checkpoints.server.wire import socket_file
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import EmbeddedServerError
-from openmanus_graph.settings import Settings
 from tests.server.people import Member, Person, RefusedError, servers, using
 
 pytestmark = pytest.mark.postgres

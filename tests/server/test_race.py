@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 from tests.server.people import Member, running, servers
 
 pytestmark = pytest.mark.postgres

@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from openmanus_graph.checkpoints.embedded import EmbeddedServer
-from openmanus_graph.settings import Settings
+from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.config.settings import Settings
 from tests.server.people import Member, postmaster, running, servers, using
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]

@@ -12,15 +12,15 @@ from pathlib import Path
 
 import pytest
 
-from openmanus_graph import draft_file
-from openmanus_graph.draft_file import put_file
+from openmanus_graph.files import atomic_write
+from openmanus_graph.files.atomic_write import put_file
 
 
 @pytest.fixture(params=["nameless", "named"])
 def folder(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[int]:
     """A folder, with and without the system's files without a name."""
     if request.param == "named":
-        monkeypatch.setattr(draft_file, "_NAMELESS", 0)
+        monkeypatch.setattr(atomic_write, "_NAMELESS", 0)
     opened = os.open(tmp_path, os.O_RDONLY)
     yield opened
     os.close(opened)
@@ -54,7 +54,7 @@ def test_writers_at_the_same_time_leave_one_of_their_files(folder: int, tmp_path
 KILLED = """
 import os, signal, sys
 from openmanus_graph import boundaries
-from openmanus_graph.draft_file import put_file
+from openmanus_graph.files.atomic_write import put_file
 boundaries.watch(lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == sys.argv[2] else None)
 put_file(os.open(sys.argv[1], os.O_RDONLY), "a", b"new")
 """

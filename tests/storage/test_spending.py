@@ -10,11 +10,11 @@ from typing import Any
 import pytest
 
 from openmanus_graph import ThreadSaver, delete_thread, get_thread
+from openmanus_graph.budget import NOTHING, Spending, together
+from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.errors import BudgetError, DatabaseError
 from openmanus_graph.events import Usage
-from openmanus_graph.models.configuration import BudgetSettings
-from openmanus_graph.models.place import Place
-from openmanus_graph.models.spending import NOTHING, Spending, together
+from openmanus_graph.models.call_site import Place
 from tests.storage.conftest import NewThread
 
 PLACE = Place("executor", "s1", 1)
@@ -35,9 +35,9 @@ async def spent(saver: ThreadSaver | None, *usages: Usage, **limits: Any) -> Spe
 WRITER = """
 import asyncio, os, sys
 from openmanus_graph import open_checkpointer
-from openmanus_graph.models.configuration import BudgetSettings
-from openmanus_graph.models.place import Place
-from openmanus_graph.models.spending import Spending
+from openmanus_graph.config.sections import BudgetSettings
+from openmanus_graph.models.call_site import Place
+from openmanus_graph.budget import Spending
 from openmanus_graph.events import Usage
 
 async def main():

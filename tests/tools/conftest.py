@@ -12,8 +12,8 @@ from typing import Any
 
 import pytest
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
-from openmanus_graph.settings import Settings
 
 
 @pytest.fixture

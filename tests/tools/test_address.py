@@ -8,7 +8,7 @@ from ipaddress import ip_address
 import pytest
 
 from openmanus_graph.errors import AddressRefusedError, ToolError
-from openmanus_graph.tools.address import permitted_addresses, refusal
+from openmanus_graph.tools.web.address import permitted_addresses, refusal
 
 
 @pytest.mark.parametrize(

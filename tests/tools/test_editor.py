@@ -235,7 +235,7 @@ class TestUndo:
 import asyncio
 from pathlib import Path
 from openmanus_graph.context import ToolContext, using_tool_context
-from openmanus_graph.settings import Settings
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.tools.str_replace_editor import str_replace_editor
 context = ToolContext(thread_id="t", subtask_id="s", workspace=Path({str(workspace)!r}), settings=Settings())
 with using_tool_context(context):

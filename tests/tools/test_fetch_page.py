@@ -14,9 +14,9 @@ from typing import Any
 
 import pytest
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import AddressRefusedError, ToolError
-from openmanus_graph.settings import Settings
 from openmanus_graph.tools.fetch_page import fetch, fetch_page
 
 Handler = Callable[[str, dict[str, str], asyncio.StreamWriter], Awaitable[None]]

@@ -12,11 +12,11 @@ import pytest
 from langchain_core.tools import StructuredTool
 from pydantic import ValidationError
 
+from openmanus_graph.config.sections import CredentialSettings
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import AddressRefusedError, SettingsError, ToolArgumentsError, ToolError
-from openmanus_graph.models.configuration import CredentialSettings
 from openmanus_graph.plan import Plan
-from openmanus_graph.settings import Settings
 from openmanus_graph.tools.http_request import http_request
 from openmanus_graph.tools.spec import effect_of
 

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from openmanus_graph.tools.page import read_page
+from openmanus_graph.tools.web.page import read_page
 
 URL = "https://example.org/docs/page.html"
 

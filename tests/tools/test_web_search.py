@@ -8,11 +8,11 @@ from typing import Any
 
 import pytest
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import ToolError
-from openmanus_graph.settings import Settings
 from openmanus_graph.tools import web_search as module
-from openmanus_graph.tools.engines import Brave, DuckDuckGo, Engine, Hit, Query, SearXNG, Tavily, engines_of
+from openmanus_graph.tools.web.engines import Brave, DuckDuckGo, Engine, Hit, Query, SearXNG, Tavily, engines_of
 from openmanus_graph.tools.web_search import Cache, search, web_search
 
 from .conftest import Service

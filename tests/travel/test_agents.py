@@ -9,7 +9,7 @@ import pytest
 from langchain_core.tools import tool
 
 from openmanus_graph import Settings, ThreadSaver, build_manus_graph, fork_thread, rerun_thread, thread_history
-from openmanus_graph.checkpoints.points import Point, points_of
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point, points_of
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.replies import calls, ends, plans, verdict, wants_plan

@@ -6,7 +6,7 @@ import pytest
 from langchain_core.tools import BaseTool, tool
 
 from openmanus_graph import ThreadSaver, build_plan_graph, fork_thread, list_effects, tool_context
-from openmanus_graph.checkpoints.points import points_of
+from openmanus_graph.checkpoints.history.checkpoint_ref import points_of
 from tests.engine.plans import plan, subtask, thread
 from tests.engine.sample_tools import with_effect
 

@@ -8,8 +8,8 @@ from typing import Any
 from langgraph.types import Command
 
 from openmanus_graph import Plan, ThreadSaver, build_plan_graph
-from openmanus_graph.checkpoints.fork import fork_thread
-from openmanus_graph.checkpoints.points import Point, points_of
+from openmanus_graph.checkpoints.forking.fork import fork_thread
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point, points_of
 from openmanus_graph.graphs.durable import DurableGraph
 from tests.engine.plans import plan, subtask, thread
 from tests.engine.sample_tools import TOOLS

@@ -23,7 +23,7 @@ from openmanus_graph import (
     stored_events,
     thread_history,
 )
-from openmanus_graph.checkpoints.points import points_of
+from openmanus_graph.checkpoints.history.checkpoint_ref import points_of
 from openmanus_graph.checkpoints.progress import subtask_progress
 from openmanus_graph.errors import UnknownPointError, UsageError
 from openmanus_graph.graphs.durable import DurableGraph

@@ -11,7 +11,7 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command, interrupt
 
 from openmanus_graph import ThreadSaver, fork_thread, make_durable
-from openmanus_graph.checkpoints.points import points_of
+from openmanus_graph.checkpoints.history.checkpoint_ref import points_of
 from openmanus_graph.graphs.durable import DurableGraph
 from tests.engine.plans import thread
 

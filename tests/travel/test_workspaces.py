@@ -17,7 +17,7 @@ from openmanus_graph import (
     find_thread,
     fork_thread,
 )
-from openmanus_graph.checkpoints.snapshots import changes_of, files_of
+from openmanus_graph.checkpoints.workspace.snapshots import changes_of, files_of
 from openmanus_graph.graphs.durable import DurableGraph
 from tests.engine.plans import plan, subtask, thread
 

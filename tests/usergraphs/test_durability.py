@@ -32,7 +32,7 @@ from openmanus_graph import (
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.threads import store_answers
 from openmanus_graph.errors import ForeignTypeError
-from openmanus_graph.graphs.own import BUILDER, make_durable
+from openmanus_graph.graphs.user.user_graph import BUILDER, make_durable
 from openmanus_graph.tools.registry import builtin
 
 pytestmark = pytest.mark.postgres

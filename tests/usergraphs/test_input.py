@@ -12,7 +12,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from pydantic import BaseModel
 
 from openmanus_graph.errors import UsageError
-from openmanus_graph.graphs.own_input import check_input, input_of, read_input, title_of
+from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
 
 
 def taking(schema: Any) -> Any:

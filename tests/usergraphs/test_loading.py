@@ -17,9 +17,9 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph import Settings
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
-from openmanus_graph.graphs.importing import imports_from
-from openmanus_graph.graphs.loading import LoadedGraph, load_again, load_graph
-from openmanus_graph.tools.reference import available_tools, tool_references, tools_again
+from openmanus_graph.loading.graphs import LoadedGraph, load_again, load_graph
+from openmanus_graph.loading.user_modules import imports_from
+from openmanus_graph.tools.rebuild import available_tools, tool_references, tools_again
 
 ROOT = Path(__file__).parents[2]
 
@@ -221,7 +221,7 @@ def test_the_setting_tools_names_folders_files_and_modules(tmp_path: Path, monke
 ORDINARY = """
 import asyncio, os
 from openmanus_graph.graphs import importing
-from openmanus_graph.graphs.loading import load_graph
+from openmanus_graph.loading.graphs import load_graph
 import langgraph.graph
 if os.geteuid() == 0:
     os.setuid(65534)

@@ -17,14 +17,14 @@ from langgraph.graph import START, MessagesState, StateGraph
 
 from openmanus_graph import Settings
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.plugins import Agent, agent_of, find_agents, find_tools
-from openmanus_graph.tools.reference import available_tools, tool_references, tools_again
+from openmanus_graph.loading.plugins import Agent, agent_of, find_agents, find_tools
+from openmanus_graph.tools.rebuild import available_tools, tool_references, tools_again
 
 CODE = '''
 from typing import TypedDict
 from langchain_core.tools import tool
 from langgraph.graph import START, StateGraph
-from openmanus_graph.plugins import Agent
+from openmanus_graph.loading.plugins import Agent
 
 class State(TypedDict):
     task: str

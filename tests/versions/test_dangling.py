@@ -20,7 +20,7 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, interrupt
 
 from openmanus_graph import ThreadSaver, get_thread
-from openmanus_graph.graphs.own import make_durable
+from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.models.context import INTERRUPTED
 from openmanus_graph.state import appended
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse

@@ -14,10 +14,10 @@ from langgraph.prebuilt import ToolNode
 from langgraph.types import Command, Send, interrupt
 
 from openmanus_graph import ThreadSaver
-from openmanus_graph.checkpoints.fork import fork_thread
-from openmanus_graph.checkpoints.points import points_of
+from openmanus_graph.checkpoints.forking.fork import fork_thread
+from openmanus_graph.checkpoints.history.checkpoint_ref import points_of
 from openmanus_graph.errors import ThreadVersionError
-from openmanus_graph.graphs.own import make_durable
+from openmanus_graph.graphs.user.user_graph import make_durable
 
 from .conftest import Words, chain, down, row_of, says, stopped, thread, warnings_of
 

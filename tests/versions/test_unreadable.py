@@ -17,7 +17,7 @@ from langgraph.types import interrupt
 from openmanus_graph import ThreadSaver, build_plan_graph, get_thread
 from openmanus_graph.checkpoints.saver import ThreadSaver as Saver
 from openmanus_graph.errors import ThreadUnreadableError
-from openmanus_graph.graphs.own import make_durable
+from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.state import appended
 from tests.cli.conftest import Program
 from tests.engine.sample_tools import TOOLS

@@ -22,7 +22,7 @@ from openmanus_graph.checkpoints.server.account import Account, user_name
 from openmanus_graph.checkpoints.server.configuration import DATABASE, ROLE
 from openmanus_graph.checkpoints.server.diagnosis import failure
 from openmanus_graph.checkpoints.server.locks import POLL_S, FileLock, pauses, users_of
-from openmanus_graph.checkpoints.server.place import Place
+from openmanus_graph.checkpoints.server.paths import Place
 from openmanus_graph.errors import EmbeddedServerError
 
 CREATE_DATABASE = "CREATE DATABASE openmanus"

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from openmanus_graph.checkpoints.server.account import user_name
-from openmanus_graph.checkpoints.server.place import Place
+from openmanus_graph.checkpoints.server.paths import Place
 
 ROLE = "openmanus"
 """The one role; a superuser."""

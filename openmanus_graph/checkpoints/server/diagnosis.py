@@ -6,7 +6,7 @@ import re
 from pathlib import Path
 
 from openmanus_graph.checkpoints.server.account import OTHER_SERVER
-from openmanus_graph.checkpoints.server.place import disk_full
+from openmanus_graph.checkpoints.server.paths import disk_full
 from openmanus_graph.errors import DatabaseError, EmbeddedServerError
 
 SEVERE = re.compile(r"\b(?:PANIC|FATAL|ERROR):|^(?:postgres|initdb|sh): ")

@@ -1,0 +1,155 @@
+"""Spending: what a request has used of models and time, over all its resumes, and the budgets that end it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, cast
+
+from openmanus_graph.config.sections import BudgetSettings
+from openmanus_graph.errors import BudgetError
+from openmanus_graph.events import Usage
+from openmanus_graph.fault_points import writing
+from openmanus_graph.models.call_site import Place
+
+if TYPE_CHECKING:
+    from openmanus_graph.checkpoints.saver import ThreadSaver
+
+NOTHING = Usage(calls=0, input_tokens=0, output_tokens=0, cached_tokens=0, cost_usd=0.0, cache_hits=0)
+"""The usage of no call."""
+
+
+def together(one: Mapping[str, Any] | None = None, other: Mapping[str, Any] | None = None) -> Usage:
+    """The sum of two usages; its cost is unknown if one of them is."""
+    total = dict(NOTHING)
+    for usage in (one, other):
+        for key, value in (usage or {}).items():
+            known = total.get(key)
+            total[key] = None if value is None or known is None else cast("Any", known) + value
+    return cast("Usage", total)
+
+
+class Spending:
+    """What one request has used, committed call by call."""
+
+    def __init__(self, thread_id: str, budget: BudgetSettings, saver: ThreadSaver | None) -> None:
+        """Count for a thread.
+
+        Args:
+            thread_id: The thread.
+            budget: Its limits.
+            saver: Where calls are kept; `None` counts in this process only.
+        """
+        self.budget = budget
+        self.total: Usage = cast("Usage", dict(NOTHING))
+        self.known_usd = 0.0
+        """US dollars of the calls whose price is known; the total is unknown once one is not."""
+        self.held_s: Callable[[], float] = lambda: 0.0
+        """Gives the seconds of this run in which a stepper let nothing run."""
+        self._thread_id = thread_id
+        self._saver = saver
+        self._began = time.monotonic()
+        self._active_before = 0.0
+
+    @property
+    def active_s(self) -> float:
+        """Seconds that the request has been running, in this process and earlier ones."""
+        return self._active_before + time.monotonic() - self._began - self.held_s()
+
+    @property
+    def seconds_left(self) -> float | None:
+        """Seconds that the budget of time lasts; `None` without one."""
+        return None if self.budget.wall_s is None else self.budget.wall_s - self.active_s
+
+    async def load(self) -> None:
+        """Take up what the request used before this process."""
+        if self._saver is None:
+            return
+        async with self._saver.connection() as connection:
+            row = await (
+                await connection.execute(
+                    """
+                    SELECT t.active_s, count(c.number) AS calls,
+                           coalesce(sum(c.input_tokens), 0)::bigint AS input_tokens,
+                           coalesce(sum(c.output_tokens), 0)::bigint AS output_tokens,
+                           coalesce(sum(c.cached_tokens), 0)::bigint AS cached_tokens,
+                           CASE WHEN bool_or(c.number IS NOT NULL AND c.cost_usd IS NULL) THEN NULL
+                                ELSE coalesce(sum(c.cost_usd), 0) END AS cost_usd,
+                           coalesce(sum(c.cost_usd), 0) AS known_usd,
+                           count(*) FILTER (WHERE c.from_cache) AS cache_hits
+                    FROM threads t LEFT JOIN model_calls c
+                      ON c.thread_id = t.thread_id AND c.created_at >= t.request_started_at
+                    WHERE t.thread_id = %s GROUP BY t.thread_id
+                    """,
+                    (self._thread_id,),
+                )
+            ).fetchone()
+        if row is not None:
+            fields = dict(row)
+            self._active_before = float(fields.pop("active_s"))
+            self.known_usd = float(fields.pop("known_usd"))
+            self.total = cast("Usage", fields)
+
+    async def add(self, place: Place, model: str, usage: Usage, elapsed_s: float) -> None:
+        """Count a call, and commit it."""
+        self.total = together(self.total, usage)
+        self.known_usd += usage["cost_usd"] or 0.0
+        if self._saver is None:
+            return
+        with writing(f"model call {place.subtask or place.role}"):
+            async with self._saver.connection() as connection:
+                await connection.execute(
+                    """
+                    INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens,
+                                             cached_tokens, cost_usd, from_cache, elapsed_s)
+                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
+                    """,
+                    (
+                        self._thread_id,
+                        place.role,
+                        place.subtask,
+                        place.turn,
+                        model,
+                        usage["input_tokens"],
+                        usage["output_tokens"],
+                        usage["cached_tokens"],
+                        usage["cost_usd"],
+                        usage["cache_hits"] > 0,
+                        elapsed_s,
+                    ),
+                )
+
+    def reached(self) -> str | None:
+        """The name of the first budget that is used up, or `None`."""
+        spent = {
+            "tokens": self.total["input_tokens"] + self.total["output_tokens"],
+            "usd": self.known_usd,
+            "wall_s": self.active_s,
+            "model_calls": self.total["calls"],
+        }
+        for name, used in spent.items():
+            limit = getattr(self.budget, name)
+            if limit is not None and used >= limit:
+                return name
+        return None
+
+    def check(self) -> None:
+        """Raise if a budget is used up.
+
+        Raises:
+            BudgetError: With the budget and its limit.
+        """
+        name = self.reached()
+        if name is not None:
+            raise BudgetError(self.describe(name), budget=name, hint="Go on with a larger budget, see docs/budgets.md.")
+
+    def describe(self, name: str) -> str:
+        """A used-up budget in a sentence."""
+        limit = getattr(self.budget, name)
+        words = {
+            "tokens": f"{limit:,} tokens",
+            "usd": f"${limit:g}",
+            "wall_s": f"{limit:g} s",
+            "model_calls": f"{limit} model call{'' if limit == 1 else 's'}",
+        }
+        return f"The budget of {words[name]} is used up."

@@ -1,0 +1,1 @@
+"""Forking: a new thread that goes on from a point of another one, with edits."""

@@ -1,0 +1,183 @@
+"""Lineage: what of a thread came before a point, and what causally after it.
+
+Time alone does not say it: while one subtask took a step, others took theirs, and those stay whatever becomes of it.
+After a point came its own step, the later steps of its namespace and of those around it, what ran inside of them, and
+the subtasks that depend on the one it belongs to.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from itertools import pairwise
+
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+
+Key = tuple[str, str]
+"""Namespace and id of a checkpoint."""
+
+NULL_TASK = "00000000-0000-0000-0000-000000000000"
+"""Under which LangGraph stores what a caller gave, such as an edit of the state."""
+DISPATCHED = re.compile(r"\|?dispatcher\|subtask (?P<id>\S+) (?P<definition>\S+) ")
+"""What follows the namespace of the graph that has a dispatcher, in that of a subtask."""
+
+_TASK = re.compile(r":([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?=\||$)")
+_CALL = re.compile(r"^~__pregel_push, (?P<caller>.+), (?P<index>\d+), \d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Task:
+    """A task that has written something at a checkpoint."""
+
+    namespace: str
+    checkpoint_id: str
+    task_id: str
+    path: str
+    """Where in the step it was: by an edge (`~__pregel_pull, NODE`), by a `Send` or by a call of a `@task`."""
+
+
+@dataclass(frozen=True)
+class Cut:
+    """What a fork at a point takes over."""
+
+    point: Point
+    """The point; the fork goes on from it."""
+    kept: frozenset[Key]
+    """The checkpoints."""
+    path: tuple[Point, ...]
+    """The checkpoints that were being worked on at the point, the outermost first, the point last."""
+    rerun: frozenset[tuple[str, str, str]]
+    """Tasks (namespace, checkpoint, task) whose writes are left out, although their checkpoint is kept."""
+    affected: frozenset[str] | None
+    """Subtasks of the dispatch at hand whose work is cut: the point's and its dependants. `None`: no dispatch."""
+    until: datetime | None
+    """When that dispatch had ended; `None` if it has not."""
+
+    @property
+    def root(self) -> Point:
+        """The checkpoint of the graph itself that the fork goes on from."""
+        return self.path[0]
+
+
+class Lineage:
+    """The checkpoints of one thread, and how they came of each other."""
+
+    def __init__(self, points: Sequence[Point]) -> None:
+        """Index a thread's points."""
+        self.points = points
+        self.by_key: dict[Key, Point] = {(point.namespace, point.id): point for point in points}
+
+    def path_to(self, point: Point) -> tuple[Point, ...]:
+        """The checkpoints that were being worked on at a point, the outermost first, the point last."""
+        around = [self.by_key[key] for key in point.parents.items() if key in self.by_key and key[0] != point.namespace]
+        return (*sorted(around, key=lambda one: _depth(one.namespace)), point)
+
+    def ancestors(self, point: Point) -> set[str]:
+        """The ids of the checkpoints before a point in its own namespace."""
+        found: set[str] = set()
+        parent = point.parent
+        while parent is not None and parent not in found and (point.namespace, parent) in self.by_key:
+            found.add(parent)
+            parent = self.by_key[point.namespace, parent].parent
+        return found
+
+    def next_of(self, point: Point) -> Point | None:
+        """The checkpoint that came of a point in its own namespace, the newest if there are several."""
+        later = [one for one in self.points if one.namespace == point.namespace and one.parent == point.id]
+        return later[-1] if later else None
+
+    def cut(self, point: Point, tasks: Iterable[Task], affected: Collection[str] = ()) -> Cut:
+        """What a fork at a point takes over.
+
+        Args:
+            point: The point.
+            tasks: The tasks that have written at the checkpoints of `path_to(point)`.
+            affected: The point's subtask and all that depend on it, if it is in one.
+        """
+        path = self.path_to(point)
+        rerun = _rerun(path, tasks)
+        stale = {task_id for _, _, task_id in rerun}
+        before = {one.namespace: self.ancestors(one) for one in path}
+        at = {one.namespace: one.id for one in path}
+        kept = {
+            (one.namespace, one.id)
+            for one in self.points
+            if self._stays(one, path, before, at, stale, frozenset(affected))
+        }
+        dispatching = next((one for one, inner in pairwise(path) if dispatches(one, inner)), None)
+        after = None if dispatching is None else self.next_of(dispatching)
+        return Cut(
+            point=point,
+            kept=frozenset(kept),
+            path=path,
+            rerun=rerun,
+            affected=None if dispatching is None else frozenset(affected),
+            until=None if after is None else after.made_at,
+        )
+
+    def _stays(
+        self,
+        one: Point,
+        path: Sequence[Point],
+        before: Mapping[str, set[str]],
+        at: Mapping[str, str],
+        stale: Collection[str],
+        affected: Collection[str],
+    ) -> bool:
+        if one.namespace in at:
+            return one.id == at[one.namespace] or one.id in before[one.namespace]
+        around = [level for level in path if level.namespace in one.parents]
+        if not around:
+            return False
+        level = around[-1]
+        came_from = one.parents[level.namespace]
+        if came_from in before[level.namespace]:
+            return True
+        if came_from != level.id or level is path[-1]:
+            return False
+        # It ran beside what led to the point.
+        inside = one.namespace.removeprefix(level.namespace)
+        if any(task_id in stale for task_id in _TASK.findall(inside)):
+            return False
+        dispatched = DISPATCHED.match(inside)
+        return dispatched is None or dispatched["id"] not in affected
+
+
+def dispatches(level: Point, inner: Point) -> bool:
+    """Whether `inner` is (in) a subtask that the graph at `level` dispatched."""
+    return DISPATCHED.match(inner.namespace.removeprefix(level.namespace)) is not None
+
+
+def _rerun(path: Sequence[Point], tasks: Iterable[Task]) -> frozenset[tuple[str, str, str]]:
+    """The tasks around the point whose writes go: those it ran in, and calls their node made after theirs."""
+    found: set[tuple[str, str, str]] = set()
+    known = list(tasks)
+    for level, inner in pairwise(path):
+        here = [task for task in known if (task.namespace, task.checkpoint_id) == (level.namespace, level.id)]
+        found |= {(level.namespace, level.id, name) for name in _around(level, inner, here)}
+    return frozenset(found)
+
+
+def _around(level: Point, inner: Point, here: Sequence[Task]) -> set[str]:
+    inside = inner.namespace.removeprefix(level.namespace).removeprefix("|")
+    if DISPATCHED.match(inner.namespace.removeprefix(level.namespace)):
+        # Results of subtasks are read from their own namespaces; what the dispatcher had of them is made again.
+        return {task.task_id for task in here if task.task_id != NULL_TASK}
+    named = set(_TASK.findall(inside))
+    if not named:  # a namespace that is the same at every step does not say which task it was
+        node = inside.split("|", 1)[0]
+        named = {task.task_id for task in here if task.path == f"~__pregel_pull, {node}"}
+        named |= {task.task_id for task in here if task.path.startswith("~__pregel_push, ")} if not named else set()
+    callers = {task.path for task in here if task.task_id in named}
+    places = {call["caller"]: int(call["index"]) for path in callers if (call := _CALL.match(path))}
+    for task in here:
+        call = _CALL.match(task.path)
+        if call and call["caller"] in {*callers, *places} and int(call["index"]) >= places.get(call["caller"], 0):
+            named.add(task.task_id)
+    return named
+
+
+def _depth(namespace: str) -> int:
+    return namespace.count("|") + 1 if namespace else 0

@@ -1,0 +1,160 @@
+"""Wording: what a step did, in a line, from what its tasks wrote."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, cast
+
+from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langgraph.types import Interrupt, Overwrite
+
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.checkpoints.history.values import is_inner
+
+TOLD = (
+    "answer", "approved", "decision", "draft", "knowledge", "messages", "plan", "problems", "question", "reason",
+    "result", "retry_at", "task", "__interrupt__", "__resume__",
+)  # fmt: skip
+"""Channels whose contents are told; of others the names are."""
+UNTOLD = (
+    "active_s", "attempts", "checks", "definition", "earlier", "plan_tries", "replans", "request", "round", "stage",
+    "started_at", "steps", "subtask", "turns", "usage", "workspace", "sandbox",
+)  # fmt: skip
+"""Channels of ours that say nothing to a person."""
+LONGEST = 90
+"""Characters of one value."""
+
+_PULL = re.compile(r"^~__pregel_pull, (?P<node>.+)$")
+_SEND = re.compile(r"^~__pregel_push, \d+, \d+$")
+
+
+@dataclass(frozen=True, slots=True)
+class Write:
+    """One value that a task wrote."""
+
+    task_id: str
+    path: str
+    channel: str
+    value: Any
+    """`None` also where it was not read."""
+
+
+def nodes_of(writes: Sequence[Write]) -> list[str]:
+    """The nodes that wrote, in order, each as often as it ran."""
+    found: dict[str, str] = {}
+    for write in writes:
+        if pulled := _PULL.match(write.path):
+            found[write.task_id] = pulled["node"]
+        elif _SEND.match(write.path):
+            sent = next((one.name for one in _messages(write) if isinstance(one, ToolMessage) and one.name), None)
+            if sent or write.task_id not in found:
+                found[write.task_id] = sent or "sent"
+    return [node for node in found.values() if node != "__start__"]
+
+
+def what_changed(point: Point, writes: Sequence[Write]) -> str:
+    """What led to a point, in a line."""
+    if point.source == "input":
+        return "the input"
+    if point.source in ("update", "fork"):
+        return "edited"
+    parts: list[str] = []
+    values = {write.channel: write.value for write in writes}
+    for write in writes:
+        said = _told(write, values)
+        if said and said not in parts:
+            parts.append(said)
+    if not parts and any(_is_start(write) for write in writes):
+        return "begins"
+    if not parts:
+        told = (write.channel for write in writes if not is_inner(write.channel) and write.channel not in UNTOLD)
+        names = dict.fromkeys(told)
+        return f"sets {', '.join(names)}" if names else ""
+    return "; ".join(parts)
+
+
+def what_is_asked(writes: Sequence[Write]) -> str:
+    """What a person was asked at a checkpoint, in a line."""
+    asked: list[str] = []
+    for write in writes:
+        if write.channel != "__interrupt__":
+            continue
+        for one in cast("Sequence[Any]", write.value or ()):
+            value: Any = one.value if isinstance(one, Interrupt) else one
+            text = cast("dict[str, Any]", value).get("question", value) if isinstance(value, dict) else value
+            if (said := _short(text)) not in asked:
+                asked.append(said)
+    return "; ".join(asked)
+
+
+def _is_start(write: Write) -> bool:
+    return write.path.endswith(" __start__")
+
+
+def _messages(write: Write) -> list[BaseMessage]:
+    value: Any = write.value
+    if write.channel != "messages" or not isinstance(value, list):
+        return []
+    return [one for one in cast("list[Any]", value) if isinstance(one, BaseMessage)]
+
+
+def _told(write: Write, values: Mapping[str, Any]) -> str:
+    value = write.value
+    if _is_start(write):
+        return f"is asked: {_short(value)}" if write.channel == "task" and value else ""
+    if write.path.endswith(" dispatcher"):
+        return "has executed the plan" if write.channel == "plan" else ""
+    if write.channel == "messages":
+        if isinstance(value, Overwrite):
+            return "shortens its messages" if value.value else "begins anew"
+        return "; ".join(filter(None, map(_said, _messages(write)))) if "draft" not in values else ""
+    if value is None or value == "":
+        return ""
+    if isinstance(value, dict):
+        return _structured(write.channel, cast("dict[str, Any]", value))
+    if write.channel == "decision":
+        reason = values.get("reason")
+        return f"decides to {value}" + (f": {_short(reason)}" if reason else "")
+    if write.channel == "problems":
+        return f"finds {len(cast('list[Any]', value))} problems in the plan" if value else ""
+    words = {"answer": "answers", "question": "asks"}
+    if write.channel == "retry_at":
+        return "is to be tried again"
+    if write.channel == "__resume__":
+        given = cast("list[Any]", value)[-1:] if isinstance(value, list) else [value]
+        said = [cast("dict[str, Any]", one).get("value", one) if isinstance(one, dict) else one for one in given]
+        return f"is answered: {_short(said[0])}" if said else ""
+    if write.channel == "approved":
+        return "is approved" if value else "is not approved"
+    return f"{words[write.channel]}: {_short(value)}" if write.channel in words else ""
+
+
+def _structured(channel: str, value: dict[str, Any]) -> str:
+    if channel == "plan":
+        count = len(cast("list[Any]", value.get("subtasks") or []))
+        return f"has a plan of {count} subtask{'' if count == 1 else 's'}" if count else ""
+    if channel == "result":
+        return f"{value.get('status')}: {_short(value.get('error') or value.get('output'))}"
+    if channel == "draft":
+        return f"ends with: {_short(value.get('error') or value.get('output'))}"
+    if channel == "approved":
+        return f"is approved with {_short(value)}"
+    return ""
+
+
+def _said(message: BaseMessage) -> str:
+    if isinstance(message, ToolMessage):
+        return f"{message.name} {'fails' if message.status == 'error' else 'returns'}: {_short(message.text)}"
+    if isinstance(message, AIMessage) and message.tool_calls:
+        return "calls " + ", ".join(f"{made['name']}({_short(made['args'], 50)})" for made in message.tool_calls)
+    said = _short(message.text)
+    return f"says: {said}" if isinstance(message, AIMessage) else f"is told: {said}" if said else ""
+
+
+def _short(value: Any, longest: int = LONGEST) -> str:
+    text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
+    line = " ".join(text[: 8 * longest].split())
+    return line if len(line) <= longest else line[: longest - 1] + "…"

@@ -1,0 +1,87 @@
+"""Values: the state at a point, read without the graph that it belongs to."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, cast
+
+from langgraph.checkpoint.base import CheckpointTuple
+from langgraph.checkpoint.serde.types import (
+    _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
+)
+from langgraph.types import Overwrite
+
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.state import appended
+
+START = "__start__"
+"""LangGraph's channel for an input that has not been taken yet."""
+EDGE = "branch:to:"
+"""What the names of LangGraph's channels for edges begin with."""
+_COUNTERS = "counters_since_delta_snapshot"
+
+
+def is_inner(channel: Any) -> bool:
+    """Whether a channel is LangGraph's own, such as an edge."""
+    return isinstance(channel, str) and channel.startswith((EDGE, "__"))
+
+
+def delta_channels(found: CheckpointTuple) -> Mapping[str, Any]:
+    """The growing lists of a checkpoint's graph, each with its updates and steps since the last whole copy."""
+    return cast("Mapping[str, Any]", found.metadata.get(_COUNTERS) or {})
+
+
+def config_of(point: Point) -> Any:
+    """The config that names a point to LangGraph."""
+    named = {"thread_id": point.thread_id, "checkpoint_ns": point.namespace, "checkpoint_id": point.id}
+    return {"configurable": named}
+
+
+async def values_at(saver: ThreadSaver, point: Point) -> dict[str, Any]:
+    """The state at a point; LangGraph's own channels are left out.
+
+    Growing lists are put together from their writes, as our own graphs' messages are. An input that has not been taken
+    is given as it is.
+    """
+    config = config_of(point)
+    found = await saver.aget_tuple(config)
+    if found is None:
+        return {}
+    held: dict[str, Any] = found.checkpoint["channel_values"]
+    if isinstance(held.get(START), dict):
+        return cast("dict[str, Any]", held[START])
+    values = {
+        key: value.value if isinstance(value, _DeltaSnapshot) else value
+        for key, value in held.items()
+        if not is_inner(key)
+    }
+    growing = [
+        key for key in delta_channels(found) if key not in values and key in found.checkpoint["channel_versions"]
+    ]
+    if growing:
+        history = await saver.aget_delta_channel_history(config=config, channels=growing)
+        values |= {key: _put_together(cast("Mapping[str, Any]", one)) for key, one in history.items()}
+    return values
+
+
+def _put_together(history: Mapping[str, Any]) -> list[Any]:
+    seed = history.get("seed")
+    value: list[Any] = list(seed.value if isinstance(seed, _DeltaSnapshot) else seed or [])
+    for _, _, write in history["writes"]:
+        value = list(write.value or []) if isinstance(write, Overwrite) else appended(value, [write])
+    return value
+
+
+async def next_nodes(saver: ThreadSaver, point: Point) -> list[str]:
+    """The nodes that run after a point, as far as its edges say it."""
+    config = config_of(point)
+    found = await saver.aget_tuple(config)
+    if found is None:
+        return []
+    held: dict[str, Any] = found.checkpoint["channel_values"]
+    if START in held:
+        return [START]
+    sends = cast("list[Any]", held.get("__pregel_tasks") or [])
+    edges = [key.removeprefix(EDGE) for key in held if key.startswith(EDGE)]
+    return [*edges, *(str(getattr(send, "node", send)) for send in sends)]

@@ -1,0 +1,1 @@
+"""Pruning: older points removed, and how much each thread takes."""

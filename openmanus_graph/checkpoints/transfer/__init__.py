@@ -1,0 +1,1 @@
+"""Transfer: threads exported to a file and imported into another database."""

@@ -1,0 +1,1 @@
+"""Workspace: file changes recorded per step, and folders restored from them."""

@@ -1,0 +1,284 @@
+"""Own graph: what `run --graph`, `resume` and `graph list` do with graphs that users define."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+import click
+
+from openmanus_graph.cli.terminal import print_json, print_table, with_program
+
+if TYPE_CHECKING:
+    from openmanus_graph.checkpoints.saver import ThreadSaver
+    from openmanus_graph.checkpoints.threads import Thread
+    from openmanus_graph.cli.execution import Ended
+    from openmanus_graph.config.settings import Settings
+    from openmanus_graph.graphs.durable import DurableGraph
+    from openmanus_graph.loading.graphs import LoadedGraph
+
+
+@dataclass(frozen=True)
+class OwnOptions:
+    """How a user's own graph is run and shown."""
+
+    thread_id: str | None = None
+    """The thread; `None` means a new one, named after the task."""
+    configurable: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """More of the config, such as `workspace` and `max_parallel`."""
+    as_json: bool = False
+    """Whether events go to stdout as JSON."""
+    quiet: bool = False
+    """Whether to show no progress."""
+
+
+async def run_own_graph(
+    place: str, task: str | None, given: str | None, options: OwnOptions, settings: Settings | None = None
+) -> int:
+    """Run a user's own graph as a thread.
+
+    Args:
+        place: The graph, as `load_graph` takes it.
+        task: What is asked, in words; the graph's input schema says where it belongs.
+        given: The input as JSON, or `@FILE`; one of both must be there.
+        options: How it is run and shown.
+        settings: The settings to use instead of those of the environment.
+
+    Returns:
+        The exit code.
+
+    Raises:
+        UsageError: If the graph cannot be loaded, or the input does not fit it.
+        ThreadUnfinishedError: If the thread has not ended.
+    """
+    from openmanus_graph.checkpoints.database import open_checkpointer
+    from openmanus_graph.checkpoints.thread_id import new_thread_id
+    from openmanus_graph.config.settings import Settings
+    from openmanus_graph.errors import UsageError
+    from openmanus_graph.graphs.user.user_graph import own_graph
+    from openmanus_graph.loading.graphs import load_graph
+    from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
+
+    settings = settings or Settings.load()
+    loaded = await load_graph(place)
+    if (task is None) == (given is None):
+        raise UsageError(
+            "A graph takes a task or an input.", hint=f'Give "TASK" or --input JSON to run --graph {place}.'
+        )
+    async with open_checkpointer(settings=settings) as saver:
+        app = own_graph(loaded, saver, settings)
+        value = read_input(given) if given is not None else input_of(app, cast("str", task))
+        check_input(app, value)
+        title = title_of(value) or loaded.name
+        thread_id = options.thread_id or new_thread_id(title if task is not None else loaded.name)
+        await _refuse_other(saver, thread_id, app, loaded)
+        _say_replaced(app)
+        configurable = {**options.configurable, "title": title}
+        return await _perform(app, value, thread_id, configurable, options, title)
+
+
+async def resume_own_graph(
+    thread: Thread,
+    saver: ThreadSaver,
+    answers: Sequence[str],
+    options: OwnOptions,
+    settings: Settings | None = None,
+) -> int:
+    """Go on with a thread that runs a user's own graph.
+
+    Args:
+        thread: The thread; `runs_own_graph` says whether it is one.
+        saver: Where it is kept.
+        answers: Answers to its questions, as the command line takes them.
+        options: How it is shown.
+        settings: The settings to use instead of those of the environment.
+
+    Returns:
+        The exit code.
+    """
+    from langgraph.types import Command
+
+    from openmanus_graph.graphs.user.user_graph import OwnBuilder, own_graph_again
+    from openmanus_graph.questions import answers_for
+
+    app = await own_graph_again(thread, saver, settings)
+    force = bool(options.configurable.get("force"))
+    if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
+        await app.check_version(thread.thread_id, force=force)
+    snapshot = await app.snapshot(thread.thread_id)
+    given: Any = None
+    if answers:
+        given = Command(resume=dict(answers_for(await app.questions(thread.thread_id), list(answers))))
+    elif not snapshot.next and not isinstance(app.builder, OwnBuilder):
+        given = None if thread.status == "completed" else _again(app, snapshot.values)
+    if not snapshot.next and given is None and (thread.finished or not force):
+        _say_end(app, thread, cast("Mapping[str, Any]", snapshot.values))
+        return 0
+    kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
+    configurable = {**kept, **options.configurable, "title": thread.title}
+    return await _perform(app, given, thread.thread_id, configurable, options, thread.title)
+
+
+def _again(app: DurableGraph, values: Any) -> Any:
+    """What tries again what one of our own graphs, made by the user, left undone."""
+    fields = cast("dict[str, Any]", app.get_input_jsonschema().get("properties") or {})
+    return {"again": True} if "again" in fields else {"plan": values.get("plan")}
+
+
+async def _refuse_other(saver: ThreadSaver, thread_id: str, app: DurableGraph, loaded: LoadedGraph) -> None:
+    """Raise if the thread exists and has not ended, or runs another graph."""
+    from openmanus_graph.checkpoints.threads import get_thread
+    from openmanus_graph.errors import ThreadUnfinishedError, UsageError
+
+    known = await get_thread(saver, thread_id)
+    if known is None:
+        return
+    if not known.finished:
+        raise ThreadUnfinishedError(
+            f"The thread {thread_id!r} is {known.status} and has not ended.",
+            hint=f"Go on with it: openmanus-graph resume {thread_id}",
+        )
+    if known.graph != dict(app.builder.reference):
+        raise UsageError(
+            f"The thread {thread_id!r} belongs to another graph than {loaded.name!r}.",
+            hint="Name another thread, or none.",
+        )
+
+
+def _say_replaced(app: DurableGraph) -> None:
+    replaced = getattr(app, "replaced", None)
+    if replaced:
+        click.echo(f"The graph's own {replaced} is not used: its steps are kept in Postgres.", err=True)
+
+
+async def _perform(
+    app: DurableGraph, given: Any, thread_id: str, configurable: Mapping[str, Any], options: OwnOptions, task: str
+) -> int:
+    from openmanus_graph.cli.asking import AtTerminal
+    from openmanus_graph.cli.execution import Showing, perform
+    from openmanus_graph.cli.terminal import interactive
+    from openmanus_graph.errors import OpenManusGraphError
+
+    person = AtTerminal() if interactive() and not options.as_json else None
+    showing = Showing(options.as_json, options.quiet, task, person)
+    try:
+        ended = await perform(app, given, thread_id=thread_id, configurable=configurable, showing=showing)
+    except (OpenManusGraphError, OSError):
+        raise
+    except Exception as error:
+        raise _failure(error, thread_id) from error
+    if options.as_json:
+        _print_last(app, ended)
+    else:
+        _say_end(app, ended.thread, ended.values, ended)
+    return ended.exit_code
+
+
+def _failure(error: Exception, thread_id: str) -> Exception:
+    """What a user's own node raised, as a sentence that names the node and the line."""
+    import re
+
+    from openmanus_graph.errors import OpenManusGraphError
+    from openmanus_graph.loading.user_modules import described
+
+    notes = " ".join(getattr(error, "__notes__", []))
+    node = re.search(r"During task with name '([^']*)'", notes)
+    where = f"The node {node[1]!r}" if node else "The graph"
+    return OpenManusGraphError(
+        f"{where} failed: {described(error)}.",
+        hint=f"What it has done is kept. Try the step again with: openmanus-graph resume {thread_id}",
+    )
+
+
+def output_of(app: DurableGraph, values: Any) -> Any:
+    """The graph's output among its state's values."""
+    channels = app.output_channels
+    fields = cast("Mapping[str, Any]", values)
+    if isinstance(channels, str):  # an @entrypoint, whose output is one value
+        return fields.get("output", values)
+    return {name: fields[name] for name in channels if name in fields}
+
+
+def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended: Ended | None = None) -> None:
+    """Print the answer on stdout, the rest on stderr."""
+    from openmanus_graph.cli.report import next_step, print_result, report
+    from openmanus_graph.graphs.user.node_events import answer_in
+    from openmanus_graph.graphs.user.user_graph import OwnBuilder
+
+    hint = next_step(thread)
+    usage = None if ended is None else ended.usage
+    if not isinstance(app.builder, OwnBuilder):
+        report(thread, values, hint=hint, usage=usage)
+        return
+    if thread.status == "completed":
+        output = output_of(app, values)
+        answer = answer_in(output)
+        print_result(json.dumps(as_json(output), indent=2, ensure_ascii=False) if answer is None else answer)
+    report(thread, {}, hint=hint, usage=usage)
+
+
+def _print_last(app: DurableGraph, ended: Ended) -> None:
+    """The event that closes the stream of `--json`."""
+    from openmanus_graph.cli.report import next_step
+    from openmanus_graph.events import Event, now
+    from openmanus_graph.graphs.user.node_events import answer_in
+
+    thread, hint = ended.thread, next_step(ended.thread)
+    output = output_of(app, ended.values)
+    last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
+    last.update(status=thread.status, error=thread.error, elapsed_s=round(ended.elapsed_s, 3), usage=ended.usage)
+    if hint:
+        last["next"] = with_program(hint)
+    more = {"answer": answer_in(output), "output": as_json(output), "questions": thread.questions}
+    click.echo(json.dumps({**last, **more}, ensure_ascii=False))
+
+
+def as_json(value: Any) -> Any:
+    """An output in JSON types: messages as their type and content."""
+    from langchain_core.messages import BaseMessage
+
+    if isinstance(value, BaseMessage):
+        calls = getattr(value, "tool_calls", None)
+        return {"type": value.type, "content": value.content, **({"tool_calls": calls} if calls else {})}
+    if isinstance(value, Mapping):
+        return {str(key): as_json(item) for key, item in cast("Mapping[Any, Any]", value).items()}
+    if isinstance(value, (list, tuple, set, frozenset)):
+        return [as_json(item) for item in cast("Sequence[Any]", value)]
+    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+
+
+@click.command("list")
+@click.option("--json", "in_json", is_flag=True, help="As JSON.")
+def list_graphs(in_json: bool) -> None:
+    """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json."""
+    found = asyncio.run(_list())
+    if in_json:
+        print_json(found)
+        return
+    if not found:
+        click.echo(with_program("No langgraph.json here. Make a project with: openmanus-graph new DIR"))
+        return
+    print_table(["GRAPH", "FROM", "WHAT IT DOES"], [[one["name"], one["from"], one["description"]] for one in found])
+
+
+async def _list() -> list[dict[str, str]]:
+    from openmanus_graph.errors import UsageError
+    from openmanus_graph.loading.graphs import load_graph
+    from openmanus_graph.loading.langgraph_json import find_project
+
+    project = find_project()
+    found: list[dict[str, str]] = []
+    for name, place in project.graphs.items() if project else ():
+        try:
+            said = (await load_graph(name)).description
+        except UsageError as error:
+            said = f"cannot be loaded: {error.message}"
+        found.append({"name": name, "from": place, "description": said})
+    return found

@@ -1,0 +1,180 @@
+"""Settings: environment, `.env` and one TOML file, each value with the place it came from."""
+
+from __future__ import annotations
+
+import os
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from openmanus_graph.config.sections import (
+    BudgetSettings,
+    CacheSettings,
+    CredentialSettings,
+    ModelSettings,
+    PolicyChoice,
+)
+from openmanus_graph.errors import SettingsError
+
+SandboxChoice = Literal["auto", "bubblewrap", "landlock", "none"]
+
+CONFIG_VARIABLE = "OPENMANUS_GRAPH_CONFIG"
+CONFIG_NAME = "openmanus-graph.toml"
+
+
+def config_file() -> Path:
+    """The one TOML file: `$OPENMANUS_GRAPH_CONFIG`, else `openmanus-graph.toml` in the current folder."""
+    return Path(os.environ.get(CONFIG_VARIABLE) or CONFIG_NAME).expanduser().absolute()
+
+
+def default_home() -> Path:
+    """The data folder when none is set: below `/var/lib` for root, else the user's own data folder."""
+    if hasattr(os, "geteuid") and os.geteuid() == 0:
+        return Path("/var/lib/openmanus-graph")
+    base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
+    return Path(base).expanduser() / "openmanus-graph"
+
+
+class Settings(BaseSettings):
+    """What the user has set; explicit arguments win, then environment, `.env`, TOML, defaults."""
+
+    model_config = SettingsConfigDict(
+        env_prefix="OPENMANUS_GRAPH_",
+        env_file=".env",
+        env_nested_delimiter="__",
+        extra="ignore",
+        frozen=True,
+        populate_by_name=True,
+    )
+
+    home: Path = Field(default_factory=default_home)
+    """Data folder: the embedded server's cluster, sockets and logs."""
+    database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
+    """Postgres to use instead of the embedded server; `None` means embedded."""
+    db_account: str = "nobody"
+    """Account that the embedded server runs under when the program runs as root."""
+    max_parallel: PositiveInt = 8
+    """Subtasks of one dispatch that may run at the same time."""
+    resources: dict[str, PositiveInt] = Field(default_factory=dict)
+    """Limits per named resource, such as `{"browser": 2}`; a resource not named has none."""
+    max_subtasks: PositiveInt = 1000
+    """Subtasks a plan may have."""
+    tools: tuple[str, ...] = ()
+    """Your own tools, for every command: modules, files, and folders of files, relative to the TOML file's folder."""
+    sandbox: SandboxChoice = "auto"
+    """Confinement of shell and Python tools; `none` only by explicit choice."""
+    sandbox_account: str = "nobody"
+    """Account that confined tools run under when the program runs as root."""
+    allow_hosts: tuple[str, ...] = ()
+    """Hosts that `fetch_page` may reach although their address is loopback, private or link-local."""
+    inline_output: PositiveInt = 20_000
+    """Characters of a result (as JSON) kept in the checkpoint; larger ones go to a file in the workspace."""
+    snapshot_bytes: NonNegativeInt = 10 * 2**20
+    """Bytes up to which a file of the workspace is kept as each step left it, to go back to; 0 keeps none."""
+    snapshot_total: PositiveInt = 200 * 2**20
+    """Bytes of files that are kept for one thread."""
+    snapshot_files: PositiveInt = 5000
+    """Files of a workspace above which none are kept."""
+    llm_model: str | None = Field(default=None, validation_alias=AliasChoices("LLM_MODEL", "llm_model"))
+    """The model of every role that has none of its own, in LiteLLM's words, or `replay:FILE`."""
+    llm_api_key: SecretStr | None = Field(default=None, validation_alias=AliasChoices("LLM_API_KEY", "llm_api_key"))
+    """Its key; `None` means the provider's own variable."""
+    llm_base_url: str | None = Field(default=None, validation_alias=AliasChoices("LLM_BASE_URL", "llm_base_url"))
+    """Where it answers, for a local or compatible server."""
+    models: dict[str, ModelSettings] = Field(default_factory=dict[str, ModelSettings])
+    """Models by role, with `default` for the rest: `planner`, `executor`, `verifier`, `reporter`, `coordinator`, ..."""
+    model_cache: CacheSettings = CacheSettings()
+    """Cache of replies."""
+    record: Path | None = None
+    """File that model replies are recorded in."""
+    budget: BudgetSettings = BudgetSettings()
+    """What one request may use."""
+    policy: PolicyChoice = None
+    """Which calls of tools are made, asked about or refused."""
+    review: Literal["always", "large", "never"] = "never"
+    """Whether a person approves each plan, only those of more than `large_plan` subtasks, or none."""
+    large_plan: PositiveInt = 10
+    """Subtasks above which a plan counts as large."""
+    max_replans: NonNegativeInt = 3
+    """How often a request is planned again after failures."""
+    max_plan_tries: PositiveInt = 3
+    """How often the planner may correct an invalid plan before the run ends with its problems."""
+    max_verifications: PositiveInt = 3
+    """How often a subtask's outcome is checked: it goes back to its agent once fewer."""
+    summarise_at: float = Field(default=0.6, gt=0, le=1)
+    """Share of the model's window at which the older messages of an executor are summarised."""
+    prompts: Path | None = None
+    """Folder with one's own prompts, `<role>.md`; those it lacks are the built-in ones."""
+    instructions: str = ""
+    """More instructions for every role, such as the language of answers."""
+    search_engines: tuple[str, ...] = ()
+    """Engines of `web_search`, in order; empty means those that are configured, then DuckDuckGo."""
+    searxng_url: str | None = None
+    """Where a SearXNG server answers."""
+    credentials: dict[str, CredentialSettings] = Field(default_factory=dict[str, CredentialSettings])
+    """Secrets that `http_request` sends by name, each to its own hosts."""
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Add the TOML file behind the environment."""
+        del file_secret_settings
+        toml = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+        return init_settings, env_settings, dotenv_settings, toml
+
+    @classmethod
+    def load(cls, **explicit: Any) -> Settings:
+        """Read every source.
+
+        Args:
+            explicit: Values that win over all sources, such as command-line options.
+
+        Raises:
+            SettingsError: If a value does not fit, or the TOML file cannot be read.
+        """
+        try:
+            return cls(**{key: value for key, value in explicit.items() if value is not None})
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ".".join(str(part) for part in first["loc"])
+            raise SettingsError(
+                f"The setting {name!r} cannot be {first.get('input')!r}: {first['msg'].lower()}.",
+                hint="See where each value comes from with: openmanus-graph doctor",
+            ) from error
+        except (OSError, ValueError) as error:
+            raise SettingsError(
+                f"The settings cannot be read: {error}.", hint=f"Correct {str(config_file())!r} or unset it."
+            ) from error
+
+    @cached_property
+    def origins(self) -> dict[str, str]:
+        """Where each setting came from: `environment`, `.env`, the TOML file's path, or `default`."""
+        cls = type(self)
+        toml = config_file()
+        places: list[tuple[str, PydanticBaseSettingsSource]] = []
+        from pydantic_settings import DotEnvSettingsSource, EnvSettingsSource
+
+        places.append(("environment", EnvSettingsSource(cls)))
+        places.append((".env", DotEnvSettingsSource(cls)))
+        places.append((str(toml), TomlConfigSettingsSource(cls, toml_file=toml)))
+        found = {name: "default" for name in cls.model_fields}
+        for place, source in reversed(places):
+            for key in source():
+                name = key.lower()
+                if name in found:
+                    found[name] = place
+        return found

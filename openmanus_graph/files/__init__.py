@@ -1,0 +1,1 @@
+"""Files: atomic writes, and paths that stay inside a folder."""

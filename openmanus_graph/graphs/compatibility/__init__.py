@@ -1,0 +1,1 @@
+"""Compatibility: whether a thread can go on with a graph that has changed since."""

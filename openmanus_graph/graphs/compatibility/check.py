@@ -1,0 +1,146 @@
+"""Version: whether a thread can go on with the graph as it is now, asked each time before it does."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, cast
+
+from langgraph.types import Command
+
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.thread_position import Standing, standing_of
+from openmanus_graph.errors import ThreadVersionError
+from openmanus_graph.events import now
+from openmanus_graph.graphs.compatibility.differences import Difference, differences
+from openmanus_graph.graphs.compatibility.fingerprint import FORMAT, fingerprint_of
+
+if TYPE_CHECKING:
+    from openmanus_graph.graphs.durable import DurableGraph
+
+FORCE_KEY = "force"
+"""What in `configurable` makes a thread go on with a graph that does not fit."""
+MOST_TOLD = 6
+"""Changes that a note names."""
+_TOLD_APART = ("program", "unchecked")
+"""What of a fingerprint is not compared."""
+_NO_PLAN_AHEAD = {"knowledge", "planner", "reporter", "remember"}
+"""Nodes after which the present plan is not executed as it is."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """How the graph differs from the one that ran the thread last."""
+
+    fingerprint: Mapping[str, Any] | None = None
+    """The present one, to be kept with the thread; `None` if it is kept already."""
+    notes: list[str] = field(default_factory=list[str])
+    """What has changed and does not matter to the thread."""
+    forced: list[str] = field(default_factory=list[str])
+    """What the thread needs and no longer has, and the caller wants to go on all the same."""
+
+    @property
+    def columns(self) -> dict[str, Any]:
+        """What the thread's row takes."""
+        forced = [{"at": now(), "differences": self.forced}] if self.forced else []
+        return {"fingerprint": self.fingerprint, "forced": forced}
+
+    @property
+    def text(self) -> str:
+        """The change in a sentence or two; empty if there is nothing to say."""
+        parts: list[str] = []
+        if self.forced:
+            parts.append(f"The thread goes on although its graph no longer fits: {_listed(self.forced)}.")
+        if self.notes:
+            parts.append(f"The graph has changed since the thread last ran, which it can bear: {_listed(self.notes)}.")
+        return " ".join(parts)
+
+
+async def change_of(
+    graph: DurableGraph, saver: ThreadSaver, thread_id: str, given: Any, *, force: bool = False
+) -> Change:
+    """Compare a graph with the one that ran a thread last.
+
+    Args:
+        graph: The graph that is to go on.
+        saver: The store.
+        thread_id: The thread, which may be a new one.
+        given: What the graph is to be run with: `None`, a `Command` or an input.
+        force: Whether to go on with a graph that does not fit.
+
+    Raises:
+        ThreadVersionError: If the thread needs what the graph no longer has, and `force` is not set.
+    """
+    known, before = await _stored(saver, thread_id)
+    present = fingerprint_of(graph)
+    if before is not None and _compared(before) == _compared(present) and not before.get("unchecked"):
+        return Change()
+    if not known:
+        return Change(present)
+    found = await _differences(saver, thread_id, given, before or {}, present)
+    breaking = [one.text for one in found if one.breaks]
+    if breaking and not force:
+        raise _refusal(thread_id, breaking, before or {}, present, going_on=given is None or isinstance(given, Command))
+    return Change(present, [one.text for one in found if not one.breaks], breaking)
+
+
+async def _differences(
+    saver: ThreadSaver, thread_id: str, given: Any, before: Mapping[str, Any], present: Mapping[str, Any]
+) -> list[Difference]:
+    if before.get("format", FORMAT) != FORMAT:
+        before = {}
+    going_on = given is None or isinstance(given, Command)
+    standing = await standing_of(saver, thread_id, before or present, going_on=going_on)
+    standing.plan = _plan_ahead(given, standing)
+    return differences(before, present, standing)
+
+
+def _plan_ahead(given: Any, standing: Standing) -> dict[str, Any] | None:
+    """The plan that is to be executed without being checked first."""
+    if isinstance(given, Command):
+        update: Any = cast("Command[Any]", given).update
+        if isinstance(update, Mapping) and "plan" in update:
+            return None
+    elif isinstance(given, Mapping) and cast("Mapping[str, Any]", given).get("stage") == "again":
+        return standing.plan
+    due = standing.levels[0].due if standing.levels else set[str]()
+    return standing.plan if due - _NO_PLAN_AHEAD else None
+
+
+def _compared(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in fingerprint.items() if key not in _TOLD_APART}
+
+
+async def _stored(saver: ThreadSaver, thread_id: str) -> tuple[bool, dict[str, Any] | None]:
+    """Whether there is such a thread, and the fingerprint that is kept with it."""
+    async with saver.connection() as connection:
+        row = await (
+            await connection.execute("SELECT fingerprint FROM threads WHERE thread_id = %s", (thread_id,))
+        ).fetchone()
+    return row is not None, None if row is None else row["fingerprint"]
+
+
+def _refusal(
+    thread_id: str,
+    breaking: Sequence[str],
+    before: Mapping[str, Any],
+    present: Mapping[str, Any],
+    *,
+    going_on: bool,
+) -> ThreadVersionError:
+    was = cast("Mapping[str, str]", before.get("program") or {})
+    is_now = cast("Mapping[str, str]", present["program"])
+    changed = [f"{name} {was[name]} then, {is_now[name]} now" for name in was if was[name] != is_now.get(name)]
+    versions = f" ({'; '.join(changed)})" if changed else ""
+    return ThreadVersionError(
+        f"The thread {thread_id!r} cannot go on with the graph as it is now{versions}: {'; '.join(breaking)}.",
+        differences=breaking,
+        hint=f"Put that back, or go on all the same: openmanus-graph resume {thread_id} --force"
+        if going_on
+        else "Put that back, begin another thread, or go on all the same with --force.",
+    )
+
+
+def _listed(texts: Sequence[str]) -> str:
+    more = len(texts) - MOST_TOLD
+    return "; ".join([*texts[:MOST_TOLD], *([f"and {more} more"] if more > 0 else [])])

@@ -1,0 +1,1 @@
+"""User graphs: graphs that people define themselves, with the engine's promises around them."""

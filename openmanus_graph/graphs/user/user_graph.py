@@ -1,0 +1,219 @@
+"""Own: a user's own graph with the engine's promises: one runner, kept steps, typed answers, events, resume by id."""
+
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
+# pyright: reportUnknownParameterType=false, reportMissingTypeStubs=false
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from contextlib import aclosing
+from copy import copy
+from typing import Any, cast
+
+from langchain_core.runnables import RunnableConfig
+from langgraph.graph import StateGraph
+from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
+from langgraph.types import Command, StateSnapshot
+
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.context import CONTEXT_KEY
+from openmanus_graph.graphs.chunk import parts_of, shaped
+from openmanus_graph.graphs.durable import TASK_KEY, DurableGraph, DurableStateGraph
+from openmanus_graph.graphs.user.node_events import EVENT_MODES, NodeEvents
+from openmanus_graph.graphs.user.plan_tools import OwnTools, own_workspace
+from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, load_again
+from openmanus_graph.scope import scope_of
+
+BUILDER = "openmanus_graph.graphs.own:own_graph_again"
+"""What a thread's `graph` names as its builder when it runs a user's own graph."""
+
+
+class _Watched(CompiledStateGraph[Any, Any, Any, Any]):
+    """What runs below the lease: LangGraph's own stream, with the events of its nodes kept and told."""
+
+    builder: DurableStateGraph  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
+
+    async def astream(  # type: ignore[override]
+        self,
+        input: Any,
+        config: RunnableConfig | None = None,
+        *,
+        stream_mode: Any = None,
+        subgraphs: bool = False,
+        version: Any = "v1",
+        **options: Any,
+    ) -> AsyncIterator[Any]:
+        wanted = self.stream_mode if stream_mode is None else stream_mode
+        asked = [wanted] if isinstance(wanted, str) else list(wanted)
+        told = "custom" in asked
+        config, tools = self._served(config or {})
+        events = NodeEvents(scope_of(config, self.builder.settings))
+        # Tokens only where somebody watches: they make models stream that would otherwise answer at once.
+        modes: Any = list(dict.fromkeys([*asked, *EVENT_MODES, *(["messages"] if told else [])]))
+        stream = super().astream(input, config, stream_mode=modes, subgraphs=True, version=version, **options)
+        async with aclosing(tools), aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
+            async for chunk in chunks:
+                namespace, mode, data = parts_of(chunk)
+                for event in events.of(mode, namespace, data):
+                    if told:
+                        yield shaped((), "custom", event, wanted, subgraphs, version)
+                if mode in asked and mode != "custom" and (subgraphs or not namespace):
+                    yield chunk if version == "v2" else shaped(namespace, mode, data, wanted, subgraphs, version)
+
+    def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, OwnTools]:
+        """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
+        configurable = dict(config.get("configurable") or {})
+        tools = OwnTools(str(configurable.get("thread_id", "thread")), configurable, self.builder.settings)
+        changed = {**config, "configurable": {**configurable, CONTEXT_KEY: tools}}
+        # A durable graph takes LangGraph's semaphore away, which would stop dispatchers; here are none.
+        if configurable.get("max_parallel"):
+            changed["max_concurrency"] = configurable["max_parallel"]
+        return cast("RunnableConfig", changed), tools
+
+
+class OwnGraph(DurableGraph, _Watched):
+    """A user's compiled graph that holds its thread's lease while it runs.
+
+    Its `custom` stream has the events of its nodes; what a node writes to that stream comes as `node_progress`.
+    """
+
+    replaced: str | None = None
+    """The checkpointer that the graph was compiled with and that the engine's own took the place of."""
+
+    async def astream(  # type: ignore[override]
+        self, input: Any, config: RunnableConfig | None = None, **options: Any
+    ) -> AsyncIterator[Any]:
+        """Stream the graph, as a `DurableGraph` does; inside another graph, as LangGraph does."""
+        configurable: dict[str, Any] = (config or {}).get("configurable") or {}
+        if TASK_KEY in configurable:
+            stream = CompiledStateGraph.astream(self, input, config, **options)
+        else:
+            thread_id = configurable.get("thread_id")
+            stream = super().astream(await self._by_id(input, thread_id), config, **options)
+        async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
+            async for chunk in chunks:
+                yield chunk
+
+    async def _by_id(self, given: Any, thread_id: Any) -> Any:
+        """A dict that answers the one open question, as LangGraph takes it, under that question's id."""
+        resume = given.resume if isinstance(given, Command) else None
+        if not isinstance(resume, dict) or not isinstance(self.checkpointer, ThreadSaver) or thread_id is None:
+            return given
+        questions = await self.questions(str(thread_id))
+        fields = cast("dict[str, Any]", resume)
+        if len(questions) != 1 or any(_is_interrupt_id(key) for key in fields):
+            return given
+        return Command(update=given.update, resume={questions[0]["id"]: fields}, goto=given.goto)
+
+    async def snapshot(self, thread_id: str) -> StateSnapshot:
+        """The thread's state at its newest checkpoint; what is no dict, as an `@entrypoint` may return, is `output`."""
+        found = await super().snapshot(thread_id)
+        return found if isinstance(found.values, dict) else found._replace(values={"output": found.values})
+
+    def get_input_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:
+        """The JSON Schema of the graph's input."""
+        if getattr(self.builder, "input_schema", None) is None:  # an @entrypoint has no builder of its own
+            return Pregel.get_input_jsonschema(self, config)
+        return super().get_input_jsonschema(config)
+
+    def get_output_jsonschema(self, config: RunnableConfig | None = None) -> dict[str, Any]:
+        """The JSON Schema of the graph's output."""
+        if getattr(self.builder, "output_schema", None) is None:
+            return Pregel.get_output_jsonschema(self, config)
+        return super().get_output_jsonschema(config)
+
+
+def _is_interrupt_id(key: Any) -> bool:
+    return isinstance(key, str) and len(key) == 32 and all(letter in "0123456789abcdef" for letter in key)
+
+
+class OwnBuilder(DurableStateGraph):
+    """What a `DurableGraph` asks of its builder, for a graph that somebody else built."""
+
+    @classmethod
+    def of(cls, built: StateGraph[Any, Any, Any, Any] | None, settings: Settings) -> OwnBuilder:
+        """The builder with the attributes of the one that a graph was built with; none for an `@entrypoint`."""
+        own = cls.__new__(cls)
+        vars(own).update(vars(built) if built is not None else {})
+        own.settings = settings
+        return own
+
+    def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
+        """What a resume by id needs, and what lists show."""
+        row: dict[str, Any] = {
+            "graph": dict(self.reference),
+            "workspace": str(own_workspace(str(configurable["thread_id"]), configurable)),
+            "sandbox": configurable.get("sandbox") or self.settings.sandbox,
+        }
+        if configurable.get("title"):
+            row["title"] = configurable["title"]
+        if configurable.get("max_parallel"):
+            row["settings"] = {"max_parallel": configurable["max_parallel"]}
+        return row
+
+
+def make_durable(
+    graph: AnyGraph,
+    saver: ThreadSaver,
+    *,
+    reference: Mapping[str, Any] | None = None,
+    settings: Settings | None = None,
+) -> DurableGraph:
+    """A LangGraph graph with the engine's promises, on a saver of `open_checkpointer`.
+
+    Args:
+        graph: A `StateGraph`, a compiled graph, or an `@entrypoint`. A compiled one stays as it is; what is
+            returned is a copy whose checkpointer is `saver`.
+        saver: Where it keeps its steps.
+        reference: How `load_again` finds it; without one, only the caller can resume its threads.
+        settings: The settings to use instead of those of the environment.
+
+    Returns:
+        A compiled graph to `ainvoke` and `astream`.
+    """
+    settings = settings or Settings.load()
+    row = {"builder": BUILDER, "graph": dict(reference or {})}
+    if isinstance(graph, DurableStateGraph):
+        if reference is not None:
+            graph.reference = row
+        return graph.compile(checkpointer=saver)
+    compiled = graph.compile() if isinstance(graph, StateGraph) else graph
+    attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
+    attributes["checkpointer"] = saver
+    built = getattr(compiled, "builder", None)
+    if isinstance(built, DurableStateGraph) and not isinstance(built, OwnBuilder):
+        attributes["builder"] = builder = copy(built)
+        made: DurableGraph = type(compiled)(**attributes)  # type: ignore[assignment]
+    else:
+        attributes["builder"] = builder = OwnBuilder.of(built, settings)
+        made = OwnGraph(schema_to_mapper=attributes.pop("schema_to_mapper", {}), **attributes)
+        made.replaced = None if isinstance(compiled.checkpointer, bool | None) else type(compiled.checkpointer).__name__
+    vars(made).update({key: value for key, value in attributes.items() if key not in vars(made)})
+    if reference is not None or not builder.reference:
+        builder.reference = row
+    return made
+
+
+def own_graph(loaded: LoadedGraph, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
+    """The graph that `load_graph` found, with the engine's promises."""
+    return make_durable(loaded.graph, saver, reference=loaded.reference, settings=settings)
+
+
+async def own_graph_again(thread: Thread, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
+    """The graph of a thread that runs a user's own graph, loaded again.
+
+    Raises:
+        GraphNotImportableError: If it cannot be loaded here.
+    """
+    reference = cast("dict[str, Any]", thread.graph.get("graph") or {})
+    found = await load_again(reference, thread.thread_id)
+    return make_durable(found, saver, reference=reference, settings=settings)
+
+
+def runs_own_graph(thread: Thread) -> bool:
+    """Whether a thread runs a user's own graph."""
+    return thread.graph.get("builder") == BUILDER

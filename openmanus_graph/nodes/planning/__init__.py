@@ -1,0 +1,1 @@
+"""Planning: a model's proposal of a plan, repaired where only one thing can be meant."""

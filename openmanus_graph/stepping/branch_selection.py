@@ -1,0 +1,113 @@
+"""Choice: which of the branches that stand is meant, and why none is."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, cast
+
+from openmanus_graph.checkpoints.history.checkpoint_ref import subtask_in
+from openmanus_graph.errors import UsageError
+from openmanus_graph.events import Event
+from openmanus_graph.plan import Plan
+from openmanus_graph.stepping.hold_point import Place
+from openmanus_graph.stepping.record import Record
+
+
+def in_order(places: Sequence[Place], plan: Plan | None) -> list[Place]:
+    """Places in plan order, each subtask's by arrival; those of the graph itself come first."""
+    index: dict[str, int] = {str(one.id): number for number, one in enumerate(plan.subtasks)} if plan else {}
+    return sorted(places, key=lambda one: index.get(one.subtask, -1))
+
+
+def chosen(
+    standing: Sequence[Place], subtask: str | None, current: tuple[str, str] | None, preferred: str | None = None
+) -> Place | None:
+    """The place to let go.
+
+    Args:
+        standing: Those that stand, in order.
+        subtask: The subtask that is meant, or `None`.
+        current: Namespace and node that were let go last, where the same branch is to be preferred.
+        preferred: The subtask that comes first if it stands.
+    """
+    meant = [one for one in standing if subtask is None or one.subtask == subtask]
+    preferred_ones = [one for one in meant if preferred is not None and one.subtask == preferred]
+    meant = preferred_ones or meant
+    if current is not None:
+        meant.sort(key=lambda one: (one.namespace != current[0], (one.namespace, one.node) != current))
+    return meant[0] if meant else None
+
+
+def statuses(plan: Plan | None, values: Mapping[str, Any], here: Collection[str] | None = None) -> dict[str, str]:
+    """How the subtasks of a plan ended; the others are `pending`.
+
+    Args:
+        plan: The plan.
+        values: The graph's values, with `results`.
+        here: In the middle of a dispatch the subtasks that have ended in it: of earlier ones only what is completed
+            counts, and what depends on a failure is `blocked`.
+    """
+    if plan is None:
+        return {}
+    results = cast("Mapping[str, Mapping[str, Any]]", values.get("results") or {})
+    found: dict[str, str] = {}
+    for key, definition in plan.definition_hashes().items():
+        result = results.get(key) or {}
+        status = str(result["status"]) if result.get("definition") == definition else "pending"
+        counts = here is None or key in here or status == "completed"
+        found[str(key)] = status if counts else "pending"
+    failed = (
+        [key for key, status in found.items() if status not in ("pending", "completed")] if here is not None else []
+    )
+    dependants = plan.dependants() if failed else {}
+    while failed:
+        for key in dependants.get(failed.pop(), ()):
+            if found[key] == "pending":
+                found[key] = "blocked"
+                failed.append(key)
+    return found
+
+
+def tell(told: dict[str, str], event: Event) -> None:
+    """Note in `told` what an event says of the statuses of subtasks, which are read from the store only at a stop."""
+    kind, subtask = event.get("type"), event.get("subtask")
+    if kind == "plan_started":
+        kept = event.get("kept") or []
+        told.clear()
+        told |= {one["id"]: "completed" if one["id"] in kept else "pending" for one in event.get("subtasks") or []}
+    elif kind == "subtask_finished" and subtask:
+        told[subtask] = event.get("status", "")
+
+
+def why_nothing(subtask: str | None, record: Record, statuses: Mapping[str, str]) -> str:
+    """Why there is nothing to let go.
+
+    Raises:
+        UsageError: If there is no such subtask.
+    """
+    if subtask is None:
+        return "Every branch waits for a person; answer(...) goes on." if record.questions else "Nothing stands."
+    if subtask not in statuses:
+        near = get_close_matches(subtask, list(statuses), 3, 0.5) or list(statuses)[:5]
+        raise UsageError(f"There is no subtask {subtask!r}.", hint=f"The nearest are: {', '.join(near) or 'none'}.")
+    status = statuses[subtask]
+    if status == "waiting":
+        return f"The subtask {subtask!r} waits for a person; answer(...) goes on."
+    if status != "pending":
+        return f"The subtask {subtask!r} is {status}; there is no step left in it."
+    plan = record.plan
+    found = next((one for one in plan.subtasks if one.id == subtask), None) if plan is not None else None
+    needs = [] if plan is None or found is None else [*plan.prerequisites(found)]
+    if record.ended is None:
+        return f"The subtask {subtask!r} has not begun, nor has its plan; step() goes on towards that."
+    missing = [one for one in needs if statuses.get(one) != "completed"]
+    if missing:
+        return f"The subtask {subtask!r} waits for {', '.join(missing)}."
+    return f"The subtask {subtask!r} waits for a free slot; step another one to its end, or raise max_parallel."
+
+
+def subtask_name(current: tuple[str, str] | None) -> str:
+    """The subtask of a branch that was stepped."""
+    found = subtask_in(current[0]) if current is not None else None
+    return found[0] if found else ""

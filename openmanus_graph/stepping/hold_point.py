@@ -1,0 +1,375 @@
+"""Stage: where the nodes of a run stand before they run, each branch on its own, until somebody lets one go."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from contextlib import asynccontextmanager, suppress
+from dataclasses import dataclass, field, fields, is_dataclass
+from typing import Any, cast
+
+from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt
+from langgraph.runtime import RunControl
+from langgraph.types import Interrupt
+from pydantic import BaseModel
+
+from openmanus_graph.checkpoints.history.checkpoint_ref import subtask_in
+from openmanus_graph.errors import OpenManusGraphError
+from openmanus_graph.nodes.gate import POLL_SECONDS, Visit, plain_namespace
+from openmanus_graph.plans.references import resolve
+from openmanus_graph.stepping.view import Branch, Call, Reason
+
+SETTLING_TURNS = 32
+"""Turns of the event loop within which nodes of one super-step arrive: LangGraph starts them in the same turn."""
+
+Decision = Callable[["Place"], "Reason | None"]
+"""Whether a node that arrives is to stand, and why; `None` lets it run."""
+
+
+@dataclass(eq=False)
+class Place:
+    """A node that stands at the gate, or runs."""
+
+    visit: Visit
+    namespace: str
+    """The graph it is in; empty for the outermost."""
+    subtask: str
+    """The innermost subtask it is in; empty outside of any."""
+    task: str
+    """LangGraph's id of it, the same when the run is taken up again."""
+    control: RunControl
+    """The gate of its run, which may be drained while it stands."""
+    released: asyncio.Event = field(default_factory=asyncio.Event)
+    running: bool = False
+
+    @classmethod
+    def of(cls, visit: Visit, control: RunControl) -> Place:
+        """The place of a node that arrives."""
+        own = str((visit.config.get("metadata") or {}).get("langgraph_checkpoint_ns", visit.node))
+        namespace = plain_namespace(own).rpartition("|")[0]
+        found = subtask_in(namespace)
+        return cls(visit, namespace, found[0] if found else "", own.rpartition(":")[2], control)
+
+    @property
+    def node(self) -> str:
+        """The node."""
+        return self.visit.node
+
+    @property
+    def path(self) -> str:
+        """The namespace that graphs inside of it have."""
+        return f"{self.namespace}|{self.node}" if self.namespace else self.node
+
+    @property
+    def state(self) -> dict[str, Any]:
+        """What the node is given."""
+        given = self.visit.state
+        if isinstance(given, Mapping):
+            return dict(cast("Mapping[str, Any]", given))
+        if isinstance(given, BaseModel):
+            return dict(given)
+        if is_dataclass(given) and not isinstance(given, type):
+            return {one.name: getattr(given, one.name) for one in fields(given)}
+        return {"input": given}
+
+    @property
+    def _sent(self) -> Mapping[str, Any] | None:
+        """The call that an agent makes, which its tool's node is sent."""
+        made = self.state.get("call")
+        return cast("Mapping[str, Any]", made) if isinstance(made, Mapping) else None
+
+    @property
+    def call(self) -> Call | None:
+        """The call that the node makes, if it is a tool's."""
+        made = self._sent
+        if made is not None and "args" in made:
+            return Call(tool=str(made.get("name", self.node)), args=dict(made["args"]), id=str(made.get("id", "")))
+        definition = self.state.get("subtask")
+        if not isinstance(definition, Mapping):
+            return None
+        known = cast("Mapping[str, Any]", definition)
+        if known.get("tool") != self.node:
+            return None
+        args = dict(known.get("args") or {})
+        lookup = getattr(self.visit.runtime.context, "lookup", None)
+        if lookup is not None:
+            with suppress(OpenManusGraphError):  # the node says what is wrong with a reference
+                args = resolve(args, lookup)
+        return Call(tool=self.node, args=args, id=str(known.get("id", "")))
+
+    def is_in(self, namespace: str) -> bool:
+        """Whether it is in a namespace, or in one below it."""
+        return self.namespace == namespace or self.namespace.startswith(f"{namespace}|")
+
+    def branch(self) -> Branch:
+        """The place as it is shown."""
+        shown = Branch(
+            name=self.subtask,
+            node=self.node,
+            namespace=self.namespace,
+            status="running" if self.running else "next",
+            state={key: value for key, value in self.state.items() if key != "call"},
+        )
+        if (call := self.call) is not None:
+            shown["call"] = call
+        return shown
+
+
+@dataclass(frozen=True)
+class Ran:
+    """A node that has run."""
+
+    namespace: str
+    node: str
+    seconds: float
+    """How long, waiting at the gate not counted."""
+    ended_at: float
+    """When, Unix time."""
+
+
+def hold_all(place: Place) -> Reason | None:
+    """Let every node stand."""
+    del place
+    return "step"
+
+
+class Stage:
+    """Holds the nodes of a run, in the order in which they arrived."""
+
+    def __init__(self) -> None:
+        """Begin with nothing on it."""
+        self.places: list[Place] = []
+        """Nodes that stand or run, by arrival."""
+        self.ran: list[Ran] = []
+        """Nodes that have run, by their end."""
+        self.hit: tuple[Place, Reason] | None = None
+        """The node that stopped a run, and why."""
+        self._asked: dict[str, tuple[str, set[str]]] = {}
+        self.failed: Place | None = None
+        """The node that raised first in this run, if one did."""
+        self.fresh = False
+        """Whether the run began with an input and nothing was let go yet."""
+        self.version = 0
+        """Counts what happened."""
+        self.on_change: Callable[[], None] = lambda: None
+        self._decide: Decision = hold_all
+        self._live: set[str] = set()
+        self._unfinished: set[str] = set()
+        self._begun: set[str] = set()
+        self._choosing: list[Callable[[], bool]] = []
+        self._watching: asyncio.Task[None] | None = None
+        self._held_s = 0.0
+        self._still_since: float | None = None
+        self._happened = asyncio.Event()
+
+    # What a run says, and asks.
+
+    @property
+    def held_s(self) -> float:
+        """Seconds of this run in which every branch stood."""
+        return self._held_s + (0.0 if self._still_since is None else time.monotonic() - self._still_since)
+
+    def follow(self, is_choosing: Callable[[], bool]) -> None:
+        """Know how to ask a dispatcher whether it is about to begin subtasks."""
+        self._choosing.append(is_choosing)
+
+    @asynccontextmanager
+    async def hold(self, visit: Visit, control: RunControl) -> AsyncGenerator[None]:
+        """Let a node stand until it may run; it runs inside."""
+        place = Place.of(visit, control)
+        self._live.add(place.namespace)
+        self._asked.pop(place.task, None)
+        await self._stand(place)
+        place.running, began = True, time.monotonic()
+        self._note()
+        try:
+            yield
+        except (GraphInterrupt, GraphDrained) as error:  # it goes on where it was, once the run does
+            self._unfinished.add(place.task)
+            if isinstance(error, GraphInterrupt) and error.args:
+                raised = cast("tuple[Interrupt, ...]", error.args[0])
+                self._asked[place.task] = (place.namespace, {one.id for one in raised})
+            raise
+        except BaseException as error:
+            if self.failed is None and not isinstance(error, GraphBubbleUp):
+                self.failed = place
+            raise
+        finally:
+            seconds = time.monotonic() - began
+            self.ran.append(Ran(place.namespace, place.node, seconds, time.time()))
+            self.places.remove(place)
+            inside = f"{place.path}|"
+            self._live = {one for one in self._live if one != place.path and not one.startswith(inside)}
+            self._note()
+
+    async def _stand(self, place: Place) -> None:
+        if self._was_let_go(place):
+            self.places.append(place)
+            return
+        reason = self._decide(place)
+        self.places.append(place)
+        if reason is None:
+            return
+        if self._decide is not hold_all and reason != "step":
+            self.hit = (place, reason)
+            self._decide = hold_all  # all others stop at their next node, too
+        self._note()
+        if self._watching is None or self._watching.done():
+            self._watching = asyncio.create_task(self._watch(), name="gates of a stepped run")
+        try:
+            await place.released.wait()
+            if not place.running:
+                raise GraphDrained(place.control.drain_reason or "shutdown")
+        except BaseException:
+            self.places.remove(place)
+            self._note()
+            raise
+
+    async def _watch(self) -> None:
+        """Look whether runs are drained; requests may come from any thread or from a signal handler."""
+        while self.standing:
+            self.drain()
+            await asyncio.sleep(POLL_SECONDS)
+
+    def drain(self) -> None:
+        """Send away the nodes that stand in runs that are drained."""
+        for place in self.standing:
+            if place.control.drain_requested:
+                place.released.set()
+
+    def _was_let_go(self, place: Place) -> bool:
+        """Whether the node had been let go before and goes on, such as one that asked a person."""
+        known = place.task in self._unfinished or place.path in self._begun
+        self._unfinished.discard(place.task)
+        self._begun.discard(place.path)
+        return known
+
+    def began(self, namespace: str) -> None:
+        """Know that a subtask's graph runs."""
+        self._live.add(namespace)
+        self._note()
+
+    def ended(self, namespace: str) -> None:
+        """Know that it has ended, or waits for a person."""
+        self._live.discard(namespace)
+        self._note()
+
+    # What the stepper asks.
+
+    def asks(self, place: Place) -> bool:
+        """Whether a node has asked a person in this run."""
+        return place.task in self._asked
+
+    @property
+    def asking(self) -> set[str]:
+        """Namespaces of the graphs in which somebody was asked in this run, the outermost among them."""
+        return {"", *(home for home, _ in self._asked.values())} if self._asked else set()
+
+    @property
+    def asked(self) -> set[str]:
+        """Ids of the questions of this run that are open: those of a subtask are, once all its calls have run."""
+        asked = (ids for home, ids in self._asked.values() if not home or home not in self._live)
+        return set[str]().union(*asked)
+
+    @property
+    def standing(self) -> list[Place]:
+        """The nodes that may be let go."""
+        return [place for place in self.places if not place.running]
+
+    def open(self, *, begun: Iterable[str], asking: Iterable[str], fresh: bool) -> None:
+        """Take up a run.
+
+        Args:
+            begun: Paths of nodes that an earlier process let go and that have not finished.
+            asking: Tasks that had been let go and ask a person.
+            fresh: Whether it begins with an input.
+        """
+        self.failed, self.fresh = None, fresh
+        self._choosing.clear()
+        self._held_s, self._still_since = 0.0, None
+        self.places.clear()
+        self._asked.clear()
+        self._live = {""}
+        self._begun = set(begun)
+        self._unfinished |= set(asking)
+        self.hold_from_now()
+
+    def close(self) -> None:
+        """Know that the run is over."""
+        self._live.clear()
+        self._choosing.clear()
+        self._note()
+
+    def forget(self) -> None:
+        """Know nothing of what was let go: the thread is another one."""
+        self._unfinished.clear()
+        self._begun.clear()
+        self.ran.clear()
+        self.hit = None
+
+    def hold_from_now(self) -> None:
+        """Let every node stand that arrives."""
+        self._decide = hold_all
+        self.hit = None
+
+    def let_go(self, place: Place, decide: Decision) -> None:
+        """Let one node run, and decide by this about those that arrive afterwards."""
+        self.hit, self.fresh = None, False
+        self._go_on()
+        self._decide = decide
+        place.released.set()
+        place.running = True
+
+    def let_all_go(self, decide: Decision, inside: str = "") -> None:
+        """Let all nodes run, or all in a namespace, and decide by this about those that arrive afterwards.
+
+        Where the run has just begun, a node that it is to stop at keeps all standing: nobody has seen it stand there.
+        """
+        fresh, self.fresh = self.fresh, False
+        for place in self.standing if fresh else ():
+            if (reason := decide(place)) is not None:
+                self.hit = (place, reason)
+                return
+        self.hit = None
+        self._go_on()
+        self._decide = decide
+        for place in [one for one in self.standing if not inside or one.is_in(inside)]:
+            place.released.set()
+            place.running = True
+
+    def _go_on(self) -> None:
+        """Count time again."""
+        self._held_s, self._still_since = self.held_s, None
+
+    @property
+    def quiet(self) -> bool:
+        """Whether nothing runs: every branch stands, has ended or waits for a person."""
+        standing = {place.namespace for place in self.places if not place.running}
+        running = [place for place in self.places if place.running]
+        holding = self._live | {one.rpartition("|")[0] for one in self._live}
+        if any(place.path not in holding for place in running):
+            return False
+        return self._live <= standing | {place.namespace for place in running}
+
+    async def until_quiet(self) -> None:
+        """Wait until nothing runs."""
+        while True:
+            seen = self.version
+            if not self.quiet:
+                self._happened.clear()
+                await self._happened.wait()
+                continue
+            # A dispatcher needs turns of the loop alone, nothing from outside, to begin what a result has released.
+            while any(is_choosing() for is_choosing in self._choosing):  # noqa: ASYNC110 - it is over in a few turns
+                await asyncio.sleep(0)
+            for _ in range(SETTLING_TURNS):
+                await asyncio.sleep(0)
+            if seen == self.version:
+                self._still_since = self._still_since or time.monotonic()
+                return
+
+    def _note(self) -> None:
+        self.version += 1
+        self._happened.set()
+        self.on_change()

@@ -1,0 +1,1 @@
+"""Web: fetching, reading and searching, behind the network guard."""
