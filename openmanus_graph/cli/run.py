@@ -167,7 +167,7 @@ def attached(files: list[Path], name: str, thread: Thread | None, options: RunOp
     if not files:
         return []
     from openmanus_graph.cli.attachments import attach
-    from openmanus_graph.nodes.dispatcher import default_workspace
+    from openmanus_graph.workspace import default_workspace
 
     folder = options.workspace or (thread.workspace if thread is not None else None) or default_workspace(name)
     return attach(files, Path(folder).expanduser().absolute())

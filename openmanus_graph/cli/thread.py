@@ -37,9 +37,9 @@ class Facts:
     @property
     def total(self) -> Usage:
         """What all its requests used together."""
-        from openmanus_graph.budget import NOTHING, together
+        from openmanus_graph.usage import NO_USAGE, add_usage
 
-        return reduce(together, (one.usage for one in self.spent), NOTHING)
+        return reduce(add_usage, (one.usage for one in self.spent), NO_USAGE)
 
     @property
     def requests(self) -> list[dict[str, Any]]:
@@ -154,24 +154,24 @@ def _print_requests(requests: Sequence[dict[str, Any]]) -> None:
 
 
 def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
-    from openmanus_graph.budget import together
+    from openmanus_graph.usage import add_usage
 
     found: dict[str, Usage] = {}
     for one in spent:
         if one.subtask:
-            found[one.subtask] = together(found.get(one.subtask), one.usage)
+            found[one.subtask] = add_usage(found.get(one.subtask), one.usage)
     return found
 
 
 def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
-    from openmanus_graph.budget import NOTHING, together
+    from openmanus_graph.usage import NO_USAGE, add_usage
 
     groups: dict[tuple[str, str], list[Spent]] = {}
     for one in spent:
         groups.setdefault((one.role, one.model), []).append(one)
     rows: list[list[str]] = []
     for (role, model), group in groups.items():
-        usage = reduce(together, (one.usage for one in group), NOTHING)
+        usage = reduce(add_usage, (one.usage for one in group), NO_USAGE)
         took = duration(sum(one.elapsed_s for one in group))
         tokens = [f"{usage['input_tokens']:,}", f"{usage['output_tokens']:,}"]
         rows.append([role, model, str(usage["calls"]), *tokens, took, cost(usage["cost_usd"])])

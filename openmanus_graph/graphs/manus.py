@@ -32,7 +32,7 @@ from openmanus_graph.models.gateway import Models, ModelsChoice
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
 from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
-from openmanus_graph.nodes.dispatcher import default_workspace, dispatcher_node
+from openmanus_graph.nodes.dispatcher import dispatcher_node
 from openmanus_graph.nodes.executor import EXECUTOR
 from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
 from openmanus_graph.nodes.planner import PLANNER, planner_node
@@ -47,6 +47,7 @@ from openmanus_graph.policy import Policy
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import ManusInput, ManusOutput, ManusState
 from openmanus_graph.tools.rebuild import tool_references
+from openmanus_graph.workspace import default_workspace
 
 AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agent
 """A graph of the user's own, compiled or not, or one with a description."""

@@ -19,13 +19,14 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
-from openmanus_graph.nodes.dispatcher import NODE, default_workspace, dispatcher_node, outcome_of
+from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
 from openmanus_graph.plan import Plan
 from openmanus_graph.policy import Policy
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
 from openmanus_graph.tools.rebuild import available_tools, tool_references
 from openmanus_graph.tools.registry import builtin
+from openmanus_graph.workspace import default_workspace
 
 ToolChoice = BaseTool | str
 PolicyGiven = Policy | PolicySettings | Mapping[str, Any] | str

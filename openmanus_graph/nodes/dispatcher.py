@@ -12,13 +12,10 @@ inside for its own prerequisites and then for a slot.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -50,6 +47,7 @@ from openmanus_graph.run_config import LEASE, MAX_PARALLEL, configurable_of, thr
 from openmanus_graph.scope import scope_of
 from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState, SubtaskStatus
 from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.workspace import workspace_of
 
 SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]
 
@@ -64,19 +62,6 @@ SHORTEST_S = 0.001
 
 Outcomes = dict[str, "asyncio.Future[SubtaskResult | None]"]
 """How each subtask ended, by id; `None` when it ended without a result: it waits for a person, or was drained."""
-
-
-def workspace_of(state: PlanState, thread_id: str) -> Path:
-    """The thread's folder: what the state says, else `openmanus-work/<thread>` in the current folder."""
-    return Path(state.get("workspace") or default_workspace(thread_id))
-
-
-def default_workspace(thread_id: str) -> Path:
-    """`openmanus-work/<thread>` in the current folder; an id that is no plain name is made one, never a path."""
-    name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".") or "thread"
-    if name != thread_id:
-        name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return Path.cwd() / "openmanus-work" / name
 
 
 @dataclass

@@ -129,7 +129,7 @@ async def _free_id(saver: ThreadSaver, source: str) -> str:
 
 def _folder(source: Thread, name: str, chosen: str | Path | None) -> Path:
     """The new thread's folder: what was chosen, else beside the old one's."""
-    from openmanus_graph.nodes.dispatcher import default_workspace
+    from openmanus_graph.workspace import default_workspace
 
     plain = default_workspace(name)
     if chosen is not None:

@@ -188,7 +188,7 @@ async def import_thread(
 
 
 def _chosen(workspace: str | Path | None, thread_id: str) -> Path:
-    from openmanus_graph.nodes.dispatcher import default_workspace
+    from openmanus_graph.workspace import default_workspace
 
     return default_workspace(thread_id) if workspace is None else Path(workspace).expanduser().absolute()
 

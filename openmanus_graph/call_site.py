@@ -1,4 +1,4 @@
-"""Place: where in a run a model is called, the same at every resume, by which replies are recorded."""
+"""Call site: role, subtask and turn of a model call, the same at every resume; recordings are addressed by it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ ROLES: tuple[str, ...] = get_args(Role)
 
 
 @dataclass(frozen=True, slots=True)
-class Place:
+class CallSite:
     """One call of a model."""
 
     role: str
