@@ -234,6 +234,7 @@ class _Run:
         except BaseException:
             await self.lease.abandon()
             raise
+        self.lease.log("The run begins." if self._is_new else "The thread is resumed.")
         self._note("run_started", {"active_s": round(self.scope.spending.active_s, 3)})
         if change.text:
             self.told.append(self._note("warned", {"text": change.text}))
@@ -282,6 +283,7 @@ class _Run:
         return {key: value for key, value in answers.items() if key in open_ids}
 
     def _answer_arrived(self) -> None:
+        self.lease.log("An answer from another process arrived.")
         self.gate.request_drain(ANSWER_ARRIVED)
 
     def _lease_lost(self) -> None:
@@ -328,6 +330,7 @@ class _Run:
         if self.lease.progress is None:  # every subtask had ended before this process began
             self.lease.progress = progress_in(snapshot.values)
         if error is not None:
+            self.lease.log("The run is drained.", reason=self.gate.drain_reason)
             status = "paused"
         elif questions:
             status = "waiting"
