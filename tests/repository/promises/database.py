@@ -31,6 +31,16 @@ class Store:
             found = connection.cursor(row_factory=dict_row).execute(query, values).fetchall()
         return [self.placeless(row) for row in found]
 
+    def row(self, query: LiteralString, thread: str) -> Row:
+        """The only row of a query about a thread.
+
+        Raises:
+            LookupError: If there is none: the thread's run has failed.
+        """
+        for row in self.rows(query, thread):
+            return row
+        raise LookupError(f"The run of {thread!r} left nothing in the database; what it said stands on stderr.")
+
     def texts(self, query: LiteralString, *values: Any) -> list[str]:
         """The texts of a query's only column, sorted."""
         return sorted({str(text) for row in self.rows(query, *values) for text in row.values()})
@@ -88,7 +98,7 @@ def threads(store: Store) -> dict[str, Any]:
     """What the rows of `threads` hold: the graph and how it is built again, settings, the keys of the rest."""
     found: dict[str, Any] = {}
     for thread, kind in KINDS.items():
-        [row] = store.rows("SELECT * FROM threads WHERE thread_id = %s", thread)
+        row = store.row("SELECT * FROM threads WHERE thread_id = %s", thread)
         graph = {**row["graph"], "tools": _first_of_each_kind(row["graph"].get("tools") or [])}
         found[kind] = {
             "graph": {key: value for key, value in graph.items() if value != []},
@@ -100,7 +110,7 @@ def threads(store: Store) -> dict[str, Any]:
             "sandbox": row["sandbox"],
             "status": row["status"],
         }
-    [fork] = store.rows("SELECT origin, questions FROM threads WHERE thread_id = %s", FORK)
+    fork = store.row("SELECT origin FROM threads WHERE thread_id = %s", FORK)
     found["fork"] = {"origin": sorted(fork["origin"])}
     found["status of a failure"] = store.texts("SELECT status FROM threads WHERE thread_id = %s", FAILED)
     return found
@@ -195,7 +205,7 @@ def fingerprints(store: Store) -> dict[str, Any]:
     """What each graph is like, as it is kept with a thread: a graph that lacks any of it refuses the thread."""
     found: dict[str, Any] = {}
     for thread, kind in KINDS.items():
-        [row] = store.rows("SELECT fingerprint FROM threads WHERE thread_id = %s", thread)
+        row = store.row("SELECT fingerprint FROM threads WHERE thread_id = %s", thread)
         found[kind] = {**row["fingerprint"], "program": sorted(row["fingerprint"]["program"])}
     # Both have the same tools; the plan's are kept, with its own.
     found["agent"]["tools"] = sorted(found["agent"]["tools"])
