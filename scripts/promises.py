@@ -27,15 +27,15 @@ def taken(*, anew: bool) -> dict[str, Any]:
         anew: Whether import paths are those that pages teach now, instead of those that were promised.
     """
     from openmanus_graph import Settings
-    from openmanus_graph.checkpoints.embedded import EmbeddedServer
     from tests.repository.promises import documented, kept
+    from tests.repository.promises.inside import inside
 
     take = dict(kept.TAKEN)
     if not anew:
         take["imports.json"] = lambda: documented.importable(kept.read("imports.json"))
     home, folder = (Path(tempfile.mkdtemp(prefix="omg-")) for _ in range(2))
     home.chmod(0o755)  # the account that runs the server looks into it
-    server = EmbeddedServer(Settings.load(home=home))
+    server: Any = inside("embedded server")(Settings.load(home=home))
     try:
         url = asyncio.run(server.acquire())
         try:

@@ -13,6 +13,7 @@ INSIDE = {
     "command line": "openmanus_graph.cli:cli",
     "agent plug-ins": "openmanus_graph.plugins:AGENTS",
     "tool plug-ins": "openmanus_graph.plugins:TOOLS",
+    "embedded server": "openmanus_graph.checkpoints.embedded:EmbeddedServer",
     "graph of a thread": "openmanus_graph.graphs.reference:app_again",
 }
 """`module:name` by what it is."""
