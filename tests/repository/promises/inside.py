@@ -11,10 +11,10 @@ from typing import Any
 
 INSIDE = {
     "command line": "openmanus_graph.cli:cli",
-    "agent plug-ins": "openmanus_graph.plugins:AGENTS",
-    "tool plug-ins": "openmanus_graph.plugins:TOOLS",
-    "embedded server": "openmanus_graph.checkpoints.embedded:EmbeddedServer",
-    "graph of a thread": "openmanus_graph.graphs.reference:app_again",
+    "agent plug-ins": "openmanus_graph.loading.plugins:AGENTS",
+    "tool plug-ins": "openmanus_graph.loading.plugins:TOOLS",
+    "embedded server": "openmanus_graph.checkpoints.server.embedded:EmbeddedServer",
+    "graph of a thread": "openmanus_graph.graphs.rebuild:app_again",
 }
 """`module:name` by what it is."""
 RENAMED: dict[str, str] = {}
