@@ -13,7 +13,7 @@ from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.display_text import clean, one_line
 
 if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.history.diff import Change, Difference
+    from openmanus_graph.checkpoints.history.diff import PointDifference, StateChange
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
@@ -35,14 +35,14 @@ def diff(before: str, after: str, as_json: bool) -> None:
     if not found.any:
         click.echo("Nothing differs.")
     for name in ("state", "plan", "results", "messages", "files"):
-        changes: list[Change] = getattr(found, name)
+        changes: list[StateChange] = getattr(found, name)
         if changes:
             click.echo(f"\n{name}")
         for change in changes:
             _print(name, change)
 
 
-async def _compare(before: str, after: str) -> Difference:
+async def _compare(before: str, after: str) -> PointDifference:
     from openmanus_graph.checkpoints.database import open_checkpointer
     from openmanus_graph.checkpoints.history.diff import diff_points
 
@@ -50,14 +50,14 @@ async def _compare(before: str, after: str) -> Difference:
         return await diff_points(saver, before, after)
 
 
-def _print(name: str, change: Change) -> None:
+def _print(name: str, change: StateChange) -> None:
     click.echo(f"  {_SIGNS[change.kind]} {clean(change.name)}{_said(name, change)}")
     if change.lines:
         for line in clean(change.lines).splitlines():
             click.echo(f"      {line}")
 
 
-def _said(name: str, change: Change) -> str:
+def _said(name: str, change: StateChange) -> str:
     if name == "messages":
         message: dict[str, Any] = change.after or change.before
         return f" {message['type']}: {one_line(as_line(message), 200)}"
