@@ -43,6 +43,9 @@ CONFIG = {
     "html_static_path": ["_static"],
     "html_css_files": ["diagrams.css"],
     "html_copy_source": False,
+    "html_show_copyright": False,
+    "html_show_search_summary": False,  # would be fetched, which a page opened as a file may not
+    "smartquotes": False,
     "html_show_sphinx": False,
     "myst_heading_anchors": 4,
     # Blocks with "…" in them, or with `await` at the top, are shown as text where the lexer refuses them.
@@ -96,7 +99,9 @@ def _links(text: str, page: Path, folder: Path) -> str:
         path = Path(os.path.normpath(page.parent / unquote(found["path"])))
         if not (TOP / path).is_file():
             line = (TOP / page).read_text(encoding="utf-8").partition(found[0])[0].count("\n") + 1
-            raise SiteError(f"{page}:{line}: {found['path']!r} is no file of the repository, so no page can link to it.")
+            raise SiteError(
+                f"{page}:{line}: {found['path']!r} is no file of the repository, so no page can link to it."
+            )
         if path in pages():
             staged = os.path.relpath(_staged(path), page.parent)
             return f"{found['before']}{staged}{found['anchor'] or ''}"
@@ -159,7 +164,9 @@ def build(folder: Path) -> int:
         source, cache = Path(temporary, "source"), Path(temporary, "cache")
         source.mkdir()
         stage(source)
-        (source / "conf.py").write_text("".join(f"{key} = {value!r}\n" for key, value in CONFIG.items()), encoding="utf-8")
+        (source / "conf.py").write_text(
+            "".join(f"{key} = {value!r}\n" for key, value in CONFIG.items()), encoding="utf-8"
+        )
         return sphinx_build(["-q", "-W", "--keep-going", "-d", str(cache), str(source), str(folder)])
 
 

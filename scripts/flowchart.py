@@ -75,7 +75,7 @@ def flowchart(text: str) -> tuple[Diagram, bool]:
 def _open(line: str, stack: list[_Group], home: dict[str, list[_Group]]) -> None:
     found = re.match(r'subgraph +(?P<name>[\w-]+)? *(?:\[?"(?P<quoted>[^"]*)"\]?|\[(?P<bare>[^\]]*)\])?$', line)
     if found is None:
-        raise FlowchartError(f"{line!r} is no subgraph that is understood: write subgraph NAME[\"title\"].")
+        raise FlowchartError(f'{line!r} is no subgraph that is understood: write subgraph NAME["title"].')
     label = _plain(found["quoted"] or found["bare"] or found["name"] or "")
     group = _Group(found["name"] or f"subgraph {len(home)}", label)
     stack[-1].inner[group.key] = group
