@@ -6,7 +6,7 @@
     python scripts/release.py --fast             with the newest alone
 
 It refuses uncommitted changes, a version that CHANGELOG.md does not know, and one that has a tag already. Each Python
-gets a new environment with the packages of requirements.lock and the wheel, in which a plan is run on the embedded server.
+gets a new environment with the packages of requirements.lock and the wheel, and runs a plan on the embedded server.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ subtasks:
   - id: read
     tool: str_replace_editor
     args: {command: view, path: said.txt}
-    depends_on: [write]
+    needs: [write]
 """
 
 
