@@ -43,6 +43,8 @@ from coverage import CoverageData
 TOP = Path(__file__).resolve().parents[1]
 PLACE = TOP / "build" / "mutants"
 SAMPLE = 300
+PLUGINS = ("pytest_asyncio.plugin", "_hypothesis_pytestplugin", "pytest_timeout", "pytest_cov.plugin")
+"""Of pytest: the ones that the tests need. Loading whatever is installed takes longer than many a mutant's tests."""
 
 
 @dataclass(frozen=True)
@@ -215,7 +217,9 @@ def copy(number: int) -> Path:
 
 def command(tree: Path, arguments: Iterable[str], before: Iterable[str] = ()) -> str:
     """A call of pytest in the copy, whose modules are found before the installed ones."""
-    call = [f"PYTHONPATH={tree}", *before, sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider"]
+    variables = [f"PYTHONPATH={tree}", "PYTEST_DISABLE_PLUGIN_AUTOLOAD=1", *before]
+    plugins = [word for name in ("no:cacheprovider", *PLUGINS) for word in ("-p", name)]
+    call = [*variables, sys.executable, "-m", "pytest", "-q", "-x", *plugins]
     return shlex.join(["sh", "-c", f"cd {shlex.quote(str(tree))} && exec env {shlex.join([*call, *arguments])}"])
 
 
@@ -349,6 +353,9 @@ def run(name: str, size: int, seed: int, workers: int) -> None:
                     f" ({minutes:.0f} minutes left)",
                     flush=True,
                 )
+        except KeyboardInterrupt:
+            print("Ending with the mutants in hand; the same call goes on from there.", flush=True)
+            raise
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 
@@ -393,4 +400,7 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    try:
+        sys.exit(main(sys.argv[1:]))
+    except KeyboardInterrupt:
+        sys.exit(130)
