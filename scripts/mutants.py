@@ -46,6 +46,9 @@ SAMPLE = 300
 PLUGINS = ("pytest_asyncio.plugin", "_hypothesis_pytestplugin", "pytest_timeout", "pytest_cov.plugin")
 """Of pytest: the ones that the tests need. Loading whatever is installed takes longer than many a mutant's tests."""
 
+Span = tuple[tuple[int, int], tuple[int, int]]
+"""Line and column of the first character, and of the one after the last."""
+
 
 @dataclass(frozen=True)
 class Area:
@@ -122,9 +125,7 @@ class DropCall(Operator):
         """None: cosmic-ray asks for them in its own tests."""
         return ()
 
-    def mutation_positions(
-        self, node: parso.python.tree.PythonNode
-    ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    def mutation_positions(self, node: parso.python.tree.PythonNode) -> Iterator[Span]:
         """Where it can be done."""
         alone = getattr(node.parent, "type", "") == "simple_stmt" and node.type in ("atom_expr", "power")
         if alone and not node.get_code(include_prefix=False).startswith(("_log.", "logger.", "log.")):
@@ -139,9 +140,7 @@ class DropCall(Operator):
 class ReturnNone(DropCall):
     """Return `None` in place of what is returned."""
 
-    def mutation_positions(
-        self, node: parso.python.tree.PythonNode
-    ) -> Iterator[tuple[tuple[int, int], tuple[int, int]]]:
+    def mutation_positions(self, node: parso.python.tree.PythonNode) -> Iterator[Span]:
         """Where it can be done."""
         returned = getattr(node.parent, "type", "") == "return_stmt" and node is node.parent.children[1]
         if returned and node.get_code(include_prefix=False) != "None":
@@ -172,26 +171,26 @@ def sample(area: Area, name: str, size: int, seed: int) -> list[Mutant]:
 
     Otherwise the five other comparisons at every `==` would outnumber all else.
     """
-    places: dict[tuple[str, tuple[int, int], tuple[int, int]], list[Mutant]] = {}
+    places: dict[tuple[str, Span], list[Mutant]] = {}
     for path in modules(area.sources):
         text = (TOP / path).read_text(encoding="utf-8")
         nodes = list(ast_nodes(get_ast(text)))
-        unseen = annotations(text)
+        unseen = annotation_spans(text)
         for operator, changer in operators().items():
             positions = ((node, *position) for node in nodes for position in changer.mutation_positions(node))
             for occurrence, (node, start, end) in enumerate(positions):
                 if any(first <= start and end <= last for first, last in unseen):
                     continue
                 around = ASTQuery(node).get_definition_name() or ""
-                places.setdefault((path, start, end), []).append(Mutant(path, operator, occurrence, start[0], around))
+                places.setdefault((path, (start, end)), []).append(Mutant(path, operator, occurrence, start[0], around))
     chooser = random.Random(f"{seed} {name}")  # noqa: S311  # the same sample again is the point
     chosen = chooser.sample(sorted(places), min(size, len(places)))
     return [chooser.choice(places[place]) for place in chosen]
 
 
-def annotations(text: str) -> list[tuple[tuple[int, int], tuple[int, int]]]:
+def annotation_spans(text: str) -> list[Span]:
     """Where the annotations are: nothing reads them when the code runs, so no test could notice."""
-    found: list[tuple[tuple[int, int], tuple[int, int]]] = []
+    found: list[Span] = []
     for node in ast.walk(ast.parse(text)):
         for one in (getattr(node, "annotation", None), getattr(node, "returns", None)):
             if isinstance(one, ast.expr):
@@ -253,6 +252,8 @@ def judge(mutant: Mutant, area: Area, lines: dict[int, set[str]], tree: Path) ->
     path = tree / mutant.path
     original = path.read_text(encoding="utf-8")
     mutated = mutate_code(original, operators()[mutant.operator], mutant.occurrence)
+    if mutated is None:
+        raise RuntimeError(f"{mutant!r} changes nothing: the copy is not the project.")
     before, after = _changed(original, mutated)
     calling = _callers(mutant, original, lines)
     if calling is not None and not calling:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import pytest
 
@@ -70,7 +71,7 @@ def mutants(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Require) -
     return module
 
 
-def sample(mutants: ModuleType, size: int, seed: int) -> list[object]:
+def sample(mutants: ModuleType, size: int, seed: int) -> list[Any]:
     return mutants.sample(mutants.AREAS["small"], "small", size, seed)
 
 
