@@ -1,0 +1,44 @@
+"""Commands: options and help are declared apart from the function that does the work, and the two fit."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator
+
+import click
+import pytest
+
+from openmanus_graph.cli import cli
+from openmanus_graph.cli.commands.lazy import LazyCommand
+
+
+def leaves(group: click.Group, words: str = "") -> Iterator[tuple[str, click.Command]]:
+    for name, command in group.commands.items():
+        if isinstance(command, click.Group):
+            yield from leaves(command, f"{words}{name} ")
+        else:
+            yield f"{words}{name}", command
+
+
+COMMANDS = dict(leaves(cli))
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_body_of_a_command_takes_its_options(words: str) -> None:
+    command = COMMANDS[words]
+    assert isinstance(command, LazyCommand)
+    names = [parameter.name for parameter in command.params]
+    values = {name: None for name in names if name}
+
+    inspect.signature(command.load()).bind(**values)  # raises for an option too many, or a parameter that has none
+
+
+@pytest.mark.parametrize("words", COMMANDS)
+def test_the_body_of_a_command_stands_in_the_command_line(words: str) -> None:
+    command = COMMANDS[words]
+    assert isinstance(command, LazyCommand)
+
+    assert command.body.startswith("openmanus_graph.cli.")
+    assert (
+        len(names := [name for name, other in COMMANDS.items() if getattr(other, "body", "") == command.body]) == 1
+    ), names
