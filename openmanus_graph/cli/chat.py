@@ -55,7 +55,7 @@ def chat(thread: str | None, **said: Any) -> int:
 
 async def _chat(options: RunOptions) -> int:
     agent_graph(options, None)  # a missing model is said before a database is started
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         known = await get_thread(saver, options.thread) if options.thread else None
         if known is not None:
             refuse_request(known, None)
@@ -167,7 +167,7 @@ class Talk:
             app or self._app(),
             given,
             thread_id=str(self.name),
-            configurable={**self.options.kept(self.thread), **self.options.configurable},
+            configurable={**self.options.stored_settings(self.thread), **self.options.configurable},
             showing=Showing(quiet=self.options.quiet, task=task, person=self.person),
         )
         self.code = ended.exit_code

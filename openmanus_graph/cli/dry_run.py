@@ -33,9 +33,9 @@ async def print_foresight(name: str | None, options: RunOptions) -> int:
     Returns:
         The exit code.
     """
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         thread = await find_thread(saver, name)
-        settings = options.settings(thread)
+        settings = options.effective_settings(thread)
         if runs_own_graph(thread):
             app = await own_graph_again(thread, saver, settings)
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +21,7 @@ def absolute(path: str | Path) -> str:
 
 @dataclass(frozen=True)
 class RunOptions:
-    """What the command line said about a run; `None` where it said nothing."""
+    """Options of a command that runs a graph; `None` for those that were not given."""
 
     thread: str | None = None
     """The thread's id."""
@@ -46,40 +47,47 @@ class RunOptions:
 
     @property
     def configurable(self) -> dict[str, Any]:
-        """What goes into the config of the run."""
-        said: dict[str, Any] = {"workspace": self.workspace, "max_parallel": self.max_parallel, "sandbox": self.sandbox}
-        said["force"] = self.force or None
-        return {key: value for key, value in said.items() if value is not None}
+        """Options of this run alone, as entries of LangGraph's `configurable`."""
+        entries = {"workspace": self.workspace, "max_parallel": self.max_parallel, "sandbox": self.sandbox}
+        return _given({**entries, "force": self.force or None})
 
     @property
     def budget(self) -> dict[str, Any]:
-        """The budgets that were named, as in the settings."""
-        said = {name: getattr(self, f"budget_{name}") for name in _BUDGETS}
-        return {name: value for name, value in said.items() if value is not None}
+        """Budgets by their names in the settings, without those that were not given."""
+        return _given({name: getattr(self, f"budget_{name}") for name in _BUDGETS})
 
-    def said(self, thread: Thread | None) -> dict[str, Any]:
-        """What these options set for the whole thread, on top of what earlier ones did; a resume takes it up.
+    def thread_settings(self, thread: Thread | None) -> dict[str, Any]:
+        """Settings of the whole thread: those that earlier commands stored, with these options on top.
 
         Args:
             thread: The thread that goes on, or `None`.
         """
-        kept: dict[str, Any] = dict(thread.settings.get("said") or {}) if thread is not None else {}
+        chosen: dict[str, Any] = dict(thread.settings.get("said") or {}) if thread is not None else {}
         if self.budget:
-            kept["budget"] = {**(kept.get("budget") or {}), **self.budget}
+            chosen["budget"] = {**(chosen.get("budget") or {}), **self.budget}
         if self.review:
-            kept["review"] = self.review
+            chosen["review"] = self.review
         if self.record:
-            kept["record"] = absolute(self.record)
-        return kept
+            chosen["record"] = absolute(self.record)
+        return chosen
 
-    def kept(self, thread: Thread | None) -> dict[str, Any]:
-        """The same, as the thread's row takes it: in the config, under a key that stays out of checkpoints."""
-        return {SAID.name: self.said(thread)}
-
-    def settings(self, thread: Thread | None = None) -> Settings:
-        """The user's settings with these options on top, and below them what the thread was started with.
+    def stored_settings(self, thread: Thread | None) -> dict[str, Any]:
+        """The entry of `configurable` by which the thread's row stores `thread_settings`; checkpoints leave it out.
 
         Args:
             thread: The thread that goes on, or `None`.
         """
-        return Settings.load(policy=self.policy, **self.said(thread))
+        return {SAID.name: self.thread_settings(thread)}
+
+    def effective_settings(self, thread: Thread | None = None) -> Settings:
+        """Settings that the run uses: the environment's and files', the thread's on top, then these options.
+
+        Args:
+            thread: The thread that goes on, or `None`.
+        """
+        return Settings.load(policy=self.policy, **self.thread_settings(thread))
+
+
+def _given(values: Mapping[str, Any]) -> dict[str, Any]:
+    """Entries that have a value."""
+    return {name: value for name, value in values.items() if value is not None}

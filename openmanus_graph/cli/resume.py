@@ -46,7 +46,7 @@ def resume(
 
 
 async def _resume(name: str | None, answers: tuple[str, ...], plan_file: str | None, options: RunOptions) -> int:
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         return await resume_thread(await find_thread(saver, name), saver, answers, plan_file, options)
 
 
@@ -80,7 +80,7 @@ async def _resume_ours(
         if thread.status == "completed" and not answers:  # no graph is needed to say it again, and no model
             report(thread, await state_values(saver, thread.thread_id), hint=None)
             return 0
-    settings = options.settings(thread)
+    settings = options.effective_settings(thread)
     graph: Any = graph_again(thread, settings, model=options.model)
     app = graph.compile(checkpointer=saver)
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
@@ -94,7 +94,7 @@ async def _resume_ours(
     given = await next_input(app, thread, answers, edited)
     kept = thread.settings
     configurable: dict[str, Any] = {
-        **options.kept(thread),
+        **options.stored_settings(thread),
         "force": options.force or None,
         "max_parallel": options.max_parallel or kept.get("max_parallel") or settings.max_parallel,
         "sandbox": thread.sandbox,
@@ -120,7 +120,7 @@ async def _resume_own(
     if thread.status == "running" and answers:
         return await _deliver(saver, thread, answers)
     own = OwnOptions(thread.thread_id, options.configurable, options.as_json, options.quiet)
-    return await resume_own_graph(thread, saver, answers, own, options.settings(thread))
+    return await resume_own_graph(thread, saver, answers, own, options.effective_settings(thread))
 
 
 async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited: Plan | None) -> Any:

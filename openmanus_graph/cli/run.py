@@ -83,7 +83,7 @@ async def run_task(task: str, options: RunOptions) -> int:
     files = checked(options.attach)
     graph = agent_graph(options, None)  # a missing model is said before a database is started
     name = options.thread or new_thread_id(task)
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         known = await get_thread(saver, name) if options.thread else None
         if known is not None:
             refuse_request(known, task)
@@ -93,7 +93,7 @@ async def run_task(task: str, options: RunOptions) -> int:
             graph.compile(checkpointer=saver),
             given,
             thread_id=name,
-            configurable={**options.kept(known), **options.configurable},
+            configurable={**options.stored_settings(known), **options.configurable},
             as_json=options.as_json,
             quiet=options.quiet,
             task=task,
@@ -106,7 +106,7 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
     Raises:
         NoModelError: If a role has no model.
     """
-    settings = options.settings(thread)
+    settings = options.effective_settings(thread)
     tools = None
     if thread is None or options.tools:
         tools = list(available_tools(options.tools, settings).values())
@@ -150,7 +150,7 @@ def attached(files: list[Path], name: str, thread: Thread | None, options: RunOp
 
 async def run_plan(plan_file: Path, options: RunOptions) -> int:
     """Execute a plan; only one with subtasks for agents needs a model."""
-    settings = options.settings()
+    settings = options.effective_settings()
     graph, plan = plan_graph(plan_file, options, settings)
     name = options.thread or new_thread_id(plan_file.stem)
     async with open_checkpointer(settings=settings) as saver:
@@ -165,7 +165,7 @@ async def run_plan(plan_file: Path, options: RunOptions) -> int:
             graph.compile(checkpointer=saver),
             {"plan": plan},
             thread_id=name,
-            configurable={**options.kept(known), **options.configurable, "plan_file": absolute(plan_file)},
+            configurable={**options.stored_settings(known), **options.configurable, "plan_file": absolute(plan_file)},
             as_json=options.as_json,
             quiet=options.quiet,
             task=plan.goal,
@@ -193,4 +193,4 @@ def _anew(plan_file: Path, options: RunOptions, name: str) -> str:
 
 async def _run_own(place: str, task: tuple[str, ...], given: str | None, options: RunOptions) -> int:
     own = OwnOptions(options.thread, options.configurable, options.as_json, options.quiet)
-    return await run_own_graph(place, task_of(task) if task else None, given, own, options.settings())
+    return await run_own_graph(place, task_of(task) if task else None, given, own, options.effective_settings())

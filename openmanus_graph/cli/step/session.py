@@ -46,7 +46,7 @@ def step(
 async def _step(
     words: tuple[str, ...], plan_file: str | None, graph: str | None, given: str | None, options: RunOptions
 ) -> int:
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         if graph is not None:
             stepper = await _own(saver, graph, words, given, options)
         elif plan_file is not None:
@@ -77,9 +77,9 @@ async def _lines(commands: Any) -> None:
 
 
 def _plan(saver: ThreadSaver, file: Path, options: RunOptions) -> Stepper:
-    graph, plan = plan_graph(file, options, options.settings())
+    graph, plan = plan_graph(file, options, options.effective_settings())
     name = options.thread or new_thread_id(file.stem)
-    configurable = {**options.kept(None), **options.configurable}
+    configurable = {**options.stored_settings(None), **options.configurable}
     return Stepper(graph.compile(checkpointer=saver), thread_id=name, input={"plan": plan}, configurable=configurable)
 
 
@@ -87,15 +87,15 @@ def _task(saver: ThreadSaver, words: tuple[str, ...], options: RunOptions) -> St
     task = task_of(words)
     app: Any = agent_graph(options, None).compile(checkpointer=saver)
     name = options.thread or new_thread_id(task)
-    configurable = {**options.kept(None), **options.configurable}
+    configurable = {**options.stored_settings(None), **options.configurable}
     return Stepper(app, thread_id=name, input={"task": task}, configurable=configurable)
 
 
 async def _known(saver: ThreadSaver, name: str, options: RunOptions) -> Stepper:
     thread = await find_thread(saver, name)
-    app = await app_again(thread, saver, options.settings(thread))
+    app = await app_again(thread, saver, options.effective_settings(thread))
     kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
-    configurable = {**kept, **options.kept(thread), **options.configurable}
+    configurable = {**kept, **options.stored_settings(thread), **options.configurable}
     return Stepper(app, thread_id=thread.thread_id, configurable=configurable)
 
 
@@ -105,7 +105,7 @@ async def _own(
     if bool(words) == (given is not None):
         raise click.UsageError("A graph takes a TASK or an --input.")
     loaded = await load_graph(place)
-    app = own_graph(loaded, saver, options.settings())
+    app = own_graph(loaded, saver, options.effective_settings())
     value = read_input(given) if given is not None else input_of(app, task_of(words))
     check_input(app, value)
     title = title_of(value) or loaded.name

@@ -43,7 +43,7 @@ async def _rerun(
     no_run: bool,
     options: RunOptions,
 ) -> int:
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         source, _ = await find_place(saver, address)
         plan = None if plan_file is None else _plan(source, plan_file, options)
         parsed = dict(read_edit(text) for text in edits)
@@ -65,7 +65,7 @@ def _plan(source: Thread, plan_file: str, options: RunOptions) -> Any:
     """The plan of a file, checked against what the thread's graph has."""
     if runs_own_graph(source):
         raise UsageError(f"The thread {source.thread_id!r} runs a graph of your own, which takes no plan.")
-    settings = options.settings(source)
+    settings = options.effective_settings(source)
     graph: Any = graph_again(source, settings, model=options.model)
     roles = getattr(graph, "roles", None)
     agents = list(roles.agents) if roles is not None else ()
