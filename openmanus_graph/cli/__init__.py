@@ -6,7 +6,6 @@ module with a command's body is imported when the command runs, and imports what
 
 from __future__ import annotations
 
-import logging
 import sys
 
 import click
@@ -20,8 +19,6 @@ __all__ = ["cli", "main"]
 def main() -> None:
     """Run the command line, and end with the exit code of what went wrong."""
     debug = "--debug" in sys.argv[1:]
-    if not debug:  # what the pool of connections mutters, the error says in a sentence
-        logging.getLogger("psycopg.pool").setLevel(logging.CRITICAL)
     try:
         refuse_undecodable(sys.argv[1:])
         code = cli.main(standalone_mode=False)
