@@ -15,6 +15,7 @@ from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.cli.terminal import program, with_program
 from openmanus_graph.display_text import clean, one_line, usage_line
 from openmanus_graph.events import Usage
+from openmanus_graph.plan import Plan
 from openmanus_graph.questions import handle_of
 
 EXIT_CODES = {"completed": 0, "failed": 1, "waiting": 3, "partial": 4}
@@ -44,8 +45,6 @@ def next_step(thread: Thread) -> str | None:
 
 def sinks(plan: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
     """Outputs of the completed subtasks that no other subtask needs: what the plan was for."""
-    from openmanus_graph.plan import Plan
-
     parsed = Plan.parse(plan)
     needed = {need for subtask in parsed.subtasks for need in parsed.prerequisites(subtask)}
     return {

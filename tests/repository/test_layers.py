@@ -28,7 +28,7 @@ LAYERS = (
     {"context", "plan", "plans", "questions", "state", "workspace"},
     {"sandbox", "approval", "effect_outcome", "usage"},
     {"config", "display_text", "files", "call_site", "run_config", "namespaces", "langgraph_internals"},
-    {"events", "fault_points"},
+    {"events", "fault_points", "redaction"},
     {"errors", "_version"},
 )
 """From the edges down: a module imports from its own layer and from those below it."""

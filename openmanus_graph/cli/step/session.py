@@ -9,26 +9,25 @@ from __future__ import annotations
 import asyncio
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from openmanus_graph.cli.options import RunOptions, budgeting, deciding, running
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
+from openmanus_graph.checkpoints.threads import find_thread
+from openmanus_graph.cli.options import RunOptions
+from openmanus_graph.cli.run import agent_graph, plan_graph, task_of
+from openmanus_graph.cli.step.commands import StepCommands
+from openmanus_graph.cli.step.screen import StepScreen
+from openmanus_graph.graphs.rebuild import app_again
+from openmanus_graph.graphs.user.user_graph import own_graph
+from openmanus_graph.loading.graphs import load_graph
+from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
+from openmanus_graph.stepping.stepper import Stepper
 
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-    from openmanus_graph.stepping.stepper import Stepper
 
-
-@click.command()
-@click.argument("words", nargs=-1, metavar="[THREAD|TASK]")
-@click.option("--plan", "plan_file", metavar="FILE", help="Step through this plan, YAML or JSON.")
-@click.option("--graph", "graph", metavar="REF", help="Your own graph: file.py:name, package.module:name, or a name.")
-@click.option("--input", "given", metavar="JSON|@FILE", help="Input of your own graph, instead of a task.")
-@click.option("--thread", metavar="ID", help="Name the new thread.")
-@deciding
-@budgeting
-@running
 def step(
     words: tuple[str, ...],
     plan_file: str | None,
@@ -37,14 +36,7 @@ def step(
     thread: str | None,
     **said: Any,
 ) -> int:
-    """Go through a thread step by step: one node of one branch, breakpoints, edits, back in time.
-
-    THREAD is an id or its beginning; several words are a TASK for the agent. At a terminal single keys are commands
-    and `?` lists them; elsewhere stdin has a command a line. Nothing runs before the first step, and quitting leaves
-    the thread where it stands.
-    """
-    from openmanus_graph.checkpoints.thread_id import checked_thread
-
+    """Go through a thread step by step: one node of one branch, breakpoints, edits, back in time."""
     options = RunOptions(thread=checked_thread(thread) if thread else None, **said)
     if not words and plan_file is None and graph is None:
         raise click.UsageError("Name a THREAD, or give a TASK, --plan FILE or --graph REF.")
@@ -54,10 +46,7 @@ def step(
 async def _step(
     words: tuple[str, ...], plan_file: str | None, graph: str | None, given: str | None, options: RunOptions
 ) -> int:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.cli.step_commands import StepCommands
-
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         if graph is not None:
             stepper = await _own(saver, graph, words, given, options)
         elif plan_file is not None:
@@ -69,8 +58,6 @@ async def _step(
         async with stepper:
             commands = StepCommands(stepper)
             if sys.stdin.isatty() and sys.stdout.isatty():
-                from openmanus_graph.cli.step_screen import StepScreen
-
                 await StepScreen(commands).run()
             else:
                 await _lines(commands)
@@ -90,54 +77,35 @@ async def _lines(commands: Any) -> None:
 
 
 def _plan(saver: ThreadSaver, file: Path, options: RunOptions) -> Stepper:
-    from openmanus_graph.checkpoints.thread_id import new_thread_id
-    from openmanus_graph.cli.run import plan_graph
-    from openmanus_graph.stepping.stepper import Stepper
-
-    graph, plan = plan_graph(file, options, options.settings())
+    graph, plan = plan_graph(file, options, options.effective_settings())
     name = options.thread or new_thread_id(file.stem)
-    configurable = {**options.kept(None), **options.configurable}
+    configurable = {**options.stored_settings(None), **options.configurable}
     return Stepper(graph.compile(checkpointer=saver), thread_id=name, input={"plan": plan}, configurable=configurable)
 
 
 def _task(saver: ThreadSaver, words: tuple[str, ...], options: RunOptions) -> Stepper:
-    from openmanus_graph.checkpoints.thread_id import new_thread_id
-    from openmanus_graph.cli.run import agent_graph, task_of
-    from openmanus_graph.stepping.stepper import Stepper
-
     task = task_of(words)
     app: Any = agent_graph(options, None).compile(checkpointer=saver)
     name = options.thread or new_thread_id(task)
-    configurable = {**options.kept(None), **options.configurable}
+    configurable = {**options.stored_settings(None), **options.configurable}
     return Stepper(app, thread_id=name, input={"task": task}, configurable=configurable)
 
 
 async def _known(saver: ThreadSaver, name: str, options: RunOptions) -> Stepper:
-    from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.graphs.rebuild import app_again
-    from openmanus_graph.stepping.stepper import Stepper
-
     thread = await find_thread(saver, name)
-    app = await app_again(thread, saver, options.settings(thread))
+    app = await app_again(thread, saver, options.effective_settings(thread))
     kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
-    configurable = {**kept, **options.kept(thread), **options.configurable}
+    configurable = {**kept, **options.stored_settings(thread), **options.configurable}
     return Stepper(app, thread_id=thread.thread_id, configurable=configurable)
 
 
 async def _own(
     saver: ThreadSaver, place: str, words: tuple[str, ...], given: str | None, options: RunOptions
 ) -> Stepper:
-    from openmanus_graph.checkpoints.thread_id import new_thread_id
-    from openmanus_graph.cli.run import task_of
-    from openmanus_graph.graphs.user.user_graph import own_graph
-    from openmanus_graph.loading.graphs import load_graph
-    from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
-    from openmanus_graph.stepping.stepper import Stepper
-
     if bool(words) == (given is not None):
         raise click.UsageError("A graph takes a TASK or an --input.")
     loaded = await load_graph(place)
-    app = own_graph(loaded, saver, options.settings())
+    app = own_graph(loaded, saver, options.effective_settings())
     value = read_input(given) if given is not None else input_of(app, task_of(words))
     check_input(app, value)
     title = title_of(value) or loaded.name

@@ -13,6 +13,7 @@ from openmanus_graph.checkpoints.history.diff import plain
 from openmanus_graph.cli.asking import described
 from openmanus_graph.display_text import amount, call_line, clean, one_line
 from openmanus_graph.errors import OpenManusGraphError, UsageError
+from openmanus_graph.plan import Plan
 from openmanus_graph.questions import handle_of
 from openmanus_graph.stepping.stepper import Stepper
 from openmanus_graph.stepping.view import Change, Stop
@@ -203,6 +204,4 @@ def _number(said: str) -> int:
 
 
 def _plan(file: str) -> Any:
-    from openmanus_graph.plan import Plan
-
     return Plan.from_file(Path(file))

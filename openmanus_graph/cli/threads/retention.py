@@ -3,45 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING
 
 import click
 
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.pruning.prune import Pruned
+from openmanus_graph.checkpoints.pruning.retention import Size, prune_thread, thread_sizes
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread, find_thread, list_threads
 from openmanus_graph.cli.terminal import print_json, print_table
 from openmanus_graph.display_text import byte_size
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.pruning.prune import Pruned
-    from openmanus_graph.checkpoints.pruning.retention import Size
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-    from openmanus_graph.checkpoints.threads import Thread
-
-PRUNABLE = ["waiting", "paused", "stopped", "partial", "completed", "failed"]
-_AGE = re.compile(r"(?P<number>\d+(?:\.\d+)?)(?P<unit>m|min|h|d|w)")
-_UNITS = {"m": "minutes", "min": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+from openmanus_graph.errors import ThreadBusyError
 
 
-def _age(context: click.Context, option: click.Parameter, value: str | None) -> timedelta | None:
-    """An age as people type it."""
-    if value is None:
-        return None
-    found = _AGE.fullmatch(value.strip())
-    if found is None:
-        raise click.BadParameter(f"{value!r} is no age; give such as 90m, 12h, 30d or 4w.", context, option)
-    try:
-        return timedelta(**{_UNITS[found["unit"]]: float(found["number"])})
-    except OverflowError as error:
-        raise click.BadParameter(f"{value!r} is longer than time itself.", context, option) from error
-
-
-@click.command()
-@click.argument("threads", nargs=-1, metavar="[THREAD]...")
-@click.option("--limit", default=50, show_default=True, type=click.IntRange(1), help="At most so many.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def size(threads: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Say how much threads take: their points, results of steps, events and files, the largest first."""
     found = asyncio.run(_sizes(threads))
@@ -63,10 +40,6 @@ def _row(one: Size) -> list[str]:
 
 
 async def _sizes(names: Sequence[str]) -> list[Size]:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.pruning.retention import thread_sizes
-    from openmanus_graph.checkpoints.threads import find_thread
-
     async with open_checkpointer() as saver:
         chosen = [(await find_thread(saver, name)).thread_id for name in names]
         return await thread_sizes(saver, chosen or None)
@@ -82,14 +55,6 @@ class _Choice:
     status: str | None
 
 
-@click.command()
-@click.argument("threads", nargs=-1, metavar="[THREAD]...")
-@click.option("--keep-last", default=1, show_default=True, type=click.IntRange(1), metavar="N", help="Points to keep.")
-@click.option("--older-than", callback=_age, metavar="AGE", help="Only threads not touched for such as 30d.")
-@click.option("--status", type=click.Choice(PRUNABLE), help="Only threads of this status.")
-@click.option("--dry-run", is_flag=True, help="Only say what would go.")
-@click.option("--yes", is_flag=True, help="Do not ask.")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def prune(
     threads: tuple[str, ...],
     keep_last: int,
@@ -99,11 +64,7 @@ def prune(
     yes: bool,
     as_json: bool,
 ) -> None:
-    """Remove older points of threads, all threads if none is named.
-
-    The newest points stay, and all that a resume needs: results, questions, messages. What goes is the way back to
-    earlier moments. Events, files and what was spent stay. Running threads are left alone.
-    """
+    """Remove older points of threads, all threads if none is named."""
     choice = _Choice(threads, keep_last, older_than, status)
     done = asyncio.run(_prune(choice, dry_run=dry_run, yes=yes))
     if as_json:
@@ -123,8 +84,6 @@ def _print_pruned(done: Sequence[Pruned], verb: str) -> None:
 
 
 async def _prune(choice: _Choice, *, dry_run: bool, yes: bool) -> list[Pruned]:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-
     async with open_checkpointer() as saver:
         chosen = await _chosen(saver, choice)
         if not dry_run and not yes:
@@ -138,8 +97,6 @@ async def _prune(choice: _Choice, *, dry_run: bool, yes: bool) -> list[Pruned]:
 
 
 async def _chosen(saver: ThreadSaver, choice: _Choice) -> list[Thread]:
-    from openmanus_graph.checkpoints.threads import find_thread, list_threads
-
     if choice.names:
         found = [await find_thread(saver, name) for name in choice.names]
     else:
@@ -155,9 +112,6 @@ async def _chosen(saver: ThreadSaver, choice: _Choice) -> list[Thread]:
 
 async def _pruned(saver: ThreadSaver, chosen: Sequence[Thread], choice: _Choice, *, dry_run: bool) -> list[Pruned]:
     """What goes from each thread from which something does."""
-    from openmanus_graph.checkpoints.pruning.retention import prune_thread
-    from openmanus_graph.errors import ThreadBusyError
-
     done: list[Pruned] = []
     for thread in chosen:
         try:

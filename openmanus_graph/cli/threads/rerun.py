@@ -3,31 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from openmanus_graph.cli.options import RunOptions, budgeting, forcing, viewing
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.forking.edit import read_edit
+from openmanus_graph.checkpoints.forking.fork import Fork, fork_thread
+from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
+from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.cli.options import RunOptions
+from openmanus_graph.cli.resume import resume_thread
 from openmanus_graph.cli.terminal import with_program
+from openmanus_graph.errors import UsageError
+from openmanus_graph.graphs.rebuild import graph_again
+from openmanus_graph.graphs.user.user_graph import runs_own_graph
+from openmanus_graph.plan import Plan
 
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.forking.fork import Fork
-    from openmanus_graph.checkpoints.threads import Thread
 
-
-@click.command("rerun")
-@click.argument("point", metavar="THREAD@POINT")
-@click.option("--set", "edits", multiple=True, metavar="PATH=VALUE", help="Change the state there, such as task=...")
-@click.option("--plan", "plan_file", metavar="FILE", help="Go on with this plan; what is unchanged is kept.")
-@click.option("--as", "new_id", metavar="NEW", help="The new thread's id; by default the old one with a number.")
-@click.option(
-    "--workspace", type=click.Path(file_okay=False), metavar="DIR", help="Its folder; by default beside the old one's."
-)
-@click.option("--no-run", is_flag=True, help="Only make the thread; resume runs it.")
-@click.option("--model", metavar="NAME", help="Another model for every role.")
-@budgeting
-@forcing
-@viewing
 def rerun(
     point: str,
     edits: tuple[str, ...],
@@ -37,12 +30,7 @@ def rerun(
     no_run: bool,
     **said: Any,
 ) -> int:
-    """Go on from a point in a new thread; the old one never changes.
-
-    What came after the point is done again, with real calls: the step at the point, what followed from it, and
-    subtasks that build on it. The new thread gets the files as of the point. THREAD alone copies all it has
-    committed, also while it runs.
-    """
+    """Go on from a point in a new thread; the old one never changes."""
     return asyncio.run(_rerun(point, edits, plan_file, new_id, workspace, no_run, RunOptions(**said)))
 
 
@@ -55,13 +43,7 @@ async def _rerun(
     no_run: bool,
     options: RunOptions,
 ) -> int:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.forking.edit import read_edit
-    from openmanus_graph.checkpoints.forking.fork import fork_thread
-    from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
-    from openmanus_graph.cli.resume import resume_thread
-
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         source, _ = await find_place(saver, address)
         plan = None if plan_file is None else _plan(source, plan_file, options)
         parsed = dict(read_edit(text) for text in edits)
@@ -81,14 +63,9 @@ async def _rerun(
 
 def _plan(source: Thread, plan_file: str, options: RunOptions) -> Any:
     """The plan of a file, checked against what the thread's graph has."""
-    from openmanus_graph.errors import UsageError
-    from openmanus_graph.graphs.rebuild import graph_again
-    from openmanus_graph.graphs.user.user_graph import runs_own_graph
-    from openmanus_graph.plan import Plan
-
     if runs_own_graph(source):
         raise UsageError(f"The thread {source.thread_id!r} runs a graph of your own, which takes no plan.")
-    settings = options.settings(source)
+    settings = options.effective_settings(source)
     graph: Any = graph_again(source, settings, model=options.model)
     roles = getattr(graph, "roles", None)
     agents = list(roles.agents) if roles is not None else ()

@@ -5,27 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
 
 import click
 
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.checkpoints.history.history import Moment, thread_history
+from openmanus_graph.checkpoints.threads import Thread, find_thread
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.display_text import amount, cost, one_line
 
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.history.checkpoint_ref import Point
-    from openmanus_graph.checkpoints.history.history import Moment
-    from openmanus_graph.checkpoints.threads import Thread
 
-
-@click.command("history")
-@click.argument("thread")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def history(thread: str, as_json: bool) -> None:
-    """List the points of a thread: what each step did, when and at what cost, and the forks.
-
-    What runs inside a step is indented below it. Any point can be named as THREAD@NUMBER.
-    """
+    """List the points of a thread: what each step did, when and at what cost, and the forks."""
     found, moments = asyncio.run(_read(thread))
     if as_json:
         print_json({"thread": found.thread_id, "origin": found.origin, "points": [one.as_json() for one in moments]})
@@ -45,10 +37,6 @@ def history(thread: str, as_json: bool) -> None:
 
 
 async def _read(name: str) -> tuple[Thread, list[Moment]]:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.history.history import thread_history
-    from openmanus_graph.checkpoints.threads import find_thread
-
     async with open_checkpointer() as saver:
         thread = await find_thread(saver, name)
         return thread, await thread_history(saver, thread.thread_id)

@@ -1,17 +1,20 @@
-"""History: the stored events of a thread, whole or as they come."""
+"""Events: the stored events of a thread, whole or as they come."""
 
 from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-    from openmanus_graph.cli.lines import Lines
-    from openmanus_graph.events import Event
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.events import stored_events
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import find_thread, get_thread
+from openmanus_graph.cli.lines import Lines
+from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.events import Event
 
 POLL_SECONDS = 0.5
 """How often `--follow` looks for more."""
@@ -19,24 +22,12 @@ PAGE = 1000
 """Events that are read at a time."""
 
 
-@click.command()
-@click.argument("thread")
-@click.option("--follow", "-f", is_flag=True, help="Go on until the run ends.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON event a line.")
 def events(thread: str, follow: bool, as_json: bool) -> None:
-    """Print what happened in a thread, event by event, also of processes that are gone.
-
-    The tokens of replies are not kept; a reply is whole in its `model_finished`.
-    """
+    """Print what happened in a thread, event by event, also of processes that are gone."""
     asyncio.run(_print_events(thread, follow, as_json))
 
 
 async def _print_events(name: str, follow: bool, as_json: bool) -> None:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.threads import find_thread, get_thread
-    from openmanus_graph.cli.lines import Lines
-    from openmanus_graph.cli.run_view_model import Board
-
     async with open_checkpointer() as saver:
         thread = await find_thread(saver, name)
         lines = None if as_json else Lines(Board(thread.thread_id))
@@ -51,8 +42,6 @@ async def _print_events(name: str, follow: bool, as_json: bool) -> None:
 
 async def _print_new(saver: ThreadSaver, thread_id: str, after: int, lines: Lines | None) -> int:
     """Print the events behind number `after`; the number of the last one."""
-    from openmanus_graph.checkpoints.events import stored_events
-
     while True:
         found: list[Any] = await stored_events(saver, thread_id, after=after, limit=PAGE)
         for event in found:

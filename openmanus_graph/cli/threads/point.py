@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from openmanus_graph.checkpoints.forking.fork import files_at
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.values import next_nodes, values_at
+from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.display_text import clean, one_line
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.history.checkpoint_ref import Point
-    from openmanus_graph.checkpoints.saver import ThreadSaver
 
 LONGEST_VALUE = 600
 """Characters of one value that are shown; all of it is in the JSON."""
@@ -21,10 +22,6 @@ LAST_MESSAGES = 12
 
 async def show_point(saver: ThreadSaver, point: Point, *, as_json: bool) -> None:
     """Print the state at a point, its files, and what runs after it."""
-    from openmanus_graph.checkpoints.forking.fork import files_at
-    from openmanus_graph.checkpoints.history.diff import plain
-    from openmanus_graph.checkpoints.history.values import next_nodes, values_at
-
     values = await values_at(saver, point)
     nodes = await next_nodes(saver, point)
     files = await files_at(saver, point)

@@ -4,29 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import json
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
-from openmanus_graph.cli.point import as_line
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.history.diff import StateChange, PointDifference, diff_points
 from openmanus_graph.cli.terminal import print_json
+from openmanus_graph.cli.threads.point import as_line
 from openmanus_graph.display_text import clean, one_line
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.history.diff import PointDifference, StateChange
 
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-@click.command("diff")
-@click.argument("before")
-@click.argument("after")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def diff(before: str, after: str, as_json: bool) -> None:
-    """Say what differs between two points: state, plan, results, messages and files.
-
-    BEFORE and AFTER are THREAD or THREAD@POINT, of one thread or of two.
-    """
+    """Say what differs between two points: state, plan, results, messages and files."""
     found = asyncio.run(_compare(before, after))
     if as_json:
         print_json(found.as_json())
@@ -43,9 +35,6 @@ def diff(before: str, after: str, as_json: bool) -> None:
 
 
 async def _compare(before: str, after: str) -> PointDifference:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.history.diff import diff_points
-
     async with open_checkpointer() as saver:
         return await diff_points(saver, before, after)
 

@@ -5,21 +5,25 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from functools import reduce
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
 
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
+from openmanus_graph.checkpoints.lease import describe_runner
+from openmanus_graph.checkpoints.progress import SubtaskProgress, open_questions, state_values, subtask_progress
+from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.checkpoints.usage import Spent, spent_in
+from openmanus_graph.cli.report import as_text, next_step
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
-from openmanus_graph.display_text import clean, cost, duration, one_line, usage_line
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.progress import SubtaskProgress
-    from openmanus_graph.checkpoints.threads import Thread
-    from openmanus_graph.checkpoints.usage import Spent
-    from openmanus_graph.errors import ThreadUnreadableError
-    from openmanus_graph.events import Usage
+from openmanus_graph.cli.threads.point import show_point
+from openmanus_graph.display_text import ago, clean, cost, duration, one_line, usage_line
+from openmanus_graph.errors import ThreadUnreadableError
+from openmanus_graph.events import Usage, seconds_between
+from openmanus_graph.questions import handle_of
+from openmanus_graph.usage import NO_USAGE, add_usage
 
 
 @dataclass(frozen=True)
@@ -37,8 +41,6 @@ class Facts:
     @property
     def total(self) -> Usage:
         """What all its requests used together."""
-        from openmanus_graph.usage import NO_USAGE, add_usage
-
         return reduce(add_usage, (one.usage for one in self.spent), NO_USAGE)
 
     @property
@@ -55,17 +57,8 @@ class Facts:
         return found
 
 
-@click.command()
-@click.argument("thread")
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def show(thread: str, as_json: bool) -> None:
-    """Show a thread: its requests and subtasks, what it used, what it waits for, and how to go on.
-
-    THREAD@POINT shows the state at one of its points, see `threads history`.
-    """
-    from openmanus_graph.cli.report import next_step
-    from openmanus_graph.questions import handle_of
-
+    """Show a thread: its requests and subtasks, what it used, what it waits for, and how to go on."""
     facts = asyncio.run(_facts(thread, as_json))
     if facts is None:
         return
@@ -113,18 +106,7 @@ def _unreadable(error: ThreadUnreadableError | None) -> dict[str, Any] | None:
     return {"checkpoint": error.checkpoint_id, "why": error.message, "last_good": error.good}
 
 
-def ago(moment: datetime) -> str:
-    """How long a moment is past, in words."""
-    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0)
-    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
-        if seconds >= size:
-            return f"{int(seconds // size)} {unit} ago"
-    return f"{int(seconds)} s ago"
-
-
 def _print_thread(thread: Thread) -> None:
-    from openmanus_graph.checkpoints.lease import describe_runner
-
     lines: list[tuple[str, str | None]] = [
         ("thread", thread.thread_id),
         ("title", one_line(thread.title)),
@@ -154,8 +136,6 @@ def _print_requests(requests: Sequence[dict[str, Any]]) -> None:
 
 
 def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
-    from openmanus_graph.usage import add_usage
-
     found: dict[str, Usage] = {}
     for one in spent:
         if one.subtask:
@@ -164,8 +144,6 @@ def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
 
 
 def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
-    from openmanus_graph.usage import NO_USAGE, add_usage
-
     groups: dict[tuple[str, str], list[Spent]] = {}
     for one in spent:
         groups.setdefault((one.role, one.model), []).append(one)
@@ -179,9 +157,6 @@ def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
 
 
 def _row(item: SubtaskProgress, usage: Usage | None) -> list[str]:
-    from openmanus_graph.cli.report import as_text
-    from openmanus_graph.events import seconds_between
-
     used = f"{usage['input_tokens'] + usage['output_tokens']:,} tok" if usage is not None else ""
     result = item.result
     if result is None:
@@ -196,13 +171,6 @@ def _row(item: SubtaskProgress, usage: Usage | None) -> list[str]:
 
 async def _facts(name: str, as_json: bool) -> Facts | None:
     """All that is known of a thread; `None` where a point of one was named, and has been shown."""
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
-    from openmanus_graph.checkpoints.progress import open_questions, state_values, subtask_progress
-    from openmanus_graph.checkpoints.usage import spent_in
-    from openmanus_graph.cli.point import show_point
-    from openmanus_graph.errors import ThreadUnreadableError
-
     async with open_checkpointer() as saver:
         thread, point = await find_place(saver, name)
         if point is not None:

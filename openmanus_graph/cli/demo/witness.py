@@ -7,14 +7,16 @@ from collections import Counter
 from collections.abc import Awaitable, Callable
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, TypeVar
+from typing import TypeVar
 
-from openmanus_graph.cli.demo_site import Site
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-    from openmanus_graph.checkpoints.threads import Thread
-    from openmanus_graph.events import Event
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.events import stored_events
+from openmanus_graph.checkpoints.progress import subtask_progress
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread, get_thread
+from openmanus_graph.cli.demo.site import Site
+from openmanus_graph.events import Event
+from openmanus_graph.questions import handle_of
 
 AnswerT = TypeVar("AnswerT")
 
@@ -57,8 +59,6 @@ class Witness:
             DatabaseError: If it cannot be reached.
         """
         if self._saver is None:
-            from openmanus_graph.checkpoints.database import open_checkpointer
-
             self._saver = self._runner.run(self._stack.enter_async_context(open_checkpointer()))
 
     def close(self) -> None:
@@ -77,14 +77,10 @@ class Witness:
 
     def thread(self) -> Thread | None:
         """The thread, if there is one."""
-        from openmanus_graph.checkpoints.threads import get_thread
-
         return self._ask(lambda saver: get_thread(saver, self._thread_id))
 
     def approvals(self) -> list[str]:
         """The options of `resume` that approve all that the thread asks; none if it asks what only a person can say."""
-        from openmanus_graph.questions import handle_of
-
         thread = self.thread()
         questions = thread.questions if thread is not None else []
         if any(question["kind"] != "approve" for question in questions):
@@ -98,8 +94,6 @@ class Witness:
         return self._ask(lambda saver: self._counted(saver, site))
 
     async def _counted(self, saver: ThreadSaver, site: Site) -> Count:
-        from openmanus_graph.checkpoints.progress import subtask_progress
-
         progress = await subtask_progress(saver, self._thread_id, live=False)
         async with saver.connection() as connection:
             rows = await (
@@ -113,8 +107,6 @@ class Witness:
 
     def turns(self) -> list[str]:
         """Where the run did not just go on, a sentence or two each, from its stored events."""
-        from openmanus_graph.checkpoints.events import stored_events
-
         events = self._ask(lambda saver: stored_events(saver, self._thread_id))
         return [line for event in events if (line := _turn_in(event))]
 

@@ -3,26 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING
 
 import click
 
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.ledger import Effect, list_effects
+from openmanus_graph.checkpoints.threads import find_thread
 from openmanus_graph.cli.terminal import print_json, print_table
 from openmanus_graph.display_text import one_line
 
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.ledger import Effect
 
-
-@click.command()
-@click.argument("thread")
-@click.option("--json", "as_json", is_flag=True, help="As JSON, with results.")
 def effects(thread: str, as_json: bool) -> None:
-    """List the calls of a thread that had effects outside, oldest first.
-
-    A call that is `claimed` was begun, and nobody knows how it ended; see what a resume does about it with
-    `resume THREAD --dry-run`.
-    """
+    """List the calls of a thread that had effects outside, oldest first."""
     found = asyncio.run(_effects(thread))
     if as_json:
         print_json([effect.as_json() for effect in found])
@@ -40,10 +32,6 @@ def _row(effect: Effect) -> list[str]:
 
 
 async def _effects(name: str) -> list[Effect]:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.ledger import list_effects
-    from openmanus_graph.checkpoints.threads import find_thread
-
     async with open_checkpointer() as saver:
         thread = await find_thread(saver, name)
         return await list_effects(saver, thread.thread_id)

@@ -27,11 +27,14 @@ from typing import Any
 
 import click
 
-from openmanus_graph.cli.demo_site import Site
-from openmanus_graph.cli.demo_witness import Count, Witness
+from openmanus_graph.checkpoints.thread_id import checked_thread
+from openmanus_graph.cli.demo.site import Site
+from openmanus_graph.cli.demo.witness import Count, Witness
 from openmanus_graph.cli.terminal import with_program
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import clean
 from openmanus_graph.errors import DatabaseError, UsageError
+from openmanus_graph.sandbox.level import choose_level
 
 HALF_WAY = "/birch/prices.html"
 """The page during which the run is killed: half of the plan is committed then, and an agent is in the middle of its."""
@@ -109,9 +112,6 @@ class Demo:
 
     def _check_sandbox(self) -> None:
         """Say now, and not in the middle, that Python cannot run."""
-        from openmanus_graph.config.settings import Settings
-        from openmanus_graph.sandbox.level import choose_level
-
         settings = Settings.load(sandbox=self._wishes.sandbox)
         choose_level(settings.sandbox, settings)
 
@@ -386,3 +386,11 @@ def _many(things: Any, noun: str) -> str:
 
 def _again(places: list[str]) -> str:
     return "none of them twice" if not places else f"twice only {', '.join(places)}"
+
+
+def demo(
+    crash: bool, ask: bool, record: str | None, sandbox: str | None, thread: str | None, as_json: bool, quiet: bool
+) -> int:
+    """See the agent work: no key, no network, some seconds."""
+    chosen = checked_thread(thread) if thread else None
+    return Demo(Wishes(crash, ask, record, sandbox, chosen, as_json, quiet)).run()
