@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -145,14 +145,7 @@ def builtin_tool(
             name=name,
             description=inspect.getdoc(function) or "",
             args_schema=arguments,
-            metadata={
-                "effect": spec.effect,
-                "idempotent": spec.idempotent,
-                "resource": spec.resource,
-                "timeout_s": spec.timeout_s,
-                "reads_when": spec.reads_when,
-                "alias_of": spec.alias_of,
-            },
+            metadata={field.name: getattr(spec, field.name) for field in fields(spec)},
         )
 
     return decorate
