@@ -19,9 +19,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.workspace.file_change_recorder import Recorder
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.events import Emit, Event, now
-
-SCOPE_KEY = "__openmanus_graph_scope"
-"""Where a run's scope travels in `configurable`."""
+from openmanus_graph.run_config import SCOPE, thread_id_of
 
 
 @dataclass
@@ -71,8 +69,7 @@ class Scope:
 
 def scope_of(config: RunnableConfig, settings: Settings) -> Scope:
     """The scope of the run that `config` belongs to; one without a store where no run of ours is around it."""
-    configurable: dict[str, Any] = config.get("configurable") or {}
-    found = configurable.get(SCOPE_KEY)
+    found = SCOPE.of(config)
     if isinstance(found, Scope):
         return found
-    return Scope(str(configurable.get("thread_id", "thread")), settings, None)
+    return Scope(thread_id_of(config), settings, None)

@@ -29,8 +29,6 @@ from openmanus_graph.fault_points import writing
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 """How a connection finds out, within half a minute, that the other side is gone."""
 
-LEASE_KEY = "__openmanus_graph_lease"
-"""Where a run's lease travels in `configurable`; LangGraph keeps keys with two underscores out of metadata."""
 
 RETAKE_TRIES = 30
 """How often, every 100 ms, a runner tries to get its own lock back."""

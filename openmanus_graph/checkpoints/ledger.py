@@ -19,9 +19,9 @@ from langchain_core.runnables import RunnableConfig
 from psycopg import sql
 from psycopg.rows import DictRow
 
-from openmanus_graph.checkpoints.lease import LEASE_KEY
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import StaleRunnerError
+from openmanus_graph.run_config import LEASE
 
 EffectStatus = Literal["claimed", "done", "failed", "waiting"]
 """`claimed`: begun, and nobody has said how it ended; `done` and `failed`: known; `waiting`: the tool asks a person."""
@@ -162,7 +162,7 @@ class Ledger:
     @classmethod
     def of(cls, saver: ThreadSaver | None, config: RunnableConfig) -> Ledger | None:
         """The ledger of a run; `None` where no runner of ours holds the thread, so that nothing outlives the run."""
-        held = (config.get("configurable") or {}).get(LEASE_KEY) is not None
+        held = LEASE.of(config) is not None
         return cls(saver, config) if saver is not None and held else None
 
     async def find(self, intent: Intent) -> Effect | None:

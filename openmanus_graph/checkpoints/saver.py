@@ -21,14 +21,13 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.types import (
     ERROR,
-    _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
 )
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
+from openmanus_graph.checkpoints.lease import Lease, stale_runner
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB
 from openmanus_graph.checkpoints.pruning.prune import prune_rows, remove_runs
 from openmanus_graph.checkpoints.readable_saver import BadValueError, ReadingSaver
@@ -43,6 +42,8 @@ from openmanus_graph.errors import (
     UsageError,
 )
 from openmanus_graph.fault_points import writing
+from openmanus_graph.langgraph_internals import DeltaSnapshot
+from openmanus_graph.run_config import LEASE
 
 ResultT = TypeVar("ResultT")
 
@@ -107,7 +108,7 @@ class ThreadSaver(ReadingSaver):
             ThreadBusyError: If the write has no lease and somebody runs the thread.
         """
         configurable: dict[str, Any] = config.get("configurable", {})
-        lease: Lease | None = configurable.get(LEASE_KEY)
+        lease: Lease | None = LEASE.get(configurable)
         thread_id = str(configurable["thread_id"])
 
         async def write() -> DictRow | None:
@@ -249,7 +250,7 @@ class ThreadSaver(ReadingSaver):
         inline: dict[str, Any] = {}
         blobs: dict[str, Any] = {}
         for channel, value in checkpoint["channel_values"].items():
-            if isinstance(value, _DeltaSnapshot):
+            if isinstance(value, DeltaSnapshot):
                 inline[channel], blobs[channel] = True, value
             elif value is None or isinstance(value, (str, int, float, bool)):
                 inline[channel] = value

@@ -155,9 +155,9 @@ class RunOptions:
 
     def kept(self, thread: Thread | None) -> dict[str, Any]:
         """The same, as the thread's row takes it: in the config, under a key that stays out of checkpoints."""
-        from openmanus_graph.graphs.durable import SAID_KEY
+        from openmanus_graph.run_config import SAID
 
-        return {SAID_KEY: self.said(thread)}
+        return {SAID.name: self.said(thread)}
 
     def settings(self, thread: Thread | None = None) -> Settings:
         """The user's settings with these options on top, and below them what the thread was started with.

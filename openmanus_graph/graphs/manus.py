@@ -29,9 +29,9 @@ from openmanus_graph.loading.plugins import Agent, agent_of, find_agents
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.gateway import Models, ModelsChoice
+from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
 from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
 from openmanus_graph.nodes.dispatcher import default_workspace, dispatcher_node
 from openmanus_graph.nodes.executor import EXECUTOR
 from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
@@ -44,6 +44,7 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import Background
 from openmanus_graph.plan import Plan
 from openmanus_graph.policy import Policy
+from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import ManusInput, ManusOutput, ManusState
 from openmanus_graph.tools.rebuild import tool_references
 
@@ -148,13 +149,13 @@ class ManusGraph(DurableStateGraph):
         if fields.pop("again", False):
             return {"stage": "again"}
         fields |= self._request(fields)
-        folder = configurable.get("workspace") or fields.get("workspace")
-        workspace = Path(folder or default_workspace(str(configurable.get("thread_id", "thread"))))
+        folder = WORKSPACE.get(configurable) or fields.get("workspace")
+        workspace = Path(folder or default_workspace(str(configurable.get("thread_id", NO_THREAD))))
         workspace = workspace.expanduser().absolute()
         if workspace.exists() and not workspace.is_dir():
             raise SettingsError(f"The workspace {str(workspace)!r} is not a folder.", hint="Name another one.")
         fields["workspace"] = str(workspace)
-        fields["sandbox"] = str(configurable.get("sandbox") or fields.get("sandbox") or self.settings.sandbox)
+        fields["sandbox"] = str(SANDBOX.get(configurable) or fields.get("sandbox") or self.settings.sandbox)
         fields["attachments"] = [str(name) for name in fields.get("attachments") or []]
         return fields
 
@@ -179,7 +180,7 @@ class ManusGraph(DurableStateGraph):
         """What a resume by id needs, and what lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
-            "settings": {"max_parallel": configurable.get("max_parallel") or self.settings.max_parallel},
+            "settings": {"max_parallel": MAX_PARALLEL.get(configurable) or self.settings.max_parallel},
         }
         if isinstance(given, Mapping):
             fields = cast("Mapping[str, Any]", given)
@@ -188,7 +189,7 @@ class ManusGraph(DurableStateGraph):
             row["workspace"] = fields.get("workspace")
             row["sandbox"] = fields.get("sandbox")
             row["plan"] = fields.get("plan")
-            row["plan_file"] = configurable.get("plan_file")
+            row["plan_file"] = PLAN_FILE.get(configurable)
         return row
 
     def outcome(self, values: Any) -> str:

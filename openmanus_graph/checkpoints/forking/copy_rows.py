@@ -8,12 +8,13 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.checkpoints.forking.causality import NULL_TASK, Cut
+from openmanus_graph.checkpoints.forking.causality import Cut
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, read_points
 from openmanus_graph.checkpoints.thread_tables import columns_of, copy_rows
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.transfer.relocation import change_channel
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, newest_files
+from openmanus_graph.langgraph_internals import NULL_TASK
 
 _WRITES: LiteralString = """
 INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)

@@ -20,19 +20,20 @@ from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.checkpoints.forking.causality import DISPATCHED, NULL_TASK, Cut, Lineage, Task
+from openmanus_graph.checkpoints.forking.causality import Cut, Lineage, Task
 from openmanus_graph.checkpoints.forking.copy_rows import copy_up_to, files_kept
 from openmanus_graph.checkpoints.forking.edit import Edit, edited
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, find_place, newest_point, points_of
-from openmanus_graph.checkpoints.history.values import START, config_of, next_nodes, values_at
+from openmanus_graph.checkpoints.history.values import config_of, next_nodes, values_at
 from openmanus_graph.checkpoints.progress import plan_in, state_values, subtask_progress
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, restore_files
 from openmanus_graph.errors import UsageError
+from openmanus_graph.langgraph_internals import NULL_TASK, START_CHANNEL
+from openmanus_graph.namespaces import DISPATCHER, dispatched
 from openmanus_graph.plan import Plan
 
-DISPATCHER = "dispatcher"
 _FREE = re.compile(r"-\d+$")
 
 
@@ -155,7 +156,7 @@ async def _with_plan(
         return Command(update={"plan": plain}), changes, None
     changes = [*changes, Edit(("plan",), plain)]
     nodes = await next_nodes(saver, point)
-    if nodes != [START]:
+    if nodes != [START_CHANNEL]:
         return None, changes, None if nodes == [DISPATCHER] else DISPATCHER
     given = await values_at(saver, point)
     return None, [*changes, Edit(("stage",), "planned")] if "stage" in given else changes, None
@@ -182,11 +183,11 @@ async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | Non
     async with saver.connection() as connection:
         tasks = await _tasks(connection, point.thread_id, path)
     for level, inner in pairwise(path):
-        found = DISPATCHED.match(inner.namespace.removeprefix(level.namespace))
+        found = dispatched(inner.namespace, level.namespace)
         if found is None:
             continue
-        plan, given = await _plan_at(saver, level, found["id"], found["definition"])
-        cut = lineage.cut(point, tasks, _downstream(plan, found["id"]))
+        plan, given = await _plan_at(saver, level, found.subtask, found.definition)
+        cut = lineage.cut(point, tasks, _downstream(plan, found.subtask))
         # The plan was edited while the dispatcher ran, and the edited one has no such subtask.
         return cut if given else replace(cut, rerun=cut.rerun | {(level.namespace, level.id, NULL_TASK)})
     return lineage.cut(point, tasks)

@@ -12,9 +12,10 @@ from langchain_core.messages import BaseMessage
 from openmanus_graph.checkpoints.forking.fork import cut_at, files_at
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, find_place, newest_point, points_of
 from openmanus_graph.checkpoints.history.values import values_at
-from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
+from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, contents_of, files_of
+from openmanus_graph.namespaces import SubtaskTask
 
 LARGEST_TEXT = 200_000
 """Bytes of a file above which its lines are not compared."""
@@ -137,9 +138,9 @@ async def _running_results(
     number = int(values.get("round") or 0) + 1
     definitions = plan.definition_hashes()
     for one in plan.subtasks:
-        name = task_name(one, definitions[one.id], number)
-        if name in committed and SUBTASK_NAMESPACE + name in ended:
-            results[one.id] = committed[name]
+        task = SubtaskTask(one.id, definitions[one.id], number)
+        if task.name in committed and task.namespace in ended:
+            results[one.id] = committed[task.name]
     return results
 
 

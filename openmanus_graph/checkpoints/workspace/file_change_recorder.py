@@ -27,13 +27,13 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, Place, read_file
+from openmanus_graph.langgraph_internals import CHECKPOINT_MAP_KEY, TASK_ID_KEY
+from openmanus_graph.run_config import configurable_of
 
 OUTPUTS = f"{HIDDEN_FOLDER}/outputs"
 """Large outputs: named by their content and never changed, so a fork takes them all."""
 WHOLE = "."
 """The path of a change that says that the workspace as a whole could not be recorded."""
-MAP_KEY = "checkpoint_map"
-TASK_KEY = "__pregel_task_id"
 BATCH_BYTES = 16 * 2**20
 """Contents that one statement takes."""
 QUICK_S = 0.002
@@ -85,12 +85,12 @@ class Step:
 
 def step_of(config: RunnableConfig, *, subtask: str | None, tool: str | None, call: str | None) -> Step:
     """The step that runs with a node's config."""
-    configurable: dict[str, Any] = config.get("configurable") or {}
-    around: Mapping[str, str] = configurable.get(MAP_KEY) or {}
+    configurable = configurable_of(config)
+    around: Mapping[str, str] = configurable.get(CHECKPOINT_MAP_KEY) or {}
     # Each graph adds its own checkpoint behind those of the graphs around it.
     namespace = list(around)[-1] if around else None
     checkpoint = around[namespace] if namespace is not None else None
-    task = configurable.get(TASK_KEY)
+    task = configurable.get(TASK_ID_KEY)
     return Step(namespace, checkpoint, None if task is None else str(task), subtask, tool, call)
 
 

@@ -18,8 +18,6 @@ from openmanus_graph.graphs.compatibility.fingerprint import FORMAT, fingerprint
 if TYPE_CHECKING:
     from openmanus_graph.graphs.durable import DurableGraph
 
-FORCE_KEY = "force"
-"""What in `configurable` makes a thread go on with a graph that does not fit."""
 MOST_TOLD = 6
 """Changes that a note names."""
 _TOLD_APART = ("program", "unchecked")

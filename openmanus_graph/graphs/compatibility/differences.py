@@ -13,13 +13,12 @@ from typing import Any, cast
 from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, Standing, Use, structure_at
 from openmanus_graph.errors import PlanError
 from openmanus_graph.graphs.compatibility.value_type import fits, in_words
+from openmanus_graph.langgraph_internals import JOIN
+from openmanus_graph.namespaces import DISPATCHER, task_of
 from openmanus_graph.nodes.agent import PREFIX
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
 from openmanus_graph.nodes.executor import EXECUTOR
 from openmanus_graph.plan import Plan
 
-JOIN = "join:"
-"""What the names of channels begin with in which nodes wait for one another."""
 _KEPT_BY = {("LastValue", "BinaryOperatorAggregate"), ("BinaryOperatorAggregate", "LastValue")}
 """Kinds of channels of which the second takes what the first has stored."""
 
@@ -61,7 +60,7 @@ def _inside(path: tuple[str, ...]) -> str:
     """The graph that a path leads to, for a sentence."""
     if not path:
         return ""
-    if path[-1].startswith("subtask ") or path == (DISPATCHER,):
+    if task_of(path[-1]) is not None or path == (DISPATCHER,):
         return " of the graph that runs subtasks"
     return f" of the graph inside {path[-1]!r}"
 

@@ -53,9 +53,9 @@ def test_writers_at_the_same_time_leave_one_of_their_files(folder: int, tmp_path
 
 KILLED = """
 import os, signal, sys
-from openmanus_graph import boundaries
+from openmanus_graph import fault_points
 from openmanus_graph.files.atomic_write import put_file
-boundaries.watch(lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == sys.argv[2] else None)
+fault_points.watch(lambda name: os.kill(os.getpid(), signal.SIGKILL) if name == sys.argv[2] else None)
 put_file(os.open(sys.argv[1], os.O_RDONLY), "a", b"new")
 """
 
