@@ -16,7 +16,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from openmanus_graph import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.loading.plugins import Agent, agent_of, find_agents, find_tools
-from openmanus_graph.tools.rebuild import available_tools, tool_references, tools_again
+from openmanus_graph.tools.rebuild import available_tools, tool_references, rebuild_tools
 from tests.distributions import install as install_code
 
 CODE = '''
@@ -88,7 +88,7 @@ one = shouting_a:shout
     assert isinstance(tools["shout"], BaseTool)
     assert "bash" in tools
     assert tool_references([tools["shout"]]) == [{"name": "shout", "plugin": True}]
-    assert [tool.name for tool in tools_again(tool_references([tools["shout"]]), "t")] == ["shout"]
+    assert [tool.name for tool in rebuild_tools(tool_references([tools["shout"]]), "t")] == ["shout"]
 
 
 @pytest.mark.usefixtures("site")
