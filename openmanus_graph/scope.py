@@ -18,6 +18,7 @@ from openmanus_graph.checkpoints.events import EventLog
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.workspace.file_change_recorder import FileChangeRecorder
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.event_sinks import EventSinks
 from openmanus_graph.events import Emit, Event, now
 from openmanus_graph.run_config import SCOPE, thread_id_of
 
@@ -32,6 +33,8 @@ class Scope:
     """The user's settings."""
     saver: ThreadSaver | None
     """The store; `None` when the graph runs on another saver, or none: then nothing outlives the process."""
+    sinks: EventSinks | None = None
+    """Plug-ins that receive the events; `None` where no run of ours is there to close them."""
     spending: Spending = field(init=False)
     """What the request has used, and its budgets."""
     log: EventLog = field(init=False)
@@ -62,9 +65,15 @@ class Scope:
             event["thread_id"] = self.thread_id
             event["id"] = f"{self.thread_id}/{prefix}/{event.get('id', event.get('type'))}"
             write(event)
-            self.log.add(event)
+            self.keep(event)
 
         return emit
+
+    def keep(self, event: Event) -> None:
+        """Have a complete event stored, and hand it to the sinks."""
+        self.log.add(event)
+        if self.sinks is not None:
+            self.sinks.add(event)
 
 
 def scope_of(config: RunnableConfig, settings: Settings) -> Scope:

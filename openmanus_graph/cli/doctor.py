@@ -36,11 +36,11 @@ def doctor(as_json: bool) -> int:
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
     findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(settings), _chromium(), _search(settings)]
-    models = _models(settings)
+    models, plugins = _models(settings), _plugins()
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
         found = [asdict(finding) for finding in findings]
-        print_json({"settings": values, "models": models, "findings": found, "ready": ready})
+        print_json({"settings": values, "models": models, "findings": found, "plugins": plugins, "ready": ready})
         return 0 if ready else 1
     click.echo(click.style("Settings", bold=True))
     for value in values:
@@ -54,6 +54,12 @@ def doctor(as_json: bool) -> int:
         click.echo(f"  {mark} {finding.name}: {finding.detail}")
         if finding.cure and not finding.ok:
             click.echo(f"      {with_program(finding.cure)}")
+    if plugins:
+        click.echo(click.style("\nPlug-ins", bold=True))
+    for plugin in plugins:
+        mark = click.style("✗", fg="yellow") if plugin["problem"] else click.style("✓", fg="green")
+        facts = "; ".join(fact for fact in (plugin["distribution"], plugin["problem"]) if fact)
+        click.echo(f"  {mark} {plugin['kind']} {plugin['name']}: {facts}")
     return 0 if ready else 1
 
 
@@ -70,6 +76,13 @@ def _setting(settings: Settings, name: str) -> dict[str, Any]:
 def _models(settings: Settings) -> list[dict[str, Any]]:
     """The model of each role and the name of the variable its key comes from, never the key."""
     return [asdict(role) for role in describe_models(settings)]
+
+
+def _plugins() -> list[dict[str, Any]]:
+    """What installed packages bring, and what of it cannot be imported."""
+    from openmanus_graph.loading.plugins import installed_plugins
+
+    return [asdict(plugin) for plugin in installed_plugins()]
 
 
 def _model_lines(models: list[dict[str, Any]]) -> list[str]:

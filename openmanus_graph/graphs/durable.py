@@ -30,6 +30,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DatabaseError
+from openmanus_graph.event_sinks import EventSinks
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.chunk import shaped
 from openmanus_graph.graphs.compatibility.check import Change, change_of
@@ -198,7 +199,8 @@ class _Run:
         self._answers: dict[str, Any] = {}
         self.saver = cast("ThreadSaver", graph.checkpointer)
         self.lease: Lease
-        self.scope = Scope(thread_id, graph.builder.settings, self.saver)
+        self.sinks = EventSinks(thread_id)
+        self.scope = Scope(thread_id, graph.builder.settings, self.saver, self.sinks)
 
     async def begin(self) -> None:
         if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
@@ -255,7 +257,7 @@ class _Run:
         name = f"{self.thread_id}/{kind}/{self.lease.epoch}{which}"
         event = Event(type=kind, id=name, thread_id=self.thread_id, time=now())
         kept = cast("Event", {**event, **fields})
-        self.scope.log.add(kept)
+        self.scope.keep(kept)
         return kept
 
     async def _take_up_waiting(self) -> None:
@@ -307,6 +309,12 @@ class _Run:
         if self._ended:
             return
         self._ended = True
+        try:
+            await self._let_go(error)
+        finally:
+            await self.sinks.close()
+
+    async def _let_go(self, error: BaseException | None) -> None:
         if isinstance(error, DatabaseError):
             await self.lease.abandon()  # nothing could be recorded; without a runner the thread counts as stopped
             return

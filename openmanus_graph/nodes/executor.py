@@ -86,7 +86,7 @@ class Step:
             return self._failed(f"It was not done within its limit of {most} steps.")
         if self.subtask.timeout_s is not None and self.active >= self.subtask.timeout_s:
             return self._failed(f"It was not done within its limit of {self.subtask.timeout_s:g} s.")
-        reads = {tool.name for tool in self.tools if spec_of(tool).effect == "read"}
+        reads = {tool.name for tool in self.tools if spec_of(tool).changes_nothing}
         found = stuck(self.messages, reads=reads)
         if found is not None and found.told:
             return self._failed(found.failure())

@@ -26,6 +26,7 @@ from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text
 from openmanus_graph.state import Draft, SubtaskState
 from openmanus_graph.usage import add_usage
+from openmanus_graph.tools.spec import spec_of
 
 VERIFIER = "verifier"
 EVIDENCE_CHARACTERS = 24_000
@@ -91,7 +92,8 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
     if not subtask.done_when:
         return Verdict(None, "Nothing says what done looks like.")
     messages = state.get("messages") or []
-    missing = problems(subtask.done_when, run.context.workspace, messages)
+    commands = {name for name, tool in roles.tools.items() if spec_of(tool).runs_commands}
+    missing = problems(subtask.done_when, run.context.workspace, messages, commands)
     if missing:
         return Verdict(False, " ".join(missing))
     asked = f"# Goal of the subtask\n{subtask.goal}\n\n# It is done when\n{subtask.done_when}\n\n" + evidence(
