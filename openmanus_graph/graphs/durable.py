@@ -35,6 +35,7 @@ from openmanus_graph.graphs.chunk import shaped
 from openmanus_graph.graphs.compatibility.check import FORCE_KEY, Change, change_of
 from openmanus_graph.graphs.orphan_tool_calls import with_results
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.questions import Question, for_graph, resume_with
 from openmanus_graph.scope import SCOPE_KEY, Scope
 
@@ -372,6 +373,8 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
 
     reference: Mapping[str, Any] = {}
     """How another process builds the same graph: the builder's import path and what it was given."""
+    plans: AcceptedPlans | None = None
+    """The plans that it has accepted; `None` means that it executes none."""
 
     def __init__(self, *schemas: Any, settings: Settings | None = None, **options: Any) -> None:
         """Make a graph, as LangGraph does.
