@@ -35,17 +35,18 @@ async def print_foresight(name: str | None, options: RunOptions) -> int:
     """
     from openmanus_graph.checkpoints.database import open_checkpointer
     from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.graphs.rebuild import graph_again
+    from openmanus_graph.graphs.builders import runs_user_graph
+    from openmanus_graph.graphs.rebuild import rebuild_graph
     from openmanus_graph.graphs.resume_preview import resume_preview
-    from openmanus_graph.graphs.user.user_graph import own_graph_again, runs_own_graph
+    from openmanus_graph.graphs.user.user_graph import rebuild_user_graph
 
     async with open_checkpointer(settings=options.settings()) as saver:
         thread = await find_thread(saver, name)
         settings = options.settings(thread)
-        if runs_own_graph(thread):
-            app = await own_graph_again(thread, saver, settings)
+        if runs_user_graph(thread):
+            app = await rebuild_user_graph(thread, saver, settings)
         else:
-            app = graph_again(thread, settings, model=options.model).compile(checkpointer=saver)
+            app = rebuild_graph(thread, settings, model=options.model).compile(checkpointer=saver)
         if not thread.finished and thread.status != "running":
             await app.check_version(thread.thread_id, force=options.force)
         found = await resume_preview(app, thread.thread_id)

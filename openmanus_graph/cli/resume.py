@@ -81,9 +81,9 @@ async def resume_thread(
     Returns:
         The exit code.
     """
-    from openmanus_graph.graphs.user.user_graph import runs_own_graph
+    from openmanus_graph.graphs.builders import runs_user_graph
 
-    if runs_own_graph(thread):
+    if runs_user_graph(thread):
         return await _resume_own(thread, saver, answers, plan_file, options)
     return await _resume_ours(thread, saver, answers, plan_file, options)
 
@@ -96,7 +96,7 @@ async def _resume_ours(
     from openmanus_graph.checkpoints.progress import state_values
     from openmanus_graph.cli.execution import execute
     from openmanus_graph.cli.report import report
-    from openmanus_graph.graphs.rebuild import graph_again
+    from openmanus_graph.graphs.rebuild import rebuild_graph
     from openmanus_graph.plan import Plan
 
     if thread.status == "running" and answers:
@@ -107,7 +107,7 @@ async def _resume_ours(
             report(thread, await state_values(saver, thread.thread_id), hint=None)
             return 0
     settings = options.settings(thread)
-    graph: Any = graph_again(thread, settings, model=options.model)
+    graph: Any = rebuild_graph(thread, settings, model=options.model)
     app = graph.compile(checkpointer=saver)
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         replaced = None if plan_file is None else Command(update={"plan": {}})
@@ -156,7 +156,7 @@ async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited:
     """What the graph is resumed with: nothing, answers, an edited plan, or what it left undone once more."""
     from langgraph.types import Command
 
-    from openmanus_graph.graphs.rebuild import runs_agent
+    from openmanus_graph.graphs.builders import runs_agent
     from openmanus_graph.questions import answers_for
 
     snapshot = await app.snapshot(thread.thread_id)

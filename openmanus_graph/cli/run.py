@@ -120,7 +120,7 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
         NoModelError: If a role has no model.
     """
     from openmanus_graph.graphs.manus import build_manus_graph
-    from openmanus_graph.graphs.rebuild import graph_again
+    from openmanus_graph.graphs.rebuild import rebuild_graph
     from openmanus_graph.loading.plugins import find_agents
     from openmanus_graph.tools.rebuild import available_tools
 
@@ -129,7 +129,7 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
     if thread is None or options.tools:
         tools = list(available_tools(options.tools, settings).values())
     if thread is not None:
-        return graph_again(thread, settings, tools=tools, model=options.model, policy=options.policy)
+        return rebuild_graph(thread, settings, tools=tools, model=options.model, policy=options.policy)
     agents = {name: agent.graph for name, agent in find_agents().items()}
     return build_manus_graph(models=options.model, tools=tools, agents=agents, settings=settings)
 
@@ -142,7 +142,7 @@ def refuse_request(thread: Thread, task: str | None) -> None:
         task: The request; `None` where there is none yet, so that an unfinished one is no obstacle.
     """
     from openmanus_graph.errors import ThreadUnfinishedError, UsageError
-    from openmanus_graph.graphs.rebuild import runs_agent
+    from openmanus_graph.graphs.builders import runs_agent
 
     name = thread.thread_id
     words = ["chat"] if task is None else ["run", task if len(task) <= 80 else "…"]

@@ -114,11 +114,11 @@ def _task(saver: ThreadSaver, words: tuple[str, ...], options: RunOptions) -> St
 
 async def _known(saver: ThreadSaver, name: str, options: RunOptions) -> Stepper:
     from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.graphs.rebuild import app_again
+    from openmanus_graph.graphs.rebuild import rebuild_app
     from openmanus_graph.stepping.stepper import Stepper
 
     thread = await find_thread(saver, name)
-    app = await app_again(thread, saver, options.settings(thread))
+    app = await rebuild_app(thread, saver, options.settings(thread))
     kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
     configurable = {**kept, **options.kept(thread), **options.configurable}
     return Stepper(app, thread_id=thread.thread_id, configurable=configurable)
@@ -129,7 +129,7 @@ async def _own(
 ) -> Stepper:
     from openmanus_graph.checkpoints.thread_id import new_thread_id
     from openmanus_graph.cli.run import task_of
-    from openmanus_graph.graphs.user.user_graph import own_graph
+    from openmanus_graph.graphs.user.user_graph import make_loaded_durable
     from openmanus_graph.loading.graphs import load_graph
     from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
     from openmanus_graph.stepping.stepper import Stepper
@@ -137,7 +137,7 @@ async def _own(
     if bool(words) == (given is not None):
         raise click.UsageError("A graph takes a TASK or an --input.")
     loaded = await load_graph(place)
-    app = own_graph(loaded, saver, options.settings())
+    app = make_loaded_durable(loaded, saver, options.settings())
     value = read_input(given) if given is not None else input_of(app, task_of(words))
     check_input(app, value)
     title = title_of(value) or loaded.name

@@ -22,6 +22,7 @@ from langgraph.types import Command
 
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError, UsageError
+from openmanus_graph.graphs.builders import AGENT_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
 from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
@@ -240,7 +241,7 @@ def build_manus_graph(
     roles = Roles(gateway, by_name, described, rules, settings, instructions)
     built = ManusGraph(roles, {name: agent.graph for name, agent in known.items()}, memory or Memory())
     built.reference = {
-        "builder": "openmanus_graph.graphs.manus:build_manus_graph",
+        "builder": AGENT_BUILDER,
         "tools": tool_references(list(by_name.values())),
         "models": _models_again(models),
         "importable": gateway.importable,
