@@ -240,7 +240,9 @@ class _Run:
             await self._take_up_waiting()
             interrupted: list[str] = []
             if not self._is_new:
-                self.input, interrupted = await with_results(self.graph, self.thread_id, self.input)
+                self.input, interrupted = await with_results(
+                    self.graph, lambda: self.graph.snapshot(self.thread_id), self.input
+                )
         except BaseException:
             await self.lease.abandon()
             raise

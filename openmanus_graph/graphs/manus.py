@@ -20,6 +20,16 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from openmanus_graph.agent_nodes import (
+    CLARIFY,
+    COORDINATOR,
+    EXECUTOR,
+    KNOWLEDGE,
+    PLANNER,
+    REMEMBER,
+    REPORTER,
+    REVIEW,
+)
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError, UsageError
 from openmanus_graph.graphs.builders import AGENT_BUILDER
@@ -31,16 +41,15 @@ from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.gateway import Models, ModelsChoice
 from openmanus_graph.namespaces import DISPATCHER
-from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
-from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
+from openmanus_graph.nodes.clarify import clarify_node
+from openmanus_graph.nodes.coordinator import coordinator_node
 from openmanus_graph.nodes.dispatcher import default_workspace, dispatcher_node
-from openmanus_graph.nodes.executor import EXECUTOR
-from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
-from openmanus_graph.nodes.planner import PLANNER, planner_node
+from openmanus_graph.nodes.knowledge import knowledge_node
+from openmanus_graph.nodes.planner import planner_node
 from openmanus_graph.nodes.prompt_context import earlier_text
-from openmanus_graph.nodes.remember import REMEMBER, remember_node
-from openmanus_graph.nodes.reporter import REPORTER, reporter_node
-from openmanus_graph.nodes.review import REVIEW, review_node
+from openmanus_graph.nodes.remember import remember_node
+from openmanus_graph.nodes.reporter import reporter_node
+from openmanus_graph.nodes.review import review_node
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import Background
 from openmanus_graph.plan import Plan
