@@ -17,7 +17,7 @@ LAYERS = (
     {"nodes", "nodes.planning"},
     {"memory", "drawing", "testing"},
     {"models"},
-    {"scope"},
+    {"scope", "event_sinks"},
     {"budget"},
     {"checkpoints.history", "checkpoints.forking", "checkpoints.transfer", "checkpoints.workspace"},
     {"checkpoints", "checkpoints.pruning"},
