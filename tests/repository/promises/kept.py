@@ -22,6 +22,7 @@ LINE = 120
 
 WORDS = {
     "api.json": "The public API",
+    "results.json": "What public functions give",
     "imports.json": "A documented import path",
     "help.txt": "The help of a command",
     "program.json": "The program as others find and set it",
@@ -36,6 +37,7 @@ WORDS = {
 
 TAKEN: dict[str, Callable[[], Any]] = {
     "api.json": surface.public_names,
+    "results.json": surface.results,
     "imports.json": documented.documented_names,
     "help.txt": program.help_texts,
     "program.json": program.everything,
