@@ -65,7 +65,7 @@ class Area:
 AREAS = {
     "plans": Area(("openmanus_graph/plans",), ("tests/plan",), 60),
     "forking": Area(
-        tuple(f"openmanus_graph/checkpoints/{name}.py" for name in ("lineage", "fork", "copying", "edit")),
+        ("openmanus_graph/checkpoints/forking",),
         tuple(f"tests/travel/test_{name}.py" for name in ("going_back", "workspaces", "effects", "own_graphs")),
         180,
     ),
