@@ -86,11 +86,7 @@ async def _resume_ours(
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         replaced = None if plan_file is None else Command(update={"plan": {}})
         await app.check_version(thread.thread_id, replaced, force=options.force)
-    edited = None
-    if plan_file is not None:
-        roles = getattr(graph, "roles", None)
-        agents = list(roles.agents) if roles is not None else ()
-        edited = Plan.from_file(plan_file, tools=graph.tools, agents=agents, max_subtasks=settings.max_subtasks)
+    edited = None if plan_file is None else graph.plans.from_file(plan_file)
     given = await next_input(app, thread, answers, edited)
     kept = thread.settings
     configurable: dict[str, Any] = {

@@ -178,8 +178,8 @@ def plan_graph(plan_file: Path, options: RunOptions, settings: Settings) -> tupl
     if any(subtask.agent for subtask in plan.subtasks):
         graph: Any = agent_graph(options, None)
         return graph, plan
-    graph = build_plan_graph(list(available_tools(options.tools).values()), settings=settings)
-    return graph, Plan.from_file(plan_file, tools=graph.tools, agents=(), max_subtasks=settings.max_subtasks)
+    graph = build_plan_graph(list(available_tools(options.tools, settings).values()), settings=settings)
+    return graph, graph.plans.accept(plan)
 
 
 def _anew(plan_file: Path, options: RunOptions, name: str) -> str:

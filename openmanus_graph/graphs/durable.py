@@ -37,6 +37,7 @@ from openmanus_graph.graphs.compatibility.check import Change, change_of
 from openmanus_graph.graphs.orphan_tool_calls import with_results
 from openmanus_graph.langgraph_internals import TASK_ID_KEY
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.questions import Question, for_graph, resume_with
 from openmanus_graph.run_config import FORCE, LEASE, SAID, SCOPE, thread_id_of, with_keys
 from openmanus_graph.scope import Scope
@@ -380,6 +381,8 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
 
     reference: Mapping[str, Any] = {}
     """How another process builds the same graph: the builder's import path and what it was given."""
+    plans: AcceptedPlans | None = None
+    """The plans that it has accepted; `None` means that it executes none."""
 
     def __init__(self, *schemas: Any, settings: Settings | None = None, **options: Any) -> None:
         """Make a graph, as LangGraph does.

@@ -41,6 +41,7 @@ from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
 from openmanus_graph.nodes.subtask_runtime import Background, SubtaskRun
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.plans.schedule import Slots, upward_ranks
 from openmanus_graph.questions import question_of
 from openmanus_graph.run_config import LEASE, MAX_PARALLEL, configurable_of, thread_id_of
@@ -403,7 +404,7 @@ def dispatcher_node(
     subtask_graph: SubtaskGraph,
     tools: Mapping[str, BaseTool],
     settings: Settings,
-    agents: Collection[str] = (),
+    plans: AcceptedPlans,
     background: Callable[[Any], Background] | None = None,
 ) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
     """The dispatcher node of a plan graph.
@@ -412,14 +413,13 @@ def dispatcher_node(
         subtask_graph: What runs one subtask; the node's own function refers to it, so that drawings show it.
         tools: The tools by name.
         settings: The user's settings.
-        agents: The names of the agents that subtasks may be given to.
+        plans: The plans that the graph has accepted; it accepts that of the state.
         background: What agents should know of the whole, from the graph's state.
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         async with passing(NODE, state, config, runtime):
-            plan = Plan.parse(state.get("plan", {}))
-            plan.check(tools, agents=agents, max_subtasks=settings.max_subtasks)
+            plan = plans.accept(state.get("plan", {}))
             known = Background() if background is None else background(state)
             return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
 

@@ -25,8 +25,8 @@ from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text
 from openmanus_graph.state import Draft, SubtaskState
-from openmanus_graph.usage import add_usage
 from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.usage import add_usage
 
 VERIFIER = "verifier"
 EVIDENCE_CHARACTERS = 24_000

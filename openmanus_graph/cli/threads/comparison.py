@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from openmanus_graph.checkpoints.database import open_checkpointer
-from openmanus_graph.checkpoints.history.diff import StateChange, PointDifference, diff_points
+from openmanus_graph.checkpoints.history.diff import PointDifference, StateChange, diff_points
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.cli.threads.point import as_line
 from openmanus_graph.display_text import clean, one_line
