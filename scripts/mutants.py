@@ -138,12 +138,12 @@ class DropCall(Operator):
 
 
 class ReturnNone(DropCall):
-    """Return `None` in place of what is returned."""
+    """Return `None` in place of what is returned; in place of `False` it would often say the same."""
 
     def mutation_positions(self, node: parso.python.tree.PythonNode) -> Iterator[Span]:
         """Where it can be done."""
         returned = getattr(node.parent, "type", "") == "return_stmt" and node is node.parent.children[1]
-        if returned and node.get_code(include_prefix=False) != "None":
+        if returned and node.get_code(include_prefix=False) not in ("None", "False"):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: parso.python.tree.PythonNode, index: int) -> parso.python.tree.Name:
