@@ -201,16 +201,16 @@ def annotation_spans(text: str) -> list[Span]:
 # ---------------------------------------------------------------- running the tests
 
 
-def copy(number: int) -> Path:
+def copy(name: str) -> Path:
     """A copy of what git keeps or would keep, in which mutants are made."""
-    tree = PLACE / f"tree-{number}"
+    tree = PLACE / name
     shutil.rmtree(tree, ignore_errors=True)
     listing = ["git", "-c", f"safe.directory={TOP}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(listing, cwd=TOP, check=True, capture_output=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (TOP / name).is_file() and not (TOP / name).is_symlink():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(TOP / name, tree / name)
+    for file in filter(None, listed.stdout.decode().split("\0")):
+        if (TOP / file).is_file() and not (TOP / file).is_symlink():
+            (tree / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(TOP / file, tree / file)
     return tree
 
 
@@ -326,7 +326,7 @@ def run(name: str, size: int, seed: int, workers: int) -> None:
     if not left:
         return
     trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    copies = [copy(number) for number in range(workers)]
+    copies = [copy(f"{name}-{number}") for number in range(workers)]
     callers = tests_by_line(area, name, copies[0])
     for tree in copies:
         trees.put(tree)
