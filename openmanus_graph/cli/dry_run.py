@@ -9,9 +9,10 @@ from openmanus_graph.checkpoints.threads import find_thread
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.display_text import clean, one_line
-from openmanus_graph.graphs.rebuild import graph_again
+from openmanus_graph.graphs.builders import runs_user_graph
+from openmanus_graph.graphs.rebuild import rebuild_graph
 from openmanus_graph.graphs.resume_preview import EffectPreview, ResumePreview, SubtaskPreview, resume_preview
-from openmanus_graph.graphs.user.user_graph import own_graph_again, runs_own_graph
+from openmanus_graph.graphs.user.user_graph import rebuild_user_graph
 
 EFFECTS = {
     "recorded": "is recorded, and not called again",
@@ -36,10 +37,10 @@ async def print_foresight(name: str | None, options: RunOptions) -> int:
     async with open_checkpointer(settings=options.effective_settings()) as saver:
         thread = await find_thread(saver, name)
         settings = options.effective_settings(thread)
-        if runs_own_graph(thread):
-            app = await own_graph_again(thread, saver, settings)
+        if runs_user_graph(thread):
+            app = await rebuild_user_graph(thread, saver, settings)
         else:
-            app = graph_again(thread, settings, model=options.model).compile(checkpointer=saver)
+            app = rebuild_graph(thread, settings, model=options.model).compile(checkpointer=saver)
         if not thread.finished and thread.status != "running":
             await app.check_version(thread.thread_id, force=options.force)
         found = await resume_preview(app, thread.thread_id)

@@ -26,8 +26,8 @@ from openmanus_graph.cli.report import report
 from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.cli.user_graph import OwnOptions, resume_own_graph
 from openmanus_graph.errors import PlanError, UsageError
-from openmanus_graph.graphs.rebuild import graph_again, runs_agent
-from openmanus_graph.graphs.user.user_graph import runs_own_graph
+from openmanus_graph.graphs.builders import runs_agent, runs_user_graph
+from openmanus_graph.graphs.rebuild import rebuild_graph
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import answers_for
 
@@ -65,7 +65,7 @@ async def resume_thread(
     Returns:
         The exit code.
     """
-    if runs_own_graph(thread):
+    if runs_user_graph(thread):
         return await _resume_own(thread, saver, answers, plan_file, options)
     return await _resume_ours(thread, saver, answers, plan_file, options)
 
@@ -81,7 +81,7 @@ async def _resume_ours(
             report(thread, await state_values(saver, thread.thread_id), hint=None)
             return 0
     settings = options.effective_settings(thread)
-    graph: Any = graph_again(thread, settings, model=options.model)
+    graph: Any = rebuild_graph(thread, settings, model=options.model)
     app = graph.compile(checkpointer=saver)
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         replaced = None if plan_file is None else Command(update={"plan": {}})

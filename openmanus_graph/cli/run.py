@@ -24,10 +24,11 @@ from openmanus_graph.cli.report import next_step
 from openmanus_graph.cli.user_graph import OwnOptions, run_own_graph
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ThreadUnfinishedError, UsageError
+from openmanus_graph.graphs.builders import runs_agent
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.graphs.plan import build_plan_graph
-from openmanus_graph.graphs.rebuild import graph_again, runs_agent
+from openmanus_graph.graphs.rebuild import rebuild_graph
 from openmanus_graph.loading.plugins import find_agents
 from openmanus_graph.plan import Plan
 from openmanus_graph.tools.rebuild import available_tools
@@ -111,7 +112,7 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
     if thread is None or options.tools:
         tools = list(available_tools(options.tools, settings).values())
     if thread is not None:
-        return graph_again(thread, settings, tools=tools, model=options.model, policy=options.policy)
+        return rebuild_graph(thread, settings, tools=tools, model=options.model, policy=options.policy)
     agents = {name: agent.graph for name, agent in find_agents().items()}
     return build_manus_graph(models=options.model, tools=tools, agents=agents, settings=settings)
 

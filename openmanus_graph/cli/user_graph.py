@@ -30,7 +30,7 @@ from openmanus_graph.errors import OpenManusGraphError, ThreadUnfinishedError, U
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.graphs.user.node_events import answer_in
-from openmanus_graph.graphs.user.user_graph import OwnBuilder, own_graph, own_graph_again
+from openmanus_graph.graphs.user.user_graph import UserGraphBuilder, make_loaded_durable, rebuild_user_graph
 from openmanus_graph.loading.graphs import LoadedGraph, load_graph
 from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
 from openmanus_graph.loading.langgraph_json import find_project
@@ -78,7 +78,7 @@ async def run_own_graph(
             "A graph takes a task or an input.", hint=f'Give "TASK" or --input JSON to run --graph {place}.'
         )
     async with open_checkpointer(settings=settings) as saver:
-        app = own_graph(loaded, saver, settings)
+        app = make_loaded_durable(loaded, saver, settings)
         value = read_input(given) if given is not None else input_of(app, cast("str", task))
         check_input(app, value)
         title = title_of(value) or loaded.name
@@ -99,7 +99,7 @@ async def resume_own_graph(
     """Go on with a thread that runs a user's own graph.
 
     Args:
-        thread: The thread; `runs_own_graph` says whether it is one.
+        thread: The thread; `runs_user_graph` says whether it is one.
         saver: Where it is kept.
         answers: Answers to its questions, as the command line takes them.
         options: How it is shown.
@@ -108,7 +108,7 @@ async def resume_own_graph(
     Returns:
         The exit code.
     """
-    app = await own_graph_again(thread, saver, settings)
+    app = await rebuild_user_graph(thread, saver, settings)
     force = bool(options.configurable.get("force"))
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         await app.check_version(thread.thread_id, force=force)
@@ -116,7 +116,7 @@ async def resume_own_graph(
     given: Any = None
     if answers:
         given = Command(resume=dict(answers_for(await app.questions(thread.thread_id), list(answers))))
-    elif not snapshot.next and not isinstance(app.builder, OwnBuilder):
+    elif not snapshot.next and not isinstance(app.builder, UserGraphBuilder):
         given = None if thread.status == "completed" else _again(app, snapshot.values)
     if not snapshot.next and given is None and (thread.finished or not force):
         _say_end(app, thread, cast("Mapping[str, Any]", snapshot.values))
@@ -197,7 +197,7 @@ def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended
     """Print the answer on stdout, the rest on stderr."""
     hint = next_step(thread)
     usage = None if ended is None else ended.usage
-    if not isinstance(app.builder, OwnBuilder):
+    if not isinstance(app.builder, UserGraphBuilder):
         report(thread, values, hint=hint, usage=usage)
         return
     if thread.status == "completed":

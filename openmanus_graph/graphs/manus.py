@@ -20,8 +20,19 @@ from langgraph.graph import END, START, StateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from openmanus_graph.agent_nodes import (
+    CLARIFY,
+    COORDINATOR,
+    EXECUTOR,
+    KNOWLEDGE,
+    PLANNER,
+    REMEMBER,
+    REPORTER,
+    REVIEW,
+)
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError, UsageError
+from openmanus_graph.graphs.builders import AGENT_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
 from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
@@ -30,16 +41,15 @@ from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.gateway import Models, ModelsChoice
 from openmanus_graph.namespaces import DISPATCHER
-from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
-from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
+from openmanus_graph.nodes.clarify import clarify_node
+from openmanus_graph.nodes.coordinator import coordinator_node
 from openmanus_graph.nodes.dispatcher import dispatcher_node
-from openmanus_graph.nodes.executor import EXECUTOR
-from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
-from openmanus_graph.nodes.planner import PLANNER, planner_node
+from openmanus_graph.nodes.knowledge import knowledge_node
+from openmanus_graph.nodes.planner import planner_node
 from openmanus_graph.nodes.prompt_context import earlier_text
-from openmanus_graph.nodes.remember import REMEMBER, remember_node
-from openmanus_graph.nodes.reporter import REPORTER, reporter_node
-from openmanus_graph.nodes.review import REVIEW, review_node
+from openmanus_graph.nodes.remember import remember_node
+from openmanus_graph.nodes.reporter import reporter_node
+from openmanus_graph.nodes.review import review_node
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import Background
 from openmanus_graph.plans.accepted import AcceptedPlans
@@ -242,7 +252,7 @@ def build_manus_graph(
     roles = Roles(gateway, by_name, described, rules, settings, instructions)
     built = ManusGraph(roles, {name: agent.graph for name, agent in known.items()}, memory or Memory())
     built.reference = {
-        "builder": "openmanus_graph.graphs.manus:build_manus_graph",
+        "builder": AGENT_BUILDER,
         "tools": tool_references(list(by_name.values())),
         "models": _models_again(models),
         "importable": gateway.importable,

@@ -17,6 +17,7 @@ from langgraph.types import Command
 from openmanus_graph.config.sections import PolicySettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
+from openmanus_graph.graphs.builders import PLAN_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
 from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
@@ -48,7 +49,7 @@ class PlanGraph(DurableStateGraph):
         plans = AcceptedPlans(tools, (), settings.max_subtasks)
         self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         self.reference = {
-            "builder": "openmanus_graph.graphs.plan:build_plan_graph",
+            "builder": PLAN_BUILDER,
             "tools": tool_references(list(tools.values())),
             "policy": None if policy is None else policy.plain(),
         }

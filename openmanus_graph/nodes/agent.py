@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import AGENT_PREFIX
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import using_tool_context
 from openmanus_graph.errors import OpenManusGraphError
@@ -29,11 +30,18 @@ from openmanus_graph.outputs import plain
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
 
-PREFIX = "agent_"
-"""What the names of these nodes begin with, so that an agent and a tool may have the same name."""
 FAILED = ("failed", "failure", "error", "partial", "cancelled", "blocked")
 """What a graph may say in `status` when it did not do what it was to do."""
 TASK_FIELDS = ("task", "goal", "question", "query", "input")
+
+
+@runtime_checkable
+class KnowsOutcome(Protocol):
+    """A graph's builder that can tell how a run of the graph ended, as a `DurableStateGraph` can."""
+
+    def outcome(self, values: Any) -> str:
+        """`completed`, `failed` or `partial`, by the state at the end."""
+        ...
 
 
 def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
@@ -66,15 +74,14 @@ def agent_answer(values: Any) -> Any:
 
 def agent_failure(graph: Pregel[Any, Any, Any, Any], values: Any) -> str | None:
     """Why a graph did not do it, where it says so itself: a `status`, an `error`, or nothing at all said."""
-    from openmanus_graph.graphs.durable import DurableGraph  # it imports the nodes
-
     if not isinstance(values, Mapping):
         return None
     fields = cast("Mapping[str, Any]", values)
     status, error, answer = str(fields.get("status") or "").lower(), fields.get("error"), agent_answer(values)
     said = answer if isinstance(answer, str) else ""
-    if isinstance(graph, DurableGraph) and graph.builder.outcome(values) != "completed":
-        return f"it ended as {graph.builder.outcome(values)!r}. {said}".strip()
+    builder: Any = getattr(graph, "builder", None)
+    if isinstance(builder, KnowsOutcome) and (outcome := builder.outcome(values)) != "completed":
+        return f"it ended as {outcome!r}. {said}".strip()
     if status in FAILED:
         return f"it ended as {status!r}. {error or said}".strip()
     if isinstance(error, str) and error:
@@ -115,4 +122,4 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
             return {**begun, **failed_or_again(changed, run, f"The agent {name!r} failed: {failure}")}
         return {**begun, "retry_at": None, "draft": draft}
 
-    return gated(agent, PREFIX + name)
+    return gated(agent, AGENT_PREFIX + name)

@@ -11,6 +11,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from openmanus_graph.agent_nodes import BRIEF
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.events import now
 from openmanus_graph.nodes.gate import Node, gated
@@ -22,7 +23,6 @@ from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text, split
 from openmanus_graph.state import SubtaskState
 
-BRIEF = "brief"
 INPUT_CHARACTERS = 8_000
 """Characters of one prerequisite's output that an agent is told; where there is more, it is told where."""
 LISTED_FILES = 50

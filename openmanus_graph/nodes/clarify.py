@@ -8,13 +8,12 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import CLARIFY
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.questions import ask, is_answered
 from openmanus_graph.state import ManusState
-
-CLARIFY = "clarify"
 
 
 def clarify_node(roles: Roles) -> Node[ManusState]:

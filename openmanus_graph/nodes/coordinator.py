@@ -12,18 +12,18 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from pydantic import BaseModel, Field
 
+from openmanus_graph.agent_nodes import COORDINATOR, PLANNER
 from openmanus_graph.errors import BudgetError, UsageError
 from openmanus_graph.models.context import fit
 from openmanus_graph.models.structured import read_object
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.planner import PLANNER, SUBMIT, plan_schema
+from openmanus_graph.nodes.planner import SUBMIT, plan_schema
 from openmanus_graph.nodes.planning.tool_catalogue import catalogue_text
 from openmanus_graph.nodes.prompt_context import all_completed, and_this, failures_text, request_text, results_text
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn, is_cut
 from openmanus_graph.state import ManusState
 
-COORDINATOR = "coordinator"
 SHARE_FOR_CONVERSATION = 0.5
 """Share of the window that the conversation may take."""
 RESULT_CHARACTERS = 12_000

@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from openmanus_graph.agent_nodes import EXECUTOR
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
 from openmanus_graph.models.context import fit, repaired, summarised, summary_request
@@ -32,7 +33,6 @@ from openmanus_graph.state import SubtaskState
 from openmanus_graph.tools.registry import builtin
 from openmanus_graph.tools.spec import spec_of
 
-EXECUTOR = "executor"
 KEPT_TURNS = 2
 """Turns of the model that summarising leaves as they are."""
 SHARE_FOR_MESSAGES = 0.85

@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import PLANNER
 from openmanus_graph.errors import BudgetError, PlanningError
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.planning.plan_repair import mended
@@ -20,7 +21,6 @@ from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import ManusState, SubtaskResult
 
-PLANNER = "planner"
 RESULT_CHARACTERS = 12_000
 SHOWN_PROBLEMS = 20
 SUBMIT = "submit_plan"

@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import REMEMBER
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.protocols import Episode
 from openmanus_graph.nodes.brief import clipped
@@ -15,8 +16,6 @@ from openmanus_graph.nodes.prompt_context import ANSWER_CHARACTERS, and_this, fa
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.state import ManusState
-
-REMEMBER = "remember"
 
 
 def remember_node(roles: Roles, memory: Memory) -> Node[ManusState]:

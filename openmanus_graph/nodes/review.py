@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import REVIEW
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.planning.proposal import checked_plan
@@ -15,8 +16,6 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.questions import Approval, ask, is_answered
 from openmanus_graph.state import ManusState
-
-REVIEW = "review"
 
 
 def is_reviewed(plan: dict[str, Any], settings: Settings) -> bool:

@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import VERIFIER
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import BudgetError, ModelError, ModelRefusedError
 from openmanus_graph.events import Event, Usage
@@ -28,7 +29,6 @@ from openmanus_graph.state import Draft, SubtaskState
 from openmanus_graph.tools.spec import spec_of
 from openmanus_graph.usage import add_usage
 
-VERIFIER = "verifier"
 EVIDENCE_CHARACTERS = 24_000
 RESULT_CHARACTERS = 2_000
 FILE_CHARACTERS = 4_000

@@ -16,7 +16,7 @@ from langgraph.pregel import Pregel
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.graphs.durable import DurableGraph
-from openmanus_graph.graphs.user.user_graph import OwnBuilder, make_durable
+from openmanus_graph.graphs.user.user_graph import UserGraphBuilder, make_durable
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.plan import Plan
 from openmanus_graph.stepping.breakpoints import Known
@@ -40,7 +40,7 @@ def steppable(app: AnyGraph) -> tuple[Pregel[Any, Any, Any, Any], Granularity]:
             "The graph has no checkpointer, so there is nothing to stand on between two steps.",
             hint=HINT,
         )
-    if isinstance(app, DurableGraph) and not isinstance(app.builder, OwnBuilder):
+    if isinstance(app, DurableGraph) and not isinstance(app.builder, UserGraphBuilder):
         if DISPATCHER in app.nodes and getattr(app.builder, "tools", None) is not None:
             return app, "node"
         return held(app), "super-step"

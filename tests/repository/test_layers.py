@@ -17,7 +17,7 @@ LAYERS = (
     {"nodes", "nodes.planning"},
     {"memory", "drawing", "testing"},
     {"models"},
-    {"scope"},
+    {"scope", "event_sinks"},
     {"budget"},
     {"checkpoints.history", "checkpoints.forking", "checkpoints.transfer", "checkpoints.workspace"},
     {"checkpoints", "checkpoints.pruning"},
@@ -27,7 +27,7 @@ LAYERS = (
     {"loading", "outputs"},
     {"context", "plan", "plans", "questions", "state", "workspace"},
     {"sandbox", "approval", "effect_outcome", "usage"},
-    {"config", "display_text", "files", "call_site", "run_config", "namespaces", "langgraph_internals"},
+    {"config", "display_text", "files", "call_site", "agent_nodes", "run_config", "namespaces", "langgraph_internals"},
     {"events", "fault_points", "redaction"},
     {"errors", "_version"},
 )

@@ -21,8 +21,8 @@ from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.run import agent_graph, plan_graph, task_of
 from openmanus_graph.cli.step.commands import StepCommands
 from openmanus_graph.cli.step.screen import StepScreen
-from openmanus_graph.graphs.rebuild import app_again
-from openmanus_graph.graphs.user.user_graph import own_graph
+from openmanus_graph.graphs.rebuild import rebuild_app
+from openmanus_graph.graphs.user.user_graph import make_loaded_durable
 from openmanus_graph.loading.graphs import load_graph
 from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
 from openmanus_graph.stepping.stepper import Stepper
@@ -93,7 +93,7 @@ def _task(saver: ThreadSaver, words: tuple[str, ...], options: RunOptions) -> St
 
 async def _known(saver: ThreadSaver, name: str, options: RunOptions) -> Stepper:
     thread = await find_thread(saver, name)
-    app = await app_again(thread, saver, options.effective_settings(thread))
+    app = await rebuild_app(thread, saver, options.effective_settings(thread))
     kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
     configurable = {**kept, **options.stored_settings(thread), **options.configurable}
     return Stepper(app, thread_id=thread.thread_id, configurable=configurable)
@@ -105,7 +105,7 @@ async def _own(
     if bool(words) == (given is not None):
         raise click.UsageError("A graph takes a TASK or an --input.")
     loaded = await load_graph(place)
-    app = own_graph(loaded, saver, options.effective_settings())
+    app = make_loaded_durable(loaded, saver, options.effective_settings())
     value = read_input(given) if given is not None else input_of(app, task_of(words))
     check_input(app, value)
     title = title_of(value) or loaded.name

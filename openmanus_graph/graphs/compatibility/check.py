@@ -1,13 +1,18 @@
 """Version: whether a thread can go on with the graph as it is now, asked each time before it does."""
 
+# LangGraph ships no types for its runtime graph.
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from openmanus_graph.agent_nodes import PLAN_MAY_CHANGE
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_position import ThreadPosition, position_of
 from openmanus_graph.errors import ThreadVersionError
@@ -15,15 +20,10 @@ from openmanus_graph.events import now
 from openmanus_graph.graphs.compatibility.differences import Difference, differences
 from openmanus_graph.graphs.compatibility.fingerprint import FORMAT, fingerprint_of
 
-if TYPE_CHECKING:
-    from openmanus_graph.graphs.durable import DurableGraph
-
 MOST_TOLD = 6
 """Changes that a note names."""
 _TOLD_APART = ("program", "unchecked")
 """What of a fingerprint is not compared."""
-_NO_PLAN_AHEAD = {"knowledge", "planner", "reporter", "remember"}
-"""Nodes after which the present plan is not executed as it is."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Change:
 
 
 async def change_of(
-    graph: DurableGraph, saver: ThreadSaver, thread_id: str, given: Any, *, force: bool = False
+    graph: Pregel[Any, Any, Any, Any], saver: ThreadSaver, thread_id: str, given: Any, *, force: bool = False
 ) -> Change:
     """Compare a graph with the one that ran a thread last.
 
@@ -102,7 +102,7 @@ def _plan_ahead(given: Any, standing: ThreadPosition) -> dict[str, Any] | None:
     elif isinstance(given, Mapping) and cast("Mapping[str, Any]", given).get("stage") == "again":
         return standing.plan
     due = standing.levels[0].due if standing.levels else set[str]()
-    return standing.plan if due - _NO_PLAN_AHEAD else None
+    return standing.plan if due - PLAN_MAY_CHANGE else None
 
 
 def _compared(fingerprint: Mapping[str, Any]) -> dict[str, Any]:

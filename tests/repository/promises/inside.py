@@ -14,7 +14,7 @@ INSIDE = {
     "agent plug-ins": "openmanus_graph.loading.plugins:AGENTS",
     "tool plug-ins": "openmanus_graph.loading.plugins:TOOLS",
     "embedded server": "openmanus_graph.checkpoints.server.embedded:EmbeddedServer",
-    "graph of a thread": "openmanus_graph.graphs.rebuild:app_again",
+    "graph of a thread": "openmanus_graph.graphs.rebuild:rebuild_app",
 }
 """`module:name` by what it is."""
 RENAMED: dict[str, str] = {}
