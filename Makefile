@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests test-fresh chaos bench docs notebooks lock hooks dist clean distclean
+.PHONY: help setup demo test check lint format types tests test-fresh chaos compat bench docs notebooks lock hooks dist clean distclean
 
 bin := .venv/bin
 # Free words for a target's own command: make tests ARGS="-k plan"
@@ -44,6 +44,9 @@ test-fresh: setup ## clone and set up from nothing, as root and as an ordinary u
 chaos: setup ## kill at every write, cut connections, move clocks (minutes)
 	$(bin)/pytest -m chaos tests/chaos $(ARGS)
 
+compat: setup ## run LangGraph's own tests on our saver and through durable graphs (minutes)
+	@$(bin)/python -m tests.compat $(ARGS)
+
 bench: setup ## measure (ARGS="--help" for what)
 	@$(bin)/python -m benchmarks $(ARGS)
 
@@ -53,7 +56,7 @@ docs: setup ## write the generated parts of README and docs
 notebooks: setup ## run the notebooks and store what they print and draw (ARGS="02" for one)
 	$(bin)/python scripts/notebooks.py $(ARGS)
 
-lock: ## resolve the dependencies into the two lock files (UPGRADE=1 for the newest)
+lock: ## resolve the dependencies into the lock files (UPGRADE=1 for the newest)
 	@UPGRADE='$(UPGRADE)' scripts/lock.sh
 
 hooks: setup ## check before each commit (needs pre-commit)
