@@ -275,7 +275,8 @@ def _compat_differences(stored: dict[str, Any]) -> str:
         on = {"ours": "on our saver", "durable": "through durable graphs"}
         tests = "test" if len(failing) == 1 else "tests"
         where = " and ".join(on[saver] for saver in sorted({failure["saver"] for failure in failing}, reverse=True))
-        parts.append(f"**{difference['title']}.** {' '.join(difference['why'].split())} ({len(failing)} {tests} {where})")
+        why = " ".join(difference["why"].split())
+        parts.append(f"**{difference['title']}.** {why} ({len(failing)} {tests} {where})")
     return "\n\n".join(parts) or "None."
 
 
