@@ -3,7 +3,8 @@
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
 Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS` (the plan graph),
-`manus` (the agent's roles), `subtask TOOLS` (the agent's subtask graph), `exits`, `tools`, `arguments TOOL`.
+`manus` (the agent's roles), `subtask TOOLS` (the agent's subtask graph), `exits`, `tools`, `arguments TOOL`,
+`compat PART` (what `make compat ARGS=--store` kept: `versions`, `features`, `differences` or `faults`).
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -244,6 +245,53 @@ def prose(doc: str) -> str:
     return "\n".join(lines).strip()
 
 
+def compat_of(words: str) -> str:
+    """A part of what LangGraph's own tests came to, from the figures that `make compat ARGS=--store` kept."""
+    stored: dict[str, Any] = json.loads((TOP / "docs" / "data" / "compat.json").read_text(encoding="utf-8"))
+    return _COMPAT[words](stored)
+
+
+def _compat_versions(stored: dict[str, Any]) -> str:
+    named = [f"{name} {version}" for name, version in stored["versions"].items()]
+    tests = sum(next(iter(stored["totals"].values())).values())
+    return f"{tests} tests of {len(stored['files'])} files; {', '.join(named)}."
+
+
+def _compat_features(stored: dict[str, Any]) -> str:
+    rows = ["| Feature | Tests | LangGraph's saver in memory | Its Postgres savers | Ours | Durable |"]
+    rows.append("|---|---:|---:|---:|---:|---:|")
+    for name, savers in [*stored["features"].items(), ("**All**", stored["totals"])]:
+        counts = [savers[saver] for saver in ("memory", "postgres", "ours", "durable")]
+        cells = " | ".join(str(count["passed"]) for count in counts)
+        rows.append(f"| {name} | {sum(counts[0].values()) - counts[0]['skipped']} | {cells} |")
+    return "\n".join(rows)
+
+
+def _compat_differences(stored: dict[str, Any]) -> str:
+    parts: list[str] = []
+    for difference in stored["differences"]:
+        failing = [failure for failure in stored["failures"] if failure["cause"] == difference["cause"]]
+        on = {"ours": "on our saver", "durable": "through durable graphs"}
+        tests = "test" if len(failing) == 1 else "tests"
+        where = " and ".join(on[saver] for saver in sorted({failure["saver"] for failure in failing}, reverse=True))
+        why = " ".join(difference["why"].split())
+        parts.append(f"**{difference['title']}.** {why} ({len(failing)} {tests} {where})")
+    return "\n\n".join(parts) or "None."
+
+
+def _compat_faults(stored: dict[str, Any]) -> str:
+    faults = [failure for failure in stored["failures"] if failure["cause"] is None]
+    rows = [f"- {failure['saver']}: `{failure['test']}`: {failure['said']}" for failure in faults]
+    return "\n".join(rows) or "None."
+
+
+_COMPAT: dict[str, Callable[[dict[str, Any]], str]] = {
+    "versions": _compat_versions,
+    "features": _compat_features,
+    "differences": _compat_differences,
+    "faults": _compat_faults,
+}
+
 KINDS: dict[str, Callable[[str], str]] = {
     "help": help_of,
     "settings": settings_table,
@@ -254,6 +302,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "exits": exits_table,
     "tools": tools_table,
     "arguments": arguments_table,
+    "compat": compat_of,
 }
 
 
