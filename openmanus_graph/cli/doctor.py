@@ -1,4 +1,4 @@
-"""doctor: what is set and where it came from, and what this machine has."""
+"""Doctor: settings with their origins, and the components of this machine."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from openmanus_graph.tools.web.engines import engines_of
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     name: str
     ok: bool
@@ -39,8 +39,8 @@ def doctor(as_json: bool) -> int:
     models, plugins = _models(settings), _plugins()
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
-        found = [asdict(finding) for finding in findings]
-        print_json({"settings": values, "models": models, "findings": found, "plugins": plugins, "ready": ready})
+        facts = [asdict(finding) for finding in findings]
+        print_json({"settings": values, "models": models, "findings": facts, "plugins": plugins, "ready": ready})
         return 0 if ready else 1
     click.echo(click.style("Settings", bold=True))
     for value in values:
@@ -136,5 +136,5 @@ def _sandbox(settings: Settings) -> list[Finding]:
 
 
 def _chromium() -> Finding:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    return Finding("Chromium", found is not None, found or "not found; no tool of this version needs it")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return Finding("Chromium", program is not None, program or "not found; no tool of this version needs it")
