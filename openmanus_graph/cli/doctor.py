@@ -16,6 +16,7 @@ from openmanus_graph.checkpoints.database import open_checkpointer, redacted
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError, ToolError
+from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
 from openmanus_graph.sandbox import probe
 from openmanus_graph.tools.web.engines import engines_of
@@ -79,9 +80,7 @@ def _models(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _plugins() -> list[dict[str, Any]]:
-    """What installed packages bring, and what of it cannot be imported."""
-    from openmanus_graph.loading.plugins import installed_plugins
-
+    """Plug-ins of installed packages, and the errors of those that cannot be imported."""
     return [asdict(plugin) for plugin in installed_plugins()]
 
 
