@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
@@ -9,6 +10,7 @@ import sys
 import pytest
 
 import openmanus_graph
+from openmanus_graph import errors
 
 HEAVY = ["langgraph", "litellm", "langchain_core", "langchain", "openai", "psycopg", "pydantic"]
 
@@ -57,6 +59,13 @@ def test_exports_are_there_and_documented() -> None:
     for name in names:
         value = getattr(openmanus_graph, name)
         assert getattr(value, "__doc__", None), f"{name} has no docstring"
+
+
+def test_every_error_is_offered() -> None:
+    classes = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+
+    assert classes <= set(openmanus_graph.__all__)
+    assert all(getattr(openmanus_graph, name) is getattr(errors, name) for name in classes)
 
 
 def test_nothing_else_is_offered() -> None:

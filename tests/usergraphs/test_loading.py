@@ -17,9 +17,9 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph import Settings
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
-from openmanus_graph.loading.graphs import LoadedGraph, reload_graph, load_graph
+from openmanus_graph.loading.graphs import LoadedGraph, load_graph, reload_graph
 from openmanus_graph.loading.user_modules import imports_from
-from openmanus_graph.tools.rebuild import available_tools, tool_references, rebuild_tools
+from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_references
 
 ROOT = Path(__file__).parents[2]
 

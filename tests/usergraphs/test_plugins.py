@@ -16,7 +16,7 @@ from langgraph.graph import START, MessagesState, StateGraph
 from openmanus_graph import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.loading.plugins import Agent, agent_of, find_agents, find_tools
-from openmanus_graph.tools.rebuild import available_tools, tool_references, rebuild_tools
+from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_references
 from tests.distributions import install as install_code
 
 CODE = '''
