@@ -16,7 +16,7 @@ from langchain_core.runnables import RunnableConfig
 from openmanus_graph.budget import Spending
 from openmanus_graph.checkpoints.events import EventLog
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.workspace.file_change_recorder import Recorder
+from openmanus_graph.checkpoints.workspace.file_change_recorder import FileChangeRecorder
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.event_sinks import EventSinks
 from openmanus_graph.events import Emit, Event, now
@@ -39,17 +39,17 @@ class Scope:
     """What the request has used, and its budgets."""
     log: EventLog = field(init=False)
     """Where events are kept."""
-    recorders: dict[Path, Recorder] = field(init=False, default_factory=dict["Path", "Recorder"])
+    recorders: dict[Path, FileChangeRecorder] = field(init=False, default_factory=dict["Path", "FileChangeRecorder"])
     """What notes changes of files, by workspace."""
 
     def __post_init__(self) -> None:
         self.spending = Spending(self.thread_id, self.settings.budget, self.saver)
         self.log = EventLog(self.thread_id, self.saver)
 
-    def recorder(self, workspace: Path) -> Recorder:
+    def recorder(self, workspace: Path) -> FileChangeRecorder:
         """What notes which files of a workspace each step changes."""
         if workspace not in self.recorders:
-            self.recorders[workspace] = Recorder(self.saver, self.thread_id, workspace, self.settings)
+            self.recorders[workspace] = FileChangeRecorder(self.saver, self.thread_id, workspace, self.settings)
         return self.recorders[workspace]
 
     def emitter(self, write: Callable[[Any], None], prefix: str) -> Emit:

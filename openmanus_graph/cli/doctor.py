@@ -7,14 +7,18 @@ import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from pydantic import SecretStr
 
+from openmanus_graph.checkpoints.database import open_checkpointer, redacted
 from openmanus_graph.cli.terminal import print_json, with_program
-
-if TYPE_CHECKING:
-    from openmanus_graph.config.settings import Settings
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import OpenManusGraphError, ToolError
+from openmanus_graph.models.overview import describe_models
+from openmanus_graph.sandbox import probe
+from openmanus_graph.tools.web.engines import engines_of
 
 
 @dataclass(frozen=True)
@@ -27,12 +31,8 @@ class Finding:
     cure: str = ""
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(as_json: bool) -> int:
     """Print each setting with where it came from, and probe what is there; exit 1 if the engine cannot run."""
-    from openmanus_graph.config.settings import Settings
-
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
     findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(settings), _chromium(), _search(settings)]
@@ -64,10 +64,6 @@ def doctor(as_json: bool) -> int:
 
 
 def _setting(settings: Settings, name: str) -> dict[str, Any]:
-    from pydantic import SecretStr
-
-    from openmanus_graph.checkpoints.database import redacted
-
     value: Any = getattr(settings, name)
     if name == "database_url":
         value = "not set: the embedded server" if value is None else redacted(value.get_secret_value())
@@ -79,8 +75,6 @@ def _setting(settings: Settings, name: str) -> dict[str, Any]:
 
 def _models(settings: Settings) -> list[dict[str, Any]]:
     """The model of each role and the name of the variable its key comes from, never the key."""
-    from openmanus_graph.models.overview import describe_models
-
     return [asdict(role) for role in describe_models(settings)]
 
 
@@ -114,9 +108,6 @@ def _model_lines(models: list[dict[str, Any]]) -> list[str]:
 
 
 def _search(settings: Settings) -> Finding:
-    from openmanus_graph.errors import ToolError
-    from openmanus_graph.tools.web.engines import engines_of
-
     try:
         names = [engine.name for engine in engines_of(settings, os.environ)]
     except ToolError as error:
@@ -130,9 +121,6 @@ def _python() -> Finding:
 
 
 async def _postgres(settings: Settings) -> Finding:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.errors import OpenManusGraphError
-
     try:
         async with open_checkpointer(settings=settings) as saver, saver.connection() as connection:
             row = await (await connection.execute("SELECT version() AS version")).fetchone()
@@ -143,8 +131,6 @@ async def _postgres(settings: Settings) -> Finding:
 
 
 def _sandbox(settings: Settings) -> list[Finding]:
-    from openmanus_graph.sandbox import probe
-
     reports = probe(settings)
     return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
 

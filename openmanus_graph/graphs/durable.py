@@ -37,6 +37,7 @@ from openmanus_graph.graphs.compatibility.check import Change, change_of
 from openmanus_graph.graphs.orphan_tool_calls import with_results
 from openmanus_graph.langgraph_internals import TASK_ID_KEY
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.questions import Question, for_graph, resume_with
 from openmanus_graph.run_config import FORCE, LEASE, SAID, SCOPE, thread_id_of, with_keys
 from openmanus_graph.scope import Scope
@@ -236,6 +237,7 @@ class _Run:
         except BaseException:
             await self.lease.abandon()
             raise
+        self.lease.log("The run begins." if self._is_new else "The thread is resumed.")
         self._note("run_started", {"active_s": round(self.scope.spending.active_s, 3)})
         if change.text:
             self.told.append(self._note("warned", {"text": change.text}))
@@ -284,6 +286,7 @@ class _Run:
         return {key: value for key, value in answers.items() if key in open_ids}
 
     def _answer_arrived(self) -> None:
+        self.lease.log("An answer from another process arrived.")
         self.gate.request_drain(ANSWER_ARRIVED)
 
     def _lease_lost(self) -> None:
@@ -336,6 +339,7 @@ class _Run:
         if self.lease.progress is None:  # every subtask had ended before this process began
             self.lease.progress = progress_in(snapshot.values)
         if error is not None:
+            self.lease.log("The run is drained.", reason=self.gate.drain_reason)
             status = "paused"
         elif questions:
             status = "waiting"
@@ -377,6 +381,8 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
 
     reference: Mapping[str, Any] = {}
     """How another process builds the same graph: the builder's import path and what it was given."""
+    plans: AcceptedPlans | None = None
+    """The plans that it has accepted; `None` means that it executes none."""
 
     def __init__(self, *schemas: Any, settings: Settings | None = None, **options: Any) -> None:
         """Make a graph, as LangGraph does.

@@ -18,7 +18,7 @@ from openmanus_graph.run_config import SANDBOX, WORKSPACE
 
 def own_workspace(thread_id: str, configurable: Mapping[str, Any]) -> Path:
     """The thread's folder, which exists once a tool has asked for it."""
-    from openmanus_graph.nodes.dispatcher import default_workspace
+    from openmanus_graph.workspace import default_workspace
 
     return Path(WORKSPACE.get(configurable) or default_workspace(thread_id)).expanduser().absolute()
 
