@@ -232,8 +232,9 @@ def definition_of(module: str, name: str) -> Definition | ast.Assign:
         if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
             return node
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            return definition_of((node.module or "").removeprefix("openmanus_graph."), name)
+        for alias in node.names if isinstance(node, ast.ImportFrom) else []:
+            if (alias.asname or alias.name) == name:
+                return definition_of(str(cast("Any", node).module).removeprefix("openmanus_graph."), alias.name)
     raise LookupError(f"{name!r} is defined nowhere in {module!r}")
 
 
