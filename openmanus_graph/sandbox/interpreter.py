@@ -26,7 +26,7 @@ _END_S = 2.0
 
 @dataclass(frozen=True)
 class CodeOutcome:
-    """How a piece of code came out."""
+    """Output, result and error of a piece of code."""
 
     output: str
     """What it printed, on both streams, head and tail of a flood."""
@@ -90,8 +90,8 @@ class Interpreter:
         except TimeoutError:
             answer = None
         if answer is None:
-            said = self._output.take().strip().splitlines()
-            reason = said[-1] if said else "no answer"
+            lines = self._output.take().strip().splitlines()
+            reason = lines[-1] if lines else "no answer"
             raise SandboxUnavailableError(
                 f"Python cannot be started at the sandbox level {level!r}: {reason}.",
                 hint=f"See what works on this machine with: {shell_commands.DOCTOR}",

@@ -35,7 +35,7 @@ _NOT_A_WORKSPACE = ("/", "/etc", "/proc", "/dev", "/sys", *SYSTEM_FOLDERS)
 
 @dataclass(frozen=True)
 class Launch:
-    """What `exec` needs to start a process at a level."""
+    """Arguments, environment and descriptors of an `exec` at a level."""
 
     argv: list[str]
     """The command line, confinement included."""
