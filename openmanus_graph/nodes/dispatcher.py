@@ -41,7 +41,7 @@ from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, NAMESPACE_KEY
 from openmanus_graph.namespaces import LEVEL, SubtaskTask, plain_namespace
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
-from openmanus_graph.nodes.subtask_runtime import Background, SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.schedule import Slots, upward_ranks
@@ -51,7 +51,7 @@ from openmanus_graph.scope import scope_of
 from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState, SubtaskStatus
 from openmanus_graph.tools.spec import spec_of
 
-SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]
+SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState]
 
 logger = logging.getLogger(__name__)
 
@@ -90,7 +90,8 @@ class Dispatch:
     tools: Mapping[str, BaseTool]
     subtask_graph: SubtaskGraph
     settings: Settings
-    background: Background = field(default_factory=Background)
+    background: str = ""
+    """What agents are told of the request around the plan."""
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -107,6 +108,7 @@ class Dispatch:
         self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
         self.round = self.state.get("round", 0) + 1
         self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
+        self.goals: dict[str, str] = {subtask.id: subtask.goal for subtask in self.plan.subtasks}
         self.workspace = workspace_of(self.state, self.thread_id)
         self.scope = scope_of(self.config, self.settings)
         self.holder = holder_of(self.runtime.control)
@@ -257,7 +259,15 @@ class Dispatch:
             sessions=sessions,
             report=lambda text: self._progress(subtask, text),
         )
-        given = SubtaskRun(context, self._lookup, self.emit, self.scope, self._result_of, self.background)
+        given = SubtaskScope(
+            self.scope,
+            self.emit,
+            context,
+            lookup=self._lookup,
+            result_of=self._result_of,
+            goals=self.goals,
+            background=self.background,
+        )
         start: SubtaskState = {
             "subtask": subtask.to_dict(),
             "definition": self.definitions[subtask.id],
@@ -419,7 +429,7 @@ def dispatcher_node(
     tools: Mapping[str, BaseTool],
     settings: Settings,
     agents: Collection[str] = (),
-    background: Callable[[Any], Background] | None = None,
+    background: Callable[[Any], str] | None = None,
 ) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
     """The dispatcher node of a plan graph.
 
@@ -428,14 +438,14 @@ def dispatcher_node(
         tools: The tools by name.
         settings: The user's settings.
         agents: The names of the agents that subtasks may be given to.
-        background: What agents should know of the whole, from the graph's state.
+        background: What agents are told of the request around the plan, from the graph's state; `None` means nothing.
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         async with passing(NODE, state, config, runtime):
             plan = Plan.parse(state.get("plan", {}))
             plan.check(tools, agents=agents, max_subtasks=settings.max_subtasks)
-            known = Background() if background is None else background(state)
+            known = "" if background is None else background(state)
             return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
 
     return dispatcher
