@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from openmanus_graph.plans.plain import Path
+from openmanus_graph.plans.plain import Path, same_value
 from openmanus_graph.plans.reading import Reading
 from openmanus_graph.plans.references import SubtaskId
 from openmanus_graph.plans.subtask import PlanModel, Subtask, digest
@@ -40,6 +40,8 @@ class Plan(PlanModel):
 
     _lines: dict[Path, int] = PrivateAttr(default_factory=dict[Path, int])
     _source: str | None = PrivateAttr(default=None)
+    _validated: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
+    _hashes: dict[str, str] | None = PrivateAttr(default=None)
 
     if TYPE_CHECKING:
 
@@ -65,6 +67,7 @@ class Plan(PlanModel):
         reading.stop_if_wrong()
         plan._lines = reading.lines
         plan._source = reading.source
+        plan._validated = plan.to_dict()
         return plan
 
     def __eq__(self, other: object) -> bool:
@@ -112,13 +115,29 @@ class Plan(PlanModel):
         return cls.model_validate(value)
 
     @classmethod
-    def parse(cls, value: Plan | Mapping[str, Any]) -> Plan:
+    def parse(cls, value: Plan | Mapping[str, Any], known: Plan | None = None) -> Plan:
         """A plan from whatever a caller may hand over: a plan is given back as it is.
+
+        Args:
+            value: A plan, or plain data.
+            known: A plan that may be the same; it is given back if it matches the data, which is then not validated.
 
         Raises:
             PlanError: If it is no sound plan.
         """
-        return value if isinstance(value, Plan) else cls.from_dict(value)
+        if isinstance(value, Plan):
+            return value
+        return known if known is not None and known.matches(value) else cls.from_dict(value)
+
+    def matches(self, content: Any) -> bool:
+        """Whether `content` is what `to_dict` gives, and what was validated when the plan was made.
+
+        A `model_copy` with other fields and a plan whose lists were changed match nothing.
+        """
+        return same_value(self._validated, content) and self._as_validated()
+
+    def _as_validated(self) -> bool:
+        return same_value(self._validated, self.to_dict())
 
     def check(
         self,
@@ -193,6 +212,13 @@ class Plan(PlanModel):
         Each covers the hashes of the prerequisites, so an edited subtask changes its own hash and those of
         everything downstream, and no other.
         """
+        if not self._as_validated():  # the hashes that are kept are not of this content
+            return self._computed_hashes()
+        if self._hashes is None:
+            self._hashes = self._computed_hashes()
+        return dict(self._hashes)
+
+    def _computed_hashes(self) -> dict[str, str]:
         found: dict[str, str] = {}
         for subtask in self.in_order():
             below = {name: found[name] for name in subtask.prerequisites()}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 from collections.abc import Mapping
@@ -22,6 +23,8 @@ from psycopg.rows import DictRow
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import StaleRunnerError
 from openmanus_graph.run_config import LEASE
+
+logger = logging.getLogger(__name__)
 
 EffectStatus = Literal["claimed", "done", "failed", "waiting"]
 """`claimed`: begun, and nobody has said how it ended; `done` and `failed`: known; `waiting`: the tool asks a person."""
@@ -213,7 +216,14 @@ class Ledger:
             ),
             f"claim {intent.subtask}",
         )
-        return Effect(**cast("dict[str, Any]", found))
+        effect = Effect(**cast("dict[str, Any]", found))
+        self._log("An effect is claimed.", intent, key=effect.key, status=effect.status)
+        return effect
+
+    def _log(self, text: str, intent: Intent, **fields: Any) -> None:
+        epoch = LEASE.of(self._config).epoch
+        place = {"thread_id": intent.thread_id, "epoch": epoch, "subtask": intent.subtask, "tool": intent.tool}
+        logger.info(text, extra={**place, **fields})
 
     async def retake(self, intent: Intent, key: str) -> Effect:
         """Begin an unsettled intent once more, under its key.
@@ -229,6 +239,7 @@ class Ledger:
         )
         if found is None:
             raise StaleRunnerError(f"The effect {key!r} of the thread {intent.thread_id!r} was settled by another.")
+        self._log("An unsettled effect is begun once more.", intent, key=key)
         return Effect(**found)
 
     async def settle(
@@ -272,6 +283,7 @@ class Ledger:
             ),
             f"settlement {intent.subtask}",
         )
+        self._log("An effect is settled.", intent, key=effect.key, status=status)
 
 
 async def list_effects(saver: ThreadSaver, thread_id: str) -> list[Effect]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -44,6 +45,8 @@ from openmanus_graph.errors import (
 from openmanus_graph.fault_points import writing
 from openmanus_graph.langgraph_internals import DeltaSnapshot
 from openmanus_graph.run_config import LEASE
+
+logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
@@ -98,7 +101,7 @@ class ThreadSaver(ReadingSaver):
             config: The write's config; its lease, if any, says which runner writes.
             query: The call, whose first two parameters are the thread and the runner's epoch.
             row: The other parameters.
-            what: What is written, as `boundaries` name it.
+            what: What is written, as `fault_points` name it.
 
         Returns:
             The first row that it gives.
@@ -142,7 +145,8 @@ class ThreadSaver(ReadingSaver):
                 return await operation()
             except psycopg.errors.DiskFull:
                 raise
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
+                logger.info("A connection broke; the operation is tried once more.", extra={"sqlstate": error.sqlstate})
                 await self.pool.check()  # the pool's other connections may be as dead as this one
                 return await operation()
         except psycopg.errors.DiskFull as error:

@@ -64,7 +64,7 @@ UNKNOWN = Unknown()
 
 
 @dataclass
-class Standing:
+class ThreadPosition:
     """Where a thread is."""
 
     levels: list[Level]
@@ -73,9 +73,9 @@ class Standing:
     """The plan that goes on, as it is stored."""
 
 
-async def standing_of(
+async def position_of(
     saver: ThreadSaver, thread_id: str, fingerprint: Mapping[str, Any], *, going_on: bool
-) -> Standing:
+) -> ThreadPosition:
     """Where a thread is.
 
     Args:
@@ -87,7 +87,7 @@ async def standing_of(
     """
     root = await _tuple(saver, thread_id, "")
     if root is None:
-        return Standing([])
+        return ThreadPosition([])
     structure: Mapping[str, Any] = fingerprint.get("graph") or {}
     values = root.checkpoint["channel_values"]
     plan = cast("dict[str, Any] | None", values.get("plan")) if isinstance(values.get("plan"), dict) else None
@@ -99,7 +99,7 @@ async def standing_of(
             if found is not None:
                 inner = structure_at(structure, namespace)
                 levels.append(await _level(saver, thread_id, namespace, found, inner or {}, going_on=True))
-    return Standing(levels, plan)
+    return ThreadPosition(levels, plan)
 
 
 def structure_at(structure: Mapping[str, Any], namespace: str) -> Mapping[str, Any] | None:

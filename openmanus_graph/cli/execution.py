@@ -23,7 +23,7 @@ from openmanus_graph.budget import Spending
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal, Person, ask_all
-from openmanus_graph.cli.report import EXIT_CODES, current_results, next_step, report
+from openmanus_graph.cli.report import EXIT_CODES, current_plan, current_results, next_step, report
 from openmanus_graph.cli.run_view_model import Board
 from openmanus_graph.cli.terminal import interactive, with_program
 from openmanus_graph.cli.view import View, choose_view
@@ -31,6 +31,7 @@ from openmanus_graph.errors import DatabaseError, OpenManusGraphError, StaleRunn
 from openmanus_graph.events import Event, Usage, now
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.nodes.gate import Gate
+from openmanus_graph.plan import Plan
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -93,11 +94,13 @@ class Ended:
     """Seconds of this process."""
     signal_number: int | None = None
     """The signal that stopped it, or `None`."""
+    plan: Plan | None = None
+    """Its present plan, or `None` if it has none."""
     results: dict[str, Any] = field(init=False)
     """Results of the present plan."""
 
     def __post_init__(self) -> None:
-        self.results = current_results(self.thread, self.values)
+        self.results = current_results(self.thread, self.values, self.plan)
 
     @property
     def exit_code(self) -> int:
@@ -143,7 +146,7 @@ async def execute(
     if as_json:
         _print_last_event(ended)
     else:
-        report(ended.thread, ended.values, hint=next_step(ended.thread), usage=ended.usage)
+        report(ended.thread, ended.values, hint=next_step(ended.thread), usage=ended.usage, plan=ended.plan)
     return ended.exit_code
 
 
@@ -179,7 +182,8 @@ async def perform(
     spent = Spending(thread_id, app.builder.settings.budget, saver)
     await spent.load()
     values = cast("Mapping[str, Any]", snapshot.values)
-    return Ended(thread, values, spent.total, time.monotonic() - began, stop.signal_number)
+    plan = current_plan(thread, values, app.builder.plans)
+    return Ended(thread, values, spent.total, time.monotonic() - began, stop.signal_number, plan)
 
 
 async def _board(app: DurableGraph, thread_id: str, task: str, going_on: bool) -> Board:

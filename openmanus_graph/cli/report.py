@@ -15,6 +15,8 @@ from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.cli.terminal import program, with_program
 from openmanus_graph.display_text import clean, one_line, usage_line
 from openmanus_graph.events import Usage
+from openmanus_graph.plan import Plan
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.questions import handle_of
 
 EXIT_CODES = {"completed": 0, "failed": 1, "waiting": 3, "partial": 4}
@@ -42,15 +44,12 @@ def next_step(thread: Thread) -> str | None:
     return f"openmanus-graph resume {name}"
 
 
-def sinks(plan: Mapping[str, Any], results: Mapping[str, Any]) -> dict[str, Any]:
+def sinks(plan: Plan, results: Mapping[str, Any]) -> dict[str, Any]:
     """Outputs of the completed subtasks that no other subtask needs: what the plan was for."""
-    from openmanus_graph.plan import Plan
-
-    parsed = Plan.parse(plan)
-    needed = {need for subtask in parsed.subtasks for need in parsed.prerequisites(subtask)}
+    needed = {need for subtask in plan.subtasks for need in plan.prerequisites(subtask)}
     return {
         subtask.id: results[subtask.id]["output"]
-        for subtask in parsed.subtasks
+        for subtask in plan.subtasks
         if subtask.id not in needed and results.get(subtask.id, {}).get("status") == "completed"
     }
 
@@ -71,9 +70,20 @@ def print_result(text: str) -> None:
     click.echo(clean(text) if sys.stdout.isatty() else text)
 
 
-def current_results(thread: Thread, values: Mapping[str, Any]) -> dict[str, Any]:
+def current_plan(thread: Thread, values: Mapping[str, Any], accepted: AcceptedPlans | None = None) -> Plan | None:
+    """The plan in the thread's state, else in its row; `None` if neither has one.
+
+    Args:
+        thread: The thread as it is now.
+        values: The graph's state.
+        accepted: Plans that the graph has accepted; one of them is not validated again.
+    """
+    known = None if accepted is None else accepted.find(values.get("plan"))
+    return known or plan_in(values) or plan_in({"plan": thread.plan})
+
+
+def current_results(thread: Thread, values: Mapping[str, Any], plan: Plan | None) -> dict[str, Any]:
     """The results of the thread's present plan; of what is not completed only once nobody works on it any more."""
-    plan = plan_in(values) or plan_in({"plan": thread.plan})
     if plan is None:
         return {}
     everything = cast("dict[str, Any]", values.get("results") or {})
@@ -85,7 +95,14 @@ def current_results(thread: Thread, values: Mapping[str, Any]) -> dict[str, Any]
     }
 
 
-def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage: Usage | None = None) -> None:
+def report(
+    thread: Thread,
+    values: Mapping[str, Any],
+    *,
+    hint: str | None,
+    usage: Usage | None = None,
+    plan: Plan | None = None,
+) -> None:
     """Print the end of a run: its answer or results on stdout, the rest on stderr.
 
     Args:
@@ -93,13 +110,15 @@ def report(thread: Thread, values: Mapping[str, Any], *, hint: str | None, usage
         values: The graph's state.
         hint: The command that goes on, or `None`.
         usage: What the request has used, or `None` if nothing is said of it.
+        plan: What `current_plan` gives, where it is known already.
     """
-    results = current_results(thread, values)
+    plan = plan or current_plan(thread, values)
+    results = current_results(thread, values, plan)
     answer = values.get("answer")
     if isinstance(answer, str) and answer and thread.finished:
         print_result(answer)
     elif thread.plan and "task" not in values:
-        for name, output in sinks(thread.plan, results).items():
+        for name, output in sinks(Plan.parse(thread.plan, known=plan), results).items():
             print_result(as_text(output) if output is not None else f"{name}: done")
     for name, result in results.items():
         if result["status"] == "failed":

@@ -30,12 +30,14 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DatabaseError
+from openmanus_graph.event_sinks import EventSinks
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.chunk import shaped
 from openmanus_graph.graphs.compatibility.check import Change, change_of
 from openmanus_graph.graphs.orphan_tool_calls import with_results
 from openmanus_graph.langgraph_internals import TASK_ID_KEY
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.questions import Question, for_graph, resume_with
 from openmanus_graph.run_config import FORCE, LEASE, SAID, SCOPE, thread_id_of, with_keys
 from openmanus_graph.scope import Scope
@@ -208,7 +210,8 @@ class _Run:
         self._answers: dict[str, Any] = {}
         self.saver = cast("ThreadSaver", graph.checkpointer)
         self.lease: Lease
-        self.scope = Scope(thread_id, graph.builder.settings, self.saver)
+        self.sinks = EventSinks(thread_id)
+        self.scope = Scope(thread_id, graph.builder.settings, self.saver, self.sinks)
 
     async def begin(self) -> None:
         if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
@@ -246,6 +249,7 @@ class _Run:
         except BaseException:
             await self.lease.abandon()
             raise
+        self.lease.log("The run begins." if self._is_new else "The thread is resumed.")
         self._note("run_started", {"active_s": round(self.scope.spending.active_s, 3)})
         if change.text:
             self.told.append(self._note("warned", {"text": change.text}))
@@ -266,7 +270,7 @@ class _Run:
         name = f"{self.thread_id}/{kind}/{self.lease.epoch}{which}"
         event = Event(type=kind, id=name, thread_id=self.thread_id, time=now())
         kept = cast("Event", {**event, **fields})
-        self.scope.log.add(kept)
+        self.scope.keep(kept)
         return kept
 
     async def _take_up_waiting(self) -> None:
@@ -294,6 +298,7 @@ class _Run:
         return {key: value for key, value in answers.items() if key in open_ids}
 
     def _answer_arrived(self) -> None:
+        self.lease.log("An answer from another process arrived.")
         self.gate.request_drain(ANSWER_ARRIVED)
 
     def _lease_lost(self) -> None:
@@ -317,6 +322,12 @@ class _Run:
         if self._ended:
             return
         self._ended = True
+        try:
+            await self._let_go(error)
+        finally:
+            await self.sinks.close()
+
+    async def _let_go(self, error: BaseException | None) -> None:
         if isinstance(error, DatabaseError):
             await self.lease.abandon()  # nothing could be recorded; without a runner the thread counts as stopped
             return
@@ -340,6 +351,7 @@ class _Run:
         if self.lease.progress is None:  # every subtask had ended before this process began
             self.lease.progress = progress_in(snapshot.values)
         if error is not None:
+            self.lease.log("The run is drained.", reason=self.gate.drain_reason)
             status = "paused"
         elif questions:
             status = "waiting"
@@ -381,6 +393,8 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
 
     reference: Mapping[str, Any] = {}
     """How another process builds the same graph: the builder's import path and what it was given."""
+    plans: AcceptedPlans | None = None
+    """The plans that it has accepted; `None` means that it executes none."""
 
     def __init__(self, *schemas: Any, settings: Settings | None = None, **options: Any) -> None:
         """Make a graph, as LangGraph does.

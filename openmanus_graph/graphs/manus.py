@@ -43,7 +43,7 @@ from openmanus_graph.models.gateway import Models, ModelsChoice
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.nodes.clarify import clarify_node
 from openmanus_graph.nodes.coordinator import coordinator_node
-from openmanus_graph.nodes.dispatcher import default_workspace, dispatcher_node
+from openmanus_graph.nodes.dispatcher import dispatcher_node
 from openmanus_graph.nodes.knowledge import knowledge_node
 from openmanus_graph.nodes.planner import planner_node
 from openmanus_graph.nodes.prompt_context import background_text
@@ -51,11 +51,12 @@ from openmanus_graph.nodes.remember import remember_node
 from openmanus_graph.nodes.reporter import reporter_node
 from openmanus_graph.nodes.review import review_node
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.plan import Plan
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.policy import Policy
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import ManusInput, ManusOutput, ManusState
 from openmanus_graph.tools.rebuild import tool_references
+from openmanus_graph.workspace import default_workspace
 
 AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agent
 """A graph of the user's own, compiled or not, or one with a description."""
@@ -108,8 +109,10 @@ class ManusGraph(DurableStateGraph):
         super().__init__(ManusState, input_schema=ManusInput, output_schema=ManusOutput, settings=roles.settings)
         self.roles = roles
         self.tools = roles.tools
+        plans = AcceptedPlans(roles.tools, list(roles.agents), roles.settings.max_subtasks)
+        self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         subtask_graph = build_subtask_graph(roles.tools, roles.policy, roles, agents)
-        dispatcher = dispatcher_node(subtask_graph, roles.tools, roles.settings, list(roles.agents), background_text)
+        dispatcher = dispatcher_node(subtask_graph, roles.tools, roles.settings, plans, background_text)
 
         self.add_node(COORDINATOR, cast("Any", coordinator_node(roles)))
         self.add_node(CLARIFY, cast("Any", clarify_node(roles)))
@@ -158,8 +161,7 @@ class ManusGraph(DurableStateGraph):
     def _request(self, fields: Mapping[str, Any]) -> dict[str, Any]:
         """What a new request sets: its task in the person's words, or its plan."""
         if fields.get("plan"):
-            plan = Plan.parse(fields["plan"])
-            plan.check(self.tools, agents=list(self.roles.agents), max_subtasks=self.settings.max_subtasks)
+            plan = self.plans.accept(fields["plan"])
             task = str(fields.get("task") or plan.goal or "Carry out the given plan.")
             return {"plan": plan.to_dict(), "task": task, "messages": [HumanMessage(task)], "stage": "planned"}
         messages: list[BaseMessage] = convert_to_messages(fields.get("messages") or [])

@@ -20,13 +20,14 @@ from openmanus_graph.errors import SettingsError
 from openmanus_graph.graphs.builders import PLAN_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
-from openmanus_graph.nodes.dispatcher import NODE, default_workspace, dispatcher_node, outcome_of
-from openmanus_graph.plan import Plan
+from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.policy import Policy
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
 from openmanus_graph.tools.rebuild import available_tools, tool_references
 from openmanus_graph.tools.registry import builtin
+from openmanus_graph.workspace import default_workspace
 
 ToolChoice = BaseTool | str
 PolicyGiven = Policy | PolicySettings | Mapping[str, Any] | str
@@ -45,12 +46,15 @@ class PlanGraph(DurableStateGraph):
         """
         super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput, settings=settings)
         self.tools = tools
+        plans = AcceptedPlans(tools, (), settings.max_subtasks)
+        self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         self.reference = {
             "builder": PLAN_BUILDER,
             "tools": tool_references(list(tools.values())),
             "policy": None if policy is None else policy.plain(),
         }
-        self.add_node(NODE, cast("Any", dispatcher_node(build_subtask_graph(tools, policy), tools, settings)))
+        dispatcher = dispatcher_node(build_subtask_graph(tools, policy), tools, settings, plans)
+        self.add_node(NODE, cast("Any", dispatcher))
         self.add_edge(START, NODE)
         self.add_edge(NODE, END)
 
@@ -64,12 +68,12 @@ class PlanGraph(DurableStateGraph):
             update = cast("Any", given.update)
             if not isinstance(update, dict) or "plan" not in update:
                 return cast("Any", given)
-            changed = {**cast("dict[str, Any]", update), "plan": self._plain_plan(update["plan"])}
+            changed = {**cast("dict[str, Any]", update), "plan": self.plans.accept(update["plan"]).to_dict()}
             return Command(update=changed, resume=given.resume, goto=given.goto, graph=given.graph)
         if not isinstance(given, Mapping) or "plan" not in given:
             return given
         fields = dict(cast("Mapping[str, Any]", given))
-        fields["plan"] = self._plain_plan(fields["plan"])
+        fields["plan"] = self.plans.accept(fields["plan"]).to_dict()
         thread_id = str(configurable.get("thread_id", NO_THREAD))
         folder = WORKSPACE.get(configurable) or fields.get("workspace") or default_workspace(thread_id)
         workspace = Path(folder).expanduser().absolute()
@@ -78,11 +82,6 @@ class PlanGraph(DurableStateGraph):
         fields["workspace"] = str(workspace)
         fields["sandbox"] = str(SANDBOX.get(configurable) or fields.get("sandbox") or self.settings.sandbox)
         return fields
-
-    def _plain_plan(self, given: Any) -> dict[str, Any]:
-        plan = Plan.parse(given)
-        plan.check(self.tools, agents=(), max_subtasks=self.settings.max_subtasks)
-        return plan.to_dict()
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
         """What a resume by id needs, and what lists show."""

@@ -17,7 +17,7 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import GraphNotImportableError
 from openmanus_graph.graphs.builders import AGENT_BUILDER, PLAN_BUILDER, runs_user_graph
 from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
-from openmanus_graph.tools.rebuild import tools_again
+from openmanus_graph.tools.rebuild import rebuild_tools
 
 
 def rebuild_graph(
@@ -41,7 +41,7 @@ def rebuild_graph(
         GraphNotImportableError: If it was built from what only its author's session has.
     """
     reference = thread.graph
-    chosen = list(tools) if tools is not None else tools_again(reference.get("tools") or [], thread.thread_id)
+    chosen = list(tools) if tools is not None else rebuild_tools(reference.get("tools") or [], thread.thread_id)
     if reference.get("builder") == PLAN_BUILDER:
         from openmanus_graph.graphs.plan import build_plan_graph
 

@@ -12,13 +12,10 @@ inside for its own prerequisites and then for a slot.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -44,12 +41,14 @@ from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.plans.schedule import Slots, upward_ranks
 from openmanus_graph.questions import question_of
 from openmanus_graph.run_config import LEASE, MAX_PARALLEL, configurable_of, thread_id_of
 from openmanus_graph.scope import scope_of
 from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState, SubtaskStatus
 from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.workspace import workspace_of
 
 SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState]
 
@@ -64,19 +63,6 @@ SHORTEST_S = 0.001
 
 Outcomes = dict[str, "asyncio.Future[SubtaskResult | None]"]
 """How each subtask ended, by id; `None` when it ended without a result: it waits for a person, or was drained."""
-
-
-def workspace_of(state: PlanState, thread_id: str) -> Path:
-    """The thread's folder: what the state says, else `openmanus-work/<thread>` in the current folder."""
-    return Path(state.get("workspace") or default_workspace(thread_id))
-
-
-def default_workspace(thread_id: str) -> Path:
-    """`openmanus-work/<thread>` in the current folder; an id that is no plain name is made one, never a path."""
-    name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".") or "thread"
-    if name != thread_id:
-        name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return Path.cwd() / "openmanus-work" / name
 
 
 @dataclass
@@ -428,7 +414,7 @@ def dispatcher_node(
     subtask_graph: SubtaskGraph,
     tools: Mapping[str, BaseTool],
     settings: Settings,
-    agents: Collection[str] = (),
+    plans: AcceptedPlans,
     background: Callable[[Any], str] | None = None,
 ) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
     """The dispatcher node of a plan graph.
@@ -437,14 +423,13 @@ def dispatcher_node(
         subtask_graph: What runs one subtask; the node's own function refers to it, so that drawings show it.
         tools: The tools by name.
         settings: The user's settings.
-        agents: The names of the agents that subtasks may be given to.
+        plans: The plans that the graph has accepted; it accepts that of the state.
         background: What agents are told of the request around the plan, from the graph's state; `None` means nothing.
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         async with passing(NODE, state, config, runtime):
-            plan = Plan.parse(state.get("plan", {}))
-            plan.check(tools, agents=agents, max_subtasks=settings.max_subtasks)
+            plan = plans.accept(state.get("plan", {}))
             known = "" if background is None else background(state)
             return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
 

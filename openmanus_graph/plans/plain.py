@@ -95,6 +95,19 @@ class PlainCopier:
         self.problems.append((path, why))
 
 
+def same_value(one: Any, other: Any) -> bool:
+    """Whether two plain values are the same in content and in type: `1`, `1.0` and `True` are three values."""
+    if type(one) is not type(other):
+        return False
+    if isinstance(one, dict):
+        members, others = cast("dict[Any, Any]", one), cast("dict[Any, Any]", other)
+        return members.keys() == others.keys() and all(same_value(members[key], others[key]) for key in members)
+    if isinstance(one, list):
+        items, counterparts = cast("list[Any]", one), cast("list[Any]", other)
+        return len(items) == len(counterparts) and all(map(same_value, items, counterparts))
+    return one == other
+
+
 def shown(value: Any, limit: int = 60) -> str:
     """`repr` of a plain value for a message: lists and mappings by kind, long text cut."""
     if isinstance(value, list | dict):

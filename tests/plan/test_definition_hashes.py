@@ -86,3 +86,15 @@ def test_the_hash_of_a_stored_thread_still_means_the_same_work() -> None:
         "d": "619a0a292d05",
         "e": "c5b249e65630",
     }
+
+
+def test_hashes_follow_the_content_of_a_changed_plan() -> None:
+    plan = Plan.from_dict(BASE)
+    before = plan.definition_hashes()
+    before["a"] = "spoilt by a caller"
+    copied = plan.model_copy(update={"subtasks": plan.subtasks[:2]})
+    assert list(copied.definition_hashes()) == ["a", "b"]
+    plan.subtasks[1].args["command"] = "${a.stderr}"
+    assert plan.definition_hashes() == Plan.from_dict(plan.to_dict()).definition_hashes()
+    assert plan.definition_hashes()["b"] != Plan.from_dict(BASE).definition_hashes()["b"]
+    assert Plan.from_dict(BASE).definition_hashes()["a"] == plan.definition_hashes()["a"]

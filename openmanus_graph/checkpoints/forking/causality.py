@@ -21,7 +21,7 @@ Key = tuple[str, str]
 
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class WritingTask:
     """A task that has written something at a checkpoint."""
 
     namespace: str
@@ -32,7 +32,7 @@ class Task:
 
 
 @dataclass(frozen=True)
-class Cut:
+class ForkCut:
     """What a fork at a point takes over."""
 
     point: Point
@@ -81,7 +81,7 @@ class Lineage:
         later = [one for one in self.points if one.namespace == point.namespace and one.parent == point.id]
         return later[-1] if later else None
 
-    def cut(self, point: Point, tasks: Iterable[Task], affected: Collection[str] = ()) -> Cut:
+    def cut(self, point: Point, tasks: Iterable[WritingTask], affected: Collection[str] = ()) -> ForkCut:
         """What a fork at a point takes over.
 
         Args:
@@ -101,7 +101,7 @@ class Lineage:
         }
         dispatching = next((one for one, inner in pairwise(path) if dispatches(one, inner)), None)
         after = None if dispatching is None else self.next_of(dispatching)
-        return Cut(
+        return ForkCut(
             point=point,
             kept=frozenset(kept),
             path=path,
@@ -143,7 +143,7 @@ def dispatches(level: Point, inner: Point) -> bool:
     return dispatched(inner.namespace, level.namespace) is not None
 
 
-def _rerun(path: Sequence[Point], tasks: Iterable[Task]) -> frozenset[tuple[str, str, str]]:
+def _rerun(path: Sequence[Point], tasks: Iterable[WritingTask]) -> frozenset[tuple[str, str, str]]:
     """The tasks around the point whose writes go: those it ran in, and calls their node made after theirs."""
     found: set[tuple[str, str, str]] = set()
     known = list(tasks)
@@ -153,7 +153,7 @@ def _rerun(path: Sequence[Point], tasks: Iterable[Task]) -> frozenset[tuple[str,
     return frozenset(found)
 
 
-def _around(level: Point, inner: Point, here: Sequence[Task]) -> set[str]:
+def _around(level: Point, inner: Point, here: Sequence[WritingTask]) -> set[str]:
     inside = inner.namespace.removeprefix(level.namespace).removeprefix(LEVEL)
     if dispatches(level, inner):
         # Results of subtasks are read from their own namespaces; what the dispatcher had of them is made again.

@@ -23,7 +23,7 @@ from openmanus_graph.langgraph_internals import DELTA_COUNTERS_KEY, START_CHANNE
 
 
 @dataclass(frozen=True)
-class Edit:
+class StateEdit:
     """One change: what is at a path becomes a value."""
 
     path: tuple[str, ...]
@@ -93,7 +93,7 @@ class NewInput:
 
 
 async def edited(
-    saver: ThreadSaver, point: Point, edits: Sequence[Edit], folder: str, *, goto: str | None = None
+    saver: ThreadSaver, point: Point, edits: Sequence[StateEdit], folder: str, *, goto: str | None = None
 ) -> NewCheckpoint | NewInput | None:
     """What a fork at a point has that its source has not; `None` if there is nothing.
 
@@ -132,7 +132,7 @@ async def edited(
     return _made(saver, point, found, {edit.path[0]: values[edit.path[0]] for edit in edits}, goto)
 
 
-def _apply(values: dict[str, Any], edit: Edit, known: set[str]) -> None:
+def _apply(values: dict[str, Any], edit: StateEdit, known: set[str]) -> None:
     name = edit.path[0]
     if name not in values and name not in known:
         had = ", ".join(sorted(values)) or "nothing"

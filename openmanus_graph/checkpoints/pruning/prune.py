@@ -16,13 +16,13 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from openmanus_graph.checkpoints.pruning.delta_channels import STUB, Point, carry, cuts_of
+from openmanus_graph.checkpoints.pruning.delta_channels import STUB, CheckpointLink, carry, cuts_of
 from openmanus_graph.checkpoints.pruning.file_changes import Key, rehome, with_changes
 from openmanus_graph.checkpoints.thread_tables import try_alone
 from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.namespaces import LEVEL, TASK_ID, dispatched
 
-Points = Mapping[str, Mapping[str, Point]]
+Points = Mapping[str, Mapping[str, CheckpointLink]]
 """Points by namespace and id, each namespace newest first."""
 Kept = Mapping[str, Collection[str]]
 """Ids of the points that stay, by namespace; a namespace that is not named goes as a whole."""
@@ -179,10 +179,10 @@ def _is_needed(namespace: str, points: Points, kept: Kept, oldest_round: int) ->
 async def points_of(connection: AsyncConnection[DictRow], thread_id: str) -> Points:
     """The points of a thread, by namespace, newest first."""
     rows = await (await connection.execute(_POINTS, {"thread": thread_id, "stub": STUB})).fetchall()
-    found: dict[str, dict[str, Point]] = {}
+    found: dict[str, dict[str, CheckpointLink]] = {}
     for row in rows:
         number = row["round"]
-        found.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = Point(
+        found.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = CheckpointLink(
             parent=row["parent_checkpoint_id"],
             stub=bool(row["stub"]),
             growing=row["growing"],

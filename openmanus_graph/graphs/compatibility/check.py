@@ -14,7 +14,7 @@ from langgraph.types import Command
 
 from openmanus_graph.agent_nodes import PLAN_MAY_CHANGE
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.thread_position import Standing, standing_of
+from openmanus_graph.checkpoints.thread_position import ThreadPosition, position_of
 from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.events import now
 from openmanus_graph.graphs.compatibility.differences import Difference, differences
@@ -88,12 +88,12 @@ async def _differences(
     if before.get("format", FORMAT) != FORMAT:
         before = {}
     going_on = given is None or isinstance(given, Command)
-    standing = await standing_of(saver, thread_id, before or present, going_on=going_on)
+    standing = await position_of(saver, thread_id, before or present, going_on=going_on)
     standing.plan = _plan_ahead(given, standing)
     return differences(before, present, standing)
 
 
-def _plan_ahead(given: Any, standing: Standing) -> dict[str, Any] | None:
+def _plan_ahead(given: Any, standing: ThreadPosition) -> dict[str, Any] | None:
     """The plan that is to be executed without being checked first."""
     if isinstance(given, Command):
         update: Any = cast("Command[Any]", given).update

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 
 from openmanus_graph.agent_nodes import AGENT_PREFIX, EXECUTOR
-from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, Standing, Use, structure_at
+from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, ThreadPosition, Use, structure_at
 from openmanus_graph.errors import PlanError
 from openmanus_graph.graphs.compatibility.value_type import fits, in_words
 from openmanus_graph.langgraph_internals import JOIN
@@ -34,7 +34,7 @@ class Difference:
     """Whether the thread needs it as it was."""
 
 
-def differences(old: Fields, new: Fields, standing: Standing) -> list[Difference]:
+def differences(old: Fields, new: Fields, standing: ThreadPosition) -> list[Difference]:
     """What has changed, what the thread cannot bear first.
 
     Args:
@@ -64,7 +64,7 @@ def _inside(path: tuple[str, ...]) -> str:
     return f" of the graph inside {path[-1]!r}"
 
 
-def _levels(old: Fields, new: Fields, standing: Standing) -> Iterator[Difference]:
+def _levels(old: Fields, new: Fields, standing: ThreadPosition) -> Iterator[Difference]:
     """What is next and is gone, and what is held and has no place any more."""
     for level in standing.levels:
         inside = _inside(level.path)
@@ -108,7 +108,7 @@ def _changed_field(name: str, value: Any, before: Fields, now: Fields, inside: s
 
 
 def _structure(
-    old: Fields, new: Fields, standing: Standing, tools: set[str], path: tuple[str, ...] = ()
+    old: Fields, new: Fields, standing: ThreadPosition, tools: set[str], path: tuple[str, ...] = ()
 ) -> Iterator[Difference]:
     """Nodes, edges and fields that came or went, where the thread has nothing to do with them."""
     if not old:

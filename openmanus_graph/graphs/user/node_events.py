@@ -61,7 +61,7 @@ class NodeEvents:
                 return []
         told = [self._completed(event) for event in found]
         for event in told:
-            self._scope.log.add(event)
+            self._scope.keep(event)
         return told
 
     def _completed(self, event: Event) -> Event:

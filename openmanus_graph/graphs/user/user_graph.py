@@ -27,10 +27,10 @@ from openmanus_graph.graphs.chunk import parts_of, shaped
 from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
 from openmanus_graph.graphs.user.node_events import EVENT_MODES, NodeEvents
 from openmanus_graph.langgraph_internals import TASK_ID_KEY
-from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, load_again
-from openmanus_graph.nodes.dispatcher import default_workspace
+from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, reload_graph
 from openmanus_graph.run_config import MAX_PARALLEL, SANDBOX, TITLE, TOOL_CONTEXT, WORKSPACE, thread_id_of, with_keys
 from openmanus_graph.scope import scope_of
+from openmanus_graph.workspace import default_workspace
 
 
 def user_workspace(thread_id: str, configurable: Mapping[str, Any]) -> Path:
@@ -220,7 +220,7 @@ def make_durable(
         graph: A `StateGraph`, a compiled graph, or an `@entrypoint`. A compiled one stays as it is; what is
             returned is a copy whose checkpointer is `saver`.
         saver: Where it keeps its steps.
-        reference: How `load_again` finds it; without one, only the caller can resume its threads.
+        reference: How `reload_graph` finds it; without one, only the caller can resume its threads.
         settings: The settings to use instead of those of the environment.
 
     Returns:
@@ -261,5 +261,5 @@ async def rebuild_user_graph(thread: Thread, saver: ThreadSaver, settings: Setti
         GraphNotImportableError: If it cannot be loaded here.
     """
     reference = cast("dict[str, Any]", thread.graph.get("graph") or {})
-    found = await load_again(reference, thread.thread_id)
+    found = await reload_graph(reference, thread.thread_id)
     return make_durable(found, saver, reference=reference, settings=settings)
