@@ -46,12 +46,11 @@ from openmanus_graph.nodes.coordinator import coordinator_node
 from openmanus_graph.nodes.dispatcher import dispatcher_node
 from openmanus_graph.nodes.knowledge import knowledge_node
 from openmanus_graph.nodes.planner import planner_node
-from openmanus_graph.nodes.prompt_context import earlier_text
+from openmanus_graph.nodes.prompt_context import background_text
 from openmanus_graph.nodes.remember import remember_node
 from openmanus_graph.nodes.reporter import reporter_node
 from openmanus_graph.nodes.review import review_node
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.subtask_runtime import Background
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.policy import Policy
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
@@ -96,19 +95,6 @@ async def _after_review(state: ManusState) -> str:
     return PLANNER if state.get("decision") == "replan" else DISPATCHER
 
 
-def _background(state: ManusState) -> Background:
-    """What a subtask's agent should know of the whole."""
-    subtasks = cast("list[dict[str, Any]]", (state.get("plan") or {}).get("subtasks") or [])
-    asked = "".join(f"\n(Asked: {one['question']} {one['answer']})" for one in state.get("clarifications") or [])
-    return Background(
-        task=state.get("task", "") + asked,
-        plan_goal=str((state.get("plan") or {}).get("goal", "")),
-        goals={str(one["id"]): str(one.get("goal", "")) for one in subtasks},
-        earlier=earlier_text(state.get("earlier")),
-        attachments=tuple(state.get("attachments") or ()),
-    )
-
-
 class ManusGraph(DurableStateGraph):
     """The state graph of the agent; `compile` it with a saver of `open_checkpointer`."""
 
@@ -126,7 +112,7 @@ class ManusGraph(DurableStateGraph):
         plans = AcceptedPlans(roles.tools, list(roles.agents), roles.settings.max_subtasks)
         self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         subtask_graph = build_subtask_graph(roles.tools, roles.policy, roles, agents)
-        dispatcher = dispatcher_node(subtask_graph, roles.tools, roles.settings, plans, _background)
+        dispatcher = dispatcher_node(subtask_graph, roles.tools, roles.settings, plans, background_text)
 
         self.add_node(COORDINATOR, cast("Any", coordinator_node(roles)))
         self.add_node(CLARIFY, cast("Any", clarify_node(roles)))

@@ -32,7 +32,7 @@ from openmanus_graph.nodes.executor import executor_node, open_calls
 from openmanus_graph.nodes.gate import gated, wait_until
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.tool import tool_node
 from openmanus_graph.nodes.verifier import verifier_node
 from openmanus_graph.policy import Policy
@@ -93,7 +93,7 @@ async def _after_tool(state: SubtaskState) -> str:
     return BACKOFF if state.get("retry_at") else VERIFIER
 
 
-async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
     subtask = state.get("subtask", {})
     does = f"call {subtask['tool']}" if subtask.get("tool") else "start"
     question = f"May {subtask['id']!r} {does}? {subtask.get('goal', '')}".strip()
@@ -111,7 +111,7 @@ async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtim
     return {"approved": False, "result": ended(state, nothing, status="skipped")}
 
 
-async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
     # The moment was noted by the wall clock, since it holds over a resume; no clock makes the wait longer than it is.
     left = min((state.get("retry_at") or 0.0) - time.time(), retry_delay(state.get("attempts", 1)))
     await wait_until(time.monotonic() + left, time.monotonic, runtime.control)
@@ -123,7 +123,7 @@ def build_subtask_graph(
     policy: Policy | None = None,
     roles: Roles | None = None,
     agents: Agents | None = None,
-) -> CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]:
+) -> CompiledStateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState]:
     """Compile the graph that runs one subtask.
 
     It is compiled with `checkpointer=True`: it keeps its own history under the namespace of the task that calls it,
@@ -138,8 +138,8 @@ def build_subtask_graph(
     Raises:
         SettingsError: If a tool has the name of a node of this graph.
     """
-    graph: StateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState] = StateGraph(
-        SubtaskState, context_schema=SubtaskRun
+    graph: StateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState] = StateGraph(
+        SubtaskState, context_schema=SubtaskScope
     )
     agents = agents or {}
     for name in (*RESERVED_NAMES, *(AGENT_PREFIX + agent for agent in agents)):

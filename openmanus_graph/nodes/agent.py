@@ -25,7 +25,7 @@ from openmanus_graph.loading.input_schema import input_fields
 from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import plain
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
@@ -97,7 +97,7 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
         graph: Its compiled graph; the node's own function refers to it, so that drawings show it.
     """
 
-    async def agent(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+    async def agent(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
         subtask = Subtask.model_validate(state.get("subtask"))
         attempt = state.get("attempts", 0) + 1
@@ -106,7 +106,7 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
         try:
             given = agent_input(graph, brief_text(subtask, run))
             step = step_of(config, subtask=subtask.id, tool=None, call=None)
-            async with run.scope.recorder(run.context.workspace).around(config, step):
+            async with run.recorder(run.context.workspace).around(config, step):
                 with using_tool_context(run.context):
                     async with asyncio.timeout(subtask.timeout_s):
                         values = await graph.ainvoke(given, config)

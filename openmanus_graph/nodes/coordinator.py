@@ -217,12 +217,12 @@ def _with_attachments(state: ManusState) -> list[AnyMessage]:
 
 async def _dispatched(turn: Turn) -> dict[str, Any]:
     """Decide after a dispatch."""
-    state, scope = turn.state, turn.scope
+    state = turn.state
     if all_completed(state):
         return {"decision": "report", "reason": ""}
-    reached = scope.spending.reached()
+    reached = turn.spending.reached()
     if reached is not None:
-        text = scope.spending.describe(reached)
+        text = turn.spending.describe(reached)
         turn.tell("budget_reached", budget=reached, text=text)
         return {"decision": "stop", "reason": text}
     most = turn.roles.settings.max_replans

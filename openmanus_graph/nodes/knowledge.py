@@ -35,7 +35,7 @@ def knowledge_node(roles: Roles, memory: Memory) -> Node[ManusState]:
     async def knowledge(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         turn = Turn(roles, state, config, runtime)
         task = f"{state.get('task', '')}\n{failures_text(state) if state.get('plan') else ''}".strip()
-        episodes = await memory.episodes(turn.scope).recall(task, limit=3, not_thread=turn.scope.thread_id)
+        episodes = await memory.episodes(turn).recall(task, limit=3, not_thread=turn.thread_id)
         parts = [f"## A past task that may be alike\n{_told(one)}" for one in episodes]
         if memory.semantic is not None:
             parts += [f"## A passage\n{text}" for text in await memory.semantic.recall(task)]

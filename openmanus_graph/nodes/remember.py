@@ -25,9 +25,9 @@ def remember_node(roles: Roles, memory: Memory) -> Node[ManusState]:
         turn = Turn(roles, state, config, runtime)
         answer = clipped(state.get("answer", ""), ANSWER_CHARACTERS)
         status = state.get("status") or "failed"
-        await memory.episodes(turn.scope).remember(
+        await memory.episodes(turn).remember(
             Episode(
-                thread_id=turn.scope.thread_id,
+                thread_id=turn.thread_id,
                 request=state.get("request") or 1,
                 task=state.get("task", ""),
                 outline=plan_outline(state.get("plan")),

@@ -47,7 +47,7 @@ def reporter_node(roles: Roles) -> Node[ManusState]:
 
     async def reporter(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         turn = Turn(roles, state, config, runtime)
-        out_of_budget = turn.scope.spending.reached() is not None
+        out_of_budget = turn.spending.reached() is not None
         status = "completed" if all_completed(state) else "partial" if out_of_budget else "failed"
         try:
             if out_of_budget:

@@ -6,6 +6,7 @@ from importlib import resources
 
 from openmanus_graph import Settings, build_manus_graph, call_site
 from openmanus_graph.agent_nodes import ACTING, CONTENT_SHOWN, NAME_SHOWN, NOT_SHOWN, PROMPTS, ROLES
+from openmanus_graph.call_site import ROLES as MODEL_ROLES
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
 from openmanus_graph.state import ManusState, SubtaskState
 
@@ -24,7 +25,7 @@ def test_every_node_of_the_graphs_is_a_role() -> None:
 
 
 def test_every_role_with_a_model_has_words_for_views() -> None:
-    assert set(ACTING) == set(call_site.ROLES)
+    assert set(ACTING) == set(MODEL_ROLES)
 
 
 def test_every_prompt_belongs_to_a_role() -> None:
