@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests test-fresh chaos bench docs notebooks lock hooks dist clean distclean
+.PHONY: help setup demo test check lint format types tests test-fresh chaos mutants bench docs site notebooks lock hooks dist release clean distclean
 
 bin := .venv/bin
 # Free words for a target's own command: make tests ARGS="-k plan"
@@ -44,11 +44,17 @@ test-fresh: setup ## clone and set up from nothing, as root and as an ordinary u
 chaos: setup ## kill at every write, cut connections, move clocks (minutes)
 	$(bin)/pytest -m chaos tests/chaos $(ARGS)
 
+mutants: setup ## change the code in small ways and list what no test notices (hours; ARGS="plans --sample 60")
+	$(bin)/python scripts/mutants.py $(ARGS)
+
 bench: setup ## measure (ARGS="--help" for what)
 	@$(bin)/python -m benchmarks $(ARGS)
 
 docs: setup ## write the generated parts of README and docs
 	$(bin)/python scripts/documents.py
+
+site: setup ## make the documentation site in build/site; a broken link is an error
+	$(bin)/python scripts/build_site.py
 
 notebooks: setup ## run the notebooks and store what they print and draw (ARGS="02" for one)
 	$(bin)/python scripts/notebooks.py $(ARGS)
@@ -62,6 +68,9 @@ hooks: setup ## check before each commit (needs pre-commit)
 
 dist: setup ## build the wheel and the source archive into dist/
 	$(bin)/hatchling build --clean
+
+release: setup ## build and try a release with each Python here, and stop before the upload (ARGS=--fast for one)
+	$(bin)/python scripts/release.py $(ARGS)
 
 clean: ## remove what tests and builds leave behind; keeps .venv and your work
 	rm -rf build dist htmlcov .coverage .coverage.* .pytest_cache .ruff_cache .hypothesis

@@ -56,8 +56,7 @@ if TYPE_CHECKING:
     from openmanus_graph.plan import Plan, Subtask
     from openmanus_graph.policy import Policy
     from openmanus_graph.questions import Answer, Question, ask
-    from openmanus_graph.rerunning import rerun_thread
-    from openmanus_graph.running import run
+    from openmanus_graph.running import rerun_thread, run
     from openmanus_graph.state import SubtaskResult
     from openmanus_graph.stepping.stepper import Stepper
 
@@ -97,7 +96,7 @@ _HOMES = {
     "diff_points": "checkpoints.history.diff",
     "playback": "checkpoints.history.playback",
     "fork_thread": "checkpoints.forking.fork",
-    "rerun_thread": "rerunning",
+    "rerun_thread": "running",
     "thread_sizes": "checkpoints.pruning.retention",
     "prune_thread": "checkpoints.pruning.retention",
     "export_thread": "checkpoints.transfer.export_import",

@@ -1,32 +1,18 @@
-"""Spending: what a request has used of models and time, over all its resumes, and the budgets that end it."""
+"""Budget: a request's spending on models and time over all its resumes, and the limits that end it."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Callable
+from typing import cast
 
+from openmanus_graph.call_site import CallSite
+from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.errors import BudgetError
 from openmanus_graph.events import Usage
 from openmanus_graph.fault_points import writing
-from openmanus_graph.models.call_site import Place
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-
-NOTHING = Usage(calls=0, input_tokens=0, output_tokens=0, cached_tokens=0, cost_usd=0.0, cache_hits=0)
-"""The usage of no call."""
-
-
-def together(one: Mapping[str, Any] | None = None, other: Mapping[str, Any] | None = None) -> Usage:
-    """The sum of two usages; its cost is unknown if one of them is."""
-    total = dict(NOTHING)
-    for usage in (one, other):
-        for key, value in (usage or {}).items():
-            known = total.get(key)
-            total[key] = None if value is None or known is None else cast("Any", known) + value
-    return cast("Usage", total)
+from openmanus_graph.usage import NO_USAGE, add_usage
 
 
 class Spending:
@@ -41,7 +27,7 @@ class Spending:
             saver: Where calls are kept; `None` counts in this process only.
         """
         self.budget = budget
-        self.total: Usage = cast("Usage", dict(NOTHING))
+        self.total: Usage = cast("Usage", dict(NO_USAGE))
         self.known_usd = 0.0
         """US dollars of the calls whose price is known; the total is unknown once one is not."""
         self.held_s: Callable[[], float] = lambda: 0.0
@@ -90,9 +76,9 @@ class Spending:
             self.known_usd = float(fields.pop("known_usd"))
             self.total = cast("Usage", fields)
 
-    async def add(self, place: Place, model: str, usage: Usage, elapsed_s: float) -> None:
+    async def add(self, place: CallSite, model: str, usage: Usage, elapsed_s: float) -> None:
         """Count a call, and commit it."""
-        self.total = together(self.total, usage)
+        self.total = add_usage(self.total, usage)
         self.known_usd += usage["cost_usd"] or 0.0
         if self._saver is None:
             return

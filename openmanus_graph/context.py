@@ -12,6 +12,7 @@ from typing import Any, Protocol, TypeVar
 
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.errors import ToolError
+from openmanus_graph.run_config import TOOL_CONTEXT
 
 
 class Session(Protocol):
@@ -84,9 +85,6 @@ class ToolContext:
     """Says in a few words what the tool is doing, for the views."""
 
 
-CONTEXT_KEY = "__openmanus_graph_tools"
-"""Where a user's own graph has in `configurable` what makes the context of its tools."""
-
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")
 
 
@@ -110,7 +108,7 @@ def _context_of_run() -> ToolContext | None:
     from langchain_core.runnables.config import var_child_runnable_config
 
     config = var_child_runnable_config.get()
-    make: Any = ((config or {}).get("configurable") or {}).get(CONTEXT_KEY)
+    make: Any = TOOL_CONTEXT.of(config)
     return None if make is None else make()
 
 

@@ -1,4 +1,4 @@
-"""Wording: what comes from models, tools and people, made fit for a line of a terminal."""
+"""Display text: what comes from models, tools and people, made fit for a line of a terminal."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import re
 import unicodedata
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from typing import Any
 
 from openmanus_graph.events import Usage
@@ -77,6 +78,15 @@ def duration(seconds: float) -> str:
     minutes, rest = divmod(int(seconds), 60)
     hours, minutes = divmod(minutes, 60)
     return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def ago(moment: datetime) -> str:
+    """How long a moment is past, in words."""
+    seconds = max((datetime.now(UTC) - moment).total_seconds(), 0)
+    for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
+        if seconds >= size:
+            return f"{int(seconds // size)} {unit} ago"
+    return f"{int(seconds)} s ago"
 
 
 def cost(usd: float | None) -> str:

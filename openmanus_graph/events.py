@@ -7,7 +7,7 @@ of ours yields them, and `openmanus-graph run --json` prints them, one a line. E
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
 from typing import Any, Literal
 
@@ -140,6 +140,9 @@ class Event(TypedDict, total=False):
     data: Any
     """`node_progress`: what the node wrote to LangGraph's stream, in JSON types."""
 
+
+EventSink = Callable[[Event], Awaitable[None] | None]
+"""Receives each event of a run, such as the function of a plug-in; async or not."""
 
 Emit = Callable[[Event], None]
 """Sends one event to whoever watches the run."""

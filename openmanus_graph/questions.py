@@ -13,6 +13,8 @@ from langgraph.types import Command, Interrupt, interrupt
 from openmanus_graph.approval import Approval, approval_of
 from openmanus_graph.effect_outcome import Happening, happening_of
 from openmanus_graph.errors import UnknownQuestionError
+from openmanus_graph.langgraph_internals import SCRATCHPAD_KEY
+from openmanus_graph.run_config import configurable_of
 
 __all__ = [
     "Answer",
@@ -40,7 +42,6 @@ the outcome of; `step`: the stepper's word to go on."""
 
 _READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {"approve": approval_of, "effect": happening_of}
 """What reads the values of the kinds that are not taken as they come."""
-_SCRATCHPAD_KEY = "__pregel_scratchpad"
 _asked: ContextVar[int] = ContextVar("openmanus_graph_asked", default=0)
 
 HANDLE_CHARACTERS = 8
@@ -141,7 +142,7 @@ def asked_so_far() -> int:
 
 def is_answered() -> bool:
     """Whether the next `ask` of the present node has an answer already, so that nobody is asked anew."""
-    scratchpad: Any = (get_config().get("configurable") or {}).get(_SCRATCHPAD_KEY)
+    scratchpad: Any = configurable_of(get_config()).get(SCRATCHPAD_KEY)
     return scratchpad is not None and len(scratchpad.resume) > asked_so_far()
 
 
@@ -151,7 +152,7 @@ def pass_over(count: int) -> None:
     Args:
         count: How many answers the node had before what comes next; those that `ask` has taken up again count.
     """
-    scratchpad: Any = (get_config().get("configurable") or {}).get(_SCRATCHPAD_KEY)
+    scratchpad: Any = configurable_of(get_config()).get(SCRATCHPAD_KEY)
     stored = 0 if scratchpad is None else len(scratchpad.resume)
     for _ in range(min(count, stored) - asked_so_far()):
         interrupt("passed over")

@@ -16,12 +16,11 @@ from langchain_core.runnables import RunnableConfig
 from openmanus_graph.budget import Spending
 from openmanus_graph.checkpoints.events import EventLog
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.workspace.file_change_recorder import Recorder
+from openmanus_graph.checkpoints.workspace.file_change_recorder import FileChangeRecorder
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.event_sinks import EventSinks
 from openmanus_graph.events import Emit, Event, now
-
-SCOPE_KEY = "__openmanus_graph_scope"
-"""Where a run's scope travels in `configurable`."""
+from openmanus_graph.run_config import SCOPE, thread_id_of
 
 
 @dataclass
@@ -34,21 +33,23 @@ class Scope:
     """The user's settings."""
     saver: ThreadSaver | None
     """The store; `None` when the graph runs on another saver, or none: then nothing outlives the process."""
+    sinks: EventSinks | None = None
+    """Plug-ins that receive the events; `None` where no run of ours is there to close them."""
     spending: Spending = field(init=False)
     """What the request has used, and its budgets."""
     log: EventLog = field(init=False)
     """Where events are kept."""
-    recorders: dict[Path, Recorder] = field(init=False, default_factory=dict["Path", "Recorder"])
+    recorders: dict[Path, FileChangeRecorder] = field(init=False, default_factory=dict["Path", "FileChangeRecorder"])
     """What notes changes of files, by workspace."""
 
     def __post_init__(self) -> None:
         self.spending = Spending(self.thread_id, self.settings.budget, self.saver)
         self.log = EventLog(self.thread_id, self.saver)
 
-    def recorder(self, workspace: Path) -> Recorder:
+    def recorder(self, workspace: Path) -> FileChangeRecorder:
         """What notes which files of a workspace each step changes."""
         if workspace not in self.recorders:
-            self.recorders[workspace] = Recorder(self.saver, self.thread_id, workspace, self.settings)
+            self.recorders[workspace] = FileChangeRecorder(self.saver, self.thread_id, workspace, self.settings)
         return self.recorders[workspace]
 
     def emitter(self, write: Callable[[Any], None], prefix: str) -> Emit:
@@ -64,15 +65,20 @@ class Scope:
             event["thread_id"] = self.thread_id
             event["id"] = f"{self.thread_id}/{prefix}/{event.get('id', event.get('type'))}"
             write(event)
-            self.log.add(event)
+            self.keep(event)
 
         return emit
+
+    def keep(self, event: Event) -> None:
+        """Have a complete event stored, and hand it to the sinks."""
+        self.log.add(event)
+        if self.sinks is not None:
+            self.sinks.add(event)
 
 
 def scope_of(config: RunnableConfig, settings: Settings) -> Scope:
     """The scope of the run that `config` belongs to; one without a store where no run of ours is around it."""
-    configurable: dict[str, Any] = config.get("configurable") or {}
-    found = configurable.get(SCOPE_KEY)
+    found = SCOPE.of(config)
     if isinstance(found, Scope):
         return found
-    return Scope(str(configurable.get("thread_id", "thread")), settings, None)
+    return Scope(thread_id_of(config), settings, None)

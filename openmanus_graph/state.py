@@ -12,8 +12,8 @@ from langchain_core.messages import AnyMessage
 from langgraph.channels import DeltaChannel
 from typing_extensions import TypedDict  # before Python 3.12 no JSON Schema can be made of the one in `typing`
 
-from openmanus_graph.budget import together
 from openmanus_graph.events import Usage
+from openmanus_graph.usage import add_usage
 
 SubtaskStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
 """What a subtask can be; only the last four are ends."""
@@ -136,7 +136,7 @@ class ManusState(PlanState, total=False):
     """The answer to the request."""
     status: Literal["completed", "failed", "partial", ""]
     """How the request ended; empty as long as it has not."""
-    usage: Annotated[Usage, together]
+    usage: Annotated[Usage, add_usage]
     """What the roles themselves have used; subtasks have their own."""
 
 
@@ -238,5 +238,5 @@ class SubtaskState(TypedDict, total=False):
     """How often its outcome has been checked, in all attempts."""
     draft: Draft | None
     """What it would end with, as long as that is not checked."""
-    usage: Annotated[Usage, together]
+    usage: Annotated[Usage, add_usage]
     """What its calls of models used."""

@@ -95,7 +95,6 @@ def settings_table(_: str) -> str:
 
 def tools_table(_: str) -> str:
     """The built-in tools with their arguments, effect and output."""
-    from openmanus_graph.plans.tool_use import RETURNS
     from openmanus_graph.tools.registry import builtin_tools
     from openmanus_graph.tools.spec import schema_of, spec_of
 
@@ -107,7 +106,7 @@ def tools_table(_: str) -> str:
         effect = spec.effect + (
             f"; read with {' or '.join(map(str.upper, spec.reads_when[1]))}" if spec.reads_when else ""
         )
-        output = f"as `{spec.alias_of}`" if spec.alias_of else shape_words(RETURNS[tool.name]) or "the checked value"
+        output = f"as `{spec.alias_of}`" if spec.alias_of else shape_words(spec.returns) or "the checked value"
         rows.append(f"| [`{tool.name}`](#{tool.name}) | {', '.join(names)} | {effect} | {output} |")
     return "\n".join(rows)
 

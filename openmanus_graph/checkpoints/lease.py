@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import os
 import socket
 import sys
@@ -26,11 +27,11 @@ from psycopg.types.json import Jsonb
 from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
 
+logger = logging.getLogger(__name__)
+
 KEEPALIVES = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count": 3}
 """How a connection finds out, within half a minute, that the other side is gone."""
 
-LEASE_KEY = "__openmanus_graph_lease"
-"""Where a run's lease travels in `configurable`; LangGraph keeps keys with two underscores out of metadata."""
 
 RETAKE_TRIES = 30
 """How often, every 100 ms, a runner tries to get its own lock back."""
@@ -150,7 +151,13 @@ class Lease:
         except BaseException:
             await connection.close()
             raise
-        return cls(conninfo, thread_id, connection, epoch)
+        lease = cls(conninfo, thread_id, connection, epoch)
+        lease.log("The lease is taken.")
+        return lease
+
+    def log(self, text: str, **fields: Any) -> None:
+        """Log a transition of the run for operators, with `thread_id` and `epoch` as extra fields."""
+        logger.info(text, extra={"thread_id": self.thread_id, "epoch": self.epoch, **fields})
 
     def watch(self, on_answer: Callable[[], None] | None, on_loss: Callable[[], None]) -> None:
         """Start to look after the lock's connection, and to listen for answers given by other processes.
@@ -170,6 +177,7 @@ class Lease:
                     await self._retake()
                 except StaleRunnerError as error:
                     self.lost = error
+                    self.log("The lease is lost to another runner.")
                     on_loss()
                     return
                 except (psycopg.Error, OSError):  # the server is away; writes say so, the lock is retried
@@ -226,6 +234,7 @@ class Lease:
             if row is None or int(row["runner_epoch"]) != self.epoch:
                 break
             if await _try_lock(self._connection, self.thread_id):
+                self.log("The lease is retaken on a new connection.")
                 return
             # Where only our side of the old connection broke, its own back end still holds the lock.
             await self._connection.execute(
@@ -249,6 +258,7 @@ class Lease:
                 if self._connection.closed:
                     await self._retake()
                 await self.update(**columns)
+                self.log("The lease is released.", status=columns["status"])
                 # Not left to the end of the connection: the server notices that a moment later, and until then
                 # whoever looks sees a runner. Should it fail, the connection is broken, and its lock with it.
                 with contextlib.suppress(psycopg.Error):
@@ -257,8 +267,9 @@ class Lease:
             await self._connection.close()
 
     async def abandon(self) -> None:
-        """Let the thread go without a word, when how the run ended cannot be recorded."""
+        """Let the thread go without a record of how the run ended, where none can be written."""
         await self._unwatch()
+        self.log("The lease is abandoned; the end of the run is not recorded.")
         await self._connection.close()
 
     async def _unwatch(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import re
 import secrets
 from collections.abc import Mapping
@@ -19,9 +20,11 @@ from langchain_core.runnables import RunnableConfig
 from psycopg import sql
 from psycopg.rows import DictRow
 
-from openmanus_graph.checkpoints.lease import LEASE_KEY
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import StaleRunnerError
+from openmanus_graph.run_config import LEASE
+
+logger = logging.getLogger(__name__)
 
 EffectStatus = Literal["claimed", "done", "failed", "waiting"]
 """`claimed`: begun, and nobody has said how it ended; `done` and `failed`: known; `waiting`: the tool asks a person."""
@@ -162,7 +165,7 @@ class Ledger:
     @classmethod
     def of(cls, saver: ThreadSaver | None, config: RunnableConfig) -> Ledger | None:
         """The ledger of a run; `None` where no runner of ours holds the thread, so that nothing outlives the run."""
-        held = (config.get("configurable") or {}).get(LEASE_KEY) is not None
+        held = LEASE.of(config) is not None
         return cls(saver, config) if saver is not None and held else None
 
     async def find(self, intent: Intent) -> Effect | None:
@@ -213,7 +216,14 @@ class Ledger:
             ),
             f"claim {intent.subtask}",
         )
-        return Effect(**cast("dict[str, Any]", found))
+        effect = Effect(**cast("dict[str, Any]", found))
+        self._log("An effect is claimed.", intent, key=effect.key, status=effect.status)
+        return effect
+
+    def _log(self, text: str, intent: Intent, **fields: Any) -> None:
+        epoch = LEASE.of(self._config).epoch
+        place = {"thread_id": intent.thread_id, "epoch": epoch, "subtask": intent.subtask, "tool": intent.tool}
+        logger.info(text, extra={**place, **fields})
 
     async def retake(self, intent: Intent, key: str) -> Effect:
         """Begin an unsettled intent once more, under its key.
@@ -229,6 +239,7 @@ class Ledger:
         )
         if found is None:
             raise StaleRunnerError(f"The effect {key!r} of the thread {intent.thread_id!r} was settled by another.")
+        self._log("An unsettled effect is begun once more.", intent, key=key)
         return Effect(**found)
 
     async def settle(
@@ -272,6 +283,7 @@ class Ledger:
             ),
             f"settlement {intent.subtask}",
         )
+        self._log("An effect is settled.", intent, key=effect.key, status=status)
 
 
 async def list_effects(saver: ThreadSaver, thread_id: str) -> list[Effect]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from importlib.resources import files
 from typing import LiteralString, cast
 
@@ -11,7 +12,7 @@ from psycopg.rows import DictRow
 
 from openmanus_graph.errors import MigrationNeededError
 
-SCHEMA = "openmanus_graph"
+logger = logging.getLogger(__name__)
 
 LOCK_KEY = 0x6F6D67_6D6967  # one migration at a time, whatever the process
 
@@ -68,8 +69,8 @@ async def migrate(connection: AsyncConnection[DictRow]) -> bool:
         return False
     async with connection.transaction():
         await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
-        # Who waited still believes its cache of the catalog, where there is no schema yet: Postgres reads what others
-        # committed meanwhile when a table is locked, and an advisory lock is none.
+        # A session that waited may have a stale catalog cache; locking a catalog table refreshes it, an advisory lock
+        # does not.
         await connection.execute("LOCK TABLE pg_catalog.pg_namespace IN ACCESS SHARE MODE")
         ours, saver = await schema_versions(connection)
         refuse_newer((ours, saver))
@@ -89,7 +90,12 @@ async def migrate(connection: AsyncConnection[DictRow]) -> bool:
             if version > ours:
                 await connection.execute(statement)
                 await connection.execute("INSERT INTO migrations (version) VALUES (%s)", (version,))
+    logger.info("The database is migrated.", extra={"schema": f"{ours}.{saver}", "to": _dotted(wanted_versions())})
     return True
+
+
+def _dotted(versions: tuple[int, int]) -> str:
+    return f"{versions[0]}.{versions[1]}"
 
 
 def refuse_newer(found: tuple[int, int]) -> None:

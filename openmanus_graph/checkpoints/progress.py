@@ -10,12 +10,11 @@ from langgraph.types import Interrupt
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import PlanError
+from openmanus_graph.langgraph_internals import INTERRUPT
+from openmanus_graph.namespaces import SUBTASKS, SubtaskTask, dispatched
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.questions import Question, question_of
 from openmanus_graph.state import SubtaskResult, SubtaskStatus
-
-SUBTASK_NAMESPACE = "dispatcher|"
-_INTERRUPT = "__interrupt__"
 
 
 @dataclass(frozen=True)
@@ -28,17 +27,6 @@ class SubtaskProgress:
     """What it is now."""
     result: SubtaskResult | None
     """Its committed end, if it has one."""
-
-
-def task_name(subtask: Subtask, definition: str, number: int) -> str:
-    """The name of a subtask's `@task`, which is its checkpoint namespace below the dispatcher's.
-
-    Args:
-        subtask: The subtask.
-        definition: Its definition hash.
-        number: The round, from 1.
-    """
-    return f"subtask {subtask.id} {definition} r{number}"
 
 
 async def _root(saver: ThreadSaver, thread_id: str) -> CheckpointTuple | None:
@@ -59,7 +47,7 @@ def _questions_in(root: CheckpointTuple | None) -> list[Question]:
     answered: set[str] = set()
     # The dispatcher's own write comes first: it has the questions in plan order.
     for task, channel, value in sorted(root.pending_writes or [], key=_fewer_interrupts):
-        if channel == _INTERRUPT:
+        if channel == INTERRUPT:
             found = {item.id: item for item in cast("list[Interrupt]", value)}
             raised |= found
             answered |= found.keys() if task in ended else set()
@@ -67,7 +55,7 @@ def _questions_in(root: CheckpointTuple | None) -> list[Question]:
 
 
 def _fewer_interrupts(write: tuple[str, str, Any]) -> int:
-    return -len(write[2]) if write[1] == _INTERRUPT else 0
+    return -len(write[2]) if write[1] == INTERRUPT else 0
 
 
 async def open_questions(saver: ThreadSaver, thread_id: str) -> list[Question]:
@@ -77,10 +65,9 @@ async def open_questions(saver: ThreadSaver, thread_id: str) -> list[Question]:
 
 async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, SubtaskResult]:
     """Results that subtask graphs have stored, by task name, of all rounds, in one query."""
-    found = await saver.latest_values(thread_id, f"{SUBTASK_NAMESPACE}subtask ", "result")
-    return {
-        namespace.removeprefix(SUBTASK_NAMESPACE): result for namespace, result in found.items() if result is not None
-    }
+    found = await saver.latest_values(thread_id, SUBTASKS, "result")
+    tasks = ((dispatched(namespace), result) for namespace, result in found.items() if result is not None)
+    return {task.name: result for task, result in tasks if task is not None}
 
 
 def plan_in(values: Any) -> Plan | None:
@@ -116,22 +103,22 @@ async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) ->
         return []
     results: dict[str, SubtaskResult] = values.get("results") or {}
     committed = await committed_results(saver, thread_id)
-    begun = await saver.latest_values(thread_id, f"{SUBTASK_NAMESPACE}subtask ", "subtask")
+    begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
     waiting = {question["subtask"] for question in _questions_in(root)}
     number = int(values.get("round") or 0) + 1
     definitions = plan.definition_hashes()
     progress: list[SubtaskProgress] = []
     for subtask in plan.subtasks:
         definition = definitions[subtask.id]
-        name = task_name(subtask, definition, number)
+        task = SubtaskTask(subtask.id, definition, number)
         old = results.get(subtask.id)
-        result = committed.get(name) or (old if old and old["definition"] == definition else None)
+        result = committed.get(task.name) or (old if old and old["definition"] == definition else None)
         status: SubtaskStatus = "pending"
         if result is not None:
             status = result["status"]
         elif subtask.id in waiting:
             status = "waiting"
-        elif live and f"{SUBTASK_NAMESPACE}{name}" in begun:
+        elif live and task.namespace in begun:
             status = "running"
         progress.append(SubtaskProgress(subtask, status, result))
     return _with_blocked(plan, progress)

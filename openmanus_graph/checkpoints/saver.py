@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -21,14 +22,13 @@ from langgraph.checkpoint.base import (
 )
 from langgraph.checkpoint.serde.types import (
     ERROR,
-    _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
 )
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
-from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease, stale_runner
+from openmanus_graph.checkpoints.lease import Lease, stale_runner
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB
 from openmanus_graph.checkpoints.pruning.prune import prune_rows, remove_runs
 from openmanus_graph.checkpoints.readable_saver import BadValueError, ReadingSaver
@@ -43,6 +43,10 @@ from openmanus_graph.errors import (
     UsageError,
 )
 from openmanus_graph.fault_points import writing
+from openmanus_graph.langgraph_internals import DeltaSnapshot
+from openmanus_graph.run_config import LEASE
+
+logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
 
@@ -97,7 +101,7 @@ class ThreadSaver(ReadingSaver):
             config: The write's config; its lease, if any, says which runner writes.
             query: The call, whose first two parameters are the thread and the runner's epoch.
             row: The other parameters.
-            what: What is written, as `boundaries` name it.
+            what: What is written, as `fault_points` name it.
 
         Returns:
             The first row that it gives.
@@ -107,7 +111,7 @@ class ThreadSaver(ReadingSaver):
             ThreadBusyError: If the write has no lease and somebody runs the thread.
         """
         configurable: dict[str, Any] = config.get("configurable", {})
-        lease: Lease | None = configurable.get(LEASE_KEY)
+        lease: Lease | None = LEASE.get(configurable)
         thread_id = str(configurable["thread_id"])
 
         async def write() -> DictRow | None:
@@ -141,7 +145,8 @@ class ThreadSaver(ReadingSaver):
                 return await operation()
             except psycopg.errors.DiskFull:
                 raise
-            except psycopg.OperationalError:
+            except psycopg.OperationalError as error:
+                logger.info("A connection broke; the operation is tried once more.", extra={"sqlstate": error.sqlstate})
                 await self.pool.check()  # the pool's other connections may be as dead as this one
                 return await operation()
         except psycopg.errors.DiskFull as error:
@@ -249,7 +254,7 @@ class ThreadSaver(ReadingSaver):
         inline: dict[str, Any] = {}
         blobs: dict[str, Any] = {}
         for channel, value in checkpoint["channel_values"].items():
-            if isinstance(value, _DeltaSnapshot):
+            if isinstance(value, DeltaSnapshot):
                 inline[channel], blobs[channel] = True, value
             elif value is None or isinstance(value, (str, int, float, bool)):
                 inline[channel] = value

@@ -9,12 +9,10 @@ from typing import Any, cast
 from langchain_core.messages import BaseMessage
 from langgraph.checkpoint.serde.event_hooks import SerdeEvent, register_serde_event_listener
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
-from langgraph.checkpoint.serde.types import (
-    _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
-)
 from langgraph.types import Command, Interrupt, Overwrite, Send
 
 from openmanus_graph.errors import ForeignTypeError
+from openmanus_graph.langgraph_internals import DeltaSnapshot
 
 _SCALARS = (str, int, float, bool, bytes)
 _SEQUENCES = (list, tuple, set, frozenset)
@@ -48,7 +46,7 @@ def _foreign_item(fields: dict[Any, Any], path: str) -> tuple[str, type[Any]] | 
 
 
 def _foreign_control(value: Any, path: str, kind: type[Any]) -> tuple[str, type[Any]] | None:
-    if isinstance(value, (Interrupt, Overwrite, _DeltaSnapshot)):
+    if isinstance(value, (Interrupt, Overwrite, DeltaSnapshot)):
         return foreign_type(value.value, path)
     if isinstance(value, Send):
         return foreign_type(value.arg, path)

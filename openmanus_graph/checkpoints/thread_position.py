@@ -9,7 +9,6 @@ that: a node that is gone would simply not be run, in silence.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -18,14 +17,10 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.types import Overwrite, Send
 
-from openmanus_graph.checkpoints.progress import committed_results, plan_in, task_name
+from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
-
-TO_NODE = "branch:to:"
-"""What the names of channels begin with that start a node."""
-SENDS = "__pregel_tasks"
-"""The channel of calls that name their node, and of those that tasks have just written."""
-_SUBTASK = re.compile(r"(?:^|.*\|)dispatcher\|(?P<task>subtask \S+ \S+ r\d+)$")
+from openmanus_graph.langgraph_internals import SENDS, TO_NODE, DeltaSnapshot, is_inner
+from openmanus_graph.namespaces import SubtaskTask, innermost_subtask, levels_of, subtask_at, task_of
 
 
 @dataclass(frozen=True)
@@ -58,7 +53,7 @@ class Level:
     @property
     def path(self) -> tuple[str, ...]:
         """The nodes and tasks it is inside of."""
-        return tuple(part.split(":")[0] for part in self.namespace.split("|")) if self.namespace else ()
+        return levels_of(self.namespace)
 
 
 class Unknown:
@@ -69,7 +64,7 @@ UNKNOWN = Unknown()
 
 
 @dataclass
-class Standing:
+class ThreadPosition:
     """Where a thread is."""
 
     levels: list[Level]
@@ -78,9 +73,9 @@ class Standing:
     """The plan that goes on, as it is stored."""
 
 
-async def standing_of(
+async def position_of(
     saver: ThreadSaver, thread_id: str, fingerprint: Mapping[str, Any], *, going_on: bool
-) -> Standing:
+) -> ThreadPosition:
     """Where a thread is.
 
     Args:
@@ -92,7 +87,7 @@ async def standing_of(
     """
     root = await _tuple(saver, thread_id, "")
     if root is None:
-        return Standing([])
+        return ThreadPosition([])
     structure: Mapping[str, Any] = fingerprint.get("graph") or {}
     values = root.checkpoint["channel_values"]
     plan = cast("dict[str, Any] | None", values.get("plan")) if isinstance(values.get("plan"), dict) else None
@@ -104,15 +99,14 @@ async def standing_of(
             if found is not None:
                 inner = structure_at(structure, namespace)
                 levels.append(await _level(saver, thread_id, namespace, found, inner or {}, going_on=True))
-    return Standing(levels, plan)
+    return ThreadPosition(levels, plan)
 
 
 def structure_at(structure: Mapping[str, Any], namespace: str) -> Mapping[str, Any] | None:
     """What a fingerprint says of the graph that runs in a namespace; `None` if it knows none there."""
     found: Mapping[str, Any] | None = structure
-    for part in namespace.split("|") if namespace else ():
-        name = part.split(":")[0]
-        if name.startswith("subtask "):  # a task of the dispatcher, whose graph is the dispatcher's
+    for name in levels_of(namespace):
+        if task_of(name) is not None:  # a task of the dispatcher, whose graph is the dispatcher's
             continue
         node = cast("Mapping[str, Any] | None", (found or {}).get("nodes", {}).get(name))
         if node is None:
@@ -133,7 +127,7 @@ async def _open_tasks(saver: ThreadSaver, thread_id: str, values: Mapping[str, A
     ended = await committed_results(saver, thread_id)
     number = int(values.get("round") or 0) + 1
     hashes = plan.definition_hashes()
-    names = {task_name(subtask, hashes[subtask.id], number) for subtask in plan.subtasks}
+    names = {SubtaskTask(subtask.id, hashes[subtask.id], number).name for subtask in plan.subtasks}
     return names - ended.keys()
 
 
@@ -150,9 +144,9 @@ async def _live(saver: ThreadSaver, thread_id: str, root: str, tasks: Collection
     newest = {"": root}
     for row in sorted(rows, key=lambda row: str(row["checkpoint_ns"]).count("|")):
         namespace, parents = str(row["checkpoint_ns"]), cast("dict[str, str]", row["parents"])
-        task = _SUBTASK.match(namespace)
+        task = subtask_at(namespace)
         if task is not None:  # it goes on wherever the dispatcher is, as long as it has no result
-            live = task["task"] in tasks
+            live = task.name in tasks
         else:
             # Tasks are among the parents, too; only graphs have checkpoints of their own.
             graphs = (name for name in parents if not name or namespace.startswith(f"{name}|"))
@@ -177,7 +171,7 @@ async def _level(
     known = cast("Mapping[str, Any]", structure.get("channels") or {})
     growing = [name for name, channel in known.items() if channel["kind"] == "DeltaChannel"]
     for name, value in checkpoint["channel_values"].items():
-        if not name.startswith(("__", TO_NODE)) and value not in (None, "", [], {}, set()):
+        if not is_inner(name) and value not in (None, "", [], {}, set()):
             level.channels[name] = value
     for name in growing:
         if name in checkpoint["channel_versions"]:
@@ -186,7 +180,7 @@ async def _level(
         return level
     level.due = set(_due(found, structure))
     for _, channel, value in found.pending_writes or []:
-        if not channel.startswith(("__", TO_NODE)) and value is not None:
+        if not is_inner(channel) and value is not None:
             level.channels.setdefault(channel, UNKNOWN)
     if level.due:
         values: list[Any] = [*checkpoint["channel_values"].values()]
@@ -248,10 +242,10 @@ def _messages(value: Any) -> Iterator[BaseMessage]:
     elif isinstance(value, list):
         for one in cast("list[Any]", value):
             yield from _messages(one)
-    elif isinstance(value, Overwrite) or type(value).__name__ == "_DeltaSnapshot":
+    elif isinstance(value, (Overwrite, DeltaSnapshot)):
         yield from _messages(cast("Any", value).value)
 
 
 def _who(namespace: str) -> str:
-    found = re.findall(r"(?:^|\|)subtask (\S+) ", namespace)
-    return f"the subtask {found[-1]!r}" if found else "the thread"
+    found = innermost_subtask(namespace)
+    return f"the subtask {found.subtask!r}" if found else "the thread"

@@ -11,7 +11,9 @@ import click
 import yaml
 
 from openmanus_graph.display_text import clean, visible
+from openmanus_graph.drawing.plan import plan_text
 from openmanus_graph.errors import OpenManusGraphError, PlanError
+from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Answer, Question, answers_for
 
 APPROVE_HELP = "y: yes   n: no   n: REASON   e: edit the arguments   a: ANSWER in its place"
@@ -149,9 +151,6 @@ def _indented(text: str, spaces: int = 2) -> str:
 
 
 def _plan_as_text(plan: Any) -> str:
-    from openmanus_graph.drawing.plan import plan_text
-    from openmanus_graph.plan import Plan
-
     return clean(plan_text(Plan.parse(plan)))
 
 
@@ -191,8 +190,6 @@ def _edited_arguments(question: Question, args: Mapping[str, Any], inline: str, 
 
 
 def _edited_plan(question: Question, plan: Any, person: Person) -> Answer | None:
-    from openmanus_graph.plan import Plan
-
     text = yaml.safe_dump(Plan.parse(plan).to_dict(), sort_keys=False, allow_unicode=True, width=100)
     while True:
         changed = person.edit(text, ".yaml")

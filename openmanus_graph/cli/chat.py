@@ -11,18 +11,28 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
-import click
+from langgraph.types import Command
 
-from openmanus_graph.cli.options import RunOptions, budgeting, deciding, forcing, running
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-    from openmanus_graph.checkpoints.threads import Thread
-    from openmanus_graph.cli.asking import Person
-    from openmanus_graph.cli.execution import Ended
-    from openmanus_graph.graphs.durable import DurableGraph
+from openmanus_graph.budget import Spending
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.progress import subtask_progress
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
+from openmanus_graph.checkpoints.threads import Thread, get_thread
+from openmanus_graph.cli.asking import AtTerminal, InLines, Person, ask_all
+from openmanus_graph.cli.attachments import checked
+from openmanus_graph.cli.execution import Ended, Showing, perform
+from openmanus_graph.cli.options import RunOptions
+from openmanus_graph.cli.report import WORDS, print_result
+from openmanus_graph.cli.resume import next_input
+from openmanus_graph.cli.run import agent_graph, attached, refuse_request
+from openmanus_graph.cli.terminal import interactive, print_error, with_program
+from openmanus_graph.config.sections import BudgetSettings
+from openmanus_graph.display_text import one_line, usage_line, visible
+from openmanus_graph.graphs.durable import DurableGraph
 
 HELP = """\
 Type what you want; the thread keeps what was said and done before.
@@ -38,30 +48,14 @@ MOST_FILES = 200
 """Files that `/files` lists."""
 
 
-@click.command()
-@click.option("--thread", metavar="ID", help="Go on with this conversation, or name a new one.")
-@deciding
-@budgeting
-@running
-@forcing
-@click.option("--quiet", "-q", is_flag=True, help="No progress, only the answers.")
 def chat(thread: str | None, **said: Any) -> int:
-    """Talk with the agent: each line is a request in one conversation.
-
-    Questions and approvals are asked in between. Lines of a pipe are requests too, or answers where it asks.
-    """
-    from openmanus_graph.checkpoints.thread_id import checked_thread
-
+    """Talk with the agent: each line is a request in one conversation."""
     return asyncio.run(_chat(RunOptions(thread=checked_thread(thread) if thread else None, **said)))
 
 
 async def _chat(options: RunOptions) -> int:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.threads import get_thread
-    from openmanus_graph.cli.run import agent_graph, refuse_request
-
     agent_graph(options, None)  # a missing model is said before a database is started
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         known = await get_thread(saver, options.thread) if options.thread else None
         if known is not None:
             refuse_request(known, None)
@@ -83,9 +77,6 @@ class Talk:
     """The exit code of the last request."""
 
     def __post_init__(self) -> None:
-        from openmanus_graph.cli.asking import AtTerminal, InLines
-        from openmanus_graph.cli.terminal import interactive
-
         self.files: list[str] = []
         self.person: Person = AtTerminal() if interactive() else InLines()
         self._interactive = interactive()
@@ -113,15 +104,11 @@ class Talk:
         return self.person.listen("you:")
 
     def _leave(self) -> None:
-        from openmanus_graph.cli.terminal import with_program
-
         if self.name is not None:
             self.person.say(with_program(f"Go on with this conversation: openmanus-graph chat --thread {self.name}"))
 
     async def _guarded(self, said: str) -> None:
         """Do what a line says; what goes wrong is said, and the conversation goes on."""
-        from openmanus_graph.cli.terminal import print_error
-
         try:
             if said.startswith("/"):
                 await self._command(said)
@@ -132,8 +119,6 @@ class Talk:
         await self._look()
 
     async def _look(self) -> None:
-        from openmanus_graph.checkpoints.threads import get_thread
-
         if self.name is not None:
             self.thread = await get_thread(self.saver, self.name)
 
@@ -153,10 +138,6 @@ class Talk:
             self.person.say(HELP if word == "/help" else f"There is no command {word!r}.\n{HELP}")
 
     async def _request(self, task: str) -> None:
-        from openmanus_graph.checkpoints.thread_id import new_thread_id
-        from openmanus_graph.cli.attachments import checked
-        from openmanus_graph.cli.run import attached
-
         if self.thread is not None and not self.thread.finished:
             self.person.say(f"The last request is {self.thread.status}: /resume goes on with it first.")
             return
@@ -166,17 +147,12 @@ class Talk:
         self.files.clear()
 
     async def _resume(self) -> None:
-        from openmanus_graph.cli.asking import ask_all
-        from openmanus_graph.cli.resume import next_input
-
         if self.thread is None or self.thread.status == "completed":
             self.person.say("Nothing is left to do.")
             return
         app = self._app()
         given: Any = await next_input(app, self.thread, (), None)
         if self.thread.status == "waiting":
-            from langgraph.types import Command
-
             answers = ask_all(self.thread.questions, self.person)
             if answers is None:
                 return
@@ -184,27 +160,20 @@ class Talk:
         await self._perform(given, self.thread.title, app)
 
     def _app(self) -> DurableGraph:
-        from openmanus_graph.cli.run import agent_graph
-
         return agent_graph(self.options, self.thread).compile(checkpointer=self.saver)
 
     async def _perform(self, given: Any, task: str, app: DurableGraph | None = None) -> None:
-        from openmanus_graph.cli.execution import Showing, perform
-
         ended = await perform(
             app or self._app(),
             given,
             thread_id=str(self.name),
-            configurable={**self.options.kept(self.thread), **self.options.configurable},
+            configurable={**self.options.stored_settings(self.thread), **self.options.configurable},
             showing=Showing(quiet=self.options.quiet, task=task, person=self.person),
         )
         self.code = ended.exit_code
         self._report(ended)
 
     def _report(self, ended: Ended) -> None:
-        from openmanus_graph.cli.report import WORDS, print_result
-        from openmanus_graph.display_text import one_line, usage_line
-
         thread = ended.thread
         answer = ended.values.get("answer")
         if thread.finished and isinstance(answer, str) and answer:
@@ -221,9 +190,6 @@ class Talk:
         if self.thread is None:
             self.person.say("Nothing was asked yet.")
             return
-        from openmanus_graph.budget import Spending
-        from openmanus_graph.config.sections import BudgetSettings
-        from openmanus_graph.display_text import usage_line
 
         spent = Spending(self.thread.thread_id, BudgetSettings(), self.saver)
         await spent.load()
@@ -232,9 +198,6 @@ class Talk:
         self.person.say(f"  workspace: {self.thread.workspace}")
 
     async def _plan(self) -> None:
-        from openmanus_graph.checkpoints.progress import subtask_progress
-        from openmanus_graph.display_text import one_line
-
         progress = [] if self.name is None else await subtask_progress(self.saver, self.name, live=False)
         if not progress:
             self.person.say("There is no plan.")
@@ -245,23 +208,17 @@ class Talk:
             self.person.say(f"  {item.subtask.id} ({item.status}{checked}): {one_line(item.subtask.goal)}{needs}")
 
     async def _files(self) -> None:
-        from pathlib import Path
-
         folder = Path(self.thread.workspace) if self.thread is not None and self.thread.workspace else None
         found = await asyncio.to_thread(_listing, folder) if folder is not None else []
         self.person.say("\n".join([f"{folder}:", *found]) if found else "There are no files.")
 
     def _attach(self, name: str) -> None:
-        from openmanus_graph.cli.attachments import checked
-
         checked([*self.files, name])
         self.files.append(name)
         self.person.say(f"{name} goes with the next request.")
 
 
 def _listing(folder: Any) -> list[str]:
-    from openmanus_graph.display_text import visible
-
     found = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
     shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
     more = [f"  … and {len(shown) - MOST_FILES} more"] if len(shown) > MOST_FILES else []

@@ -7,14 +7,18 @@ import os
 import shutil
 import sys
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from pydantic import SecretStr
 
+from openmanus_graph.checkpoints.database import open_checkpointer, redacted
 from openmanus_graph.cli.terminal import print_json, with_program
-
-if TYPE_CHECKING:
-    from openmanus_graph.config.settings import Settings
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import OpenManusGraphError, ToolError
+from openmanus_graph.models.overview import describe_models
+from openmanus_graph.sandbox import probe
+from openmanus_graph.tools.web.engines import engines_of
 
 
 @dataclass(frozen=True)
@@ -27,20 +31,16 @@ class Finding:
     cure: str = ""
 
 
-@click.command()
-@click.option("--json", "as_json", is_flag=True, help="As JSON.")
 def doctor(as_json: bool) -> int:
     """Print each setting with where it came from, and probe what is there; exit 1 if the engine cannot run."""
-    from openmanus_graph.config.settings import Settings
-
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
     findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(settings), _chromium(), _search(settings)]
-    models = _models(settings)
+    models, plugins = _models(settings), _plugins()
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
         found = [asdict(finding) for finding in findings]
-        print_json({"settings": values, "models": models, "findings": found, "ready": ready})
+        print_json({"settings": values, "models": models, "findings": found, "plugins": plugins, "ready": ready})
         return 0 if ready else 1
     click.echo(click.style("Settings", bold=True))
     for value in values:
@@ -54,14 +54,16 @@ def doctor(as_json: bool) -> int:
         click.echo(f"  {mark} {finding.name}: {finding.detail}")
         if finding.cure and not finding.ok:
             click.echo(f"      {with_program(finding.cure)}")
+    if plugins:
+        click.echo(click.style("\nPlug-ins", bold=True))
+    for plugin in plugins:
+        mark = click.style("✗", fg="yellow") if plugin["problem"] else click.style("✓", fg="green")
+        facts = "; ".join(fact for fact in (plugin["distribution"], plugin["problem"]) if fact)
+        click.echo(f"  {mark} {plugin['kind']} {plugin['name']}: {facts}")
     return 0 if ready else 1
 
 
 def _setting(settings: Settings, name: str) -> dict[str, Any]:
-    from pydantic import SecretStr
-
-    from openmanus_graph.checkpoints.database import redacted
-
     value: Any = getattr(settings, name)
     if name == "database_url":
         value = "not set: the embedded server" if value is None else redacted(value.get_secret_value())
@@ -73,9 +75,14 @@ def _setting(settings: Settings, name: str) -> dict[str, Any]:
 
 def _models(settings: Settings) -> list[dict[str, Any]]:
     """The model of each role and the name of the variable its key comes from, never the key."""
-    from openmanus_graph.models.overview import describe_models
-
     return [asdict(role) for role in describe_models(settings)]
+
+
+def _plugins() -> list[dict[str, Any]]:
+    """What installed packages bring, and what of it cannot be imported."""
+    from openmanus_graph.loading.plugins import installed_plugins
+
+    return [asdict(plugin) for plugin in installed_plugins()]
 
 
 def _model_lines(models: list[dict[str, Any]]) -> list[str]:
@@ -101,9 +108,6 @@ def _model_lines(models: list[dict[str, Any]]) -> list[str]:
 
 
 def _search(settings: Settings) -> Finding:
-    from openmanus_graph.errors import ToolError
-    from openmanus_graph.tools.web.engines import engines_of
-
     try:
         names = [engine.name for engine in engines_of(settings, os.environ)]
     except ToolError as error:
@@ -117,9 +121,6 @@ def _python() -> Finding:
 
 
 async def _postgres(settings: Settings) -> Finding:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.errors import OpenManusGraphError
-
     try:
         async with open_checkpointer(settings=settings) as saver, saver.connection() as connection:
             row = await (await connection.execute("SELECT version() AS version")).fetchone()
@@ -130,8 +131,6 @@ async def _postgres(settings: Settings) -> Finding:
 
 
 def _sandbox(settings: Settings) -> list[Finding]:
-    from openmanus_graph.sandbox import probe
-
     reports = probe(settings)
     return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
 

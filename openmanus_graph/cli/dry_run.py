@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import click
 
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.threads import find_thread
+from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.display_text import clean, one_line
-
-if TYPE_CHECKING:
-    from openmanus_graph.cli.options import RunOptions
-    from openmanus_graph.graphs.resume_preview import EffectPreview, ResumePreview, SubtaskPreview
+from openmanus_graph.graphs.rebuild import graph_again
+from openmanus_graph.graphs.resume_preview import EffectPreview, ResumePreview, SubtaskPreview, resume_preview
+from openmanus_graph.graphs.user.user_graph import own_graph_again, runs_own_graph
 
 EFFECTS = {
     "recorded": "is recorded, and not called again",
@@ -33,15 +33,9 @@ async def print_foresight(name: str | None, options: RunOptions) -> int:
     Returns:
         The exit code.
     """
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.graphs.rebuild import graph_again
-    from openmanus_graph.graphs.resume_preview import resume_preview
-    from openmanus_graph.graphs.user.user_graph import own_graph_again, runs_own_graph
-
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         thread = await find_thread(saver, name)
-        settings = options.settings(thread)
+        settings = options.effective_settings(thread)
         if runs_own_graph(thread):
             app = await own_graph_again(thread, saver, settings)
         else:

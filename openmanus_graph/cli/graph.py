@@ -10,50 +10,27 @@ import asyncio
 from pathlib import Path
 from typing import Any
 
-import click
-
-from openmanus_graph.cli.picture import format_of, format_option, output_option, put_out
-from openmanus_graph.cli.user_graph import list_graphs
-
-
-@click.group()
-def graph() -> None:
-    """Look at the graphs that run: the agent's, that of plans, and your own."""
+from openmanus_graph.cli.picture import format_of, put_out
+from openmanus_graph.drawing.graph import graph_mermaid, graph_svg, graph_text
+from openmanus_graph.graphs.manus import build_manus_graph
+from openmanus_graph.graphs.plan import build_plan_graph
+from openmanus_graph.loading.graphs import load_graph
+from openmanus_graph.tools.rebuild import available_tools
 
 
-@graph.command()
-@click.option(
-    "--graph", "which", default="manus", show_default=True, metavar="manus|plan|REF", help="Which graph; REF as in run."
-)
-@format_option
-@output_option
-@click.option("--flat", is_flag=True, help="Without the graphs inside of nodes.")
-@click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools.")
 def show(which: str, form: str | None, output: Path | None, flat: bool, places: tuple[str, ...]) -> None:
     """Draw a graph with the graphs inside it, from the code."""
-    from openmanus_graph.drawing.graph import graph_mermaid, graph_svg, graph_text
-
     draw = {"text": graph_text, "mermaid": graph_mermaid, "svg": graph_svg}[format_of(form, output)]
     put_out(draw(_compiled(which, places), xray=not flat), output)
 
 
 def _compiled(which: str, places: tuple[str, ...]) -> Any:
-    from openmanus_graph.tools.rebuild import available_tools
-
     if which not in ("manus", "plan"):
-        from openmanus_graph.loading.graphs import load_graph
-
         loaded: Any = asyncio.run(load_graph(which)).graph
         return loaded.compile() if hasattr(loaded, "compile") else loaded
     tools = list(available_tools(places).values())
     if which == "plan":
-        from openmanus_graph.graphs.plan import build_plan_graph
-
         return build_plan_graph(tools).compile()
-    from openmanus_graph.graphs.manus import build_manus_graph
 
     # Drawing calls no model, so any name of one does.
     return build_manus_graph(models="none/drawn-only", tools=tools).compile()
-
-
-graph.add_command(list_graphs)

@@ -9,14 +9,13 @@ from pathlib import Path
 import click
 
 from openmanus_graph.cli.terminal import with_program
+from openmanus_graph.errors import UsageError
 
 _SUFFIX = ".tmpl"
 """What the project's files end with in the package, where they are no modules."""
 _NAME = "{{name}}"
 
 
-@click.command()
-@click.argument("folder", type=click.Path(path_type=Path), metavar="DIR")
 def new(folder: Path) -> None:
     """Write a small working project into DIR: graphs, nodes, tools, tests, a notebook."""
     written = write_project(folder)
@@ -41,8 +40,6 @@ def write_project(folder: Path) -> list[Path]:
     Raises:
         UsageError: If the folder has something in it, or is a file.
     """
-    from openmanus_graph.errors import UsageError
-
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{str(folder)!r} is a file.", hint="Name a new folder.")
     if folder.is_dir() and any(folder.iterdir()):

@@ -1,26 +1,12 @@
-"""Picture: what is drawn goes to a file or to stdout, in the format that is asked for or that the file's name says."""
+"""Picture: the format of a drawing, by option or file name, and where the drawing goes."""
 
 from __future__ import annotations
 
-import asyncio
-import shutil
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
 
 import click
 
-if TYPE_CHECKING:
-    from openmanus_graph.drawing.record import Record
-
-FORMATS = ("text", "mermaid", "svg")
 _SUFFIXES = {".svg": "svg", ".mmd": "mermaid", ".mermaid": "mermaid", ".md": "mermaid", ".txt": "text"}
-
-format_option: Any = click.option(
-    "--format", "form", type=click.Choice(FORMATS), help="By default what FILE's name says, else text."
-)
-output_option: Any = click.option(
-    "-o", "--output", type=click.Path(dir_okay=False, path_type=Path), metavar="FILE", help="Write there."
-)
 
 
 def format_of(form: str | None, output: Path | None) -> str:
@@ -40,84 +26,3 @@ def put_out(text: str, output: Path | None) -> None:
         return
     output.write_text(text.rstrip("\n") + "\n", encoding="utf-8")
     click.echo(f"Wrote {output}.", err=True)
-
-
-@click.command()
-@click.argument("thread")
-@click.option("--gantt", is_flag=True, help="What was done when, instead of the plan's DAG.")
-@click.option("--history", is_flag=True, help="Its points, with the subtasks beside each other and the forks.")
-@format_option
-@output_option
-def draw(thread: str, gantt: bool, history: bool, form: str | None, output: Path | None) -> None:
-    """Draw a thread's plan with what its subtasks stand at, its timeline, or its history."""
-    from openmanus_graph.errors import UsageError
-
-    if gantt and history:
-        raise UsageError("--gantt and --history are two pictures.", hint="Give one of them.")
-    wanted = format_of(form, output)
-    if history:
-        put_out(asyncio.run(_history(thread, wanted, _columns(output))), output)
-        return
-    record = asyncio.run(read_record(thread))
-    put_out(_timeline(record, wanted, output) if gantt else _dag(record, wanted), output)
-
-
-def _dag(record: Record, form: str) -> str:
-    from openmanus_graph.drawing.plan import plan_diagram, plan_mermaid, plan_text
-    from openmanus_graph.drawing.svg import svg
-    from openmanus_graph.errors import UsageError
-
-    if record.plan is None:
-        name = record.thread.thread_id
-        raise UsageError(
-            f"The thread {name!r} has no plan to draw.",
-            hint=f"See what was done when: openmanus-graph threads draw {name} --gantt",
-        )
-    if form == "text":
-        return plan_text(record.plan, record.states)
-    if form == "mermaid":
-        return plan_mermaid(record.plan, record.states)
-    return svg(plan_diagram(record.plan, record.states, record.timeline.critical))
-
-
-def _timeline(record: Record, form: str, output: Path | None) -> str:
-    from openmanus_graph.drawing.gantt import gantt_mermaid, gantt_svg, gantt_text
-    from openmanus_graph.errors import UsageError
-
-    timeline = record.timeline
-    if not any(row.stretches for row in timeline.rows):
-        raise UsageError(f"The thread {record.thread.thread_id!r} has done nothing yet that could be drawn.")
-    if form == "text":
-        return gantt_text(timeline, _columns(output))
-    return gantt_mermaid(timeline) if form == "mermaid" else gantt_svg(timeline)
-
-
-def _columns(output: Path | None) -> int:
-    """Characters of a line of text: those of the terminal, or 100 in a file."""
-    return 100 if output else shutil.get_terminal_size((100, 24)).columns
-
-
-async def _history(name: str, form: str, columns: int) -> str:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.history.history import thread_history
-    from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.drawing.history import history_tree
-    from openmanus_graph.drawing.tree import tree_mermaid, tree_svg, tree_text
-
-    async with open_checkpointer() as saver:
-        thread = await find_thread(saver, name)
-        moments = await thread_history(saver, thread.thread_id)
-    tree = history_tree(moments, thread.title or thread.thread_id)
-    if form == "text":
-        return tree_text(tree, columns)
-    return tree_mermaid(tree) if form == "mermaid" else tree_svg(tree)
-
-
-async def read_record(name: str, *, whole: bool = False) -> Record:
-    """What the store has of the thread of that name."""
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.threads import find_thread
-    from openmanus_graph.drawing.record import record_of
-
-    async with open_checkpointer() as saver:
-        return await record_of(saver, await find_thread(saver, name), whole=whole)

@@ -7,29 +7,20 @@ from pathlib import Path
 
 import click
 
-from openmanus_graph.cli.picture import FORMATS, format_of, output_option, put_out
+from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.cli.terminal import print_json
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
+from openmanus_graph.errors import PlanError
+from openmanus_graph.plan import Plan
+from openmanus_graph.tools.rebuild import available_tools
 
 _FILE = click.argument("file", metavar="FILE")
 _TOOLS = click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools.")
 
 
-@click.group()
-def plan() -> None:
-    """Check a plan file, look at its DAG, print the schema."""
-
-
-@plan.command()
-@_FILE
-@_TOOLS
-@click.option("--json", "as_json", is_flag=True, help="As JSON: the problems.")
 def check(file: str, places: tuple[str, ...], as_json: bool) -> int:
     """Say every problem of a plan at once; exit 2 if there are any."""
-    from openmanus_graph.config.settings import Settings
-    from openmanus_graph.errors import PlanError
-    from openmanus_graph.plan import Plan
-    from openmanus_graph.tools.rebuild import available_tools
-
     try:
         most = Settings.load().max_subtasks
         parsed = Plan.from_file(file, tools=available_tools(places), agents=(), max_subtasks=most)
@@ -45,28 +36,13 @@ def check(file: str, places: tuple[str, ...], as_json: bool) -> int:
     return 0
 
 
-@plan.command()
 def schema() -> None:
     """Print the JSON Schema of plans."""
-    from openmanus_graph.plan import Plan
-
     print_json(Plan.json_schema())
 
 
-@plan.command()
-@_FILE
-@click.option(
-    "--format",
-    "form",
-    type=click.Choice([*FORMATS, "json"]),
-    help="By default what the output's name says, else text.",
-)
-@output_option
 def show(file: str, form: str | None, output: Path | None) -> None:
     """Draw a plan's DAG."""
-    from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
-    from openmanus_graph.plan import Plan
-
     parsed = Plan.from_file(file)
     if form == "json":
         put_out(json.dumps(parsed.to_dict(), indent=2, ensure_ascii=False), output)

@@ -9,49 +9,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from langgraph.types import Command
 
-from openmanus_graph.cli.options import RunOptions, absolute, budgeting, forcing, viewing
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.lease import describe_runner
+from openmanus_graph.checkpoints.progress import open_questions, state_values
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.threads import Thread, find_thread, get_thread, store_answers
+from openmanus_graph.cli.dry_run import print_foresight
+from openmanus_graph.cli.execution import execute
+from openmanus_graph.cli.options import RunOptions, absolute
+from openmanus_graph.cli.report import report
+from openmanus_graph.cli.terminal import with_program
+from openmanus_graph.cli.user_graph import OwnOptions, resume_own_graph
+from openmanus_graph.errors import PlanError, UsageError
+from openmanus_graph.graphs.rebuild import graph_again, runs_agent
+from openmanus_graph.graphs.user.user_graph import runs_own_graph
+from openmanus_graph.plan import Plan
+from openmanus_graph.questions import answers_for
 
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-    from openmanus_graph.checkpoints.threads import Thread
-    from openmanus_graph.plan import Plan
 
-
-@click.command()
-@click.argument("thread", required=False)
-@click.option("--last", is_flag=True, help="The thread that was touched last.")
-@click.option(
-    "--answer",
-    "answers",
-    multiple=True,
-    metavar="VALUE|SUBTASK=VALUE|ID=VALUE",
-    help="Answer a question; name it when several are open.",
-)
-@click.option("--plan", "plan_file", metavar="FILE", help="Go on with an edited plan; what is unchanged is kept.")
-@click.option("--dry-run", is_flag=True, help="Only say what would be kept, run, repeated and asked.")
-@click.option("--model", metavar="NAME", help="Another model for every role, from here on.")
-@click.option("--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the model's replies.")
-@budgeting
-@click.option("--max-parallel", type=click.IntRange(1), metavar="N", help="Subtasks at the same time.")
-@forcing
-@viewing
 def resume(
     thread: str | None, last: bool, answers: tuple[str, ...], plan_file: str | None, dry_run: bool, **said: Any
 ) -> int:
-    """Go on with a thread: after a crash, a pause, a failure, a budget, or with an answer.
-
-    THREAD is an id or its beginning. An approval takes yes, no, "no: REASON", 'edit {"argument": ...}' or
-    "answer: VALUE"; the question whether a call happened takes happened, no, or "= RESULT".
-    """
+    """Go on with a thread: after a crash, a pause, a failure, a budget, or with an answer."""
     if (thread is None) == (not last):
         raise click.UsageError("Name a thread, or give --last.")
     if dry_run:
-        from openmanus_graph.cli.dry_run import print_foresight
-
         if answers or plan_file:
             raise click.UsageError("--dry-run says what a plain resume does, without --answer and --plan.")
         return asyncio.run(print_foresight(thread, RunOptions(**said)))
@@ -59,10 +46,7 @@ def resume(
 
 
 async def _resume(name: str | None, answers: tuple[str, ...], plan_file: str | None, options: RunOptions) -> int:
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.threads import find_thread
-
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         return await resume_thread(await find_thread(saver, name), saver, answers, plan_file, options)
 
 
@@ -81,8 +65,6 @@ async def resume_thread(
     Returns:
         The exit code.
     """
-    from openmanus_graph.graphs.user.user_graph import runs_own_graph
-
     if runs_own_graph(thread):
         return await _resume_own(thread, saver, answers, plan_file, options)
     return await _resume_ours(thread, saver, answers, plan_file, options)
@@ -91,13 +73,6 @@ async def resume_thread(
 async def _resume_ours(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
-    from langgraph.types import Command
-
-    from openmanus_graph.checkpoints.progress import state_values
-    from openmanus_graph.cli.execution import execute
-    from openmanus_graph.cli.report import report
-    from openmanus_graph.graphs.rebuild import graph_again
-
     if thread.status == "running" and answers:
         return await _deliver(saver, thread, answers)
     if plan_file is None:
@@ -105,7 +80,7 @@ async def _resume_ours(
         if thread.status == "completed" and not answers:  # no graph is needed to say it again, and no model
             report(thread, await state_values(saver, thread.thread_id), hint=None)
             return 0
-    settings = options.settings(thread)
+    settings = options.effective_settings(thread)
     graph: Any = graph_again(thread, settings, model=options.model)
     app = graph.compile(checkpointer=saver)
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
@@ -115,7 +90,7 @@ async def _resume_ours(
     given = await next_input(app, thread, answers, edited)
     kept = thread.settings
     configurable: dict[str, Any] = {
-        **options.kept(thread),
+        **options.stored_settings(thread),
         "force": options.force or None,
         "max_parallel": options.max_parallel or kept.get("max_parallel") or settings.max_parallel,
         "sandbox": thread.sandbox,
@@ -136,24 +111,16 @@ async def _resume_ours(
 async def _resume_own(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
-    from openmanus_graph.cli.user_graph import OwnOptions, resume_own_graph
-    from openmanus_graph.errors import UsageError
-
     if plan_file is not None:
         raise UsageError(f"The thread {thread.thread_id!r} runs a graph of your own, which takes no plan.")
     if thread.status == "running" and answers:
         return await _deliver(saver, thread, answers)
     own = OwnOptions(thread.thread_id, options.configurable, options.as_json, options.quiet)
-    return await resume_own_graph(thread, saver, answers, own, options.settings(thread))
+    return await resume_own_graph(thread, saver, answers, own, options.effective_settings(thread))
 
 
 async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited: Plan | None) -> Any:
     """What the graph is resumed with: nothing, answers, an edited plan, or what it left undone once more."""
-    from langgraph.types import Command
-
-    from openmanus_graph.graphs.rebuild import runs_agent
-    from openmanus_graph.questions import answers_for
-
     snapshot = await app.snapshot(thread.thread_id)
     given = None
     if answers:
@@ -176,12 +143,6 @@ def _subtask_ids(plan: Mapping[str, Any] | None) -> list[str]:
 
 async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...]) -> int:
     """Leave an answer for the process that runs the thread."""
-    from openmanus_graph.checkpoints.lease import describe_runner
-    from openmanus_graph.checkpoints.progress import open_questions, state_values
-    from openmanus_graph.checkpoints.threads import get_thread, store_answers
-    from openmanus_graph.cli.terminal import with_program
-    from openmanus_graph.questions import answers_for
-
     questions = await open_questions(saver, thread.thread_id)
     plan = (await state_values(saver, thread.thread_id)).get("plan") or thread.plan
     await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(plan)))
@@ -196,10 +157,6 @@ async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...])
 
 
 def _note_changed_plan(thread: Thread) -> None:
-    from openmanus_graph.cli.terminal import with_program
-    from openmanus_graph.errors import PlanError
-    from openmanus_graph.plan import Plan
-
     if not thread.plan_file or not Path(thread.plan_file).is_file():
         return
     try:

@@ -10,43 +10,37 @@ import asyncio
 import shlex
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
 
+from openmanus_graph.checkpoints.database import open_checkpointer
 from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
-from openmanus_graph.cli.options import RunOptions, absolute, budgeting, deciding, forcing, running, viewing
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.threads import Thread
-    from openmanus_graph.config.settings import Settings
-    from openmanus_graph.graphs.durable import DurableStateGraph
-    from openmanus_graph.plan import Plan
+from openmanus_graph.checkpoints.threads import Thread, get_thread
+from openmanus_graph.cli.attachments import attach, checked
+from openmanus_graph.cli.execution import execute
+from openmanus_graph.cli.options import RunOptions, absolute
+from openmanus_graph.cli.report import next_step
+from openmanus_graph.cli.user_graph import OwnOptions, run_own_graph
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import ThreadUnfinishedError, UsageError
+from openmanus_graph.graphs.durable import DurableStateGraph
+from openmanus_graph.graphs.manus import build_manus_graph
+from openmanus_graph.graphs.plan import build_plan_graph
+from openmanus_graph.graphs.rebuild import graph_again, runs_agent
+from openmanus_graph.loading.plugins import find_agents
+from openmanus_graph.plan import Plan
+from openmanus_graph.tools.rebuild import available_tools
+from openmanus_graph.workspace import default_workspace
 
 LONGEST_TASK = 1_000_000
 """Characters a task may have; what is longer belongs into an attachment."""
 
 
-@click.command()
-@click.argument("task", nargs=-1, metavar="[TASK]")
-@click.option("--plan", "plan_file", metavar="FILE", help="Execute this plan, YAML or JSON, instead of a task.")
-@click.option("--graph", "graph", metavar="REF", help="Your own graph: file.py:name, package.module:name, or a name.")
-@click.option("--input", "given", metavar="JSON|@FILE", help="Input of your own graph, instead of a task.")
-@click.option("--thread", metavar="ID", help="Name the thread, or go on with a conversation.")
-@click.option("--attach", multiple=True, metavar="FILE", help="Copy a file into the workspace; may be repeated.")
-@deciding
-@budgeting
-@running
-@forcing
-@viewing
 def run(
     task: tuple[str, ...], plan_file: str | None, graph: str | None, given: str | None, thread: str | None, **said: Any
 ) -> int:
-    """Ask the agent, or run a plan or a graph of your own.
-
-    TASK is what you want, in words; `-` reads it from stdin. Ctrl-C pauses the run; even after kill -9, `resume` goes
-    on where it was.
-    """
+    """Ask the agent, or run a plan or a graph of your own."""
     options = RunOptions(thread=checked_thread(thread) if thread else None, **said)
     if graph is not None:
         if plan_file is not None:
@@ -69,8 +63,6 @@ def task_of(words: tuple[str, ...]) -> str:
     Raises:
         UsageError: If it is empty or too long.
     """
-    from openmanus_graph.errors import UsageError
-
     try:
         text = sys.stdin.read() if words == ("-",) else " ".join(words)
     except UnicodeDecodeError as error:
@@ -88,15 +80,10 @@ def task_of(words: tuple[str, ...]) -> str:
 
 async def run_task(task: str, options: RunOptions) -> int:
     """Hand the agent a task, in a new thread or as the next request of a conversation."""
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.threads import get_thread
-    from openmanus_graph.cli.attachments import checked
-    from openmanus_graph.cli.execution import execute
-
     files = checked(options.attach)
     graph = agent_graph(options, None)  # a missing model is said before a database is started
     name = options.thread or new_thread_id(task)
-    async with open_checkpointer(settings=options.settings()) as saver:
+    async with open_checkpointer(settings=options.effective_settings()) as saver:
         known = await get_thread(saver, name) if options.thread else None
         if known is not None:
             refuse_request(known, task)
@@ -106,7 +93,7 @@ async def run_task(task: str, options: RunOptions) -> int:
             graph.compile(checkpointer=saver),
             given,
             thread_id=name,
-            configurable={**options.kept(known), **options.configurable},
+            configurable={**options.stored_settings(known), **options.configurable},
             as_json=options.as_json,
             quiet=options.quiet,
             task=task,
@@ -119,12 +106,7 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
     Raises:
         NoModelError: If a role has no model.
     """
-    from openmanus_graph.graphs.manus import build_manus_graph
-    from openmanus_graph.graphs.rebuild import graph_again
-    from openmanus_graph.loading.plugins import find_agents
-    from openmanus_graph.tools.rebuild import available_tools
-
-    settings = options.settings(thread)
+    settings = options.effective_settings(thread)
     tools = None
     if thread is None or options.tools:
         tools = list(available_tools(options.tools, settings).values())
@@ -141,9 +123,6 @@ def refuse_request(thread: Thread, task: str | None) -> None:
         thread: The thread.
         task: The request; `None` where there is none yet, so that an unfinished one is no obstacle.
     """
-    from openmanus_graph.errors import ThreadUnfinishedError, UsageError
-    from openmanus_graph.graphs.rebuild import runs_agent
-
     name = thread.thread_id
     words = ["chat"] if task is None else ["run", task if len(task) <= 80 else "…"]
     again = f"openmanus-graph {shlex.join([*words, '--thread', new_thread_id(name)])}"
@@ -153,8 +132,6 @@ def refuse_request(thread: Thread, task: str | None) -> None:
             hint=f"Start a conversation: {again}",
         )
     if task is not None and not thread.finished:
-        from openmanus_graph.cli.report import next_step
-
         go_on = next_step(thread) or f"openmanus-graph resume {name}"
         raise ThreadUnfinishedError(
             f"The thread {name!r} is {thread.status} and has not ended.",
@@ -166,8 +143,6 @@ def attached(files: list[Path], name: str, thread: Thread | None, options: RunOp
     """Copy files into the workspace that the thread has or will have; their paths in it."""
     if not files:
         return []
-    from openmanus_graph.cli.attachments import attach
-    from openmanus_graph.nodes.dispatcher import default_workspace
 
     folder = options.workspace or (thread.workspace if thread is not None else None) or default_workspace(name)
     return attach(files, Path(folder).expanduser().absolute())
@@ -175,12 +150,7 @@ def attached(files: list[Path], name: str, thread: Thread | None, options: RunOp
 
 async def run_plan(plan_file: Path, options: RunOptions) -> int:
     """Execute a plan; only one with subtasks for agents needs a model."""
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.threads import get_thread
-    from openmanus_graph.cli.execution import execute
-    from openmanus_graph.errors import ThreadUnfinishedError
-
-    settings = options.settings()
+    settings = options.effective_settings()
     graph, plan = plan_graph(plan_file, options, settings)
     name = options.thread or new_thread_id(plan_file.stem)
     async with open_checkpointer(settings=settings) as saver:
@@ -195,7 +165,7 @@ async def run_plan(plan_file: Path, options: RunOptions) -> int:
             graph.compile(checkpointer=saver),
             {"plan": plan},
             thread_id=name,
-            configurable={**options.kept(known), **options.configurable, "plan_file": absolute(plan_file)},
+            configurable={**options.stored_settings(known), **options.configurable, "plan_file": absolute(plan_file)},
             as_json=options.as_json,
             quiet=options.quiet,
             task=plan.goal,
@@ -204,10 +174,6 @@ async def run_plan(plan_file: Path, options: RunOptions) -> int:
 
 def plan_graph(plan_file: Path, options: RunOptions, settings: Settings) -> tuple[Any, Plan]:
     """The graph that can execute the plan, and the plan, checked with the graph's tools."""
-    from openmanus_graph.graphs.plan import build_plan_graph
-    from openmanus_graph.plan import Plan
-    from openmanus_graph.tools.rebuild import available_tools
-
     plan = Plan.from_file(plan_file)
     if any(subtask.agent for subtask in plan.subtasks):
         graph: Any = agent_graph(options, None)
@@ -226,7 +192,5 @@ def _anew(plan_file: Path, options: RunOptions, name: str) -> str:
 
 
 async def _run_own(place: str, task: tuple[str, ...], given: str | None, options: RunOptions) -> int:
-    from openmanus_graph.cli.user_graph import OwnOptions, run_own_graph
-
     own = OwnOptions(options.thread, options.configurable, options.as_json, options.quiet)
-    return await run_own_graph(place, task_of(task) if task else None, given, own, options.settings())
+    return await run_own_graph(place, task_of(task) if task else None, given, own, options.effective_settings())

@@ -7,10 +7,10 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from openmanus_graph.budget import NOTHING, together
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.display_text import call_line, cost, duration, one_line
 from openmanus_graph.events import Event, Usage
+from openmanus_graph.usage import NO_USAGE, add_usage
 
 ENDED = frozenset({"completed", "failed", "blocked", "skipped"})
 """Statuses of a subtask that has ended."""
@@ -113,7 +113,7 @@ class Board:
         self.goal = task
         self.rows: dict[str, Row] = {}
         self.voices: dict[str, Voice] = {}
-        self.usage: Usage = before or cast("Usage", dict(NOTHING))
+        self.usage: Usage = before or cast("Usage", dict(NO_USAGE))
         self.plans = 0
         self.note = ""
         """The last thing that a role decided, in a line."""
@@ -269,7 +269,7 @@ class Board:
         identity = str(event.get("id"))
         if usage is not None and identity not in self._seen:  # a resume repeats what a suspended node began with
             self._seen.add(identity)
-            self.usage = together(self.usage, cast("Mapping[str, Any]", usage))
+            self.usage = add_usage(self.usage, cast("Mapping[str, Any]", usage))
             if row is not None:
                 row.tokens += usage["input_tokens"] + usage["output_tokens"]
         if row is None:

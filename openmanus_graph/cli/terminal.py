@@ -12,6 +12,8 @@ from typing import Any
 
 import click
 
+from openmanus_graph.errors import OpenManusGraphError, UsageError
+
 _OWN_COMMAND = re.compile(
     r"\bopenmanus-graph (?=(?:run|chat|resume|step|threads|plan|graph|tools|db|doctor|new|demo)\b)"
 )
@@ -40,8 +42,6 @@ def with_program(text: str) -> str:
 
 def refuse_undecodable(arguments: list[str]) -> None:
     """Raise `UsageError` for an argument that is not UTF-8; it could neither be stored nor printed."""
-    from openmanus_graph.errors import UsageError
-
     for argument in arguments:
         try:
             argument.encode()
@@ -51,8 +51,6 @@ def refuse_undecodable(arguments: list[str]) -> None:
 
 def print_error(error: Exception) -> int:
     """Print a failure as a sentence and its next step; returns the exit code."""
-    from openmanus_graph.errors import OpenManusGraphError
-
     if isinstance(error, OpenManusGraphError):
         click.echo(f"{click.style('Error:', fg='red')} {with_program(error.message)}", err=True)
         if error.hint:

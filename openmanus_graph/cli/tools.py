@@ -2,27 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import click
+from langchain_core.tools import BaseTool
 
 from openmanus_graph.cli.terminal import print_json, print_table
-
-if TYPE_CHECKING:
-    from langchain_core.tools import BaseTool
+from openmanus_graph.errors import UsageError
+from openmanus_graph.tools.rebuild import available_tools, nearest
+from openmanus_graph.tools.spec import schema_of, spec_of
 
 _PLACES = click.option("--tools", "places", multiple=True, metavar="MODULE_OR_FILE.py", help="Your own tools too.")
 _JSON = click.option("--json", "as_json", is_flag=True, help="As JSON.")
 
 
-@click.group()
-def tools() -> None:
-    """List the tools that subtasks can call, and look at one."""
-
-
 def _described(tool: BaseTool) -> dict[str, Any]:
-    from openmanus_graph.tools.spec import schema_of, spec_of
-
     spec = spec_of(tool)
     return {
         "name": tool.name,
@@ -35,13 +29,8 @@ def _described(tool: BaseTool) -> dict[str, Any]:
     }
 
 
-@tools.command("list")
-@_PLACES
-@_JSON
-def list_(places: tuple[str, ...], as_json: bool) -> None:
+def list_tools(places: tuple[str, ...], as_json: bool) -> None:
     """List the tools."""
-    from openmanus_graph.tools.rebuild import available_tools
-
     found = [_described(tool) for tool in available_tools(places).values()]
     if as_json:
         print_json(found)
@@ -50,15 +39,8 @@ def list_(places: tuple[str, ...], as_json: bool) -> None:
     print_table(["TOOL", "EFFECT", "WHAT IT DOES"], rows)
 
 
-@tools.command()
-@click.argument("name")
-@_PLACES
-@_JSON
 def show(name: str, places: tuple[str, ...], as_json: bool) -> None:
     """Show a tool's arguments and what the engine knows about it."""
-    from openmanus_graph.errors import UsageError
-    from openmanus_graph.tools.rebuild import available_tools, nearest
-
     known = available_tools(places)
     if name not in known:
         raise UsageError(

@@ -8,21 +8,34 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
 import click
+from langchain_core.messages import BaseMessage
+from langgraph.types import Command
 
-from openmanus_graph.cli.terminal import print_json, print_table, with_program
-
-if TYPE_CHECKING:
-    from openmanus_graph.checkpoints.saver import ThreadSaver
-    from openmanus_graph.checkpoints.threads import Thread
-    from openmanus_graph.cli.execution import Ended
-    from openmanus_graph.config.settings import Settings
-    from openmanus_graph.graphs.durable import DurableGraph
-    from openmanus_graph.loading.graphs import LoadedGraph
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.thread_id import new_thread_id
+from openmanus_graph.checkpoints.threads import Thread, get_thread
+from openmanus_graph.cli.asking import AtTerminal
+from openmanus_graph.cli.execution import Ended, Showing, perform
+from openmanus_graph.cli.report import next_step, print_result, report
+from openmanus_graph.cli.terminal import interactive, print_json, print_table, with_program
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import OpenManusGraphError, ThreadUnfinishedError, UsageError
+from openmanus_graph.events import Event, now
+from openmanus_graph.graphs.durable import DurableGraph
+from openmanus_graph.graphs.user.node_events import answer_in
+from openmanus_graph.graphs.user.user_graph import OwnBuilder, own_graph, own_graph_again
+from openmanus_graph.loading.graphs import LoadedGraph, load_graph
+from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
+from openmanus_graph.loading.langgraph_json import find_project
+from openmanus_graph.loading.user_modules import described
+from openmanus_graph.questions import answers_for
 
 
 @dataclass(frozen=True)
@@ -58,14 +71,6 @@ async def run_own_graph(
         UsageError: If the graph cannot be loaded, or the input does not fit it.
         ThreadUnfinishedError: If the thread has not ended.
     """
-    from openmanus_graph.checkpoints.database import open_checkpointer
-    from openmanus_graph.checkpoints.thread_id import new_thread_id
-    from openmanus_graph.config.settings import Settings
-    from openmanus_graph.errors import UsageError
-    from openmanus_graph.graphs.user.user_graph import own_graph
-    from openmanus_graph.loading.graphs import load_graph
-    from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
-
     settings = settings or Settings.load()
     loaded = await load_graph(place)
     if (task is None) == (given is None):
@@ -103,11 +108,6 @@ async def resume_own_graph(
     Returns:
         The exit code.
     """
-    from langgraph.types import Command
-
-    from openmanus_graph.graphs.user.user_graph import OwnBuilder, own_graph_again
-    from openmanus_graph.questions import answers_for
-
     app = await own_graph_again(thread, saver, settings)
     force = bool(options.configurable.get("force"))
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
@@ -134,9 +134,6 @@ def _again(app: DurableGraph, values: Any) -> Any:
 
 async def _refuse_other(saver: ThreadSaver, thread_id: str, app: DurableGraph, loaded: LoadedGraph) -> None:
     """Raise if the thread exists and has not ended, or runs another graph."""
-    from openmanus_graph.checkpoints.threads import get_thread
-    from openmanus_graph.errors import ThreadUnfinishedError, UsageError
-
     known = await get_thread(saver, thread_id)
     if known is None:
         return
@@ -161,11 +158,6 @@ def _say_replaced(app: DurableGraph) -> None:
 async def _perform(
     app: DurableGraph, given: Any, thread_id: str, configurable: Mapping[str, Any], options: OwnOptions, task: str
 ) -> int:
-    from openmanus_graph.cli.asking import AtTerminal
-    from openmanus_graph.cli.execution import Showing, perform
-    from openmanus_graph.cli.terminal import interactive
-    from openmanus_graph.errors import OpenManusGraphError
-
     person = AtTerminal() if interactive() and not options.as_json else None
     showing = Showing(options.as_json, options.quiet, task, person)
     try:
@@ -183,11 +175,6 @@ async def _perform(
 
 def _failure(error: Exception, thread_id: str) -> Exception:
     """What a user's own node raised, as a sentence that names the node and the line."""
-    import re
-
-    from openmanus_graph.errors import OpenManusGraphError
-    from openmanus_graph.loading.user_modules import described
-
     notes = " ".join(getattr(error, "__notes__", []))
     node = re.search(r"During task with name '([^']*)'", notes)
     where = f"The node {node[1]!r}" if node else "The graph"
@@ -208,10 +195,6 @@ def output_of(app: DurableGraph, values: Any) -> Any:
 
 def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended: Ended | None = None) -> None:
     """Print the answer on stdout, the rest on stderr."""
-    from openmanus_graph.cli.report import next_step, print_result, report
-    from openmanus_graph.graphs.user.node_events import answer_in
-    from openmanus_graph.graphs.user.user_graph import OwnBuilder
-
     hint = next_step(thread)
     usage = None if ended is None else ended.usage
     if not isinstance(app.builder, OwnBuilder):
@@ -226,10 +209,6 @@ def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended
 
 def _print_last(app: DurableGraph, ended: Ended) -> None:
     """The event that closes the stream of `--json`."""
-    from openmanus_graph.cli.report import next_step
-    from openmanus_graph.events import Event, now
-    from openmanus_graph.graphs.user.node_events import answer_in
-
     thread, hint = ended.thread, next_step(ended.thread)
     output = output_of(app, ended.values)
     last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
@@ -242,8 +221,6 @@ def _print_last(app: DurableGraph, ended: Ended) -> None:
 
 def as_json(value: Any) -> Any:
     """An output in JSON types: messages as their type and content."""
-    from langchain_core.messages import BaseMessage
-
     if isinstance(value, BaseMessage):
         calls = getattr(value, "tool_calls", None)
         return {"type": value.type, "content": value.content, **({"tool_calls": calls} if calls else {})}
@@ -254,8 +231,6 @@ def as_json(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
 
 
-@click.command("list")
-@click.option("--json", "in_json", is_flag=True, help="As JSON.")
 def list_graphs(in_json: bool) -> None:
     """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json."""
     found = asyncio.run(_list())
@@ -269,10 +244,6 @@ def list_graphs(in_json: bool) -> None:
 
 
 async def _list() -> list[dict[str, str]]:
-    from openmanus_graph.errors import UsageError
-    from openmanus_graph.loading.graphs import load_graph
-    from openmanus_graph.loading.langgraph_json import find_project
-
     project = find_project()
     found: list[dict[str, str]] = []
     for name, place in project.graphs.items() if project else ():

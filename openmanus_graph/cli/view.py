@@ -7,8 +7,10 @@ import sys
 from typing import Protocol
 
 import click
+from rich.console import Console
 
 from openmanus_graph.cli.lines import LineView
+from openmanus_graph.cli.live import LiveView
 from openmanus_graph.cli.run_view_model import Board
 from openmanus_graph.events import Event
 
@@ -68,11 +70,9 @@ def choose_view(board: Board, *, as_json: bool, quiet: bool) -> View:
         return QuietView(board)
     if not sys.stderr.isatty():
         return LineView(board)
-    from rich.console import Console
 
     console = Console(stderr=True)
     if console.is_dumb_terminal:
         return LineView(board)
-    from openmanus_graph.cli.live import LiveView
 
     return LiveView(board, console)

@@ -115,8 +115,10 @@ class Settings(BaseSettings):
     """Folder with one's own prompts, `<role>.md`; those it lacks are the built-in ones."""
     instructions: str = ""
     """More instructions for every role, such as the language of answers."""
+    memory_store: str | None = None
+    """Where past requests are remembered: the name of an installed plug-in; `None` means the checkpoint database."""
     search_engines: tuple[str, ...] = ()
-    """Engines of `web_search`, in order; empty means those that are configured, then DuckDuckGo."""
+    """Engines of `web_search`, in order; empty means those that are configured, those of plug-ins, then DuckDuckGo."""
     searxng_url: str | None = None
     """Where a SearXNG server answers."""
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict[str, CredentialSettings])

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
-from openmanus_graph.budget import together
 from openmanus_graph.checkpoints.progress import SubtaskProgress
 from openmanus_graph.drawing.label import escaped
 from openmanus_graph.drawing.page import block, clipped_text, counted, muted, status_text
@@ -13,6 +12,7 @@ from openmanus_graph.drawing.record import Record
 from openmanus_graph.drawing.scale import short_time
 from openmanus_graph.drawing.timeline import Row
 from openmanus_graph.events import Event, Usage
+from openmanus_graph.usage import add_usage
 
 MOST_ENTRIES = 400
 """Entries of one subtask that are shown."""
@@ -62,7 +62,7 @@ def log_sections(record: Record) -> Iterator[str]:
     rows = {row.key: row for row in record.timeline.rows}
     used: dict[str, Usage] = {}
     for one in record.spent:
-        used[one.subtask] = together(used.get(one.subtask), one.usage)
+        used[one.subtask] = add_usage(used.get(one.subtask), one.usage)
     for item in record.progress:
         key = item.subtask.id
         yield _subtask(item, rows.get(key), used.get(key), list(log.get(key, {}).values()), room)

@@ -10,7 +10,6 @@ from collections.abc import Iterator, Sequence
 from functools import reduce
 from typing import Any, cast
 
-from openmanus_graph.budget import NOTHING, together
 from openmanus_graph.drawing.artefacts import Artefact, artefacts_in
 from openmanus_graph.drawing.gantt import gantt_svg
 from openmanus_graph.drawing.label import escaped, plain
@@ -20,6 +19,7 @@ from openmanus_graph.drawing.plan import plan_svg
 from openmanus_graph.drawing.record import Record
 from openmanus_graph.drawing.scale import moment_text
 from openmanus_graph.events import Usage
+from openmanus_graph.usage import NO_USAGE, add_usage
 
 LARGEST_DRAWN = 600
 """Subtasks up to which the DAG is drawn."""
@@ -58,7 +58,7 @@ def _title(record: Record) -> str:
 
 
 def _total(record: Record) -> Usage:
-    return reduce(together, (one.usage for one in record.spent), NOTHING)
+    return reduce(add_usage, (one.usage for one in record.spent), NO_USAGE)
 
 
 def _summary(record: Record, title: str) -> Iterator[str]:

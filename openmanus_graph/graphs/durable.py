@@ -24,24 +24,23 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import RunControl
 from langgraph.types import Command, StateSnapshot
 
-from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
+from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import open_questions, progress_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DatabaseError
+from openmanus_graph.event_sinks import EventSinks
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.chunk import shaped
-from openmanus_graph.graphs.compatibility.check import FORCE_KEY, Change, change_of
+from openmanus_graph.graphs.compatibility.check import Change, change_of
 from openmanus_graph.graphs.orphan_tool_calls import with_results
+from openmanus_graph.langgraph_internals import TASK_ID_KEY
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.questions import Question, for_graph, resume_with
-from openmanus_graph.scope import SCOPE_KEY, Scope
-
-TASK_KEY = "__pregel_task_id"
-SAID_KEY = "__openmanus_graph_said"
-"""Where settings that were chosen for one thread travel in `configurable`; they are kept in the thread's row."""
+from openmanus_graph.run_config import FORCE, LEASE, SAID, SCOPE, thread_id_of, with_keys
+from openmanus_graph.scope import Scope
 
 
 class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
@@ -67,8 +66,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """
         config = _without_semaphore(config)
         configurable = dict(config.get("configurable") or {})
-        if TASK_KEY in configurable:  # a node of another graph: that graph's run has the lease
-            config = self._scoped(config, str(configurable.get("thread_id", "thread")))
+        if TASK_ID_KEY in configurable:  # a node of another graph: that graph's run has the lease
+            config = self._scoped(config, thread_id_of(config))
             stream = super().astream(input, config, control=control, durability=durability, **options)
             chunks = cast("AsyncGenerator[Any]", stream)
         else:
@@ -89,14 +88,14 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         mode = durability or ("sync" if self.checkpointer else None)
         if not isinstance(self.checkpointer, ThreadSaver) or configurable.get("thread_id") is None:
             prepared = self.builder.prepare_input(given, configurable)
-            config = self._scoped(config, str(configurable.get("thread_id", "thread")))
+            config = self._scoped(config, thread_id_of(config))
             stream = super().astream(prepared, config, control=gate, durability=mode, **options)
             return cast("AsyncGenerator[Any]", stream)
         thread_id = str(configurable["thread_id"])
-        force = bool(configurable.pop(FORCE_KEY, False))  # nothing that checkpoints should remember
+        force = bool(configurable.pop(FORCE.name, False))  # nothing that checkpoints should remember
         known = await get_thread(self.checkpointer, thread_id)
         if known is not None:  # what the thread began with holds, unless the caller says otherwise
-            began = {"workspace": known.workspace, "sandbox": known.sandbox, SAID_KEY: known.settings.get("said")}
+            began = {"workspace": known.workspace, "sandbox": known.sandbox, SAID.name: known.settings.get("said")}
             configurable = {**{key: value for key, value in began.items() if value}, **configurable}
         config = cast("RunnableConfig", {**config, "configurable": configurable})
         prepared = self.builder.prepare_input(given, configurable)
@@ -106,7 +105,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
     def _scoped(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """The config with a scope for a run that nothing of ours records, unless a run around it has one."""
         configurable = dict(config.get("configurable") or {})
-        configurable.setdefault(SCOPE_KEY, Scope(thread_id, self.builder.settings, None))
+        configurable.setdefault(SCOPE.name, Scope(thread_id, self.builder.settings, None))
         return cast("RunnableConfig", {**config, "configurable": configurable})
 
     async def _alone(self, run: _Run, durability: Any, options: dict[str, Any]) -> AsyncGenerator[Any]:
@@ -201,7 +200,8 @@ class _Run:
         self._answers: dict[str, Any] = {}
         self.saver = cast("ThreadSaver", graph.checkpointer)
         self.lease: Lease
-        self.scope = Scope(thread_id, graph.builder.settings, self.saver)
+        self.sinks = EventSinks(thread_id)
+        self.scope = Scope(thread_id, graph.builder.settings, self.saver, self.sinks)
 
     async def begin(self) -> None:
         if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
@@ -210,8 +210,8 @@ class _Run:
         row: dict[str, Any] = {"new_request": self.input is not None and not isinstance(self.input, Command)}
         configurable = dict(self.config.get("configurable") or {})
         row |= self.graph.builder.thread_row(self.input, configurable)
-        if configurable.get(SAID_KEY):
-            row["settings"] = {**row.get("settings", {}), "said": configurable[SAID_KEY]}
+        if said := SAID.get(configurable):
+            row["settings"] = {**row.get("settings", {}), "said": said}
         change = Change()
 
         async def check() -> Mapping[str, Any]:
@@ -223,8 +223,7 @@ class _Run:
             self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row, check)
         except psycopg.OperationalError as error:
             raise self.saver.lost(error) from error
-        configurable = {**(self.config.get("configurable") or {}), LEASE_KEY: self.lease, SCOPE_KEY: self.scope}
-        self.config = cast("RunnableConfig", {**self.config, "configurable": configurable})
+        self.config = with_keys(self.config, {LEASE: self.lease, SCOPE: self.scope})
         self.lease.watch(self._answer_arrived, self._lease_lost)
         try:
             await self.scope.spending.load()
@@ -238,6 +237,7 @@ class _Run:
         except BaseException:
             await self.lease.abandon()
             raise
+        self.lease.log("The run begins." if self._is_new else "The thread is resumed.")
         self._note("run_started", {"active_s": round(self.scope.spending.active_s, 3)})
         if change.text:
             self.told.append(self._note("warned", {"text": change.text}))
@@ -258,7 +258,7 @@ class _Run:
         name = f"{self.thread_id}/{kind}/{self.lease.epoch}{which}"
         event = Event(type=kind, id=name, thread_id=self.thread_id, time=now())
         kept = cast("Event", {**event, **fields})
-        self.scope.log.add(kept)
+        self.scope.keep(kept)
         return kept
 
     async def _take_up_waiting(self) -> None:
@@ -286,6 +286,7 @@ class _Run:
         return {key: value for key, value in answers.items() if key in open_ids}
 
     def _answer_arrived(self) -> None:
+        self.lease.log("An answer from another process arrived.")
         self.gate.request_drain(ANSWER_ARRIVED)
 
     def _lease_lost(self) -> None:
@@ -309,6 +310,12 @@ class _Run:
         if self._ended:
             return
         self._ended = True
+        try:
+            await self._let_go(error)
+        finally:
+            await self.sinks.close()
+
+    async def _let_go(self, error: BaseException | None) -> None:
         if isinstance(error, DatabaseError):
             await self.lease.abandon()  # nothing could be recorded; without a runner the thread counts as stopped
             return
@@ -332,6 +339,7 @@ class _Run:
         if self.lease.progress is None:  # every subtask had ended before this process began
             self.lease.progress = progress_in(snapshot.values)
         if error is not None:
+            self.lease.log("The run is drained.", reason=self.gate.drain_reason)
             status = "paused"
         elif questions:
             status = "waiting"

@@ -29,10 +29,10 @@ from openmanus_graph.loading.plugins import Agent, agent_of, find_agents
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.gateway import Models, ModelsChoice
+from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
 from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
-from openmanus_graph.nodes.dispatcher import default_workspace, dispatcher_node
+from openmanus_graph.nodes.dispatcher import dispatcher_node
 from openmanus_graph.nodes.executor import EXECUTOR
 from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
 from openmanus_graph.nodes.planner import PLANNER, planner_node
@@ -44,8 +44,10 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import Background
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.policy import Policy
+from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import ManusInput, ManusOutput, ManusState
 from openmanus_graph.tools.rebuild import tool_references
+from openmanus_graph.workspace import default_workspace
 
 AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agent
 """A graph of the user's own, compiled or not, or one with a description."""
@@ -150,13 +152,13 @@ class ManusGraph(DurableStateGraph):
         if fields.pop("again", False):
             return {"stage": "again"}
         fields |= self._request(fields)
-        folder = configurable.get("workspace") or fields.get("workspace")
-        workspace = Path(folder or default_workspace(str(configurable.get("thread_id", "thread"))))
+        folder = WORKSPACE.get(configurable) or fields.get("workspace")
+        workspace = Path(folder or default_workspace(str(configurable.get("thread_id", NO_THREAD))))
         workspace = workspace.expanduser().absolute()
         if workspace.exists() and not workspace.is_dir():
             raise SettingsError(f"The workspace {str(workspace)!r} is not a folder.", hint="Name another one.")
         fields["workspace"] = str(workspace)
-        fields["sandbox"] = str(configurable.get("sandbox") or fields.get("sandbox") or self.settings.sandbox)
+        fields["sandbox"] = str(SANDBOX.get(configurable) or fields.get("sandbox") or self.settings.sandbox)
         fields["attachments"] = [str(name) for name in fields.get("attachments") or []]
         return fields
 
@@ -180,7 +182,7 @@ class ManusGraph(DurableStateGraph):
         """What a resume by id needs, and what lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
-            "settings": {"max_parallel": configurable.get("max_parallel") or self.settings.max_parallel},
+            "settings": {"max_parallel": MAX_PARALLEL.get(configurable) or self.settings.max_parallel},
         }
         if isinstance(given, Mapping):
             fields = cast("Mapping[str, Any]", given)
@@ -189,7 +191,7 @@ class ManusGraph(DurableStateGraph):
             row["workspace"] = fields.get("workspace")
             row["sandbox"] = fields.get("sandbox")
             row["plan"] = fields.get("plan")
-            row["plan_file"] = configurable.get("plan_file")
+            row["plan_file"] = PLAN_FILE.get(configurable)
         return row
 
     def outcome(self, values: Any) -> str:

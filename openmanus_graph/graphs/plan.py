@@ -19,12 +19,14 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
-from openmanus_graph.nodes.dispatcher import NODE, default_workspace, dispatcher_node, outcome_of
+from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.policy import Policy
+from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
 from openmanus_graph.tools.rebuild import available_tools, tool_references
 from openmanus_graph.tools.registry import builtin
+from openmanus_graph.workspace import default_workspace
 
 ToolChoice = BaseTool | str
 PolicyGiven = Policy | PolicySettings | Mapping[str, Any] | str
@@ -71,26 +73,26 @@ class PlanGraph(DurableStateGraph):
             return given
         fields = dict(cast("Mapping[str, Any]", given))
         fields["plan"] = self.plans.accept(fields["plan"]).to_dict()
-        thread_id = str(configurable.get("thread_id", "thread"))
-        folder = configurable.get("workspace") or fields.get("workspace") or default_workspace(thread_id)
+        thread_id = str(configurable.get("thread_id", NO_THREAD))
+        folder = WORKSPACE.get(configurable) or fields.get("workspace") or default_workspace(thread_id)
         workspace = Path(folder).expanduser().absolute()
         if workspace.exists() and not workspace.is_dir():
             raise SettingsError(f"The workspace {str(workspace)!r} is not a folder.", hint="Name another one.")
         fields["workspace"] = str(workspace)
-        fields["sandbox"] = str(configurable.get("sandbox") or fields.get("sandbox") or self.settings.sandbox)
+        fields["sandbox"] = str(SANDBOX.get(configurable) or fields.get("sandbox") or self.settings.sandbox)
         return fields
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
         """What a resume by id needs, and what lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
-            "settings": {"max_parallel": configurable.get("max_parallel") or self.settings.max_parallel},
+            "settings": {"max_parallel": MAX_PARALLEL.get(configurable) or self.settings.max_parallel},
         }
         source: Any = given.update if isinstance(given, Command) else given
         if isinstance(source, Mapping) and "plan" in source:
             fields = cast("Mapping[str, Any]", source)
             row["plan"] = fields["plan"]
-            row["plan_file"] = configurable.get("plan_file")
+            row["plan_file"] = PLAN_FILE.get(configurable)
             row["title"] = _title(fields["plan"])
             row["workspace"] = fields.get("workspace")
             row["sandbox"] = fields.get("sandbox")

@@ -16,7 +16,7 @@ from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import GraphNotImportableError
 from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
-from openmanus_graph.tools.rebuild import tools_again
+from openmanus_graph.tools.rebuild import rebuild_tools
 
 PLAN = "openmanus_graph.graphs.plan:build_plan_graph"
 """Builder of threads that execute a given plan."""
@@ -50,7 +50,7 @@ def graph_again(
         GraphNotImportableError: If it was built from what only its author's session has.
     """
     reference = thread.graph
-    chosen = list(tools) if tools is not None else tools_again(reference.get("tools") or [], thread.thread_id)
+    chosen = list(tools) if tools is not None else rebuild_tools(reference.get("tools") or [], thread.thread_id)
     if reference.get("builder") == PLAN:
         from openmanus_graph.graphs.plan import build_plan_graph
 

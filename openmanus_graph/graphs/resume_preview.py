@@ -12,10 +12,12 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 from langgraph.types import StateSnapshot
 
 from openmanus_graph.checkpoints.ledger import Effect, EffectStatus, list_effects
-from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
+from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.errors import UnknownThreadError
+from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY
+from openmanus_graph.namespaces import DISPATCHER, SUBTASKS, SubtaskTask
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question
 from openmanus_graph.tools.spec import spec_of
@@ -23,8 +25,6 @@ from openmanus_graph.tools.spec import spec_of
 if TYPE_CHECKING:
     from openmanus_graph.graphs.durable import DurableGraph
 
-DISPATCHER = "dispatcher"
-SAVER_KEY = "__pregel_checkpointer"
 
 SubtaskAction = Literal["kept", "continues", "waits", "starts", "starts anew", "blocked"]
 """`waits`: for the answer to a question; `starts anew`: from its beginning, although it was begun before."""
@@ -173,11 +173,11 @@ class _Foresight:
             return tuple(SubtaskPreview(key, "kept", kept[key]["status"]) for key in definitions if key in kept)
         thread_id, number = self.thread.thread_id, int(values.get("round") or 0) + 1
         self.committed = await committed_results(self.saver, thread_id)
-        self.begun = (await self.saver.latest_values(thread_id, f"{SUBTASK_NAMESPACE}subtask ", "subtask")).keys()
+        self.begun = (await self.saver.latest_values(thread_id, SUBTASKS, "subtask")).keys()
         found: dict[str, SubtaskPreview] = {}
         for subtask in plan.in_order():
-            name = task_name(subtask, definitions[subtask.id], number)
-            result = kept.get(subtask.id) or self.committed.get(name)
+            task = SubtaskTask(subtask.id, definitions[subtask.id], number)
+            result = kept.get(subtask.id) or self.committed.get(task.name)
             if result is not None:
                 action: SubtaskAction = "blocked" if result["status"] == "blocked" else "kept"
                 found[subtask.id] = SubtaskPreview(subtask.id, action, result["status"], why=result["error"] or "")
@@ -188,8 +188,8 @@ class _Foresight:
                 found[subtask.id] = SubtaskPreview(
                     subtask.id, "blocked", why=f"Its prerequisite {stopped!r} is {ended}."
                 )
-            elif f"{SUBTASK_NAMESPACE}{name}" in self.begun:
-                found[subtask.id] = await self._going_on(subtask.id, f"{SUBTASK_NAMESPACE}{name}")
+            elif task.namespace in self.begun:
+                found[subtask.id] = await self._going_on(subtask.id, task.namespace)
             else:
                 found[subtask.id] = SubtaskPreview(subtask.id, "starts anew" if subtask.id in results else "starts")
         return tuple(found[subtask.id] for subtask in plan.subtasks)
@@ -203,7 +203,7 @@ class _Foresight:
 
     async def _going_on(self, name: str, namespace: str) -> SubtaskPreview:
         graph: Any = next((graph for at, graph in self.app.get_subgraphs() if at == DISPATCHER), None)
-        where = {"thread_id": self.thread.thread_id, "checkpoint_ns": namespace, SAVER_KEY: self.saver}
+        where = {"thread_id": self.thread.thread_id, "checkpoint_ns": namespace, CHECKPOINTER_KEY: self.saver}
         snapshot: StateSnapshot = await graph.aget_state({"configurable": where})
         step = int((snapshot.metadata or {}).get("step", -1)) + 1
         # Those that ended in this step already are not run again; LangGraph has their writes.

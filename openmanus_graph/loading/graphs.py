@@ -79,7 +79,7 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
     )
 
 
-async def load_again(reference: Mapping[str, Any], thread_id: str) -> AnyGraph:
+async def reload_graph(reference: Mapping[str, Any], thread_id: str) -> AnyGraph:
     """The graph of a thread, by the `reference` that `load_graph` gave.
 
     Raises:

@@ -1,11 +1,13 @@
 """Protocols: the three kinds of memory, as the roles see them.
 
-Episodic memory is in Postgres. Semantic and procedural memory have no store yet: a graph that is given one uses it.
+Episodic memory is in Postgres, or in the store of a plug-in. Semantic and procedural memory have no store yet: a graph
+that is given one uses it.
 """
 
 from __future__ import annotations
 
-from typing import Protocol, TypedDict
+from collections.abc import Sequence
+from typing import Protocol, TypedDict, runtime_checkable
 
 
 class Episode(TypedDict):
@@ -26,6 +28,7 @@ class Episode(TypedDict):
     """The beginning of the answer."""
 
 
+@runtime_checkable
 class EpisodicMemory(Protocol):
     """Remembers what was done, and finds what was like it."""
 
@@ -51,4 +54,23 @@ class ProceduralMemory(Protocol):
 
     async def recall(self, task: str, *, limit: int = 2) -> list[str]:
         """Procedures for tasks like this, best first, in words."""
+        ...
+
+
+@runtime_checkable
+class Embedder(Protocol):
+    """Turns texts into vectors whose nearness is nearness of meaning."""
+
+    @property
+    def name(self) -> str:
+        """The model and its version: vectors of different names are not compared."""
+        ...
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers each vector has."""
+        ...
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vector of each text, in the order of the texts."""
         ...

@@ -13,11 +13,10 @@ from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.utils import count_tokens_approximately
 
-from openmanus_graph.budget import together
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.capability import Capabilities
 from openmanus_graph.models.catalog import Target
 from openmanus_graph.models.faults import BrokenReplyError, Fault, backoff, sort
@@ -27,6 +26,7 @@ from openmanus_graph.models.stream import usage_in, whole
 from openmanus_graph.models.thoughts import without_thoughts
 from openmanus_graph.models.tokens import TokenStream
 from openmanus_graph.scope import Scope
+from openmanus_graph.usage import add_usage
 
 NOTE = "openmanus_graph"
 """Where in `response_metadata` the gateway notes what is its own."""
@@ -66,7 +66,7 @@ class _FailedError(Exception):
 class Call:
     """One request of one place."""
 
-    def __init__(self, place: Place, ask: Ask, *, tools: Tools, scope: Scope, emit: Emit) -> None:
+    def __init__(self, place: CallSite, ask: Ask, *, tools: Tools, scope: Scope, emit: Emit) -> None:
         """Prepare a request.
 
         Args:
@@ -83,7 +83,7 @@ class Call:
         self._emit = emit
         self._said = 0
         self._retried = 0
-        self._used: Usage = together()
+        self._used: Usage = add_usage()
 
     def event(self, fields: Event) -> None:
         """Send an event of this call."""
@@ -200,7 +200,7 @@ class Call:
     async def _spend(self, target: Target, usage: Usage, elapsed_s: float) -> None:
         """Commit what a reply used, whatever becomes of it."""
         await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
-        self._used = together(self._used, usage)
+        self._used = add_usage(self._used, usage)
 
     async def _received(self, target: Target, request: Shape) -> AIMessage:
         """The model's reply as it said it."""

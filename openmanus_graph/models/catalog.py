@@ -10,10 +10,10 @@ from typing import Any
 from dotenv import dotenv_values
 from langchain_core.language_models import BaseChatModel
 
+from openmanus_graph.call_site import ROLES
 from openmanus_graph.config.sections import ModelSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import NoModelError
-from openmanus_graph.models.call_site import ROLES
 
 ModelsChoice = str | BaseChatModel | Mapping[str, str | BaseChatModel]
 """A model's name, a LangChain chat model, or either by role, with `default` for the rest."""

@@ -17,6 +17,7 @@ from urllib.parse import urlsplit
 
 from openmanus_graph.errors import ContextOverflowError, ModelError, ModelRefusedError
 from openmanus_graph.models.catalog import Target
+from openmanus_graph.redaction import redact
 
 Kind = Literal["retry", "unsupported", "overflow", "fall_back", "stop"]
 """`retry`: a rate limit, a timeout, a broken connection, a server's own fault. `unsupported`: this model cannot do
@@ -56,9 +57,6 @@ _NOISE = re.compile(
     r" ssl:<[^>]*>|\. Handle with `[^`]*`|\s*(Received Model Group=|Available Model Group Fallbacks=).*$"
 )
 _UNREACHED = "cannot be reached"
-_KEY_SHAPES = re.compile(
-    r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|key|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}"
-)
 _TRANSIENT = (
     "Timeout",
     "TimeoutError",
@@ -102,14 +100,6 @@ class Fault:
             return ContextOverflowError(message, hint=self.cure or None)
         refused = self.kind in ("stop", "unsupported") or (self.kind == "fall_back" and self.cure != "")
         return (ModelRefusedError if refused else ModelError)(message, hint=self.cure or None)
-
-
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Take keys out of a text: the known ones wherever they stand, and whatever looks like one."""
-    for secret in sorted(set(secrets), key=len, reverse=True):
-        if len(secret) >= 6:
-            text = text.replace(secret, "[key]")
-    return _KEY_SHAPES.sub("[key]", text)
 
 
 def backoff(attempt: int) -> float:

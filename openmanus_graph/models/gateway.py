@@ -13,19 +13,19 @@ from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
 from langchain_core.utils.function_calling import convert_to_openai_tool
 
-from openmanus_graph.budget import NOTHING
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Emit, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
 from openmanus_graph.models.call import NOTE, Call, Tools
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.capability import Capabilities
 from openmanus_graph.models.catalog import Catalog, ModelsChoice, Target
 from openmanus_graph.models.request_adapter import Ask, Tool
 from openmanus_graph.models.structured import Structured, read_object
 from openmanus_graph.scope import Scope
+from openmanus_graph.usage import NO_USAGE
 
 if TYPE_CHECKING:
     from openmanus_graph.models.recording import Recorder, Replay
@@ -36,7 +36,7 @@ __all__ = ["Models", "ModelsChoice", "Structured", "usage_of"]
 def usage_of(message: AIMessage) -> Usage:
     """What the call that gave a reply used; nothing for a message that no model of ours said."""
     noted: Any = message.response_metadata.get(NOTE, {})
-    return cast("Usage", {**NOTHING, **noted.get("usage", {})})
+    return cast("Usage", {**NO_USAGE, **noted.get("usage", {})})
 
 
 class Models:
@@ -91,7 +91,7 @@ class Models:
 
     async def reply(
         self,
-        place: Place,
+        place: CallSite,
         messages: Sequence[BaseMessage],
         *,
         scope: Scope,
@@ -121,7 +121,7 @@ class Models:
 
     async def structured(
         self,
-        place: Place,
+        place: CallSite,
         messages: Sequence[BaseMessage],
         *,
         scope: Scope,
@@ -152,7 +152,7 @@ class Models:
         value, problem = _object_of(message)
         return Structured(value, problem, message)
 
-    async def _reply(self, place: Place, ask: Ask, scope: Scope, emit: Emit) -> AIMessage:
+    async def _reply(self, place: CallSite, ask: Ask, scope: Scope, emit: Emit) -> AIMessage:
         scope.spending.check()
         targets = self._targets.get(place.role) or await asyncio.to_thread(self._usable, place.role)
         call = Call(place, ask, tools=self._tools, scope=scope, emit=emit)
@@ -191,7 +191,7 @@ class Models:
         return reply
 
     async def _replayed(
-        self, target: Target, place: Place, ask: Ask, call: Call, scope: Scope
+        self, target: Target, place: CallSite, ask: Ask, call: Call, scope: Scope
     ) -> tuple[AIMessage, Usage]:
         """The recorded reply; it costs nothing, and says so."""
         from openmanus_graph.models.recording import Replay

@@ -5,9 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from openmanus_graph.call_site import ROLES
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import NoModelError
-from openmanus_graph.models.call_site import ROLES
 from openmanus_graph.models.catalog import Catalog, Target, provider_of, variable
 
 KEYLESS = ("ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile")

@@ -1,5 +1,5 @@
-"""Place: the documented import path of `openmanus_graph.models.call_site`."""
+"""Place: the documented import path of `openmanus_graph.call_site`."""
 
-from openmanus_graph.models.call_site import Place
+from openmanus_graph.call_site import CallSite as Place
 
 __all__ = ["Place"]

@@ -19,7 +19,7 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
-from openmanus_graph.models.call_site import Place
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.models.recording import Recorder, Replay
 from openmanus_graph.models.reply_line import ReplyLine, prompt_of
 
@@ -44,7 +44,7 @@ class Turns:
         self.role = role
         self.subtask = subtask
         self._turn_of = turn_of
-        beginning = str(Place(role, subtask, 0)).removesuffix("0")
+        beginning = str(CallSite(role, subtask, 0)).removesuffix("0")
         self._hashes: dict[int, str | None] = {
             int(place.removeprefix(beginning)): line.prompt.hash if line.prompt else None
             for place, line in lines.items()
@@ -53,7 +53,7 @@ class Turns:
         self._used: set[int] = set()
         self._asked: dict[str, int] = {}
 
-    def to_replay(self, messages: Sequence[BaseMessage], prompt: str) -> Place:
+    def to_replay(self, messages: Sequence[BaseMessage], prompt: str) -> CallSite:
         """Where the reply to a prompt is.
 
         Args:
@@ -73,7 +73,7 @@ class Turns:
                 turn += 1
         return self._taken(turn, prompt)
 
-    def to_record(self, messages: Sequence[BaseMessage], prompt: str) -> Place:
+    def to_record(self, messages: Sequence[BaseMessage], prompt: str) -> CallSite:
         """Where the reply to a prompt belongs; where it was, if an earlier process recorded that very prompt.
 
         Args:
@@ -87,10 +87,10 @@ class Turns:
             turn += 1
         return self._taken(turn, prompt)
 
-    def _taken(self, turn: int, prompt: str) -> Place:
+    def _taken(self, turn: int, prompt: str) -> CallSite:
         self._used.add(turn)
         self._asked[prompt] = turn
-        return Place(self.role, self.subtask, turn)
+        return CallSite(self.role, self.subtask, turn)
 
 
 def _least_turn(messages: Sequence[BaseMessage]) -> int:

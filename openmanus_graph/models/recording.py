@@ -19,9 +19,9 @@ from urllib.parse import urlsplit
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import ValidationError
 
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.reply_line import (
     Redactor,
     ReplyLine,
@@ -92,7 +92,7 @@ class Recorder:
         self._source: Source = source
 
     def write(
-        self, place: Place, model: str, messages: Sequence[BaseMessage], tools: Sequence[Any], reply: AIMessage
+        self, place: CallSite, model: str, messages: Sequence[BaseMessage], tools: Sequence[Any], reply: AIMessage
     ) -> None:
         """Add a reply; when this returns, it is on the disk.
 
@@ -280,7 +280,7 @@ class Replay:
         """Where replies are recorded, oldest first."""
         return list(self.lines)
 
-    def reply(self, place: Place, messages: Sequence[BaseMessage] = (), tools: Sequence[Any] = ()) -> AIMessage:
+    def reply(self, place: CallSite, messages: Sequence[BaseMessage] = (), tools: Sequence[Any] = ()) -> AIMessage:
         """The reply recorded for a place; the newest, if there are several.
 
         Args:
@@ -298,7 +298,7 @@ class Replay:
             seen.add(line.place)
         return message_of(line)
 
-    def drift(self, place: Place, messages: Sequence[BaseMessage], tools: Sequence[Any] = ()) -> str | None:
+    def drift(self, place: CallSite, messages: Sequence[BaseMessage], tools: Sequence[Any] = ()) -> str | None:
         """In words, how the prompt differs from the recorded one; `None` if it does not, or was said before.
 
         Args:

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langchain_core.messages.ai import UsageMetadata
 from pydantic import BaseModel, ConfigDict, Field
 
-from openmanus_graph.models.call_site import Place
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.models.volatile import steady
 
 SHOWN_ENDS = 3
@@ -118,7 +118,7 @@ def prompt_of(messages: Sequence[BaseMessage], tools: Sequence[Any], redact: Red
     return PromptLine(hash=_short_hash(whole), messages=shown, count=len(lines), tools=names)
 
 
-def reply_line(place: Place, model: str, reply: AIMessage, prompt: PromptLine | None = None) -> ReplyLine:
+def reply_line(place: CallSite, model: str, reply: AIMessage, prompt: PromptLine | None = None) -> ReplyLine:
     """A reply as a recording has it."""
     fields: dict[str, Any] = {
         "model": model,

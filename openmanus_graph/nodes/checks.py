@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from pathlib import Path
 
 from langchain_core.messages import BaseMessage, ToolMessage
@@ -34,7 +34,6 @@ _SUCCEEDS = re.compile(
     r"exit\s+code\s+(?:is\s+)?0|(?:tests?|commands?|scripts?|programs?|builds?)\s+(?:pass|succeed|end\s+without|run\s+without)",
     re.IGNORECASE,
 )
-_COMMANDS = ("bash", "python_execute")
 
 
 def named_files(text: str) -> list[str]:
@@ -52,13 +51,14 @@ def _asserted(pattern: re.Pattern[str], text: str) -> Iterator[str]:
             yield name
 
 
-def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage]) -> list[str]:
+def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage], commands: Collection[str]) -> list[str]:
     """What of `done_when` is plainly not so, a sentence each.
 
     Args:
         done_when: What done looks like.
         workspace: The thread's folder.
         messages: What the subtask's agent did.
+        commands: The tools that run commands.
     """
     found: list[str] = []
     for name in named_files(done_when):
@@ -74,12 +74,12 @@ def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage]) -
                 json.loads(path.read_text(encoding="utf-8"))
             except ValueError as error:
                 found.append(f"The file {name!r} is not valid JSON: {error}.")
-    last = last_command(messages)
+    last = last_command(messages, commands)
     if _SUCCEEDS.search(done_when) and last is not None and last.status == "error":
         found.append(f"The last command failed: {str(last.text)[-300:]}")
     return found
 
 
-def last_command(messages: Sequence[BaseMessage]) -> ToolMessage | None:
+def last_command(messages: Sequence[BaseMessage], commands: Collection[str]) -> ToolMessage | None:
     """The result of the last command that was run, or `None`."""
-    return next((one for one in reversed(messages) if isinstance(one, ToolMessage) and one.name in _COMMANDS), None)
+    return next((one for one in reversed(messages) if isinstance(one, ToolMessage) and one.name in commands), None)

@@ -12,13 +12,10 @@ inside for its own prerequisites and then for a slot.
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
-import re
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -31,30 +28,33 @@ from langgraph.runtime import Runtime
 from langgraph.types import Interrupt
 
 from openmanus_graph.checkpoints.durations import learn_durations, learned_durations
-from openmanus_graph.checkpoints.lease import LEASE_KEY, Lease
-from openmanus_graph.checkpoints.progress import committed_results, task_name
+from openmanus_graph.checkpoints.lease import Lease
+from openmanus_graph.checkpoints.progress import committed_results
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import Sessions, ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
-from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing, plain_namespace
+from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, NAMESPACE_KEY
+from openmanus_graph.namespaces import LEVEL, SubtaskTask, plain_namespace
+from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
 from openmanus_graph.nodes.subtask_runtime import Background, SubtaskRun
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.plans.schedule import Slots, upward_ranks
 from openmanus_graph.questions import question_of
+from openmanus_graph.run_config import LEASE, MAX_PARALLEL, configurable_of, thread_id_of
 from openmanus_graph.scope import scope_of
 from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState, SubtaskStatus
 from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.workspace import workspace_of
 
 SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]
 
 logger = logging.getLogger(__name__)
 
 NODE = "dispatcher"
-SAVER_KEY = "__pregel_checkpointer"
 PREVIEW_CHARACTERS = 160
 CLOSING_S = 10.0
 """How long the sessions of tools may take to close."""
@@ -63,19 +63,6 @@ SHORTEST_S = 0.001
 
 Outcomes = dict[str, "asyncio.Future[SubtaskResult | None]"]
 """How each subtask ended, by id; `None` when it ended without a result: it waits for a person, or was drained."""
-
-
-def workspace_of(state: PlanState, thread_id: str) -> Path:
-    """The thread's folder: what the state says, else `openmanus-work/<thread>` in the current folder."""
-    return Path(state.get("workspace") or default_workspace(thread_id))
-
-
-def default_workspace(thread_id: str) -> Path:
-    """`openmanus-work/<thread>` in the current folder; an id that is no plain name is made one, never a path."""
-    name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".") or "thread"
-    if name != thread_id:
-        name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return Path.cwd() / "openmanus-work" / name
 
 
 @dataclass
@@ -99,10 +86,10 @@ class Dispatch:
     done: int = 0
 
     def __post_init__(self) -> None:
-        configurable: dict[str, Any] = self.config.get("configurable", {})
-        self.thread_id = str(configurable.get("thread_id", "thread"))
-        self.lease: Lease | None = configurable.get(LEASE_KEY)
-        saver = configurable.get(SAVER_KEY)
+        configurable = configurable_of(self.config)
+        self.thread_id = thread_id_of(self.config)
+        self.lease: Lease | None = LEASE.get(configurable)
+        saver = configurable.get(CHECKPOINTER_KEY)
         self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
         self.round = self.state.get("round", 0) + 1
         self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
@@ -110,7 +97,7 @@ class Dispatch:
         self.scope = scope_of(self.config, self.settings)
         self.holder = holder_of(self.runtime.control)
         self._emit = self.scope.emitter(self.runtime.stream_writer, str(self.round))
-        self.max_parallel = _positive(configurable.get("max_parallel", self.settings.max_parallel))
+        self.max_parallel = _positive(configurable.get(MAX_PARALLEL.name, self.settings.max_parallel))
         self.slots = Slots(self.max_parallel, dict(self.settings.resources))
         self.order: dict[str, tuple[float, ...]] = {}
         self.took: dict[str, list[float]] = {}
@@ -201,12 +188,12 @@ class Dispatch:
         return {by_name[name]: result for name, result in found.items() if name in by_name}
 
     def _name(self, subtask: Subtask) -> str:
-        return task_name(subtask, self.definitions[subtask.id], self.round)
+        return SubtaskTask(subtask.id, self.definitions[subtask.id], self.round).name
 
     def _namespace(self, subtask: Subtask) -> str:
         """Where the subtask's graph keeps its steps."""
-        own = str((self.config.get("metadata") or {}).get("langgraph_checkpoint_ns", NODE))
-        return f"{plain_namespace(own)}|{self._name(subtask)}"
+        own = str((self.config.get("metadata") or {}).get(NAMESPACE_KEY, NODE))
+        return f"{plain_namespace(own)}{LEVEL}{self._name(subtask)}"
 
     def _issue(
         self, subtask: Subtask, kept: Mapping[str, SubtaskResult], committed: Mapping[str, SubtaskResult]

@@ -11,7 +11,7 @@ import inspect
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
@@ -21,16 +21,16 @@ from openmanus_graph.checkpoints.ledger import Effect, Intent, Ledger, hash_of, 
 from openmanus_graph.context import ToolContext
 from openmanus_graph.effect_outcome import Happening, happening_of
 from openmanus_graph.errors import ForeignTypeError, UnknownQuestionError
+from openmanus_graph.langgraph_internals import NAMESPACE_KEY
 from openmanus_graph.nodes.call import Outcome, call
 from openmanus_graph.nodes.consent import Consent, consent_to
 from openmanus_graph.nodes.subtask_runtime import SubtaskRun
 from openmanus_graph.outputs import stored, whole
 from openmanus_graph.policy import Policy
 from openmanus_graph.questions import ask, asked_so_far, pass_over
+from openmanus_graph.run_config import IDEMPOTENCY, with_keys
 from openmanus_graph.tools.spec import in_ledger, spec_of
 
-IDEMPOTENCY_KEY = "idempotency_key"
-"""Where tools find the key in `configurable`, besides `tool_context().idempotency_key`."""
 VERIFY_S = 60.0
 """How long a tool's `verify` may take."""
 SETTLE_S = 5.0
@@ -67,7 +67,7 @@ class EffectCall:
             tool=self.tool.name,
             args_hash=hash_of(args),
             args=preview_of(args),
-            namespace=str(facts.get("langgraph_checkpoint_ns", "")).rpartition("|")[0],
+            namespace=str(facts.get(NAMESPACE_KEY, "")).rpartition("|")[0],
             step=int(facts.get("langgraph_step", 0)),
             skips=asked_so_far(),
             token=new_token(),
@@ -123,8 +123,7 @@ class EffectCall:
     async def _call(self, args: dict[str, Any], key: str | None, limit: float | None) -> Outcome:
         config, context = self.config, replace(self.context, idempotency_key=key)
         if key is not None:
-            configurable = {**(config.get("configurable") or {}), IDEMPOTENCY_KEY: key}
-            config = cast("RunnableConfig", {**config, "configurable": configurable})
+            config = with_keys(config, {IDEMPOTENCY: key})
         return await call(self.tool, args, context, config, limit)
 
     async def _claimed(self, ledger: Ledger, intent: Intent, args: dict[str, Any]) -> Effect | Outcome:

@@ -15,8 +15,8 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.context import fit, repaired, summarised, summary_request
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.nodes.gate import Node, gated
@@ -86,7 +86,7 @@ class Step:
             return self._failed(f"It was not done within its limit of {most} steps.")
         if self.subtask.timeout_s is not None and self.active >= self.subtask.timeout_s:
             return self._failed(f"It was not done within its limit of {self.subtask.timeout_s:g} s.")
-        reads = {tool.name for tool in self.tools if spec_of(tool).effect == "read"}
+        reads = {tool.name for tool in self.tools if spec_of(tool).changes_nothing}
         found = stuck(self.messages, reads=reads)
         if found is not None and found.told:
             return self._failed(found.failure())
@@ -143,7 +143,7 @@ class Step:
         return await self._ask(fit(messages, limit_tokens=limit, count=self._count), tools=self.tools)
 
     async def _ask(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]) -> AIMessage:
-        place = Place(EXECUTOR, self.subtask.id, self.turn, self.state.get("round") or 1)
+        place = CallSite(EXECUTOR, self.subtask.id, self.turn, self.state.get("round") or 1)
         return await self.roles.models.reply(place, messages, scope=self.run.scope, emit=self.run.emit, tools=tools)
 
     def _read(self, reply: AIMessage, told: list[HumanMessage]) -> dict[str, Any]:

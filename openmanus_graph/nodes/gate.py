@@ -132,11 +132,6 @@ async def wait_until(moment: float, clock: Callable[[], float], control: RunCont
         await enter(control)
 
 
-def plain_namespace(namespace: str) -> str:
-    """A checkpoint namespace without the ids of tasks, which change with each step."""
-    return "|".join(part.partition(":")[0] for part in namespace.split("|"))
-
-
 def holder_of(control: RunControl | None) -> Holder | None:
     """What holds the run's nodes, if anything does."""
     return control.holder if isinstance(control, Gate) else None

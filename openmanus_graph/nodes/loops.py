@@ -24,11 +24,6 @@ steps that find nothing new and change nothing."""
 LOOP_WARNING = "loop_warning"
 """Name of the message that tells the model."""
 
-READS: frozenset[str] = frozenset(
-    {"list_files", "search_files", "fetch_page", "web_search", "view_image", "data_query"}
-)
-"""Built-in tools that only read: a new call of one is progress by what it finds, not by being made."""
-
 SHOWN = 160
 """Characters of a call or result that evidence shows."""
 LEAST_ARGUMENT = 3
@@ -83,16 +78,14 @@ class _Step:
         return tuple(sorted((call.made, call.found) for call in self.calls))
 
 
-def stuck(
-    messages: Sequence[BaseMessage], *, limit: int = 3, window: int = 8, reads: Collection[str] = READS
-) -> Stuck | None:
+def stuck(messages: Sequence[BaseMessage], *, reads: Collection[str], limit: int = 3, window: int = 8) -> Stuck | None:
     """Whether an executor goes round in circles; asked before each of its turns.
 
     Args:
         messages: The executor's conversation with all results, and with warnings given earlier.
+        reads: Tools that change nothing: a new call of one is progress by what it finds, not by being made.
         limit: How often the same step, or pair of steps, may come in a row.
         window: How many steps in a row may bring nothing new.
-        reads: Tools that only read.
 
     Returns:
         What it does, or `None`. A person's or the verifier's word starts the count anew, and so does a warning.

@@ -10,15 +10,15 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
-from openmanus_graph.budget import together
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import ContextOverflowError
 from openmanus_graph.events import Event, Usage
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.gateway import Structured, usage_of
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.scope import scope_of
 from openmanus_graph.state import ManusState
+from openmanus_graph.usage import add_usage
 
 SHORTENINGS = 3
 """How often the longest message is halved after the provider said that the context is too long."""
@@ -83,9 +83,9 @@ class Turn:
         event.update(fields)  # pyright: ignore[reportArgumentType, reportCallIssue] - fields of Event
         self.emit(event)
 
-    def _place(self, role: str) -> Place:
+    def _place(self, role: str) -> CallSite:
         self._turns[role] = self._turns.get(role, 0) + 1
-        return Place(role, turn=self._turns[role])
+        return CallSite(role, turn=self._turns[role])
 
     async def reply(self, role: str, messages: Sequence[BaseMessage], tools: Sequence[BaseTool] = ()) -> AIMessage:
         """Call the role's model.
@@ -99,7 +99,7 @@ class Turn:
             messages,
             lambda fitting: self.roles.models.reply(place, fitting, scope=self.scope, emit=self.emit, tools=tools),
         )
-        self._usage = together(self._usage, usage_of(reply))
+        self._usage = add_usage(self._usage, usage_of(reply))
         return reply
 
     async def structured(
@@ -117,7 +117,7 @@ class Turn:
             messages,
             lambda fitting: self.roles.models.structured(place, fitting, scope=self.scope, emit=self.emit, **asked),
         )
-        self._usage = together(self._usage, usage_of(found.message))
+        self._usage = add_usage(self._usage, usage_of(found.message))
         return found
 
     def with_usage(self, update: dict[str, Any]) -> dict[str, Any]:

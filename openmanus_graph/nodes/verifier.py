@@ -11,10 +11,9 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from openmanus_graph.budget import together
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import BudgetError, ModelError, ModelRefusedError
 from openmanus_graph.events import Event, Usage
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.nodes.brief import clipped, workspace_files
 from openmanus_graph.nodes.checks import named_files, problems
@@ -26,6 +25,8 @@ from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text
 from openmanus_graph.state import Draft, SubtaskState
+from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.usage import add_usage
 
 VERIFIER = "verifier"
 EVIDENCE_CHARACTERS = 24_000
@@ -91,7 +92,8 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
     if not subtask.done_when:
         return Verdict(None, "Nothing says what done looks like.")
     messages = state.get("messages") or []
-    missing = problems(subtask.done_when, run.context.workspace, messages)
+    commands = {name for name, tool in roles.tools.items() if spec_of(tool).runs_commands}
+    missing = problems(subtask.done_when, run.context.workspace, messages, commands)
     if missing:
         return Verdict(False, " ".join(missing))
     asked = f"# Goal of the subtask\n{subtask.goal}\n\n# It is done when\n{subtask.done_when}\n\n" + evidence(
@@ -100,7 +102,7 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
     usage: Usage | None = None
     problem = ""
     for turn in (1, 2):
-        place = Place(VERIFIER, subtask.id, 2 * (state.get("checks") or 0) + turn, state.get("round") or 1)
+        place = CallSite(VERIFIER, subtask.id, 2 * (state.get("checks") or 0) + turn, state.get("round") or 1)
         found = await roles.models.structured(
             place,
             [roles.prompt(VERIFIER), HumanMessage(asked)],
@@ -110,7 +112,7 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
             name="verdict",
             description="Whether the subtask is done.",
         )
-        usage = together(usage, usage_of(found.message))
+        usage = add_usage(usage, usage_of(found.message))
         value = cast("dict[str, Any]", found.value or {})
         if isinstance(value.get("verified"), bool):
             return Verdict(value["verified"], str(value.get("why") or ""), usage)
@@ -146,7 +148,7 @@ def _judged(
     used: dict[str, Any] = {"checks": checks}
     if verdict.usage is not None:
         used["usage"] = verdict.usage
-    state = cast("SubtaskState", {**state, "usage": together(state.get("usage"), verdict.usage)})
+    state = cast("SubtaskState", {**state, "usage": add_usage(state.get("usage"), verdict.usage)})
     if verdict.verified is not None:
         run.emit(
             Event(

@@ -18,7 +18,7 @@ from openmanus_graph.drawing.plan import plan_diagram
 from openmanus_graph.drawing.style import SIGNS, Theme
 from openmanus_graph.drawing.svg import svg
 from openmanus_graph.errors import OpenManusGraphError
-from openmanus_graph.nodes.gate import plain_namespace
+from openmanus_graph.namespaces import plain_namespace
 from openmanus_graph.notebook.panels import cut
 from openmanus_graph.plan import Plan
 from openmanus_graph.stepping.stepper import Stepper

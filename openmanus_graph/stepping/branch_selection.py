@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping, Sequence
 from difflib import get_close_matches
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.history.checkpoint_ref import subtask_in
 from openmanus_graph.errors import UsageError
 from openmanus_graph.events import Event
+from openmanus_graph.namespaces import innermost_subtask
 from openmanus_graph.plan import Plan
 from openmanus_graph.stepping.hold_point import Place
 from openmanus_graph.stepping.record import Record
@@ -109,5 +109,5 @@ def why_nothing(subtask: str | None, record: Record, statuses: Mapping[str, str]
 
 def subtask_name(current: tuple[str, str] | None) -> str:
     """The subtask of a branch that was stepped."""
-    found = subtask_in(current[0]) if current is not None else None
-    return found[0] if found else ""
+    found = innermost_subtask(current[0]) if current is not None else None
+    return found.subtask if found else ""

@@ -14,10 +14,9 @@ from langgraph.constants import START
 from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 
+from openmanus_graph.langgraph_internals import RUNTIME_KEY
 from openmanus_graph.nodes.gate import passing
-
-RUNTIME_KEY = "__pregel_runtime"
-"""Where LangGraph's runtime travels in `configurable`."""
+from openmanus_graph.run_config import configurable_of
 
 
 class HeldNode(Runnable[Any, Any]):
@@ -39,7 +38,7 @@ class HeldNode(Runnable[Any, Any]):
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
         """Pass the gate, then run."""
-        runtime = ((config or {}).get("configurable") or {}).get(RUNTIME_KEY)
+        runtime = configurable_of(config).get(RUNTIME_KEY)
         if not isinstance(runtime, Runtime):
             return await self.bound.ainvoke(input, config, **kwargs)
         async with passing(str(self.name), input, config or {}, runtime):

@@ -14,9 +14,10 @@ from langgraph.runtime import RunControl
 from langgraph.types import Interrupt
 from pydantic import BaseModel
 
-from openmanus_graph.checkpoints.history.checkpoint_ref import subtask_in
 from openmanus_graph.errors import OpenManusGraphError
-from openmanus_graph.nodes.gate import POLL_SECONDS, Visit, plain_namespace
+from openmanus_graph.langgraph_internals import NAMESPACE_KEY
+from openmanus_graph.namespaces import innermost_subtask, plain_namespace
+from openmanus_graph.nodes.gate import POLL_SECONDS, Visit
 from openmanus_graph.plans.references import resolve
 from openmanus_graph.stepping.view import Branch, Call, Reason
 
@@ -46,10 +47,10 @@ class Place:
     @classmethod
     def of(cls, visit: Visit, control: RunControl) -> Place:
         """The place of a node that arrives."""
-        own = str((visit.config.get("metadata") or {}).get("langgraph_checkpoint_ns", visit.node))
+        own = str((visit.config.get("metadata") or {}).get(NAMESPACE_KEY, visit.node))
         namespace = plain_namespace(own).rpartition("|")[0]
-        found = subtask_in(namespace)
-        return cls(visit, namespace, found[0] if found else "", own.rpartition(":")[2], control)
+        found = innermost_subtask(namespace)
+        return cls(visit, namespace, found.subtask if found else "", own.rpartition(":")[2], control)
 
     @property
     def node(self) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, cast
 
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.stepping.record import Record
 from openmanus_graph.stepping.view import Branch
 

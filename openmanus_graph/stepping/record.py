@@ -7,7 +7,6 @@
 from __future__ import annotations
 
 import asyncio
-import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
@@ -19,19 +18,18 @@ from langgraph.pregel import Pregel
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.history.history import Growth
 from openmanus_graph.checkpoints.lease import describe_runner
-from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
+from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.graphs.durable import DurableGraph
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.namespaces import DISPATCHER, LEVEL, SUBTASKS, SubtaskTask, dispatched, home_of, task_of
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question, question_of
 from openmanus_graph.state import SubtaskResult
 
 STORING_TRIES, STORING_S = 50, 0.02
 """How often, and every how many seconds, is looked for a question that was asked a moment ago."""
-SUBTASKS = f"{SUBTASK_NAMESPACE}subtask "
 FEW = 4
 """Up to so many subtasks are read one by one; beyond that all are read at once."""
 
@@ -68,8 +66,8 @@ class Record:
     @property
     def round(self) -> int:
         """The number of the dispatch at hand."""
-        found = re.search(r" r(\d+)$", next(iter(self.names), ""))
-        return int(found[1]) if found else 0
+        found = task_of(next(iter(self.names), ""))
+        return found.round if found else 0
 
     def refuse_busy(self, thread_id: str) -> None:
         """Raise if somebody else runs the thread.
@@ -146,7 +144,7 @@ async def read_standing(
         homes = None
     else:
         values, following = dict(known.values), known.next
-        homes = {home for one in new if (home := home_of(one))}
+        homes = {home for one in new if (home := home_of(one.namespace))}
     found = Record(True, "running", values, following)
     same = bool(values.get("plan")) and (homes is not None or values.get("plan") == known.values.get("plan"))
     found.plan, found.names = (known.plan, known.names) if same else (plan_in(values), {})
@@ -159,10 +157,10 @@ async def read_standing(
     return found
 
 
-def home_of(point: Point) -> str:
-    """The namespace of the innermost subtask that a point is in; empty outside of any."""
-    home = re.match(rf"{re.escape(SUBTASKS)}[^|]*", point.namespace)
-    return home[0] if home else ""
+def _task_in(namespace: str) -> str:
+    """The name of the task that the thread's own graph dispatched; empty outside of any."""
+    task = dispatched(namespace)
+    return task.name if task else ""
 
 
 async def _committed(saver: ThreadSaver, thread_id: str, homes: Collection[str] | None) -> Mapping[str, SubtaskResult]:
@@ -173,7 +171,7 @@ async def _committed(saver: ThreadSaver, thread_id: str, homes: Collection[str] 
     for home in homes:
         values = await saver.latest_values(thread_id, home, "result")
         if values.get(home) is not None:
-            found[home.removeprefix(SUBTASK_NAMESPACE)] = values[home]
+            found[_task_in(home)] = values[home]
     return found
 
 
@@ -195,7 +193,7 @@ async def _add_questions(
     LangGraph keeps one among those of the graph until the whole subtask has ended; whether it was answered is told by
     the subtask's own newest checkpoint.
     """
-    homes = {subtask: SUBTASK_NAMESPACE + name for name, subtask in found.names.items()}
+    homes = {subtask: f"{DISPATCHER}{LEVEL}{name}" for name, subtask in found.names.items()}
     tasks: dict[str, dict[str, str]] = {}
     for home in dict.fromkeys(homes.get(one["subtask"], "") for one in questions):
         tasks[home] = await _asking(saver, thread_id, home)
@@ -221,7 +219,7 @@ async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: Record, plan:
     """Results and beginnings of the dispatch at hand."""
     names = _add_results(found, plan, await committed_results(saver, thread_id))
     begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
-    found.begun = {names[key] for name in begun if (key := name.removeprefix(SUBTASK_NAMESPACE)) in names}
+    found.begun = {names[key] for name in begun if (key := _task_in(name)) in names}
 
 
 def _add_results(found: Record, plan: Plan, committed: Mapping[str, SubtaskResult]) -> Mapping[str, str]:
@@ -229,7 +227,7 @@ def _add_results(found: Record, plan: Plan, committed: Mapping[str, SubtaskResul
     number = int(found.values.get("round") or 0) + 1
     if not found.names or number != found.round:
         definitions = plan.definition_hashes()
-        found.names = {task_name(one, definitions[one.id], number): str(one.id) for one in plan.subtasks}
+        found.names = {SubtaskTask(one.id, definitions[one.id], number).name: str(one.id) for one in plan.subtasks}
     results = {found.names[name]: result for name, result in committed.items() if name in found.names}
     found.ended = set(results)
     if results:

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.history.checkpoint_ref import Point, subtask_in
+from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.errors import UsageError
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.namespaces import DISPATCHER, innermost_subtask
 from openmanus_graph.stepping.record import Record
 
 
@@ -59,7 +59,7 @@ def steps_of(points: Sequence[Point], subtask: str) -> list[Point]:
     if not subtask:
         return [one for one in points if not one.namespace]
     own = [one for one in points if one.subtask == subtask]
-    newest = [one for one in own if subtask_in(one.namespace) == subtask_in(own[-1].namespace)]
+    newest = [one for one in own if innermost_subtask(one.namespace) == innermost_subtask(own[-1].namespace)]
     home = min((one.namespace for one in newest), key=len, default="")
     return [one for one in newest if one.namespace == home]
 

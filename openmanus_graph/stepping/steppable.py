@@ -17,7 +17,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.graphs.user.user_graph import OwnBuilder, make_durable
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.plan import Plan
 from openmanus_graph.stepping.breakpoints import Known
 from openmanus_graph.stepping.held_graph import held

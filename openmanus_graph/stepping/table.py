@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from openmanus_graph.checkpoints.history.history import Moment
-from openmanus_graph.nodes.gate import plain_namespace
+from openmanus_graph.namespaces import plain_namespace
 from openmanus_graph.stepping.hold_point import Ran
 from openmanus_graph.stepping.record import Record
 from openmanus_graph.stepping.view import Branch, HistoryItem, Row

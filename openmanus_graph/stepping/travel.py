@@ -20,7 +20,7 @@ from openmanus_graph.checkpoints.history.checkpoint_ref import Point, chosen_poi
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.events import now
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
+from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import SubtaskResult, SubtaskState
 from openmanus_graph.stepping.record import Record

@@ -9,12 +9,20 @@ from pydantic import BaseModel, Field
 
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolArgumentsError
+from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.sandbox.shell import Shell, ShellOutcome
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
 INTERRUPT = "ctrl+c"
 DEFAULT_TIMEOUT_S = 120.0
+
+_SPEC = ToolSpec(
+    effect="write",
+    returns={"stdout": TEXT, "stderr": TEXT, "exit_code": TEXT, "timed_out": TEXT},
+    takes_code=True,
+    runs_commands=True,
+)
 
 
 class BashArguments(BaseModel):
@@ -99,7 +107,7 @@ def _add_line(text: str, line: str) -> str:
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{line}"
 
 
-@builtin_tool("bash", BashArguments, ToolSpec(effect="write"))
+@builtin_tool("bash", BashArguments, _SPEC)
 async def bash(command: str = "", restart: bool = False, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
     """Run a bash command in the workspace, in one session that keeps directory and variables between calls.
 

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from openmanus_graph.context import tool_context
-from openmanus_graph.tools.fetch_page import FetchArguments, fetch
-from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.fetch_page import SPEC, FetchArguments, fetch
+from openmanus_graph.tools.spec import builtin_tool
 
 
-@builtin_tool("crawl4ai", FetchArguments, ToolSpec(effect="read", idempotent=True, alias_of="fetch_page"))
+@builtin_tool("crawl4ai", FetchArguments, replace(SPEC, alias_of="fetch_page"))
 async def crawl4ai(
     *,
     urls: list[str] | str,

@@ -10,11 +10,12 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from openmanus_graph.errors import SettingsError, ToolArgumentsError
+from openmanus_graph.plans.output_shape import ANY
 from openmanus_graph.tools.schema import mended, validator_of
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
 NAME = "create_chat_completion"
-_SPEC = ToolSpec(effect="read", idempotent=True)
+_SPEC = ToolSpec(effect="read", idempotent=True, returns=ANY)
 _DESCRIPTION = "Give the final answer in the form that was asked for. Returns the answer, checked."
 
 
@@ -76,9 +77,8 @@ def create_chat_completion_for(kind: Any, *, description: str = _DESCRIPTION) ->
             told = "; ".join(_told(one) for one in cast("list[dict[str, Any]]", error.errors(include_url=False)))
             raise ToolArgumentsError(f"The response does not fit: {told}.") from error
 
-    metadata = {"effect": _SPEC.effect, "idempotent": _SPEC.idempotent}
     return StructuredTool.from_function(
-        coroutine=complete, name=NAME, description=description, args_schema=_arguments(schema), metadata=metadata
+        coroutine=complete, name=NAME, description=description, args_schema=_arguments(schema), metadata=_SPEC.metadata
     )
 
 

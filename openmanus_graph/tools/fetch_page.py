@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import AddressRefusedError, ToolError
+from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.charset import page_text
@@ -39,6 +40,9 @@ _FENCED = {
     "csv": "csv",
 }
 
+_PAGE = dict.fromkeys(("url", "title", "markdown", "status", "error", "truncated"), TEXT) | {"links": ANY}
+SPEC = ToolSpec(effect="read", idempotent=True, returns={"pages": [_PAGE]})
+
 
 class FetchArguments(BaseModel):
     """Which pages to read, and how much of them."""
@@ -52,7 +56,7 @@ class FetchArguments(BaseModel):
     )
 
 
-@builtin_tool("fetch_page", FetchArguments, ToolSpec(effect="read", idempotent=True))
+@builtin_tool("fetch_page", FetchArguments, SPEC)
 async def fetch_page(
     *,
     urls: list[str] | str,

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolArgumentsError, ToolError
+from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.charset import page_text
@@ -43,6 +44,12 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Scalar = str | int | float | bool
 
+_SPEC = ToolSpec(
+    effect="external",
+    reads_when=("method", ("get", "head")),
+    returns={"status": TEXT, "headers": ANY, "json": ANY, "text": TEXT, "truncated": TEXT, "error": TEXT},
+)
+
 
 class RequestArguments(BaseModel):
     """A request."""
@@ -67,11 +74,7 @@ class RequestArguments(BaseModel):
 
 
 # The schema as JSON: from the class itself LangChain would show models the field's own name in place of its alias.
-@builtin_tool(
-    "http_request",
-    RequestArguments.model_json_schema(),
-    ToolSpec(effect="external", reads_when=("method", ("get", "head"))),
-)
+@builtin_tool("http_request", RequestArguments.model_json_schema(), _SPEC)
 async def http_request(**arguments: Any) -> dict[str, Any]:
     """Send an HTTP request to a web service.
 

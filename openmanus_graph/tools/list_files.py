@@ -10,6 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import locate
+from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.tools.glob import Glob, walk
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
@@ -17,6 +18,8 @@ DEFAULT_RESULTS = 200
 """Files returned when the caller does not say."""
 MAX_RESULTS = 10_000
 """Files returned at most."""
+
+_SPEC = ToolSpec(effect="read", idempotent=True, returns={"files": [TEXT], "truncated": TEXT})
 
 
 class ListArguments(BaseModel):
@@ -34,7 +37,7 @@ class ListArguments(BaseModel):
     )
 
 
-@builtin_tool("list_files", ListArguments, ToolSpec(effect="read", idempotent=True))
+@builtin_tool("list_files", ListArguments, _SPEC)
 async def list_files(
     pattern: str, path: str = ".", max_results: int = DEFAULT_RESULTS, include_hidden: bool = False
 ) -> dict[str, Any]:

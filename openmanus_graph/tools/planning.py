@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolArgumentsError
+from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.tools.plan_store import (
     MAX_STEPS,
     MAX_TEXT,
@@ -39,6 +40,9 @@ class Step(BaseModel):
     needs: list[str] | None = Field(default=None, description="Ids of the steps that come before it.")
 
 
+_SPEC = ToolSpec(effect="write", returns={"text": TEXT, "plan_id": TEXT, "plan": ANY, "plans": ANY}, planned=False)
+
+
 class PlanningArguments(BaseModel):
     """What to do with which plan."""
 
@@ -61,7 +65,7 @@ class PlanningArguments(BaseModel):
     step_notes: str | None = Field(default=None, max_length=MAX_TEXT, description="For mark_step: notes on it.")
 
 
-@builtin_tool("planning", PlanningArguments, ToolSpec(effect="write"))
+@builtin_tool("planning", PlanningArguments, _SPEC)
 async def planning(
     command: Command,
     plan_id: str | None = None,

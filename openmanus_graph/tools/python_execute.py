@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import BaseModel, Field
 
 from openmanus_graph.context import ToolContext, tool_context
+from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.sandbox.interpreter import CodeOutcome, Interpreter
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
@@ -21,6 +22,13 @@ _MOST_FILES = 20_000
 """Files of a workspace that are looked at for changes."""
 
 Stamp = tuple[int, int, int]
+
+_SPEC = ToolSpec(
+    effect="write",
+    returns={"stdout": TEXT, "result": ANY, "error": ANY, "files": [TEXT]},
+    takes_code=True,
+    runs_commands=True,
+)
 
 
 class PythonArguments(BaseModel):
@@ -86,7 +94,7 @@ def _stamps(workspace: Path) -> dict[str, Stamp]:
     return stamps
 
 
-@builtin_tool("python_execute", PythonArguments, ToolSpec(effect="write"))
+@builtin_tool("python_execute", PythonArguments, _SPEC)
 async def python_execute(code: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
     """Run Python code in the workspace; variables and imports are kept from call to call.
 

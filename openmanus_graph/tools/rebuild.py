@@ -157,7 +157,7 @@ def _module(place: str) -> ModuleType:
         return import_file(path)
 
 
-def tools_again(references: Sequence[Mapping[str, Any]], thread_id: str) -> list[BaseTool]:
+def rebuild_tools(references: Sequence[Mapping[str, Any]], thread_id: str) -> list[BaseTool]:
     """The tools that `tool_references` described, without those that are no longer where they were.
 
     Whether the thread can do without them is for the comparison of its graph to say.

@@ -13,6 +13,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from openmanus_graph import errors
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolArgumentsError, ToolError
+from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.tools.glob import Glob
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
@@ -23,6 +24,9 @@ MAX_RESULTS = 10_000
 TIME_LIMIT = 30.0
 """Seconds a search may take."""
 _ANSWER_LIMIT = 2**20
+
+_MATCH = {"path": TEXT, "line": TEXT, "text": TEXT}
+_SPEC = ToolSpec(effect="read", idempotent=True, returns={"matches": [_MATCH], "truncated": TEXT})
 
 
 class SearchArguments(BaseModel):
@@ -42,7 +46,7 @@ class SearchArguments(BaseModel):
     )
 
 
-@builtin_tool("search_files", SearchArguments, ToolSpec(effect="read", idempotent=True))
+@builtin_tool("search_files", SearchArguments, _SPEC)
 async def search_files(
     *,
     pattern: str,

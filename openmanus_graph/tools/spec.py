@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import SettingsError
+from openmanus_graph.plans.output_shape import Shape, shape_of
 
 Effect = Literal["read", "write", "external"]
 
@@ -39,18 +40,37 @@ class ToolSpec:
     """Whether its calls are kept in the ledger of effects although their effect is not `external`."""
     verify: Verify | None = None
     """Finds out whether a call that nobody knows the outcome of has happened."""
+    returns: Shape | None = None
+    """Shape of the output, which a plan's references to it must fit; `None` means unknown, and nothing is checked."""
+    planned: bool = True
+    """Whether the planner is shown it; `False` for a tool that is of use inside an agent's subtask only."""
+    takes_code: bool = False
+    """Whether its arguments are code with `$` and braces of its own, which are no references gone wrong."""
+    runs_commands: bool = False
+    """Whether a call runs a command or program, whose failure counts where a subtask must end without an error."""
 
     @property
     def repeatable(self) -> bool:
         """Whether a call whose outcome is unknown may be made again."""
         return self.idempotent or self.effect == "read"
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether no call changes anything: then only a result that is new is progress, not a new call."""
+        return self.effect == "read"
+
+    @property
+    def metadata(self) -> dict[str, Any]:
+        """The spec as a tool carries it in its `metadata`, where `spec_of` reads it."""
+        return {field.name: getattr(self, field.name) for field in fields(self)}
+
 
 def spec_of(tool: BaseTool) -> ToolSpec:
     """The spec stated in `tool.metadata`, unknown keys ignored.
 
     Raises:
-        SettingsError: If `effect` is not one of `read`, `write`, `external`, or `verify` is no function.
+        SettingsError: If `effect` is not one of `read`, `write`, `external`, `verify` is no function, or `returns`
+            is no shape.
     """
     metadata: dict[str, Any] = dict(tool.metadata or {})
     effect = metadata.get("effect", "external")
@@ -70,6 +90,10 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         alias_of=None if metadata.get("alias_of") is None else str(metadata["alias_of"]),
         ledger=bool(metadata.get("ledger", False)),
         verify=_verify(tool, metadata.get("verify")),
+        returns=shape_of(tool),
+        planned=bool(metadata.get("planned", True)),
+        takes_code=bool(metadata.get("takes_code", False)),
+        runs_commands=bool(metadata.get("runs_commands", False)),
     )
 
 
@@ -136,8 +160,16 @@ def builtin_tool(
     Args:
         name: The tool's name, as in plans and prompts.
         arguments: The schema of its arguments, a model or JSON Schema; with the latter the function checks them.
-        spec: What the engine must know about it.
+        spec: What the engine must know about it; `returns` is not left out.
+
+    Raises:
+        SettingsError: If `spec` does not say what the tool returns.
     """
+    if spec.returns is None:
+        raise SettingsError(
+            f"The built-in tool {name!r} does not say what it returns.",
+            hint="Give its ToolSpec `returns`, such as {'text': TEXT}, or ANY where no field is fixed.",
+        )
 
     def decorate(function: Callable[..., Awaitable[Any]]) -> StructuredTool:
         return StructuredTool.from_function(
@@ -145,14 +177,7 @@ def builtin_tool(
             name=name,
             description=inspect.getdoc(function) or "",
             args_schema=arguments,
-            metadata={
-                "effect": spec.effect,
-                "idempotent": spec.idempotent,
-                "resource": spec.resource,
-                "timeout_s": spec.timeout_s,
-                "reads_when": spec.reads_when,
-                "alias_of": spec.alias_of,
-            },
+            metadata=spec.metadata,
         )
 
     return decorate

@@ -10,11 +10,14 @@ from pydantic import BaseModel, ConfigDict, Field
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, locate
+from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.tools import editing
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.viewing import view
 
 ValueT = TypeVar("ValueT")
+
+_SPEC = ToolSpec(effect="write", returns={"text": TEXT, "path": TEXT}, takes_code=True)
 
 
 class EditorArguments(BaseModel):
@@ -44,7 +47,7 @@ class EditorArguments(BaseModel):
     )
 
 
-@builtin_tool("str_replace_editor", EditorArguments, ToolSpec(effect="write"))
+@builtin_tool("str_replace_editor", EditorArguments, _SPEC)
 async def str_replace_editor(
     *,
     command: str,

@@ -7,12 +7,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field
 
+from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
 
 def _as_text(value: Any) -> Any:
     """What is no text as JSON, since a plan may hand on a whole output."""
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_SPEC = ToolSpec(effect="read", idempotent=True, returns={"status": TEXT, "answer": TEXT, "error": TEXT}, planned=False)
 
 
 class TerminateArguments(BaseModel):
@@ -28,7 +32,7 @@ class TerminateArguments(BaseModel):
     )
 
 
-@builtin_tool("terminate", TerminateArguments, ToolSpec(effect="read", idempotent=True))
+@builtin_tool("terminate", TerminateArguments, _SPEC)
 async def terminate(status: Literal["success", "failure"], answer: str = "") -> dict[str, Any]:
     """End the subtask with its answer, when the goal is reached or cannot be reached.
 

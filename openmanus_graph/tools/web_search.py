@@ -14,6 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolError
+from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.tools.fetch_page import fetch
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.address import Resolver, resolve
@@ -30,6 +31,9 @@ CACHE_SECONDS = 300.0
 """Seconds for which the same search gives the same results."""
 MAX_CACHED = 128
 """Searches that are remembered."""
+
+_RESULT = dict.fromkeys(("position", "title", "url", "description", "text", "engine"), TEXT)
+_SPEC = ToolSpec(effect="read", idempotent=True, returns={"results": [_RESULT]})
 
 
 class SearchArguments(BaseModel):
@@ -72,7 +76,7 @@ class Cache:
 _cache = Cache()
 
 
-@builtin_tool("web_search", SearchArguments, ToolSpec(effect="read", idempotent=True))
+@builtin_tool("web_search", SearchArguments, _SPEC)
 async def web_search(
     query: str,
     num_results: int = 5,

@@ -33,20 +33,20 @@ def test_options_win_over_the_thread_and_the_thread_over_the_settings(own_folder
         'review = "large"\nmax_parallel = 3\n[budget]\nusd = 1.0\ntokens = 7\nsteps = 5\n'
     )
     thread = thread_with(budget={"tokens": 100, "wall_s": 60.0}, review="always", record="/tape")
-    settings = RunOptions(budget_wall_s=90.0, policy="deny").settings(thread)
+    settings = RunOptions(budget_wall_s=90.0, policy="deny").effective_settings(thread)
     budget = settings.budget
     assert (budget.tokens, budget.wall_s, budget.usd, budget.steps) == (100, 90.0, 1.0, 5)
     assert (settings.review, settings.record, settings.policy) == ("always", Path("/tape"), "deny")
-    assert RunOptions().settings().review == "large"
+    assert RunOptions().effective_settings().review == "large"
 
 
 def test_a_thread_keeps_what_was_said_and_a_relative_recording_as_absolute(own_folder: Path) -> None:
     options = RunOptions(budget_usd=2.0, record="tape.jsonl")
-    assert options.said(thread_with(budget={"tokens": 5})) == {
+    assert options.thread_settings(thread_with(budget={"tokens": 5})) == {
         "budget": {"tokens": 5, "usd": 2.0},
         "record": str(own_folder / "tape.jsonl"),
     }
-    assert RunOptions().said(None) == {}
+    assert RunOptions().thread_settings(None) == {}
 
 
 def test_a_task_from_stdin(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -37,7 +37,7 @@ from openmanus_graph.errors import (
     StaleRunnerError,
     UnknownThreadError,
 )
-from openmanus_graph.tools.rebuild import tools_again
+from openmanus_graph.tools.rebuild import rebuild_tools
 
 from .plans import plan, subtask, thread
 from .sample_tools import TOOLS
@@ -341,8 +341,8 @@ async def test_a_tool_that_cannot_be_imported_is_named_with_the_lines_that_resum
     await app.ainvoke({"plan": plan(subtask("a", "local"))}, thread())
     row = await find_thread(saver, "t")
     with pytest.raises(GraphNotImportableError, match=r"(?s)'local'.*ainvoke\(None"):
-        tools_again(row.graph["tools"], "t")
-    again = tools_again([item for item in row.graph["tools"] if item["name"] != "local"], "t")
+        rebuild_tools(row.graph["tools"], "t")
+    again = rebuild_tools([item for item in row.graph["tools"] if item["name"] != "local"], "t")
     assert [made.name for made in again] == [made.name for made in TOOLS]
 
 

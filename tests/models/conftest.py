@@ -12,17 +12,17 @@ import pytest
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.tools import BaseTool
 
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.sections import ModelSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.events import Event
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.catalog import ModelsChoice
 from openmanus_graph.models.gateway import Models
 from openmanus_graph.models.structured import Structured
 from openmanus_graph.scope import Scope
 from openmanus_graph.testing import ScriptedServer
 
-PLACE = Place("executor", "s1")
+PLACE = CallSite("executor", "s1")
 HELLO = [HumanMessage("Hello.")]
 
 

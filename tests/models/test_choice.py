@@ -9,10 +9,10 @@ from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import HumanMessage
 from pydantic import SecretStr
 
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.sections import ModelSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import NoModelError
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.catalog import Catalog
 from openmanus_graph.models.gateway import Models
 from openmanus_graph.models.overview import describe_models
@@ -144,7 +144,7 @@ async def test_a_model_that_cannot_be_called_is_said_before_the_call(name: str, 
     events: list[object] = []
 
     with pytest.raises(NoModelError, match=words):
-        await models.reply(Place("planner"), [HumanMessage("Plan.")], scope=scope, emit=events.append)
+        await models.reply(CallSite("planner"), [HumanMessage("Plan.")], scope=scope, emit=events.append)
 
 
 def test_the_overview_names_variables_and_never_values(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,8 +11,8 @@ from langchain_core.messages import HumanMessage
 
 from openmanus_graph.config.sections import BudgetSettings, ModelSettings
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
-from openmanus_graph.models.faults import redact
 from openmanus_graph.models.gateway import usage_of
+from openmanus_graph.redaction import redact
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.models.conftest import Asker, Maker
 

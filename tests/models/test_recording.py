@@ -14,13 +14,13 @@ from hypothesis import strategies as st
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolMessage
 from langchain_core.tools import tool
 
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
-from openmanus_graph.models.call_site import Place
 from openmanus_graph.models.recording import Recorder, Replay, secrets_hidden, secrets_of
 from openmanus_graph.testing import replaying, write_recording
 
-PLANNER = Place("planner")
+PLANNER = CallSite("planner")
 PROMPT: list[BaseMessage] = [SystemMessage("You plan."), HumanMessage("Compare A and B.")]
 
 
@@ -45,7 +45,7 @@ def said(text: str = "Yes.", **fields: object) -> AIMessage:
     return AIMessage(text, response_metadata={"finish_reason": "stop"}, **fields)
 
 
-def record(path: Path, place: Place, reply: AIMessage, messages: Sequence[BaseMessage] = PROMPT) -> None:
+def record(path: Path, place: CallSite, reply: AIMessage, messages: Sequence[BaseMessage] = PROMPT) -> None:
     Recorder(path).write(place, "openai/some-model", messages, [look], reply)
 
 
@@ -57,7 +57,7 @@ def test_a_reply_comes_back_as_it_was(path: Path) -> None:
     calls = [{"name": "look", "args": {"path": "ä.txt"}, "id": "call-1", "type": "tool_call"}]
     usage = {"input_tokens": 30, "output_tokens": 5, "total_tokens": 35, "input_token_details": {"cache_read": 20}}
     reply = AIMessage("", tool_calls=calls, usage_metadata=usage, response_metadata={"finish_reason": "tool_calls"})
-    place = Place("executor", "s3", 2)
+    place = CallSite("executor", "s3", 2)
     record(path, place, reply)
 
     again = Replay(path).reply(place, PROMPT, [look])
@@ -111,16 +111,16 @@ def test_the_newer_reply_of_a_place_counts(path: Path) -> None:
 
 
 def test_a_missing_reply_names_its_place_and_the_nearest(path: Path) -> None:
-    for place in (PLANNER, Place("executor", "s1", 1), Place("executor", "s2", 1), Place("executor", "s2", 3)):
+    for place in (PLANNER, CallSite("executor", "s1", 1), CallSite("executor", "s2", 1), CallSite("executor", "s2", 3)):
         record(path, place, said())
     replay = Replay(path)
 
     with pytest.raises(RecordingError, match=r"no reply for executor/s2/4; the nearest .* is executor/s2/3"):
-        replay.reply(Place("executor", "s2", 4))
+        replay.reply(CallSite("executor", "s2", 4))
     with pytest.raises(RecordingError, match=r"no reply for executor/s9/1; the nearest .* is executor/s[12]/1"):
-        replay.reply(Place("executor", "s9", 1))
+        replay.reply(CallSite("executor", "s9", 1))
     with pytest.raises(RecordingError, match="reporter/-/1; the nearest recorded one is planner/-/1"):
-        replay.reply(Place("reporter"))
+        replay.reply(CallSite("reporter"))
 
 
 def test_a_recording_without_replies_says_so(path: Path) -> None:
@@ -174,14 +174,14 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
 def test_a_line_that_a_kill_cut_off_is_recorded_again(path: Path, kept: int) -> None:
     record(path, PLANNER, said("first"))
     whole = path.read_bytes()
-    record(path, Place("reporter"), said("second"))
+    record(path, CallSite("reporter"), said("second"))
     second = path.read_bytes()[len(whole) :]
     path.write_bytes(whole + second[:kept])
 
     assert "reporter/-/1" not in Replay(path).places or kept == -1
-    record(path, Place("reporter"), said("second, again"))
+    record(path, CallSite("reporter"), said("second, again"))
 
-    assert Replay(path).reply(Place("reporter")).text == "second, again"
+    assert Replay(path).reply(CallSite("reporter")).text == "second, again"
     assert Replay(path).reply(PLANNER).text == "first"
 
 
@@ -189,19 +189,19 @@ def test_a_last_line_without_an_end_is_kept(path: Path) -> None:
     write_recording(path, {"planner/-/1": "by hand"})
     path.write_text(path.read_text().rstrip("\n"))
 
-    record(path, Place("reporter"), said("more"))
+    record(path, CallSite("reporter"), said("more"))
 
-    assert [Replay(path).reply(place).text for place in (PLANNER, Place("reporter"))] == ["by hand", "more"]
+    assert [Replay(path).reply(place).text for place in (PLANNER, CallSite("reporter"))] == ["by hand", "more"]
 
 
 WRITER = """
 import sys
 from langchain_core.messages import AIMessage
-from openmanus_graph.models.call_site import Place
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.models.recording import Recorder
 recorder = Recorder(sys.argv[1])
 for turn in range(1, 41):
-    recorder.write(Place("executor", sys.argv[2], turn), "m", [], [], AIMessage("x" * 9000))
+    recorder.write(CallSite("executor", sys.argv[2], turn), "m", [], [], AIMessage("x" * 9000))
 """
 
 
@@ -293,7 +293,7 @@ def test_a_hand_written_line_needs_no_more_than_its_place(path: Path) -> None:
         path, {"executor/s1/1": {"tool_calls": [{"name": "look", "args": {"path": "a"}}, {"name": "think"}]}}
     )
 
-    reply = Replay(path).reply(Place("executor", "s1"))
+    reply = Replay(path).reply(CallSite("executor", "s1"))
 
     assert [call["id"] for call in reply.tool_calls] == ["executor/s1/1/1", "executor/s1/1/2"]
     assert reply.response_metadata["finish_reason"] == "tool_calls"

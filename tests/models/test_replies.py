@@ -292,14 +292,14 @@ def test_replay_needs_no_litellm(tmp_path: Path) -> None:
 import asyncio, sys
 from langchain_core.messages import HumanMessage
 from openmanus_graph.models.gateway import Models
-from openmanus_graph.models.call_site import Place
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.scope import Scope
 from openmanus_graph.config.settings import Settings
 settings = Settings.load(llm_model="replay:" + sys.argv[1])
 models = Models(settings)
 models.require()
 scope = Scope("t", settings, None)
-reply = asyncio.run(models.reply(Place("executor", "s1"), [HumanMessage("x")], scope=scope, emit=lambda event: None))
+reply = asyncio.run(models.reply(CallSite("executor", "s1"), [HumanMessage("x")], scope=scope, emit=lambda event: None))
 models.window("executor"), models.count_tokens("executor", [HumanMessage("x")])
 assert reply.text == "From the file.", reply
 assert "litellm" not in sys.modules

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -29,9 +31,10 @@ def test_import_is_lazy() -> None:
     assert loaded("import openmanus_graph").intersection(HEAVY) == set()
 
 
-def test_help_is_lazy() -> None:
-    body = """
-sys.argv = ["openmanus-graph", "--help"]
+@pytest.mark.parametrize("words", ["--help", "threads --help", "run --help", "threads show --help", "step --help"])
+def test_help_is_lazy(words: str) -> None:
+    body = f"""
+sys.argv = ["openmanus-graph", *{words.split()!r}]
 from openmanus_graph.cli import main
 try:
     main()
@@ -40,6 +43,23 @@ except SystemExit as done:
 """
 
     assert loaded(body).intersection(HEAVY) == set()
+
+
+def test_options_and_help_of_every_command_import_no_engine() -> None:
+    body = "import openmanus_graph.cli.commands"
+
+    assert loaded(body).intersection(HEAVY) == set()
+
+
+def test_modules_of_the_command_line_import_at_their_top(top: Path) -> None:
+    late: list[str] = []
+    for path in sorted((top / "openmanus_graph" / "cli").rglob("*.py")):
+        for function in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(function, ast.FunctionDef | ast.AsyncFunctionDef):
+                imports = [node for node in ast.walk(function) if isinstance(node, ast.Import | ast.ImportFrom)]
+                late += [f"{path.name}:{node.lineno}" for node in imports]
+
+    assert late == []
 
 
 def test_module_runs_as_the_command() -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
-from openmanus_graph.checkpoints.server.paths import Place
+from openmanus_graph.checkpoints.server.paths import ServerPaths
 from openmanus_graph.checkpoints.server.wire import socket_file
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import EmbeddedServerError
@@ -60,7 +60,7 @@ def test_a_trap_at_the_socket_folder_is_refused(
     new_home: NewHome, tmp_path: Path, trap: str, request: pytest.FixtureRequest
 ) -> None:
     home = new_home(None, "x" * 120)
-    folder = Place.below(home).sockets
+    folder = ServerPaths.below(home).sockets
     target = tmp_path / "target"
     target.mkdir()
     try:
@@ -87,7 +87,7 @@ def test_a_trap_at_the_socket_folder_is_refused(
 
 def test_a_socket_folder_left_by_a_crash_is_used_again(new_home: NewHome) -> None:
     home = new_home(None, "x" * 120)
-    folder = Place.below(home).sockets
+    folder = ServerPaths.below(home).sockets
     folder.mkdir(mode=0o700)
     with socket.socket(socket.AF_UNIX) as left:
         left.bind(str(socket_file(folder)))

@@ -10,14 +10,15 @@ from typing import Any
 import pytest
 
 from openmanus_graph import ThreadSaver, delete_thread, get_thread
-from openmanus_graph.budget import NOTHING, Spending, together
+from openmanus_graph.budget import Spending
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.errors import BudgetError, DatabaseError
 from openmanus_graph.events import Usage
-from openmanus_graph.models.call_site import Place
+from openmanus_graph.usage import NO_USAGE, add_usage
 from tests.storage.conftest import NewThread
 
-PLACE = Place("executor", "s1", 1)
+PLACE = CallSite("executor", "s1", 1)
 
 
 def usage(tokens: int = 100, output: int = 10, cost: float | None = 0.25, hits: int = 0) -> Usage:
@@ -36,7 +37,7 @@ WRITER = """
 import asyncio, os, sys
 from openmanus_graph import open_checkpointer
 from openmanus_graph.config.sections import BudgetSettings
-from openmanus_graph.models.call_site import Place
+from openmanus_graph.call_site import CallSite
 from openmanus_graph.budget import Spending
 from openmanus_graph.events import Usage
 
@@ -45,7 +46,7 @@ async def main():
         spending = Spending("t", BudgetSettings(), saver)
         await spending.load()
         usage = Usage(calls=1, input_tokens=7, output_tokens=3, cached_tokens=0, cost_usd=0.5, cache_hits=0)
-        await spending.add(Place("planner"), "m", usage, 0.1)
+        await spending.add(CallSite("planner"), "m", usage, 0.1)
         os.kill(os.getpid(), 9)
 
 asyncio.run(main())
@@ -98,7 +99,7 @@ async def test_a_new_request_of_a_thread_begins_with_nothing(saver: ThreadSaver,
     async with saver.connection() as connection:
         await connection.execute("UPDATE threads SET request_started_at = clock_timestamp() WHERE thread_id = 't'")
 
-    assert (await spent(saver)).total == NOTHING
+    assert (await spent(saver)).total == NO_USAGE
 
 
 @pytest.mark.postgres
@@ -121,7 +122,7 @@ async def test_threads_pay_for_themselves(saver: ThreadSaver, new_thread: NewThr
     other = Spending("other", BudgetSettings(), saver)
     await other.load()
 
-    assert other.total == NOTHING
+    assert other.total == NO_USAGE
 
 
 @pytest.mark.postgres
@@ -198,6 +199,6 @@ async def test_without_a_budget_nothing_is_ever_used_up() -> None:
 
 
 def test_together_is_unknown_where_a_part_is() -> None:
-    assert together(usage(), None) == usage()
-    assert together(usage(cost=None), usage())["cost_usd"] is None
-    assert together() == NOTHING
+    assert add_usage(usage(), None) == usage()
+    assert add_usage(usage(cost=None), usage())["cost_usd"] is None
+    assert add_usage() == NO_USAGE

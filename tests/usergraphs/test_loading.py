@@ -17,9 +17,9 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph import Settings
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
-from openmanus_graph.loading.graphs import LoadedGraph, load_again, load_graph
+from openmanus_graph.loading.graphs import LoadedGraph, load_graph, reload_graph
 from openmanus_graph.loading.user_modules import imports_from
-from openmanus_graph.tools.rebuild import available_tools, tool_references, tools_again
+from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_references
 
 ROOT = Path(__file__).parents[2]
 
@@ -62,7 +62,7 @@ async def test_a_file_has_a_graph_or_what_makes_one(tmp_path: Path, more: str) -
     found = await load_graph("my.py")
     assert isinstance(found.graph, (StateGraph, Pregel))
     assert found.reference["file"] == str(tmp_path / "my.py")
-    again = await load_again(found.reference, "t")
+    again = await reload_graph(found.reference, "t")
     assert type(again) is type(found.graph)
 
 
@@ -84,7 +84,7 @@ async def test_a_module_of_this_folder(tmp_path: Path, place: str) -> None:
         "attribute": "graph",
         "folder": str(tmp_path),
     }
-    assert isinstance(await load_again(found.reference, "t"), StateGraph)
+    assert isinstance(await reload_graph(found.reference, "t"), StateGraph)
 
 
 async def test_a_name_of_langgraph_json_from_a_folder_below(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -184,7 +184,7 @@ async def test_a_thread_whose_graph_is_gone_says_so(tmp_path: Path) -> None:
     found = await load_graph("my.py")
     path.unlink()
     with pytest.raises(GraphNotImportableError, match="'t' runs 'graph' of"):
-        await load_again(found.reference, "t")
+        await reload_graph(found.reference, "t")
 
 
 TOOL = """
@@ -207,7 +207,7 @@ def test_the_setting_tools_names_folders_files_and_modules(tmp_path: Path, monke
     monkeypatch.setenv("OPENMANUS_GRAPH_TOOLS", '["tools", "more.py"]')
     found = available_tools([], Settings.load())
     assert found.keys() - available_tools([], Settings.load(tools=())).keys() == {"loud", "soft", "deep"}
-    again = tools_again(tool_references([found["soft"], found["deep"]]), "t")
+    again = rebuild_tools(tool_references([found["soft"], found["deep"]]), "t")
     assert [tool.name for tool in again] == ["soft", "deep"]
     other = write(tmp_path, "other.py", TOOL.format(name="loud"))
     assert available_tools([str(other)], Settings.load())["loud"] is not found["loud"]

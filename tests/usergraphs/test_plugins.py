@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import importlib
 import logging
 import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +16,8 @@ from langgraph.graph import START, MessagesState, StateGraph
 from openmanus_graph import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.loading.plugins import Agent, agent_of, find_agents, find_tools
-from openmanus_graph.tools.rebuild import available_tools, tool_references, tools_again
+from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_references
+from tests.distributions import install as install_code
 
 CODE = '''
 from typing import TypedDict
@@ -64,27 +63,7 @@ async def later():
 
 
 def install(folder: Path, module: str, points: str) -> None:
-    """Make a wheel and install it, as `pip install --no-deps --target` does."""
-    wheel = folder / f"{module}-1.2-py3-none-any.whl"
-    metadata = f"{module}-1.2.dist-info"
-    with zipfile.ZipFile(wheel, "w") as archive:
-        archive.writestr(f"{module}.py", CODE)
-        archive.writestr(f"{metadata}/METADATA", f"Metadata-Version: 2.1\nName: {module}\nVersion: 1.2\n")
-        archive.writestr(f"{metadata}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
-        archive.writestr(f"{metadata}/entry_points.txt", points)
-        archive.writestr(f"{metadata}/RECORD", "")
-    with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(folder / "site")
-    wheel.unlink()
-
-
-@pytest.fixture
-def site(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    folder = tmp_path / "site"
-    folder.mkdir()
-    monkeypatch.syspath_prepend(folder)
-    importlib.invalidate_caches()
-    return folder
+    install_code(folder, module, points, CODE)
 
 
 @pytest.mark.usefixtures("site")
@@ -109,7 +88,7 @@ one = shouting_a:shout
     assert isinstance(tools["shout"], BaseTool)
     assert "bash" in tools
     assert tool_references([tools["shout"]]) == [{"name": "shout", "plugin": True}]
-    assert [tool.name for tool in tools_again(tool_references([tools["shout"]]), "t")] == ["shout"]
+    assert [tool.name for tool in rebuild_tools(tool_references([tools["shout"]]), "t")] == ["shout"]
 
 
 @pytest.mark.usefixtures("site")

@@ -7,39 +7,32 @@ the subtasks that depend on the one it belongs to.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import pairwise
 
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.langgraph_internals import NULL_TASK, call_in, is_pushed, pulled_node
+from openmanus_graph.namespaces import LEVEL, dispatched, task_ids_in
 
 Key = tuple[str, str]
 """Namespace and id of a checkpoint."""
 
-NULL_TASK = "00000000-0000-0000-0000-000000000000"
-"""Under which LangGraph stores what a caller gave, such as an edit of the state."""
-DISPATCHED = re.compile(r"\|?dispatcher\|subtask (?P<id>\S+) (?P<definition>\S+) ")
-"""What follows the namespace of the graph that has a dispatcher, in that of a subtask."""
-
-_TASK = re.compile(r":([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12})(?=\||$)")
-_CALL = re.compile(r"^~__pregel_push, (?P<caller>.+), (?P<index>\d+), \d+$")
-
 
 @dataclass(frozen=True, slots=True)
-class Task:
+class WritingTask:
     """A task that has written something at a checkpoint."""
 
     namespace: str
     checkpoint_id: str
     task_id: str
     path: str
-    """Where in the step it was: by an edge (`~__pregel_pull, NODE`), by a `Send` or by a call of a `@task`."""
+    """Where in the step it was: by an edge, by a `Send` or by a call of a `@task`."""
 
 
 @dataclass(frozen=True)
-class Cut:
+class ForkCut:
     """What a fork at a point takes over."""
 
     point: Point
@@ -88,7 +81,7 @@ class Lineage:
         later = [one for one in self.points if one.namespace == point.namespace and one.parent == point.id]
         return later[-1] if later else None
 
-    def cut(self, point: Point, tasks: Iterable[Task], affected: Collection[str] = ()) -> Cut:
+    def cut(self, point: Point, tasks: Iterable[WritingTask], affected: Collection[str] = ()) -> ForkCut:
         """What a fork at a point takes over.
 
         Args:
@@ -108,7 +101,7 @@ class Lineage:
         }
         dispatching = next((one for one, inner in pairwise(path) if dispatches(one, inner)), None)
         after = None if dispatching is None else self.next_of(dispatching)
-        return Cut(
+        return ForkCut(
             point=point,
             kept=frozenset(kept),
             path=path,
@@ -139,18 +132,18 @@ class Lineage:
             return False
         # It ran beside what led to the point.
         inside = one.namespace.removeprefix(level.namespace)
-        if any(task_id in stale for task_id in _TASK.findall(inside)):
+        if any(task_id in stale for task_id in task_ids_in(inside)):
             return False
-        dispatched = DISPATCHED.match(inside)
-        return dispatched is None or dispatched["id"] not in affected
+        task = dispatched(one.namespace, level.namespace)
+        return task is None or task.subtask not in affected
 
 
 def dispatches(level: Point, inner: Point) -> bool:
     """Whether `inner` is (in) a subtask that the graph at `level` dispatched."""
-    return DISPATCHED.match(inner.namespace.removeprefix(level.namespace)) is not None
+    return dispatched(inner.namespace, level.namespace) is not None
 
 
-def _rerun(path: Sequence[Point], tasks: Iterable[Task]) -> frozenset[tuple[str, str, str]]:
+def _rerun(path: Sequence[Point], tasks: Iterable[WritingTask]) -> frozenset[tuple[str, str, str]]:
     """The tasks around the point whose writes go: those it ran in, and calls their node made after theirs."""
     found: set[tuple[str, str, str]] = set()
     known = list(tasks)
@@ -160,24 +153,24 @@ def _rerun(path: Sequence[Point], tasks: Iterable[Task]) -> frozenset[tuple[str,
     return frozenset(found)
 
 
-def _around(level: Point, inner: Point, here: Sequence[Task]) -> set[str]:
-    inside = inner.namespace.removeprefix(level.namespace).removeprefix("|")
-    if DISPATCHED.match(inner.namespace.removeprefix(level.namespace)):
+def _around(level: Point, inner: Point, here: Sequence[WritingTask]) -> set[str]:
+    inside = inner.namespace.removeprefix(level.namespace).removeprefix(LEVEL)
+    if dispatches(level, inner):
         # Results of subtasks are read from their own namespaces; what the dispatcher had of them is made again.
         return {task.task_id for task in here if task.task_id != NULL_TASK}
-    named = set(_TASK.findall(inside))
+    named = set(task_ids_in(inside))
     if not named:  # a namespace that is the same at every step does not say which task it was
-        node = inside.split("|", 1)[0]
-        named = {task.task_id for task in here if task.path == f"~__pregel_pull, {node}"}
-        named |= {task.task_id for task in here if task.path.startswith("~__pregel_push, ")} if not named else set()
+        node = inside.split(LEVEL, 1)[0]
+        named = {task.task_id for task in here if pulled_node(task.path) == node}
+        named |= {task.task_id for task in here if is_pushed(task.path)} if not named else set()
     callers = {task.path for task in here if task.task_id in named}
-    places = {call["caller"]: int(call["index"]) for path in callers if (call := _CALL.match(path))}
+    places = {call[0]: call[1] for path in callers if (call := call_in(path))}
     for task in here:
-        call = _CALL.match(task.path)
-        if call and call["caller"] in {*callers, *places} and int(call["index"]) >= places.get(call["caller"], 0):
+        call = call_in(task.path)
+        if call and call[0] in {*callers, *places} and call[1] >= places.get(call[0], 0):
             named.add(task.task_id)
     return named
 
 
 def _depth(namespace: str) -> int:
-    return namespace.count("|") + 1 if namespace else 0
+    return namespace.count(LEVEL) + 1 if namespace else 0

@@ -8,12 +8,13 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.checkpoints.forking.causality import NULL_TASK, Cut
+from openmanus_graph.checkpoints.forking.causality import ForkCut
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, read_points
 from openmanus_graph.checkpoints.thread_tables import columns_of, copy_rows
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.transfer.relocation import change_channel
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, newest_files
+from openmanus_graph.langgraph_internals import NULL_TASK
 
 _WRITES: LiteralString = """
 INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
@@ -103,7 +104,7 @@ INSERT INTO threads ({columns}) SELECT {values} FROM threads WHERE thread_id = %
 
 
 async def copy_up_to(
-    connection: AsyncConnection[DictRow], source: Thread, name: str, folder: str, cut: Cut | None, here: Point
+    connection: AsyncConnection[DictRow], source: Thread, name: str, folder: str, cut: ForkCut | None, here: Point
 ) -> None:
     """Copy the rows of a thread, all or up to a cut, to a new one."""
     origin = {
@@ -182,7 +183,7 @@ async def _insert(
     await connection.execute(statement, given)
 
 
-async def _mark_kept(connection: AsyncConnection[DictRow], thread_id: str, cut: Cut | None, here: Point) -> None:
+async def _mark_kept(connection: AsyncConnection[DictRow], thread_id: str, cut: ForkCut | None, here: Point) -> None:
     """Make temporary tables of what is taken over."""
     await connection.execute(
         "CREATE TEMPORARY TABLE kept (ns text, id text, step int, point boolean, on_path boolean,"
@@ -204,7 +205,7 @@ async def _mark_kept(connection: AsyncConnection[DictRow], thread_id: str, cut: 
     await connection.execute("ANALYZE kept")
 
 
-async def files_kept(connection: AsyncConnection[DictRow], cut: Cut) -> dict[str, FileState]:
+async def files_kept(connection: AsyncConnection[DictRow], cut: ForkCut) -> dict[str, FileState]:
     """The files that a fork at a cut gets, by path, as far as steps have changed any.
 
     Args:

@@ -11,21 +11,19 @@ from typing import Any, cast
 
 from langgraph.checkpoint.base import CheckpointTuple
 from langgraph.checkpoint.base.id import uuid6
-from langgraph.checkpoint.serde.types import (
-    _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
-)
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
-from openmanus_graph.checkpoints.history.values import EDGE, START, config_of, delta_channels, values_at
+from openmanus_graph.checkpoints.history.values import config_of, delta_channels, values_at
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
+from openmanus_graph.langgraph_internals import DELTA_COUNTERS_KEY, START_CHANNEL, TO_NODE, DeltaSnapshot
 
 
 @dataclass(frozen=True)
-class Edit:
+class StateEdit:
     """One change: what is at a path becomes a value."""
 
     path: tuple[str, ...]
@@ -90,12 +88,12 @@ class NewInput:
         await connection.execute(
             "UPDATE checkpoint_blobs SET type = %s, blob = %s"
             " WHERE thread_id = %s AND checkpoint_ns = %s AND channel = %s AND version = %s",
-            (self.type, self.blob, thread_id, self.namespace, START, self.version),
+            (self.type, self.blob, thread_id, self.namespace, START_CHANNEL, self.version),
         )
 
 
 async def edited(
-    saver: ThreadSaver, point: Point, edits: Sequence[Edit], folder: str, *, goto: str | None = None
+    saver: ThreadSaver, point: Point, edits: Sequence[StateEdit], folder: str, *, goto: str | None = None
 ) -> NewCheckpoint | NewInput | None:
     """What a fork at a point has that its source has not; `None` if there is nothing.
 
@@ -117,14 +115,14 @@ async def edited(
         raise UsageError(
             f"The point {point.address!r} is gone.", hint="See what there is: openmanus-graph threads history THREAD"
         )
-    given = found.checkpoint["channel_values"].get(START)
+    given = found.checkpoint["channel_values"].get(START_CHANNEL)
     if isinstance(given, dict):
         fields = copy.deepcopy(cast("dict[str, Any]", given))
         if "workspace" in fields and not point.namespace:
             fields["workspace"] = folder
         for edit in edits:
             _apply(fields, edit, known={edit.path[0]})
-        version = str(found.checkpoint["channel_versions"][START])
+        version = str(found.checkpoint["channel_versions"][START_CHANNEL])
         return NewInput(point.namespace, version, *saver.serde.dumps_typed(fields)) if fields != given else None
     if not edits and goto is None:
         return None
@@ -134,7 +132,7 @@ async def edited(
     return _made(saver, point, found, {edit.path[0]: values[edit.path[0]] for edit in edits}, goto)
 
 
-def _apply(values: dict[str, Any], edit: Edit, known: set[str]) -> None:
+def _apply(values: dict[str, Any], edit: StateEdit, known: set[str]) -> None:
     name = edit.path[0]
     if name not in values and name not in known:
         had = ", ".join(sorted(values)) or "nothing"
@@ -172,7 +170,7 @@ def _made(
     growing = delta_channels(found)
     blobs: list[tuple[str, str, str, bytes]] = []
     inline = {key: value for key, value in old["channel_values"].items() if _is_inline(value)}
-    inline |= {key: True for key, value in old["channel_values"].items() if isinstance(value, _DeltaSnapshot)}
+    inline |= {key: True for key, value in old["channel_values"].items() if isinstance(value, DeltaSnapshot)}
     seen = {node: dict(own) for node, own in old["versions_seen"].items()}
     for channel, value in changed.items():
         version = saver.get_next_version(versions.get(channel), None)
@@ -183,15 +181,15 @@ def _made(
         inline.pop(channel, None)
         if channel in growing:  # such as messages: a whole copy, which ends the walk through earlier writes
             inline[channel] = True
-            blobs.append((channel, str(version), *saver.serde.dumps_typed(_DeltaSnapshot(value))))
+            blobs.append((channel, str(version), *saver.serde.dumps_typed(DeltaSnapshot(value))))
         elif _is_inline(value):
             inline[channel] = value
         else:
             blobs.append((channel, str(version), *saver.serde.dumps_typed(value)))
     if goto is not None:
-        inline = {key: value for key, value in inline.items() if not key.startswith(EDGE)}
-        inline[EDGE + goto] = None
-        versions[EDGE + goto] = saver.get_next_version(versions.get(EDGE + goto), None)
+        inline = {key: value for key, value in inline.items() if not key.startswith(TO_NODE)}
+        inline[TO_NODE + goto] = None
+        versions[TO_NODE + goto] = saver.get_next_version(versions.get(TO_NODE + goto), None)
     checkpoint = {
         **old,
         "id": str(uuid6(clock_seq=point.step)),
@@ -203,7 +201,7 @@ def _made(
     }
     metadata: dict[str, Any] = {"step": point.step + 1, "source": "update", "parents": dict(point.parents)}
     if growing:
-        metadata["counters_since_delta_snapshot"] = {
+        metadata[DELTA_COUNTERS_KEY] = {
             channel: [0, 0] if channel in changed else list(count) for channel, count in growing.items()
         }
     return NewCheckpoint(point.namespace, point.id, checkpoint, metadata, blobs)

@@ -20,19 +20,20 @@ from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.checkpoints.forking.causality import DISPATCHED, NULL_TASK, Cut, Lineage, Task
+from openmanus_graph.checkpoints.forking.causality import ForkCut, Lineage, WritingTask
 from openmanus_graph.checkpoints.forking.copy_rows import copy_up_to, files_kept
-from openmanus_graph.checkpoints.forking.edit import Edit, edited
+from openmanus_graph.checkpoints.forking.edit import StateEdit, edited
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, find_place, newest_point, points_of
-from openmanus_graph.checkpoints.history.values import START, config_of, next_nodes, values_at
+from openmanus_graph.checkpoints.history.values import config_of, next_nodes, values_at
 from openmanus_graph.checkpoints.progress import plan_in, state_values, subtask_progress
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, restore_files
 from openmanus_graph.errors import UsageError
+from openmanus_graph.langgraph_internals import NULL_TASK, START_CHANNEL
+from openmanus_graph.namespaces import DISPATCHER, dispatched
 from openmanus_graph.plan import Plan
 
-DISPATCHER = "dispatcher"
 _FREE = re.compile(r"-\d+$")
 
 
@@ -44,7 +45,7 @@ class Fork:
     """The new thread; nothing of it has run yet."""
     source: Thread
     """The thread it came from, as it was."""
-    cut: Cut | None
+    cut: ForkCut | None
     """What was taken over; `None` for a copy of everything."""
     ended: bool
     """Whether the request had ended at the point, so that nothing comes after it."""
@@ -89,7 +90,7 @@ async def fork_thread(
     folder = _folder(source, name, workspace)
     points = await points_of(saver, source.thread_id)
     here = point or newest_point(points, source.thread_id)
-    changes = [Edit(tuple(path.split(".")), value) for path, value in (edits or {}).items()]
+    changes = [StateEdit(tuple(path.split(".")), value) for path, value in (edits or {}).items()]
     if changes and point is None:
         raise UsageError("Only a fork at a point can be edited.", hint=f"Name one: {source.thread_id}@{here.number}")
     cut = None if point is None else await cut_at(saver, point, points)
@@ -128,7 +129,7 @@ async def _free_id(saver: ThreadSaver, source: str) -> str:
 
 def _folder(source: Thread, name: str, chosen: str | Path | None) -> Path:
     """The new thread's folder: what was chosen, else beside the old one's."""
-    from openmanus_graph.nodes.dispatcher import default_workspace
+    from openmanus_graph.workspace import default_workspace
 
     plain = default_workspace(name)
     if chosen is not None:
@@ -143,8 +144,8 @@ def _folder(source: Thread, name: str, chosen: str | Path | None) -> Path:
 
 
 async def _with_plan(
-    saver: ThreadSaver, point: Point, plan: Plan | Mapping[str, Any] | None, changes: list[Edit], *, inside: bool
-) -> tuple[Any, list[Edit], str | None]:
+    saver: ThreadSaver, point: Point, plan: Plan | Mapping[str, Any] | None, changes: list[StateEdit], *, inside: bool
+) -> tuple[Any, list[StateEdit], str | None]:
     """How a plan gets into a fork: as its graph's input, or as edits of the state and the node to go on with."""
     if plan is None:
         return None, changes, None
@@ -153,12 +154,12 @@ async def _with_plan(
         return {"plan": plain}, changes, None
     if point.namespace:
         return Command(update={"plan": plain}), changes, None
-    changes = [*changes, Edit(("plan",), plain)]
+    changes = [*changes, StateEdit(("plan",), plain)]
     nodes = await next_nodes(saver, point)
-    if nodes != [START]:
+    if nodes != [START_CHANNEL]:
         return None, changes, None if nodes == [DISPATCHER] else DISPATCHER
     given = await values_at(saver, point)
-    return None, [*changes, Edit(("stage",), "planned")] if "stage" in given else changes, None
+    return None, [*changes, StateEdit(("stage",), "planned")] if "stage" in given else changes, None
 
 
 def _had_ended(source: Thread, point: Point, points: Sequence[Point]) -> bool:
@@ -169,7 +170,7 @@ def _had_ended(source: Thread, point: Point, points: Sequence[Point]) -> bool:
     return source.finished if after is None else after.source == "input"
 
 
-async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | None = None) -> Cut:
+async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | None = None) -> ForkCut:
     """What a fork at a point takes over.
 
     Args:
@@ -182,11 +183,11 @@ async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | Non
     async with saver.connection() as connection:
         tasks = await _tasks(connection, point.thread_id, path)
     for level, inner in pairwise(path):
-        found = DISPATCHED.match(inner.namespace.removeprefix(level.namespace))
+        found = dispatched(inner.namespace, level.namespace)
         if found is None:
             continue
-        plan, given = await _plan_at(saver, level, found["id"], found["definition"])
-        cut = lineage.cut(point, tasks, _downstream(plan, found["id"]))
+        plan, given = await _plan_at(saver, level, found.subtask, found.definition)
+        cut = lineage.cut(point, tasks, _downstream(plan, found.subtask))
         # The plan was edited while the dispatcher ran, and the edited one has no such subtask.
         return cut if given else replace(cut, rerun=cut.rerun | {(level.namespace, level.id, NULL_TASK)})
     return lineage.cut(point, tasks)
@@ -217,7 +218,7 @@ async def _plan_at(saver: ThreadSaver, point: Point, subtask: str, definition: s
     return plan, True
 
 
-async def _tasks(connection: AsyncConnection[DictRow], thread_id: str, path: Sequence[Point]) -> list[Task]:
+async def _tasks(connection: AsyncConnection[DictRow], thread_id: str, path: Sequence[Point]) -> list[WritingTask]:
     rows = await (
         await connection.execute(
             """
@@ -229,7 +230,7 @@ async def _tasks(connection: AsyncConnection[DictRow], thread_id: str, path: Seq
             ([point.namespace for point in path], [point.id for point in path], thread_id),
         )
     ).fetchall()
-    return [Task(row["checkpoint_ns"], row["checkpoint_id"], row["task_id"], row["task_path"]) for row in rows]
+    return [WritingTask(row["checkpoint_ns"], row["checkpoint_id"], row["task_id"], row["task_path"]) for row in rows]
 
 
 async def files_at(saver: ThreadSaver, point: Point) -> dict[str, FileState]:

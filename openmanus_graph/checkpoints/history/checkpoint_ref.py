@@ -5,7 +5,6 @@ A point is a stored checkpoint: of the graph itself, or of what runs inside it, 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
@@ -17,11 +16,10 @@ from psycopg.rows import DictRow
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, find_thread, get_thread
 from openmanus_graph.errors import UnknownPointError
+from openmanus_graph.namespaces import innermost_subtask, subtask_at
 
 SHORTEST_BEGINNING = 4
 """Characters of a checkpoint's id that are enough to name it, if no other one begins or ends so."""
-
-_SUBTASK = re.compile(r"(?:^|\|)dispatcher\|subtask (?P<id>\S+) (?P<definition>\S+) r(?P<round>\d+)(?=\||$)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,19 +50,13 @@ class Point:
     @property
     def subtask(self) -> str | None:
         """The subtask it belongs to, the innermost one; `None` outside of any."""
-        found = subtask_in(self.namespace)
-        return found[0] if found else None
+        found = innermost_subtask(self.namespace)
+        return found.subtask if found else None
 
     @property
     def address(self) -> str:
         """How to name it on the command line."""
         return f"{self.thread_id}@{self.number}"
-
-
-def subtask_in(namespace: str) -> tuple[str, str, int] | None:
-    """Id, definition hash and round of the innermost subtask that a namespace is in, or `None`."""
-    found = list(_SUBTASK.finditer(namespace))
-    return (found[-1]["id"], found[-1]["definition"], int(found[-1]["round"])) if found else None
 
 
 _POINTS = """
@@ -183,14 +175,15 @@ def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
 
 
 def _step_of(points: Sequence[Point], subtask: str, step: str, thread_id: str) -> Point:
-    own = [point for point in points if point.subtask == subtask and _is_own(point)]
+    tasks = ((point, subtask_at(point.namespace)) for point in points)
+    own = [(point, task) for point, task in tasks if task is not None and task.subtask == subtask]
     hint = f"List its points: openmanus-graph threads history {thread_id}"
     if not own:
         known = dict.fromkeys(point.subtask for point in points if point.subtask)
         named = f"It has: {', '.join(map(str, known))}." if known else "It has none."
         raise UnknownPointError(f"The thread {thread_id!r} has no points of a subtask {subtask!r}. {named}", hint=hint)
-    newest = max(subtask_in(point.namespace) or ("", "", 0) for point in own)[2]
-    here = [point for point in own if (subtask_in(point.namespace) or ("", "", 0))[2] == newest]
+    newest = max(task.round for _, task in own)
+    here = [point for point, task in own if task.round == newest]
     found = [point for point in here if str(point.step) == step]
     if not found:
         steps = f"{here[0].step} to {here[-1].step}"
@@ -198,9 +191,3 @@ def _step_of(points: Sequence[Point], subtask: str, step: str, thread_id: str) -
             f"The subtask {subtask!r} of {thread_id!r} has no step {step!r}, only {steps}.", hint=hint
         )
     return found[-1]
-
-
-def _is_own(point: Point) -> bool:
-    """Whether it is a step of the subtask itself, not of a graph inside it."""
-    found = list(_SUBTASK.finditer(point.namespace))
-    return bool(found) and found[-1].end() == len(point.namespace)

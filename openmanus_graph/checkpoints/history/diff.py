@@ -12,9 +12,10 @@ from langchain_core.messages import BaseMessage
 from openmanus_graph.checkpoints.forking.fork import cut_at, files_at
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, find_place, newest_point, points_of
 from openmanus_graph.checkpoints.history.values import values_at
-from openmanus_graph.checkpoints.progress import SUBTASK_NAMESPACE, committed_results, plan_in, task_name
+from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, contents_of, files_of
+from openmanus_graph.namespaces import SubtaskTask
 
 LARGEST_TEXT = 200_000
 """Bytes of a file above which its lines are not compared."""
@@ -23,7 +24,7 @@ APART = ("plan", "results", "messages", "workspace")
 
 
 @dataclass(frozen=True)
-class Change:
+class StateChange:
     """One thing that differs."""
 
     name: str
@@ -39,22 +40,22 @@ class Change:
 
 
 @dataclass(frozen=True)
-class Difference:
+class PointDifference:
     """What differs between two points."""
 
     before: Point
     """The one."""
     after: Point
     """The other."""
-    state: list[Change]
+    state: list[StateChange]
     """Values of the state."""
-    plan: list[Change]
+    plan: list[StateChange]
     """Subtasks of the plan."""
-    results: list[Change]
+    results: list[StateChange]
     """Results of subtasks."""
-    messages: list[Change]
+    messages: list[StateChange]
     """Messages that only one of them has, by their position."""
-    files: list[Change]
+    files: list[StateChange]
     """Files of the workspace that steps have changed."""
 
     @property
@@ -69,7 +70,7 @@ class Difference:
         return found | {name: [asdict(one) for one in getattr(self, name)] for name in parts}
 
 
-async def diff_points(saver: ThreadSaver, before: str, after: str) -> Difference:
+async def diff_points(saver: ThreadSaver, before: str, after: str) -> PointDifference:
     """Compare two points.
 
     Args:
@@ -87,7 +88,7 @@ async def diff_points(saver: ThreadSaver, before: str, after: str) -> Difference
     else:  # a step of a subtask has another state than the graph itself
         states = one.outer, other.outer
     told = [{key: plain(value) for key, value in state.items() if key not in APART} for state in states]
-    return Difference(
+    return PointDifference(
         before=one.point,
         after=other.point,
         state=_changes(*told),
@@ -137,9 +138,9 @@ async def _running_results(
     number = int(values.get("round") or 0) + 1
     definitions = plan.definition_hashes()
     for one in plan.subtasks:
-        name = task_name(one, definitions[one.id], number)
-        if name in committed and SUBTASK_NAMESPACE + name in ended:
-            results[one.id] = committed[name]
+        task = SubtaskTask(one.id, definitions[one.id], number)
+        if task.name in committed and task.namespace in ended:
+            results[one.id] = committed[task.name]
     return results
 
 
@@ -165,26 +166,28 @@ def plain(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, int, float, bool)) else repr(value)
 
 
-def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[Change]:
-    found: list[Change] = []
+def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[StateChange]:
+    found: list[StateChange] = []
     for name in [*before, *(key for key in after if key not in before)]:
         one, other = before.get(name), after.get(name)
         if one == other:
             continue
         kind = "added" if name not in before else "removed" if name not in after else "changed"
         lines = _lines(one, other) if isinstance(one, str) and isinstance(other, str) else None
-        found.append(Change(name, kind, one, other, lines))
+        found.append(StateChange(name, kind, one, other, lines))
     return found
 
 
-def _message_changes(before: Any, after: Any) -> list[Change]:
+def _message_changes(before: Any, after: Any) -> list[StateChange]:
     """Messages behind the beginning that both have."""
     one, other = ([_message(item) for item in cast("list[Any]", side or [])] for side in (before, after))
     same = 0
     while same < min(len(one), len(other)) and one[same] == other[same]:
         same += 1
-    removed = [Change(str(number), "removed", before=item) for number, item in enumerate(one[same:], same + 1)]
-    return removed + [Change(str(number), "added", after=item) for number, item in enumerate(other[same:], same + 1)]
+    removed = [StateChange(str(number), "removed", before=item) for number, item in enumerate(one[same:], same + 1)]
+    return removed + [
+        StateChange(str(number), "added", after=item) for number, item in enumerate(other[same:], same + 1)
+    ]
 
 
 def _message(item: Any) -> dict[str, Any]:
@@ -199,7 +202,7 @@ def _message(item: Any) -> dict[str, Any]:
 
 async def _file_changes(
     saver: ThreadSaver, before: Mapping[str, FileState], after: Mapping[str, FileState]
-) -> list[Change]:
+) -> list[StateChange]:
     different = [
         path
         for path in sorted({*before, *after})
@@ -216,11 +219,13 @@ def _content(file: FileState | None) -> Any:
     return (file.digest or (file.size, file.mtime_ns), file.mode, file.link)
 
 
-def _file_change(path: str, before: FileState | None, after: FileState | None, contents: Mapping[str, bytes]) -> Change:
+def _file_change(
+    path: str, before: FileState | None, after: FileState | None, contents: Mapping[str, bytes]
+) -> StateChange:
     kind = "added" if before is None else "removed" if after is None else "changed"
     texts = [_text(side, contents) for side in (before, after)]
     lines = None if texts[0] is None or texts[1] is None else _lines(texts[0], texts[1], path)
-    return Change(path, kind, before and before.digest, after and after.digest, lines)
+    return StateChange(path, kind, before and before.digest, after and after.digest, lines)
 
 
 def _text(file: FileState | None, contents: Mapping[str, bytes]) -> str | None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
@@ -12,11 +11,12 @@ from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.types import Interrupt, Overwrite
 
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
-from openmanus_graph.checkpoints.history.values import is_inner
+from openmanus_graph.langgraph_internals import INTERRUPT, RESUME, START_CHANNEL, is_inner, is_send, pulled_node
+from openmanus_graph.namespaces import DISPATCHER
 
 TOLD = (
     "answer", "approved", "decision", "draft", "knowledge", "messages", "plan", "problems", "question", "reason",
-    "result", "retry_at", "task", "__interrupt__", "__resume__",
+    "result", "retry_at", "task", INTERRUPT, RESUME,
 )  # fmt: skip
 """Channels whose contents are told; of others the names are."""
 UNTOLD = (
@@ -26,9 +26,6 @@ UNTOLD = (
 """Channels of ours that say nothing to a person."""
 LONGEST = 90
 """Characters of one value."""
-
-_PULL = re.compile(r"^~__pregel_pull, (?P<node>.+)$")
-_SEND = re.compile(r"^~__pregel_push, \d+, \d+$")
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,13 +43,13 @@ def nodes_of(writes: Sequence[Write]) -> list[str]:
     """The nodes that wrote, in order, each as often as it ran."""
     found: dict[str, str] = {}
     for write in writes:
-        if pulled := _PULL.match(write.path):
-            found[write.task_id] = pulled["node"]
-        elif _SEND.match(write.path):
+        if pulled := pulled_node(write.path):
+            found[write.task_id] = pulled
+        elif is_send(write.path):
             sent = next((one.name for one in _messages(write) if isinstance(one, ToolMessage) and one.name), None)
             if sent or write.task_id not in found:
                 found[write.task_id] = sent or "sent"
-    return [node for node in found.values() if node != "__start__"]
+    return [node for node in found.values() if node != START_CHANNEL]
 
 
 def what_changed(point: Point, writes: Sequence[Write]) -> str:
@@ -80,7 +77,7 @@ def what_is_asked(writes: Sequence[Write]) -> str:
     """What a person was asked at a checkpoint, in a line."""
     asked: list[str] = []
     for write in writes:
-        if write.channel != "__interrupt__":
+        if write.channel != INTERRUPT:
             continue
         for one in cast("Sequence[Any]", write.value or ()):
             value: Any = one.value if isinstance(one, Interrupt) else one
@@ -91,7 +88,7 @@ def what_is_asked(writes: Sequence[Write]) -> str:
 
 
 def _is_start(write: Write) -> bool:
-    return write.path.endswith(" __start__")
+    return pulled_node(write.path) == START_CHANNEL
 
 
 def _messages(write: Write) -> list[BaseMessage]:
@@ -105,7 +102,7 @@ def _told(write: Write, values: Mapping[str, Any]) -> str:
     value = write.value
     if _is_start(write):
         return f"is asked: {_short(value)}" if write.channel == "task" and value else ""
-    if write.path.endswith(" dispatcher"):
+    if pulled_node(write.path) == DISPATCHER:
         return "has executed the plan" if write.channel == "plan" else ""
     if write.channel == "messages":
         if isinstance(value, Overwrite):
@@ -123,7 +120,7 @@ def _told(write: Write, values: Mapping[str, Any]) -> str:
     words = {"answer": "answers", "question": "asks"}
     if write.channel == "retry_at":
         return "is to be tried again"
-    if write.channel == "__resume__":
+    if write.channel == RESUME:
         given = cast("list[Any]", value)[-1:] if isinstance(value, list) else [value]
         said = [cast("dict[str, Any]", one).get("value", one) if isinstance(one, dict) else one for one in given]
         return f"is answered: {_short(said[0])}" if said else ""

@@ -6,30 +6,24 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from langgraph.checkpoint.base import CheckpointTuple
-from langgraph.checkpoint.serde.types import (
-    _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - LangGraph's own record of a growing list
-)
 from langgraph.types import Overwrite
 
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.langgraph_internals import (
+    DELTA_COUNTERS_KEY,
+    SENDS,
+    START_CHANNEL,
+    TO_NODE,
+    DeltaSnapshot,
+    is_inner,
+)
 from openmanus_graph.state import appended
-
-START = "__start__"
-"""LangGraph's channel for an input that has not been taken yet."""
-EDGE = "branch:to:"
-"""What the names of LangGraph's channels for edges begin with."""
-_COUNTERS = "counters_since_delta_snapshot"
-
-
-def is_inner(channel: Any) -> bool:
-    """Whether a channel is LangGraph's own, such as an edge."""
-    return isinstance(channel, str) and channel.startswith((EDGE, "__"))
 
 
 def delta_channels(found: CheckpointTuple) -> Mapping[str, Any]:
     """The growing lists of a checkpoint's graph, each with its updates and steps since the last whole copy."""
-    return cast("Mapping[str, Any]", found.metadata.get(_COUNTERS) or {})
+    return cast("Mapping[str, Any]", found.metadata.get(DELTA_COUNTERS_KEY) or {})
 
 
 def config_of(point: Point) -> Any:
@@ -49,10 +43,10 @@ async def values_at(saver: ThreadSaver, point: Point) -> dict[str, Any]:
     if found is None:
         return {}
     held: dict[str, Any] = found.checkpoint["channel_values"]
-    if isinstance(held.get(START), dict):
-        return cast("dict[str, Any]", held[START])
+    if isinstance(held.get(START_CHANNEL), dict):
+        return cast("dict[str, Any]", held[START_CHANNEL])
     values = {
-        key: value.value if isinstance(value, _DeltaSnapshot) else value
+        key: value.value if isinstance(value, DeltaSnapshot) else value
         for key, value in held.items()
         if not is_inner(key)
     }
@@ -67,7 +61,7 @@ async def values_at(saver: ThreadSaver, point: Point) -> dict[str, Any]:
 
 def _put_together(history: Mapping[str, Any]) -> list[Any]:
     seed = history.get("seed")
-    value: list[Any] = list(seed.value if isinstance(seed, _DeltaSnapshot) else seed or [])
+    value: list[Any] = list(seed.value if isinstance(seed, DeltaSnapshot) else seed or [])
     for _, _, write in history["writes"]:
         value = list(write.value or []) if isinstance(write, Overwrite) else appended(value, [write])
     return value
@@ -80,8 +74,8 @@ async def next_nodes(saver: ThreadSaver, point: Point) -> list[str]:
     if found is None:
         return []
     held: dict[str, Any] = found.checkpoint["channel_values"]
-    if START in held:
-        return [START]
-    sends = cast("list[Any]", held.get("__pregel_tasks") or [])
-    edges = [key.removeprefix(EDGE) for key in held if key.startswith(EDGE)]
+    if START_CHANNEL in held:
+        return [START_CHANNEL]
+    sends = cast("list[Any]", held.get(SENDS) or [])
+    edges = [key.removeprefix(TO_NODE) for key in held if key.startswith(TO_NODE)]
     return [*edges, *(str(getattr(send, "node", send)) for send in sends)]

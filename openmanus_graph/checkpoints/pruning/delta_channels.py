@@ -21,7 +21,7 @@ STUB = "pruned"
 
 
 @dataclass(frozen=True)
-class Point:
+class CheckpointLink:
     """One checkpoint of a namespace, as far as pruning goes."""
 
     parent: str | None
@@ -37,7 +37,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Cut:
+class PruneCut:
     """Where the ancestors of kept checkpoints go."""
 
     gone: tuple[str, ...]
@@ -53,7 +53,7 @@ class Cut:
         return self.gone[0]
 
 
-def cuts_of(points: Mapping[str, Point], kept: Collection[str]) -> list[Cut]:
+def cuts_of(points: Mapping[str, CheckpointLink], kept: Collection[str]) -> list[PruneCut]:
     """Where a namespace is cut when only some of its points are kept.
 
     Args:
@@ -65,7 +65,7 @@ def cuts_of(points: Mapping[str, Point], kept: Collection[str]) -> list[Cut]:
         first = points[name].parent
         if first is not None and first in points and first not in kept:
             growing.setdefault(first, set()).update(points[name].growing)
-    cuts: list[Cut] = []
+    cuts: list[PruneCut] = []
     for first, channels in growing.items():
         gone: list[str] = []
         above: str | None = first
@@ -74,7 +74,7 @@ def cuts_of(points: Mapping[str, Point], kept: Collection[str]) -> list[Cut]:
             above = points[above].parent
         anchor = above if above in kept else None
         if not (points[first].stub and len(gone) == 1):  # else it is what it must be
-            cuts.append(Cut(tuple(gone), anchor, tuple(sorted(channels))))
+            cuts.append(PruneCut(tuple(gone), anchor, tuple(sorted(channels))))
     return cuts
 
 
@@ -82,7 +82,7 @@ async def carry(
     connection: AsyncConnection[DictRow],
     thread_id: str,
     namespace: str,
-    cuts: Sequence[Cut],
+    cuts: Sequence[PruneCut],
     token: str,
     named: Collection[str] = (),
 ) -> set[str]:
@@ -120,7 +120,9 @@ async def carry(
     return set(stubs)
 
 
-async def _stored(connection: AsyncConnection[DictRow], place: Mapping[str, Any], at: Cut) -> dict[str, list[DictRow]]:
+async def _stored(
+    connection: AsyncConnection[DictRow], place: Mapping[str, Any], at: PruneCut
+) -> dict[str, list[DictRow]]:
     """For each list and each point that goes, newest first: its version, and whether a value is there."""
     found: dict[str, list[DictRow]] = {channel: [] for channel in at.growing}
     if found:

@@ -14,7 +14,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from openmanus_graph.checkpoints.pruning.delta_channels import Cut
+from openmanus_graph.checkpoints.pruning.delta_channels import PruneCut
 
 Key = tuple[str, str]
 """Namespace and id of a checkpoint."""
@@ -35,7 +35,7 @@ async def with_changes(connection: AsyncConnection[DictRow], thread_id: str) -> 
 async def rehome(
     connection: AsyncConnection[DictRow],
     thread_id: str,
-    cuts: Mapping[str, Sequence[Cut]],
+    cuts: Mapping[str, Sequence[PruneCut]],
     stubs: Collection[Key],
     gone: Collection[Key],
 ) -> tuple[int, int]:

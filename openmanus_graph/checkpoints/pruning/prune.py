@@ -7,7 +7,6 @@ that a kept point of the root may still go on with.
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -17,17 +16,16 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
-from openmanus_graph.checkpoints.pruning.delta_channels import STUB, Point, carry, cuts_of
+from openmanus_graph.checkpoints.pruning.delta_channels import STUB, CheckpointLink, carry, cuts_of
 from openmanus_graph.checkpoints.pruning.file_changes import Key, rehome, with_changes
 from openmanus_graph.checkpoints.thread_tables import try_alone
 from openmanus_graph.errors import ThreadBusyError
+from openmanus_graph.namespaces import LEVEL, TASK_ID, dispatched
 
-Points = Mapping[str, Mapping[str, Point]]
+Points = Mapping[str, Mapping[str, CheckpointLink]]
 """Points by namespace and id, each namespace newest first."""
 Kept = Mapping[str, Collection[str]]
 """Ids of the points that stay, by namespace; a namespace that is not named goes as a whole."""
-
-_DISPATCHED = re.compile(r"dispatcher\|subtask [^|]* r(\d+)(?:\||$)")
 
 
 @dataclass(frozen=True)
@@ -144,7 +142,7 @@ def newest(points: Points, keep_last: int) -> Kept:
     """The newest points of each namespace that a kept point of the root may still need."""
     kept: dict[str, set[str]] = {}
     rounds: list[int] = []
-    for namespace in sorted(points, key=lambda name: (name != "", name.count("|"))):  # callers before what they call
+    for namespace in sorted(points, key=lambda name: (name != "", name.count(LEVEL))):  # callers before what they call
         inside = points[namespace]
         if not _is_needed(namespace, points, kept, min(rounds, default=0)):
             continue
@@ -162,29 +160,29 @@ def newest(points: Points, keep_last: int) -> Kept:
 
 def _is_needed(namespace: str, points: Points, kept: Kept, oldest_round: int) -> bool:
     """Whether a point that is kept may go on with what is in a namespace."""
-    if (dispatched := _DISPATCHED.match(namespace)) is not None and int(dispatched[1]) <= oldest_round:
+    if (task := dispatched(namespace)) is not None and task.round <= oldest_round:
         return False  # the results of that dispatch are in the state of every kept point of the root
     above = namespace
     while above not in points or above == namespace:
         if not above:
             return True
-        above = above.rpartition("|")[0]
+        above = above.rpartition(LEVEL)[0]
     if above not in kept:
         return False
     caller = next(iter(points[namespace].values())).parents.get(above)
     # A call's namespace has the id of its task, and only the checkpoint that it was called from goes on with it; one
     # without an id is that of a graph which keeps its own state.
-    is_call = ":" in namespace.removeprefix(above)
+    is_call = TASK_ID in namespace.removeprefix(above)
     return not is_call or caller is None or caller not in points[above] or caller in kept[above]
 
 
 async def points_of(connection: AsyncConnection[DictRow], thread_id: str) -> Points:
     """The points of a thread, by namespace, newest first."""
     rows = await (await connection.execute(_POINTS, {"thread": thread_id, "stub": STUB})).fetchall()
-    found: dict[str, dict[str, Point]] = {}
+    found: dict[str, dict[str, CheckpointLink]] = {}
     for row in rows:
         number = row["round"]
-        found.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = Point(
+        found.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = CheckpointLink(
             parent=row["parent_checkpoint_id"],
             stub=bool(row["stub"]),
             growing=row["growing"],

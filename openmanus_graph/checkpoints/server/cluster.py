@@ -22,7 +22,7 @@ from openmanus_graph.checkpoints.server.account import Account, user_name
 from openmanus_graph.checkpoints.server.configuration import DATABASE, ROLE
 from openmanus_graph.checkpoints.server.diagnosis import failure
 from openmanus_graph.checkpoints.server.locks import POLL_S, FileLock, pauses, users_of
-from openmanus_graph.checkpoints.server.paths import Place
+from openmanus_graph.checkpoints.server.paths import ServerPaths
 from openmanus_graph.errors import EmbeddedServerError
 
 CREATE_DATABASE = "CREATE DATABASE openmanus"
@@ -39,12 +39,12 @@ ORPHANS_S = 1.0
 class Cluster:
     """One cluster, with the account that its server runs under; the caller holds the start lock."""
 
-    place: Place
+    place: ServerPaths
     """Where it lies."""
     account: Account
     """Who runs it."""
 
-    def ask(self, database: str = DATABASE) -> wire.Answer:
+    def ask(self, database: str = DATABASE) -> wire.StartupAnswer:
         """Log in, and make sure that who answers runs under our account.
 
         Raises:

@@ -10,7 +10,7 @@ import tempfile
 from pathlib import Path
 
 from openmanus_graph.checkpoints.server.account import user_name
-from openmanus_graph.checkpoints.server.paths import Place
+from openmanus_graph.checkpoints.server.paths import ServerPaths
 
 ROLE = "openmanus"
 """The one role; a superuser."""
@@ -52,7 +52,7 @@ SINCE = {18: {"io_method": "sync"}}
 """Settings that a major version brought: no three worker processes for a small machine."""
 
 
-def write(place: Place, major: int) -> list[str]:
+def write(place: ServerPaths, major: int) -> list[str]:
     """Write the files, and return the server's arguments that point to them."""
     folder = place.configuration
     folder.mkdir(exist_ok=True)

@@ -37,7 +37,7 @@ from openmanus_graph.checkpoints.server.account import Account
 from openmanus_graph.checkpoints.server.cluster import START_S, Cluster
 from openmanus_graph.checkpoints.server.configuration import DATABASE, ROLE
 from openmanus_graph.checkpoints.server.locks import FileLock, users_of
-from openmanus_graph.checkpoints.server.paths import Place
+from openmanus_graph.checkpoints.server.paths import ServerPaths
 
 _log = logging.getLogger(__name__)
 
@@ -72,7 +72,7 @@ class EmbeddedServer:
     def __init__(self, settings: Settings) -> None:
         """Note where the server lies; nothing is touched before `acquire` or `start`."""
         self._settings = settings
-        self._place = Place.below(settings.home)
+        self._place = ServerPaths.below(settings.home)
         self._guard = threading.RLock()
         self._users: FileLock | None = None
         self._owner = 0

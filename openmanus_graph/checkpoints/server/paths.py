@@ -24,14 +24,14 @@ PLAIN = re.compile(r"[A-Za-z0-9/._-]+")
 
 
 @dataclass(frozen=True)
-class Place:
+class ServerPaths:
     """The files of one embedded server, all below one folder of the data folder."""
 
     home: Path
     """The data folder of the settings, absolute."""
 
     @classmethod
-    def below(cls, home: Path) -> Place:
+    def below(cls, home: Path) -> ServerPaths:
         """The place for a data folder, with links resolved: two names of one folder are one server."""
         return cls(Path(os.path.realpath(home.expanduser())))
 

@@ -35,7 +35,7 @@ STATES: dict[str, State] = {
 
 
 @dataclass(frozen=True)
-class Answer:
+class StartupAnswer:
     """What a login met."""
 
     state: State
@@ -72,7 +72,7 @@ def lock_file(folder: Path) -> Path:
     return folder / f"{socket_file(folder).name}.lock"
 
 
-def ask(folder: Path, user: str, database: str, timeout_s: float = 5.0) -> Answer:
+def ask(folder: Path, user: str, database: str, timeout_s: float = 5.0) -> StartupAnswer:
     """Log in and out again, and say what happened.
 
     Args:
@@ -86,19 +86,19 @@ def ask(folder: Path, user: str, database: str, timeout_s: float = 5.0) -> Answe
         try:
             link.connect(str(socket_file(folder)))
         except PermissionError as error:
-            return Answer("denied", str(error.strerror))
+            return StartupAnswer("denied", str(error.strerror))
         except BlockingIOError as error:  # the listen queue is full
-            return Answer("busy", str(error.strerror))
+            return StartupAnswer("busy", str(error.strerror))
         except OSError as error:
-            return Answer("silent", str(error.strerror or error))
+            return StartupAnswer("silent", str(error.strerror or error))
         pid, uid = _peer(link)
         try:
             state, message, version = _login(link, user, database)
         except TimeoutError:
-            return Answer("hung", f"no reply within {timeout_s:.0f} s", pid=pid, uid=uid)
+            return StartupAnswer("hung", f"no reply within {timeout_s:.0f} s", pid=pid, uid=uid)
         except OSError as error:  # the server ended while it was asked
-            return Answer("busy", str(error), pid=pid, uid=uid)
-        return Answer(state, message, version, pid, uid)
+            return StartupAnswer("busy", str(error), pid=pid, uid=uid)
+        return StartupAnswer(state, message, version, pid, uid)
 
 
 def execute(folder: Path, user: str, database: str, statement: str, timeout_s: float = 60.0) -> None:

@@ -114,7 +114,7 @@ class _Inside:
         return self._file.read(left if size < 0 else min(size, left))
 
 
-class Record:
+class ArchiveRecord:
     """A record that is being read."""
 
     def __init__(self, fields: dict[str, Any], stream: IO[bytes]) -> None:
@@ -140,7 +140,7 @@ class Record:
 
 
 @contextmanager
-def open_archive(path: Path) -> Generator[Iterator[Record]]:
+def open_archive(path: Path) -> Generator[Iterator[ArchiveRecord]]:
     """Read an archive, once all of it is known to be as it was written.
 
     Raises:
@@ -187,7 +187,7 @@ def _verify(file: IO[bytes], path: Path) -> int:
     return end
 
 
-def _records(stream: IO[bytes]) -> Iterator[Record]:
+def _records(stream: IO[bytes]) -> Iterator[ArchiveRecord]:
     while True:
         line = stream.readline(LONGEST_LINE)
         try:
@@ -196,7 +196,7 @@ def _records(stream: IO[bytes]) -> Iterator[Record]:
             raise _broken("a record has no line of JSON") from error
         if not isinstance(fields, dict):
             raise _broken("a record is no object")
-        record = Record(cast("dict[str, Any]", fields), stream)
+        record = ArchiveRecord(cast("dict[str, Any]", fields), stream)
         if record.fields.get("kind") == "end":
             return
         yield record

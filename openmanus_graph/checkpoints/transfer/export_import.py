@@ -29,7 +29,7 @@ from openmanus_graph.checkpoints.thread_tables import (
     try_alone,
 )
 from openmanus_graph.checkpoints.threads import Thread, get_thread
-from openmanus_graph.checkpoints.transfer.archive import ArchiveWriter, Record, new_archive, open_archive
+from openmanus_graph.checkpoints.transfer.archive import ArchiveRecord, ArchiveWriter, new_archive, open_archive
 from openmanus_graph.checkpoints.transfer.relocation import take_over
 from openmanus_graph.checkpoints.transfer.workspace_files import Staging, parts_of, stays_inside, write_workspace
 from openmanus_graph.errors import ArchiveError, MigrationNeededError, ThreadBusyError, UsageError
@@ -188,12 +188,12 @@ async def import_thread(
 
 
 def _chosen(workspace: str | Path | None, thread_id: str) -> Path:
-    from openmanus_graph.nodes.dispatcher import default_workspace
+    from openmanus_graph.workspace import default_workspace
 
     return default_workspace(thread_id) if workspace is None else Path(workspace).expanduser().absolute()
 
 
-def _about(record: Record | None) -> dict[str, Any]:
+def _about(record: ArchiveRecord | None) -> dict[str, Any]:
     fields: Mapping[str, Any] = {} if record is None else record.fields
     schema = fields.get("schema")
     if (
@@ -229,7 +229,7 @@ async def _claim(connection: AsyncConnection[DictRow], thread_id: str) -> None:
     raise UsageError(f"There is already a thread {thread_id!r}.", hint="Give the new one another id with: --as NEW")
 
 
-async def _read_table(connection: AsyncConnection[DictRow], record: Record, thread_id: str) -> int:
+async def _read_table(connection: AsyncConnection[DictRow], record: ArchiveRecord, thread_id: str) -> int:
     """Take over the rows of a table, all of them under the thread's id here."""
     table, columns = record.fields.get("table"), record.fields.get("columns")
     shared = table == CONTENTS

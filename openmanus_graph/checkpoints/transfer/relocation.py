@@ -11,8 +11,7 @@ from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.serializer import PlainSerializer
 from openmanus_graph.errors import ArchiveError
-
-_START = "__start__"
+from openmanus_graph.langgraph_internals import START_CHANNEL
 
 
 async def take_over(
@@ -60,7 +59,7 @@ async def change_channel(
     given |= {"will": serializer.dumps_typed(new)[1]}
     await connection.execute(_CHECKPOINTS, given)
     await connection.execute(_WRITES, given)
-    rows = await (await connection.execute(_INPUTS, {**given, "start": _START})).fetchall()
+    rows = await (await connection.execute(_INPUTS, {**given, "start": START_CHANNEL})).fetchall()
     for row in rows:
         value = serializer.loads_typed((str(row["type"]), bytes(row["blob"] or b"")))
         if not isinstance(value, dict) or cast("dict[str, Any]", value).get(channel) != old:
@@ -69,7 +68,7 @@ async def change_channel(
         await connection.execute(
             "UPDATE checkpoint_blobs SET type = %(kind)s, blob = %(blob)s WHERE thread_id = %(thread)s"
             " AND checkpoint_ns = '' AND channel = %(start)s AND version = %(version)s",
-            {**given, "start": _START, "kind": kind, "blob": blob, "version": row["version"]},
+            {**given, "start": START_CHANNEL, "kind": kind, "blob": blob, "version": row["version"]},
         )
 
 

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from openmanus_graph.checkpoints.transfer.archive import PIECE, ArchiveWriter, Record
+from openmanus_graph.checkpoints.transfer.archive import PIECE, ArchiveRecord, ArchiveWriter
 from openmanus_graph.errors import ArchiveError, UsageError
 
 MOST_FILES = 1_000_000
@@ -106,7 +106,7 @@ class Staging:
                 f"The folder {str(self._folder)!r} is not empty.", hint="Name another one with: --workspace DIR"
             )
 
-    def add(self, record: Record) -> None:
+    def add(self, record: ArchiveRecord) -> None:
         """Take over one file, folder or link.
 
         Raises:
@@ -140,7 +140,7 @@ class Staging:
                 raise _refused(f"two entries that cannot both be there: {path!r}") from error
             raise
 
-    def _write(self, full: Path, record: Record, mode: int) -> None:
+    def _write(self, full: Path, record: ArchiveRecord, mode: int) -> None:
         opened = os.open(full, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
         with os.fdopen(opened, "wb") as file:
             for piece in record.pieces():

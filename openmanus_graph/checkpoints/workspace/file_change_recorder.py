@@ -27,13 +27,13 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, Place, read_file
+from openmanus_graph.langgraph_internals import CHECKPOINT_MAP_KEY, TASK_ID_KEY
+from openmanus_graph.run_config import configurable_of
 
 OUTPUTS = f"{HIDDEN_FOLDER}/outputs"
 """Large outputs: named by their content and never changed, so a fork takes them all."""
 WHOLE = "."
 """The path of a change that says that the workspace as a whole could not be recorded."""
-MAP_KEY = "checkpoint_map"
-TASK_KEY = "__pregel_task_id"
 BATCH_BYTES = 16 * 2**20
 """Contents that one statement takes."""
 QUICK_S = 0.002
@@ -72,7 +72,7 @@ class Seen:
 
 
 @dataclass(frozen=True)
-class Step:
+class ChangingStep:
     """The step that a change belongs to."""
 
     checkpoint_ns: str | None = None
@@ -83,19 +83,19 @@ class Step:
     call: str | None = None
 
 
-def step_of(config: RunnableConfig, *, subtask: str | None, tool: str | None, call: str | None) -> Step:
+def step_of(config: RunnableConfig, *, subtask: str | None, tool: str | None, call: str | None) -> ChangingStep:
     """The step that runs with a node's config."""
-    configurable: dict[str, Any] = config.get("configurable") or {}
-    around: Mapping[str, str] = configurable.get(MAP_KEY) or {}
+    configurable = configurable_of(config)
+    around: Mapping[str, str] = configurable.get(CHECKPOINT_MAP_KEY) or {}
     # Each graph adds its own checkpoint behind those of the graphs around it.
     namespace = list(around)[-1] if around else None
     checkpoint = around[namespace] if namespace is not None else None
-    task = configurable.get(TASK_KEY)
-    return Step(namespace, checkpoint, None if task is None else str(task), subtask, tool, call)
+    task = configurable.get(TASK_ID_KEY)
+    return ChangingStep(namespace, checkpoint, None if task is None else str(task), subtask, tool, call)
 
 
 @dataclass
-class Changes:
+class FoundChanges:
     """What a look at the workspace found."""
 
     rows: list[dict[str, Any]]
@@ -107,7 +107,7 @@ class Changes:
         return sum(map(len, self.contents.values()))
 
 
-class Recorder:
+class FileChangeRecorder:
     """Looks at one workspace for one run of one thread."""
 
     def __init__(self, saver: ThreadSaver | None, thread_id: str, workspace: Path, settings: Settings) -> None:
@@ -127,13 +127,13 @@ class Recorder:
         self._total = 0
         self._kept: set[str] = set()
         self._lock = asyncio.Lock()
-        self._active: list[Step] = []
+        self._active: list[ChangingStep] = []
         self._looks: dict[str, Look] = {}
         self._racy: set[str] = set()
         self._took_s = float("inf")
 
     @asynccontextmanager
-    async def around(self, config: RunnableConfig, step: Step) -> AsyncGenerator[None]:
+    async def around(self, config: RunnableConfig, step: ChangingStep) -> AsyncGenerator[None]:
         """Record what changes while the block runs, as the step's doing; nothing if it is left by an exception.
 
         What a block that was cut short changed is noticed by the next look.
@@ -170,9 +170,11 @@ class Recorder:
         self._kept = {seen.digest for seen in self._known.values() if seen.digest and not seen.left_out}
         self._looks = {path: seen.look for path, seen in self._known.items()}
         moment = began["created_at"] if began and not rows else None  # they were there before any step
-        await self._look(saver, config, Step(), moment)
+        await self._look(saver, config, ChangingStep(), moment)
 
-    async def _look(self, saver: ThreadSaver, config: RunnableConfig, step: Step, moment: datetime | None) -> None:
+    async def _look(
+        self, saver: ThreadSaver, config: RunnableConfig, step: ChangingStep, moment: datetime | None
+    ) -> None:
         made_at = (moment or datetime.now(UTC)).isoformat()
         beside = [
             {key: value for key, value in asdict(one).items() if key in ("checkpoint_ns", "checkpoint_id", "task_id")}
@@ -195,19 +197,19 @@ class Recorder:
                 f"files {step.subtask or ''}",
             )
 
-    def _all_changes(self) -> list[Changes]:
+    def _all_changes(self) -> list[FoundChanges]:
         return list(self._changes())
 
-    def _changes(self) -> Iterator[Changes]:
+    def _changes(self) -> Iterator[FoundChanges]:
         """What differs from what is known, in batches; what is known is brought up to date."""
         known = self._known if self._known is not None else {}
-        batch = Changes([], {})
+        batch = FoundChanges([], {})
         try:
             now = dict(self._tree())
         except _TooManyError as error:
             if WHOLE not in known:
                 known[WHOLE] = Seen(0, 0, 0, 0, left_out=str(error))
-                yield Changes([_row(WHOLE, None, known[WHOLE])], {})
+                yield FoundChanges([_row(WHOLE, None, known[WHOLE])], {})
             return
         for path in sorted(known.keys() - now.keys() - {WHOLE}):
             batch.rows.append(_row(path, known.pop(path), None))
@@ -226,7 +228,7 @@ class Recorder:
                 batch.contents[read.digest] = content
                 if batch.size >= BATCH_BYTES:
                     yield batch
-                    batch = Changes([], {})
+                    batch = FoundChanges([], {})
         if batch.rows:
             yield batch
 

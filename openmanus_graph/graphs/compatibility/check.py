@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, cast
 from langgraph.types import Command
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.thread_position import Standing, standing_of
+from openmanus_graph.checkpoints.thread_position import ThreadPosition, position_of
 from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.events import now
 from openmanus_graph.graphs.compatibility.differences import Difference, differences
@@ -18,8 +18,6 @@ from openmanus_graph.graphs.compatibility.fingerprint import FORMAT, fingerprint
 if TYPE_CHECKING:
     from openmanus_graph.graphs.durable import DurableGraph
 
-FORCE_KEY = "force"
-"""What in `configurable` makes a thread go on with a graph that does not fit."""
 MOST_TOLD = 6
 """Changes that a note names."""
 _TOLD_APART = ("program", "unchecked")
@@ -90,12 +88,12 @@ async def _differences(
     if before.get("format", FORMAT) != FORMAT:
         before = {}
     going_on = given is None or isinstance(given, Command)
-    standing = await standing_of(saver, thread_id, before or present, going_on=going_on)
+    standing = await position_of(saver, thread_id, before or present, going_on=going_on)
     standing.plan = _plan_ahead(given, standing)
     return differences(before, present, standing)
 
 
-def _plan_ahead(given: Any, standing: Standing) -> dict[str, Any] | None:
+def _plan_ahead(given: Any, standing: ThreadPosition) -> dict[str, Any] | None:
     """The plan that is to be executed without being checked first."""
     if isinstance(given, Command):
         update: Any = cast("Command[Any]", given).update

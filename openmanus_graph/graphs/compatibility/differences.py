@@ -10,16 +10,15 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, Standing, Use, structure_at
+from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, ThreadPosition, Use, structure_at
 from openmanus_graph.errors import PlanError
 from openmanus_graph.graphs.compatibility.value_type import fits, in_words
+from openmanus_graph.langgraph_internals import JOIN
+from openmanus_graph.namespaces import DISPATCHER, task_of
 from openmanus_graph.nodes.agent import PREFIX
-from openmanus_graph.nodes.dispatcher import NODE as DISPATCHER
 from openmanus_graph.nodes.executor import EXECUTOR
 from openmanus_graph.plan import Plan
 
-JOIN = "join:"
-"""What the names of channels begin with in which nodes wait for one another."""
 _KEPT_BY = {("LastValue", "BinaryOperatorAggregate"), ("BinaryOperatorAggregate", "LastValue")}
 """Kinds of channels of which the second takes what the first has stored."""
 
@@ -36,7 +35,7 @@ class Difference:
     """Whether the thread needs it as it was."""
 
 
-def differences(old: Fields, new: Fields, standing: Standing) -> list[Difference]:
+def differences(old: Fields, new: Fields, standing: ThreadPosition) -> list[Difference]:
     """What has changed, what the thread cannot bear first.
 
     Args:
@@ -61,12 +60,12 @@ def _inside(path: tuple[str, ...]) -> str:
     """The graph that a path leads to, for a sentence."""
     if not path:
         return ""
-    if path[-1].startswith("subtask ") or path == (DISPATCHER,):
+    if task_of(path[-1]) is not None or path == (DISPATCHER,):
         return " of the graph that runs subtasks"
     return f" of the graph inside {path[-1]!r}"
 
 
-def _levels(old: Fields, new: Fields, standing: Standing) -> Iterator[Difference]:
+def _levels(old: Fields, new: Fields, standing: ThreadPosition) -> Iterator[Difference]:
     """What is next and is gone, and what is held and has no place any more."""
     for level in standing.levels:
         inside = _inside(level.path)
@@ -110,7 +109,7 @@ def _changed_field(name: str, value: Any, before: Fields, now: Fields, inside: s
 
 
 def _structure(
-    old: Fields, new: Fields, standing: Standing, tools: set[str], path: tuple[str, ...] = ()
+    old: Fields, new: Fields, standing: ThreadPosition, tools: set[str], path: tuple[str, ...] = ()
 ) -> Iterator[Difference]:
     """Nodes, edges and fields that came or went, where the thread has nothing to do with them."""
     if not old:

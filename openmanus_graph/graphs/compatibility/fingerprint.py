@@ -25,15 +25,12 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph._version import __version__
 from openmanus_graph.graphs.compatibility.value_type import ValueType, of_annotation, of_schema
+from openmanus_graph.langgraph_internals import TO_NODE, is_inner
 from openmanus_graph.plan import Plan
 from openmanus_graph.tools.spec import schema_of, spec_of
 
 FORMAT = 1
 """Another one is not compared: the thread goes on, and has the new one from then on."""
-TO_NODE = "branch:to:"
-"""What the names of channels begin with that start a node."""
-JOIN = "join:"
-"""What the names of channels begin with in which nodes wait for one another."""
 PROMPTS = ("coordinator", "decision", "executor", "planner", "reporter", "verifier")
 CLOSURES = 3
 """How many functions around a node's own are looked through for the graph that it runs."""
@@ -93,7 +90,7 @@ def _structure(
     channels = {
         name: _channel(channel)
         for name, channel in graph.channels.items()
-        if isinstance(channel, BaseChannel) and not name.startswith(("__", TO_NODE))
+        if isinstance(channel, BaseChannel) and not is_inner(name)
     }
     return {"nodes": nodes, "edges": _edges(graph), "channels": channels}
 

@@ -14,13 +14,14 @@ from langchain_core.messages import AIMessageChunk, BaseMessage
 from langgraph.types import Interrupt
 
 from openmanus_graph.events import Event, now, seconds_between
+from openmanus_graph.langgraph_internals import RETURN
 from openmanus_graph.questions import question_of
 from openmanus_graph.scope import Scope
 
 EVENT_MODES = ("tasks", "custom")
 """LangGraph's stream modes that events are made of, besides `messages` for tokens."""
 
-_WHOLE = ("__return__", "__end__")
+_WHOLE = (RETURN, "__end__")
 """Where LangGraph has the one value that a `@task` or an `@entrypoint` returns."""
 
 PREVIEW = 300
@@ -60,7 +61,7 @@ class NodeEvents:
                 return []
         told = [self._completed(event) for event in found]
         for event in told:
-            self._scope.log.add(event)
+            self._scope.keep(event)
         return told
 
     def _completed(self, event: Event) -> Event:

@@ -13,13 +13,14 @@ from langgraph.config import get_stream_writer
 
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext
+from openmanus_graph.run_config import SANDBOX, WORKSPACE
 
 
 def own_workspace(thread_id: str, configurable: Mapping[str, Any]) -> Path:
     """The thread's folder, which exists once a tool has asked for it."""
-    from openmanus_graph.nodes.dispatcher import default_workspace
+    from openmanus_graph.workspace import default_workspace
 
-    return Path(configurable.get("workspace") or default_workspace(thread_id)).expanduser().absolute()
+    return Path(WORKSPACE.get(configurable) or default_workspace(thread_id)).expanduser().absolute()
 
 
 class OwnTools:
@@ -48,7 +49,7 @@ class OwnTools:
                 subtask_id="",
                 workspace=workspace,
                 settings=self._settings,
-                sandbox=self._configurable.get("sandbox") or self._settings.sandbox,
+                sandbox=SANDBOX.get(self._configurable) or self._settings.sandbox,
                 report=_report,
             )
         return self._context

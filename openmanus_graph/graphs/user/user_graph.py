@@ -20,12 +20,13 @@ from langgraph.types import Command, StateSnapshot
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.context import CONTEXT_KEY
 from openmanus_graph.graphs.chunk import parts_of, shaped
-from openmanus_graph.graphs.durable import TASK_KEY, DurableGraph, DurableStateGraph
+from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
 from openmanus_graph.graphs.user.node_events import EVENT_MODES, NodeEvents
 from openmanus_graph.graphs.user.plan_tools import OwnTools, own_workspace
-from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, load_again
+from openmanus_graph.langgraph_internals import TASK_ID_KEY
+from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, reload_graph
+from openmanus_graph.run_config import MAX_PARALLEL, SANDBOX, TITLE, TOOL_CONTEXT, thread_id_of, with_keys
 from openmanus_graph.scope import scope_of
 
 BUILDER = "openmanus_graph.graphs.own:own_graph_again"
@@ -67,11 +68,11 @@ class _Watched(CompiledStateGraph[Any, Any, Any, Any]):
     def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, OwnTools]:
         """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
         configurable = dict(config.get("configurable") or {})
-        tools = OwnTools(str(configurable.get("thread_id", "thread")), configurable, self.builder.settings)
-        changed = {**config, "configurable": {**configurable, CONTEXT_KEY: tools}}
+        tools = OwnTools(thread_id_of(config), configurable, self.builder.settings)
+        changed = dict(with_keys(config, {TOOL_CONTEXT: tools}))
         # A durable graph takes LangGraph's semaphore away, which would stop dispatchers; here are none.
-        if configurable.get("max_parallel"):
-            changed["max_concurrency"] = configurable["max_parallel"]
+        if limit := MAX_PARALLEL.get(configurable):
+            changed["max_concurrency"] = limit
         return cast("RunnableConfig", changed), tools
 
 
@@ -89,7 +90,7 @@ class OwnGraph(DurableGraph, _Watched):
     ) -> AsyncIterator[Any]:
         """Stream the graph, as a `DurableGraph` does; inside another graph, as LangGraph does."""
         configurable: dict[str, Any] = (config or {}).get("configurable") or {}
-        if TASK_KEY in configurable:
+        if TASK_ID_KEY in configurable:
             stream = CompiledStateGraph.astream(self, input, config, **options)
         else:
             thread_id = configurable.get("thread_id")
@@ -147,10 +148,10 @@ class OwnBuilder(DurableStateGraph):
         row: dict[str, Any] = {
             "graph": dict(self.reference),
             "workspace": str(own_workspace(str(configurable["thread_id"]), configurable)),
-            "sandbox": configurable.get("sandbox") or self.settings.sandbox,
+            "sandbox": SANDBOX.get(configurable) or self.settings.sandbox,
         }
-        if configurable.get("title"):
-            row["title"] = configurable["title"]
+        if title := TITLE.get(configurable):
+            row["title"] = title
         if configurable.get("max_parallel"):
             row["settings"] = {"max_parallel": configurable["max_parallel"]}
         return row
@@ -169,7 +170,7 @@ def make_durable(
         graph: A `StateGraph`, a compiled graph, or an `@entrypoint`. A compiled one stays as it is; what is
             returned is a copy whose checkpointer is `saver`.
         saver: Where it keeps its steps.
-        reference: How `load_again` finds it; without one, only the caller can resume its threads.
+        reference: How `reload_graph` finds it; without one, only the caller can resume its threads.
         settings: The settings to use instead of those of the environment.
 
     Returns:
@@ -210,7 +211,7 @@ async def own_graph_again(thread: Thread, saver: ThreadSaver, settings: Settings
         GraphNotImportableError: If it cannot be loaded here.
     """
     reference = cast("dict[str, Any]", thread.graph.get("graph") or {})
-    found = await load_again(reference, thread.thread_id)
+    found = await reload_graph(reference, thread.thread_id)
     return make_durable(found, saver, reference=reference, settings=settings)
 
 

@@ -15,8 +15,8 @@ from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 
-from openmanus_graph.nodes.planning.reference_repair import References, code_tools
-from openmanus_graph.tools.spec import schema_of
+from openmanus_graph.nodes.planning.reference_repair import References
+from openmanus_graph.tools.spec import schema_of, spec_of
 
 _LISTS = ("subtasks", "steps", "tasks")
 _WRAPPERS = ("plan", "submit_plan", "arguments", "args", "parameters", "input")
@@ -166,7 +166,8 @@ def _subtask(value: Any, known: _Known) -> Any:
     if isinstance(fields.get("goal"), str):
         fields["goal"] = known.references.mended(fields["goal"], code=False)
     if isinstance(fields.get("args"), dict):
-        code = fields.get("tool") in code_tools
+        tool = known.tools.get(str(fields.get("tool")))
+        code = tool is not None and spec_of(tool).takes_code
         fields["args"] = _every_text(
             _without_nulls(fields, known), lambda text: known.references.mended(text, code=code)
         )

@@ -9,10 +9,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
-from openmanus_graph.plans.tool_use import RETURNS, is_builtin
-
-code_tools = ("bash", "python_execute", "str_replace_editor")
-"""Tools whose arguments have `$` and braces of their own."""
+from openmanus_graph.plans.output_shape import shape_of
 
 _DOUBLE_BRACES = re.compile(r"(?<!\{)\{\{\s*([^{}]+?)\s*\}\}(?!\})")
 _BARE = re.compile(r"(?<![\w$\\])\$(?!\d)([A-Za-z0-9_-]+)((?:\.\w+)*)")
@@ -103,8 +100,8 @@ class References:
         if not path or path[0] not in _WHOLE:
             return path
         runs = self._runs.get(name)
-        if isinstance(runs, str) and runs in self._tools and runs in RETURNS and is_builtin(self._tools[runs]):
-            shape: Any = RETURNS[runs]
+        shape = shape_of(self._tools[runs]) if isinstance(runs, str) and runs in self._tools else None
+        if shape is not None:
             return path[1:] if isinstance(shape, dict) and path[0] not in shape else path
         # What the executor says is text; with more behind it, an answer that is an object may be meant.
         return () if runs == "executor" and len(path) == 1 else path

@@ -4,21 +4,19 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.tools import BaseTool
 
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.plans.tool_use import RETURNS, is_builtin
+from openmanus_graph.plans.output_shape import TEXT, Shape
 from openmanus_graph.tools.spec import schema_of, spec_of
-
-NOT_PLANNED = ("terminate", "planning")
-"""Tools of use to an agent only."""
 
 
 def planned_tools(tools: Mapping[str, BaseTool]) -> dict[str, BaseTool]:
     """The tools that a plan is made with: not those for agents only, and no second names of one."""
-    return {name: tool for name, tool in tools.items() if name not in NOT_PLANNED and spec_of(tool).alias_of is None}
+    specs = {name: spec_of(tool) for name, tool in tools.items()}
+    return {name: tool for name, tool in tools.items() if specs[name].planned and specs[name].alias_of is None}
 
 
 def tools_text(tools: Mapping[str, BaseTool]) -> str:
@@ -27,8 +25,9 @@ def tools_text(tools: Mapping[str, BaseTool]) -> str:
     for name, tool in planned_tools(tools).items():
         arguments = json.dumps(_arguments(tool), ensure_ascii=False, separators=(",", ":"))
         what = " ".join(tool.description.split("\n\n")[0].split())
-        returns = f" -> {_shape(RETURNS[name])}" if name in RETURNS and is_builtin(tool) else ""
-        lines.append(f"- {name} ({spec_of(tool).effect}) {arguments}{returns}: {what}")
+        spec = spec_of(tool)
+        returns = f" -> {_shape(spec.returns)}" if spec.returns is not None else ""
+        lines.append(f"- {name} ({spec.effect}) {arguments}{returns}: {what}")
     return "\n".join(lines)
 
 
@@ -48,13 +47,12 @@ def _kind(field: dict[str, Any]) -> Any:
     return [items.get("type", "any")] if kind == "array" else kind
 
 
-def _shape(returned: Any) -> str:
+def _shape(returned: Shape) -> str:
     """The fields of an output, in a few characters."""
     if isinstance(returned, dict):
-        fields = cast("dict[str, Any]", returned)
-        inner = [key if isinstance(value, str) else f"{key}: {_shape(value)}" for key, value in fields.items()]
+        inner = [key if value == TEXT else f"{key}: {_shape(value)}" for key, value in returned.items()]
         return "{" + ", ".join(inner) + "}"
-    return f"[{_shape(cast('list[Any]', returned)[0])}]" if isinstance(returned, list) else "..."
+    return f"[{_shape(returned[0])}]" if isinstance(returned, list) else "..."
 
 
 def catalogue_text(roles: Roles) -> str:

@@ -5,12 +5,13 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from typing import Any, Protocol, cast
+from typing import Any, Protocol, cast, runtime_checkable
 from urllib.parse import parse_qs, urlencode, urljoin, urlsplit
 
 from openmanus_graph._version import __version__
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
+from openmanus_graph.loading.plugins import SEARCH_ENGINES, find_objects
 from openmanus_graph.tools.web.charset import page_text
 from openmanus_graph.tools.web.download import Download, Downloader
 from openmanus_graph.tools.web.markdown import collapsed
@@ -43,6 +44,7 @@ class Hit:
     """What the engine shows of it."""
 
 
+@runtime_checkable
 class Engine(Protocol):
     """A search engine: it finds something, finds nothing, or says why it cannot search."""
 
@@ -193,18 +195,27 @@ ENGINES: Mapping[str, tuple[str, Maker]] = {
     "duckduckgo": ("", _duckduckgo),
 }
 """By name: the variable that an engine needs, and how it is made, `None` where that is not set."""
+LAST = "duckduckgo"
+"""The engine that needs nothing: where the settings name none, engines of plug-ins are asked before it."""
 
 
 def engines_of(settings: Settings, environment: Mapping[str, str]) -> list[Engine]:
     """The engines to try, in order: those of the settings, or every one that is configured.
 
+    An engine of a plug-in takes the place of a built-in one of the same name.
+
     Raises:
         ToolError: If the settings name an engine that there is not, or one that is not configured.
     """
+    plugged = find_objects(SEARCH_ENGINES, Engine)
+    known = list(dict.fromkeys([*(name for name in ENGINES if name != LAST), *plugged, LAST]))
     found: list[Engine] = []
-    for name in settings.search_engines or ENGINES:
-        if name not in ENGINES:
-            raise ToolError(f"There is no search engine {name!r}.", hint=f"The engines are {', '.join(ENGINES)}.")
+    for name in settings.search_engines or known:
+        if name not in known:
+            raise ToolError(f"There is no search engine {name!r}.", hint=f"The engines are {', '.join(known)}.")
+        if name in plugged:
+            found.append(plugged[name])
+            continue
         variable, make = ENGINES[name]
         engine = make(settings, environment)
         if engine is not None:

@@ -1,0 +1,38 @@
+"""Lazy command: options and help at hand, the function that does the work imported when it runs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import click
+
+
+class LazyCommand(click.Command):
+    """A command whose body stands in a module that only running the command imports.
+
+    Click's own lazy groups import a command's module for its `--help`, too, and repeat its short help in a table. The
+    engine takes a second to import; options and help are there at once, for each command as for the whole program.
+    """
+
+    def __init__(self, *args: Any, body: str, **attributes: Any) -> None:
+        """Declare a command.
+
+        Args:
+            args: As for `click.Command`.
+            body: The function that does the work, as `package.module:function`; its parameters are the options.
+            attributes: As for `click.Command`; the callback only carries help and options, and is never called.
+        """
+        super().__init__(*args, **attributes)
+        self.body = body
+
+    def load(self) -> Callable[..., Any]:
+        """The function that does the work."""
+        module, _, name = self.body.partition(":")
+        return getattr(import_module(module), name)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Import the body and call it with the options."""
+        self.callback = self.load()
+        return super().invoke(ctx)

@@ -1,0 +1,1 @@
+"""Stepper: a thread step by step at the terminal."""

@@ -1,0 +1,1 @@
+"""Thread commands: what `openmanus-graph threads` and its commands do."""

@@ -1,0 +1,188 @@
+"""Thread: one thread in full: its requests, subtasks, questions, and what its models used."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from typing import Any, cast
+
+import click
+
+from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
+from openmanus_graph.checkpoints.lease import describe_runner
+from openmanus_graph.checkpoints.progress import SubtaskProgress, open_questions, state_values, subtask_progress
+from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.checkpoints.usage import Spent, spent_in
+from openmanus_graph.cli.report import as_text, next_step
+from openmanus_graph.cli.terminal import print_json, print_table, with_program
+from openmanus_graph.cli.threads.point import show_point
+from openmanus_graph.display_text import ago, clean, cost, duration, one_line, usage_line
+from openmanus_graph.errors import ThreadUnreadableError
+from openmanus_graph.events import Usage, seconds_between
+from openmanus_graph.questions import handle_of
+from openmanus_graph.usage import NO_USAGE, add_usage
+
+
+@dataclass(frozen=True)
+class Facts:
+    """All that is known of a thread."""
+
+    thread: Thread
+    progress: list[SubtaskProgress]
+    spent: list[Spent]
+    values: dict[str, Any]
+    """The state's values, messages left out."""
+    unreadable: ThreadUnreadableError | None = None
+    """Why its state, or that of its subtasks, cannot be read; the values or the progress are missing then."""
+
+    @property
+    def total(self) -> Usage:
+        """What all its requests used together."""
+        return reduce(add_usage, (one.usage for one in self.spent), NO_USAGE)
+
+    @property
+    def requests(self) -> list[dict[str, Any]]:
+        """The requests of the conversation, each with its task, status and answer; the last one may be open."""
+        earlier = cast("list[dict[str, Any]]", self.values.get("earlier") or [])
+        found = [{key: one.get(key) for key in ("task", "status", "answer")} for one in earlier]
+        task = self.values.get("task")
+        answer = self.values.get("answer") if self.thread.finished else None
+        if task and not (found and found[-1]["task"] == task and self.thread.finished):
+            found.append({"task": task, "status": self.thread.status, "answer": answer})
+        elif found and self.thread.finished and answer:
+            found[-1]["answer"] = answer  # whole, where the earlier ones are clipped
+        return found
+
+
+def show(thread: str, as_json: bool) -> None:
+    """Show a thread: its requests and subtasks, what it used, what it waits for, and how to go on."""
+    facts = asyncio.run(_facts(thread, as_json))
+    if facts is None:
+        return
+    found = facts.thread
+    hint = next_step(found) if found.status != "running" and not facts.unreadable else None
+    if as_json:
+        _print_as_json(facts, hint)
+        return
+    _print_thread(found)
+    _print_requests(facts.requests)
+    if facts.progress:
+        click.echo("")
+        spent = _by_subtask(facts.spent)
+        headings = ["SUBTASK", "STATUS", "CHECKED", "TIME", "TRIES", "USED", "WHAT"]
+        print_table(headings, [_row(item, spent.get(item.subtask.id)) for item in facts.progress])
+    if facts.spent:
+        click.echo("")
+        print_table(["ROLE", "MODEL", "CALLS", "TOKENS IN", "OUT", "TIME", "COST"], _by_role(facts.spent))
+        click.echo(f"In all {usage_line(facts.total)}.")
+    for question in found.questions:
+        click.echo(f"\n{handle_of(question, found.questions)} asks: {clean(question['question'])}")
+    if facts.unreadable:
+        click.echo(with_program(f"\n{facts.unreadable.message}\n{facts.unreadable.hint}"))
+    if hint:
+        click.echo(f"\nGo on with: {with_program(hint)}")
+
+
+def _print_as_json(facts: Facts, hint: str | None) -> None:
+    subtasks = [{"id": item.subtask.id, "status": item.status, "result": item.result} for item in facts.progress]
+    more = {
+        "subtasks": subtasks,
+        "requests": facts.requests,
+        "answer": facts.values.get("answer") if facts.thread.finished else None,
+        "usage": {"total": facts.total, "calls": [one.as_json() for one in facts.spent]},
+        "next": hint and with_program(hint),
+        "unreadable": _unreadable(facts.unreadable),
+    }
+    print_json({**facts.thread.as_json(), **more})
+
+
+def _unreadable(error: ThreadUnreadableError | None) -> dict[str, Any] | None:
+    """Which checkpoint cannot be read, why, and the last good one."""
+    if error is None:
+        return None
+    return {"checkpoint": error.checkpoint_id, "why": error.message, "last_good": error.good}
+
+
+def _print_thread(thread: Thread) -> None:
+    lines: list[tuple[str, str | None]] = [
+        ("thread", thread.thread_id),
+        ("title", one_line(thread.title)),
+        ("status", thread.status),
+        (
+            "runner",
+            describe_runner(thread.runner, thread.runner_since) if thread.status == "running" else None,
+        ),
+        ("error", thread.error),
+        ("plan", thread.plan_file),
+        ("workspace", thread.workspace),
+        ("sandbox", thread.sandbox),
+        ("created", f"{thread.created_at.astimezone():%Y-%m-%d %H:%M:%S}"),
+        ("touched", f"{thread.updated_at.astimezone():%Y-%m-%d %H:%M:%S} ({ago(thread.updated_at)})"),
+    ]
+    for name, value in lines:
+        if value:
+            click.echo(f"{name + ':':<11}{value}")
+
+
+def _print_requests(requests: Sequence[dict[str, Any]]) -> None:
+    for number, request in enumerate(requests, 1):
+        click.echo(f"\nRequest {number} ({request['status']}): {one_line(str(request['task']), 1000)}")
+        if request["answer"]:
+            answer = clean(str(request["answer"])) if number == len(requests) else one_line(str(request["answer"]), 200)
+            click.echo(answer)
+
+
+def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
+    found: dict[str, Usage] = {}
+    for one in spent:
+        if one.subtask:
+            found[one.subtask] = add_usage(found.get(one.subtask), one.usage)
+    return found
+
+
+def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
+    groups: dict[tuple[str, str], list[Spent]] = {}
+    for one in spent:
+        groups.setdefault((one.role, one.model), []).append(one)
+    rows: list[list[str]] = []
+    for (role, model), group in groups.items():
+        usage = reduce(add_usage, (one.usage for one in group), NO_USAGE)
+        took = duration(sum(one.elapsed_s for one in group))
+        tokens = [f"{usage['input_tokens']:,}", f"{usage['output_tokens']:,}"]
+        rows.append([role, model, str(usage["calls"]), *tokens, took, cost(usage["cost_usd"])])
+    return rows
+
+
+def _row(item: SubtaskProgress, usage: Usage | None) -> list[str]:
+    used = f"{usage['input_tokens'] + usage['output_tokens']:,} tok" if usage is not None else ""
+    result = item.result
+    if result is None:
+        return [item.subtask.id, item.status, "", "", "", used, one_line(item.subtask.goal)]
+    started = result["started_at"]
+    took = f"{seconds_between(started, result['finished_at']):.1f} s" if started else ""
+    verified = result.get("verified")
+    checked = "" if verified is None else "yes" if verified else "no"
+    what = one_line(result["error"] or as_text(result["output"]), 300)
+    return [item.subtask.id, item.status, checked, took, str(result["attempts"]), used, what]
+
+
+async def _facts(name: str, as_json: bool) -> Facts | None:
+    """All that is known of a thread; `None` where a point of one was named, and has been shown."""
+    async with open_checkpointer() as saver:
+        thread, point = await find_place(saver, name)
+        if point is not None:
+            await show_point(saver, point, as_json=as_json)
+            return None
+        facts = Facts(thread, [], await spent_in(saver, thread.thread_id), {})
+        try:
+            facts = replace(facts, values=await state_values(saver, thread.thread_id))
+            if thread.status in ("running", "stopped"):
+                questions = await open_questions(saver, thread.thread_id)
+                facts = replace(facts, thread=replace(thread, questions=questions))
+            progress = await subtask_progress(saver, thread.thread_id, live=thread.status == "running")
+            return replace(facts, progress=progress)
+        except ThreadUnreadableError as error:  # what else is known of it is shown all the same
+            return replace(facts, unreadable=error)

@@ -1,0 +1,22 @@
+"""Workspace: the folder of a thread."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+
+def default_workspace(thread_id: str) -> Path:
+    """`openmanus-work/<thread>` in the current folder; an id that is no plain name is made one, never a path."""
+    name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".") or "thread"
+    if name != thread_id:
+        name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
+    return Path.cwd() / "openmanus-work" / name
+
+
+def workspace_of(state: Mapping[str, Any], thread_id: str) -> Path:
+    """The folder that a state names, else the default one."""
+    return Path(state.get("workspace") or default_workspace(thread_id))

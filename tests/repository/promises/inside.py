@@ -1,0 +1,27 @@
+"""Inside: every place within the package that the promises are taken from and that is no promise itself.
+
+When a module moves, this is the one thing to change. All else is read through what users see: `openmanus_graph`,
+its documented import paths, the command line, files, and rows of the database.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import Any
+
+INSIDE = {
+    "command line": "openmanus_graph.cli:cli",
+    "agent plug-ins": "openmanus_graph.loading.plugins:AGENTS",
+    "tool plug-ins": "openmanus_graph.loading.plugins:TOOLS",
+    "embedded server": "openmanus_graph.checkpoints.server.embedded:EmbeddedServer",
+    "graph of a thread": "openmanus_graph.graphs.rebuild:app_again",
+}
+"""`module:name` by what it is."""
+RENAMED: dict[str, str] = {}
+"""Types that signatures name, that no page teaches to import, and that are called otherwise now: old name, new name."""
+
+
+def inside(what: str) -> Any:
+    """The object of one of the places above."""
+    module, _, name = INSIDE[what].partition(":")
+    return getattr(import_module(module), name)

@@ -1,0 +1,165 @@
+"""LangGraph internals: each name that `langgraph_internals` gives is what the installed LangGraph uses."""
+
+import ast
+import uuid
+from pathlib import Path
+from typing import Annotated, Any, TypedDict
+
+import pytest
+from langgraph._internal import _constants as constants
+from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.memory import InMemorySaver
+from langgraph.config import get_config
+from langgraph.func import task
+from langgraph.graph import END, START, StateGraph
+from langgraph.runtime import Runtime
+from langgraph.types import Command, Send, interrupt
+
+import openmanus_graph
+from openmanus_graph import langgraph_internals as internals
+
+PACKAGE = Path(openmanus_graph.__file__).parent
+
+
+@pytest.mark.parametrize(
+    ("ours", "theirs"),
+    [
+        ("TASK_ID_KEY", constants.CONFIG_KEY_TASK_ID),
+        ("CHECKPOINTER_KEY", constants.CONFIG_KEY_CHECKPOINTER),
+        ("SCRATCHPAD_KEY", constants.CONFIG_KEY_SCRATCHPAD),
+        ("RUNTIME_KEY", constants.CONFIG_KEY_RUNTIME),
+        ("CHECKPOINT_MAP_KEY", constants.CONFIG_KEY_CHECKPOINT_MAP),
+        ("START_CHANNEL", START),
+        ("SENDS", constants.TASKS),
+        ("INTERRUPT", constants.INTERRUPT),
+        ("RESUME", constants.RESUME),
+        ("ERROR", constants.ERROR),
+        ("RETURN", constants.RETURN),
+        ("NULL_TASK", constants.NULL_TASK_ID),
+    ],
+)
+def test_a_key_is_what_langgraph_calls_it(ours: str, theirs: str) -> None:
+    assert getattr(internals, ours) == theirs
+
+
+class State(TypedDict):
+    number: int
+    items: Annotated[list[str], DeltaChannel(lambda old, writes: [*old, *(one for write in writes for one in write)])]
+
+
+@task
+async def doubled(number: int) -> int:
+    return 2 * number
+
+
+async def calls(state: State) -> dict[str, Any]:
+    return {"number": await doubled(state["number"]), "items": ["called"]}
+
+
+def sent(state: dict[str, Any]) -> dict[str, Any]:
+    return {"items": ["sent"]}
+
+
+def asks(_: State) -> dict[str, Any]:
+    return {"items": [interrupt("well?")]}
+
+
+def graph_with_all() -> Any:
+    builder: Any = StateGraph(State)
+    builder.add_node(calls)
+    builder.add_node(sent)
+    builder.add_node(asks)
+    builder.add_edge(START, "calls")
+    builder.add_conditional_edges("calls", lambda _: [Send("sent", {"a": 1})], ["sent"])
+    builder.add_edge("sent", "asks")
+    builder.add_edge("asks", END)
+    return builder.compile(checkpointer=InMemorySaver())
+
+
+async def run_once(app: Any) -> tuple[Any, list[Any]]:
+    config = {"configurable": {"thread_id": str(uuid.uuid4())}}
+    await app.ainvoke({"number": 1, "items": ["given"]}, config)
+    return config, [one async for one in app.checkpointer.alist(config)]
+
+
+async def test_channels_of_a_checkpoint_are_named_as_we_read_them() -> None:
+    _, points = await run_once(graph_with_all())
+    channels = {name for point in points for name in point.checkpoint["channel_values"]}
+    assert internals.START_CHANNEL in channels
+    assert {internals.TO_NODE + "calls", internals.TO_NODE + "asks"} <= channels
+    assert any(internals.SENDS in point.checkpoint["channel_values"] for point in points)
+    assert all(internals.is_inner(name) for name in channels - {"number", "items"})
+    assert "items" in points[0].metadata[internals.DELTA_COUNTERS_KEY]
+
+
+async def test_paths_of_tasks_are_read_as_langgraph_writes_them() -> None:
+    app = graph_with_all()
+    config, _ = await run_once(app)
+    writes: dict[str, set[str]] = {}
+    for (thread, _, _), stored in app.checkpointer.writes.items():
+        if thread == config["configurable"]["thread_id"]:
+            for _, channel, _, path in stored.values():
+                writes.setdefault(path, set()).add(channel)
+    pulled = {node for path in writes if (node := internals.pulled_node(path))}
+    assert {"calls", "asks"} <= pulled
+    assert [path for path in writes if internals.is_send(path)]
+    called = [(call, writes[path]) for path in writes if (call := internals.call_in(path))]
+    assert [(internals.pulled_node(caller), index) for (caller, index), _ in called] == [("calls", 0)]
+    assert internals.RETURN in called[0][1]
+    assert all(internals.is_pushed(path) for path in writes if internals.is_send(path) or internals.call_in(path))
+    assert any(internals.INTERRUPT in channels for channels in writes.values())
+
+
+async def test_a_nodes_config_has_what_we_take_from_it() -> None:
+    seen: dict[str, Any] = {}
+
+    def looks(_: State) -> dict[str, Any]:
+        answer = interrupt("first")
+        config: Any = get_config()
+        seen.update(config["configurable"], metadata=config["metadata"])
+        return {"items": [answer]}
+
+    builder: Any = StateGraph(State)
+    builder.add_node(looks)
+    builder.add_edge(START, "looks")
+    app = builder.compile(checkpointer=InMemorySaver())
+    config = {"configurable": {"thread_id": "one"}}
+    await app.ainvoke({"number": 1, "items": []}, config)
+    await app.ainvoke(Command(resume="yes"), config)
+    assert isinstance(seen[internals.RUNTIME_KEY], Runtime)
+    assert seen[internals.CHECKPOINTER_KEY] is app.checkpointer
+    assert seen[internals.SCRATCHPAD_KEY].resume == ["yes"]
+    assert seen[internals.TASK_ID_KEY] in seen["metadata"][internals.NAMESPACE_KEY]
+    assert list(seen[internals.CHECKPOINT_MAP_KEY]) == [""]
+
+
+def test_a_whole_copy_of_a_growing_list_has_its_value() -> None:
+    assert internals.DeltaSnapshot([1]).value == [1]
+
+
+def test_a_node_that_waits_for_several_has_a_join_channel() -> None:
+    builder: Any = StateGraph(State)
+    for name in ("left", "right", "both"):
+        builder.add_node(name, sent)
+    builder.add_edge(START, "left")
+    builder.add_edge(START, "right")
+    builder.add_edge(["left", "right"], "both")
+    assert [name for name in builder.compile().channels if name.startswith(internals.JOIN)]
+
+
+def spells(text: str) -> bool:
+    return "__pregel" in text or text in ("branch:to:", "checkpoint_map", "__resume__", "__interrupt__")
+
+
+def test_no_other_module_spells_an_internal_of_langgraph() -> None:
+    found: list[str] = []
+    for path in PACKAGE.rglob("*.py"):
+        if path.name == "langgraph_internals.py":
+            continue
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Constant) and isinstance(node.value, str) and spells(node.value):
+                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {node.value!r}")
+            if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("langgraph._", "langgraph.pregel._")):
+                found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {node.module}")
+    assert not found, "Put it into openmanus_graph/langgraph_internals.py"

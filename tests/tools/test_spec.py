@@ -1,0 +1,116 @@
+"""Spec: everything that is said of a tool is said on the tool itself, and nothing of it is lost."""
+
+from __future__ import annotations
+
+from dataclasses import fields
+from typing import Any
+
+import pytest
+from langchain_core.tools import BaseTool, StructuredTool
+from pydantic import BaseModel
+
+from openmanus_graph.context import ToolContext
+from openmanus_graph.errors import PlanError, SettingsError
+from openmanus_graph.nodes.planning.tool_catalogue import tools_text
+from openmanus_graph.plan import Plan
+from openmanus_graph.plans.output_shape import ANY, TEXT
+from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin_tools
+from openmanus_graph.tools.spec import ToolSpec, builtin_tool, spec_of
+
+
+class Arguments(BaseModel):
+    words: str
+
+
+async def _verify(args: dict[str, Any], context: ToolContext) -> dict[str, Any]:
+    del args, context
+    return {"happened": True}
+
+
+STATED: dict[str, Any] = {
+    "effect": "write",
+    "idempotent": True,
+    "resource": "printer",
+    "timeout_s": 4.0,
+    "reads_when": ("words", ("look",)),
+    "alias_of": "bash",
+    "ledger": True,
+    "verify": _verify,
+    "returns": {"text": TEXT, "rows": [{"n": TEXT}], "more": ANY},
+    "planned": False,
+    "takes_code": True,
+    "runs_commands": True,
+}
+"""Of every field a value that is not its default."""
+
+
+def made(**stated: Any) -> BaseTool:
+    async def shout(words: str) -> dict[str, Any]:
+        """Say it in capitals."""
+        return {"text": words.upper()}
+
+    return builtin_tool("shout", Arguments, ToolSpec(**{"returns": {"text": TEXT}, **stated}))(shout)
+
+
+def test_a_built_in_tool_keeps_every_field_of_its_spec() -> None:
+    assert set(STATED) == {field.name for field in fields(ToolSpec)}
+    for name, value in STATED.items():
+        assert getattr(ToolSpec(), name) != value
+        assert getattr(spec_of(made(**{name: value})), name) == value
+    assert spec_of(made(**STATED)) == ToolSpec(**STATED)
+
+
+@pytest.mark.parametrize("name", STATED)
+def test_a_tool_of_ones_own_states_the_same_in_its_metadata(name: str) -> None:
+    own = StructuredTool.from_function(
+        func=lambda words: words, name="own", description="Mine.", args_schema=Arguments, metadata={name: STATED[name]}
+    )
+
+    assert spec_of(own) == ToolSpec(**{name: STATED[name]})
+
+
+def test_a_built_in_tool_says_what_it_returns() -> None:
+    with pytest.raises(SettingsError, match="'shout' does not say what it returns"):
+        made(returns=None)
+    assert [tool.name for tool in builtin_tools() if spec_of(tool).returns is None] == []
+
+
+@pytest.mark.parametrize("stated", [7, "number", [], ["text", "text"], {"a": None}, {"a": ["json"]}, {1: "text"}])
+def test_an_output_that_is_no_shape_is_refused(stated: Any) -> None:
+    own = StructuredTool.from_function(
+        func=lambda words: words, name="own", description="Mine.", args_schema=Arguments, metadata={"returns": stated}
+    )
+
+    with pytest.raises(SettingsError, match=r"'own' declares .* as 'returns'"):
+        spec_of(own)
+
+
+@pytest.mark.parametrize("field", ["txet", "text.0", "rows.first"])
+def test_a_field_that_a_new_tool_does_not_return_is_a_problem_of_the_plan(field: str) -> None:
+    tool = made(returns={"text": TEXT, "rows": [TEXT], "more": ANY})
+    plan = {
+        "subtasks": [
+            {"id": "a", "tool": "shout", "args": {"words": "x"}},
+            {"id": "b", "tool": "shout", "args": {"words": f"${{a.{field}}}"}, "needs": ["a"]},
+            {"id": "c", "tool": "shout", "args": {"words": "${a.rows.0} ${a.more.any.thing}"}, "needs": ["a"]},
+        ]
+    }
+
+    with pytest.raises(PlanError) as error:
+        Plan.from_dict(plan).check({"shout": tool})
+    assert len(error.value.problems) == 1
+    assert "shout" in error.value.problems[0]
+
+
+def test_the_planner_is_shown_what_a_tool_returns_and_no_tool_that_is_not_planned() -> None:
+    shown, hidden = made(returns={"text": TEXT, "rows": [{"n": TEXT}], "more": ANY}), made(planned=False)
+
+    assert "-> {text, rows: [{n}], more: ...}: Say it in capitals." in tools_text({"shout": shown})
+    assert tools_text({"shout": hidden}) == ""
+
+
+def test_a_tool_of_the_users_with_a_built_in_name_is_its_own() -> None:
+    for name in BUILTIN_TOOLS:
+        own = StructuredTool.from_function(func=lambda words: words, name=name, description="M.", args_schema=Arguments)
+        assert spec_of(own) == ToolSpec()
+        assert tools_text({name: own}) == f'- {name} (external) {{"words*":"string"}}: M.'
