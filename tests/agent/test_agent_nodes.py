@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from importlib import resources
 
-from openmanus_graph import Settings, build_manus_graph, call_site
+from openmanus_graph import Settings, build_manus_graph
 from openmanus_graph.agent_nodes import ACTING, CONTENT_SHOWN, NAME_SHOWN, NOT_SHOWN, PROMPTS, ROLES
 from openmanus_graph.call_site import ROLES as MODEL_ROLES
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
