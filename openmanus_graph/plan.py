@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, cast
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from openmanus_graph.plans.plain import Path, same_value
+from openmanus_graph.plans.json_values import PlanPath, same_value
 from openmanus_graph.plans.plan_file import read_plan_file, yaml_text
 from openmanus_graph.plans.reading import PlanModel, Reading
 from openmanus_graph.plans.references import SubtaskId
@@ -39,10 +39,12 @@ class Plan(PlanModel):
     subtasks: list[Subtask] = Field(min_length=1)
     """The steps; their order decides only between steps that are equally urgent."""
 
-    _lines: dict[Path, int] = PrivateAttr(default_factory=dict[Path, int])
+    _lines: dict[PlanPath, int] = PrivateAttr(default_factory=dict[PlanPath, int])
     _source: str | None = PrivateAttr(default=None)
     _validated: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
+    """The content that was validated."""
     _hashes: dict[str, str] | None = PrivateAttr(default=None)
+    """`definition_hashes` of that content; `None` until they are asked for."""
 
     if TYPE_CHECKING:
 
@@ -50,7 +52,7 @@ class Plan(PlanModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Plan]) -> Plan:
+    def _validate(cls, value: Any, handler: ModelWrapValidatorHandler[Plan]) -> Plan:
         if isinstance(value, Plan):
             return handler(value)
         reading = cast("Reading[Subtask]", value) if isinstance(value, Reading) else Reading(Subtask, value)
@@ -75,7 +77,7 @@ class Plan(PlanModel):
         return isinstance(other, Plan) and self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        """A hash of what equal plans share."""
+        """Hash of the name, the goal and the ids, which equal plans share."""
         return hash((self.name, self.goal, tuple(subtask.id for subtask in self.subtasks)))
 
     @classmethod
@@ -127,11 +129,11 @@ class Plan(PlanModel):
 
     @classmethod
     def parse(cls, value: Plan | Mapping[str, Any], known: Plan | None = None) -> Plan:
-        """A plan from whatever a caller may hand over: a plan is given back as it is.
+        """Make a plan from plain data; a plan is returned as it is.
 
         Args:
             value: A plan, or plain data.
-            known: A plan that may be the same; it is given back if it matches the data, which is then not validated.
+            known: A plan that may be the same; it is returned if it matches the data, which is then not validated.
 
         Raises:
             PlanError: If it is no sound plan.
@@ -141,9 +143,10 @@ class Plan(PlanModel):
         return known if known is not None and known.matches(value) else cls.from_dict(value)
 
     def matches(self, content: Any) -> bool:
-        """Whether `content` is what `to_dict` gives, and what was validated when the plan was made.
+        """Whether `content` equals `to_dict()` and the content that was validated when the plan was made.
 
-        A `model_copy` with other fields and a plan whose lists were changed match nothing.
+        Types count: `1`, `1.0` and `True` differ. A `model_copy` with other fields matches nothing, nor does a plan
+        whose lists were changed.
         """
         return same_value(self._validated, content) and self._as_validated()
 
@@ -156,7 +159,7 @@ class Plan(PlanModel):
         agents: Collection[str] | None = None,
         max_subtasks: int = MAX_SUBTASKS,
     ) -> None:
-        """Check what depends on where the plan runs: that tools, arguments, output fields and agents exist.
+        """Check that the tools, arguments, output fields and agents exist where the plan runs.
 
         Args:
             tools: The tools by name; `None` means that tools are not checked.
@@ -192,11 +195,11 @@ class Plan(PlanModel):
 
     def dependants(self) -> dict[str, tuple[SubtaskId, ...]]:
         """For every id the ids that wait for it directly, in plan order."""
-        found: dict[str, list[SubtaskId]] = {subtask.id: [] for subtask in self.subtasks}
+        dependants: dict[str, list[SubtaskId]] = {subtask.id: [] for subtask in self.subtasks}
         for subtask in self.subtasks:
             for name in subtask.prerequisites():
-                found[name].append(subtask.id)
-        return {name: tuple(names) for name, names in found.items()}
+                dependants[name].append(subtask.id)
+        return {name: tuple(names) for name, names in dependants.items()}
 
     def in_order(self) -> list[Subtask]:
         """The subtasks such that each comes after its prerequisites."""
@@ -227,8 +230,8 @@ class Plan(PlanModel):
         return dict(self._hashes)
 
     def _computed_hashes(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        hashes: dict[str, str] = {}
         for subtask in self.in_order():
-            below = {name: found[name] for name in subtask.prerequisites()}
-            found[subtask.id] = digest({"definition": subtask.definition_hash(), "prerequisites": below})
-        return {subtask.id: found[subtask.id] for subtask in self.subtasks}
+            below = {name: hashes[name] for name in subtask.prerequisites()}
+            hashes[subtask.id] = digest({"definition": subtask.definition_hash(), "prerequisites": below})
+        return {subtask.id: hashes[subtask.id] for subtask in self.subtasks}

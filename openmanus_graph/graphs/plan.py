@@ -1,4 +1,4 @@
-"""Plan: the graph that executes a given plan, `START → dispatcher → END`, with no model involved."""
+"""Plan graph: executes a given plan, `START → dispatcher → END`, with no model involved."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -42,7 +42,7 @@ class PlanGraph(DurableStateGraph):
         Args:
             tools: The tools that subtasks may call, by name.
             settings: The user's settings.
-            policy: What decides about calls; `None` allows all.
+            policy: The rules that decide about calls; `None` allows all.
         """
         super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput, settings=settings)
         self.tools = tools
@@ -59,7 +59,7 @@ class PlanGraph(DurableStateGraph):
         self.add_edge(NODE, END)
 
     def prepare_input(self, given: Any, configurable: Mapping[str, Any]) -> Any:
-        """Validate the plan and make it plain, before anything is written.
+        """Validate the plan and turn it into JSON values, before anything is written.
 
         Raises:
             PlanError: If the plan does not validate.
@@ -84,7 +84,7 @@ class PlanGraph(DurableStateGraph):
         return fields
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
-        """What a resume by id needs, and what lists show."""
+        """Columns of the thread's row that a resume by id needs, and those that lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
             "settings": {"max_parallel": MAX_PARALLEL.get(configurable) or self.settings.max_parallel},
@@ -100,7 +100,7 @@ class PlanGraph(DurableStateGraph):
         return row
 
     def outcome(self, values: Any) -> str:
-        """`completed` if every subtask of the plan is, else `failed`."""
+        """Status of a thread that ran to its end: `completed` if every subtask of the plan is, else `failed`."""
         fields = cast("Mapping[str, Any]", values)
         results = cast("Mapping[str, Any]", fields.get("results") or {})
         ids = [str(subtask["id"]) for subtask in (fields.get("plan") or {}).get("subtasks", [])]
@@ -145,7 +145,7 @@ def build_plan_graph(
         tools: LangChain tools, and built-in ones by name; `None` means all built-in tools and
             those of plug-ins.
         policy: Which calls are made, asked about or refused; `None` means the setting, and without one that every
-            call is made: whoever wrote the plan wanted it.
+            call is made: the plan's author wanted it.
         settings: The settings to use instead of those of the environment.
 
     Returns:

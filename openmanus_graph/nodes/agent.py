@@ -26,7 +26,7 @@ from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
-from openmanus_graph.outputs import plain
+from openmanus_graph.outputs import to_json_value
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
 
@@ -61,15 +61,15 @@ def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
 def agent_answer(values: Any) -> Any:
     """What a graph ended with: `answer`, `output`, `result` or `report`, else its last message, else everything."""
     if not isinstance(values, Mapping):
-        return plain(values)
+        return to_json_value(values)
     fields = cast("Mapping[str, Any]", values)
     for name in ("answer", "output", "result", "report"):
         if fields.get(name) not in (None, ""):
-            return plain(fields[name])
+            return to_json_value(fields[name])
     messages = fields.get("messages")
     if isinstance(messages, list) and messages and isinstance(messages[-1], BaseMessage):
         return str(messages[-1].text)
-    return plain({key: value for key, value in fields.items() if not isinstance(value, BaseMessage)})
+    return to_json_value({key: value for key, value in fields.items() if not isinstance(value, BaseMessage)})
 
 
 def agent_failure(graph: Pregel[Any, Any, Any, Any], values: Any) -> str | None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
 from openmanus_graph.checkpoints.events import stored_events
-from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_svg
 from openmanus_graph.events import Event
@@ -87,14 +87,16 @@ def _changes(stepper: Stepper) -> dict[str, Any]:
 
 def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
     """The conversation, then what was said and decided in the roles and subtasks of this thread."""
-    for message in cast("list[Any]", plain(stepper.state.get("messages")) or []):
+    for message in cast("list[Any]", state_as_json(stepper.state.get("messages")) or []):
         yield _message(message)
     for event in events:
         if told := _said(event):
             yield {"who": told[0], "text": cut(told[1]), "time": event.get("time", "")}
     if not any(event.get("type") == "model_finished" for event in events):
         for branch in stepper.branches:
-            for message in cast("list[Any]", plain(branch["state"].get("messages")) or []) if branch["name"] else ():
+            for message in (
+                cast("list[Any]", state_as_json(branch["state"].get("messages")) or []) if branch["name"] else ()
+            ):
                 yield {**_message(message), "who": f"{branch['name']}: {_message(message)['who']}"}
 
 
@@ -216,7 +218,7 @@ def _timings(stepper: Stepper) -> dict[str, Any]:
     costs = [row["cost_usd"] for row in rows]
     cost = None if None in costs else sum(one for one in costs if one is not None)
     total = {"seconds": seconds, "tokens": sum(row["tokens"] for row in rows), "cost_usd": cost}
-    return {"rows": plain(rows[-MOST:]), "left_out": max(len(rows) - MOST, 0), "total": total}
+    return {"rows": state_as_json(rows[-MOST:]), "left_out": max(len(rows) - MOST, 0), "total": total}
 
 
 def _edit(stepper: Stepper) -> dict[str, Any]:
@@ -243,7 +245,7 @@ def _edit(stepper: Stepper) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     """A value as JSON, in one line where that is short."""
-    given = plain(value)
+    given = state_as_json(value)
     line = json.dumps(given, ensure_ascii=False, default=str)
     return line if len(line) <= LINE else json.dumps(given, indent=2, ensure_ascii=False, default=str)
 

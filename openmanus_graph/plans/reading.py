@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar, cast
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plans.plain import MAX_VALUES, Path, PlainCopier, TooLargeError, shown
+from openmanus_graph.plans.json_values import MAX_VALUES, JsonCopier, PlanPath, TooLargeError, shown
 from openmanus_graph.plans.tool_use import use_problems
 from openmanus_graph.plans.validation import (
     Outline,
-    Problem,
+    PlanProblem,
     field_problem,
     outline,
     place_of,
@@ -39,7 +39,7 @@ SubtaskT = TypeVar("SubtaskT", bound=PlanModel)
 
 @dataclass(frozen=True)
 class Copied:
-    """One subtask's data as a `Reading` copied it; the model leaves pydantic's own error to the reading."""
+    """Data of one subtask, copied by a `Reading`, which collects pydantic's own error about it."""
 
     value: Any
 
@@ -48,10 +48,10 @@ class Copied:
 class Reading(Generic[SubtaskT]):
     """Plan data copied into built-in types, and every problem found in it so far.
 
-    A plan validates a reading as it validates plain data; what is known beside the data comes with it.
+    `Plan.model_validate` takes a reading in the place of plain data; tools, agents and lines come with it.
 
     Raises:
-        PlanError: When it is made of what is no mapping, or too large to look at.
+        PlanError: If the data is no mapping, or too large.
     """
 
     subtask_model: type[SubtaskT]
@@ -64,7 +64,7 @@ class Reading(Generic[SubtaskT]):
     """Names of the agents to check it against; `None` means that agents are not checked."""
     max_subtasks: int | None = None
     """How many subtasks it may have; `None` means any number."""
-    lines: dict[Path, int] = field(default_factory=dict[Path, int])
+    lines: dict[PlanPath, int] = field(default_factory=dict[PlanPath, int])
     """Line (from 1) of each part, if it came from a YAML file."""
     source: str | None = None
     """The file it came from."""
@@ -72,7 +72,7 @@ class Reading(Generic[SubtaskT]):
     """The copy; a value that could not be copied is `None` in it."""
     outlines: list[Outline] = field(init=False, default_factory=list[Outline])
     """One for each subtask."""
-    problems: list[Problem] = field(init=False, default_factory=list[Problem])
+    problems: list[PlanProblem] = field(init=False, default_factory=list[PlanProblem])
     """Every problem found so far."""
 
     def __post_init__(self, given: Any) -> None:
@@ -80,7 +80,7 @@ class Reading(Generic[SubtaskT]):
         if not isinstance(given, Mapping):
             problem = f"it is {_described(given)}; write a mapping with 'subtasks'"
             raise PlanError([problem], source=self.source)
-        copier = PlainCopier()
+        copier = JsonCopier()
         try:
             members = dict(cast("Mapping[Any, Any]", given))
             if isinstance(members.get("subtasks"), list):
@@ -103,10 +103,10 @@ class Reading(Generic[SubtaskT]):
             inside = len(path) > 2 and path[0] == "subtasks"
             name = place_of(path) if inside else repr(".".join(str(part) for part in path))
             text = why if (len(path) == 2 and path[0] == "subtasks") or not path else f"{name} {why}"
-            self.problems.append(Problem(path, text))
+            self.problems.append(PlanProblem(path, text))
 
-    def note(self, error: ValidationError, path: Path, names: Collection[str]) -> None:
-        """Add what pydantic found, unless it follows from a value that could not be copied."""
+    def note(self, error: ValidationError, path: PlanPath, names: Collection[str]) -> None:
+        """Add errors of pydantic, unless they follow from a value that could not be copied."""
         refused = {problem.path for problem in self.problems}
         for details in error.errors(include_url=False, include_context=False):
             where = (*path, *details["loc"])
@@ -140,12 +140,12 @@ class Reading(Generic[SubtaskT]):
         if self.max_subtasks is not None and count > self.max_subtasks:
             text = f"has {count} subtasks, and at most {self.max_subtasks} are allowed"
             cure = "split it, or raise the setting 'max_subtasks'"
-            self.problems.append(Problem(("subtasks",), f"{text}; {cure}"))
+            self.problems.append(PlanProblem(("subtasks",), f"{text}; {cure}"))
         if self.tools is not None or self.agents is not None:
             self.problems += use_problems(self.outlines, self.tools, self.agents)
 
     def stop_if_wrong(self) -> None:
-        """Raise what was found.
+        """Raise the problems found.
 
         Raises:
             PlanError: If there is any problem.

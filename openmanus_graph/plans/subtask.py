@@ -1,4 +1,4 @@
-"""Subtask: one step of a plan, and the hash that stands for what its work is."""
+"""Subtask: one step of a plan, and the hash of its definition."""
 
 from __future__ import annotations
 
@@ -72,7 +72,7 @@ class Subtask(PlanModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Subtask]) -> Subtask:
+    def _validate(cls, value: Any, handler: ModelWrapValidatorHandler[Subtask]) -> Subtask:
         if isinstance(value, Subtask):
             return handler(value)
         if isinstance(value, Copied):
@@ -101,9 +101,9 @@ class Subtask(PlanModel):
         return self.model_dump(exclude_defaults=True)
 
     def definition_hash(self) -> str:
-        """12 hexadecimal digits that stand for what the work is.
+        """Hash of the work's definition, as 12 hexadecimal digits.
 
-        They cover `id`, `goal`, `tool`, `args`, `agent`, `done_when`, `tools` and the set of prerequisites.
+        It covers `id`, `goal`, `tool`, `args`, `agent`, `done_when`, `tools` and the set of prerequisites.
         How the work is scheduled and guarded (`priority`, `retries`, `timeout_s`, `approval`, `kind`,
         `expected_s`) is left out, so changing that never makes finished work run again. Numbers count by
         value: 1 is 1.0.

@@ -6,7 +6,7 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.stepping.view import Change, Difference
 
 Side = tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
@@ -21,7 +21,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "
     for name in dict.fromkeys([*before, *after]):
         if name in before and name in after and before[name] is after[name]:
             continue
-        one, other = plain(before.get(name)), plain(after.get(name))
+        one, other = state_as_json(before.get(name)), state_as_json(after.get(name))
         if one == other:
             continue
         kind: Any = "added" if before.get(name) is None else "removed" if after.get(name) is None else "changed"
@@ -38,8 +38,8 @@ def added_messages(before: Any, after: Any, name: str) -> list[Change]:
     same = 0
     while same < min(len(one), len(other)) and (one[same] is other[same] or one[same] == other[same]):
         same += 1
-    gone = [Change(name=name, kind="removed", before=plain(item), after=None) for item in one[same:]]
-    return gone + [Change(name=name, kind="added", before=None, after=plain(item)) for item in other[same:]]
+    gone = [Change(name=name, kind="removed", before=state_as_json(item), after=None) for item in one[same:]]
+    return gone + [Change(name=name, kind="added", before=None, after=state_as_json(item)) for item in other[same:]]
 
 
 def difference(before: Side, after: Side) -> Difference:

@@ -22,6 +22,7 @@ from openmanus_graph.errors import UsageError
 from openmanus_graph.events import now
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.plan import Plan
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.state import SubtaskResult, SubtaskState
 from openmanus_graph.stepping.record import Record
 
@@ -75,14 +76,10 @@ def checked_plan(app: Pregel[Any, Any, Any, Any], given: Any) -> Plan:
         UsageError: If the graph executes no plans.
     """
     builder: Any = getattr(app, "builder", None)
-    tools = getattr(builder, "tools", None)
-    if tools is None:
+    plans: AcceptedPlans | None = getattr(builder, "plans", None)
+    if plans is None:
         raise UsageError("This graph executes no plans.", hint="Edit its values: edit(values={...}).")
-    plan = Plan.parse(given)
-    roles = getattr(builder, "roles", None)
-    agents = list(roles.agents) if roles is not None else ()
-    plan.check(tools, agents=agents, max_subtasks=builder.settings.max_subtasks)
-    return plan
+    return plans.accept(given)
 
 
 def check_values(app: Pregel[Any, Any, Any, Any], values: Mapping[str, Any], *, inside: bool) -> None:

@@ -9,7 +9,7 @@ from textwrap import indent
 from typing import Any
 
 from openmanus_graph.checkpoints.forking.edit import read_edit
-from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.cli.asking import described
 from openmanus_graph.display_text import amount, call_line, clean, one_line
 from openmanus_graph.errors import OpenManusGraphError, UsageError
@@ -145,7 +145,7 @@ class StepCommands:
         return "\n\n".join(texts) or "Nothing is asked."
 
     def _state(self) -> str:
-        return json.dumps(plain(self.stepper.state), indent=2, ensure_ascii=False, default=str)
+        return json.dumps(state_as_json(self.stepper.state), indent=2, ensure_ascii=False, default=str)
 
     def _diff(self) -> str:
         difference = self.stepper.diff()

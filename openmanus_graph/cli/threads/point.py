@@ -9,7 +9,7 @@ import click
 
 from openmanus_graph.checkpoints.forking.fork import files_at
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
-from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.checkpoints.history.values import next_nodes, values_at
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.cli.terminal import print_json, with_program
@@ -35,7 +35,7 @@ async def show_point(saver: ThreadSaver, point: Point, *, as_json: bool) -> None
             "step": point.step,
             "time": point.made_at.isoformat(),
             "next": nodes,
-            "values": plain(values),
+            "values": state_as_json(values),
             "files": {
                 path: {"size": file.size, "digest": file.digest, "link": file.link} for path, file in files.items()
             },
@@ -48,7 +48,7 @@ async def show_point(saver: ThreadSaver, point: Point, *, as_json: bool) -> None
     click.echo(f"step:      {point.step}, {point.made_at.astimezone():%Y-%m-%d %H:%M:%S}")
     click.echo(f"next:      {', '.join(nodes) or 'nothing'}")
     for name, value in values.items():
-        _print_value(name, plain(value))
+        _print_value(name, state_as_json(value))
     own = [path for path in files if not path.startswith(".openmanus/")]
     if own:
         click.echo(f"\nfiles: {one_line(', '.join(own), 2000)}")

@@ -18,7 +18,6 @@ from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.errors import UsageError
 from openmanus_graph.graphs.builders import runs_user_graph
 from openmanus_graph.graphs.rebuild import rebuild_graph
-from openmanus_graph.plan import Plan
 
 
 def rerun(
@@ -67,9 +66,7 @@ def _plan(source: Thread, plan_file: str, options: RunOptions) -> Any:
         raise UsageError(f"The thread {source.thread_id!r} runs a graph of your own, which takes no plan.")
     settings = options.effective_settings(source)
     graph: Any = rebuild_graph(source, settings, model=options.model)
-    roles = getattr(graph, "roles", None)
-    agents = list(roles.agents) if roles is not None else ()
-    return Plan.from_file(plan_file, tools=graph.tools, agents=agents, max_subtasks=settings.max_subtasks)
+    return graph.plans.from_file(plan_file)
 
 
 def _tell(fork: Fork) -> None:
