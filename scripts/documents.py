@@ -3,7 +3,8 @@
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
 Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS` (the plan graph),
-`manus` (the agent's roles), `subtask TOOLS` (the agent's subtask graph), `exits`, `tools`, `arguments TOOL`.
+`manus` (the agent's roles), `transitions` and `stages` (how it goes on), `subtask TOOLS` (the agent's subtask graph),
+`exits`, `tools`, `arguments TOOL`.
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -244,12 +245,37 @@ def prose(doc: str) -> str:
     return "\n".join(lines).strip()
 
 
+def transitions_table(_: str) -> str:
+    """The edges of the agent's graph, from the table that they are made of."""
+    from openmanus_graph.nodes.transitions import TRANSITIONS
+
+    rows = ["| After | Decision | Comes | When |", "|---|---|---|---|"]
+    ends = {"__start__": "start", "__end__": "end"}
+    for edge in TRANSITIONS:
+        after, to = (f"`{ends.get(name, name)}`" if name not in ends else ends[name] for name in (edge.node, edge.to))
+        rows.append(f"| {after} | {f'`{edge.decision}`' if edge.decision else ''} | {to} | {edge.why} |")
+    return "\n".join(rows)
+
+
+def stages_table(_: str) -> str:
+    """What the agent's coordinator may decide at each stage."""
+    from openmanus_graph.nodes.transitions import INPUT, STAGES
+
+    rows = ["| Stage | Set by | What has happened | The coordinator may decide |", "|---|---|---|---|"]
+    for row in STAGES:
+        by = "the input" if row.set_by == INPUT else f"`{row.set_by}`"
+        rows.append(f"| `{row.stage}` | {by} | {row.why} | {', '.join(f'`{one}`' for one in row.decisions)} |")
+    return "\n".join(rows)
+
+
 KINDS: dict[str, Callable[[str], str]] = {
     "help": help_of,
     "settings": settings_table,
     "reference": reference,
     "graph": graph_of,
     "manus": manus_of,
+    "transitions": transitions_table,
+    "stages": stages_table,
     "subtask": subtask_of,
     "exits": exits_table,
     "tools": tools_table,
