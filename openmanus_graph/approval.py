@@ -1,4 +1,4 @@
-"""Approval: a person's word on one action: yes, no, with other arguments, or a result in its place."""
+"""Approval: a person's answer about one action: yes, no, other arguments, or a result in its place."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _FIELDS = frozenset({"action", "args", "plan", "reason", "value"})
 
 @dataclass(frozen=True)
 class Approval:
-    """What a person said to an `approve` question; true only where it may go on exactly as asked."""
+    """A person's answer to an `approve` question; true only where the action may go on exactly as asked."""
 
     action: Action
     """What to do."""

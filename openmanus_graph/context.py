@@ -1,4 +1,4 @@
-"""Context: what a tool is handed at run time, kept out of checkpoints because it is alive."""
+"""Context: what a tool call has at run time; never stored, since it holds open sessions."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _silent(_: str) -> None:
 
 @dataclass(frozen=True)
 class ToolContext:
-    """What a running tool may know about the call it serves."""
+    """The call that a tool serves: its thread, subtask, workspace, settings and sessions."""
 
     thread_id: str
     """The thread the call belongs to."""

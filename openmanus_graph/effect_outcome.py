@@ -1,4 +1,4 @@
-"""Happening: a person's word on a call whose outcome nobody knows: it happened, it did not, or with which result."""
+"""Effect outcome: a person's statement about a call of unknown outcome: it happened, perhaps with a result, or not."""
 
 from __future__ import annotations
 
@@ -17,8 +17,8 @@ HINT = "Answer with happened, with no (it did not happen), or with = RESULT (it 
 
 
 @dataclass(frozen=True)
-class Happening:
-    """What became of a call."""
+class EffectOutcome:
+    """Whether a call was made, and what it returned."""
 
     happened: bool
     """Whether the call was made."""
@@ -29,16 +29,16 @@ class Happening:
 
     @property
     def output(self) -> Any:
-        """What stands for the call's output."""
+        """The call's output; where only its being made is known, a mapping that says so."""
         return self.result if self.has_result else {"happened": True}
 
     def plain(self) -> dict[str, Any]:
-        """The same as built-in types, as `happening_of` takes it."""
+        """The same as built-in types, as `effect_outcome_of` takes it."""
         return {"happened": self.happened, **({"result": self.result} if self.has_result else {})}
 
 
-def happening_of(value: Any, question: Mapping[str, Any] | None = None) -> Happening:
-    """Read what somebody says of a call.
+def effect_outcome_of(value: Any, question: Mapping[str, Any] | None = None) -> EffectOutcome:
+    """Read a statement about a call.
 
     Args:
         value: `{"happened": bool, "result": ...}`, the result being optional, or text: `happened`, `no`,
@@ -49,7 +49,7 @@ def happening_of(value: Any, question: Mapping[str, Any] | None = None) -> Happe
         UnknownQuestionError: If it is none of these.
     """
     del question
-    if isinstance(value, Happening):
+    if isinstance(value, EffectOutcome):
         return value
     if isinstance(value, str):
         return _from_text(value)
@@ -58,18 +58,18 @@ def happening_of(value: Any, question: Mapping[str, Any] | None = None) -> Happe
         happened = fields.get("happened")
         if isinstance(happened, bool) and fields.keys() <= {"happened", "result"}:
             known = happened and "result" in fields
-            return Happening(happened, known, fields["result"] if known else None)
+            return EffectOutcome(happened, known, fields["result"] if known else None)
     raise _odd(value)
 
 
-def _from_text(text: str) -> Happening:
+def _from_text(text: str) -> EffectOutcome:
     word = text.strip()
     if _HAPPENED.fullmatch(word):
-        return Happening(True)
+        return EffectOutcome(True)
     if _NOT.fullmatch(word):
-        return Happening(False)
+        return EffectOutcome(False)
     if found := _RESULT.fullmatch(word):
-        return Happening(True, True, _json_or_text(found["value"]))
+        return EffectOutcome(True, True, _json_or_text(found["value"]))
     raise _odd(text)
 
 

@@ -52,7 +52,7 @@ UNSTORED: frozenset[str] = frozenset({"model_tokens"})
 
 
 class Usage(TypedDict):
-    """What calls of models used."""
+    """Calls, tokens and cost of model calls."""
 
     calls: int
     """Calls made, those answered by the cache included."""

@@ -1,4 +1,4 @@
-"""Outputs: what a tool returned, made plain for a checkpoint, or kept as a file when it is large."""
+"""Outputs: results of tools as JSON types for a checkpoint, large ones as files in the workspace."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def plain(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one
 
 
 def stored(output: Any, *, workspace: Path, subtask_id: str, limit: int) -> tuple[Any, str | None]:
-    """What the checkpoint keeps of a plain output.
+    """The part of a plain output that a checkpoint keeps.
 
     Args:
         output: The output in JSON types.

@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
 from openmanus_graph.plans.plain import Path, same_value
-from openmanus_graph.plans.reading import Reading
+from openmanus_graph.plans.plan_file import read_plan_file, yaml_text
+from openmanus_graph.plans.reading import PlanModel, Reading
 from openmanus_graph.plans.references import SubtaskId
-from openmanus_graph.plans.subtask import PlanModel, Subtask, digest
+from openmanus_graph.plans.subtask import Subtask, digest
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -49,11 +50,10 @@ class Plan(PlanModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Plan], info: ValidationInfo) -> Plan:
+    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Plan]) -> Plan:
         if isinstance(value, Plan):
             return handler(value)
-        reading = info.context if isinstance(info.context, Reading) else Reading()
-        reading.read(value)
+        reading = cast("Reading[Subtask]", value) if isinstance(value, Reading) else Reading(Subtask, value)
         subtasks = reading.check_subtasks()
         reading.check_structure()
         reading.check_use()
@@ -99,20 +99,31 @@ class Plan(PlanModel):
         Raises:
             PlanError: If the file cannot be read or is no sound plan; it has the lines of a YAML file.
         """
-        from openmanus_graph.plans.plan_file import read_plan_file
-
-        found = read_plan_file(path)
-        reading = Reading(tools, agents, max_subtasks, found.lines, os.fspath(path))
-        return cls.model_validate(found.data, context=reading)
+        file = read_plan_file(path)
+        source = os.fspath(path)
+        return cls.model_validate(Reading(Subtask, file.data, tools, agents, max_subtasks, file.lines, source))
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Plan:
+    def from_dict(
+        cls,
+        value: Mapping[str, Any],
+        *,
+        tools: Mapping[str, BaseTool] | None = None,
+        agents: Collection[str] | None = None,
+        max_subtasks: int | None = None,
+    ) -> Plan:
         """Make a plan from plain data.
+
+        Args:
+            value: The data.
+            tools: Tools to check the plan against in the same go, as `check` does; `None` leaves that out.
+            agents: Agents to check it against; `None` leaves that out.
+            max_subtasks: How many subtasks it may have; `None` means any number.
 
         Raises:
             PlanError: If it is no sound plan.
         """
-        return cls.model_validate(value)
+        return cls.model_validate(Reading(Subtask, value, tools, agents, max_subtasks))
 
     @classmethod
     def parse(cls, value: Plan | Mapping[str, Any], known: Plan | None = None) -> Plan:
@@ -155,8 +166,7 @@ class Plan(PlanModel):
         Raises:
             PlanError: With every problem, and the lines of the YAML file that the plan came from.
         """
-        reading = Reading(tools, agents, max_subtasks, self._lines, self._source)
-        reading.read(self.to_dict())
+        reading = Reading(Subtask, self.to_dict(), tools, agents, max_subtasks, self._lines, self._source)
         reading.check_use()
         reading.stop_if_wrong()
 
@@ -166,8 +176,6 @@ class Plan(PlanModel):
 
     def to_yaml(self) -> str:
         """The plan as the text of a plan file."""
-        from openmanus_graph.plans.plan_file import yaml_text
-
         return yaml_text(self.to_dict())
 
     @classmethod

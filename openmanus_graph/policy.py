@@ -1,4 +1,4 @@
-"""Policy: which calls of tools are made at once, which a person is asked about, and which are refused.
+"""Policy: rules that allow a tool call, refuse it, or ask a person first.
 
 Rules are a convenience above the sandbox, not a wall: they compare text with patterns, and a shell has many words
 for the same thing. What a pattern sees is widened for rules that ask or refuse (spaces, `..`, the spelling of a
@@ -33,7 +33,7 @@ _MORE = "A policy is 'allow', 'ask', 'deny', or the path of a TOML file with `de
 
 @dataclass(frozen=True)
 class Decision:
-    """What the policy says about one call."""
+    """The policy's verdict on one call."""
 
     verdict: Verdict
     """`allow`, `ask` or `deny`."""
@@ -82,7 +82,7 @@ class Policy:
         return self.chosen.model_dump(mode="json")
 
     def decide(self, tool: BaseTool, args: Mapping[str, Any], *, workspace: Path | None = None) -> Decision:
-        """What happens to a call.
+        """Decide whether a call is allowed, asked about or refused.
 
         Args:
             tool: The tool.
@@ -136,18 +136,18 @@ def _argument_fits(value: Any, pattern: str, workspace: Path | None, *, strict: 
     """
     if isinstance(value, str):
         readings = list(dict.fromkeys(_readings(value, workspace)))
-        return (all if strict else any)(fnmatchcase(one, pattern) for one in readings)
+        return (all if strict else any)(fnmatchcase(part, pattern) for part in readings)
     whole = json.dumps(value, ensure_ascii=False, sort_keys=True, default=str)
     if fnmatchcase(whole, pattern):
         return True
     if isinstance(value, list) and value:
         items = cast("list[Any]", value)
-        return (all if strict else any)(_argument_fits(one, pattern, workspace, strict=strict) for one in items)
+        return (all if strict else any)(_argument_fits(part, pattern, workspace, strict=strict) for part in items)
     return False
 
 
 def _readings(text: str, workspace: Path | None) -> Iterator[str]:
-    """What a text may stand for: itself, with single spaces, and as a path or an address in its plain form."""
+    """The readings of a text: itself, with single spaces, and as a path or an address in its plain form."""
     yield text
     spaced = _SPACES.sub(" ", text).strip()
     yield spaced

@@ -1,4 +1,4 @@
-"""Questions: what a run asks a person, as an interrupt that only an answer of its own kind ends."""
+"""Questions: interrupts with which a run asks a person; only an answer of the same kind ends one."""
 
 from __future__ import annotations
 
@@ -10,8 +10,9 @@ from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 from langgraph.config import get_config
 from langgraph.types import Command, Interrupt, interrupt
 
+from openmanus_graph import shell_commands
 from openmanus_graph.approval import Approval, approval_of
-from openmanus_graph.effect_outcome import Happening, happening_of
+from openmanus_graph.effect_outcome import effect_outcome_of
 from openmanus_graph.errors import UnknownQuestionError
 from openmanus_graph.langgraph_internals import SCRATCHPAD_KEY
 from openmanus_graph.run_config import configurable_of
@@ -19,7 +20,6 @@ from openmanus_graph.run_config import configurable_of
 __all__ = [
     "Answer",
     "Approval",
-    "Happening",
     "Kind",
     "Question",
     "answers_for",
@@ -28,7 +28,6 @@ __all__ = [
     "asked_so_far",
     "for_graph",
     "handle_of",
-    "happening_of",
     "is_answered",
     "is_own",
     "pass_over",
@@ -40,7 +39,7 @@ Kind = Literal["answer", "approve", "effect", "step"]
 """`answer`: a person's words; `approve`: yes or no to an action; `effect`: whether a call happened that nobody knows
 the outcome of; `step`: the stepper's word to go on."""
 
-_READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {"approve": approval_of, "effect": happening_of}
+_READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {"approve": approval_of, "effect": effect_outcome_of}
 """What reads the values of the kinds that are not taken as they come."""
 _asked: ContextVar[int] = ContextVar("openmanus_graph_asked", default=0)
 
@@ -78,7 +77,7 @@ class Question(TypedDict):
 
 
 class Answer(TypedDict):
-    """What a wait is resumed with: the kind says who spoke, so that a debugger's *go on* is no approval."""
+    """The value that resumes a wait; its kind says who answered, so a debugger's *go on* is no approval."""
 
     kind: Kind
     value: Any
@@ -110,7 +109,8 @@ def ask(
         about: What it is about: an answer to a question about something else is not taken.
 
     Returns:
-        The answer's value; for `approve` an `Approval`, which is true only for a plain yes, for `effect` a `Happening`.
+        The answer's value; for `approve` an `Approval`, which is true only for a plain yes, for `effect` an
+        `EffectOutcome`.
     """
     payload: dict[str, Any] = {"kind": kind, "subtask": subtask, "question": question}
     more = {"tool": tool, "args": args and dict(args), "reason": reason, "plan": plan and dict(plan), "about": about}
@@ -262,7 +262,7 @@ def answers_for(
 
 
 def handle_of(question: Question, questions: Sequence[Question]) -> str:
-    """What names a question before a `=`: its subtask where that has no other one open, else its id's beginning."""
+    """The name of a question before a `=`: its subtask if that has no other one open, else its id's beginning."""
     subtask = question["subtask"]
     if subtask and sum(other["subtask"] == subtask for other in questions) == 1:
         return subtask
@@ -279,22 +279,25 @@ def _named(questions: Sequence[Question], key: str, text: str) -> Question | Non
     Raises:
         UnknownQuestionError: If it names several.
     """
-    found = [one for one in questions if key and one["id"] == key]
-    found = found or [one for one in questions if key and one["subtask"] == key]
-    if not found and len(key) >= SHORTEST_BEGINNING:
-        found = [one for one in questions if one["id"].startswith(key)]
-    if len(found) > 1:
-        these = ", ".join(f"{handle_of(one, questions)}=… ({one.get('tool') or one['question']})" for one in found)
-        raise UnknownQuestionError(
-            f"The answer {text!r} fits {len(found)} open questions.", hint=f"Name one by its id: --answer {these}"
+    matching = [question for question in questions if key and question["id"] == key]
+    matching = matching or [question for question in questions if key and question["subtask"] == key]
+    if not matching and len(key) >= SHORTEST_BEGINNING:
+        matching = [question for question in questions if question["id"].startswith(key)]
+    if len(matching) > 1:
+        these = ", ".join(
+            f"{handle_of(question, questions)}=… ({question.get('tool') or question['question']})"
+            for question in matching
         )
-    return found[0] if found else None
+        raise UnknownQuestionError(
+            f"The answer {text!r} fits {len(matching)} open questions.", hint=f"Name one by its id: --answer {these}"
+        )
+    return matching[0] if matching else None
 
 
 def _value(question: Question, text: str) -> Any:
     """The value that a text from the command line means, checked against the question."""
     if question["kind"] == "effect":
-        return happening_of(text).plain()
+        return effect_outcome_of(text).plain()
     if question["kind"] != "approve":
         return text
     approval = approval_of(text, question)
@@ -319,6 +322,6 @@ def resume_with(answers: dict[str, Answer], open_ids: set[str]) -> Command[Any]:
     if unknown := sorted(answers.keys() - open_ids):
         raise UnknownQuestionError(
             f"The thread has no open question {unknown[0]!r}.",
-            hint="See the open ones with: openmanus-graph threads show THREAD",
+            hint=f"See the open ones with: {shell_commands.show_thread()}",
         )
     return Command(resume=dict(answers))

@@ -2,9 +2,11 @@
 """Documents: writes the generated parts of README and docs, or checks that they are up to date.
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
-Kinds: `help COMMAND`, `settings`, `reference`, `graph TOOLS` (the plan graph),
-`manus` (the agent's roles), `transitions` and `stages` (how it goes on), `subtask TOOLS` (the agent's subtask graph),
-`exits`, `tools`, `arguments TOOL`.
+Kinds: `help COMMAND`, `settings`, `reference`, `taught` (names of submodules that pages use),
+`graph TOOLS` (the plan graph), `manus` (the agent's roles), `transitions` and `stages` (how it goes on),
+`subtask TOOLS` (the agent's subtask graph), `exits`,
+`tools`, `arguments TOOL`,
+`compat PART` (what `make compat ARGS=--store` kept: `versions`, `features`, `differences` or `faults`).
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -27,6 +29,9 @@ PART = re.compile(
     r"(?P<open><!-- generated: (?P<kind>[a-z]+)(?: (?P<words>[^>]*?))? -->\n).*?(?P<close><!-- end -->)",
     re.DOTALL,
 )
+_IMPORT = re.compile(r"^ *from openmanus_graph\.([a-z_.]+) import (.+)$", re.MULTILINE)
+_DOTTED = re.compile(r"\bopenmanus_graph\.([a-z_.]+\w+)(?=[`(])")
+_QUOTED = re.compile(r"`(\w+)`")
 _SECTION = re.compile(r"^(Args|Returns|Raises):$")
 
 OVERRIDES = {"aget_tuple", "alist", "aput", "aput_writes", "adelete_thread", "settings_customise_sources"}
@@ -151,30 +156,95 @@ def reference(_: str) -> str:
     parts: list[str] = []
     for name in sorted(openmanus_graph.__all__, key=str.lower):
         if name in homes:
-            parts.append(render(definition_of(homes[name], name), name, homes[name]))
+            parts.append(render(definition_of(homes[name], name), name, f"openmanus_graph.{homes[name]}"))
     return "\n\n".join(parts)
 
 
-def definition_of(module: str, name: str) -> Definition:
-    """The definition of a name in a module of the package."""
-    path = TOP / "openmanus_graph" / (module.replace(".", "/") + ".py")
-    tree = ast.parse(path.read_text(encoding="utf-8"))
-    found = next((node for node in tree.body if isinstance(node, Definition) and node.name == name), None)
-    if found is None:
-        return _definition_imported(tree, name)
-    return found
+def taught(_: str) -> str:
+    """Every name of a submodule that README, docs or notebooks use, with its signature and docstring."""
+    found: dict[tuple[str, str], None] = {}
+    for module, name in sorted(names_in_pages(), key=lambda pair: (pair[1].lower(), pair[0])):
+        found[module, name] = None
+    return "\n\n".join(
+        render(definition_of(module, name), name, f"from openmanus_graph.{module} import {name}")
+        for module, name in found
+    )
 
 
-def _definition_imported(tree: ast.Module, name: str) -> Definition:
+def names_in_pages() -> set[tuple[str, str]]:
+    """Module and name of what pages and notebooks take from submodules, without what the package itself offers."""
+    import openmanus_graph
+
+    texts = [
+        page.read_text(encoding="utf-8") for page in pages() if page.name not in ("reference.md", "architecture.md")
+    ]
+    for notebook in sorted((TOP / "notebooks").glob("*.ipynb")):
+        cells: list[dict[str, Any]] = json.loads(notebook.read_text(encoding="utf-8"))["cells"]
+        texts += ["".join(cell["source"]) for cell in cells]
+    found: set[tuple[str, str]] = set()
+    for paragraph in "\n\n".join(texts).split("\n\n"):
+        for module, names in _IMPORT.findall(paragraph):
+            found |= {(module, name.strip()) for name in names.split(",")}
+        for path in _DOTTED.findall(paragraph):
+            module, _, last = path.rpartition(".")
+            if _module_file(path) is not None:  # a module: the paragraph names what it has
+                found |= {(path, name) for name in _QUOTED.findall(paragraph) if name in defined_in(path)}
+            elif last in defined_in(module):
+                found.add((module, last))
+    for module in {module for module, _ in found}:
+        found |= {(module, name) for name in offered_by(module)}
+    return {(module, name) for module, name in found if name not in openmanus_graph.__all__}
+
+
+def _module_file(module: str) -> Path | None:
+    path = TOP / "openmanus_graph" / module.replace(".", "/")
+    return next((file for file in (path.with_suffix(".py"), path / "__init__.py") if file.is_file()), None)
+
+
+def tree_of(module: str) -> ast.Module:
+    """The syntax tree of a module of the package; an empty one where there is none."""
+    file = _module_file(module)
+    return ast.parse("" if file is None else file.read_text(encoding="utf-8"))
+
+
+def defined_in(module: str) -> set[str]:
+    """The public classes and functions that a module defines."""
+    return {
+        node.name for node in tree_of(module).body if isinstance(node, Definition) and not node.name.startswith("_")
+    }
+
+
+def offered_by(module: str) -> list[str]:
+    """The names of a package's `__all__`, which its pages teach as a whole; none of a module."""
+    file = _module_file(module)
+    if file is None or file.name != "__init__.py":
+        return []
+    for node in tree_of(module).body:
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
+            return ast.literal_eval(node.value)
+    return []
+
+
+def definition_of(module: str, name: str) -> Definition | ast.Assign:
+    """The definition of a name in a module of the package, or where that has it from."""
+    tree = tree_of(module)
     for node in tree.body:
-        if isinstance(node, ast.ImportFrom) and any(alias.name == name for alias in node.names):
-            return definition_of((node.module or "").removeprefix("openmanus_graph."), name)
-    raise LookupError(f"{name!r} is defined nowhere")
+        if isinstance(node, Definition) and node.name == name:
+            return node
+        if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == name:
+            return node
+    for node in tree.body:
+        for alias in node.names if isinstance(node, ast.ImportFrom) else []:
+            if (alias.asname or alias.name) == name:
+                return definition_of(str(cast("Any", node).module).removeprefix("openmanus_graph."), alias.name)
+    raise LookupError(f"{name!r} is defined nowhere in {module!r}")
 
 
-def render(node: Definition, name: str, home: str) -> str:
+def render(node: Definition | ast.Assign, name: str, home: str) -> str:
     """One public name as Markdown."""
-    head = [f"## `{name}`", "", f"`openmanus_graph.{home}`"]
+    head = [f"## `{name}`", "", f"`{home}`"]
+    if isinstance(node, ast.Assign):
+        return "\n".join([*head, "", f"```text\n{ast.unparse(node)}\n```"])
     doc = ast.get_docstring(node) or ""
     if not isinstance(node, ast.ClassDef):
         return "\n".join([*head, "", f"```text\n{signature(node)}\n```", "", prose(doc)])
@@ -268,10 +338,58 @@ def stages_table(_: str) -> str:
     return "\n".join(rows)
 
 
+def compat_of(words: str) -> str:
+    """A part of what LangGraph's own tests came to, from the figures that `make compat ARGS=--store` kept."""
+    stored: dict[str, Any] = json.loads((TOP / "docs" / "data" / "compat.json").read_text(encoding="utf-8"))
+    return _COMPAT[words](stored)
+
+
+def _compat_versions(stored: dict[str, Any]) -> str:
+    named = [f"{name} {version}" for name, version in stored["versions"].items()]
+    tests = sum(next(iter(stored["totals"].values())).values())
+    return f"{tests} tests of {len(stored['files'])} files; {', '.join(named)}."
+
+
+def _compat_features(stored: dict[str, Any]) -> str:
+    rows = ["| Feature | Tests | LangGraph's saver in memory | Its Postgres savers | Ours | Durable |"]
+    rows.append("|---|---:|---:|---:|---:|---:|")
+    for name, savers in [*stored["features"].items(), ("**All**", stored["totals"])]:
+        counts = [savers[saver] for saver in ("memory", "postgres", "ours", "durable")]
+        cells = " | ".join(str(count["passed"]) for count in counts)
+        rows.append(f"| {name} | {sum(counts[0].values()) - counts[0]['skipped']} | {cells} |")
+    return "\n".join(rows)
+
+
+def _compat_differences(stored: dict[str, Any]) -> str:
+    parts: list[str] = []
+    for difference in stored["differences"]:
+        failing = [failure for failure in stored["failures"] if failure["cause"] == difference["cause"]]
+        on = {"ours": "on our saver", "durable": "through durable graphs"}
+        tests = "test" if len(failing) == 1 else "tests"
+        where = " and ".join(on[saver] for saver in sorted({failure["saver"] for failure in failing}, reverse=True))
+        why = " ".join(difference["why"].split())
+        parts.append(f"**{difference['title']}.** {why} ({len(failing)} {tests} {where})")
+    return "\n\n".join(parts) or "None."
+
+
+def _compat_faults(stored: dict[str, Any]) -> str:
+    faults = [failure for failure in stored["failures"] if failure["cause"] is None]
+    rows = [f"- {failure['saver']}: `{failure['test']}`: {failure['said']}" for failure in faults]
+    return "\n".join(rows) or "None."
+
+
+_COMPAT: dict[str, Callable[[dict[str, Any]], str]] = {
+    "versions": _compat_versions,
+    "features": _compat_features,
+    "differences": _compat_differences,
+    "faults": _compat_faults,
+}
+
 KINDS: dict[str, Callable[[str], str]] = {
     "help": help_of,
     "settings": settings_table,
     "reference": reference,
+    "taught": taught,
     "graph": graph_of,
     "manus": manus_of,
     "transitions": transitions_table,
@@ -280,6 +398,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "exits": exits_table,
     "tools": tools_table,
     "arguments": arguments_table,
+    "compat": compat_of,
 }
 
 

@@ -1,4 +1,4 @@
-"""Own graph: what `run --graph`, `resume` and `graph list` do with graphs that users define."""
+"""User graph: run, resume and list graphs that users define."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -22,7 +22,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import new_thread_id
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal
-from openmanus_graph.cli.execution import Ended, Showing, perform
+from openmanus_graph.cli.execution import RunDisplay, RunOutcome, perform
 from openmanus_graph.cli.report import next_step, print_result, report
 from openmanus_graph.cli.terminal import interactive, print_json, print_table, with_program
 from openmanus_graph.config.settings import Settings
@@ -39,7 +39,7 @@ from openmanus_graph.questions import answers_for
 
 
 @dataclass(frozen=True)
-class OwnOptions:
+class UserGraphOptions:
     """How a user's own graph is run and shown."""
 
     thread_id: str | None = None
@@ -52,8 +52,8 @@ class OwnOptions:
     """Whether to show no progress."""
 
 
-async def run_own_graph(
-    place: str, task: str | None, given: str | None, options: OwnOptions, settings: Settings | None = None
+async def run_user_graph(
+    place: str, task: str | None, given: str | None, options: UserGraphOptions, settings: Settings | None = None
 ) -> int:
     """Run a user's own graph as a thread.
 
@@ -89,11 +89,11 @@ async def run_own_graph(
         return await _perform(app, value, thread_id, configurable, options, title)
 
 
-async def resume_own_graph(
+async def resume_user_graph(
     thread: Thread,
     saver: ThreadSaver,
     answers: Sequence[str],
-    options: OwnOptions,
+    options: UserGraphOptions,
     settings: Settings | None = None,
 ) -> int:
     """Go on with a thread that runs a user's own graph.
@@ -127,7 +127,7 @@ async def resume_own_graph(
 
 
 def _again(app: DurableGraph, values: Any) -> Any:
-    """What tries again what one of our own graphs, made by the user, left undone."""
+    """Input that retries the unfinished work of a built-in graph which the user made."""
     fields = cast("dict[str, Any]", app.get_input_jsonschema().get("properties") or {})
     return {"again": True} if "again" in fields else {"plan": values.get("plan")}
 
@@ -156,10 +156,10 @@ def _say_replaced(app: DurableGraph) -> None:
 
 
 async def _perform(
-    app: DurableGraph, given: Any, thread_id: str, configurable: Mapping[str, Any], options: OwnOptions, task: str
+    app: DurableGraph, given: Any, thread_id: str, configurable: Mapping[str, Any], options: UserGraphOptions, task: str
 ) -> int:
     person = AtTerminal() if interactive() and not options.as_json else None
-    showing = Showing(options.as_json, options.quiet, task, person)
+    showing = RunDisplay(options.as_json, options.quiet, task, person)
     try:
         ended = await perform(app, given, thread_id=thread_id, configurable=configurable, showing=showing)
     except (OpenManusGraphError, OSError):
@@ -174,7 +174,7 @@ async def _perform(
 
 
 def _failure(error: Exception, thread_id: str) -> Exception:
-    """What a user's own node raised, as a sentence that names the node and the line."""
+    """Error of a user's node, as a sentence that names node and line."""
     notes = " ".join(getattr(error, "__notes__", []))
     node = re.search(r"During task with name '([^']*)'", notes)
     where = f"The node {node[1]!r}" if node else "The graph"
@@ -193,7 +193,7 @@ def output_of(app: DurableGraph, values: Any) -> Any:
     return {name: fields[name] for name in channels if name in fields}
 
 
-def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended: Ended | None = None) -> None:
+def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended: RunOutcome | None = None) -> None:
     """Print the answer on stdout, the rest on stderr."""
     hint = next_step(thread)
     usage = None if ended is None else ended.usage
@@ -207,8 +207,8 @@ def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended
     report(thread, {}, hint=hint, usage=usage)
 
 
-def _print_last(app: DurableGraph, ended: Ended) -> None:
-    """The event that closes the stream of `--json`."""
+def _print_last(app: DurableGraph, ended: RunOutcome) -> None:
+    """Print the last event of `--json`, with answer, output and questions."""
     thread, hint = ended.thread, next_step(ended.thread)
     output = output_of(app, ended.values)
     last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
@@ -233,23 +233,24 @@ def as_json(value: Any) -> Any:
 
 def list_graphs(in_json: bool) -> None:
     """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json."""
-    found = asyncio.run(_list())
+    graphs = asyncio.run(_list())
     if in_json:
-        print_json(found)
+        print_json(graphs)
         return
-    if not found:
+    if not graphs:
         click.echo(with_program("No langgraph.json here. Make a project with: openmanus-graph new DIR"))
         return
-    print_table(["GRAPH", "FROM", "WHAT IT DOES"], [[one["name"], one["from"], one["description"]] for one in found])
+    rows = [[graph["name"], graph["from"], graph["description"]] for graph in graphs]
+    print_table(["GRAPH", "FROM", "WHAT IT DOES"], rows)
 
 
 async def _list() -> list[dict[str, str]]:
     project = find_project()
-    found: list[dict[str, str]] = []
+    graphs: list[dict[str, str]] = []
     for name, place in project.graphs.items() if project else ():
         try:
-            said = (await load_graph(name)).description
+            description = (await load_graph(name)).description
         except UsageError as error:
-            said = f"cannot be loaded: {error.message}"
-        found.append({"name": name, "from": place, "description": said})
-    return found
+            description = f"cannot be loaded: {error.message}"
+        graphs.append({"name": name, "from": place, "description": description})
+    return graphs

@@ -1,4 +1,4 @@
-"""Configuration: what a user may set about models, their cache, budgets and policy."""
+"""Sections: the tables of the TOML file for models, their cache, budgets, policy and credentials."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ Verdict = Literal["allow", "ask", "deny"]
 
 
 class Configuration(BaseModel):
-    """What the tables of the TOML file have in common."""
+    """Base of the tables of the TOML file: unknown keys are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 

@@ -1,4 +1,4 @@
-"""Draft file: a file without a name that gets one in one step, so that a kill leaves the old file or the new one alone.
+"""Atomic write: replaces a file in one step; after a crash either the old or the new content is there.
 
 Where the system has no files without a name, a draft has a hidden one, which a kill leaves behind.
 """
@@ -32,7 +32,7 @@ def put_file(
     prepare: Callable[[int], None] | None = None,
     exclusive: bool = False,
 ) -> None:
-    """Put a file into a folder in one step, its bytes on the disk before its name is.
+    """Write a file into a folder in one step: its bytes reach the disk before its name does.
 
     Args:
         folder: The folder's descriptor.
@@ -63,7 +63,7 @@ def _fill(descriptor: int, data: bytes, prepare: Callable[[int], None] | None) -
 def _put_nameless(
     folder: int, name: str, data: bytes, mode: int, prepare: Callable[[int], None] | None, *, exclusive: bool
 ) -> bool:
-    """Whether the system could do it."""
+    """Write the file without a name first; false where the system has no such files."""
     try:
         draft = os.open(".", _FLAGS | _NAMELESS, mode, dir_fd=folder)
     except OSError as error:

@@ -1,4 +1,4 @@
-"""Workspace: the one folder that file tools see, and safe ways into it.
+"""Safe paths: paths inside a workspace, opened without following a link out of it.
 
 A path is first resolved, then opened again from the workspace's own descriptor, one component at a
 time and without following links, so that a link swapped in between is refused instead of followed.
@@ -25,7 +25,7 @@ _FILE_FLAGS = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 
 
 @dataclass(frozen=True)
-class Place:
+class SafePath:
     """A resolved path inside a workspace."""
 
     root: Path
@@ -44,7 +44,7 @@ class Place:
         return self.root.joinpath(*self.parts)
 
 
-def locate(workspace: Path, path: str) -> Place:
+def locate(workspace: Path, path: str) -> SafePath:
     """Find where `path` is.
 
     Args:
@@ -65,11 +65,11 @@ def locate(workspace: Path, path: str) -> Place:
     if not full.is_relative_to(root):
         raise _outside(path)
     parts = full.relative_to(root).parts
-    return Place(root, parts)
+    return SafePath(root, parts)
 
 
 @contextmanager
-def open_folder(place: Place, *, make: bool = False) -> Generator[int]:
+def open_folder(place: SafePath, *, make: bool = False) -> Generator[int]:
     """A descriptor of the folder at `place`, closed after the block.
 
     Args:
@@ -97,7 +97,7 @@ def open_folder(place: Place, *, make: bool = False) -> Generator[int]:
 
 
 @contextmanager
-def open_parent(place: Place, *, make: bool = False) -> Generator[tuple[int, str]]:
+def open_parent(place: SafePath, *, make: bool = False) -> Generator[tuple[int, str]]:
     """A descriptor of the folder that holds `place`, and the name in it.
 
     Raises:
@@ -105,11 +105,11 @@ def open_parent(place: Place, *, make: bool = False) -> Generator[tuple[int, str
     """
     if not place.parts:
         raise ToolError("The path is the workspace itself, which is a folder.", hint="Name a file in it.")
-    with open_folder(Place(place.root, place.parts[:-1]), make=make) as folder:
+    with open_folder(SafePath(place.root, place.parts[:-1]), make=make) as folder:
         yield folder, place.parts[-1]
 
 
-def open_file(place: Place) -> int:
+def open_file(place: SafePath) -> int:
     """Open the regular file at `place` for reading; the caller closes the descriptor.
 
     Raises:
@@ -130,7 +130,7 @@ def open_file(place: Place) -> int:
     raise ToolError(f"The path {place.path!r} is not a regular file.")
 
 
-def write_file(place: Place, data: bytes, *, mode: int | None = None, exclusive: bool = False) -> None:
+def write_file(place: SafePath, data: bytes, *, mode: int | None = None, exclusive: bool = False) -> None:
     """Put `data` at `place` in one step: a reader sees the old file or the new one, never a part.
 
     Args:
@@ -159,13 +159,13 @@ def write_file(place: Place, data: bytes, *, mode: int | None = None, exclusive:
             raise ToolError(f"The file {place.path!r} cannot be written: {error.strerror}.") from error
 
 
-def remove_file(place: Place) -> None:
+def remove_file(place: SafePath) -> None:
     """Remove the file at `place`, if it is there."""
     with open_parent(place) as (folder, name):
         _remove(name, folder)
 
 
-def read_file(place: Place, limit: int) -> tuple[bytes, int]:
+def read_file(place: SafePath, limit: int) -> tuple[bytes, int]:
     """The whole file at `place` and its permission bits.
 
     Args:

@@ -11,6 +11,7 @@ from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.config.settings import Settings
@@ -65,7 +66,7 @@ def _rebuild_agent(
             f"The thread {thread.thread_id!r} was started with chat models of a Python program, "
             "which cannot be built here.",
             hint="Resume it there, or go on with another model: "
-            f"openmanus-graph resume {thread.thread_id} --model NAME",
+            f"{shell_commands.resume(thread.thread_id, '--model', 'NAME')}",
         )
     models = cast("Mapping[str, str] | str | None", model or reference.get("models"))
     return build_manus_graph(

@@ -70,12 +70,12 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
             raise _unknown_name(place, project)
         reference = {"module": where, "attribute": attribute, "folder": str(base)}
     found, attribute = await _load(reference)
-    said = project.descriptions.get(place, "") if project is not None and named else ""
+    description = project.descriptions.get(place, "") if project is not None and named else ""
     return LoadedGraph(
         graph=found,
         name=place if named else attribute,
         reference={**reference, "attribute": attribute},
-        description=said or description_of(found),
+        description=description or description_of(found),
     )
 
 
@@ -207,8 +207,8 @@ async def _made(found: Any, attribute: str, place: str) -> AnyGraph:
             f"The function {attribute!r} of {place!r} returned no graph but a {type(made).__name__}.",
             hint="It may return a StateGraph or a compiled graph.",
         )
-    if not description_of(made) and (said := _first_paragraph(inspect.getdoc(found))):
-        cast("Any", made).description = said
+    if not description_of(made) and (description := _first_paragraph(inspect.getdoc(found))):
+        cast("Any", made).description = description
     return cast("AnyGraph", made)
 
 
@@ -222,9 +222,9 @@ def _required(function: Any) -> Sequence[str]:
 
 
 def description_of(graph: AnyGraph) -> str:
-    """What a graph says it is for: its `description` attribute, in a line; empty if it has none."""
-    said = getattr(graph, "description", None) or getattr(getattr(graph, "builder", None), "description", None)
-    return _first_paragraph(said) if isinstance(said, str) else ""
+    """A graph's `description` attribute as one line; empty if it has none."""
+    description = getattr(graph, "description", None) or getattr(getattr(graph, "builder", None), "description", None)
+    return _first_paragraph(description) if isinstance(description, str) else ""
 
 
 def _first_paragraph(text: str | None) -> str:

@@ -1,4 +1,4 @@
-"""Own input: what a task in words, or JSON, becomes for a graph that says what it takes."""
+"""Input schema: turns a task in words, or JSON, into the input of a user's graph."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -103,7 +103,7 @@ def check_input(graph: Pregel[Any, Any, Any, Any], given: Any) -> None:
 
 
 def title_of(given: Any) -> str:
-    """What a thread with this input is for, in a line."""
+    """The title of a thread with this input, one line."""
     if isinstance(given, str):
         return given.strip().split("\n")[0][:120]
     if not isinstance(given, Mapping):
@@ -119,7 +119,7 @@ def title_of(given: Any) -> str:
 
 
 def input_fields(graph: Pregel[Any, Any, Any, Any]) -> tuple[dict[str, str], Collection[str], str]:
-    """What a graph takes: its input's fields with their kinds, those it requires, and the kind of the whole."""
+    """The input of a graph: its fields with their kinds, the required ones, and the kind of the whole."""
     schema = cast("Any", getattr(getattr(graph, "builder", None), "input_schema", None))
     if is_typeddict(schema):  # Pydantic makes no JSON Schema of `typing.TypedDict` before Python 3.12
         hints = get_type_hints(schema)
@@ -127,7 +127,7 @@ def input_fields(graph: Pregel[Any, Any, Any, Any]) -> tuple[dict[str, str], Col
     found = graph.get_input_jsonschema()
     fields = cast("dict[str, Any]", found.get("properties") or {})
     required = cast("list[str]", found.get("required") or [])
-    return {name: _kind_of_schema(one) for name, one in fields.items()}, required, str(found.get("type") or "any")
+    return {name: _kind_of_schema(field) for name, field in fields.items()}, required, str(found.get("type") or "any")
 
 
 _KINDS: dict[Any, str] = {
@@ -148,5 +148,5 @@ def _kind_of_type(hint: Any) -> str:
 
 def _kind_of_schema(schema: Any) -> str:
     fields = cast("dict[str, Any]", schema) if isinstance(schema, dict) else {}
-    options = [_kind_of_schema(one) for one in cast("list[Any]", fields.get("anyOf") or [])]
+    options = [_kind_of_schema(option) for option in cast("list[Any]", fields.get("anyOf") or [])]
     return "string" if "string" in options else str(fields.get("type") or "any")

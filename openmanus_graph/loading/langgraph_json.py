@@ -17,7 +17,7 @@ FILE_NAME = "langgraph.json"
 
 @dataclass(frozen=True)
 class Project:
-    """What a `langgraph.json` says."""
+    """The graphs, folders and environment of a `langgraph.json`."""
 
     folder: Path
     """The folder it lies in; its paths are relative to that."""
@@ -54,7 +54,7 @@ def find_project(start: Path | None = None) -> Project | None:
 
 
 def project_folders(start: Path) -> list[Path]:
-    """What the files of a project may import from: its folder and those it depends on; none outside of a project."""
+    """The folders that a project's files import from: its own and those it depends on; none outside a project."""
     project = find_project(start) if start.is_dir() else None
     return [] if project is None else list(dict.fromkeys([project.folder.resolve(), *project.dependencies]))
 

@@ -43,7 +43,7 @@ FoundT = TypeVar("FoundT")
 
 _AGENT_NAME = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _log = logging.getLogger(__name__)
-_told: set[str] = set()
+_warned: set[str] = set()
 """Warnings that were given already: a plug-in is looked for by every command, and complained of once."""
 
 
@@ -195,8 +195,8 @@ def _warn(point: EntryPoint, error: Exception) -> None:
     where = f" of {_distribution(point)}" if point.dist else ""
     what = str(error) if isinstance(error, SettingsError) else f"{type(error).__name__}: {error}"
     line = " ".join(f"The {_kind(point)} plug-in {point.name!r}{where} is left out: {what}".split())
-    if line not in _told:
-        _told.add(line)
+    if line not in _warned:
+        _warned.add(line)
         _log.warning("%s", line)
 
 
@@ -219,10 +219,10 @@ def _called(maker: Callable[[], Any]) -> tuple[Any, str | None]:
 def _agents_in(point: EntryPoint) -> dict[str, Agent]:
     from openmanus_graph.loading.graphs import description_of
 
-    made, said = _made(point, (Agent, StateGraph, Pregel))
+    made, docstring = _made(point, (Agent, StateGraph, Pregel))
     described = None
-    if said and isinstance(made, (StateGraph, Pregel)) and not description_of(cast("Any", made)):
-        described = " ".join(said.split("\n\n")[0].split())
+    if docstring and isinstance(made, (StateGraph, Pregel)) and not description_of(cast("Any", made)):
+        described = " ".join(docstring.split("\n\n")[0].split())
     return {point.name: agent_of(point.name, made, described)}
 
 

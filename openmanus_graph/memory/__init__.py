@@ -1,1 +1,1 @@
-"""Memory: what past work teaches the next."""
+"""Memory: episodes of past requests, and the protocols of stores and embedders."""

@@ -1,4 +1,4 @@
-"""Episodic memory: what was asked before and how it went, found again by the words of a new task."""
+"""Episodic memory: past requests and their outcomes, found by the words of a new task."""
 
 from __future__ import annotations
 

@@ -12,7 +12,7 @@ from openmanus_graph.scope import Scope
 
 @dataclass
 class Memory:
-    """What the knowledge and remember nodes work with."""
+    """The stores that the knowledge and remember nodes use."""
 
     episodic: EpisodicMemory | None = None
     """Past requests; `None` means the store that the setting `memory_store` names, else the Postgres of the

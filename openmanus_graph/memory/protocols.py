@@ -30,7 +30,7 @@ class Episode(TypedDict):
 
 @runtime_checkable
 class EpisodicMemory(Protocol):
-    """Remembers what was done, and finds what was like it."""
+    """Stores episodes and finds similar ones."""
 
     async def remember(self, episode: Episode) -> None:
         """Store an episode; the same one again replaces it."""

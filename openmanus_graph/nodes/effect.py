@@ -19,7 +19,7 @@ from langgraph.errors import GraphBubbleUp
 
 from openmanus_graph.checkpoints.ledger import Effect, Intent, Ledger, hash_of, key_of, new_token, preview_of
 from openmanus_graph.context import ToolContext
-from openmanus_graph.effect_outcome import Happening, happening_of
+from openmanus_graph.effect_outcome import EffectOutcome, effect_outcome_of
 from openmanus_graph.errors import ForeignTypeError, UnknownQuestionError
 from openmanus_graph.langgraph_internals import NAMESPACE_KEY
 from openmanus_graph.nodes.call import Outcome, call
@@ -152,7 +152,7 @@ class EffectCall:
         await ledger.settle(intent, found, "failed", error="It did not happen.", final=True)
         return await ledger.claim(intent, anew=True)
 
-    async def _found_out(self, found: Effect, args: dict[str, Any] | None) -> Happening:
+    async def _found_out(self, found: Effect, args: dict[str, Any] | None) -> EffectOutcome:
         """Whether a call happened: by the tool's `verify`, else by a person, for whom the run is suspended."""
         reason = found.error or "its process ended before the call did"
         verify = spec_of(self.tool).verify
@@ -164,7 +164,7 @@ class EffectCall:
                     given = verify(dict(args), replace(self.context, idempotency_key=found.key))
                     given = await given if inspect.isawaitable(given) else given
                 if given is not None:
-                    return happening_of(given)
+                    return effect_outcome_of(given)
             except GraphBubbleUp:
                 raise
             except UnknownQuestionError:

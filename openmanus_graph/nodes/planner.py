@@ -9,6 +9,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph import shell_commands
 from openmanus_graph.agent_nodes import PLANNER
 from openmanus_graph.errors import BudgetError, PlanningError
 from openmanus_graph.nodes.gate import Node, gated
@@ -109,7 +110,7 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
         raise PlanningError(
             f"The model {roles.models.names.get(PLANNER, 'of the planner')!r} made no valid plan in {tries} tries. "
             f"The last one has these problems:\n{listed}",
-            hint="Try again with: openmanus-graph resume --last\nOr set another model for [models.planner].",
+            hint=f"Try again with: {shell_commands.RESUME_LAST}\nOr set another model for [models.planner].",
         )
     text = json.dumps(value, ensure_ascii=False) if value is not None else "(no plan)"
     return {"problems": problems, "proposal": text, "plan_tries": tries}

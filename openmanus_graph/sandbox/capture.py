@@ -1,4 +1,4 @@
-"""Capture: what comes out of a pipe, kept in bounded memory."""
+"""Capture: the output of a pipe, kept in bounded memory."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class Capture:
             self._read_end = -1
 
     def text(self) -> str:
-        """What has come since the last taking; more may follow."""
+        """The output since the last `take`; more may follow."""
         self._catch_up()
         if len(self._head) + len(self._tail) > 2 * self._half:
             self._trim()
@@ -57,7 +57,7 @@ class Capture:
         return _decode(self._head) + cut + _decode(self._tail)
 
     def take(self) -> str:
-        """What has come since the last taking, forgotten here."""
+        """The output since the last `take`, which is then forgotten."""
         text = self.text()
         self._head.clear()
         self._tail.clear()

@@ -1,4 +1,4 @@
-"""Channel: lines of control between us and a worker inside, apart from what its programs print."""
+"""Channel: control lines between the engine and a worker in the sandbox, apart from what programs print."""
 
 from __future__ import annotations
 

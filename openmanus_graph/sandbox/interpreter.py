@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
 from openmanus_graph.sandbox.capture import Capture
@@ -25,7 +26,7 @@ _END_S = 2.0
 
 @dataclass(frozen=True)
 class CodeOutcome:
-    """How a piece of code came out."""
+    """Output, result and error of a piece of code."""
 
     output: str
     """What it printed, on both streams, head and tail of a flood."""
@@ -89,11 +90,11 @@ class Interpreter:
         except TimeoutError:
             answer = None
         if answer is None:
-            said = self._output.take().strip().splitlines()
-            reason = said[-1] if said else "no answer"
+            lines = self._output.take().strip().splitlines()
+            reason = lines[-1] if lines else "no answer"
             raise SandboxUnavailableError(
                 f"Python cannot be started at the sandbox level {level!r}: {reason}.",
-                hint="See what works on this machine with: openmanus-graph doctor",
+                hint=f"See what works on this machine with: {shell_commands.DOCTOR}",
             )
 
     @property

@@ -1,4 +1,4 @@
-"""Landlock: what the second level grants, and which version of it this kernel has.
+"""Landlock: the paths that the second level grants, and the version that this kernel has.
 
 Landlock decides about files, TCP, signals and abstract sockets. UDP, and sockets that are files, it does not
 see: through the desktop's message bus or a container daemon's socket a process could have itself run
@@ -33,7 +33,7 @@ def landlock_version() -> int:
 
 
 def landlock_confinement(readable: Sequence[Path], limits: SandboxLimits) -> dict[str, Any]:
-    """What the launcher must enforce, as plain values for its JSON.
+    """The rules that the launcher enforces, as plain values for its JSON.
 
     Args:
         readable: Files and folders the process may read besides the system's programs.

@@ -42,7 +42,7 @@ _NET_RIGHTS, _SCOPES = 0b11, 0b11
 
 
 def main() -> NoReturn:
-    """Do what the JSON in `argv[1]` says; the process ends here."""
+    """Launch the process that the JSON in `argv[1]` describes; this process ends here."""
     config = json.loads(sys.argv[1])
     folder = ""
     try:

@@ -120,8 +120,8 @@ def _try(level: Level, settings: Settings) -> str | None:
         return str(error).rstrip(".")
     if done.returncode == 0 and done.stdout.decode(errors="replace").strip() == _WORD:
         return None
-    said = done.stderr.decode(errors="replace").strip().splitlines()
-    return f"a trial ended with {said[-1]!r}" if said else f"a trial ended with status {done.returncode}"
+    lines = done.stderr.decode(errors="replace").strip().splitlines()
+    return f"a trial ended with {lines[-1]!r}" if lines else f"a trial ended with status {done.returncode}"
 
 
 def _remove_old() -> None:

@@ -144,7 +144,7 @@ async def open_process(
 
 @dataclass(frozen=True)
 class Finished:
-    """How a process that was run to its end came out."""
+    """Exit code and outputs of a process that has ended."""
 
     stdout: bytes
     """What it wrote to standard output."""

@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
 from openmanus_graph.sandbox.capture import Capture
@@ -110,11 +111,11 @@ class Shell:
         except TimeoutError:
             answer = None
         if answer is None or not answer.isdigit():
-            said = self._stderr.take().strip().splitlines()
-            reason = said[-1] if said else "no answer"
+            lines = self._stderr.take().strip().splitlines()
+            reason = lines[-1] if lines else "no answer"
             raise SandboxUnavailableError(
                 f"The shell cannot be started at the sandbox level {level!r}: {reason}.",
-                hint="See what works on this machine with: openmanus-graph doctor",
+                hint=f"See what works on this machine with: {shell_commands.DOCTOR}",
             )
         self._shell_pid = int(answer)
         # The clock of processes ticks too slowly to tell these from what the first command starts.
@@ -133,11 +134,11 @@ class Shell:
         return self._started is not None
 
     def peek(self) -> ShellOutcome:
-        """What the running command has written so far; it will be in that command's outcome as well."""
+        """The output of the running command so far; its outcome will hold it as well."""
         return ShellOutcome(self._stdout.text(), self._stderr.text(), None)
 
     def take(self) -> ShellOutcome:
-        """What came since the last command ended, from what it left running in the background."""
+        """The output since the last command ended, from processes that it left in the background."""
         running = any(self._below_shell())
         code = None if running else self.last_exit_code
         return ShellOutcome(self._stdout.take(), self._stderr.take(), code)
@@ -245,7 +246,7 @@ class Shell:
         return below
 
     def _since(self, started: float) -> list[TreeProcess]:
-        """What the running command started, wherever it is in the tree now."""
+        """Processes that the running command started, wherever they are in the tree now."""
         tick = 1.0 / os.sysconf("SC_CLK_TCK")
         tree = self._process.tree()
         return [process for process in tree if process.pid not in self._own and process.started >= started - tick]

@@ -15,7 +15,7 @@ from langgraph.types import Command
 from openmanus_graph.approval import approval_of
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import store_answers
-from openmanus_graph.effect_outcome import happening_of
+from openmanus_graph.effect_outcome import effect_outcome_of
 from openmanus_graph.errors import UnknownQuestionError
 from openmanus_graph.questions import Answer, Question, answers_for, handle_of
 
@@ -45,7 +45,7 @@ def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) 
     if question["kind"] == "approve":
         approval_of(value, question)
     elif question["kind"] == "effect":
-        happening_of(value)
+        effect_outcome_of(value)
     return question, Answer(kind=question["kind"], value=value)
 
 

@@ -74,8 +74,10 @@ def create_chat_completion_for(kind: Any, *, description: str = _DESCRIPTION) ->
         try:
             return adapter.dump_python(adapter.validate_python(found), mode="json")
         except ValidationError as error:
-            told = "; ".join(_told(one) for one in cast("list[dict[str, Any]]", error.errors(include_url=False)))
-            raise ToolArgumentsError(f"The response does not fit: {told}.") from error
+            sentences = "; ".join(
+                _sentence(problem) for problem in cast("list[dict[str, Any]]", error.errors(include_url=False))
+            )
+            raise ToolArgumentsError(f"The response does not fit: {sentences}.") from error
 
     return StructuredTool.from_function(
         coroutine=complete, name=NAME, description=description, args_schema=_arguments(schema), metadata=_SPEC.metadata
@@ -94,6 +96,6 @@ def _arguments(schema: dict[str, Any]) -> dict[str, Any]:
     return outer | {key: schema[key] for key in ("$defs", "definitions") if key in schema}
 
 
-def _told(error: dict[str, Any]) -> str:
+def _sentence(error: dict[str, Any]) -> str:
     where = ".".join(["response", *(str(part) for part in error["loc"])])
     return f"{where!r}: {error['msg']}"

@@ -6,7 +6,7 @@ import os
 import re
 
 from openmanus_graph.errors import ToolError
-from openmanus_graph.files.safe_paths import Place, open_parent, read_file, remove_file, write_file
+from openmanus_graph.files.safe_paths import SafePath, open_parent, read_file, remove_file, write_file
 from openmanus_graph.tools.text import NEWLINE, UTF8, Encoding, decode, newline_of
 from openmanus_graph.tools.undo_history import open_history
 from openmanus_graph.tools.viewing import numbered
@@ -18,7 +18,7 @@ _SNIPPET_LINES = 40
 _NAMED_MATCHES = 50
 
 
-def create(place: Place, text: str, call: str | None) -> str:
+def create(place: SafePath, text: str, call: str | None) -> str:
     """Write a new file as UTF-8, its line ends as given.
 
     Args:
@@ -50,7 +50,7 @@ def create(place: Place, text: str, call: str | None) -> str:
     return f"Created {place.path!r} with {count} line{'' if count == 1 else 's'}."
 
 
-def replace(place: Place, old: str, new: str, call: str | None) -> str:
+def replace(place: SafePath, old: str, new: str, call: str | None) -> str:
     """Replace the one place where `old` occurs; a line feed in it stands for any line end.
 
     Raises:
@@ -73,7 +73,7 @@ def replace(place: Place, old: str, new: str, call: str | None) -> str:
     return _edited(place, text[: found.start()], new, text[found.end() :])
 
 
-def insert(place: Place, line: int, new: str, call: str | None) -> str:
+def insert(place: SafePath, line: int, new: str, call: str | None) -> str:
     """Put the lines `new` after line `line`; one line end at the end of `new` changes nothing.
 
     Raises:
@@ -99,7 +99,7 @@ def insert(place: Place, line: int, new: str, call: str | None) -> str:
     return _edited(place, text[:at], body, text[at:])
 
 
-def undo(place: Place, call: str | None) -> str:
+def undo(place: SafePath, call: str | None) -> str:
     """Take back the last edit of the file, byte for byte.
 
     Raises:
@@ -119,7 +119,7 @@ def undo(place: Place, call: str | None) -> str:
     return f"Took back the creation of {place.path!r}: the file is removed."
 
 
-def _only_match(place: Place, text: str, old: str) -> re.Match[str]:
+def _only_match(place: SafePath, text: str, old: str) -> re.Match[str]:
     pieces = re.split(r"(\r\n|\n)", old)
     pattern = re.compile("".join(r"(?:\r\n|\n|\r)" if p == "\n" else re.escape(p) for p in pieces))
     first = pattern.search(text)
@@ -146,7 +146,7 @@ def _line_of(text: str, at: int) -> int:
     return sum(1 for _ in NEWLINE.finditer(text, 0, at)) + 1
 
 
-def _start_of_line(place: Place, text: str, line: int) -> int:
+def _start_of_line(place: SafePath, text: str, line: int) -> int:
     """Where the line behind line `line` begins."""
     starts = [0, *(found.end() for found in NEWLINE.finditer(text))]
     if text and starts[-1] != len(text):
@@ -168,7 +168,7 @@ def _splice(text: str, start: int, end: int, new: str, encoding: Encoding) -> by
     return encoding.mark + encoding.encode(text[:start]) + encoding.encode(new) + encoding.encode(text[end:])
 
 
-def _check_size(place: Place, data: bytes) -> None:
+def _check_size(place: SafePath, data: bytes) -> None:
     if len(data) > EDIT_LIMIT:
         raise ToolError(
             f"The file {place.path!r} would have {len(data):,} bytes, and the limit is {EDIT_LIMIT:,}.",
@@ -176,7 +176,7 @@ def _check_size(place: Place, data: bytes) -> None:
         )
 
 
-def _exists(place: Place) -> bool:
+def _exists(place: SafePath) -> bool:
     if not place.full.parent.is_dir():
         return False
     with open_parent(place) as (folder, name):
@@ -187,8 +187,8 @@ def _exists(place: Place) -> bool:
     return True
 
 
-def _edited(place: Place, before: str, new: str, behind: str) -> str:
-    """What the changed place looks like now, with some lines around it."""
+def _edited(place: SafePath, before: str, new: str, behind: str) -> str:
+    """The changed place as it is now, with some lines around it."""
     lines = NEWLINE.split(before + new + behind)
     start = _line_of(before, len(before))
     first = max(1, start - _AROUND)

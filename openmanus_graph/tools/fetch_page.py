@@ -1,4 +1,4 @@
-"""Fetch: the tool that reads pages of the Web as Markdown, without a browser."""
+"""Fetch page: the tool that reads pages of the Web as Markdown, without a browser."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ async def fetch(
     slots = asyncio.Semaphore(_AT_ONCE)
     try:
         results = await asyncio.gather(
-            *(_one(url, downloader, slots, timeout=timeout, max_chars=max_chars) for url in urls)
+            *(_read_one(url, downloader, slots, timeout=timeout, max_chars=max_chars) for url in urls)
         )
     finally:
         await downloader.aclose()
@@ -112,7 +112,7 @@ async def fetch(
     return {"pages": [page for page, _ in results]}
 
 
-async def _one(
+async def _read_one(
     url: str,
     downloader: Downloader,
     slots: asyncio.Semaphore,
@@ -120,7 +120,7 @@ async def _one(
     timeout: float,  # noqa: ASYNC109 - as in `fetch_page`
     max_chars: int | None,
 ) -> tuple[dict[str, Any], ToolError | None]:
-    """One page, and why it failed if it did."""
+    """Read one page; the error if it failed, else `None`."""
     shown = without_password(url)
     page: dict[str, Any] = {"url": shown, "title": "", "markdown": "", "links": [], "status": None}
     try:
@@ -145,7 +145,7 @@ async def _one(
 
 
 def _content(answer: Download) -> Page:
-    """What a downloaded page says.
+    """The text of a downloaded page.
 
     Raises:
         ToolError: If it is not text.

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from fnmatch import translate
 
 from openmanus_graph.errors import OutsideWorkspaceError, ToolArgumentsError, ToolError
-from openmanus_graph.files.safe_paths import Place, open_folder
+from openmanus_graph.files.safe_paths import SafePath, open_folder
 
 MAX_VISITED = 500_000
 """Entries a walk looks at before it stops."""
@@ -99,8 +99,8 @@ def _expand(pattern: str) -> list[str]:
 
 
 @dataclass
-class Found:
-    """What a walk found."""
+class GlobResult:
+    """Files that match a pattern."""
 
     files: list[str] = field(default_factory=list[str])
     """Paths relative to the workspace, in order."""
@@ -108,7 +108,7 @@ class Found:
     """Whether there may be more."""
 
 
-def walk(top: Place, glob: Glob, *, limit: int) -> Found:
+def walk(top: SafePath, glob: Glob, *, limit: int) -> GlobResult:
     """The files below `top` that match, each folder's own files before those of its folders.
 
     Links to folders are not followed, and links to files are listed only if they end inside the workspace.
@@ -121,7 +121,7 @@ def walk(top: Place, glob: Glob, *, limit: int) -> Found:
     Raises:
         ToolError: If `top` is not a folder that can be read.
     """
-    found = Found()
+    found = GlobResult()
     for path in _files(top, glob, found):
         if len(found.files) == limit:
             found.truncated = True
@@ -130,8 +130,8 @@ def walk(top: Place, glob: Glob, *, limit: int) -> Found:
     return found
 
 
-def _files(top: Place, glob: Glob, found: Found) -> Iterator[str]:
-    todo: list[tuple[Place, States]] = [(top, glob.start())]
+def _files(top: SafePath, glob: Glob, found: GlobResult) -> Iterator[str]:
+    todo: list[tuple[SafePath, States]] = [(top, glob.start())]
     visited = 0
     while todo:
         folder, states = todo.pop()
@@ -143,7 +143,7 @@ def _files(top: Place, glob: Glob, found: Found) -> Iterator[str]:
             # Removed or closed to us while walking: the rest of the workspace still counts.
             found.truncated = True
             continue
-        folders: list[tuple[Place, States]] = []
+        folders: list[tuple[SafePath, States]] = []
         for name, kind in entries:
             visited += 1
             if visited > MAX_VISITED:
@@ -152,7 +152,7 @@ def _files(top: Place, glob: Glob, found: Found) -> Iterator[str]:
             behind = glob.step(states, name)
             if not behind:
                 continue
-            here = Place(folder.root, (*folder.parts, name))
+            here = SafePath(folder.root, (*folder.parts, name))
             if kind == "folder":
                 folders.append((here, behind))
             elif glob.accepts(behind) and (kind == "file" or _leads_inside(here)):
@@ -160,7 +160,7 @@ def _files(top: Place, glob: Glob, found: Found) -> Iterator[str]:
         todo.extend(reversed(folders))
 
 
-def _entries(folder: Place) -> list[tuple[str, str]]:
+def _entries(folder: SafePath) -> list[tuple[str, str]]:
     entries: list[tuple[str, str]] = []
     with open_folder(folder) as descriptor:
         try:
@@ -177,7 +177,7 @@ def _entries(folder: Place) -> list[tuple[str, str]]:
     return sorted(entries)
 
 
-def _leads_inside(link: Place) -> bool:
+def _leads_inside(link: SafePath) -> bool:
     try:
         target = link.full.resolve(strict=True)
     except (OSError, RuntimeError):

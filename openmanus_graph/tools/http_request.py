@@ -122,19 +122,19 @@ async def send(given: RequestArguments, context: ToolContext, *, resolver: Resol
         async with asyncio.timeout(given.timeout):
             answer = await downloader.request(given.method, str(url), headers_for, content)
     except ToolError as error:
-        raise _told(error, given.method, secret) from None
+        raise _shown_error(error, given.method, secret) from None
     except TimeoutError:
-        told = f"The request to {shown!r} did not end within {given.timeout:g} s."
+        late = f"The request to {shown!r} did not end within {given.timeout:g} s."
         if given.method in READING:
-            raise ToolError(told) from None
-        raise TimeoutError(told) from None
+            raise ToolError(late) from None
+        raise TimeoutError(late) from None
     finally:
         await downloader.aclose()
     return await asyncio.to_thread(_result, answer, secret)
 
 
-def _told(error: ToolError, method: str, secret: Credential | None) -> Exception:
-    """The error as it may be seen: without the secret, and no tool's own word where the outcome is unknown."""
+def _shown_error(error: ToolError, method: str, secret: Credential | None) -> Exception:
+    """The error without the secret; as a `ConnectionError` where the request's outcome is unknown."""
     message = error.message if secret is None else secret.hidden(error.message)
     if isinstance(error, BrokenAnswerError) and method not in READING:
         return ConnectionError(message)
@@ -145,9 +145,9 @@ def _address(given: RequestArguments) -> httpx.URL:
     url = checked_url(given.url)
     added: list[tuple[str, str]] = []
     for name, value in given.query.items():
-        for one in cast("list[Any]", value) if isinstance(value, list) else [value]:
-            if one is not None:
-                added.append((name, str(one).lower() if isinstance(one, bool) else str(one)))
+        for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
+            if item is not None:
+                added.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
     return url.copy_with(params=httpx.QueryParams([*url.params.multi_items(), *added])) if added else url
 
 
@@ -229,9 +229,9 @@ def _parsed(text: str) -> Any:
 def _plain(value: Any, clean: Any) -> Any:
     """A parsed value that a checkpoint can hold: texts cleaned, numbers that do not fit as text."""
     if isinstance(value, dict):
-        return {clean(key): _plain(one, clean) for key, one in cast("dict[str, Any]", value).items()}
+        return {clean(key): _plain(item, clean) for key, item in cast("dict[str, Any]", value).items()}
     if isinstance(value, list):
-        return [_plain(one, clean) for one in cast("list[Any]", value)]
+        return [_plain(item, clean) for item in cast("list[Any]", value)]
     if isinstance(value, str):
         return clean(value)
     if isinstance(value, int) and not isinstance(value, bool) and not -(2**63) <= value < 2**64:

@@ -1,4 +1,4 @@
-"""Listing: the tool that finds files in the workspace by pattern."""
+"""List files: the tool that finds files in the workspace by pattern."""
 
 from __future__ import annotations
 

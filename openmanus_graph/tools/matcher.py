@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from openmanus_graph.errors import OpenManusGraphError, ToolError
-from openmanus_graph.files.safe_paths import Place, locate, open_file
+from openmanus_graph.files.safe_paths import SafePath, locate, open_file
 from openmanus_graph.tools.glob import Glob, walk
 from openmanus_graph.tools.text import decode
 
@@ -62,17 +62,17 @@ def search(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     yield {"truncated": truncated}
 
 
-def _candidates(place: Place, request: dict[str, Any]) -> tuple[list[Place], bool]:
+def _candidates(place: SafePath, request: dict[str, Any]) -> tuple[list[SafePath], bool]:
     if place.full.is_file():
         return [place], False
     glob = Glob(request["glob"], include_hidden=request["include_hidden"])
     found = walk(place, glob, limit=MAX_FILES)
-    files = [Place(place.root, tuple(path.split("/"))) for path in found.files]
+    files = [SafePath(place.root, tuple(path.split("/"))) for path in found.files]
     # What a link leads to is searched under its own name.
     return [file for file in files if not file.full.is_symlink()], found.truncated
 
 
-def _text_of(file: Place) -> str | None:
+def _text_of(file: SafePath) -> str | None:
     """The text of a file, `None` if it is too large to search.
 
     Raises:

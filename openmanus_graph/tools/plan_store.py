@@ -76,7 +76,7 @@ class StoredPlan(BaseModel):
             ToolArgumentsError: If ids are not unique, or edges lead nowhere or in a circle.
         """
         ids = [step.id for step in steps]
-        if twice := sorted({one for one in ids if ids.count(one) > 1}):
+        if twice := sorted({step_id for step_id in ids if ids.count(step_id) > 1}):
             raise ToolArgumentsError(f"The step id {twice[0]!r} is given twice.")
         for step in steps:
             if unknown := [need for need in step.needs if need not in ids]:
@@ -86,7 +86,7 @@ class StoredPlan(BaseModel):
         try:
             TopologicalSorter({step.id: step.needs for step in steps}).prepare()
         except CycleError as error:
-            circle = " → ".join(str(one) for one in error.args[1])
+            circle = " → ".join(str(step_id) for step_id in error.args[1])
             raise ToolArgumentsError(f"The steps need each other in a circle: {circle}.") from error
         self.steps = steps
 
@@ -147,7 +147,9 @@ class PlanStore(BaseModel):
         """Delete a plan; false if there is none, unless this very call has deleted it."""
         gone = self.plans.pop(plan_id, None)
         if gone is None:
-            return call is not None and any((one.plan, one.call) == (plan_id, call) for one in self.deleted)
+            return call is not None and any(
+                (deletion.plan, deletion.call) == (plan_id, call) for deletion in self.deleted
+            )
         self.active = {subtask: plan for subtask, plan in self.active.items() if plan != plan_id}
         if call is not None:
             self.deleted = [*self.deleted, Deletion(plan=plan_id, call=call)][-_KEPT_DELETIONS:]
@@ -155,7 +157,7 @@ class PlanStore(BaseModel):
 
 
 def missing_plan(name: str, known: Collection[str]) -> ToolArgumentsError:
-    """What to say about a plan that is not there."""
+    """The error for a plan that does not exist."""
     some = f"The plans are {', '.join(known)}." if known else "There are none; make one with 'create'."
     return ToolArgumentsError(f"There is no plan {name!r}.", hint=some)
 

@@ -115,7 +115,7 @@ def _create(store: PlanStore, given: PlanningArguments, context: ToolContext) ->
     elif old.call is None or old.call != fresh.call or old.title != fresh.title:
         raise ToolArgumentsError(f"There is already a plan {name!r}.", hint="Use 'update', or another 'plan_id'.")
     store.active[context.subtask_id] = name
-    return _told(store.plans[name], f"Plan {name!r} is made, and active.")
+    return _plan_output(store.plans[name], f"Plan {name!r} is made, and active.")
 
 
 def _update(store: PlanStore, given: PlanningArguments, context: ToolContext) -> dict[str, Any]:
@@ -125,7 +125,7 @@ def _update(store: PlanStore, given: PlanningArguments, context: ToolContext) ->
     if given.steps is not None:
         _set_steps(plan, given.steps)
     plan.title = given.title or plan.title
-    return _told(plan, f"Plan {plan.id!r} is updated.")
+    return _plan_output(plan, f"Plan {plan.id!r} is updated.")
 
 
 def _list(store: PlanStore, given: PlanningArguments, context: ToolContext) -> dict[str, Any]:
@@ -144,7 +144,7 @@ def _list(store: PlanStore, given: PlanningArguments, context: ToolContext) -> d
 
 
 def _get(store: PlanStore, given: PlanningArguments, context: ToolContext) -> dict[str, Any]:
-    return _told(store.find(given.plan_id, context.subtask_id))
+    return _plan_output(store.find(given.plan_id, context.subtask_id))
 
 
 def _set_active(store: PlanStore, given: PlanningArguments, context: ToolContext) -> dict[str, Any]:
@@ -152,7 +152,7 @@ def _set_active(store: PlanStore, given: PlanningArguments, context: ToolContext
         raise ToolArgumentsError("The command 'set_active' needs 'plan_id'.")
     plan = store.find(given.plan_id, context.subtask_id)
     store.active[context.subtask_id] = plan.id
-    return _told(plan, f"Plan {plan.id!r} is active.")
+    return _plan_output(plan, f"Plan {plan.id!r} is active.")
 
 
 def _mark_step(store: PlanStore, given: PlanningArguments, context: ToolContext) -> dict[str, Any]:
@@ -162,7 +162,7 @@ def _mark_step(store: PlanStore, given: PlanningArguments, context: ToolContext)
     step = _step_of(plan, given)
     step.status = given.step_status or step.status
     step.notes = step.notes if given.step_notes is None else given.step_notes
-    return _told(plan, f"Step {step.id!r} of plan {plan.id!r} is {step.status}.")
+    return _plan_output(plan, f"Step {step.id!r} of plan {plan.id!r} is {step.status}.")
 
 
 def _delete(store: PlanStore, given: PlanningArguments, context: ToolContext) -> dict[str, Any]:
@@ -202,35 +202,35 @@ def _step_of(plan: StoredPlan, given: PlanningArguments) -> StoredStep:
 
 def _set_steps(plan: StoredPlan, given: list[str | Step]) -> None:
     """Give a plan its steps; those it had keep their states, found by id, else by text."""
-    asked = [Step(text=one) if isinstance(one, str) else one for one in given]
+    asked = [Step(text=wanted) if isinstance(wanted, str) else wanted for wanted in given]
     old = {step.id: step for step in plan.steps}
-    named = {one.id for one in asked if one.id is not None}
+    named = {wanted.id for wanted in asked if wanted.id is not None}
     by_text: dict[str, list[StoredStep]] = {}
     for step in plan.steps:
         if step.id not in named:
             by_text.setdefault(" ".join(step.text.split()), []).append(step)
     steps: list[StoredStep] = []
-    for one in asked:
-        same = by_text.get(" ".join((one.text or "").split()))
-        known = old.get(one.id) if one.id is not None else same.pop(0) if same else None
-        text = one.text or (known.text if known else None)
+    for wanted in asked:
+        same = by_text.get(" ".join((wanted.text or "").split()))
+        known = old.get(wanted.id) if wanted.id is not None else same.pop(0) if same else None
+        text = wanted.text or (known.text if known else None)
         if text is None:
-            raise ToolArgumentsError(f"The new step {one.id!r} has no 'text'.")
+            raise ToolArgumentsError(f"The new step {wanted.id!r} has no 'text'.")
         if known is not None:
-            needs = known.needs if one.needs is None else one.needs
+            needs = known.needs if wanted.needs is None else wanted.needs
             steps.append(known.model_copy(update={"text": text, "needs": needs}))
         else:
-            name = one.id or plan.free_step_id(named)
-            steps.append(StoredStep(id=name, text=text, needs=one.needs or []))
+            name = wanted.id or plan.free_step_id(named)
+            steps.append(StoredStep(id=name, text=text, needs=wanted.needs or []))
     dropped = old.keys() - {step.id for step in steps}
     for step in steps:
         step.needs = [need for need in step.needs if need not in dropped]
     plan.replace_steps(steps)
 
 
-def _told(plan: StoredPlan, said: str = "") -> dict[str, Any]:
+def _plan_output(plan: StoredPlan, headline: str = "") -> dict[str, Any]:
     done = sum(step.status == "completed" for step in plan.steps)
-    lines = [said] if said else []
+    lines = [headline] if headline else []
     lines.append(f"{plan.title} ({plan.id}): {done} of {len(plan.steps)} done")
     for step in plan.steps:
         after = f" (after {', '.join(step.needs)})" if step.needs else ""

@@ -78,7 +78,7 @@ class PythonSession:
 
 
 def _stamps(workspace: Path) -> dict[str, Stamp]:
-    """What tells a changed file from an unchanged one, by relative path; links are not followed."""
+    """A stamp of each file by relative path, which changes with the file; links are not followed."""
     stamps: dict[str, Stamp] = {}
     for folder, folders, names in os.walk(workspace):
         folders[:] = [name for name in folders if name != "__pycache__"]

@@ -1,4 +1,4 @@
-"""Reference: where a tool can be imported from again, so that a thread can be resumed by its id alone."""
+"""Rebuild: references to tools, and their import by reference, so that a thread resumes by its id alone."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _found: dict[int, tuple[BaseTool, dict[str, Any]]] = {}
 
 
 def tool_references(tools: Sequence[BaseTool]) -> list[dict[str, Any]]:
-    """How each tool is found again: `builtin`, `module` and `file` where there are, and the `attribute`.
+    """References that `rebuild_tools` imports tools by: `builtin`, or `module`, `file` and `attribute`.
 
     A tool defined in a notebook cell, in a script or inside a function has neither; its `where` says what it is.
     """
@@ -86,7 +86,7 @@ def _tools_of(place: str) -> list[BaseTool]:
 
 
 def available_tools(places: Sequence[str], settings: Settings | None = None) -> dict[str, BaseTool]:
-    """The tools there are, by name: built-in ones, those of plug-ins, of the settings, and of the given places.
+    """All tools by name: built-in ones, those of plug-ins, of the settings, and of the given places.
 
     Later ones replace earlier ones of the same name.
 
@@ -158,7 +158,7 @@ def _module(place: str) -> ModuleType:
 
 
 def rebuild_tools(references: Sequence[Mapping[str, Any]], thread_id: str) -> list[BaseTool]:
-    """The tools that `tool_references` described, without those that are no longer where they were.
+    """Import the tools that `tool_references` described, without those that are no longer where they were.
 
     Whether the thread can do without them is for the comparison of its graph to say.
 

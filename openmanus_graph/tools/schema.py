@@ -1,4 +1,4 @@
-"""Schema: JSON Schema against a value, mended where there is one way to, else told field by field."""
+"""Schema: checks a value against a JSON Schema, repairs it where that is unambiguous, else reports each field."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ def mended(value: Any, schema: Schema, name: str = "response") -> Any:
         found = _mend(validator, value, MAX_ROUNDS)
         if found is not _NO:
             return found
-        problems = list(dict.fromkeys(_told(_errors(validator, value), name)))
+        problems = list(dict.fromkeys(_sentences(_errors(validator, value), name)))
     except RecursionError as error:
         raise ToolArgumentsError("The schema refers to itself without end.") from error
     except import_module("referencing").exceptions.Unresolvable as error:
@@ -85,7 +85,7 @@ def _mend(validator: Any, value: Any, rounds: int) -> Any:
         done: list[tuple[str | int, ...]] = []
         for error in errors:
             place = tuple(error.absolute_path)
-            if any(place[: len(one)] == one for one in done):
+            if any(place[: len(path)] == path for path in done):
                 continue  # what it was about has been replaced
             replacement = _replacement(validator, error, rounds // 2)
             if replacement is not _NO:
@@ -99,30 +99,30 @@ def _mend(validator: Any, value: Any, rounds: int) -> Any:
 
 
 def _replacement(validator: Any, error: Any, rounds: int) -> Any:
-    """What stands for the part of the value that `error` is about, or `_NO`."""
+    """A replacement for the part of the value that `error` is about, or `_NO`."""
     kind, instance = str(error.validator), error.instance
     if kind == "type":
         wanted = error.validator_value
         wanted = cast("list[str]", wanted) if isinstance(wanted, list) else [str(wanted)]
-        candidates = [one for expected in wanted for one in _as(instance, expected)]
+        candidates = [candidate for expected in wanted for candidate in _as(instance, expected)]
     elif kind in ("enum", "const"):
         options: list[Any] = list(error.validator_value) if kind == "enum" else [error.validator_value]
-        candidates = [one for one in options if _plain_word(one) == _plain_word(instance)]
+        candidates = [candidate for candidate in options if _plain_word(candidate) == _plain_word(instance)]
     elif kind in ("anyOf", "oneOf"):
         candidates = [_mend(validator.evolve(schema=option), instance, rounds) for option in error.validator_value]
-        candidates = [one for one in candidates if one is not _NO]
+        candidates = [candidate for candidate in candidates if candidate is not _NO]
     else:
         return _NO
     part = validator.evolve(schema=error.schema)
-    distinct = {json.dumps(one, sort_keys=True): one for one in candidates}
-    able = [one for one in distinct.values() if kind == "type" or part.is_valid(one)]
+    distinct = {json.dumps(candidate, sort_keys=True): candidate for candidate in candidates}
+    able = [candidate for candidate in distinct.values() if kind == "type" or part.is_valid(candidate)]
     if kind == "type" and len(able) > 1:
-        able = [one for one in able if part.is_valid(one)]
+        able = [candidate for candidate in able if part.is_valid(candidate)]
     return able[0] if len(able) == 1 else _NO
 
 
 def _as(value: Any, kind: str) -> Iterator[Any]:
-    """What `value` is as `kind`, where there is one way to see it."""
+    """The readings of `value` as `kind`."""
     if isinstance(value, list) and kind != "array":
         items = cast("list[Any]", value)
         if len(items) == 1:
@@ -171,8 +171,10 @@ def _may_go(validator: Any, error: Any, value: Any, place: tuple[str | int, ...]
         return False
     left = _errors(validator, _without(value, place))
     return not any(
-        one.validator == "required" and tuple(one.absolute_path) == place[:-1] and place[-1] in one.validator_value
-        for one in left
+        problem.validator == "required"
+        and tuple(problem.absolute_path) == place[:-1]
+        and place[-1] in problem.validator_value
+        for problem in left
     )
 
 
@@ -193,11 +195,11 @@ def _without(value: Any, place: Sequence[str | int]) -> Any:
     return copied
 
 
-def _told(errors: list[Any], name: str) -> Iterator[str]:
+def _sentences(errors: list[Any], name: str) -> Iterator[str]:
     for error in errors:
         deepest = error
         while deepest.context:  # of the options of a union, the one that came furthest says most
-            deepest = max(deepest.context, key=lambda one: (len(one.absolute_path), one.validator != "type"))
+            deepest = max(deepest.context, key=lambda option: (len(option.absolute_path), option.validator != "type"))
         where = ".".join([name, *(str(part) for part in deepest.absolute_path)])
         yield f"{where!r}: {_cut(deepest.message)}"
 

@@ -1,4 +1,4 @@
-"""Search: the tool that finds lines by regular expression in the workspace's files."""
+"""Search files: the tool that finds lines by regular expression in the workspace's files."""
 
 from __future__ import annotations
 
@@ -116,7 +116,7 @@ async def find(request: dict[str, Any], time_limit: float) -> dict[str, Any]:
 
 
 class _Answer:
-    """What the matcher has said so far."""
+    """The matcher's messages so far."""
 
     def __init__(self) -> None:
         self.file: str | None = None
@@ -124,16 +124,16 @@ class _Answer:
         self.truncated: bool | None = None
 
     def take(self, line: bytes) -> None:
-        said: dict[str, Any] = json.loads(line)
-        if "file" in said:
-            self.file = said["file"]
-        elif "match" in said:
-            self.matches.append(said["match"])
-        elif "error" in said:
-            kind: type[ToolError] = getattr(errors, said["error"]["kind"])
-            raise kind(said["error"]["message"], hint=said["error"]["hint"])
+        message: dict[str, Any] = json.loads(line)
+        if "file" in message:
+            self.file = message["file"]
+        elif "match" in message:
+            self.matches.append(message["match"])
+        elif "error" in message:
+            kind: type[ToolError] = getattr(errors, message["error"]["kind"])
+            raise kind(message["error"]["message"], hint=message["error"]["hint"])
         else:
-            self.truncated = said["truncated"]
+            self.truncated = message["truncated"]
 
 
 async def _converse(process: asyncio.subprocess.Process, request: dict[str, Any], answer: _Answer) -> None:
@@ -144,8 +144,8 @@ async def _converse(process: asyncio.subprocess.Process, request: dict[str, Any]
     stdin.close()
     async for line in stdout:
         answer.take(line)
-    said = (await stderr.read()).decode(errors="replace").strip()
+    errors_text = (await stderr.read()).decode(errors="replace").strip()
     code = await process.wait()
     if code != 0 or answer.truncated is None:
-        last = said.splitlines()[-1] if said else "it said nothing"
+        last = errors_text.splitlines()[-1] if errors_text else "it said nothing"
         raise ToolError(f"The search ended with exit code {code}: {last}.")

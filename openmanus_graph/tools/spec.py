@@ -1,4 +1,4 @@
-"""Spec: what the engine knows about a tool beyond its name and schema."""
+"""Spec: effect, output and other facts of a tool, stated in its metadata and read by the engine."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ Verify = Callable[[dict[str, Any], ToolContext], Any]
 
 @dataclass(frozen=True)
 class ToolSpec:
-    """What a tool does to the world, read from its LangChain `metadata`."""
+    """Facts about a tool that its schema does not hold, from its LangChain `metadata`."""
 
     effect: Effect = "external"
     """`read`: none; `write`: the workspace only; `external`: anything else. Unstated means `external`."""
@@ -120,7 +120,7 @@ def _reads_when(tool: BaseTool, stated: Any) -> tuple[str, tuple[str, ...]] | No
 
 
 def effect_of(tool: BaseTool, args: Mapping[str, Any]) -> Effect:
-    """What one call does: the tool's effect, unless its arguments say that it only reads."""
+    """The effect of one call: the tool's, unless its arguments say that it only reads."""
     spec = spec_of(tool)
     if spec.reads_when is not None:
         name, values = spec.reads_when
@@ -137,7 +137,7 @@ def in_ledger(tool: BaseTool, args: Mapping[str, Any]) -> bool:
 
 
 def schema_of(tool: BaseTool) -> dict[str, Any]:
-    """The JSON Schema of a tool's arguments, as models are shown it: without what the engine injects."""
+    """The JSON Schema of a tool's arguments, as models see it: without what the engine injects."""
     shown: Any = tool.tool_call_schema
     if isinstance(shown, dict):
         return cast("dict[str, Any]", shown)

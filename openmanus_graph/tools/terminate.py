@@ -12,7 +12,7 @@ from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
 
 def _as_text(value: Any) -> Any:
-    """What is no text as JSON, since a plan may hand on a whole output."""
+    """The value as text; anything else as JSON, since a plan may hand on a whole output."""
     return value if value is None or isinstance(value, str) else json.dumps(value, ensure_ascii=False)
 
 

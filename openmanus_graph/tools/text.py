@@ -1,4 +1,4 @@
-"""Text: what the bytes of a file say, and how to write them back unchanged."""
+"""Text: decodes files so that they can be written back unchanged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""History: the earlier contents of edited files, kept in the workspace so that undo survives a restart.
+"""Undo history: the earlier contents of edited files, kept in the workspace so that undo survives a restart.
 
 Each edited file has a folder below `.openmanus/undo` with a journal and one file per earlier content,
 named by its SHA-256. The journal is written before the edited file, so that after a crash the two are
@@ -18,7 +18,7 @@ from pydantic import BaseModel, ValidationError
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import (
     HIDDEN_FOLDER,
-    Place,
+    SafePath,
     open_folder,
     read_file,
     remove_file,
@@ -34,7 +34,7 @@ _JOURNAL = "journal.json"
 _JOURNAL_LIMIT = 2**20
 
 
-class Edit(BaseModel):
+class FileEdit(BaseModel):
     """One edit: what the file held before and after."""
 
     before: str | None = None
@@ -56,7 +56,7 @@ class Journal(BaseModel):
 
     path: str
     """The file, relative to the workspace."""
-    edits: list[Edit] = []
+    edits: list[FileEdit] = []
     """What can be undone."""
     undone_by: str | None = None
     """The call that undid an edit last."""
@@ -70,7 +70,7 @@ def digest(data: bytes | None) -> str | None:
 class History:
     """The history of one file, locked while it is open."""
 
-    def __init__(self, place: Place, call: str | None) -> None:
+    def __init__(self, place: SafePath, call: str | None) -> None:
         """Read the journal.
 
         Args:
@@ -100,7 +100,7 @@ class History:
         if before is not None and name is not None:
             write_file(self._file(name), before)
         size = 0 if before is None else len(before)
-        edits.append(Edit(before=name, after=digest(after) or "", size=size, mode=mode, call=self._call))
+        edits.append(FileEdit(before=name, after=digest(after) or "", size=size, mode=mode, call=self._call))
         self._journal.undone_by = None
         self._save()
 
@@ -110,7 +110,7 @@ class History:
         self._save()
 
     def begin_undo(self, current: bytes | None) -> tuple[bytes | None, int | None]:
-        """What the file held before its last edit, and its permission bits then.
+        """The content and permission bits of the file before its last edit.
 
         Args:
             current: What the file holds now; `None` if it is gone.
@@ -149,8 +149,8 @@ class History:
         self._journal.undone_by = self._call
         self._save()
 
-    def _file(self, name: str) -> Place:
-        return Place(self._folder.root, (*self._folder.parts, name))
+    def _file(self, name: str) -> SafePath:
+        return SafePath(self._folder.root, (*self._folder.parts, name))
 
     def _read(self, path: str) -> Journal:
         place = self._file(_JOURNAL)
@@ -175,13 +175,13 @@ class History:
 
 
 @contextmanager
-def open_history(place: Place, call: str | None) -> Generator[History]:
+def open_history(place: SafePath, call: str | None) -> Generator[History]:
     """The history of the file at `place`, locked against other edits of it, in any process."""
     with open_folder(_folder_of(place), make=True) as descriptor:
         fcntl.flock(descriptor, fcntl.LOCK_EX)  # released when the descriptor is closed
         yield History(place, call)
 
 
-def _folder_of(place: Place) -> Place:
+def _folder_of(place: SafePath) -> SafePath:
     key = hashlib.sha256(place.path.encode(errors="surrogateescape")).hexdigest()[:32]
-    return Place(place.root, (*PurePosixPath(HIDDEN_FOLDER, "undo").parts, key))
+    return SafePath(place.root, (*PurePosixPath(HIDDEN_FOLDER, "undo").parts, key))

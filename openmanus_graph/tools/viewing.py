@@ -1,4 +1,4 @@
-"""Viewing: a file with line numbers as `cat -n` prints it, in bounded memory, or what a folder holds."""
+"""Viewing: a file with line numbers as `cat -n` prints it, in bounded memory, or the entries of a folder."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator
 
 from openmanus_graph.errors import ToolArgumentsError
-from openmanus_graph.files.safe_paths import Place, open_file
+from openmanus_graph.files.safe_paths import SafePath, open_file
 from openmanus_graph.tools.glob import Glob, walk
 from openmanus_graph.tools.text import stream_encoding, stream_text
 
@@ -20,8 +20,8 @@ FOLDER_ENTRIES = 500
 """Files of a folder shown at most."""
 
 
-def view(place: Place, view_range: list[int] | None) -> str:
-    """What a model sees of `place`.
+def view(place: SafePath, view_range: list[int] | None) -> str:
+    """The text that a model is shown of `place`.
 
     Args:
         place: A text file, or a folder.
@@ -65,7 +65,7 @@ def _more(count: int) -> str:
     return f" [{count:,} characters more]" if count else ""
 
 
-def _folder(place: Place) -> str:
+def _folder(place: SafePath) -> str:
     found = walk(place, Glob("**/*"), limit=FOLDER_ENTRIES)
     lines = [f"[The folder {place.path!r} holds {len(found.files)} files, hidden ones not counted.]"]
     if found.truncated:

@@ -163,9 +163,9 @@ async def search(
         empty = empty or engine.name
     if empty is not None:
         return empty, []
-    told = " ".join(f"{name}: {why}" for name, why in failures.items())
+    reasons = " ".join(f"{name}: {why}" for name, why in failures.items())
     raise ToolError(
-        f"No search engine answered. {told}",
+        f"No search engine answered. {reasons}",
         hint="Configure another one: OPENMANUS_GRAPH_SEARXNG_URL, TAVILY_API_KEY or BRAVE_API_KEY.",
     )
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import re
 import subprocess
 import sys
@@ -68,6 +69,21 @@ def test_every_page_is_in_the_index() -> None:
     assert [page.name for page in (TOP / "docs").glob("*.md") if page.name != "README.md"] == [
         page.name for page in (TOP / "docs").glob("*.md") if f"({page.name})" in index
     ]
+
+
+def test_every_name_that_blocks_import_is_in_the_reference() -> None:
+    reference = (TOP / "docs" / "reference.md").read_text(encoding="utf-8")
+    blocks = [block for page in pages() for block in blocks_of(page) if block.language == "python"]
+    imported = {
+        alias.name
+        for block in blocks
+        for node in ast.walk(ast.parse(re.sub(r"^[%!].*", "", block.text, flags=re.MULTILINE)))
+        if isinstance(node, ast.ImportFrom) and str(node.module).startswith("openmanus_graph")
+        for alias in node.names
+    }
+
+    assert {"ScriptedServer", "svg_of", "builtin", "Place", "run"} <= imported
+    assert [name for name in sorted(imported) if f"\n## `{name}`\n" not in reference] == []
 
 
 def test_generated_parts_are_up_to_date() -> None:

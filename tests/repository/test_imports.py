@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ from pathlib import Path
 import pytest
 
 import openmanus_graph
+from openmanus_graph import errors
 
 HEAVY = ["langgraph", "litellm", "langchain_core", "langchain", "openai", "psycopg", "pydantic"]
 
@@ -77,6 +79,13 @@ def test_exports_are_there_and_documented() -> None:
     for name in names:
         value = getattr(openmanus_graph, name)
         assert getattr(value, "__doc__", None), f"{name} has no docstring"
+
+
+def test_every_error_is_offered() -> None:
+    classes = {name for name, value in vars(errors).items() if inspect.isclass(value) and issubclass(value, Exception)}
+
+    assert classes <= set(openmanus_graph.__all__)
+    assert all(getattr(openmanus_graph, name) is getattr(errors, name) for name in classes)
 
 
 def test_nothing_else_is_offered() -> None:

@@ -26,7 +26,7 @@ from psycopg.types.json import Jsonb
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
-from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, Place, read_file
+from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, SafePath, read_file
 from openmanus_graph.langgraph_internals import CHECKPOINT_MAP_KEY, TASK_ID_KEY
 from openmanus_graph.run_config import configurable_of
 
@@ -240,7 +240,7 @@ class FileChangeRecorder:
         if seen.size > limit:
             return replace(seen, left_out=f"larger than {limit:,} bytes"), None
         try:
-            content, _ = read_file(Place(self._workspace, tuple(path.split("/"))), limit)
+            content, _ = read_file(SafePath(self._workspace, tuple(path.split("/"))), limit)
         except (OSError, ToolError) as error:
             return replace(seen, left_out=f"cannot be read: {error}"), None
         racy = time.time_ns() - seen.mtime_ns < RACY_NS

@@ -14,7 +14,7 @@ from typing import Any
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.workspace.file_change_recorder import OUTPUTS, WHOLE
-from openmanus_graph.files.safe_paths import Place, open_folder, write_file
+from openmanus_graph.files.safe_paths import SafePath, open_folder, write_file
 
 BATCH = 200
 """Contents that are read at a time."""
@@ -155,8 +155,8 @@ def _write(batch: Collection[FileState], contents: Mapping[str, bytes], source: 
     missing: list[str] = []
     root = folder.resolve()
     for file in batch:
-        place = Place(root, tuple(file.path.split("/")))
-        with open_folder(Place(root, place.parts[:-1]), make=True) as parent:
+        place = SafePath(root, tuple(file.path.split("/")))
+        with open_folder(SafePath(root, place.parts[:-1]), make=True) as parent:
             if file.link is not None:
                 if not os.path.lexists(place.full):
                     os.symlink(file.link, place.parts[-1], dir_fd=parent)

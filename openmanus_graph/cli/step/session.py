@@ -1,4 +1,4 @@
-"""step: go through a thread step by step at the terminal."""
+"""Step session: go through a thread step by step at the terminal."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -34,10 +34,10 @@ def step(
     graph: str | None,
     given: str | None,
     thread: str | None,
-    **said: Any,
+    **option_values: Any,
 ) -> int:
     """Go through a thread step by step: one node of one branch, breakpoints, edits, back in time."""
-    options = RunOptions(thread=checked_thread(thread) if thread else None, **said)
+    options = RunOptions(thread=checked_thread(thread) if thread else None, **option_values)
     if not words and plan_file is None and graph is None:
         raise click.UsageError("Name a THREAD, or give a TASK, --plan FILE or --graph REF.")
     return asyncio.run(_step(words, plan_file, graph, given, options))
@@ -67,7 +67,7 @@ async def _step(
 
 
 async def _lines(commands: Any) -> None:
-    """Do what stdin says, a command a line."""
+    """Execute commands from stdin, one a line."""
     click.echo(commands.stepper.last["text"])
     while line := await asyncio.to_thread(sys.stdin.readline):
         if line.strip() in ("quit", "q"):

@@ -36,7 +36,9 @@ async def show_point(saver: ThreadSaver, point: Point, *, as_json: bool) -> None
             "time": point.made_at.isoformat(),
             "next": nodes,
             "values": plain(values),
-            "files": {path: {"size": one.size, "digest": one.digest, "link": one.link} for path, one in files.items()},
+            "files": {
+                path: {"size": file.size, "digest": file.digest, "link": file.link} for path, file in files.items()
+            },
         }
         print_json(shown)
         return
@@ -69,7 +71,7 @@ def _print_value(name: str, value: Any) -> None:
 
 
 def as_line(message: dict[str, Any]) -> str:
-    """What a message says and calls."""
+    """Text and tool calls of a message, in a line."""
     made: list[dict[str, Any]] = message.get("calls") or []
-    calls = [f"{one['name']}({json.dumps(one['args'], ensure_ascii=False)})" for one in made]
+    calls = [f"{call['name']}({json.dumps(call['args'], ensure_ascii=False)})" for call in made]
     return " ".join(filter(None, [str(message.get("text") or ""), *calls]))

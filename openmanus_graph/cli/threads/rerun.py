@@ -28,10 +28,10 @@ def rerun(
     new_id: str | None,
     workspace: str | None,
     no_run: bool,
-    **said: Any,
+    **option_values: Any,
 ) -> int:
     """Go on from a point in a new thread; the old one never changes."""
-    return asyncio.run(_rerun(point, edits, plan_file, new_id, workspace, no_run, RunOptions(**said)))
+    return asyncio.run(_rerun(point, edits, plan_file, new_id, workspace, no_run, RunOptions(**option_values)))
 
 
 async def _rerun(

@@ -12,6 +12,7 @@ from typing import Any, cast
 from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from openmanus_graph import shell_commands
 from openmanus_graph.agent_nodes import PLAN_MAY_CHANGE
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_position import ThreadPosition, position_of
@@ -134,7 +135,7 @@ def _refusal(
     return ThreadVersionError(
         f"The thread {thread_id!r} cannot go on with the graph as it is now{versions}: {'; '.join(breaking)}.",
         differences=breaking,
-        hint=f"Put that back, or go on all the same: openmanus-graph resume {thread_id} --force"
+        hint=f"Put that back, or go on all the same: {shell_commands.resume(thread_id, '--force')}"
         if going_on
         else "Put that back, begin another thread, or go on all the same with --force.",
     )

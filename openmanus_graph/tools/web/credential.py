@@ -21,7 +21,7 @@ _NAME = re.compile(r"[A-Za-z0-9-]+")
 
 
 class Credential:
-    """One secret, as a header field for its hosts, and as what must not be seen in an answer."""
+    """One secret: a header field for its hosts, and text to hide in answers."""
 
     def __init__(self, name: str, settings: Settings) -> None:
         """Look it up.
@@ -70,7 +70,7 @@ class Credential:
         return self._seen.sub(f"[credential {self.name}]", text)
 
     def _forms(self) -> Iterator[str]:
-        """What must not be seen: the secret, and the password inside one for basic authentication."""
+        """The texts to hide: the secret, and the password inside one for basic authentication."""
         yield self._secret
         yield base64.b64encode(self._secret.encode()).decode()
         if self._stated.prefix.strip().lower() == "basic":

@@ -33,7 +33,7 @@ _HEADERS = {
 
 @dataclass(frozen=True)
 class Download:
-    """What a server answered."""
+    """A server's answer."""
 
     url: str
     """Where the answer came from, after redirects."""
@@ -170,7 +170,7 @@ def checked_url(address: str) -> httpx.URL:
 
 
 def without_password(address: str) -> str:
-    """The address with what stands before an `@` in its host part left out."""
+    """The address without user and password before the `@` of its host."""
     return re.sub(r"^(\s*[^/?#]*//)[^/?#]*@", r"\1", address)
 
 

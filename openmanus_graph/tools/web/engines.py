@@ -1,4 +1,4 @@
-"""Engines: where `web_search` asks, one small class each."""
+"""Search engines: one small class each; `web_search` asks them in order."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from openmanus_graph.tools.web.markup import Element, parse
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for."""
+    """A search: words, number of results, language and country."""
 
     text: str
     """The words."""
@@ -46,7 +46,7 @@ class Hit:
 
 @runtime_checkable
 class Engine(Protocol):
-    """A search engine: it finds something, finds nothing, or says why it cannot search."""
+    """A search engine: gives results, no results, or an error that says why it cannot search."""
 
     @property
     def name(self) -> str:
@@ -157,7 +157,7 @@ class DuckDuckGo:
                 hits.append(Hit(collapsed(element.text()), url, ""))
             elif _has_class(element, "result__snippet") and hits and not hits[-1].description:
                 hits[-1] = Hit(hits[-1].title, hits[-1].url, collapsed(element.text()))
-        if not hits and (answer.status == 202 or any(_has_class(one, "anomaly-modal") for one in page.elements())):
+        if not hits and (answer.status == 202 or any(_has_class(block, "anomaly-modal") for block in page.elements())):
             raise ToolError("It asks whether a person is searching.")
         if not hits and not any(_has_class(element, "no-results") for element in page.elements()):
             raise ToolError("Its page has no results that can be read.")
@@ -257,9 +257,9 @@ def _listed(found: Any, key: str) -> list[Any]:
 
 def _hits(found: list[Any], title: str, url: str, description: str) -> list[Hit]:
     hits: list[Hit] = []
-    for one in found:
-        if isinstance(one, dict):
-            fields = cast("dict[str, Any]", one)
+    for entry in found:
+        if isinstance(entry, dict):
+            fields = cast("dict[str, Any]", entry)
             if isinstance(fields.get(url), str):
                 words = [collapsed(str(fields.get(key) or "")) for key in (title, description)]
                 hits.append(Hit(words[0], fields[url], words[1]))
@@ -271,7 +271,7 @@ def _has_class(element: Element, name: str) -> bool:
 
 
 def _target(url: str) -> str:
-    """Where a result really leads: the page links through an address of its own."""
+    """The address of a result: the page links to it through one of its own."""
     inside = parse_qs(urlsplit(url).query).get("uddg")
     return inside[0] if inside else url
 

@@ -66,7 +66,7 @@ class MarkdownWriter:
         return "\n\n".join(self._blocks(element))
 
     def _blocks(self, element: Element) -> list[str]:
-        """What is below `element`, one text for each block."""
+        """The blocks below `element`, one text each."""
         blocks: list[str] = []
         line: list[Element | str] = []
         for child in element.children:

@@ -1,4 +1,4 @@
-"""Page: what a reader wants from an HTML page, as Markdown, with its title and links."""
+"""Page: the content of an HTML page as Markdown, with its title and links."""
 
 from __future__ import annotations
 
