@@ -3,7 +3,8 @@
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
 Kinds: `help COMMAND`, `settings`, `reference`, `taught` (names of submodules that pages use),
-`graph TOOLS` (the plan graph), `manus` (the agent's roles), `subtask TOOLS` (the agent's subtask graph), `exits`,
+`graph TOOLS` (the plan graph), `manus` (the agent's roles), `transitions` and `stages` (how it goes on),
+`subtask TOOLS` (the agent's subtask graph), `exits`,
 `tools`, `arguments TOOL`,
 `compat PART` (what `make compat ARGS=--store` kept: `versions`, `features`, `differences` or `faults`).
 
@@ -314,6 +315,29 @@ def prose(doc: str) -> str:
     return "\n".join(lines).strip()
 
 
+def transitions_table(_: str) -> str:
+    """The edges of the agent's graph, from the table that they are made of."""
+    from openmanus_graph.nodes.transitions import TRANSITIONS
+
+    rows = ["| After | Decision | Comes | When |", "|---|---|---|---|"]
+    ends = {"__start__": "start", "__end__": "end"}
+    for edge in TRANSITIONS:
+        after, to = (f"`{ends.get(name, name)}`" if name not in ends else ends[name] for name in (edge.node, edge.to))
+        rows.append(f"| {after} | {f'`{edge.decision}`' if edge.decision else ''} | {to} | {edge.why} |")
+    return "\n".join(rows)
+
+
+def stages_table(_: str) -> str:
+    """What the agent's coordinator may decide at each stage."""
+    from openmanus_graph.nodes.transitions import INPUT, STAGES
+
+    rows = ["| Stage | Set by | What has happened | The coordinator may decide |", "|---|---|---|---|"]
+    for row in STAGES:
+        by = "the input" if row.set_by == INPUT else f"`{row.set_by}`"
+        rows.append(f"| `{row.stage}` | {by} | {row.why} | {', '.join(f'`{one}`' for one in row.decisions)} |")
+    return "\n".join(rows)
+
+
 def compat_of(words: str) -> str:
     """A part of what LangGraph's own tests came to, from the figures that `make compat ARGS=--store` kept."""
     stored: dict[str, Any] = json.loads((TOP / "docs" / "data" / "compat.json").read_text(encoding="utf-8"))
@@ -368,6 +392,8 @@ KINDS: dict[str, Callable[[str], str]] = {
     "taught": taught,
     "graph": graph_of,
     "manus": manus_of,
+    "transitions": transitions_table,
+    "stages": stages_table,
     "subtask": subtask_of,
     "exits": exits_table,
     "tools": tools_table,

@@ -78,6 +78,8 @@ class Dispatch:
     settings: Settings
     background: str = ""
     """What agents are told of the request around the plan."""
+    ended_with: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What else the graph's state gets once every subtask has ended."""
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -144,7 +146,7 @@ class Dispatch:
             raise GraphDrained(self.drained)
         results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
         self._conclude(results)
-        return {"plan": self.plan.to_dict(), "results": results, "round": self.round, "stage": "dispatched"}
+        return {"plan": self.plan.to_dict(), "results": results, "round": self.round, **self.ended_with}
 
     def _begin_due(self, kept: Collection[str]) -> None:
         """Count for each subtask the prerequisites that have not ended."""
@@ -416,6 +418,7 @@ def dispatcher_node(
     settings: Settings,
     plans: AcceptedPlans,
     background: Callable[[Any], str] | None = None,
+    ended_with: Mapping[str, Any] | None = None,
 ) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
     """The dispatcher node of a plan graph.
 
@@ -425,12 +428,15 @@ def dispatcher_node(
         settings: The user's settings.
         plans: The plans that the graph has accepted; it accepts that of the state.
         background: What agents are told of the request around the plan, from the graph's state; `None` means nothing.
+        ended_with: What else the graph's state gets once every subtask has ended; `None` means nothing.
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         async with passing(NODE, state, config, runtime):
             plan = plans.accept(state.get("plan", {}))
             known = "" if background is None else background(state)
-            return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
+            return await Dispatch(
+                plan, state, config, runtime, tools, subtask_graph, settings, known, ended_with or {}
+            ).run()
 
     return dispatcher

@@ -7,13 +7,14 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from openmanus_graph.agent_nodes import KNOWLEDGE
+from openmanus_graph.agent_nodes import COORDINATOR, KNOWLEDGE
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.protocols import Episode
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.prompt_context import failures_text
 from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.transitions import at_stage, next_node
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.state import ManusState
 
@@ -44,6 +45,7 @@ def knowledge_node(roles: Roles, memory: Memory) -> Node[ManusState]:
         text = clipped("\n\n".join(parts), MOST_CHARACTERS)
         if parts:
             turn.tell("recalled", text=f"{len(parts)} {'memory' if len(parts) == 1 else 'memories'} that may help")
-        return {"knowledge": text, "stage": "recalled"} if state.get("decision") == "recall" else {"knowledge": text}
+        is_for_coordinator = next_node(KNOWLEDGE, state) == COORDINATOR
+        return {"knowledge": text, **(at_stage("recalled") if is_for_coordinator else {})}
 
     return gated(knowledge, KNOWLEDGE)

@@ -20,6 +20,7 @@ from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.events import now
 from openmanus_graph.graphs.compatibility.differences import Difference, differences
 from openmanus_graph.graphs.compatibility.fingerprint import FORMAT, fingerprint_of
+from openmanus_graph.state import TRY_AGAIN
 
 MOST_TOLD = 6
 """Changes that a note names."""
@@ -100,7 +101,7 @@ def _plan_ahead(given: Any, standing: ThreadPosition) -> dict[str, Any] | None:
         update: Any = cast("Command[Any]", given).update
         if isinstance(update, Mapping) and "plan" in update:
             return None
-    elif isinstance(given, Mapping) and cast("Mapping[str, Any]", given).get("stage") == "again":
+    elif isinstance(given, Mapping) and cast("Mapping[str, Any]", given).get("stage") == TRY_AGAIN:
         return standing.plan
     due = standing.levels[0].due if standing.levels else set[str]()
     return standing.plan if due - PLAN_MAY_CHANGE else None
