@@ -12,7 +12,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_svg
 from openmanus_graph.events import Event
 from openmanus_graph.stepping.stepper import Stepper
-from openmanus_graph.stepping.view import Change, HistoryItem
+from openmanus_graph.stepping.view import HistoryItem, ValueChange
 
 TABS = {
     "changes": "Changes",
@@ -68,7 +68,7 @@ async def _events(stepper: Stepper) -> list[Event]:
 
 
 def _changes(stepper: Stepper) -> dict[str, Any]:
-    found = cast("dict[str, list[Change]]", stepper.diff())
+    found = cast("dict[str, list[ValueChange]]", stepper.diff())
     groups = {"Results": "results", "Messages": "messages", "State": "state", "Subtasks": "branches"}
     changes = [
         {

@@ -16,12 +16,12 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph.events import Event
 from openmanus_graph.nodes.gate import Gate
-from openmanus_graph.stepping.hold_point import Stage
+from openmanus_graph.stepping.hold_point import HoldPoint
 
 PARKED = "the stepper let the thread go"
 
 
-class Background:
+class BackgroundRun:
     """One run of a thread with its nodes on a stage."""
 
     def __init__(
@@ -29,7 +29,7 @@ class Background:
         app: Pregel[Any, Any, Any, Any],
         given: Any,
         configurable: Mapping[str, Any],
-        stage: Stage,
+        stage: HoldPoint,
         heard: Callable[[Event], None],
     ) -> None:
         """Start it.

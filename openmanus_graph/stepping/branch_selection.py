@@ -10,19 +10,19 @@ from openmanus_graph.errors import UsageError
 from openmanus_graph.events import Event
 from openmanus_graph.namespaces import innermost_subtask
 from openmanus_graph.plan import Plan
-from openmanus_graph.stepping.hold_point import Place
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.hold_point import GatedNode
+from openmanus_graph.stepping.record import StoredThread
 
 
-def in_order(places: Sequence[Place], plan: Plan | None) -> list[Place]:
+def in_order(places: Sequence[GatedNode], plan: Plan | None) -> list[GatedNode]:
     """Places in plan order, each subtask's by arrival; those of the graph itself come first."""
     index: dict[str, int] = {str(one.id): number for number, one in enumerate(plan.subtasks)} if plan else {}
     return sorted(places, key=lambda one: index.get(one.subtask, -1))
 
 
 def chosen(
-    standing: Sequence[Place], subtask: str | None, current: tuple[str, str] | None, preferred: str | None = None
-) -> Place | None:
+    standing: Sequence[GatedNode], subtask: str | None, current: tuple[str, str] | None, preferred: str | None = None
+) -> GatedNode | None:
     """The place to let go.
 
     Args:
@@ -80,7 +80,7 @@ def tell(told: dict[str, str], event: Event) -> None:
         told[subtask] = event.get("status", "")
 
 
-def why_nothing(subtask: str | None, record: Record, statuses: Mapping[str, str]) -> str:
+def why_nothing(subtask: str | None, record: StoredThread, statuses: Mapping[str, str]) -> str:
     """Why there is nothing to let go.
 
     Raises:

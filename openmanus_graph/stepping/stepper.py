@@ -27,16 +27,16 @@ from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Question
 from openmanus_graph.stepping.answering import answer_to, deliver
-from openmanus_graph.stepping.background import Background
+from openmanus_graph.stepping.background import BackgroundRun
 from openmanus_graph.stepping.branch_selection import chosen, in_order, statuses, subtask_name, tell, why_nothing
-from openmanus_graph.stepping.breakpoints import Breakpoints, Condition, Known
+from openmanus_graph.stepping.breakpoints import Breakpoints, Condition, KnownNames
 from openmanus_graph.stepping.command import Verb
 from openmanus_graph.stepping.difference import Side, difference
-from openmanus_graph.stepping.hold_point import Place, Stage, hold_all
+from openmanus_graph.stepping.hold_point import GatedNode, HoldPoint, hold_all
 from openmanus_graph.stepping.idle_branches import head_of, waiting
 from openmanus_graph.stepping.problem import failure, problem_of, stop_text
-from openmanus_graph.stepping.record import Record, read_history, read_record, read_standing
-from openmanus_graph.stepping.rerun_target import step_again
+from openmanus_graph.stepping.record import StoredThread, read_history, read_record, read_standing
+from openmanus_graph.stepping.rerun_target import step_to_rerun
 from openmanus_graph.stepping.steppable import AnyGraph, Granularity, known_names, steppable
 from openmanus_graph.stepping.table import history_of, table_of
 from openmanus_graph.stepping.travel import Edits, checked_plan, destination, fork_of, forked
@@ -109,12 +109,12 @@ class Stepper:
 
     def _prepare(self) -> None:
         """Know nothing yet."""
-        self._stage = Stage()
+        self._stage = HoldPoint()
         self._stage.on_change = self._changed
-        self._run: Background | None = None
-        self._record = Record()
+        self._run: BackgroundRun | None = None
+        self._record = StoredThread()
         self._history = Growth()
-        self._grown: Background | None = None
+        self._grown: BackgroundRun | None = None
         self._past: dict[str, Any] | None = None
         self._overlay: Mapping[str, Any] = {}
         self._states: dict[str, dict[str, Any]] = {}
@@ -232,7 +232,7 @@ class Stepper:
             subtask: Only in this subtask.
         """
 
-        def act(place: Place) -> None:
+        def act(place: GatedNode) -> None:
             inside = place.path
             self._stage.let_go(place, self.breakpoints.within(lambda one: one.is_in(inside)))
 
@@ -245,7 +245,7 @@ class Stepper:
             subtask: Of this subtask.
         """
 
-        def act(place: Place) -> None:
+        def act(place: GatedNode) -> None:
             inside = place.namespace
             decide = self.breakpoints.within(lambda one: not inside or one.is_in(inside))
             self._stage.let_all_go(decide, inside)
@@ -345,7 +345,7 @@ class Stepper:
         return self._verb(work, keep=True)
 
     @property
-    def _standing(self) -> list[Place]:
+    def _standing(self) -> list[GatedNode]:
         """The nodes that stand, in the order in which `step()` takes them."""
         return in_order(self._stage.standing, self.plan)
 
@@ -417,7 +417,7 @@ class Stepper:
             self._record.refuse_busy(self.thread_id)
         return self._stop("ready")
 
-    async def _go(self, subtask: str | None, act: Callable[[Place], None], *, current: bool = False) -> Stop:
+    async def _go(self, subtask: str | None, act: Callable[[GatedNode], None], *, current: bool = False) -> Stop:
         """Let something go, and wait until nothing runs."""
         stop = await self._stand()
         if stop is not None:
@@ -460,10 +460,10 @@ class Stepper:
         fresh = given is not None and given is self.input
         self._stage.open(begun=self._record.reentered, asking=self._record.asking, fresh=fresh)
         configurable = {**self._configurable, "thread_id": self.thread_id}
-        self._run = Background(self.app, given, configurable, self._stage, self._heard)
+        self._run = BackgroundRun(self.app, given, configurable, self._stage, self._heard)
         self._given, self.input, self._overlay = given, None, {}
 
-    async def _settled(self, place: Place | None) -> Stop:
+    async def _settled(self, place: GatedNode | None) -> Stop:
         """Where the run stands now that nothing runs."""
         if self._run is not None and not self._stage.places:
             await self._run.ended()
@@ -551,7 +551,7 @@ class Stepper:
             return await self._first(subtask)
         last = self.error["subtask"] if self.error else subtask_name(self._current)
         last = points[-1].subtask or "" if at is not None else last if not cut else failed and failed.subtask
-        again = step_again(points, self._record, subtask=subtask, last=last, cut=cut)
+        again = step_to_rerun(points, self._record, subtask=subtask, last=last, cut=cut)
         if again.committed or values:
             await self._forked(Edits(values=values), at=again.before)
         return await self._first(again.subtask or None)
@@ -566,7 +566,7 @@ class Stepper:
         shown = [place.branch() for place in in_order(self._stage.places, self.plan)]
         return shown + waiting(self._record)
 
-    def _known(self) -> Known:
+    def _known(self) -> KnownNames:
         return known_names(self.app, self.plan, self.input)
 
     def _heard(self, event: Event) -> None:
@@ -580,7 +580,7 @@ class Stepper:
             watcher()
 
     def _stop(
-        self, reason: Reason, *, text: str = "", place: Place | None = None, problem: Problem | None = None
+        self, reason: Reason, *, text: str = "", place: GatedNode | None = None, problem: Problem | None = None
     ) -> Stop:
         standing = [f"{one.subtask} {one.node}".strip() for one in self._standing] if self._live else []
         stop = Stop(

@@ -7,12 +7,14 @@ from typing import Any, cast
 
 from openmanus_graph.checkpoints.history.history import Moment
 from openmanus_graph.namespaces import plain_namespace
-from openmanus_graph.stepping.hold_point import Ran
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.hold_point import FinishedNode
+from openmanus_graph.stepping.record import StoredThread
 from openmanus_graph.stepping.view import Branch, HistoryItem, Row
 
 
-def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[Branch], record: Record) -> list[Row]:
+def table_of(
+    moments: Sequence[Moment], ran: Sequence[FinishedNode], branches: Sequence[Branch], record: StoredThread
+) -> list[Row]:
     """The steps of a thread, those that stand or run last.
 
     Args:
@@ -64,7 +66,7 @@ def history_of(moments: Sequence[Moment], cursor: int | None) -> list[HistoryIte
     return [cast("HistoryItem", {**one.as_json(), "current": one.point.number == here}) for one in moments]
 
 
-def _done(one: Ran) -> Row:
+def _done(one: FinishedNode) -> Row:
     return Row(
         number=None,
         node=one.node,
@@ -92,9 +94,9 @@ def _standing(branch: Branch, attempts: Mapping[str, int]) -> Row:
     )
 
 
-def _seconds(moments: Sequence[Moment], ran: Sequence[Ran]) -> dict[int, float]:
+def _seconds(moments: Sequence[Moment], ran: Sequence[FinishedNode]) -> dict[int, float]:
     """Seconds of the points that this stepper led to: the longest of the nodes that ran side by side."""
-    waiting: dict[tuple[str, str], list[Ran]] = {}
+    waiting: dict[tuple[str, str], list[FinishedNode]] = {}
     for one in ran:
         waiting.setdefault((one.namespace, one.node), []).append(one)
     found: dict[int, float] = {}

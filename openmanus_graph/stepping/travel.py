@@ -23,7 +23,7 @@ from openmanus_graph.events import now
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import SubtaskResult, SubtaskState
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.record import StoredThread
 
 
 @dataclass(frozen=True)
@@ -154,7 +154,7 @@ async def destination(
 
 
 async def forked(
-    app: Pregel[Any, Any, Any, Any], thread_id: str, record: Record, cursor: int | None, edits: Edits
+    app: Pregel[Any, Any, Any, Any], thread_id: str, record: StoredThread, cursor: int | None, edits: Edits
 ) -> Forked:
     """Fork a thread at the cursor.
 
@@ -208,11 +208,11 @@ def undone(app: Pregel[Any, Any, Any, Any], plan: Plan | None) -> dict[str, Any]
     return {"again": True} if agent or plan is None else {"plan": plan.to_dict()}
 
 
-def _completed(record: Record, subtask: str) -> bool:
+def _completed(record: StoredThread, subtask: str) -> bool:
     return subtask in (record.values.get("results") or {})
 
 
-async def _at(saver: ThreadSaver, point: Point, edits: Edits, record: Record | None = None) -> Fork:
+async def _at(saver: ThreadSaver, point: Point, edits: Edits, record: StoredThread | None = None) -> Fork:
     """A fork at a point, with the edits in its state."""
     changes = dict(edits.values or {})
     for key, result in _results(edits.plan or (record.plan if record else None), edits.results or {}).items():

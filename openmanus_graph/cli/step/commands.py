@@ -16,7 +16,7 @@ from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import handle_of
 from openmanus_graph.stepping.stepper import Stepper
-from openmanus_graph.stepping.view import Change, Stop
+from openmanus_graph.stepping.view import Stop, ValueChange
 
 SIGNS = {"completed": "✓", "failed": "✗", "blocked": "⊘", "skipped": "–", "next": "▸", "running": "●", "waiting": "?"}
 """A sign for each status, so that none is told by its colour alone."""
@@ -178,7 +178,7 @@ class StepCommands:
         return "\n".join(lines) or "Nothing is stored yet."
 
 
-def _change(one: Change) -> str:
+def _change(one: ValueChange) -> str:
     sign = {"added": "+", "removed": "-", "changed": "~"}[one["kind"]]
     value = one["before"] if one["kind"] == "removed" else one["after"]
     line = f"{sign} {one['name']}: {json.dumps(value, ensure_ascii=False, default=str)}"
