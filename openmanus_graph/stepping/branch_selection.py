@@ -69,15 +69,17 @@ def statuses(plan: Plan | None, values: Mapping[str, Any], here: Collection[str]
     return found
 
 
-def tell(told: dict[str, str], event: Event) -> None:
-    """Note in `told` what an event says of the statuses of subtasks, which are read from the store only at a stop."""
+def note_statuses(known: dict[str, str], event: Event) -> None:
+    """Note in `known` the statuses of subtasks that an event holds; the store is read only at a stop."""
     kind, subtask = event.get("type"), event.get("subtask")
     if kind == "plan_started":
         kept = event.get("kept") or []
-        told.clear()
-        told |= {one["id"]: "completed" if one["id"] in kept else "pending" for one in event.get("subtasks") or []}
+        known.clear()
+        known |= {
+            listed["id"]: "completed" if listed["id"] in kept else "pending" for listed in event.get("subtasks") or []
+        }
     elif kind == "subtask_finished" and subtask:
-        told[subtask] = event.get("status", "")
+        known[subtask] = event.get("status", "")
 
 
 def why_nothing(subtask: str | None, record: StoredThread, statuses: Mapping[str, str]) -> str:

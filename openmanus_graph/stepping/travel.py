@@ -202,6 +202,21 @@ async def forked(
     return Forked(fork.thread.thread_id, Command(update=update) if update else None, overlay, fork.missing)
 
 
+def fork_text(fork: Forked, source: str, cursor: int | None) -> str:
+    """A fork that was made, in words.
+
+    Args:
+        fork: It.
+        source: The thread that it was made of.
+        cursor: The number of the point it was made at; `None` means the head.
+    """
+    where = f"{source}@{cursor}" if cursor is not None else f"{source}, where that stands"
+    text = f"The thread {fork.thread_id} goes on from {where}; {source} stays as it is."
+    if fork.missing:
+        text += f" Not there, because their contents were not kept: {', '.join(fork.missing[:5])}."
+    return text
+
+
 def undone(app: Pregel[Any, Any, Any, Any], plan: Plan | None) -> dict[str, Any]:
     """What a graph whose plan has ended is given to do what that left undone."""
     agent = getattr(getattr(app, "builder", None), "roles", None) is not None
