@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from openmanus_graph.checkpoints.history.history import Moment
+from openmanus_graph.graphs.subtask import BACKOFF
 from openmanus_graph.namespaces import plain_namespace
 from openmanus_graph.stepping.hold_point import FinishedNode
 from openmanus_graph.stepping.record import StoredThread
@@ -33,7 +34,7 @@ def table_of(
         if not one.nodes or one.point.source == "input":
             continue
         subtask = one.point.subtask or ""
-        if subtask and ("backoff" in one.nodes or subtask not in attempts):
+        if subtask and (BACKOFF in one.nodes or subtask not in attempts):
             attempts[subtask] = attempts.get(subtask, 0) + 1
         row = Row(
             number=one.point.number,
