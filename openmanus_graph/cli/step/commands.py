@@ -16,7 +16,7 @@ from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import handle_of
 from openmanus_graph.stepping.stepper import Stepper
-from openmanus_graph.stepping.view import Change, Stop
+from openmanus_graph.stepping.view import Stop, ValueChange
 
 SIGNS = {"completed": "✓", "failed": "✗", "blocked": "⊘", "skipped": "–", "next": "▸", "running": "●", "waiting": "?"}
 """A sign for each status, so that none is told by its colour alone."""
@@ -177,7 +177,7 @@ class StepCommands:
         return "\n".join(lines) or "Nothing is stored yet."
 
 
-def _change(change: Change) -> str:
+def _change(change: ValueChange) -> str:
     sign = {"added": "+", "removed": "-", "changed": "~"}[change["kind"]]
     value = change["before"] if change["kind"] == "removed" else change["after"]
     line = f"{sign} {change['name']}: {json.dumps(value, ensure_ascii=False, default=str)}"
