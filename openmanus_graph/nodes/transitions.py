@@ -4,6 +4,9 @@ The graph's edges, the tables in docs/agent.md and a test are made from these ta
 the names of stages and decisions: they never change.
 """
 
+# LangGraph ships no types for its graphs.
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Iterator
