@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -37,18 +36,16 @@ class EffectOutcome:
         return {"happened": self.happened, **({"result": self.result} if self.has_result else {})}
 
 
-def effect_outcome_of(value: Any, question: Mapping[str, Any] | None = None) -> EffectOutcome:
+def effect_outcome_of(value: Any) -> EffectOutcome:
     """Read a statement about a call.
 
     Args:
         value: `{"happened": bool, "result": ...}`, the result being optional, or text: `happened`, `no`,
             `did not happen` or `= RESULT`. A plain yes is none of these: it may mean either.
-        question: What was asked; not looked at.
 
     Raises:
         UnknownQuestionError: If it is none of these.
     """
-    del question
     if isinstance(value, EffectOutcome):
         return value
     if isinstance(value, str):

@@ -39,7 +39,10 @@ Kind = Literal["answer", "approve", "effect", "step"]
 """`answer`: a person's words; `approve`: yes or no to an action; `effect`: whether a call happened that nobody knows
 the outcome of; `step`: the stepper's word to go on."""
 
-_READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {"approve": approval_of, "effect": effect_outcome_of}
+_READERS: dict[str, Callable[[Any, Mapping[str, Any]], Any]] = {
+    "approve": approval_of,
+    "effect": lambda value, _: effect_outcome_of(value),
+}
 """What reads the values of the kinds that are not taken as they come."""
 _asked: ContextVar[int] = ContextVar("openmanus_graph_asked", default=0)
 

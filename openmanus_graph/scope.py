@@ -1,4 +1,4 @@
-"""Scope: what the nodes of one run share: where events go, and what the request has spent.
+"""Scope: budgets, events and file recorders that the nodes of one run share.
 
 A `DurableGraph` makes one per run and hands it down in `configurable`, under a key that LangGraph keeps out of
 checkpoints.

@@ -1,4 +1,4 @@
-"""Builders: the names under which threads' rows keep what builds their graph again.
+"""Builders: the stored names of the functions that build a thread's graph.
 
 The names are import paths of an early layout, and old rows have them: modules and functions move, these strings never
 change. `rebuild.py` says what each stands for now.

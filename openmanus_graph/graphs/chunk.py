@@ -6,7 +6,7 @@ from typing import Any, cast
 
 
 def parts_of(chunk: Any) -> tuple[tuple[str, ...], str, Any]:
-    """Where a chunk comes from, its mode and what it says, in either version of LangGraph's stream."""
+    """Namespace, mode and data of a chunk, in either version of LangGraph's stream."""
     if isinstance(chunk, dict):
         fields = cast("dict[str, Any]", chunk)
         return tuple(fields["ns"]), str(fields["type"]), fields["data"]

@@ -33,7 +33,7 @@ from openmanus_graph.errors import DatabaseError
 from openmanus_graph.event_sinks import EventSinks
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.chunk import shaped
-from openmanus_graph.graphs.compatibility.check import Change, change_of
+from openmanus_graph.graphs.compatibility.check import GraphChange, change_of
 from openmanus_graph.graphs.orphan_tool_calls import with_results
 from openmanus_graph.langgraph_internals import TASK_ID_KEY
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
@@ -109,7 +109,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
             configurable = {**{key: value for key, value in began.items() if value}, **configurable}
         config = cast("RunnableConfig", {**config, "configurable": configurable})
         prepared = self.builder.prepare_input(given, configurable)
-        run = _Run(self, thread_id, prepared, config, gate, is_new=known is None, force=force)
+        run = _ThreadRun(self, thread_id, prepared, config, gate, is_new=known is None, force=force)
         return self._alone(run, mode, options)
 
     def _scoped(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
@@ -118,11 +118,11 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         configurable.setdefault(SCOPE.name, Scope(thread_id, self.builder.settings, None))
         return cast("RunnableConfig", {**config, "configurable": configurable})
 
-    async def _alone(self, run: _Run, durability: Any, options: dict[str, Any]) -> AsyncGenerator[Any]:
-        """Stream with the thread held, again and again as long as answers arrive from elsewhere."""
+    async def _alone(self, run: _ThreadRun, durability: Any, options: dict[str, Any]) -> AsyncGenerator[Any]:
+        """Stream with the thread held; repeat as long as answers arrive from other processes."""
         await run.begin()
         try:
-            for event in run.told:
+            for event in run.first_events:
                 if (chunk := self._as_chunk(event, **options)) is not None:
                     yield chunk
             while True:
@@ -182,8 +182,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         return await open_questions(cast("ThreadSaver", self.checkpointer), thread_id)
 
 
-class _Run:
-    """One process's work on a thread, from taking the lease to recording how it ended."""
+class _ThreadRun:
+    """One run of a thread in this process, from taking the lease to recording how it ended."""
 
     def __init__(
         self,
@@ -197,7 +197,7 @@ class _Run:
         force: bool,
     ) -> None:
         self.graph = graph
-        self.told: list[Event] = []
+        self.first_events: list[Event] = []
         """Events that come before those of any node."""
         self._is_new = is_new
         self._force = force
@@ -220,9 +220,9 @@ class _Run:
         row: dict[str, Any] = {"new_request": self.input is not None and not isinstance(self.input, Command)}
         configurable = dict(self.config.get("configurable") or {})
         row |= self.graph.builder.thread_row(self.input, configurable)
-        if said := SAID.get(configurable):
-            row["settings"] = {**row.get("settings", {}), "said": said}
-        change = Change()
+        if chosen := SAID.get(configurable):
+            row["settings"] = {**row.get("settings", {}), "said": chosen}
+        change = GraphChange()
 
         async def check() -> Mapping[str, Any]:
             nonlocal change
@@ -252,9 +252,9 @@ class _Run:
         self.lease.log("The run begins." if self._is_new else "The thread is resumed.")
         self._note("run_started", {"active_s": round(self.scope.spending.active_s, 3)})
         if change.text:
-            self.told.append(self._note("warned", {"text": change.text}))
+            self.first_events.append(self._note("warned", {"text": change.text}))
         if interrupted:
-            self.told.append(self._note("warned", {"text": _interrupted(interrupted)}, "/interrupted"))
+            self.first_events.append(self._note("warned", {"text": _interrupted(interrupted)}, "/interrupted"))
 
     async def for_graph(self) -> Any:
         """The input with its answers as the graph takes them."""
@@ -370,7 +370,7 @@ class _Run:
 
 
 def _interrupted(tools: list[str]) -> str:
-    """What is said of calls that were never answered."""
+    """The warning about calls that never got a result."""
     calls = f"a call of {tools[0]!r}" if len(tools) == 1 else f"{len(tools)} calls of {', '.join(map(repr, tools))}"
     return f"The thread had {calls} without a result, which the new input leaves behind: it is marked as interrupted."
 
@@ -412,7 +412,7 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
         return given
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
-        """What the thread's row holds of this run."""
+        """The columns of the thread's row for this run."""
         return {"graph": dict(self.reference)}
 
     def outcome(self, values: Any) -> str:

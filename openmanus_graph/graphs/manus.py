@@ -126,7 +126,7 @@ class ManusGraph(DurableStateGraph):
         return fields
 
     def _request(self, fields: Mapping[str, Any]) -> dict[str, Any]:
-        """What a new request sets: its task in the person's words, or its plan."""
+        """The fields of a new request: its task in the person's words, or its plan."""
         if fields.get("plan"):
             plan = self.plans.accept(fields["plan"])
             task = str(fields.get("task") or plan.goal or "Carry out the given plan.")
@@ -134,7 +134,9 @@ class ManusGraph(DurableStateGraph):
         messages: list[BaseMessage] = convert_to_messages(fields.get("messages") or [])
         task = str(fields.get("task") or "").strip()
         if not task:
-            task = next((str(one.text) for one in reversed(messages) if isinstance(one, HumanMessage)), "").strip()
+            task = next(
+                (str(message.text) for message in reversed(messages) if isinstance(message, HumanMessage)), ""
+            ).strip()
         if not task:
             raise UsageError(
                 "The input names no task.", hint='Give {"task": "..."}, {"plan": ...}, or {"again": True} to try again.'
@@ -142,7 +144,7 @@ class ManusGraph(DurableStateGraph):
         return {"task": task, "messages": messages or [HumanMessage(task)], **at_stage("new")}
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
-        """What a resume by id needs, and what lists show."""
+        """The columns of the thread's row: what a resume by id needs, and what lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
             "settings": {"max_parallel": MAX_PARALLEL.get(configurable) or self.settings.max_parallel},
@@ -158,7 +160,7 @@ class ManusGraph(DurableStateGraph):
         return row
 
     def outcome(self, values: Any) -> str:
-        """What the coordinator or the reporter said: `completed`, `failed` or `partial`."""
+        """The status that the coordinator or the reporter set: `completed`, `failed` or `partial`."""
         return str(cast("Mapping[str, Any]", values).get("status") or "failed")
 
 
@@ -207,7 +209,7 @@ def build_manus_graph(
     built.reference = {
         "builder": AGENT_BUILDER,
         "tools": tool_references(list(by_name.values())),
-        "models": _models_again(models),
+        "models": _portable_models(models),
         "importable": gateway.importable,
         "agents": sorted(known),
         "policy": rules.plain(),
@@ -216,17 +218,17 @@ def build_manus_graph(
     return built
 
 
-def _models_again(models: ModelsChoice | None) -> Any:
-    """The models as another process is given them; chat models are left out, they exist in this one only."""
+def _portable_models(models: ModelsChoice | None) -> Any:
+    """The models for another process; chat models are left out, since they exist only in this one."""
     if isinstance(models, str):
-        return _anywhere(models)
+        return _portable_name(models)
     if isinstance(models, Mapping):
-        return {role: _anywhere(name) for role, name in models.items() if isinstance(name, str)}
+        return {role: _portable_name(name) for role, name in models.items() if isinstance(name, str)}
     return None
 
 
-def _anywhere(model: str) -> str:
-    """A model's name as it means the same in every folder: a thread may be resumed from another one."""
+def _portable_name(model: str) -> str:
+    """A model's name that is valid in every folder; a thread may be resumed from another one."""
     if not model.startswith(REPLAY_PREFIX):
         return model
     return f"{REPLAY_PREFIX}{Path(model.removeprefix(REPLAY_PREFIX)).expanduser().absolute()}"

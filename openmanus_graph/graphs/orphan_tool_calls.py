@@ -1,4 +1,4 @@
-"""Dangling: calls of tools that a conversation makes and never answers, which no model's provider takes.
+"""Orphan tool calls: adds results for tool calls that never got one; providers reject such histories.
 
 A run that was cancelled or killed between a model's turn and the results of its calls leaves them. As long as the
 thread goes on from there they are only pending: the node that makes them is next, or waits for a person. A new input
@@ -27,7 +27,7 @@ from openmanus_graph.models.context import repaired
 async def with_results(
     graph: Pregel[Any, Any, Any, Any], read_state: Callable[[], Awaitable[StateSnapshot]], given: Any
 ) -> tuple[Any, list[str]]:
-    """A new input that also answers the calls which its thread has left without a result.
+    """A new input with results for the calls that its thread left without one.
 
     Args:
         graph: The graph.
@@ -66,7 +66,7 @@ def _is_list(channel: Any) -> bool:
 
 
 def _answered(channel: Any, held: list[Any], new: Any) -> tuple[Any, list[str]]:
-    """What a list of messages is to be given so that every call in it has a result, and the tools of those without.
+    """The write that gives every call of a list a result, and the tools of those that had none.
 
     Args:
         channel: The list's channel.

@@ -1,4 +1,4 @@
-"""Preview: what a resume of a thread would keep, run, repeat and ask; nothing is written or run to find out."""
+"""Resume preview: what a resume of a thread keeps, runs, repeats and asks, found out without writing or running."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -108,11 +108,11 @@ async def resume_preview(app: DurableGraph, thread_id: str) -> ResumePreview:
     thread = await get_thread(saver, thread_id)
     if thread is None:
         raise UnknownThreadError(f"There is no thread {thread_id!r}.", hint=f"List them: {shell_commands.LIST_THREADS}")
-    return await _Foresight(app, saver, thread).look()
+    return await _Previewer(app, saver, thread).look()
 
 
-class _Foresight:
-    """Everything that is known of one thread."""
+class _Previewer:
+    """Reads a thread and previews its resume."""
 
     def __init__(self, app: DurableGraph, saver: ThreadSaver, thread: Thread) -> None:
         self.app = app
@@ -130,14 +130,14 @@ class _Foresight:
         self.questions = await self.app.questions(thread_id) if snapshot.next else []
         plan = plan_in(snapshot.values)
         subtasks = () if plan is None else await self._subtasks(plan, snapshot)
-        over = {one.id for one in subtasks if one.action in ("kept", "blocked")}
+        over = {subtask.id for subtask in subtasks if subtask.action in ("kept", "blocked")}
         return ResumePreview(
             thread_id=thread_id,
             status=self.thread.status,
             step=int((snapshot.metadata or {}).get("step", -2)) + 1,
             nodes=tuple(snapshot.next),
             subtasks=subtasks,
-            effects=tuple(self._effect(one, over) for one in self.effects),
+            effects=tuple(self._effect(effect, over) for effect in self.effects),
             questions=tuple(self.questions),
         )
 
@@ -209,7 +209,7 @@ class _Foresight:
         step = int((snapshot.metadata or {}).get("step", -1)) + 1
         # Those that ended in this step already are not run again; LangGraph has their writes.
         nodes = tuple(sorted({task.name for task in snapshot.tasks if task.result is None}))
-        begun = {one.tool for one in self.effects if (one.namespace, one.step) == (namespace, step)}
+        begun = {effect.tool for effect in self.effects if (effect.namespace, effect.step) == (namespace, step)}
         waits = any(
             question["subtask"] == name and not (question["kind"] == "approve" and question.get("tool") in begun)
             for question in self.questions

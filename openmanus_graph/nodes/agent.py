@@ -59,7 +59,7 @@ def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
 
 
 def agent_answer(values: Any) -> Any:
-    """What a graph ended with: `answer`, `output`, `result` or `report`, else its last message, else everything."""
+    """The answer of a graph: `answer`, `output`, `result` or `report`, else its last message, else everything."""
     if not isinstance(values, Mapping):
         return to_json_value(values)
     fields = cast("Mapping[str, Any]", values)
@@ -73,17 +73,17 @@ def agent_answer(values: Any) -> Any:
 
 
 def agent_failure(graph: Pregel[Any, Any, Any, Any], values: Any) -> str | None:
-    """Why a graph did not do it, where it says so itself: a `status`, an `error`, or nothing at all said."""
+    """The reason why a graph failed, where it states one: a `status`, an `error`, or an empty answer."""
     if not isinstance(values, Mapping):
         return None
     fields = cast("Mapping[str, Any]", values)
     status, error, answer = str(fields.get("status") or "").lower(), fields.get("error"), agent_answer(values)
-    said = answer if isinstance(answer, str) else ""
+    text = answer if isinstance(answer, str) else ""
     builder: Any = getattr(graph, "builder", None)
     if isinstance(builder, KnowsOutcome) and (outcome := builder.outcome(values)) != "completed":
-        return f"it ended as {outcome!r}. {said}".strip()
+        return f"it ended as {outcome!r}. {text}".strip()
     if status in FAILED:
-        return f"it ended as {status!r}. {error or said}".strip()
+        return f"it ended as {status!r}. {error or text}".strip()
     if isinstance(error, str) and error:
         return error
     return "it said nothing." if "messages" in fields and answer == "" else None

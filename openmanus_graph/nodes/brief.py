@@ -72,7 +72,7 @@ def goal_of(subtask: Subtask, run: SubtaskScope) -> str:
 
 
 def brief_text(subtask: Subtask, run: SubtaskScope) -> str:
-    """What an agent is told of its subtask.
+    """The prompt of an agent's subtask.
 
     Raises:
         ToolArgumentsError: If the goal refers to a part that an output does not have.

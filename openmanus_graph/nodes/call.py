@@ -1,4 +1,4 @@
-"""Call: one call of a tool, and what came of it; a failure of the tool never raises."""
+"""Call: makes one call of a tool and gives its outcome; a failure of the tool never raises."""
 
 from __future__ import annotations
 
@@ -22,8 +22,8 @@ from openmanus_graph.outputs import to_json_value
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What came of one call."""
+class CallOutcome:
+    """The outcome of one call."""
 
     output: Any = None
     error: str | None = None
@@ -45,8 +45,8 @@ def failure_in(output: Any) -> str | None:
         return "The command ran into its time limit."
     code = fields.get("exit_code")
     if isinstance(code, int) and code != 0:
-        said = str(fields.get("stderr") or "").strip().splitlines()
-        tail = [line for line in said if not line.startswith("[")]  # our own notes are in brackets
+        stderr = str(fields.get("stderr") or "").strip().splitlines()
+        tail = [line for line in stderr if not line.startswith("[")]  # our own notes are in brackets
         return f"The command ended with exit code {code}{': ' + tail[-1] if tail else ''}."
     if fields.keys() == {"status", "answer"} and fields["status"] == "failure":
         return str(fields["answer"] or "It was ended as a failure.")
@@ -56,7 +56,7 @@ def failure_in(output: Any) -> str | None:
 
 async def call(
     tool: BaseTool, arguments: Mapping[str, Any], context: ToolContext, config: RunnableConfig, limit: float | None
-) -> Outcome:
+) -> CallOutcome:
     """Make a call within its time.
 
     Args:
@@ -80,24 +80,24 @@ async def call(
         current = asyncio.current_task()
         if current is not None and current.cancelling():
             raise
-        return Outcome(error=f"The tool {tool.name!r} cancelled itself.", known=False)
+        return CallOutcome(error=f"The tool {tool.name!r} cancelled itself.", known=False)
     except TimeoutError as error:
         if not scope.expired():
-            return Outcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
-        return Outcome(error=f"The tool {tool.name!r} did not end within {limit:g} s.", known=False)
+            return CallOutcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
+        return CallOutcome(error=f"The tool {tool.name!r} did not end within {limit:g} s.", known=False)
     except ValidationError as error:
-        return Outcome(error=_arguments_problem(tool, error), again=False)
+        return CallOutcome(error=_arguments_problem(tool, error), again=False)
     except ToolArgumentsError as error:
-        return Outcome(error=str(error), again=False)
+        return CallOutcome(error=str(error), again=False)
     except ForeignTypeError as error:
-        return Outcome(error=str(error), again=False)
+        return CallOutcome(error=str(error), again=False)
     except (ToolError, ToolException) as error:
-        return Outcome(error=str(error))
+        return CallOutcome(error=str(error))
     except OpenManusGraphError:
         raise  # the engine's own failure, such as a lost database, is not the tool's
     except Exception as error:  # noqa: BLE001 - a tool may raise anything; it becomes its subtask's failure
-        return Outcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
-    return Outcome(output=output, error=failure_in(output))
+        return CallOutcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
+    return CallOutcome(output=output, error=failure_in(output))
 
 
 async def _invoke(tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig) -> Any:

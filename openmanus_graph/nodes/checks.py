@@ -1,4 +1,4 @@
-"""Checks: what of a subtask's outcome can be decided without a model.
+"""Checks: decides without a model what it can of a subtask's outcome.
 
 They look for plain statements in `done_when`: that a file exists or was written, that a command ended without an
 error, that a file is valid JSON. What they do not recognise, they leave to the model.
@@ -52,7 +52,7 @@ def _asserted(pattern: re.Pattern[str], text: str) -> Iterator[str]:
 
 
 def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage], commands: Collection[str]) -> list[str]:
-    """What of `done_when` is plainly not so, a sentence each.
+    """The statements of `done_when` that plainly do not hold, a sentence each.
 
     Args:
         done_when: What done looks like.
@@ -82,4 +82,7 @@ def problems(done_when: str, workspace: Path, messages: Sequence[BaseMessage], c
 
 def last_command(messages: Sequence[BaseMessage], commands: Collection[str]) -> ToolMessage | None:
     """The result of the last command that was run, or `None`."""
-    return next((one for one in reversed(messages) if isinstance(one, ToolMessage) and one.name in commands), None)
+    return next(
+        (message for message in reversed(messages) if isinstance(message, ToolMessage) and message.name in commands),
+        None,
+    )

@@ -1,4 +1,4 @@
-"""Consent: whether a call may be made, by the policy and, where that says so, by a person."""
+"""Consent: the decision whether a call is made, by the policy or by a person whom the policy has asked."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ SHOWN_CHARACTERS = 300
 
 @dataclass(frozen=True)
 class Consent:
-    """What may be done about a call."""
+    """A decision about a call."""
 
     args: dict[str, Any] | None
     """The arguments to make it with; `None` means that it is not made."""
@@ -53,7 +53,7 @@ def consent_to(tool: BaseTool, args: Mapping[str, Any], context: ToolContext, po
     shown = json.dumps(dict(args), ensure_ascii=False, default=str)
     if len(shown) > SHOWN_CHARACTERS:
         shown = shown[:SHOWN_CHARACTERS] + "…"
-    said = ask(
+    approval = ask(
         f"May {context.subtask_id!r} call {tool.name} with {shown}?",
         subtask=context.subtask_id,
         kind="approve",
@@ -61,16 +61,16 @@ def consent_to(tool: BaseTool, args: Mapping[str, Any], context: ToolContext, po
         args=args,
         reason=decision.reason,
     )
-    return consent_of(said, args)
+    return consent_of(approval, args)
 
 
-def consent_of(said: Approval, args: Mapping[str, Any]) -> Consent:
-    """What a person's word about a call means."""
-    if said.action == "approve":
+def consent_of(approval: Approval, args: Mapping[str, Any]) -> Consent:
+    """The decision that a person's approval states."""
+    if approval.action == "approve":
         return Consent(dict(args), asked=True)
-    if said.action == "edit":
-        return Consent(dict(said.args or {}), asked=True, edited=True)
-    if said.action == "answer":
-        return Consent(None, asked=True, answered=True, value=said.value)
-    why = f": {said.reason}" if said.reason else "."
+    if approval.action == "edit":
+        return Consent(dict(approval.args or {}), asked=True, edited=True)
+    if approval.action == "answer":
+        return Consent(None, asked=True, answered=True, value=approval.value)
+    why = f": {approval.reason}" if approval.reason else "."
     return Consent(None, asked=True, refusal=f"A person did not approve it{why}")

@@ -81,8 +81,8 @@ def coordinator_node(roles: Roles) -> Node[ManusState]:
             turn.tell("budget_reached", budget=error.budget, text=error.message)
             update = {**decided("stop"), "reason": error.message}
         if update["decision"] != "recall":
-            said = "plan" if update["decision"] == "propose" else update["decision"]
-            turn.tell("decided", decision=said, text=update.get("reason", ""))
+            shown = "plan" if update["decision"] == "propose" else update["decision"]
+            turn.tell("decided", decision=shown, text=update.get("reason", ""))
         return turn.with_usage(update)
 
     return gated(coordinator, COORDINATOR)
@@ -114,7 +114,7 @@ async def _decide(turn: Turn) -> dict[str, Any]:
 
 
 def _anew(state: ManusState) -> dict[str, Any]:
-    """What a new request resets; the earlier ones stay in `earlier` and in the conversation.
+    """The fields that a new request resets; the earlier ones stay in `earlier` and in the conversation.
 
     Behind a request that did not end, dispatches count on, or what its subtasks left would be taken for this one's.
     """
@@ -144,11 +144,11 @@ def plans_at_once(roles: Roles) -> bool:
 
 
 def _system(roles: Roles, state: ManusState) -> SystemMessage:
-    """What the coordinator is told, with what a planner is told where it plans at once."""
-    told = roles.prompt(COORDINATOR)
+    """The coordinator's system prompt, with the planner's where the coordinator plans at once."""
+    prompt = roles.prompt(COORDINATOR)
     if not plans_at_once(roles):
-        return told
-    parts = [str(told.text), f"# How to plan\n{roles.text(PLANNER)}", catalogue_text(roles)]
+        return prompt
+    parts = [str(prompt.text), f"# How to plan\n{roles.text(PLANNER)}", catalogue_text(roles)]
     if state.get("knowledge"):
         parts.append(f"# From memory\n{state.get('knowledge')}")
     return SystemMessage("\n\n".join(parts))
@@ -238,11 +238,11 @@ def _replan(state: ManusState) -> dict[str, Any]:
 
 async def _after_failure(turn: Turn) -> dict[str, Any]:
     state = turn.state
-    told = (
+    request = (
         f"{request_text(state)}\n\n# What is not completed\n{failures_text(state)}\n\n"
         f"# What came of each subtask\n{results_text(state, RESULT_CHARACTERS)}"
     )
-    messages = [turn.roles.prompt("decision"), HumanMessage(told)]
+    messages = [turn.roles.prompt("decision"), HumanMessage(request)]
     found = await turn.structured(COORDINATOR, messages, DECISION, "decision", "How to go on.")
     value = cast("dict[str, Any]", found.value or {})
     decision, reason = value.get("decision"), str(value.get("reason") or "")

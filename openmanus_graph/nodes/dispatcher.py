@@ -152,7 +152,8 @@ class Dispatch:
         """Count for each subtask the prerequisites that have not ended."""
         self._dependants = self.plan.dependants()
         self._open = {
-            one.id: sum(before not in kept for before in self.plan.prerequisites(one)) for one in self.plan.subtasks
+            subtask.id: sum(before not in kept for before in self.plan.prerequisites(subtask))
+            for subtask in self.plan.subtasks
         }
         self.due |= {key for key, number in self._open.items() if not number and key not in kept}
 
@@ -172,7 +173,7 @@ class Dispatch:
         }
 
     async def _ranked(self) -> dict[str, tuple[float, ...]]:
-        """What slots go by: priority, then the longest way to an end, then the place in the plan."""
+        """The order for slots: priority, then the longest path to an end, then the place in the plan."""
         learned: dict[str, float] = {}
         unstated = [subtask.work_kind for subtask in self.plan.subtasks if subtask.expected_s is None]
         if unstated and isinstance(self.saver, ThreadSaver):
@@ -195,7 +196,7 @@ class Dispatch:
         return SubtaskTask(subtask.id, self.definitions[subtask.id], self.round).name
 
     def _namespace(self, subtask: Subtask) -> str:
-        """Where the subtask's graph keeps its steps."""
+        """The namespace of the subtask's graph."""
         own = str((self.config.get("metadata") or {}).get(NAMESPACE_KEY, NODE))
         return f"{plain_namespace(own)}{LEVEL}{self._name(subtask)}"
 

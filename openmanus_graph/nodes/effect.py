@@ -22,7 +22,7 @@ from openmanus_graph.context import ToolContext
 from openmanus_graph.effect_outcome import EffectOutcome, effect_outcome_of
 from openmanus_graph.errors import ForeignTypeError, UnknownQuestionError
 from openmanus_graph.langgraph_internals import NAMESPACE_KEY
-from openmanus_graph.nodes.call import Outcome, call
+from openmanus_graph.nodes.call import CallOutcome, call
 from openmanus_graph.nodes.consent import Consent, consent_to
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import stored, whole
@@ -74,7 +74,7 @@ class EffectCall:
         )
 
     async def consent(self, args: Mapping[str, Any], policy: Policy | None) -> Consent:
-        """Whether the call may be made; a person who said so of a call that was begun is not asked again."""
+        """The decision whether the call is made; a person who has approved a call that was begun is not asked again."""
         ledger = self._ledger(args)
         if ledger is not None and policy is not None:
             verdict = policy.decide(self.tool, args, workspace=self.context.workspace).verdict
@@ -88,7 +88,7 @@ class EffectCall:
                     return Consent(dict(args), asked=True)
         return consent_to(self.tool, args, self.context, policy)
 
-    async def make(self, args: dict[str, Any], limit: float | None) -> Outcome:
+    async def make(self, args: dict[str, Any], limit: float | None) -> CallOutcome:
         """Make the call, unless its outcome is known.
 
         Args:
@@ -103,7 +103,7 @@ class EffectCall:
             return await self._call(args, self._own_key(args), limit)
         intent = self._intent(args)
         claimed = await self._claimed(ledger, intent, args)
-        if isinstance(claimed, Outcome):
+        if isinstance(claimed, CallOutcome):
             return claimed
         try:
             outcome = await self._call(args, claimed.key, limit)
@@ -120,13 +120,13 @@ class EffectCall:
             return None
         return key_of(context.thread_id, context.subtask_id, context.call_id, hash_of(args))
 
-    async def _call(self, args: dict[str, Any], key: str | None, limit: float | None) -> Outcome:
+    async def _call(self, args: dict[str, Any], key: str | None, limit: float | None) -> CallOutcome:
         config, context = self.config, replace(self.context, idempotency_key=key)
         if key is not None:
             config = with_keys(config, {IDEMPOTENCY: key})
         return await call(self.tool, args, context, config, limit)
 
-    async def _claimed(self, ledger: Ledger, intent: Intent, args: dict[str, Any]) -> Effect | Outcome:
+    async def _claimed(self, ledger: Ledger, intent: Intent, args: dict[str, Any]) -> Effect | CallOutcome:
         """The claim under which the call is to be made, or its outcome where that is known."""
         found = await ledger.claim(intent)
         if found.token == intent.token:
@@ -141,10 +141,10 @@ class EffectCall:
         if same and spec_of(self.tool).idempotent:
             self.context.report(f"{self.tool.name} is called again with its idempotency key")
             return await ledger.retake(intent, found.key)
-        said = await self._found_out(found, args if same else None)
+        known = await self._find_out(found, args if same else None)
         intent = replace(intent, skips=asked_so_far())
-        if said.happened:
-            outcome = Outcome(said.output if said.has_result else {"happened": True, "note": TOLD_HAPPENED})
+        if known.happened:
+            outcome = CallOutcome(known.output if known.has_result else {"happened": True, "note": TOLD_HAPPENED})
             await self._settle(ledger, intent, found, outcome)
             return outcome
         if same:
@@ -152,7 +152,7 @@ class EffectCall:
         await ledger.settle(intent, found, "failed", error="It did not happen.", final=True)
         return await ledger.claim(intent, anew=True)
 
-    async def _found_out(self, found: Effect, args: dict[str, Any] | None) -> EffectOutcome:
+    async def _find_out(self, found: Effect, args: dict[str, Any] | None) -> EffectOutcome:
         """Whether a call happened: by the tool's `verify`, else by a person, for whom the run is suspended."""
         reason = found.error or "its process ended before the call did"
         verify = spec_of(self.tool).verify
@@ -182,20 +182,20 @@ class EffectCall:
             about=found.token,
         )
 
-    def _recorded(self, found: Effect) -> Outcome:
+    def _recorded(self, found: Effect) -> CallOutcome:
         output: Any = None if found.result is None else json.loads(found.result)
         if found.result_file is not None:
             try:
                 kept: Any = {"output": output, "output_file": found.result_file}
                 output = whole(kept, self.context.workspace)
             except ForeignTypeError as problem:
-                return Outcome(error=f"The call was made, but its result is gone: {problem}", again=False)
+                return CallOutcome(error=f"The call was made, but its result is gone: {problem}", again=False)
         if found.status == "done":
-            return Outcome(output)
-        return Outcome(output, found.error or "It failed.", again=not found.final)
+            return CallOutcome(output)
+        return CallOutcome(output, found.error or "It failed.", again=not found.final)
 
-    async def _settle(self, ledger: Ledger, intent: Intent, effect: Effect, outcome: Outcome) -> None:
-        """Write down what came of a call, even of one whose run is being cancelled."""
+    async def _settle(self, ledger: Ledger, intent: Intent, effect: Effect, outcome: CallOutcome) -> None:
+        """Record the outcome of a call, even of one whose run is being cancelled."""
         if not outcome.known:
             writing = ledger.settle(intent, effect, "claimed", error=outcome.error)
         else:

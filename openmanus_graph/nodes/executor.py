@@ -63,7 +63,7 @@ def open_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
     return []
 
 
-class Step:
+class ExecutorStep:
     """One step of the executor."""
 
     def __init__(self, roles: Roles, state: SubtaskState, run: SubtaskScope) -> None:
@@ -88,15 +88,15 @@ class Step:
             return self._failed(f"It was not done within its limit of {self.subtask.timeout_s:g} s.")
         reads = {tool.name for tool in self.tools if spec_of(tool).changes_nothing}
         found = stuck(self.messages, reads=reads)
-        if found is not None and found.told:
+        if found is not None and found.was_warned:
             return self._failed(found.failure())
-        told = [] if found is None else [found.warning()]
+        warnings = [] if found is None else [found.warning()]
         try:
             older = summary_request(self.messages, keep_last=KEPT_TURNS) if self._too_long() else []
             if older:
                 return await self._summary(older)
             began = time.monotonic()
-            reply = await self._reply([*self.messages, *told])
+            reply = await self._reply([*self.messages, *warnings])
         except BudgetError as error:
             return self._failed(str(error.message), again=False)
         except ModelRefusedError:
@@ -109,7 +109,7 @@ class Step:
             "active_s": self.active + time.monotonic() - began,
             "usage": usage_of(reply),
         }
-        return {**counted, **self._read(reply, told)}
+        return {**counted, **self._read(reply, warnings)}
 
     def _failed(self, error: str, *, again: bool = True) -> dict[str, Any]:
         return failed_or_again(self.state, self.run, error, again=again)
@@ -146,21 +146,21 @@ class Step:
         place = CallSite(EXECUTOR, self.subtask.id, self.turn, self.state.get("round") or 1)
         return await self.roles.models.reply(place, messages, scope=self.run, emit=self.run.emit, tools=tools)
 
-    def _read(self, reply: AIMessage, told: list[HumanMessage]) -> dict[str, Any]:
-        """What a reply means: calls to make, the end, or something to be told."""
+    def _read(self, reply: AIMessage, warnings: list[HumanMessage]) -> dict[str, Any]:
+        """The state update of a reply: calls to make, the end, or a message to the model."""
         offered = [tool.name for tool in self.tools]
         read = read_reply(reply, offered, self.roles.tools, self.turn, ", ".join(offered))
-        said: list[BaseMessage] = [*told, read.message, *read.refused, *read.noted]
+        added: list[BaseMessage] = [*warnings, read.message, *read.refused, *read.noted]
         if read.end is not None and read.refused and read.end["status"] == "success":
-            return {"messages": [*said, _too_early(read.refused)]}
+            return {"messages": [*added, _too_early(read.refused)]}
         if read.end is not None:
-            return {"messages": said, "draft": self._ended_by(read.end)}
+            return {"messages": added, "draft": self._ended_by(read.end)}
         if read.message.tool_calls:
-            return {"messages": said}
+            return {"messages": added}
         if is_cut(reply):
-            said.append(HumanMessage("Your reply was cut off by the model's limits. Go on, more briefly."))
-            return {"messages": said}
-        return {"messages": said, "draft": draft_of(str(reply.text), None, self.run.context)}
+            added.append(HumanMessage("Your reply was cut off by the model's limits. Go on, more briefly."))
+            return {"messages": added}
+        return {"messages": added, "draft": draft_of(str(reply.text), None, self.run.context)}
 
     def _ended_by(self, args: Mapping[str, Any]) -> Any:
         answer = args.get("answer")
@@ -196,6 +196,6 @@ def executor_node(roles: Roles) -> Node[SubtaskState]:
             return {"draft": None, "messages": [_too_early(messages)]}
         if draft:  # it ended with a reply whose other calls had to be made first
             return {}
-        return await Step(roles, state, runtime.context).take()
+        return await ExecutorStep(roles, state, runtime.context).take()
 
     return gated(executor, EXECUTOR)

@@ -1,4 +1,4 @@
-"""Gate: what stands in front of every node, and the only place where a run is drained or paused."""
+"""Gate: passed before every node; the only place where a run is drained or paused."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Visit:
 
 
 class Holder(Protocol):
-    """What decides when each node may run, such as a stepper."""
+    """Decides when each node may run, as a stepper does."""
 
     @property
     def held_s(self) -> float:
@@ -90,7 +90,7 @@ class Gate(RunControl):
 
     @property
     def drain_reason(self) -> str | None:
-        """Why, in the words of whoever asked."""
+        """The reason, in the words of the caller that asked for it."""
         own = super().drain_reason
         return own if own is not None or self._parent is None else self._parent.drain_reason
 
@@ -133,7 +133,7 @@ async def wait_until(moment: float, clock: Callable[[], float], control: RunCont
 
 
 def holder_of(control: RunControl | None) -> Holder | None:
-    """What holds the run's nodes, if anything does."""
+    """The holder of the run's nodes; `None` without one."""
     return control.holder if isinstance(control, Gate) else None
 
 

@@ -1,4 +1,4 @@
-"""Knowledge: the node that recalls what helps: past episodes, and passages and procedures where there is a store."""
+"""Knowledge: the node that recalls past episodes, and passages and procedures where there is a store."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from openmanus_graph.state import ManusState
 MOST_CHARACTERS = 4_000
 
 
-def _told(episode: Episode) -> str:
+def _episode_text(episode: Episode) -> str:
     lines = [f"Task: {clipped(episode['task'], 400)}", f"Outcome: {episode['outcome']}"]
     if episode["outline"]:
         lines.append(f"Plan:\n{clipped(episode['outline'], 600)}")
@@ -37,7 +37,7 @@ def knowledge_node(roles: Roles, memory: Memory) -> Node[ManusState]:
         turn = Turn(roles, state, config, runtime)
         task = f"{state.get('task', '')}\n{failures_text(state) if state.get('plan') else ''}".strip()
         episodes = await memory.episodes(turn).recall(task, limit=3, not_thread=turn.thread_id)
-        parts = [f"## A past task that may be alike\n{_told(one)}" for one in episodes]
+        parts = [f"## A past task that may be alike\n{_episode_text(episode)}" for episode in episodes]
         if memory.semantic is not None:
             parts += [f"## A passage\n{text}" for text in await memory.semantic.recall(task)]
         if memory.procedural is not None:

@@ -1,4 +1,4 @@
-"""Loops: notices that an executor goes round in circles, by what its steps bring and not by what it writes.
+"""Loops: detects an executor that goes round in circles, by the results of its steps, not by its words.
 
 A step is a turn of the model with the results of its calls. Results are compared without times, process ids and the
 like, so a poll whose answer changes is progress, and one whose clock alone changes is not.
@@ -37,7 +37,7 @@ class Stuck:
     kind: Kind
     evidence: str
     """What shows it, in one sentence with the calls and their result."""
-    told: bool
+    was_warned: bool
     """Whether the model was told before; then the subtask fails."""
 
     def warning(self) -> HumanMessage:
@@ -91,13 +91,13 @@ def stuck(messages: Sequence[BaseMessage], *, reads: Collection[str], limit: int
         What it does, or `None`. A person's or the verifier's word starts the count anew, and so does a warning.
     """
     row = _row(messages, reads)
-    told = any(_is_warning(message) for message in messages)
+    was_warned = any(_is_warning(message) for message in messages)
     if _goes_round(row, 1, limit):
-        return Stuck("repeating", _in_a_row(row[-1], _times(row)), told)
+        return Stuck("repeating", _in_a_row(row[-1], _times(row)), was_warned)
     if _goes_round(row, 2, limit):
-        return Stuck("alternating", _in_turn(row[-2], row[-1], limit), told)
+        return Stuck("alternating", _in_turn(row[-2], row[-1], limit), was_warned)
     if len(row) >= window and not any(step.progress for step in row[-window:]):
-        return Stuck("no_progress", _nothing_new(row[-window:]), told)
+        return Stuck("no_progress", _nothing_new(row[-window:]), was_warned)
     return None
 
 
@@ -106,7 +106,7 @@ def _is_warning(message: BaseMessage) -> bool:
 
 
 def _row(messages: Sequence[BaseMessage], reads: Collection[str]) -> list[_Step]:
-    """The steps since somebody said something; what earlier ones brought is no longer new."""
+    """The steps since the last message to the model; results of earlier ones are no longer new."""
     row: list[_Step] = []
     seen: set[object] = set()
     for exchange in exchanges(messages):
@@ -190,10 +190,10 @@ def _in_a_row(step: _Step, times: int) -> str:
     return f"{_words(step)} was called {times} times in a row with the same result: {step.calls[0].shown!r}."
 
 
-def _in_turn(one: _Step, other: _Step, times: int) -> str:
+def _in_turn(step: _Step, other: _Step, times: int) -> str:
     return (
-        f"{_words(one)} and {_words(other)} were called in turn {times} times with the same results: "
-        f"{one.calls[0].shown!r} and {other.calls[0].shown!r}."
+        f"{_words(step)} and {_words(other)} were called in turn {times} times with the same results: "
+        f"{step.calls[0].shown!r} and {other.calls[0].shown!r}."
     )
 
 

@@ -25,7 +25,7 @@ def retry_delay(attempt: int) -> float:
 
 
 def draft_of(output: Any, error: str | None, context: ToolContext) -> Draft:
-    """What a subtask would end with; a large output goes to a file of the workspace.
+    """The unchecked end of a subtask; a large output goes to a file of the workspace.
 
     An output that cannot be kept is an error of its own.
     """
@@ -83,7 +83,7 @@ def _used(state: Mapping[str, Any]) -> Any:
 def failed_or_again(
     state: SubtaskState, run: SubtaskScope, error: str, *, again: bool = True, **result: Any
 ) -> dict[str, Any]:
-    """What an agent's failure changes: another attempt from the beginning if the subtask has one left, else the end.
+    """The state update of an agent's failure: another attempt if the subtask has one left, else the end.
 
     Args:
         state: The subtask's state.

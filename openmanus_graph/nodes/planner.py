@@ -30,7 +30,7 @@ SUBMIT = "submit_plan"
 
 
 def planning_text(state: ManusState, roles: Roles) -> str:
-    """All that the planner is told."""
+    """The planner's prompt."""
     parts = [request_text(state)]
     earlier = earlier_text(state.get("earlier"))
     if earlier:
@@ -86,7 +86,7 @@ def planner_node(roles: Roles) -> Node[ManusState]:
 
 
 def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
-    """The state with a sound plan, or with what is wrong with it; after the last try that is an error."""
+    """The state update of a plan, or of its problems; after the last try those are an error."""
     state, roles = turn.state, turn.roles
     tries = (state.get("plan_tries") or 0) + 1
     kept = [name for name, result in (state.get("results") or {}).items() if result["status"] == "completed"]
@@ -106,7 +106,7 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
         return {**taken, "plan_tries": tries, "results": _dropped(plan, state)}
     turn.tell("plan_refused", problems=problems, attempt=tries)
     if tries >= roles.settings.max_plan_tries:
-        listed = "\n".join(f"  - {one}" for one in problems[:SHOWN_PROBLEMS])
+        listed = "\n".join(f"  - {problem}" for problem in problems[:SHOWN_PROBLEMS])
         raise PlanningError(
             f"The model {roles.models.names.get(PLANNER, 'of the planner')!r} made no valid plan in {tries} tries. "
             f"The last one has these problems:\n{listed}",
@@ -119,12 +119,16 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
 def _left(plan: Plan, state: ManusState) -> list[str]:
     """The subtasks that are not completed already."""
     results = state.get("results") or {}
-    return [one.id for one in plan.subtasks if one.id not in results or results[one.id]["status"] != "completed"]
+    return [
+        subtask.id
+        for subtask in plan.subtasks
+        if subtask.id not in results or results[subtask.id]["status"] != "completed"
+    ]
 
 
 def _dropped(plan: Plan, state: ManusState) -> dict[str, SubtaskResult]:
-    """What came of the subtasks that the new plan has no more: they are skipped, with what they were before."""
-    ids = {one.id for one in plan.subtasks}
+    """The results of subtasks that the new plan dropped: skipped, with their former status."""
+    ids = {subtask.id for subtask in plan.subtasks}
     return {
         name: {**result, "status": "skipped", "error": f"A later plan dropped it; it was {result['status']}: {error}"}
         for name, result in (state.get("results") or {}).items()

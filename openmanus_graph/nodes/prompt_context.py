@@ -1,4 +1,4 @@
-"""Outline: plans, results and the conversation as the roles that read them are told."""
+"""Prompt context: renders plan, results and conversation as prompt text for the roles."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ BRIEF_CHARACTERS = 1_000
 
 
 def work_of(subtask: Subtask) -> str:
-    """What a subtask does, in a line."""
+    """The work of a subtask, in a line."""
     if subtask.tool:
         return f"{subtask.tool} {clipped(json.dumps(dict(subtask.args), ensure_ascii=False), 300)}"
     return f"{subtask.agent}: {subtask.goal}"
@@ -38,7 +38,7 @@ def plan_outline(plan: Mapping[str, Any] | None) -> str:
     if not plan:
         return ""
     parsed = Plan.parse(plan)
-    return "\n".join(f"{one.id}: {one.goal or work_of(one)}" for one in parsed.subtasks)
+    return "\n".join(f"{subtask.id}: {subtask.goal or work_of(subtask)}" for subtask in parsed.subtasks)
 
 
 def planned_results(state: ManusState) -> dict[str, SubtaskResult]:
@@ -57,7 +57,7 @@ def all_completed(state: ManusState) -> bool:
 
 
 def _apart(text: str) -> str:
-    """What a tool or an agent said, apart where it has lines of its own."""
+    """The words of a tool or an agent, fenced where they have several lines."""
     return f"\n{fenced(text)}" if "\n" in text else text
 
 
@@ -66,7 +66,7 @@ def _done(result: SubtaskResult) -> bool:
 
 
 def results_text(state: ManusState, characters: int, *, brief: Collection[str] = (), apart: bool = True) -> str:
-    """What came of each subtask; long outputs are shortened so that all together have about `characters`.
+    """The result of each subtask; long outputs are shortened so that all together have about `characters`.
 
     Args:
         state: The state with the plan and its results.
@@ -109,8 +109,10 @@ def _shares(lengths: Mapping[str, int], characters: int) -> dict[str, int]:
 def worked_through(state: ManusState) -> set[str]:
     """Subtasks whose outputs an agent was given, and has made a completed result of."""
     plan, results = Plan.parse(state.get("plan") or {}), planned_results(state)
-    done = [one for one in plan.subtasks if one.agent and one.id in results and _done(results[one.id])]
-    return {name for one in done for name in one.prerequisites()}
+    done = [
+        subtask for subtask in plan.subtasks if subtask.agent and subtask.id in results and _done(results[subtask.id])
+    ]
+    return {name for subtask in done for name in subtask.prerequisites()}
 
 
 def _output(result: SubtaskResult) -> str:
@@ -121,7 +123,7 @@ def _output(result: SubtaskResult) -> str:
 
 
 def failures_text(state: ManusState) -> str:
-    """What is not completed and why, a line each."""
+    """Subtasks that are not completed and why, a line each."""
     return "\n".join(
         f"{name} is {result['status']}: {_apart(result['error'] or '')}"
         for name, result in planned_results(state).items()
@@ -130,7 +132,7 @@ def failures_text(state: ManusState) -> str:
 
 
 def dropped_text(state: ManusState) -> str:
-    """What earlier plans of the request had and the present one has not, and why, a line each."""
+    """Subtasks of earlier plans that the present one dropped, and why, a line each."""
     planned = planned_results(state)
     return "\n".join(
         f"{name}: {_apart(result['error'] or '')}"
@@ -141,18 +143,19 @@ def dropped_text(state: ManusState) -> str:
 
 def earlier_text(earlier: Sequence[Earlier] | None) -> str:
     """Earlier requests of the conversation and their answers, those longer ago in brief."""
-    told: list[str] = []
-    for age, one in enumerate(reversed(earlier or []), start=1):
+    shown: list[str] = []
+    for age, request in enumerate(reversed(earlier or []), start=1):
         most = EARLIER_CHARACTERS if age <= EARLIER_REQUESTS else OLDER_CHARACTERS
-        told.append(
-            f"Asked: {clipped(one['task'], most)}\nAnswered ({one['status']}): {_apart(clipped(one['answer'], most))}"
+        shown.append(
+            f"Asked: {clipped(request['task'], most)}\n"
+            f"Answered ({request['status']}): {_apart(clipped(request['answer'], most))}"
         )
-    return "\n\n".join(reversed(told))
+    return "\n\n".join(reversed(shown))
 
 
 def background_text(state: ManusState) -> str:
-    """The request and the conversation around it, as the agents of its subtasks are told them; empty without any."""
-    asked = "".join(f"\n(Asked: {one['question']} {one['answer']})" for one in state.get("clarifications") or [])
+    """The request and its conversation as prompt text for the agents of subtasks; empty without any."""
+    asked = "".join(f"\n(Asked: {pair['question']} {pair['answer']})" for pair in state.get("clarifications") or [])
     task, earlier = state.get("task", "") + asked, earlier_text(state.get("earlier"))
     parts: list[str] = []
     if task:
@@ -167,20 +170,20 @@ def background_text(state: ManusState) -> str:
 
 def and_this(state: ManusState, answer: str, status: str) -> list[Earlier]:
     """The earlier requests with this one, which is over."""
-    one = Earlier(
+    request = Earlier(
         task=state.get("task", ""),
         outline=plan_outline(state.get("plan")),
         answer=clipped(answer, ANSWER_CHARACTERS),
         status=status,
     )
-    return [*(state.get("earlier") or []), one][-KEPT_REQUESTS:]
+    return [*(state.get("earlier") or []), request][-KEPT_REQUESTS:]
 
 
 def request_text(state: ManusState) -> str:
     """The person's task in their own words, with what they were asked about it and the files they gave."""
     parts = [f"# The task, in the person's own words\n{state.get('task', '')}"]
-    for one in state.get("clarifications") or []:
-        parts.append(f"# Asked about it: {one['question']}\nThe person said: {one['answer']}")
+    for pair in state.get("clarifications") or []:
+        parts.append(f"# Asked about it: {pair['question']}\nThe person said: {pair['answer']}")
     if state.get("attachments"):
         parts.append("# Files that came with it\n" + "\n".join(state.get("attachments") or []))
     return "\n\n".join(parts)

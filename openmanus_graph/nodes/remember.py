@@ -1,4 +1,4 @@
-"""Remember: the node that stores what a request was and how it went, for later requests and other threads."""
+"""Remember: the node that stores a request and its outcome for later requests and other threads."""
 
 from __future__ import annotations
 

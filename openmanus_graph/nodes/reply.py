@@ -1,4 +1,4 @@
-"""Reply: what a model's reply with calls means, in the ways that models really write them."""
+"""Reply: reads a model's reply with calls, in the ways that models really write them."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ _FAILURE = frozenset({"failure", "failed", "fail", "error", "incomplete", "parti
 
 
 @dataclass(frozen=True)
-class Read:
-    """A reply that can be kept in a conversation, with what is to be said about it at once."""
+class ReadReply:
+    """A reply that can be kept in a conversation, with the answers that it needs at once."""
 
     message: AIMessage
     """The reply: each call has an id of its own and the name of a tool that can be called, or it is refused."""
@@ -33,7 +33,7 @@ class Read:
 
 def read_reply(
     reply: AIMessage, offered: Collection[str], tools: Mapping[str, BaseTool], turn: int, names: str
-) -> Read:
+) -> ReadReply:
     """Read a reply.
 
     Args:
@@ -68,7 +68,7 @@ def read_reply(
         why = f"The arguments are not valid JSON ({broken['error'] or 'malformed'}): {str(broken['args'])[:300]}"
         refused.append(refusal(key, broken["name"] or "unknown", why + "\nMake the call again with valid JSON."))
     message = reply.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []}) if calls else reply
-    return Read(message, refused, noted, end)
+    return ReadReply(message, refused, noted, end)
 
 
 def refusal(call_id: str, name: str, text: str) -> ToolMessage:

@@ -1,4 +1,4 @@
-"""Reporter: the node that writes the answer, in part only where a budget or failures ended the run, and says so."""
+"""Reporter: the node that writes the answer, and says so where a budget or failures left it partial."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ async def _written(turn: Turn, status: str) -> tuple[str, str]:
 
 
 async def _in_full(turn: Turn, messages: Sequence[BaseMessage]) -> tuple[str, bool]:
-    """The model's answer, gone on with where it was cut at its limit of tokens, and whether that is all of it."""
+    """The answer, continued if it hit the token limit, and whether it is complete."""
     reply = await turn.reply(REPORTER, messages)
     text = str(reply.text)
     try:

@@ -41,14 +41,14 @@ def review_node(roles: Roles) -> Node[ManusState]:
             asked = {"kind": "approve", "subtask": "", "question": question, "plan": plan, "reason": reason}
             if not is_answered():
                 turn.tell("question_asked", question=asked)
-            said: Approval = ask(question, subtask="", kind="approve", plan=plan, reason=reason or None)
-            if said.action == "reject" or (said.action == "edit" and said.plan is None):
-                why = f"The person did not approve the plan: {said.reason or 'no reason given'}"
+            approval: Approval = ask(question, subtask="", kind="approve", plan=plan, reason=reason or None)
+            if approval.action == "reject" or (approval.action == "edit" and approval.plan is None):
+                why = f"The person did not approve the plan: {approval.reason or 'no reason given'}"
                 return {**decided("replan"), "reason": why, "plan_tries": 0, "problems": []}
-            if said.action != "edit":
+            if approval.action != "edit":
                 return decided("dispatch")
             limit = roles.settings.max_subtasks
-            edited, problems = checked_plan(said.plan, roles.tools, list(roles.agents), limit)
+            edited, problems = checked_plan(approval.plan, roles.tools, list(roles.agents), limit)
             if edited is not None:
                 turn.tell("plan_made", id="plan_edited", plan=edited.to_dict(), attempt=0)
                 return {"plan": edited.to_dict(), **decided("dispatch")}

@@ -1,4 +1,4 @@
-"""Roles: what the nodes that call models share: the gateway, the policy, the prompts and the settings."""
+"""Roles: models, tools, agents, policy, prompts and settings that the nodes of a graph share."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _VERSION = re.compile(r"\A<!--.*?-->\s*", re.DOTALL)
 
 @dataclass(frozen=True)
 class Roles:
-    """The nodes' common ground; made once per graph."""
+    """What was chosen when the graph was built; one per graph."""
 
     models: Models
     """The gateway to the models."""

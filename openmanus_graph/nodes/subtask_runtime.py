@@ -1,4 +1,4 @@
-"""Subtask runtime: what the nodes of one subtask are handed at run time; it never enters a checkpoint."""
+"""Subtask runtime: the scope of a run, narrowed to one subtask; it never enters a checkpoint."""
 
 from __future__ import annotations
 

@@ -17,7 +17,7 @@ from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Event, now
-from openmanus_graph.nodes.call import Outcome
+from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
@@ -69,7 +69,7 @@ def recording(
     return run.recorder(run.context.workspace).around(config, step)
 
 
-def may_retry(outcome: Outcome, subtask: Subtask, again: bool, attempt: int) -> bool:
+def may_retry(outcome: CallOutcome, subtask: Subtask, again: bool, attempt: int) -> bool:
     """Whether a failed call is made again: one that cannot be repeated is not, once it is unknown what it did."""
     if outcome.error is None or not outcome.again or attempt > subtask.retries:
         return False
@@ -101,7 +101,7 @@ async def _direct_call(
     try:
         arguments = resolve(dict(subtask.args), run.lookup)
     except OpenManusGraphError as error:
-        outcome, consent = Outcome(error=str(error), again=False), Consent(dict(subtask.args))
+        outcome, consent = CallOutcome(error=str(error), again=False), Consent(dict(subtask.args))
     else:
         effect = EffectCall(tool, context, config, run)
         consent = _given_consent(state, arguments) or await effect.consent(arguments, policy)
@@ -128,7 +128,7 @@ async def _direct_call(
 
 
 def _given_consent(state: SubtaskState, arguments: dict[str, Any]) -> Consent | None:
-    """What a person has already said to this call, or `None`."""
+    """The decision that a person has already made about this call, or `None`."""
     approved = state.get("approved")
     if approved is True:
         return Consent(arguments)
@@ -158,14 +158,14 @@ async def _agent_call(
     effect = EffectCall(tool, context, config, run)
     consent = await effect.consent(dict(made["args"]), policy)
     if consent.args is None:
-        text = _shown(consent.value, context) if consent.answered else str(consent.refusal)
+        text = _output_text(consent.value, context) if consent.answered else str(consent.refusal)
         return {"messages": [_message(tool, key, text, failed=not consent.answered, elapsed_s=0.0)]}
     name = f"{subtask_id}/call/{key}"
     run.emit(Event(type="tool_called", id=name, subtask=subtask_id, tool=tool.name, call=key, args=consent.args))
     began = time.monotonic()
     outcome = await effect.make(consent.args, _limit(run, spec.timeout_s))
     elapsed = round(time.monotonic() - began, 3)
-    shown = _told(outcome, context)
+    shown = _result_text(outcome, context)
     if consent.edited:
         shown = f"A person changed the arguments to {json.dumps(consent.args, ensure_ascii=False)}.\n{shown}"
     run.emit(
@@ -201,16 +201,16 @@ def _message(tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s
     )
 
 
-def _told(outcome: Outcome, context: ToolContext) -> str:
-    """What the model is told: the output, and the error where the output does not say it."""
+def _result_text(outcome: CallOutcome, context: ToolContext) -> str:
+    """The result for the model: the output, and the error where the output does not state it."""
     if outcome.error is None:
-        return _shown(outcome.output, context)
+        return _output_text(outcome.output, context)
     if outcome.output is None:
         return f"Error: {outcome.error}"
-    return f"{_shown(outcome.output, context)}\nError: {outcome.error}"
+    return f"{_output_text(outcome.output, context)}\nError: {outcome.error}"
 
 
-def _shown(output: Any, context: ToolContext) -> str:
+def _output_text(output: Any, context: ToolContext) -> str:
     """An output as a model reads it; a large one is kept as a file, and its beginning and end are shown."""
     text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
     if len(text) <= context.settings.inline_output:

@@ -4,7 +4,7 @@ The graph's edges, the tables in docs/agent.md and a test are made from these ta
 the names of stages and decisions: they never change.
 """
 
-# LangGraph has no stubs; what crosses here are two strings.
+# LangGraph ships no types for its graphs.
 # pyright: reportMissingTypeStubs=false
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Turn: one visit of a role's node: whom it asks, what it tells the views, and what that has used."""
+"""Turn: the scope of a run, narrowed to one visit of a role's node, with its calls of models."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ async def shortening(
 
 
 def _shorter(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
-    lengths = [0 if isinstance(one, SystemMessage) else len(one.text) for one in messages]
+    lengths = [0 if isinstance(message, SystemMessage) else len(message.text) for message in messages]
     longest = lengths.index(max(lengths))
     text = str(messages[longest].text)
     return [
-        one.model_copy(update={"content": clipped(text, len(text) // 2)}) if index == longest else one
-        for index, one in enumerate(messages)
+        message.model_copy(update={"content": clipped(text, len(text) // 2)}) if index == longest else message
+        for index, message in enumerate(messages)
     ]
 
 

@@ -1,4 +1,4 @@
-"""Material: text from pages, files, tools and other agents, as a prompt holds it apart from what is asked."""
+"""Untrusted text: marks text of pages, files, tools and agents in prompts, so that it is not read as instructions."""
 
 from __future__ import annotations
 

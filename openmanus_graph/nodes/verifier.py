@@ -49,7 +49,7 @@ VERDICT = {
 
 @dataclass(frozen=True)
 class Verdict:
-    """What a check said."""
+    """The result of a check."""
 
     verified: bool | None
     """`None` when there was nothing to check by."""
@@ -58,7 +58,7 @@ class Verdict:
 
 
 def evidence(messages: Sequence[BaseMessage], draft: Draft, subtask: Subtask, run: SubtaskScope) -> str:
-    """What a model judges by: the calls and their results, the files that matter, and the result."""
+    """The evidence for a model: the calls and their results, the files that matter, and the result."""
     done: list[str] = []
     for message in messages:
         if isinstance(message, AIMessage):

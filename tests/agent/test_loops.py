@@ -130,7 +130,7 @@ def test_the_first_time_it_is_told_to_the_model() -> None:
     noticed = stuck([*START, *turns(*[bash("make", "no rule", 2)] * 3)], reads=READS)
 
     assert noticed is not None
-    assert not noticed.told
+    assert not noticed.was_warned
     assert noticed.evidence == (
         """bash({"command": "make"}) was called 3 times in a row with the same result: """
         """'{"stdout": "no rule", "stderr": "", "exit_code": 2}'."""
@@ -157,7 +157,7 @@ def test_the_second_time_the_evidence_is_for_the_failure() -> None:
     again = stuck(messages, reads=READS)
 
     assert again is not None
-    assert again.told
+    assert again.was_warned
     assert again.failure().startswith("It went round in circles, also after it was told so. ")
     assert '"undo"' in again.failure()
     assert '"redo"' in again.failure()
@@ -174,7 +174,7 @@ def test_a_summary_does_not_make_it_forget_that_it_told() -> None:
     again = stuck([*messages, *turns(*[bash("undo")] * 3)], reads=READS)
 
     assert again is not None
-    assert again.told
+    assert again.was_warned
 
 
 def test_what_a_person_or_verifier_says_starts_the_count_anew() -> None:

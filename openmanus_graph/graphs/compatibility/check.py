@@ -1,4 +1,4 @@
-"""Version: whether a thread can go on with the graph as it is now, asked each time before it does."""
+"""Check: compares a graph with the one that ran a thread last, before each run of the thread."""
 
 # LangGraph ships no types for its runtime graph.
 # pyright: reportMissingTypeStubs=false
@@ -18,19 +18,19 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_position import ThreadPosition, position_of
 from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.events import now
-from openmanus_graph.graphs.compatibility.differences import Difference, differences
+from openmanus_graph.graphs.compatibility.differences import GraphDifference, differences
 from openmanus_graph.graphs.compatibility.fingerprint import FORMAT, fingerprint_of
 from openmanus_graph.state import TRY_AGAIN
 
-MOST_TOLD = 6
+MOST_NAMED = 6
 """Changes that a note names."""
-_TOLD_APART = ("program", "unchecked")
+_NOT_COMPARED = ("program", "unchecked")
 """What of a fingerprint is not compared."""
 
 
 @dataclass(frozen=True)
-class Change:
-    """How the graph differs from the one that ran the thread last."""
+class GraphChange:
+    """The differences between a graph and the one that ran the thread last."""
 
     fingerprint: Mapping[str, Any] | None = None
     """The present one, to be kept with the thread; `None` if it is kept already."""
@@ -41,7 +41,7 @@ class Change:
 
     @property
     def columns(self) -> dict[str, Any]:
-        """What the thread's row takes."""
+        """The columns that the thread's row takes."""
         forced = [{"at": now(), "differences": self.forced}] if self.forced else []
         return {"fingerprint": self.fingerprint, "forced": forced}
 
@@ -58,7 +58,7 @@ class Change:
 
 async def change_of(
     graph: Pregel[Any, Any, Any, Any], saver: ThreadSaver, thread_id: str, given: Any, *, force: bool = False
-) -> Change:
+) -> GraphChange:
     """Compare a graph with the one that ran a thread last.
 
     Args:
@@ -74,19 +74,19 @@ async def change_of(
     known, before = await _stored(saver, thread_id)
     present = fingerprint_of(graph)
     if before is not None and _compared(before) == _compared(present) and not before.get("unchecked"):
-        return Change()
+        return GraphChange()
     if not known:
-        return Change(present)
+        return GraphChange(present)
     found = await _differences(saver, thread_id, given, before or {}, present)
-    breaking = [one.text for one in found if one.breaks]
+    breaking = [difference.text for difference in found if difference.breaks]
     if breaking and not force:
         raise _refusal(thread_id, breaking, before or {}, present, going_on=given is None or isinstance(given, Command))
-    return Change(present, [one.text for one in found if not one.breaks], breaking)
+    return GraphChange(present, [difference.text for difference in found if not difference.breaks], breaking)
 
 
 async def _differences(
     saver: ThreadSaver, thread_id: str, given: Any, before: Mapping[str, Any], present: Mapping[str, Any]
-) -> list[Difference]:
+) -> list[GraphDifference]:
     if before.get("format", FORMAT) != FORMAT:
         before = {}
     going_on = given is None or isinstance(given, Command)
@@ -108,11 +108,11 @@ def _plan_ahead(given: Any, standing: ThreadPosition) -> dict[str, Any] | None:
 
 
 def _compared(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in fingerprint.items() if key not in _TOLD_APART}
+    return {key: value for key, value in fingerprint.items() if key not in _NOT_COMPARED}
 
 
 async def _stored(saver: ThreadSaver, thread_id: str) -> tuple[bool, dict[str, Any] | None]:
-    """Whether there is such a thread, and the fingerprint that is kept with it."""
+    """Whether the thread exists, and its stored fingerprint."""
     async with saver.connection() as connection:
         row = await (
             await connection.execute("SELECT fingerprint FROM threads WHERE thread_id = %s", (thread_id,))
@@ -142,5 +142,5 @@ def _refusal(
 
 
 def _listed(texts: Sequence[str]) -> str:
-    more = len(texts) - MOST_TOLD
-    return "; ".join([*texts[:MOST_TOLD], *([f"and {more} more"] if more > 0 else [])])
+    more = len(texts) - MOST_NAMED
+    return "; ".join([*texts[:MOST_NAMED], *([f"and {more} more"] if more > 0 else [])])

@@ -1,4 +1,4 @@
-"""Difference: what has changed between two fingerprints of a graph, in words, and whether a thread can bear it.
+"""Differences: changes between two fingerprints of a graph, in words, and whether each breaks a thread.
 
 Only what the thread has used, or is about to use, can stand in its way: the nodes that are next, the fields that hold
 something, the tools and arguments of its plan and of the calls of work that goes on. The rest is a note.
@@ -25,8 +25,8 @@ Fields = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
-class Difference:
-    """One thing that has changed."""
+class GraphDifference:
+    """One change of a graph."""
 
     text: str
     """What, in words."""
@@ -34,8 +34,8 @@ class Difference:
     """Whether the thread needs it as it was."""
 
 
-def differences(old: Fields, new: Fields, standing: ThreadPosition) -> list[Difference]:
-    """What has changed, what the thread cannot bear first.
+def differences(old: Fields, new: Fields, standing: ThreadPosition) -> list[GraphDifference]:
+    """The changes between two fingerprints, those that break the thread first.
 
     Args:
         old: The fingerprint of the graph that ran the thread last; empty if it is not known.
@@ -50,13 +50,18 @@ def differences(old: Fields, new: Fields, standing: ThreadPosition) -> list[Diff
         *_plan(old, new, standing.plan),
         *_prompts(old, new),
     ]
-    unique = {one.text: one for one in sorted(found, key=lambda one: one.breaks)}  # of the same, what breaks
-    told = [one for one in unique.values() if not any(other.startswith(f"{one.text}, and ") for other in unique)]
-    return sorted(told, key=lambda one: not one.breaks)
+    # Of two with the same text that which breaks; of two where one only says more, that one.
+    by_text = {difference.text: difference for difference in sorted(found, key=lambda difference: difference.breaks)}
+    shown = [
+        difference
+        for text, difference in by_text.items()
+        if not any(other.startswith(f"{text}, and ") for other in by_text)
+    ]
+    return sorted(shown, key=lambda difference: not difference.breaks)
 
 
 def _inside(path: tuple[str, ...]) -> str:
-    """The graph that a path leads to, for a sentence."""
+    """The graph at a path, as a phrase."""
     if not path:
         return ""
     if task_of(path[-1]) is not None or path == (DISPATCHER,):
@@ -64,84 +69,92 @@ def _inside(path: tuple[str, ...]) -> str:
     return f" of the graph inside {path[-1]!r}"
 
 
-def _levels(old: Fields, new: Fields, standing: ThreadPosition) -> Iterator[Difference]:
-    """What is next and is gone, and what is held and has no place any more."""
+def _levels(old: Fields, new: Fields, standing: ThreadPosition) -> Iterator[GraphDifference]:
+    """Nodes that are due and gone, and stored fields that the graph no longer has."""
     for level in standing.levels:
         inside = _inside(level.path)
         now = structure_at(new["graph"], level.namespace)
         before = structure_at(old.get("graph") or {}, level.namespace) or {}
         if now is None:
             if level.due:
-                yield Difference(
+                yield GraphDifference(
                     f"the graph inside {level.path[-1]!r} is gone, and the thread is in the midst of it", True
                 )
             continue
         for node in sorted(level.due - now["nodes"].keys() - {"__start__", "__end__"}):
-            yield Difference(f"the node {node!r}{inside} is gone, and the thread is about to run it", True)
+            yield GraphDifference(f"the node {node!r}{inside} is gone, and the thread is about to run it", True)
         yield from _held(level, before.get("channels") or {}, now["channels"], inside)
 
 
-def _held(level: Level, before: Fields, now: Fields, inside: str) -> Iterator[Difference]:
+def _held(level: Level, before: Fields, now: Fields, inside: str) -> Iterator[GraphDifference]:
     for name, value in level.channels.items():
         if name.startswith(JOIN):
             if level.due and name not in now:
                 waits = name.rpartition(":")[2]
-                yield Difference(f"the node {waits!r}{inside} no longer waits for the nodes that it waited for", True)
+                yield GraphDifference(
+                    f"the node {waits!r}{inside} no longer waits for the nodes that it waited for", True
+                )
         elif name in before and name not in now:
-            yield Difference(f"the field {name!r} of the state{inside} is gone, and the thread has a value in it", True)
+            yield GraphDifference(
+                f"the field {name!r} of the state{inside} is gone, and the thread has a value in it", True
+            )
         elif name in before and before[name] != now[name]:
             yield _changed_field(name, value, before[name], now[name], inside)
 
 
-def _changed_field(name: str, value: Any, before: Fields, now: Fields, inside: str) -> Difference:
+def _changed_field(name: str, value: Any, before: Fields, now: Fields, inside: str) -> GraphDifference:
     what = f"the field {name!r} of the state{inside}"
     if before["kind"] != now["kind"]:
         taken = (before["kind"], now["kind"]) in _KEPT_BY or now["kind"] == "DeltaChannel"
         kept = before["kind"] != "DeltaChannel" and taken and (value is UNKNOWN or fits(value, now["holds"]))
-        return Difference(f"{what} is kept in another way: {before['kind']} before, {now['kind']} now", not kept)
+        return GraphDifference(f"{what} is kept in another way: {before['kind']} before, {now['kind']} now", not kept)
     if before["holds"] != now["holds"]:
         text = f"{what} was {in_words(before['holds'])} and is now {in_words(now['holds'])}"
         if in_words(before["holds"]) == in_words(now["holds"]):
             text = f"{what} holds something else than before"
-        return Difference(text, value is not UNKNOWN and not fits(value, now["holds"]))
-    return Difference(f"{what} is merged by {now.get('merged by')!r}, no longer by {before.get('merged by')!r}", False)
+        return GraphDifference(text, value is not UNKNOWN and not fits(value, now["holds"]))
+    return GraphDifference(
+        f"{what} is merged by {now.get('merged by')!r}, no longer by {before.get('merged by')!r}", False
+    )
 
 
 def _structure(
     old: Fields, new: Fields, standing: ThreadPosition, tools: set[str], path: tuple[str, ...] = ()
-) -> Iterator[Difference]:
+) -> Iterator[GraphDifference]:
     """Nodes, edges and fields that came or went, where the thread has nothing to do with them."""
     if not old:
         return
     inside = _inside(path)
     nodes, before = new["nodes"], old["nodes"]
-    told = tools if path else set[str]()  # tools are nodes of the graph that runs subtasks, and are told as tools
-    for node in sorted((before.keys() - nodes.keys()) - told):
-        yield Difference(f"the node {node!r}{inside} is gone", False)
-    for node in sorted((nodes.keys() - before.keys()) - told):
-        yield Difference(f"the node {node!r}{inside} is new", False)
+    as_tools = tools if path else set[str]()  # nodes of the graph that runs subtasks, which `_tools` compares
+    for node in sorted((before.keys() - nodes.keys()) - as_tools):
+        yield GraphDifference(f"the node {node!r}{inside} is gone", False)
+    for node in sorted((nodes.keys() - before.keys()) - as_tools):
+        yield GraphDifference(f"the node {node!r}{inside} is new", False)
     both = {*(before.keys() & nodes.keys()), "__start__", "__end__", "any node"}
     for edge in sorted({*old["edges"]} ^ {*new["edges"]}):
         if {name for end in edge.split(" → ") for name in end.split(" + ")} <= both:
-            yield Difference(f"the edge {edge}{inside} is {'gone' if edge in old['edges'] else 'new'}", False)
+            yield GraphDifference(f"the edge {edge}{inside} is {'gone' if edge in old['edges'] else 'new'}", False)
     yield from _fields(old["channels"], new["channels"], inside)
     for node in sorted(before.keys() & nodes.keys()):
         inner, now = before[node].get("graph"), nodes[node].get("graph")
         if inner and now:
             yield from _structure(inner, now, standing, tools, (*path, node))
         elif inner or now:
-            yield Difference(f"the node {node!r}{inside} {'no longer runs' if inner else 'now runs'} a graph", False)
+            yield GraphDifference(
+                f"the node {node!r}{inside} {'no longer runs' if inner else 'now runs'} a graph", False
+            )
 
 
-def _fields(before: Fields, now: Fields, inside: str) -> Iterator[Difference]:
+def _fields(before: Fields, now: Fields, inside: str) -> Iterator[GraphDifference]:
     for name in sorted({*before} ^ {*now}):
         if not name.startswith(JOIN):
             state = "gone" if name in before else "new"
-            yield Difference(f"the field {name!r} of the state{inside} is {state}", False)
+            yield GraphDifference(f"the field {name!r} of the state{inside} is {state}", False)
     for name in sorted({*before} & {*now}):
         if before[name] != now[name]:
             # What is in it is judged where it is held; this is the note where nothing is.
-            yield Difference(_changed_field(name, UNKNOWN, before[name], now[name], inside).text, False)
+            yield GraphDifference(_changed_field(name, UNKNOWN, before[name], now[name], inside).text, False)
 
 
 def _plan_uses(plan: Fields | None) -> Iterator[Use]:
@@ -154,33 +167,33 @@ def _plan_uses(plan: Fields | None) -> Iterator[Use]:
             yield Use(str(name), {}, False, by)
 
 
-def _tools(old: Fields, new: Fields, uses: list[Use]) -> Iterator[Difference]:
+def _tools(old: Fields, new: Fields, uses: list[Use]) -> Iterator[GraphDifference]:
     before, now = cast("Fields", old.get("tools") or {}), cast("Fields", new["tools"])
     used: dict[str, list[Use]] = {}
     for use in uses:
         used.setdefault(use.tool, []).append(use)
     for name in sorted(before.keys() - now.keys()):
         by = used.get(name)
-        yield Difference(f"the tool {name!r} is gone" + (f", and {by[0].by} uses it" if by else ""), bool(by))
+        yield GraphDifference(f"the tool {name!r} is gone" + (f", and {by[0].by} uses it" if by else ""), bool(by))
     if before:
         for name in sorted(now.keys() - before.keys()):
-            yield Difference(f"the tool {name!r} is new", False)
+            yield GraphDifference(f"the tool {name!r} is new", False)
     for name in sorted(before.keys() & now.keys()):
         if before[name] != now[name]:
             yield from _tool(name, before[name], now[name], used.get(name, []))
 
 
-def _tool(name: str, before: Fields, now: Fields, uses: list[Use]) -> Iterator[Difference]:
+def _tool(name: str, before: Fields, now: Fields, uses: list[Use]) -> Iterator[GraphDifference]:
     for argument in sorted(before["args"].keys() - now["args"].keys()):
         by = next((use.by for use in uses if argument in use.args), None)
         text = f"the tool {name!r} has lost its argument {argument!r}" + (f", which {by} gives" if by else "")
-        yield Difference(text, by is not None and not now["open"])
+        yield GraphDifference(text, by is not None and not now["open"])
     for argument in sorted({*now["required"]} - {*before["required"]}):
         by = next((use.by for use in uses if use.open and argument not in use.args), None)
         text = f"the tool {name!r} now needs the argument {argument!r}" + (f", which {by} does not give" if by else "")
-        yield Difference(text, by is not None)
+        yield GraphDifference(text, by is not None)
     for argument in sorted(now["args"].keys() - before["args"].keys() - {*now["required"]}):
-        yield Difference(f"the tool {name!r} has a new argument {argument!r}", False)
+        yield GraphDifference(f"the tool {name!r} has a new argument {argument!r}", False)
     for argument in sorted(before["args"].keys() & now["args"].keys()):
         was, holds = before["args"][argument], now["args"][argument]
         if was != holds:
@@ -188,13 +201,15 @@ def _tool(name: str, before: Fields, now: Fields, uses: list[Use]) -> Iterator[D
             text = f"the argument {argument!r} of the tool {name!r} was {in_words(was)} and is now {in_words(holds)}"
             if in_words(was) == in_words(holds):
                 text = f"the argument {argument!r} of the tool {name!r} takes something else than before"
-            yield Difference(text + (f", which does not fit what {by} gives" if by else ""), by is not None)
+            yield GraphDifference(text + (f", which does not fit what {by} gives" if by else ""), by is not None)
     if before["effect"] != now["effect"]:
         # A call that was begun as an external one would be repeated as if it did no harm.
         risky = before["effect"] == "external" and any(use.open for use in uses)
-        yield Difference(f"the effect of the tool {name!r} was {before['effect']} and is now {now['effect']}", risky)
+        yield GraphDifference(
+            f"the effect of the tool {name!r} was {before['effect']} and is now {now['effect']}", risky
+        )
     if before["words"] != now["words"]:
-        yield Difference(f"the description of the tool {name!r} has changed", False)
+        yield GraphDifference(f"the description of the tool {name!r} has changed", False)
 
 
 def _misfits(value: Any, holds: Any) -> bool:
@@ -207,11 +222,11 @@ def _has_reference(value: Any) -> bool:
     if isinstance(value, str):
         return "${" in value
     if isinstance(value, Mapping):
-        return any(_has_reference(one) for one in cast("Mapping[str, Any]", value).values())
-    return isinstance(value, list) and any(_has_reference(one) for one in cast("list[Any]", value))
+        return any(_has_reference(item) for item in cast("Mapping[str, Any]", value).values())
+    return isinstance(value, list) and any(_has_reference(item) for item in cast("list[Any]", value))
 
 
-def _plan(old: Fields, new: Fields, plan: Fields | None) -> Iterator[Difference]:
+def _plan(old: Fields, new: Fields, plan: Fields | None) -> Iterator[GraphDifference]:
     """Whether the plan still is one, and whether its agents are there."""
     if plan is None or "plan" not in new:
         return
@@ -219,18 +234,18 @@ def _plan(old: Fields, new: Fields, plan: Fields | None) -> Iterator[Difference]
         try:
             Plan.parse(plan)
         except PlanError as error:
-            yield Difference(f"the format of plans has changed: {' '.join(error.problems)}", True)
+            yield GraphDifference(f"the format of plans has changed: {' '.join(error.problems)}", True)
         else:
-            yield Difference("the format of plans has changed, and the thread's own still fits", False)
+            yield GraphDifference("the format of plans has changed, and the thread's own still fits", False)
     nodes = new["graph"]["nodes"].get(DISPATCHER, {}).get("graph", {}).get("nodes", {})
     for subtask in cast("list[dict[str, Any]]", plan.get("subtasks") or []):
         agent = None if subtask.get("tool") else subtask.get("agent") or EXECUTOR
         if agent is not None and (EXECUTOR if agent == EXECUTOR else AGENT_PREFIX + str(agent)) not in nodes:
-            yield Difference(f"the agent {agent!r} is gone, and the subtask {subtask.get('id')!r} uses it", True)
+            yield GraphDifference(f"the agent {agent!r} is gone, and the subtask {subtask.get('id')!r} uses it", True)
 
 
-def _prompts(old: Fields, new: Fields) -> Iterator[Difference]:
+def _prompts(old: Fields, new: Fields) -> Iterator[GraphDifference]:
     before, now = cast("Fields", old.get("prompts") or {}), cast("Fields", new["prompts"])
     changed = sorted(role for role in before.keys() & now.keys() if before[role] != now[role])
     if changed:
-        yield Difference(f"the prompts of {', '.join(changed)} have changed", False)
+        yield GraphDifference(f"the prompts of {', '.join(changed)} have changed", False)

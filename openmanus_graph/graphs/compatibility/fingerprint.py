@@ -1,4 +1,4 @@
-"""Fingerprint: what a graph is like, as plain JSON, kept with a thread to be compared with the graph that goes on.
+"""Fingerprint: a graph's structure as plain JSON, stored with a thread and compared before each run.
 
 It has the nodes and edges of the graph and of those inside it, what their state can hold, the arguments of the tools,
 the format of plans, and of words (prompts, descriptions) only that they have changed.

@@ -1,4 +1,4 @@
-"""Value type: what a field or an argument can hold, as plain JSON, so that two versions of it can be compared.
+"""Value type: the type of a field or an argument as plain JSON, comparable between versions.
 
 It is a word (`any`, `text`, `whole number`, `number`, `true or false`, `nothing`, `bytes`, `message`, or a class by its
 path), or a mapping with one key: `list`, `set` or `dict` of a type, `either` of several, `one of` some values, or a
@@ -61,13 +61,13 @@ def of_annotation(annotation: Any, depth: int = DEPTH) -> ValueType:
     origin = get_origin(annotation) or annotation
     inner = get_args(annotation)
     if origin in (Union, types.UnionType):
-        return either([of_annotation(one, depth) for one in inner])
+        return either([of_annotation(part, depth) for part in inner])
     if origin is Literal:
         return {"one of": sorted((_plain(value) for value in inner), key=repr)}
     if origin in _SEQUENCES:
-        return {"list": either([of_annotation(one, depth - 1) for one in inner if one is not ...])}
+        return {"list": either([of_annotation(part, depth - 1) for part in inner if part is not ...])}
     if origin in _SETS:
-        return {"set": either([of_annotation(one, depth - 1) for one in inner])}
+        return {"set": either([of_annotation(part, depth - 1) for part in inner])}
     if origin in _MAPPINGS:
         return {"dict": of_annotation(inner[1], depth - 1) if len(inner) > 1 else ANY}
     if origin in _WORDS:
@@ -138,7 +138,7 @@ def either(options: Sequence[ValueType]) -> ValueType:
     flat: list[ValueType] = []
     for option in options:
         inner = cast("list[ValueType]", option.get("either", [])) if isinstance(option, dict) else []
-        flat += [one for one in (inner or [option]) if one not in flat]
+        flat += [part for part in (inner or [option]) if part not in flat]
     if not flat or ANY in flat:
         return ANY
     return flat[0] if len(flat) == 1 else {"either": sorted(flat, key=repr)}
@@ -218,12 +218,12 @@ def fits(value: Any, holds: ValueType) -> bool:
     if kind == "one of":
         return _plain(value) in inner
     if kind == "dict":
-        return isinstance(value, Mapping) and all(fits(one, inner) for one in cast("dict[Any, Any]", value).values())
+        return isinstance(value, Mapping) and all(fits(item, inner) for item in cast("dict[Any, Any]", value).values())
     if kind == "record":
         return _fits_record(value, inner)
     # A checkpoint gives a tuple back as a list.
     items = isinstance(value, (list, tuple, set, frozenset))
-    return items and all(fits(one, inner) for one in cast("list[Any]", value))
+    return items and all(fits(item, inner) for item in cast("list[Any]", value))
 
 
 def _fits_record(value: Any, inner: Mapping[str, Any]) -> bool:
@@ -232,7 +232,7 @@ def _fits_record(value: Any, inner: Mapping[str, Any]) -> bool:
     fields, given = cast("dict[str, ValueType]", inner["fields"]), cast("Mapping[str, Any]", value)
     if any(name not in given for name in inner["required"]):
         return False
-    return all(fits(one, fields[name]) for name, one in given.items() if name in fields)
+    return all(fits(item, fields[name]) for name, item in given.items() if name in fields)
 
 
 def _is_number(value: Any) -> bool:

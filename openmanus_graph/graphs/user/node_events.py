@@ -1,4 +1,4 @@
-"""Node events: what the nodes of a graph that is not ours do, told from LangGraph's own stream."""
+"""Node events: events of a user graph's nodes, made from LangGraph's own stream."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -32,7 +32,7 @@ class NodeEvents:
     """Turns chunks of one run's stream into events, and has them stored."""
 
     def __init__(self, scope: Scope) -> None:
-        """Tell the events of a run.
+        """Make the events of a run.
 
         Args:
             scope: The run's scope.
@@ -59,10 +59,10 @@ class NodeEvents:
                 found = self._of_message(namespace, data)
             case _:
                 return []
-        told = [self._completed(event) for event in found]
-        for event in told:
+        completed = [self._completed(event) for event in found]
+        for event in completed:
             self._scope.keep(event)
-        return told
+        return completed
 
     def _completed(self, event: Event) -> Event:
         event.setdefault("time", now())
@@ -82,8 +82,10 @@ class NodeEvents:
         self._running.get(namespace, {}).pop(task_id, None)
         interrupts = cast("list[Any]", task.get("interrupts") or [])
         if not namespace:
-            for one in interrupts:
-                raised = Interrupt(**_fields(one)) if isinstance(one, dict) else cast("Interrupt", one)
+            for interrupt in interrupts:
+                raised = (
+                    Interrupt(**_fields(interrupt)) if isinstance(interrupt, dict) else cast("Interrupt", interrupt)
+                )
                 question = cast("dict[str, Any]", question_of(raised))
                 yield Event(type="question_asked", id=f"{task_id}/{raised.id}/asked", node=node, question=question)
         error = task.get("error")

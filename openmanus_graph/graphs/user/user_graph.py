@@ -42,7 +42,7 @@ class LazyToolContext:
     """The context of a run's tools, made when one of them first asks for it."""
 
     def __init__(self, thread_id: str, configurable: Mapping[str, Any], settings: Settings) -> None:
-        """Know what the context is made of.
+        """Keep what the context is made of.
 
         Args:
             thread_id: The thread.
@@ -124,17 +124,17 @@ class UserGraph(DurableGraph):
         """
         wanted = self.stream_mode if stream_mode is None else stream_mode
         asked = [wanted] if isinstance(wanted, str) else list(wanted)
-        told = "custom" in asked
+        wants_events = "custom" in asked
         config, tools = self._served(config)
         events = NodeEvents(scope_of(config, self.builder.settings))
         # Tokens only where somebody watches: they make models stream that would otherwise answer at once.
-        modes: Any = list(dict.fromkeys([*asked, *EVENT_MODES, *(["messages"] if told else [])]))
+        modes: Any = list(dict.fromkeys([*asked, *EVENT_MODES, *(["messages"] if wants_events else [])]))
         stream = super().inner_stream(given, config, stream_mode=modes, subgraphs=True, version=version, **options)
         async with aclosing(tools), aclosing(stream) as chunks:
             async for chunk in chunks:
                 namespace, mode, data = parts_of(chunk)
                 for event in events.of(mode, namespace, data):
-                    if told:
+                    if wants_events:
                         yield shaped((), "custom", event, wanted, subgraphs, version)
                 if mode in asked and mode != "custom" and (subgraphs or not namespace):
                     yield chunk if version == "v2" else shaped(namespace, mode, data, wanted, subgraphs, version)
@@ -183,7 +183,7 @@ def _is_interrupt_id(key: Any) -> bool:
 
 
 class UserGraphBuilder(DurableStateGraph):
-    """What a `DurableGraph` asks of its builder, for a graph that somebody else built."""
+    """The builder of a graph that a user built, with what a `DurableGraph` asks of it."""
 
     @classmethod
     def of(cls, built: StateGraph[Any, Any, Any, Any] | None, settings: Settings) -> UserGraphBuilder:
@@ -194,7 +194,7 @@ class UserGraphBuilder(DurableStateGraph):
         return own
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
-        """What a resume by id needs, and what lists show."""
+        """The columns of the thread's row: what a resume by id needs, and what lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
             "workspace": str(user_workspace(str(configurable["thread_id"]), configurable)),

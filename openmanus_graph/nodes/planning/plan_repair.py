@@ -1,4 +1,4 @@
-"""Slips: what models get wrong in plans, mended where only one thing can be meant; the rest is for the validation.
+"""Plan repair: mends models' mistakes in plans where only one thing can be meant; validation reports the rest.
 
 What is ambiguous is left as it is, so that the plan goes back to the model with the exact problem.
 """
@@ -46,7 +46,7 @@ _NUMBER = re.compile(r"\s*(\d+(?:\.\d+)?)\s*(?:s|sec|secs|seconds)?\s*")
 
 @dataclass(frozen=True)
 class _Known:
-    """What a plan can name."""
+    """The names that a plan can use."""
 
     tools: Mapping[str, BaseTool]
     agents: Collection[str]
@@ -67,12 +67,12 @@ def mended(value: Any, tools: Mapping[str, BaseTool], agents: Collection[str], c
     plan = unwrapped(value)
     if plan is None:
         return value
-    subtasks = [_renamed(one) for one in cast("list[Any]", plan["subtasks"])]
+    subtasks = [_renamed(subtask) for subtask in cast("list[Any]", plan["subtasks"])]
     ids = {name: name for name in completed} | _clean_ids(subtasks)
-    named = [cast("dict[str, Any]", one) for one in subtasks if isinstance(one, dict)]
-    runs = {ids.get(str(one.get("id")), ""): one.get("tool") or one.get("agent") for one in named}
+    named = [cast("dict[str, Any]", subtask) for subtask in subtasks if isinstance(subtask, dict)]
+    runs = {ids.get(str(subtask.get("id")), ""): subtask.get("tool") or subtask.get("agent") for subtask in named}
     known = _Known(tools, agents, ids, References(ids, runs, tools))
-    return {**plan, "subtasks": [_subtask(one, known) for one in subtasks]}
+    return {**plan, "subtasks": [_subtask(subtask, known) for subtask in subtasks]}
 
 
 def unwrapped(value: Any, depth: int = 3) -> dict[str, Any] | None:
@@ -81,7 +81,9 @@ def unwrapped(value: Any, depth: int = 3) -> dict[str, Any] | None:
         value = _from_json(value)
     if isinstance(value, list):
         return (
-            {"goal": "", "subtasks": value} if all(isinstance(one, dict) for one in cast("list[Any]", value)) else None
+            {"goal": "", "subtasks": value}
+            if all(isinstance(item, dict) for item in cast("list[Any]", value))
+            else None
         )
     if not isinstance(value, dict) or not depth:
         return None
@@ -90,7 +92,7 @@ def unwrapped(value: Any, depth: int = 3) -> dict[str, Any] | None:
         listed = _from_json(fields.get(name))
         if isinstance(listed, dict):
             by_id = cast("dict[str, Any]", listed)
-            listed = [_with_id(key, one) for key, one in by_id.items()]
+            listed = [_with_id(key, subtask) for key, subtask in by_id.items()]
         if isinstance(listed, list):
             kept = {key: fields[key] for key in ("name", "goal") if isinstance(fields.get(key), str)}
             return {**kept, "subtasks": listed}
@@ -132,9 +134,9 @@ def _is_nothing(key: str, value: Any) -> bool:
 def _clean_ids(subtasks: list[Any]) -> dict[str, str]:
     """Ids by what the model wrote; two that would become one stay as they are, for the validation to name."""
     made: dict[str, str] = {}
-    for number, one in enumerate(subtasks, start=1):
-        if isinstance(one, dict):
-            fields = cast("dict[str, Any]", one)
+    for number, subtask in enumerate(subtasks, start=1):
+        if isinstance(subtask, dict):
+            fields = cast("dict[str, Any]", subtask)
             raw = fields.setdefault("id", f"s{number}")
             if isinstance(raw, str | int):
                 made[str(raw)] = _clean_id(str(raw)) or f"s{number}"
@@ -197,7 +199,7 @@ def _who_runs_it(fields: dict[str, Any], known: _Known) -> None:
 
 
 def _nearest_case(name: str, names: Collection[str]) -> str:
-    alike = [one for one in names if one.lower() == name.lower()]
+    alike = [known_name for known_name in names if known_name.lower() == name.lower()]
     return alike[0] if name not in names and len(alike) == 1 else name
 
 
@@ -209,8 +211,8 @@ def _needs(value: Any, own: Any, known: _Known) -> Any:
     if not isinstance(value, list):
         return value
     found: list[Any] = []
-    for one in cast("list[Any]", value):
-        name = cast("dict[str, Any]", one).get("id", one) if isinstance(one, dict) else one
+    for item in cast("list[Any]", value):
+        name = cast("dict[str, Any]", item).get("id", item) if isinstance(item, dict) else item
         if isinstance(name, str | int):
             name = known.references.subtask_in(str(name))
         if name not in found and name != own and str(name).lower() not in ("", *_NOTHING):

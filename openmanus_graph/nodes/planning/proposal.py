@@ -1,4 +1,4 @@
-"""Proposal: a plan as a model gives it: the schema it is asked for, and how it becomes a `Plan`."""
+"""Proposal: a plan as a model gives it, with the schema it is asked for and the way to a `Plan`."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ def proposal_schema(tools: Collection[str], agents: Collection[str]) -> dict[str
 
 def _described(field: Mapping[str, Any]) -> dict[str, Any]:
     """A field's schema without the alternatives for *nothing*: a model leaves out what it does not mean."""
-    options = [one for one in field.get("anyOf", []) if one.get("type") != "null"]
+    options = [option for option in field.get("anyOf", []) if option.get("type") != "null"]
     kept = {key: value for key, value in field.items() if key in ("type", "items", "description", "pattern")}
     return {**(options[0] if len(options) == 1 else {}), **kept}
 
@@ -48,12 +48,12 @@ def merged(proposal: Any, plan: Mapping[str, Any], results: Mapping[str, Subtask
     fields = cast("dict[str, Any]", proposal)
     subtasks: list[dict[str, Any]] = plan.get("subtasks") or []
     done = {name for name, result in results.items() if result["status"] == "completed"}
-    kept = [one for one in subtasks if one["id"] in done]
-    ids = {one["id"] for one in kept}
+    kept = [subtask for subtask in subtasks if subtask["id"] in done]
+    ids = {subtask["id"] for subtask in kept}
     new = fields.get("subtasks")
     if not isinstance(new, list):
         return fields
-    left = [one for one in cast("list[Any]", new) if _id_of(one) not in ids]
+    left = [subtask for subtask in cast("list[Any]", new) if _id_of(subtask) not in ids]
     return {**fields, "subtasks": [*kept, *left]}
 
 
@@ -64,7 +64,7 @@ def _id_of(subtask: Any) -> Any:
 def checked_plan(
     proposal: Any, tools: Mapping[str, BaseTool], agents: Collection[str], max_subtasks: int
 ) -> tuple[Plan | None, list[str]]:
-    """The plan that a proposal is, or all that is wrong with it."""
+    """The plan of a proposal, or all its problems."""
     if not isinstance(proposal, dict):
         return None, ["The reply is no JSON object with `goal` and `subtasks`."]
     try:

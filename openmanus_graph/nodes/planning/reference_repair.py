@@ -1,4 +1,4 @@
-"""Reference slips: the ways in which models write references, made the one that plans have."""
+"""Reference repair: rewrites references as models write them into the form that plans have."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Catalogue: the tools and agents as those who plan are told of them."""
+"""Tool catalogue: tools and agents as prompt text for the roles that plan."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def _arguments(tool: BaseTool) -> dict[str, Any]:
 
 def _kind(field: dict[str, Any]) -> Any:
     variants: list[dict[str, Any]] = field.get("anyOf") or []
-    options = [str(one.get("type")) for one in variants if one.get("type") != "null"]
+    options = [str(variant.get("type")) for variant in variants if variant.get("type") != "null"]
     kind: Any = field.get("enum") or field.get("type") or "/".join(options) or "any"
     items: dict[str, Any] = field.get("items") or {}
     return [items.get("type", "any")] if kind == "array" else kind
