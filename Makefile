@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests test-fresh chaos mutants bench docs site notebooks lock hooks dist release clean distclean
+.PHONY: help setup demo test check lint format types tests test-fresh chaos mutants compat bench docs site notebooks lock hooks dist release clean distclean
 
 bin := .venv/bin
 # Free words for a target's own command: make tests ARGS="-k plan"
@@ -47,6 +47,9 @@ chaos: setup ## kill at every write, cut connections, move clocks (minutes)
 mutants: setup ## change the code in small ways and list what no test notices (hours; ARGS="plans --sample 60")
 	$(bin)/python scripts/mutants.py $(ARGS)
 
+compat: setup ## run LangGraph's own tests on our saver and through durable graphs (minutes)
+	@$(bin)/python -m tests.compat $(ARGS)
+
 bench: setup ## measure (ARGS="--help" for what)
 	@$(bin)/python -m benchmarks $(ARGS)
 
@@ -59,7 +62,7 @@ site: setup ## make the documentation site in build/site; a broken link is an er
 notebooks: setup ## run the notebooks and store what they print and draw (ARGS="02" for one)
 	$(bin)/python scripts/notebooks.py $(ARGS)
 
-lock: ## resolve the dependencies into the two lock files (UPGRADE=1 for the newest)
+lock: ## resolve the dependencies into the lock files (UPGRADE=1 for the newest)
 	@UPGRADE='$(UPGRADE)' scripts/lock.sh
 
 hooks: setup ## check before each commit (needs pre-commit)

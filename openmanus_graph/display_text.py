@@ -1,4 +1,4 @@
-"""Display text: what comes from models, tools and people, made fit for a line of a terminal."""
+"""Display text: text of models, tools and people, made safe for a terminal, and amounts in words."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ LONGEST_VALUE = 60
 
 
 def clean(text: str) -> str:
-    """The text without what could move the cursor, change colours or turn the text around; lines stay lines."""
+    """Text without characters that move the cursor, change colours or reverse direction; line breaks stay."""
     kept = _ESCAPES.sub("", text).replace("\r\n", "\n")
     return "".join(char for char in kept if char in "\n\t" or char in _JOINERS or not _hidden(char))
 
 
 def visible(text: str) -> str:
-    """The text with such characters written out, so that nobody approves what they cannot see."""
+    """Text with such characters written as escapes, so that nobody approves what they cannot see."""
     return "".join(char if char in "\n\t" or not _hidden(char) else f"\\u{ord(char):04x}" for char in text)
 
 
@@ -81,7 +81,7 @@ def duration(seconds: float) -> str:
 
 
 def ago(moment: datetime) -> str:
-    """How long a moment is past, in words."""
+    """Time since a moment, such as `5 min ago`."""
     seconds = max((datetime.now(UTC) - moment).total_seconds(), 0)
     for size, unit in ((86400, "d"), (3600, "h"), (60, "min")):
         if seconds >= size:
@@ -97,7 +97,7 @@ def cost(usd: float | None) -> str:
 
 
 def usage_line(usage: Usage) -> str:
-    """What calls of models used, in a line."""
+    """Usage of model calls, in a line."""
     calls = usage["calls"]
     tokens = usage["input_tokens"] + usage["output_tokens"]
     hits = f", {usage['cache_hits']} from the cache" if usage["cache_hits"] else ""

@@ -29,7 +29,7 @@ PREVIEW_CHARACTERS = 2_000
 """Characters of a large output that the checkpoint keeps for people to look at."""
 
 
-def plain(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one branch a type reads best
+def to_json_value(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one branch a type reads best
     """The value in JSON types, the usual Python ones converted (models, dataclasses, dates, paths, sets).
 
     Raises:
@@ -40,23 +40,23 @@ def plain(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, BaseModel):
-        return plain(value.model_dump(mode="json"), path)
+        return to_json_value(value.model_dump(mode="json"), path)
     if dataclasses.is_dataclass(value) and not isinstance(value, type):
         fields = {item.name: getattr(value, item.name) for item in dataclasses.fields(value)}
-        return plain(fields, path)
+        return to_json_value(fields, path)
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        named = {str(key): plain(item, f"{path}.{key}") for key, item in items}
+        named = {str(key): to_json_value(item, f"{path}.{key}") for key, item in items}
         if len(named) == len(cast("Mapping[Any, Any]", value)):
             return named
         raise ForeignTypeError(f"The value at {path!r} has two keys that are the same as text.")
     if isinstance(value, (list, tuple)):
         sequence = cast("list[Any]", value)
-        return [plain(item, f"{path}.{index}") for index, item in enumerate(sequence)]
+        return [to_json_value(item, f"{path}.{index}") for index, item in enumerate(sequence)]
     if isinstance(value, (set, frozenset)):
-        return sorted((plain(item, path) for item in cast("set[Any]", value)), key=repr)
+        return sorted((to_json_value(item, path) for item in cast("set[Any]", value)), key=repr)
     if isinstance(value, Enum):
-        return plain(value.value, path)
+        return to_json_value(value.value, path)
     if isinstance(value, (datetime, date, time)):
         return value.isoformat()
     if isinstance(value, timedelta):

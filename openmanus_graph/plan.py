@@ -9,15 +9,16 @@ from __future__ import annotations
 import os
 from collections import deque
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from pydantic import Field, PrivateAttr, ValidationError, ValidationInfo, model_validator
+from pydantic import Field, PrivateAttr, ValidationError, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
-from openmanus_graph.plans.plain import Path, same_value
-from openmanus_graph.plans.reading import Reading
+from openmanus_graph.plans.json_values import PlanPath, same_value
+from openmanus_graph.plans.plan_file import read_plan_file, yaml_text
+from openmanus_graph.plans.reading import PlanModel, Reading
 from openmanus_graph.plans.references import SubtaskId
-from openmanus_graph.plans.subtask import PlanModel, Subtask, digest
+from openmanus_graph.plans.subtask import Subtask, digest
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
@@ -38,10 +39,12 @@ class Plan(PlanModel):
     subtasks: list[Subtask] = Field(min_length=1)
     """The steps; their order decides only between steps that are equally urgent."""
 
-    _lines: dict[Path, int] = PrivateAttr(default_factory=dict[Path, int])
+    _lines: dict[PlanPath, int] = PrivateAttr(default_factory=dict[PlanPath, int])
     _source: str | None = PrivateAttr(default=None)
     _validated: dict[str, Any] = PrivateAttr(default_factory=dict[str, Any])
+    """The content that was validated."""
     _hashes: dict[str, str] | None = PrivateAttr(default=None)
+    """`definition_hashes` of that content; `None` until they are asked for."""
 
     if TYPE_CHECKING:
 
@@ -49,11 +52,10 @@ class Plan(PlanModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Plan], info: ValidationInfo) -> Plan:
+    def _validate(cls, value: Any, handler: ModelWrapValidatorHandler[Plan]) -> Plan:
         if isinstance(value, Plan):
             return handler(value)
-        reading = info.context if isinstance(info.context, Reading) else Reading()
-        reading.read(value)
+        reading = cast("Reading[Subtask]", value) if isinstance(value, Reading) else Reading(Subtask, value)
         subtasks = reading.check_subtasks()
         reading.check_structure()
         reading.check_use()
@@ -75,7 +77,7 @@ class Plan(PlanModel):
         return isinstance(other, Plan) and self.__dict__ == other.__dict__
 
     def __hash__(self) -> int:
-        """A hash of what equal plans share."""
+        """Hash of the name, the goal and the ids, which equal plans share."""
         return hash((self.name, self.goal, tuple(subtask.id for subtask in self.subtasks)))
 
     @classmethod
@@ -99,28 +101,39 @@ class Plan(PlanModel):
         Raises:
             PlanError: If the file cannot be read or is no sound plan; it has the lines of a YAML file.
         """
-        from openmanus_graph.plans.plan_file import read_plan_file
-
-        found = read_plan_file(path)
-        reading = Reading(tools, agents, max_subtasks, found.lines, os.fspath(path))
-        return cls.model_validate(found.data, context=reading)
+        file = read_plan_file(path)
+        source = os.fspath(path)
+        return cls.model_validate(Reading(Subtask, file.data, tools, agents, max_subtasks, file.lines, source))
 
     @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Plan:
+    def from_dict(
+        cls,
+        value: Mapping[str, Any],
+        *,
+        tools: Mapping[str, BaseTool] | None = None,
+        agents: Collection[str] | None = None,
+        max_subtasks: int | None = None,
+    ) -> Plan:
         """Make a plan from plain data.
+
+        Args:
+            value: The data.
+            tools: Tools to check the plan against in the same go, as `check` does; `None` leaves that out.
+            agents: Agents to check it against; `None` leaves that out.
+            max_subtasks: How many subtasks it may have; `None` means any number.
 
         Raises:
             PlanError: If it is no sound plan.
         """
-        return cls.model_validate(value)
+        return cls.model_validate(Reading(Subtask, value, tools, agents, max_subtasks))
 
     @classmethod
     def parse(cls, value: Plan | Mapping[str, Any], known: Plan | None = None) -> Plan:
-        """A plan from whatever a caller may hand over: a plan is given back as it is.
+        """Make a plan from plain data; a plan is returned as it is.
 
         Args:
             value: A plan, or plain data.
-            known: A plan that may be the same; it is given back if it matches the data, which is then not validated.
+            known: A plan that may be the same; it is returned if it matches the data, which is then not validated.
 
         Raises:
             PlanError: If it is no sound plan.
@@ -130,9 +143,10 @@ class Plan(PlanModel):
         return known if known is not None and known.matches(value) else cls.from_dict(value)
 
     def matches(self, content: Any) -> bool:
-        """Whether `content` is what `to_dict` gives, and what was validated when the plan was made.
+        """Whether `content` equals `to_dict()` and the content that was validated when the plan was made.
 
-        A `model_copy` with other fields and a plan whose lists were changed match nothing.
+        Types count: `1`, `1.0` and `True` differ. A `model_copy` with other fields matches nothing, nor does a plan
+        whose lists were changed.
         """
         return same_value(self._validated, content) and self._as_validated()
 
@@ -145,7 +159,7 @@ class Plan(PlanModel):
         agents: Collection[str] | None = None,
         max_subtasks: int = MAX_SUBTASKS,
     ) -> None:
-        """Check what depends on where the plan runs: that tools, arguments, output fields and agents exist.
+        """Check that the tools, arguments, output fields and agents exist where the plan runs.
 
         Args:
             tools: The tools by name; `None` means that tools are not checked.
@@ -155,8 +169,7 @@ class Plan(PlanModel):
         Raises:
             PlanError: With every problem, and the lines of the YAML file that the plan came from.
         """
-        reading = Reading(tools, agents, max_subtasks, self._lines, self._source)
-        reading.read(self.to_dict())
+        reading = Reading(Subtask, self.to_dict(), tools, agents, max_subtasks, self._lines, self._source)
         reading.check_use()
         reading.stop_if_wrong()
 
@@ -166,8 +179,6 @@ class Plan(PlanModel):
 
     def to_yaml(self) -> str:
         """The plan as the text of a plan file."""
-        from openmanus_graph.plans.plan_file import yaml_text
-
         return yaml_text(self.to_dict())
 
     @classmethod
@@ -184,11 +195,11 @@ class Plan(PlanModel):
 
     def dependants(self) -> dict[str, tuple[SubtaskId, ...]]:
         """For every id the ids that wait for it directly, in plan order."""
-        found: dict[str, list[SubtaskId]] = {subtask.id: [] for subtask in self.subtasks}
+        dependants: dict[str, list[SubtaskId]] = {subtask.id: [] for subtask in self.subtasks}
         for subtask in self.subtasks:
             for name in subtask.prerequisites():
-                found[name].append(subtask.id)
-        return {name: tuple(names) for name, names in found.items()}
+                dependants[name].append(subtask.id)
+        return {name: tuple(names) for name, names in dependants.items()}
 
     def in_order(self) -> list[Subtask]:
         """The subtasks such that each comes after its prerequisites."""
@@ -219,8 +230,8 @@ class Plan(PlanModel):
         return dict(self._hashes)
 
     def _computed_hashes(self) -> dict[str, str]:
-        found: dict[str, str] = {}
+        hashes: dict[str, str] = {}
         for subtask in self.in_order():
-            below = {name: found[name] for name in subtask.prerequisites()}
-            found[subtask.id] = digest({"definition": subtask.definition_hash(), "prerequisites": below})
-        return {subtask.id: found[subtask.id] for subtask in self.subtasks}
+            below = {name: hashes[name] for name in subtask.prerequisites()}
+            hashes[subtask.id] = digest({"definition": subtask.definition_hash(), "prerequisites": below})
+        return {subtask.id: hashes[subtask.id] for subtask in self.subtasks}

@@ -10,6 +10,7 @@ from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
 from langgraph.config import get_config
 from langgraph.types import Command, Interrupt, interrupt
 
+from openmanus_graph import shell_commands
 from openmanus_graph.approval import Approval, approval_of
 from openmanus_graph.effect_outcome import effect_outcome_of
 from openmanus_graph.errors import UnknownQuestionError
@@ -321,6 +322,6 @@ def resume_with(answers: dict[str, Answer], open_ids: set[str]) -> Command[Any]:
     if unknown := sorted(answers.keys() - open_ids):
         raise UnknownQuestionError(
             f"The thread has no open question {unknown[0]!r}.",
-            hint="See the open ones with: openmanus-graph threads show THREAD",
+            hint=f"See the open ones with: {shell_commands.show_thread()}",
         )
     return Command(resume=dict(answers))

@@ -76,6 +76,28 @@ class Scope:
             self.sinks.add(event)
 
 
+class NodeScope(Scope):
+    """A run's scope as one node has it: the same budgets, events and recorders, and what sends the node's events."""
+
+    def __init__(self, run: Scope, emit: Emit) -> None:
+        """Share what a run's nodes share.
+
+        Args:
+            run: The run's scope.
+            emit: Sends an event of the node to the views.
+        """
+        # Not by `super().__init__`, which would begin to count anew.
+        self.thread_id, self.settings, self.saver, self.sinks = run.thread_id, run.settings, run.saver, run.sinks
+        self.spending, self.log, self.recorders = run.spending, run.log, run.recorders
+        self.emit = emit
+
+    def tell(self, kind: Any, **fields: Any) -> None:
+        """Send an event made of a type and fields."""
+        event = Event(type=kind)
+        event.update(fields)  # pyright: ignore[reportArgumentType, reportCallIssue] - the caller names fields of Event
+        self.emit(event)
+
+
 def scope_of(config: RunnableConfig, settings: Settings) -> Scope:
     """The scope of the run that `config` belongs to; one without a store where no run of ours is around it."""
     found = SCOPE.of(config)

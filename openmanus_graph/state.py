@@ -18,6 +18,15 @@ from openmanus_graph.usage import add_usage
 SubtaskStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
 """What a subtask can be; only the last four are ends."""
 
+Stage = Literal["new", "recalled", "planned", "again", "clarified", "dispatched"]
+"""What the agent's coordinator is to decide about; `nodes/transitions.py` has the table."""
+Decision = Literal["recall", "answer", "ask", "plan", "propose", "dispatch", "report", "replan", "stop"]
+"""How the agent goes on; `nodes/transitions.py` has the table."""
+PLAN_GIVEN: Stage = "planned"
+"""The stage of a request that came with its plan."""
+TRY_AGAIN: Stage = "again"
+"""The stage of a request that ended and is tried again."""
+
 ThreadStatus = Literal["running", "waiting", "paused", "stopped", "partial", "completed", "failed"]
 """What a thread can be: `waiting` for a person, `paused` by a drain, `stopped` when its process died."""
 
@@ -108,9 +117,9 @@ class ManusState(PlanState, total=False):
     """Files that came with it, paths in the workspace."""
     request: int
     """Which request of the thread it is, from 1."""
-    stage: Literal["new", "recalled", "planned", "again", "clarified", "dispatched"]
+    stage: Stage
     """What the coordinator is to decide about."""
-    decision: Literal["recall", "answer", "ask", "plan", "propose", "dispatch", "report", "replan", "stop"]
+    decision: Decision
     """What it decided."""
     reason: str
     """Why: for the planner what went wrong, for the reporter why it ended."""
@@ -153,7 +162,7 @@ class ManusInput(TypedDict, total=False):
     """A plan to execute, with no planner."""
     again: bool
     """Whether to try again what an ended request left undone."""
-    stage: Literal["new", "recalled", "planned", "again", "clarified", "dispatched"]
+    stage: Stage
     """What the coordinator is to decide about; the graph itself sets it from the rest."""
     workspace: str
     """The thread's folder; by default `./openmanus-work/<thread>`."""

@@ -3,8 +3,10 @@
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
 Kinds: `help COMMAND`, `settings`, `reference`, `taught` (names of submodules that pages use),
-`graph TOOLS` (the plan graph), `manus` (the agent's roles), `subtask TOOLS` (the agent's subtask graph),
-`exits`, `tools`, `arguments TOOL`.
+`graph TOOLS` (the plan graph), `manus` (the agent's roles), `transitions` and `stages` (how it goes on),
+`subtask TOOLS` (the agent's subtask graph), `exits`,
+`tools`, `arguments TOOL`,
+`compat PART` (what `make compat ARGS=--store` kept: `versions`, `features`, `differences` or `faults`).
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -313,6 +315,76 @@ def prose(doc: str) -> str:
     return "\n".join(lines).strip()
 
 
+def transitions_table(_: str) -> str:
+    """The edges of the agent's graph, from the table that they are made of."""
+    from openmanus_graph.nodes.transitions import TRANSITIONS
+
+    rows = ["| After | Decision | Comes | When |", "|---|---|---|---|"]
+    ends = {"__start__": "start", "__end__": "end"}
+    for edge in TRANSITIONS:
+        after, to = (f"`{ends.get(name, name)}`" if name not in ends else ends[name] for name in (edge.node, edge.to))
+        rows.append(f"| {after} | {f'`{edge.decision}`' if edge.decision else ''} | {to} | {edge.why} |")
+    return "\n".join(rows)
+
+
+def stages_table(_: str) -> str:
+    """What the agent's coordinator may decide at each stage."""
+    from openmanus_graph.nodes.transitions import INPUT, STAGES
+
+    rows = ["| Stage | Set by | What has happened | The coordinator may decide |", "|---|---|---|---|"]
+    for row in STAGES:
+        by = "the input" if row.set_by == INPUT else f"`{row.set_by}`"
+        rows.append(f"| `{row.stage}` | {by} | {row.why} | {', '.join(f'`{one}`' for one in row.decisions)} |")
+    return "\n".join(rows)
+
+
+def compat_of(words: str) -> str:
+    """A part of what LangGraph's own tests came to, from the figures that `make compat ARGS=--store` kept."""
+    stored: dict[str, Any] = json.loads((TOP / "docs" / "data" / "compat.json").read_text(encoding="utf-8"))
+    return _COMPAT[words](stored)
+
+
+def _compat_versions(stored: dict[str, Any]) -> str:
+    named = [f"{name} {version}" for name, version in stored["versions"].items()]
+    tests = sum(next(iter(stored["totals"].values())).values())
+    return f"{tests} tests of {len(stored['files'])} files; {', '.join(named)}."
+
+
+def _compat_features(stored: dict[str, Any]) -> str:
+    rows = ["| Feature | Tests | LangGraph's saver in memory | Its Postgres savers | Ours | Durable |"]
+    rows.append("|---|---:|---:|---:|---:|---:|")
+    for name, savers in [*stored["features"].items(), ("**All**", stored["totals"])]:
+        counts = [savers[saver] for saver in ("memory", "postgres", "ours", "durable")]
+        cells = " | ".join(str(count["passed"]) for count in counts)
+        rows.append(f"| {name} | {sum(counts[0].values()) - counts[0]['skipped']} | {cells} |")
+    return "\n".join(rows)
+
+
+def _compat_differences(stored: dict[str, Any]) -> str:
+    parts: list[str] = []
+    for difference in stored["differences"]:
+        failing = [failure for failure in stored["failures"] if failure["cause"] == difference["cause"]]
+        on = {"ours": "on our saver", "durable": "through durable graphs"}
+        tests = "test" if len(failing) == 1 else "tests"
+        where = " and ".join(on[saver] for saver in sorted({failure["saver"] for failure in failing}, reverse=True))
+        why = " ".join(difference["why"].split())
+        parts.append(f"**{difference['title']}.** {why} ({len(failing)} {tests} {where})")
+    return "\n\n".join(parts) or "None."
+
+
+def _compat_faults(stored: dict[str, Any]) -> str:
+    faults = [failure for failure in stored["failures"] if failure["cause"] is None]
+    rows = [f"- {failure['saver']}: `{failure['test']}`: {failure['said']}" for failure in faults]
+    return "\n".join(rows) or "None."
+
+
+_COMPAT: dict[str, Callable[[dict[str, Any]], str]] = {
+    "versions": _compat_versions,
+    "features": _compat_features,
+    "differences": _compat_differences,
+    "faults": _compat_faults,
+}
+
 KINDS: dict[str, Callable[[str], str]] = {
     "help": help_of,
     "settings": settings_table,
@@ -320,10 +392,13 @@ KINDS: dict[str, Callable[[str], str]] = {
     "taught": taught,
     "graph": graph_of,
     "manus": manus_of,
+    "transitions": transitions_table,
+    "stages": stages_table,
     "subtask": subtask_of,
     "exits": exits_table,
     "tools": tools_table,
     "arguments": arguments_table,
+    "compat": compat_of,
 }
 
 

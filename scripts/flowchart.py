@@ -12,6 +12,9 @@ from dataclasses import dataclass, field, replace
 from typing import cast, get_args
 
 from openmanus_graph.drawing.diagram import Box, Diagram, Link, State
+from openmanus_graph.drawing.label import width_of
+from openmanus_graph.drawing.style import LABEL_SIZE
+from openmanus_graph.drawing.svg import LONGEST
 
 _HEADER = re.compile(r"(?:flowchart|graph) +(TD|TB|BT|LR|RL)$")
 _NAME = re.compile(r"[A-Za-z0-9_]+(?:-[A-Za-z0-9_]+)*")
@@ -128,7 +131,18 @@ def _box(key: str, opening: str, text: str) -> Box:
     first, *rest = [_plain(row) for row in re.split(r"<br ?/?>", text)]
     if rest and all(_NAME.fullmatch(row) for row in (first, *rest)):
         return Box(key, "", members=tuple(Box(f"{key}:{row}", row) for row in (first, *rest)))
+    if not rest and width_of(first, LABEL_SIZE) > LONGEST:
+        first, *rest = _halves(first)
     return Box(key, first, " ".join(rest))
+
+
+def _halves(label: str) -> list[str]:
+    """A label that would be cut, as a label and a note: after a colon, or at the blank nearest to its middle."""
+    if ": " in label:
+        return label.split(": ", 1)
+    blanks = [place for place, char in enumerate(label) if char == " "]
+    middle = min(blanks, key=lambda place: abs(place - len(label) / 2), default=len(label))
+    return [label[:middle], label[middle + 1 :]]
 
 
 def _plain(text: str) -> str:

@@ -1,5 +1,5 @@
 #!/bin/sh
-# Resolve the dependencies of pyproject.toml into the two lock files, for every platform and Python >= 3.11.
+# Resolve the dependencies of pyproject.toml into the lock files, for every platform and Python >= 3.11.
 # Versions already locked are kept; UPGRADE=1 takes the newest, UPGRADE=NAME only that package's.
 set -eu
 cd "$(dirname "$0")/.."
@@ -23,10 +23,13 @@ compile() {
     # shellcheck disable=SC2086  # an empty $upgrade must vanish
     uv pip compile --quiet --universal --python-version 3.11 --generate-hashes \
         --no-emit-index-url --no-emit-find-links --custom-compile-command "make lock" \
-        $upgrade "$@" pyproject.toml --output-file "$output"
+        $upgrade "$@" --output-file "$output"
 }
 
-compile requirements.lock
-compile requirements-dev.lock --all-extras --group dev --constraints requirements.lock
-echo "requirements.lock: $(grep -c '^[a-z0-9]' requirements.lock) packages," \
-    "requirements-dev.lock: $(grep -c '^[a-z0-9]' requirements-dev.lock) packages"
+compile requirements.lock pyproject.toml
+compile requirements-dev.lock --all-extras --group dev --constraints requirements.lock pyproject.toml
+# What these need is in the environment of requirements-dev.lock, whose versions they must fit.
+compile requirements-compat.lock --no-deps --group compat --constraints requirements-dev.lock
+for lock in requirements.lock requirements-dev.lock requirements-compat.lock; do
+    echo "$lock: $(grep -c '^[a-z0-9]' "$lock") packages"
+done

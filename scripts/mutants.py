@@ -65,7 +65,7 @@ class Area:
 AREAS = {
     "plans": Area(("openmanus_graph/plans",), ("tests/plan",), 60),
     "forking": Area(
-        tuple(f"openmanus_graph/checkpoints/{name}.py" for name in ("lineage", "fork", "copying", "edit")),
+        ("openmanus_graph/checkpoints/forking",),
         tuple(f"tests/travel/test_{name}.py" for name in ("going_back", "workspaces", "effects", "own_graphs")),
         180,
     ),
@@ -138,12 +138,12 @@ class DropCall(Operator):
 
 
 class ReturnNone(DropCall):
-    """Return `None` in place of what is returned."""
+    """Return `None` in place of what is returned; in place of `False` it would often say the same."""
 
     def mutation_positions(self, node: parso.python.tree.PythonNode) -> Iterator[Span]:
         """Where it can be done."""
         returned = getattr(node.parent, "type", "") == "return_stmt" and node is node.parent.children[1]
-        if returned and node.get_code(include_prefix=False) != "None":
+        if returned and node.get_code(include_prefix=False) not in ("None", "False"):
             yield node.start_pos, node.end_pos
 
     def mutate(self, node: parso.python.tree.PythonNode, index: int) -> parso.python.tree.Name:
@@ -201,16 +201,16 @@ def annotation_spans(text: str) -> list[Span]:
 # ---------------------------------------------------------------- running the tests
 
 
-def copy(number: int) -> Path:
+def copy(name: str) -> Path:
     """A copy of what git keeps or would keep, in which mutants are made."""
-    tree = PLACE / f"tree-{number}"
+    tree = PLACE / name
     shutil.rmtree(tree, ignore_errors=True)
     listing = ["git", "-c", f"safe.directory={TOP}", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
     listed = subprocess.run(listing, cwd=TOP, check=True, capture_output=True)
-    for name in filter(None, listed.stdout.decode().split("\0")):
-        if (TOP / name).is_file() and not (TOP / name).is_symlink():
-            (tree / name).parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(TOP / name, tree / name)
+    for file in filter(None, listed.stdout.decode().split("\0")):
+        if (TOP / file).is_file() and not (TOP / file).is_symlink():
+            (tree / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(TOP / file, tree / file)
     return tree
 
 
@@ -326,7 +326,7 @@ def run(name: str, size: int, seed: int, workers: int) -> None:
     if not left:
         return
     trees: queue.SimpleQueue[Path] = queue.SimpleQueue()
-    copies = [copy(number) for number in range(workers)]
+    copies = [copy(f"{name}-{number}") for number in range(workers)]
     callers = tests_by_line(area, name, copies[0])
     for tree in copies:
         trees.put(tree)

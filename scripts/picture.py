@@ -21,7 +21,7 @@ from rich.console import Console
 
 from openmanus_graph import open_checkpointer, stored_events
 from openmanus_graph.cli.live import LiveView
-from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.cli.run_view_model import RunViewModel
 from openmanus_graph.events import Event
 
 WIDTH = 96
@@ -45,7 +45,7 @@ def draw(thread: str, events: list[Event], height: int) -> str:
     """The live view after these events."""
     console = Console(record=True, force_terminal=True, width=WIDTH, height=height, file=io.StringIO())
     now = [_seconds(events[0])]
-    view = LiveView(Board(thread, clock=lambda: now[0]), console)
+    view = LiveView(RunViewModel(thread, clock=lambda: now[0]), console)
     for event in events:
         now[0] = _seconds(event)
         view.show(event)

@@ -12,6 +12,7 @@ from psycopg import AsyncConnection, conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.lease import KEEPALIVES
 from openmanus_graph.checkpoints.migrations import migrate, refuse_newer, schema_versions, wanted_versions
 from openmanus_graph.checkpoints.saver import ThreadSaver, unreachable
@@ -117,7 +118,7 @@ class Checkpointer:
                 state = "has none of our tables" if found == (0, -1) else "has tables of an older version"
                 raise MigrationNeededError(
                     f"The database {state}, and nothing is created in a foreign one unasked.",
-                    hint="Create them with: openmanus-graph db migrate",
+                    hint=f"Create them with: {shell_commands.MIGRATE}",
                 )
 
 

@@ -24,6 +24,7 @@ from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb
 
+from openmanus_graph import shell_commands
 from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
 
@@ -340,7 +341,7 @@ async def _busy(connection: AsyncConnection[DictRow], thread_id: str) -> ThreadB
     who = describe_runner(row["runner"], row["runner_since"]) if row else "another process"
     return ThreadBusyError(
         f"The thread {thread_id!r} is already running: {who} holds it.",
-        hint=f"Wait for it or stop that process, then: openmanus-graph resume {thread_id}",
+        hint=f"Wait for it or stop that process, then: {shell_commands.resume(thread_id)}",
     )
 
 
@@ -348,5 +349,5 @@ def stale_runner(thread_id: str) -> StaleRunnerError:
     """The error of a runner whose thread was taken by another one."""
     return StaleRunnerError(
         f"Another runner has taken the thread {thread_id!r}, so this one stopped; nothing it wrote since is kept.",
-        hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
+        hint=f"See who runs it with: {shell_commands.show_thread(thread_id)}",
     )

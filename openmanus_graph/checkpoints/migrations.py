@@ -10,6 +10,7 @@ from langgraph.checkpoint.postgres.base import BasePostgresSaver
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from openmanus_graph import shell_commands
 from openmanus_graph.errors import MigrationNeededError
 
 logger = logging.getLogger(__name__)
@@ -104,5 +105,5 @@ def refuse_newer(found: tuple[int, int]) -> None:
     if found[0] > wanted[0] or found[1] > wanted[1]:
         raise MigrationNeededError(
             f"The database is of version {found[0]}.{found[1]}, newer than this program's {wanted[0]}.{wanted[1]}.",
-            hint="Upgrade the program: pip install --upgrade openmanus-graph",
+            hint=f"Upgrade the program: {shell_commands.UPGRADE}",
         )

@@ -19,6 +19,7 @@ from langgraph.checkpoint.base import CheckpointTuple, DeltaChannelHistory, get_
 from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import DictRow
 
+from openmanus_graph import shell_commands
 from openmanus_graph.errors import DatabaseError, ForeignTypeError, ThreadUnreadableError
 
 MOST_TRIED = 200
@@ -170,9 +171,9 @@ class ReadingSaver(AsyncPostgresSaver):
             f"The checkpoint {checkpoint_id} of {_whose(namespace)}thread {thread_id!r} cannot be read: {error}.",
             checkpoint_id=checkpoint_id,
             good=good,
-            hint=f"Go on from the last good point, in a new thread: openmanus-graph threads rerun {thread_id}@{good}"
+            hint=f"Go on from the last good point, in a new thread: {shell_commands.rerun(f'{thread_id}@{good}')}"
             if good
-            else f"No earlier point can be read. Begin anew, and remove it: openmanus-graph threads delete {thread_id}",
+            else f"No earlier point can be read. Begin anew, and remove it: {shell_commands.delete_thread(thread_id)}",
         )
         found.__cause__ = error
         return found

@@ -28,6 +28,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.lease import Lease, stale_runner
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB
 from openmanus_graph.checkpoints.pruning.prune import prune_rows, remove_runs
@@ -129,7 +130,7 @@ class ThreadSaver(ReadingSaver):
             if error.sqlstate == "OM002":
                 raise ThreadBusyError(
                     f"The thread {thread_id!r} is being run, so its state cannot be edited now.",
-                    hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
+                    hint=f"See who runs it with: {shell_commands.show_thread(thread_id)}",
                 ) from error
             raise
 
@@ -185,7 +186,7 @@ class ThreadSaver(ReadingSaver):
             if not await try_alone(connection, str(thread_id)):
                 raise ThreadBusyError(
                     f"The thread {thread_id!r} is running, so it is not removed.",
-                    hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
+                    hint=f"See who runs it with: {shell_commands.show_thread(thread_id)}",
                 )
             await remove_rows(connection, [str(thread_id)])
 
@@ -390,7 +391,7 @@ def unreachable(place: str, error: Exception) -> DatabaseUnreachableError:
     reason = str(error).strip().splitlines()
     return DatabaseUnreachableError(
         f"No Postgres answers at {place}: {reason[0] if reason else type(error).__name__}.",
-        hint="Check with: openmanus-graph doctor",
+        hint=f"Check with: {shell_commands.DOCTOR}",
     )
 
 
@@ -398,5 +399,5 @@ def database_full(place: str) -> DatabaseFullError:
     """The error for a server without space."""
     return DatabaseFullError(
         f"The disk of the Postgres at {place} is full; nothing committed is lost.",
-        hint="Free some space, then resume the thread: openmanus-graph resume --last",
+        hint=f"Free some space, then resume the thread: {shell_commands.RESUME_LAST}",
     )

@@ -14,6 +14,7 @@ from typing import Any, cast
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_tables import remove_rows, try_alone
@@ -118,7 +119,7 @@ async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
     if name is None:
         newest = await list_threads(saver, limit=1)
         if not newest:
-            raise UnknownThreadError("There is no thread yet.", hint="Start one with: openmanus-graph run --plan FILE")
+            raise UnknownThreadError("There is no thread yet.", hint=f"Start one with: {shell_commands.RUN_PLAN}")
         return newest[0]
     if (exact := await get_thread(saver, name)) is not None:
         return exact
@@ -137,7 +138,9 @@ async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
         )
     near = get_close_matches(name, ids, 3, 0.5) or ids[:3]
     nearest = f"The nearest are: {', '.join(near)}." if near else "There are no threads yet."
-    raise UnknownThreadError(f"There is no thread {name!r}. {nearest}", hint="List them: openmanus-graph threads list")
+    raise UnknownThreadError(
+        f"There is no thread {name!r}. {nearest}", hint=f"List them: {shell_commands.LIST_THREADS}"
+    )
 
 
 async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = False) -> None:

@@ -1,4 +1,4 @@
-"""Asking: the questions of a run, asked at the terminal, with what is needed to decide."""
+"""Asking: questions of a run, asked at the terminal with the facts for a decision."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ REVIEW_HELP = "y: yes   n: no   n: WHAT TO DO OTHERWISE   e: edit the plan"
 
 
 class Person(Protocol):
-    """Whoever answers."""
+    """Source of answers: a person at a terminal, or lines of a pipe."""
 
     def say(self, text: str) -> None:
         """Show something."""
@@ -60,7 +60,7 @@ class AtTerminal:
 
 
 class InLines:
-    """What stands in a pipe, line by line."""
+    """Answers from a pipe, line by line."""
 
     def say(self, text: str) -> None:
         """Print it on stderr."""
@@ -73,7 +73,7 @@ class InLines:
         return line.rstrip("\n") if line else None
 
     def edit(self, text: str, suffix: str) -> str | None:
-        """Nobody is there who could edit."""
+        """Refuse: a pipe has no editor."""
         del text, suffix
         self.say("There is no terminal to edit at; give the JSON in the same line.")
         return None
@@ -105,15 +105,15 @@ def ask_one(question: Question, person: Person) -> Answer | None:
     if approving:
         person.say(REVIEW_HELP if "plan" in question else APPROVE_HELP if "tool" in question else CONSENT_HELP)
     while True:
-        said = person.listen(">")
-        if said is None:
+        typed = person.listen(">")
+        if typed is None:
             return None
-        if not said.strip():
+        if not typed.strip():
             continue
         try:
             if not approving:
-                return _parsed(question, said)
-            answer = _approval(question, said.strip(), person)
+                return _parsed(question, typed)
+            answer = _approval(question, typed.strip(), person)
         except OpenManusGraphError as error:
             person.say(f"{error.message} {error.hint or ''}".rstrip())
             continue
@@ -122,7 +122,7 @@ def ask_one(question: Question, person: Person) -> Answer | None:
 
 
 def described(question: Question) -> str:
-    """The question with all that is known of what it is about."""
+    """Question text with its plan, arguments, reason and the last refusal."""
     who = f"{question['subtask']}: " if question["subtask"] else ""
     words = visible(question["question"])
     if "plan" in question:  # drawn here, whatever the question says of it
@@ -158,20 +158,20 @@ def _parsed(question: Question, text: str) -> Answer:
     return answers_for([question], [f"{question['id']}={text}"])[question["id"]]
 
 
-def _approval(question: Question, said: str, person: Person) -> Answer | None:
+def _approval(question: Question, typed: str, person: Person) -> Answer | None:
     """The answer to an approval; `None` to ask again."""
-    first, _, rest = said.partition(" ")
+    first, _, rest = typed.partition(" ")
     if first.lower() in ("e", "edit"):
         if "plan" in question and not rest.strip():
             return _edited_plan(question, question["plan"], person)
         if "plan" not in question:
             return _edited_arguments(question, question.get("args") or {}, rest.strip(), person)
-    if said.lower() == "a":
+    if typed.lower() == "a":
         value = person.listen("answer:")
         return _parsed(question, f"answer: {value}") if value else None
-    if said[:2].lower() == "a:":
-        said = f"answer: {said[2:]}"
-    return _parsed(question, said)
+    if typed[:2].lower() == "a:":
+        typed = f"answer: {typed[2:]}"
+    return _parsed(question, typed)
 
 
 def _edited_arguments(question: Question, args: Mapping[str, Any], inline: str, person: Person) -> Answer | None:

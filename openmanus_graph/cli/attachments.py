@@ -19,7 +19,7 @@ MOST_FILES = 100
 
 
 def checked(files: Sequence[str]) -> list[Path]:
-    """The files, seen to be there and not too large, before anything is written.
+    """Paths of the files, checked for existence, type and size before anything is written.
 
     Raises:
         UsageError: If one cannot be attached.

@@ -1,4 +1,4 @@
-"""chat: a conversation with the agent at the prompt, one thread long."""
+"""Chat: a conversation with the agent at the prompt, in one thread."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -24,7 +24,7 @@ from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal, InLines, Person, ask_all
 from openmanus_graph.cli.attachments import checked
-from openmanus_graph.cli.execution import Ended, Showing, perform
+from openmanus_graph.cli.execution import RunDisplay, RunOutcome, perform
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.report import WORDS, print_result
 from openmanus_graph.cli.resume import next_input
@@ -48,9 +48,9 @@ MOST_FILES = 200
 """Files that `/files` lists."""
 
 
-def chat(thread: str | None, **said: Any) -> int:
+def chat(thread: str | None, **option_values: Any) -> int:
     """Talk with the agent: each line is a request in one conversation."""
-    return asyncio.run(_chat(RunOptions(thread=checked_thread(thread) if thread else None, **said)))
+    return asyncio.run(_chat(RunOptions(thread=checked_thread(thread) if thread else None, **option_values)))
 
 
 async def _chat(options: RunOptions) -> int:
@@ -90,11 +90,11 @@ class Talk:
         if self.thread is not None and not self.thread.finished:
             self.person.say(f"The thread {self.thread.thread_id} is {self.thread.status}: /resume goes on with it.")
         while (line := self._line()) is not None:
-            said = line.strip()
-            if said in ("/exit", "/quit"):
+            entry = line.strip()
+            if entry in ("/exit", "/quit"):
                 break
-            if said:
-                await self._guarded(said)
+            if entry:
+                await self._guarded(entry)
         self._leave()
         return self.code
 
@@ -107,13 +107,13 @@ class Talk:
         if self.name is not None:
             self.person.say(with_program(f"Go on with this conversation: openmanus-graph chat --thread {self.name}"))
 
-    async def _guarded(self, said: str) -> None:
-        """Do what a line says; what goes wrong is said, and the conversation goes on."""
+    async def _guarded(self, entry: str) -> None:
+        """Execute a line; an error is printed, and the conversation goes on."""
         try:
-            if said.startswith("/"):
-                await self._command(said)
+            if entry.startswith("/"):
+                await self._command(entry)
             else:
-                await self._request(said)
+                await self._request(entry)
         except Exception as error:  # noqa: BLE001 - a conversation outlives one request's failure
             self.code = print_error(error)
         await self._look()
@@ -122,8 +122,8 @@ class Talk:
         if self.name is not None:
             self.thread = await get_thread(self.saver, self.name)
 
-    async def _command(self, said: str) -> None:
-        word, _, rest = said.partition(" ")
+    async def _command(self, entry: str) -> None:
+        word, _, rest = entry.partition(" ")
         commands: dict[str, Callable[[], Awaitable[None]]] = {
             "/status": self._status,
             "/plan": self._plan,
@@ -168,12 +168,12 @@ class Talk:
             given,
             thread_id=str(self.name),
             configurable={**self.options.stored_settings(self.thread), **self.options.configurable},
-            showing=Showing(quiet=self.options.quiet, task=task, person=self.person),
+            showing=RunDisplay(quiet=self.options.quiet, task=task, person=self.person),
         )
         self.code = ended.exit_code
         self._report(ended)
 
-    def _report(self, ended: Ended) -> None:
+    def _report(self, ended: RunOutcome) -> None:
         thread = ended.thread
         answer = ended.values.get("answer")
         if thread.finished and isinstance(answer, str) and answer:
@@ -209,8 +209,8 @@ class Talk:
 
     async def _files(self) -> None:
         folder = Path(self.thread.workspace) if self.thread is not None and self.thread.workspace else None
-        found = await asyncio.to_thread(_listing, folder) if folder is not None else []
-        self.person.say("\n".join([f"{folder}:", *found]) if found else "There are no files.")
+        lines = await asyncio.to_thread(_listing, folder) if folder is not None else []
+        self.person.say("\n".join([f"{folder}:", *lines]) if lines else "There are no files.")
 
     def _attach(self, name: str) -> None:
         checked([*self.files, name])
@@ -219,7 +219,7 @@ class Talk:
 
 
 def _listing(folder: Any) -> list[str]:
-    found = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
-    shown = [path for path in found if not any(part.startswith(".") for part in path.parts)]
+    paths = [path.relative_to(folder) for path in sorted(folder.rglob("*")) if path.is_file()]
+    shown = [path for path in paths if not any(part.startswith(".") for part in path.parts)]
     more = [f"  … and {len(shown) - MOST_FILES} more"] if len(shown) > MOST_FILES else []
     return [*(f"  {visible(str(path))}" for path in shown[:MOST_FILES]), *more]

@@ -1,4 +1,4 @@
-"""doctor: what is set and where it came from, and what this machine has."""
+"""Doctor: settings with their origins, and the components of this machine."""
 
 from __future__ import annotations
 
@@ -16,6 +16,7 @@ from openmanus_graph.checkpoints.database import open_checkpointer, redacted
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError, ToolError
+from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
 from openmanus_graph.sandbox import probe
 from openmanus_graph.tools.web.engines import engines_of
@@ -23,7 +24,7 @@ from openmanus_graph.tools.web.engines import engines_of
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked at."""
+    """Result of one check."""
 
     name: str
     ok: bool
@@ -39,8 +40,8 @@ def doctor(as_json: bool) -> int:
     models, plugins = _models(settings), _plugins()
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
-        found = [asdict(finding) for finding in findings]
-        print_json({"settings": values, "models": models, "findings": found, "plugins": plugins, "ready": ready})
+        facts = [asdict(finding) for finding in findings]
+        print_json({"settings": values, "models": models, "findings": facts, "plugins": plugins, "ready": ready})
         return 0 if ready else 1
     click.echo(click.style("Settings", bold=True))
     for value in values:
@@ -79,9 +80,7 @@ def _models(settings: Settings) -> list[dict[str, Any]]:
 
 
 def _plugins() -> list[dict[str, Any]]:
-    """What installed packages bring, and what of it cannot be imported."""
-    from openmanus_graph.loading.plugins import installed_plugins
-
+    """Plug-ins of installed packages, and the errors of those that cannot be imported."""
     return [asdict(plugin) for plugin in installed_plugins()]
 
 
@@ -136,5 +135,5 @@ def _sandbox(settings: Settings) -> list[Finding]:
 
 
 def _chromium() -> Finding:
-    found = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    return Finding("Chromium", found is not None, found or "not found; no tool of this version needs it")
+    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
+    return Finding("Chromium", program is not None, program or "not found; no tool of this version needs it")

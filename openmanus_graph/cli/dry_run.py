@@ -1,4 +1,4 @@
-"""Foresight: what `resume --dry-run` prints: what would be kept, run, repeated and asked."""
+"""Dry run: results kept, steps run, calls repeated and questions asked by a resume, without resuming."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ from openmanus_graph.checkpoints.threads import find_thread
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.display_text import clean, one_line
-from openmanus_graph.graphs.rebuild import graph_again
+from openmanus_graph.graphs.builders import runs_user_graph
+from openmanus_graph.graphs.rebuild import rebuild_graph
 from openmanus_graph.graphs.resume_preview import EffectPreview, ResumePreview, SubtaskPreview, resume_preview
-from openmanus_graph.graphs.user.user_graph import own_graph_again, runs_own_graph
+from openmanus_graph.graphs.user.user_graph import rebuild_user_graph
 
 EFFECTS = {
     "recorded": "is recorded, and not called again",
@@ -24,11 +25,11 @@ EFFECTS = {
 
 
 async def print_foresight(name: str | None, options: RunOptions) -> int:
-    """Print what a resume would do.
+    """Print a preview of a resume.
 
     Args:
         name: The thread's id or its beginning; `None` means the last one.
-        options: What the command line said.
+        options: Options of the command.
 
     Returns:
         The exit code.
@@ -36,53 +37,56 @@ async def print_foresight(name: str | None, options: RunOptions) -> int:
     async with open_checkpointer(settings=options.effective_settings()) as saver:
         thread = await find_thread(saver, name)
         settings = options.effective_settings(thread)
-        if runs_own_graph(thread):
-            app = await own_graph_again(thread, saver, settings)
+        if runs_user_graph(thread):
+            app = await rebuild_user_graph(thread, saver, settings)
         else:
-            app = graph_again(thread, settings, model=options.model).compile(checkpointer=saver)
+            app = rebuild_graph(thread, settings, model=options.model).compile(checkpointer=saver)
         if not thread.finished and thread.status != "running":
             await app.check_version(thread.thread_id, force=options.force)
-        found = await resume_preview(app, thread.thread_id)
+        preview = await resume_preview(app, thread.thread_id)
     if options.as_json:
-        print_json(found.as_json())
+        print_json(preview.as_json())
         return 0
-    _print(found)
+    _print(preview)
     return 0
 
 
-def _print(found: ResumePreview) -> None:
-    click.echo(f"{_where(found)} Nothing was written or run.")
-    if found.subtasks:
+def _print(preview: ResumePreview) -> None:
+    click.echo(f"{_where(preview)} Nothing was written or run.")
+    if preview.subtasks:
         click.echo("")
-        print_table(["SUBTASK", "A RESUME", "WHY"], [_subtask_row(one) for one in found.subtasks])
-    if found.effects:
+        print_table(["SUBTASK", "A RESUME", "WHY"], [_subtask_row(subtask) for subtask in preview.subtasks])
+    if preview.effects:
         click.echo("")
-        print_table(["CALL OF", "IN", "KEY", "A RESUME", "ARGUMENTS"], [_effect_row(one) for one in found.effects])
-    for question in found.questions:
+        print_table(
+            ["CALL OF", "IN", "KEY", "A RESUME", "ARGUMENTS"], [_effect_row(effect) for effect in preview.effects]
+        )
+    for question in preview.questions:
         click.echo(f"\n{question['subtask'] or 'The graph'} asks: {clean(question['question'])}")
-    if not (found.status == "completed" and not found.nodes):
-        click.echo(with_program(f"\nGo on with: openmanus-graph resume {found.thread_id}"))
+    if not (preview.status == "completed" and not preview.nodes):
+        click.echo(with_program(f"\nGo on with: openmanus-graph resume {preview.thread_id}"))
 
 
-def _where(found: ResumePreview) -> str:
-    if found.status == "running":
-        return f"The thread {found.thread_id} is running; if it stopped now, a resume would do this."
-    if not found.nodes:
-        again = "nothing is left to do" if found.status == "completed" else "a resume tries again what is not completed"
-        return f"The thread {found.thread_id} ran to its end ({found.status}); {again}."
-    return f"The thread {found.thread_id} is {found.status}; a resume goes on with {', '.join(found.nodes)}."
+def _where(preview: ResumePreview) -> str:
+    if preview.status == "running":
+        return f"The thread {preview.thread_id} is running; if it stopped now, a resume would do this."
+    if not preview.nodes:
+        completed = preview.status == "completed"
+        again = "nothing is left to do" if completed else "a resume tries again what is not completed"
+        return f"The thread {preview.thread_id} ran to its end ({preview.status}); {again}."
+    return f"The thread {preview.thread_id} is {preview.status}; a resume goes on with {', '.join(preview.nodes)}."
 
 
-def _subtask_row(one: SubtaskPreview) -> list[str]:
-    what: str = one.action
-    if one.step is not None:
-        nodes = f" ({', '.join(one.nodes)})" if one.nodes else ""
-        verb = "waits for an answer at" if one.action == "waits" else "continues at"
-        what = f"{verb} step {one.step}{nodes}"
-    elif one.status and one.action == "kept":
-        what = f"kept ({one.status})"
-    return [one.id, what, one_line(one.why, 200)]
+def _subtask_row(subtask: SubtaskPreview) -> list[str]:
+    what: str = subtask.action
+    if subtask.step is not None:
+        nodes = f" ({', '.join(subtask.nodes)})" if subtask.nodes else ""
+        verb = "waits for an answer at" if subtask.action == "waits" else "continues at"
+        what = f"{verb} step {subtask.step}{nodes}"
+    elif subtask.status and subtask.action == "kept":
+        what = f"kept ({subtask.status})"
+    return [subtask.id, what, one_line(subtask.why, 200)]
 
 
-def _effect_row(one: EffectPreview) -> list[str]:
-    return [one.tool, one.subtask, one.key[:8], EFFECTS[one.action], one_line(one.args, 200)]
+def _effect_row(effect: EffectPreview) -> list[str]:
+    return [effect.tool, effect.subtask, effect.key[:8], EFFECTS[effect.action], one_line(effect.args, 200)]

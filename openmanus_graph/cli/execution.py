@@ -24,7 +24,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal, Person, ask_all
 from openmanus_graph.cli.report import EXIT_CODES, current_plan, current_results, next_step, report
-from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.cli.run_view_model import RunViewModel
 from openmanus_graph.cli.terminal import interactive, with_program
 from openmanus_graph.cli.view import View, choose_view
 from openmanus_graph.errors import DatabaseError, OpenManusGraphError, StaleRunnerError
@@ -37,8 +37,8 @@ _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 @dataclass
-class Stop:
-    """What a signal asked for: the first drains, the second ends the process at once."""
+class StopSignal:
+    """Stop by signal: the first one drains, the second one ends the process at once."""
 
     gate: Gate
     view: View
@@ -51,7 +51,7 @@ class Stop:
             loop.add_signal_handler(number, self._arrived, number)
 
     def remove(self) -> None:
-        """Leave them to whoever had them, such as a prompt that Ctrl-C ends."""
+        """Restore the earlier handlers, such as that of a prompt which Ctrl-C ends."""
         loop = asyncio.get_running_loop()
         for number in _SIGNALS:
             loop.remove_signal_handler(number)
@@ -67,8 +67,8 @@ class Stop:
 
 
 @dataclass(frozen=True)
-class Showing:
-    """How a run is shown, and who is asked."""
+class RunDisplay:
+    """Display of a run: its view, and who answers its questions."""
 
     as_json: bool = False
     """Whether events go to stdout as JSON."""
@@ -81,8 +81,8 @@ class Showing:
 
 
 @dataclass
-class Ended:
-    """How a run ended."""
+class RunOutcome:
+    """Outcome of a run: thread, state, usage and exit code."""
 
     thread: Thread
     """The thread as it is now."""
@@ -104,7 +104,7 @@ class Ended:
 
     @property
     def exit_code(self) -> int:
-        """What the process ends with."""
+        """Exit code of the process."""
         if self.signal_number is not None and self.thread.status == "waiting":
             return 128 + self.signal_number
         return EXIT_CODES.get(self.thread.status, 128 + (self.signal_number or signal.SIGINT))
@@ -135,7 +135,7 @@ async def execute(
         The exit code.
     """
     person = AtTerminal() if interactive() and not as_json else None
-    showing = Showing(as_json, quiet, task, person)
+    showing = RunDisplay(as_json, quiet, task, person)
     try:
         ended = await perform(app, given, thread_id=thread_id, configurable=configurable, showing=showing)
     except (DatabaseError, StaleRunnerError):
@@ -151,8 +151,8 @@ async def execute(
 
 
 async def perform(
-    app: DurableGraph, given: Any, *, thread_id: str, configurable: Mapping[str, Any], showing: Showing
-) -> Ended:
+    app: DurableGraph, given: Any, *, thread_id: str, configurable: Mapping[str, Any], showing: RunDisplay
+) -> RunOutcome:
     """Run the graph until it ends, waits for somebody who is not there, or is stopped.
 
     Args:
@@ -165,17 +165,17 @@ async def perform(
     saver = cast("ThreadSaver", app.checkpointer)
     began = time.monotonic()
     going_on = given is None or isinstance(given, Command)
-    board = await _board(app, thread_id, showing.task, going_on)
+    view_model = await _view_model(app, thread_id, showing.task, going_on)
     while True:
-        view = choose_view(board, as_json=showing.as_json, quiet=showing.quiet)
-        stop = Stop(Gate(), view)
+        view = choose_view(view_model, as_json=showing.as_json, quiet=showing.quiet)
+        stop = StopSignal(Gate(), view)
         await _stream(app, given, {**configurable, "thread_id": thread_id}, stop)
         thread = cast("Thread", await get_thread(saver, thread_id))
         if thread.status == "waiting" and showing.person is not None and stop.signal_number is None:
             answers = ask_all(thread.questions, showing.person)
             if answers is not None:
                 given = Command(resume=answers)
-                board.again()
+                view_model.again()
                 continue
         break
     snapshot = await app.snapshot(thread_id)
@@ -183,20 +183,20 @@ async def perform(
     await spent.load()
     values = cast("Mapping[str, Any]", snapshot.values)
     plan = current_plan(thread, values, app.builder.plans)
-    return Ended(thread, values, spent.total, time.monotonic() - began, stop.signal_number, plan)
+    return RunOutcome(thread, values, spent.total, time.monotonic() - began, stop.signal_number, plan)
 
 
-async def _board(app: DurableGraph, thread_id: str, task: str, going_on: bool) -> Board:
-    """A board that knows what the request used in earlier processes."""
+async def _view_model(app: DurableGraph, thread_id: str, task: str, going_on: bool) -> RunViewModel:
+    """View model that starts with the usage of earlier processes."""
     budget = app.builder.settings.budget
     if not going_on:
-        return Board(thread_id, task=task, budget=budget)
+        return RunViewModel(thread_id, task=task, budget=budget)
     spent = Spending(thread_id, budget, cast("ThreadSaver", app.checkpointer))
     await spent.load()
-    return Board(thread_id, task=task, budget=budget, before=spent.total, active_s=spent.active_s)
+    return RunViewModel(thread_id, task=task, budget=budget, before=spent.total, active_s=spent.active_s)
 
 
-async def _stream(app: DurableGraph, given: Any, configurable: Mapping[str, Any], stop: Stop) -> None:
+async def _stream(app: DurableGraph, given: Any, configurable: Mapping[str, Any], stop: StopSignal) -> None:
     stop.install()
     stop.view.start()
     try:
@@ -215,7 +215,7 @@ async def _stream(app: DurableGraph, given: Any, configurable: Mapping[str, Any]
 
 
 async def _tell_stopped(saver: ThreadSaver, thread_id: str, error: OpenManusGraphError, *, as_json: bool) -> None:
-    """Add to a failure that stopped the thread how to go on; with `--json` the stream is closed, too."""
+    """Add the resume command to an error that stopped the thread; with `--json`, close the stream too."""
     thread = await get_thread(saver, thread_id)
     if thread is None or thread.status != "stopped":
         return
@@ -228,8 +228,8 @@ async def _tell_stopped(saver: ThreadSaver, thread_id: str, error: OpenManusGrap
         click.echo(json.dumps(last, ensure_ascii=False))
 
 
-def _print_last_event(ended: Ended) -> None:
-    """The event that closes the stream of `--json`: what a script needs of the whole run."""
+def _print_last_event(ended: RunOutcome) -> None:
+    """Print the last event of `--json`, with answer, results, questions and workspace."""
     thread, hint = ended.thread, next_step(ended.thread)
     last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
     last.update(status=thread.status, error=thread.error, elapsed_s=round(ended.elapsed_s, 3), usage=ended.usage)

@@ -1,4 +1,4 @@
-"""graph: see the compiled graphs, drawn from the code."""
+"""Graph drawing: graph show, for compiled graphs."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from openmanus_graph.cli.run_view_model import ACTING, Board
+from openmanus_graph.cli.run_view_model import ACTING, RunViewModel
 from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.display_text import call_line, duration, one_line
 from openmanus_graph.events import Event
@@ -13,18 +13,18 @@ from openmanus_graph.events import Event
 class Lines:
     """Turns events into lines."""
 
-    def __init__(self, board: Board) -> None:
-        """Keep `board` up to date, for what a line says of the whole."""
-        self._board = board
+    def __init__(self, view_model: RunViewModel) -> None:
+        """Keep `view_model` up to date, for what a line says of the whole."""
+        self._view_model = view_model
 
     def of(self, event: Event) -> str | None:
-        """What a reader of a log wants to know of the event; `None` if that is nothing."""
-        self._board.take(event)
+        """Line for an event; `None` for an event that is not logged."""
+        self._view_model.take(event)
         line = self._of_subtask(event) or self._of_call(event) or self._of_role(event)
         return None if line is None else with_program(line)
 
     def _of_subtask(self, event: Event) -> str | None:
-        name, board = event.get("subtask", ""), self._board
+        name, view_model = event.get("subtask", ""), self._view_model
         match event.get("type"):
             case "subtask_started":
                 attempt = event.get("attempt", 1)
@@ -36,10 +36,12 @@ class Lines:
             case "subtask_verified":
                 verified = event.get("verified")
                 verdict = "not checked" if verified is None else "checked" if verified else "did not pass"
-                return _said(f"  {name} {verdict}", event.get("text"))
+                return _with_detail(f"  {name} {verdict}", event.get("text"))
             case "subtask_finished":
                 took = f" in {event.get('elapsed_s', 0.0):.1f} s" if event.get("status") == "completed" else ""
-                return _said(f"[{board.done}/{len(board.rows)}] {name} {event.get('status')}{took}", event.get("error"))
+                return _with_detail(
+                    f"[{view_model.done}/{len(view_model.rows)}] {name} {event.get('status')}{took}", event.get("error")
+                )
             case _:
                 return None
 
@@ -52,9 +54,9 @@ class Lines:
                 return f"  {name} ← {event.get('tool')} failed: {one_line(str(event.get('error')))}"
             case "tool_returned":
                 took = duration(event.get("elapsed_s", 0.0))
-                return _said(f"  {name} ← {event.get('tool')} in {took}", event.get("preview"), 120)
+                return _with_detail(f"  {name} ← {event.get('tool')} in {took}", event.get("preview"), 120)
             case "model_retrying":
-                return f"  {self._board.warning}"
+                return f"  {self._view_model.warning}"
             case "model_started" if not name:
                 role = event.get("role", "model")
                 return f"{role}: {ACTING.get(role, 'thinking')}"
@@ -65,23 +67,23 @@ class Lines:
         match event.get("type"):
             case "plan_started":
                 kept = len(event.get("kept", []))
-                number = f" (plan {self._board.plans})" if self._board.plans > 1 else ""
+                number = f" (plan {self._view_model.plans})" if self._view_model.plans > 1 else ""
                 kept_words = f", {kept} kept" if kept else ""
                 goal = one_line(event.get("goal") or "plan")
                 return f"{goal}: {len(event.get('subtasks', []))} subtasks{kept_words}{number}"
             case "node_started":
                 return f"  {event.get('node')} started"
             case "node_progress":
-                return _said(f"  {event.get('node')}", event.get("text"))
+                return _with_detail(f"  {event.get('node')}", event.get("text"))
             case "node_finished":
                 took = duration(event.get("elapsed_s", 0.0))
-                return _said(f"  {event.get('node')} {event.get('status')} in {took}", event.get("error"))
+                return _with_detail(f"  {event.get('node')} {event.get('status')} in {took}", event.get("error"))
             case "decided":
-                return _said(f"coordinator: {event.get('decision')}", event.get("text"))
+                return _with_detail(f"coordinator: {event.get('decision')}", event.get("text"))
             case "recalled" if event.get("text"):
-                return _said("knowledge", event.get("text"))
+                return _with_detail("knowledge", event.get("text"))
             case "plan_refused":
-                return _said("planner: the plan is corrected", "; ".join(event.get("problems", [])))
+                return _with_detail("planner: the plan is corrected", "; ".join(event.get("problems", [])))
             case "question_asked":
                 return f"asks: {one_line(str(event.get('question', {}).get('question')))}"
             case "budget_reached" | "warned":
@@ -93,9 +95,9 @@ class Lines:
 class LineView:
     """One plain line an event, on stderr."""
 
-    def __init__(self, board: Board) -> None:
-        """Show what happens on `board`."""
-        self._lines = Lines(board)
+    def __init__(self, view_model: RunViewModel) -> None:
+        """Show what happens on `view_model`."""
+        self._lines = Lines(view_model)
 
     def start(self) -> None:
         """Nothing."""
@@ -114,5 +116,5 @@ class LineView:
             click.echo(line, err=True)
 
 
-def _said(head: str, words: str | None, longest: int = 400) -> str:
+def _with_detail(head: str, words: str | None, longest: int = 400) -> str:
     return f"{head}: {one_line(words, longest)}" if words else head

@@ -1,4 +1,4 @@
-"""new: a small working project of one's own, in a folder."""
+"""New project: a small working project in a folder."""
 
 from __future__ import annotations
 

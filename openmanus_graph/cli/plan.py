@@ -1,4 +1,4 @@
-"""plan: check a plan file, see its DAG, print the schema."""
+"""Plan: plan check, show and schema."""
 
 from __future__ import annotations
 

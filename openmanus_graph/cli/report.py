@@ -1,4 +1,4 @@
-"""Report: how a run ended, for people: the result on stdout, the rest on stderr."""
+"""Report: the end of a run for people, with the result on stdout and the rest on stderr."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def next_step(thread: Thread) -> str | None:
 
 
 def sinks(plan: Plan, results: Mapping[str, Any]) -> dict[str, Any]:
-    """Outputs of the completed subtasks that no other subtask needs: what the plan was for."""
+    """Outputs of completed subtasks that no other subtask needs."""
     needed = {need for subtask in plan.subtasks for need in plan.prerequisites(subtask)}
     return {
         subtask.id: results[subtask.id]["output"]

@@ -1,4 +1,4 @@
-"""resume: go on with a thread, whatever graph it runs."""
+"""Resume: go on with a thread of a plan, of the agent or of a user graph."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -24,16 +24,16 @@ from openmanus_graph.cli.execution import execute
 from openmanus_graph.cli.options import RunOptions, absolute
 from openmanus_graph.cli.report import report
 from openmanus_graph.cli.terminal import with_program
-from openmanus_graph.cli.user_graph import OwnOptions, resume_own_graph
+from openmanus_graph.cli.user_graph import UserGraphOptions, resume_user_graph
 from openmanus_graph.errors import PlanError, UsageError
-from openmanus_graph.graphs.rebuild import graph_again, runs_agent
-from openmanus_graph.graphs.user.user_graph import runs_own_graph
+from openmanus_graph.graphs.builders import runs_agent, runs_user_graph
+from openmanus_graph.graphs.rebuild import rebuild_graph
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import answers_for
 
 
 def resume(
-    thread: str | None, last: bool, answers: tuple[str, ...], plan_file: str | None, dry_run: bool, **said: Any
+    thread: str | None, last: bool, answers: tuple[str, ...], plan_file: str | None, dry_run: bool, **option_values: Any
 ) -> int:
     """Go on with a thread: after a crash, a pause, a failure, a budget, or with an answer."""
     if (thread is None) == (not last):
@@ -41,8 +41,8 @@ def resume(
     if dry_run:
         if answers or plan_file:
             raise click.UsageError("--dry-run says what a plain resume does, without --answer and --plan.")
-        return asyncio.run(print_foresight(thread, RunOptions(**said)))
-    return asyncio.run(_resume(thread, answers, plan_file, RunOptions(**said)))
+        return asyncio.run(print_foresight(thread, RunOptions(**option_values)))
+    return asyncio.run(_resume(thread, answers, plan_file, RunOptions(**option_values)))
 
 
 async def _resume(name: str | None, answers: tuple[str, ...], plan_file: str | None, options: RunOptions) -> int:
@@ -53,24 +53,24 @@ async def _resume(name: str | None, answers: tuple[str, ...], plan_file: str | N
 async def resume_thread(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
-    """Go on with a thread, whatever graph it runs.
+    """Go on with a thread of a plan, of the agent or of a user graph.
 
     Args:
         thread: The thread.
         saver: The store.
         answers: Answers as they were typed.
         plan_file: An edited plan to go on with, or `None`.
-        options: What the command line said.
+        options: Options of the command.
 
     Returns:
         The exit code.
     """
-    if runs_own_graph(thread):
-        return await _resume_own(thread, saver, answers, plan_file, options)
-    return await _resume_ours(thread, saver, answers, plan_file, options)
+    if runs_user_graph(thread):
+        return await _resume_user_graph(thread, saver, answers, plan_file, options)
+    return await _resume_built_in(thread, saver, answers, plan_file, options)
 
 
-async def _resume_ours(
+async def _resume_built_in(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
     if thread.status == "running" and answers:
@@ -81,7 +81,7 @@ async def _resume_ours(
             report(thread, await state_values(saver, thread.thread_id), hint=None)
             return 0
     settings = options.effective_settings(thread)
-    graph: Any = graph_again(thread, settings, model=options.model)
+    graph: Any = rebuild_graph(thread, settings, model=options.model)
     app = graph.compile(checkpointer=saver)
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         replaced = None if plan_file is None else Command(update={"plan": {}})
@@ -108,19 +108,19 @@ async def _resume_ours(
     )
 
 
-async def _resume_own(
+async def _resume_user_graph(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
     if plan_file is not None:
         raise UsageError(f"The thread {thread.thread_id!r} runs a graph of your own, which takes no plan.")
     if thread.status == "running" and answers:
         return await _deliver(saver, thread, answers)
-    own = OwnOptions(thread.thread_id, options.configurable, options.as_json, options.quiet)
-    return await resume_own_graph(thread, saver, answers, own, options.effective_settings(thread))
+    own = UserGraphOptions(thread.thread_id, options.configurable, options.as_json, options.quiet)
+    return await resume_user_graph(thread, saver, answers, own, options.effective_settings(thread))
 
 
 async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited: Plan | None) -> Any:
-    """What the graph is resumed with: nothing, answers, an edited plan, or what it left undone once more."""
+    """Input of the resumed graph: nothing, answers, an edited plan, or the unfinished work once more."""
     snapshot = await app.snapshot(thread.thread_id)
     given = None
     if answers:
@@ -142,7 +142,7 @@ def _subtask_ids(plan: Mapping[str, Any] | None) -> list[str]:
 
 
 async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...]) -> int:
-    """Leave an answer for the process that runs the thread."""
+    """Store an answer for the process that runs the thread."""
     questions = await open_questions(saver, thread.thread_id)
     plan = (await state_values(saver, thread.thread_id)).get("plan") or thread.plan
     await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(plan)))

@@ -1,4 +1,4 @@
-"""run: ask the agent, or start a plan or a graph of one's own."""
+"""Run: ask the agent, or start a plan or a user graph."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -21,13 +21,14 @@ from openmanus_graph.cli.attachments import attach, checked
 from openmanus_graph.cli.execution import execute
 from openmanus_graph.cli.options import RunOptions, absolute
 from openmanus_graph.cli.report import next_step
-from openmanus_graph.cli.user_graph import OwnOptions, run_own_graph
+from openmanus_graph.cli.user_graph import UserGraphOptions, run_user_graph
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ThreadUnfinishedError, UsageError
+from openmanus_graph.graphs.builders import runs_agent
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.graphs.plan import build_plan_graph
-from openmanus_graph.graphs.rebuild import graph_again, runs_agent
+from openmanus_graph.graphs.rebuild import rebuild_graph
 from openmanus_graph.loading.plugins import find_agents
 from openmanus_graph.plan import Plan
 from openmanus_graph.tools.rebuild import available_tools
@@ -38,14 +39,19 @@ LONGEST_TASK = 1_000_000
 
 
 def run(
-    task: tuple[str, ...], plan_file: str | None, graph: str | None, given: str | None, thread: str | None, **said: Any
+    task: tuple[str, ...],
+    plan_file: str | None,
+    graph: str | None,
+    given: str | None,
+    thread: str | None,
+    **option_values: Any,
 ) -> int:
     """Ask the agent, or run a plan or a graph of your own."""
-    options = RunOptions(thread=checked_thread(thread) if thread else None, **said)
+    options = RunOptions(thread=checked_thread(thread) if thread else None, **option_values)
     if graph is not None:
         if plan_file is not None:
             raise click.UsageError("Give --plan or --graph, not both.")
-        return asyncio.run(_run_own(graph, task, given, options))
+        return asyncio.run(_run_user_graph(graph, task, given, options))
     if given is not None:
         raise click.UsageError("--input is for --graph.")
     if bool(task) == (plan_file is not None):
@@ -58,7 +64,7 @@ def run(
 
 
 def task_of(words: tuple[str, ...]) -> str:
-    """The task that was given on the command line or on stdin.
+    """Task text, from the command line or from stdin.
 
     Raises:
         UsageError: If it is empty or too long.
@@ -101,7 +107,7 @@ async def run_task(task: str, options: RunOptions) -> int:
 
 
 def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph:
-    """The agent's graph as the options say, and for the rest as the thread began.
+    """The agent's graph: from the options first, then from how the thread began.
 
     Raises:
         NoModelError: If a role has no model.
@@ -111,13 +117,13 @@ def agent_graph(options: RunOptions, thread: Thread | None) -> DurableStateGraph
     if thread is None or options.tools:
         tools = list(available_tools(options.tools, settings).values())
     if thread is not None:
-        return graph_again(thread, settings, tools=tools, model=options.model, policy=options.policy)
+        return rebuild_graph(thread, settings, tools=tools, model=options.model, policy=options.policy)
     agents = {name: agent.graph for name, agent in find_agents().items()}
     return build_manus_graph(models=options.model, tools=tools, agents=agents, settings=settings)
 
 
 def refuse_request(thread: Thread, task: str | None) -> None:
-    """Raise if a thread is no conversation, or cannot take the next request yet.
+    """Raise if a thread runs something other than the agent, or cannot take the next request yet.
 
     Args:
         thread: The thread.
@@ -191,6 +197,6 @@ def _anew(plan_file: Path, options: RunOptions, name: str) -> str:
     return "openmanus-graph run " + shlex.join([*words, "--thread", name])
 
 
-async def _run_own(place: str, task: tuple[str, ...], given: str | None, options: RunOptions) -> int:
-    own = OwnOptions(options.thread, options.configurable, options.as_json, options.quiet)
-    return await run_own_graph(place, task_of(task) if task else None, given, own, options.effective_settings())
+async def _run_user_graph(place: str, task: tuple[str, ...], given: str | None, options: RunOptions) -> int:
+    own = UserGraphOptions(options.thread, options.configurable, options.as_json, options.quiet)
+    return await run_user_graph(place, task_of(task) if task else None, given, own, options.effective_settings())

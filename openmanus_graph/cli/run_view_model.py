@@ -1,4 +1,4 @@
-"""Board: what a run looks like at this moment, from its events alone, for whichever view draws it."""
+"""Run view model: state of a run for views, derived from its events alone."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ TAIL = 2000
 
 
 @dataclass
-class Row:
+class SubtaskRow:
     """One subtask."""
 
     id: str
@@ -58,7 +58,7 @@ class Row:
 
     @property
     def doing(self) -> str:
-        """What it is doing, or why it is where it is, in a line."""
+        """Line about the present work, or the reason for the status."""
         if self.status == "running":
             return self._running()
         if self.status in ("waiting", "failed", "blocked", "skipped") and self.why:
@@ -72,21 +72,21 @@ class Row:
             more = f" (and {len(self.calls) - 1} more)" if len(self.calls) > 1 else ""
             return one_line(next(reversed(self.calls.values()))) + more
         if self.role:
-            said = one_line(self.tail[-200:])
-            return f"{ACTING.get(self.role, 'thinking')}{': ' + said if said else ''}"
+            reply = one_line(self.tail[-200:])
+            return f"{ACTING.get(self.role, 'thinking')}{': ' + reply if reply else ''}"
         return one_line(self.progress or self.goal)
 
 
 @dataclass
-class Voice:
-    """A role of the graph's own whose model is replying."""
+class ActiveRole:
+    """Role of the graph, outside any subtask, whose model is replying."""
 
     model: str
     began: float
-    said: str = ""
+    reply: str = ""
 
 
-class Board:
+class RunViewModel:
     """The state of a run, event by event."""
 
     def __init__(
@@ -111,8 +111,8 @@ class Board:
         """
         self.thread_id = thread_id
         self.goal = task
-        self.rows: dict[str, Row] = {}
-        self.voices: dict[str, Voice] = {}
+        self.rows: dict[str, SubtaskRow] = {}
+        self.active_roles: dict[str, ActiveRole] = {}
         self.usage: Usage = before or cast("Usage", dict(NO_USAGE))
         self.plans = 0
         self.note = ""
@@ -133,10 +133,10 @@ class Board:
     @property
     def counts(self) -> dict[str, int]:
         """Subtasks by status."""
-        found: dict[str, int] = {}
+        counts: dict[str, int] = {}
         for row in self.rows.values():
-            found[row.status] = found.get(row.status, 0) + 1
-        return found
+            counts[row.status] = counts.get(row.status, 0) + 1
+        return counts
 
     @property
     def done(self) -> int:
@@ -145,7 +145,7 @@ class Board:
 
     @property
     def budget_share(self) -> str:
-        """How much of the budget that will end first is used, such as `24% of $0.50`; empty without budgets."""
+        """Used share of the budget that is nearest to its end, such as `24% of $0.50`; empty without budgets."""
         usage, budget = self.usage, self._budget
         tokens = usage["input_tokens"] + usage["output_tokens"]
         shares: list[tuple[float, str]] = []
@@ -163,18 +163,18 @@ class Board:
         return f"{share:.0%} of {words}"
 
     def take(self, event: Event) -> None:
-        """Take one event; those a view has no use for change nothing."""
+        """Apply one event; types without a handler change nothing."""
         handler = _HANDLERS.get(str(event.get("type")))
         if handler is not None:
             handler(self, event)
 
-    def row(self, event: Event) -> Row | None:
+    def row(self, event: Event) -> SubtaskRow | None:
         """The row an event is about."""
         return self.rows.get(event.get("subtask") or event.get("node") or "")
 
     def again(self) -> None:
-        """Forget what was going on when the last stream ended: it waits, or starts anew."""
-        self.voices.clear()
+        """Clear unfinished calls, replies and questions when a stream has ended."""
+        self.active_roles.clear()
         self.questions.clear()
         for row in self.rows.values():
             row.calls.clear()
@@ -195,7 +195,7 @@ class Board:
             name = str(outline["id"])
             row = old.get(name) if name in kept else None
             if row is None or row.status != "completed":
-                row = Row(name, kept=name in kept, status="completed" if name in kept else "pending")
+                row = SubtaskRow(name, kept=name in kept, status="completed" if name in kept else "pending")
             row.goal, row.runs = str(outline.get("goal") or ""), str(outline.get("runs") or "")
             row.needs = [str(need) for need in outline.get("needs") or ()]
             self.rows[name] = row
@@ -245,19 +245,19 @@ class Board:
         role, row = event.get("role", "model"), self.row(event)
         self.warning = ""
         if row is None:
-            self.voices[role] = Voice(event.get("model", ""), self.clock())
+            self.active_roles[role] = ActiveRole(event.get("model", ""), self.clock())
             return
         row.role, row.tail = role, ""
         if row.status == "pending":  # an agent's subtask says so by its first call
             row.status, row.began = "running", self.clock()
 
     def _model_tokens(self, event: Event) -> None:
-        row, voice = self.row(event), self.voices.get(event.get("role", ""))
+        row, active = self.row(event), self.active_roles.get(event.get("role", ""))
         if row is not None:
             row.role = row.role or event.get("role") or "model"
             row.tail = (row.tail + event.get("text", ""))[-TAIL:]
-        elif voice is not None:
-            voice.said = (voice.said + event.get("text", ""))[-TAIL:]
+        elif active is not None:
+            active.reply = (active.reply + event.get("text", ""))[-TAIL:]
 
     def _model_retrying(self, event: Event) -> None:
         where = f" for {event.get('subtask')}" if event.get("subtask") else ""
@@ -273,7 +273,7 @@ class Board:
             if row is not None:
                 row.tokens += usage["input_tokens"] + usage["output_tokens"]
         if row is None:
-            self.voices.pop(event.get("role", "model"), None)
+            self.active_roles.pop(event.get("role", "model"), None)
         else:
             row.role = row.tail = ""
 
@@ -290,7 +290,7 @@ class Board:
     def _node_started(self, event: Event) -> None:
         """A node of a graph that is not ours: a row of its own, from the moment it begins."""
         name = event.get("node", "")
-        self.rows[name] = Row(name, goal="", status="running", began=self.clock())
+        self.rows[name] = SubtaskRow(name, goal="", status="running", began=self.clock())
 
     def _node_progress(self, event: Event) -> None:
         row = self.rows.get(event.get("node", ""))
@@ -321,9 +321,9 @@ class Board:
         self.warning = one_line(event.get("text", ""))
 
 
-_HANDLERS: dict[str, Callable[[Board, Event], None]] = {
+_HANDLERS: dict[str, Callable[[RunViewModel, Event], None]] = {
     name.removeprefix("_"): handler
-    for name, handler in vars(Board).items()
+    for name, handler in vars(RunViewModel).items()
     if name.startswith(("_plan_", "_subtask_", "_question_", "_model_", "_tool_", "_node_"))
     or name in ("_decided", "_recalled", "_warned")
 }

@@ -20,12 +20,12 @@ _OWN_COMMAND = re.compile(
 
 
 def program() -> str:
-    """How the program can be called again from here, as the user called it: a name on the path, or a path."""
+    """Command by which the program can be called from here, as the user called it: a name or a path."""
     called = Path(sys.argv[0])
     if called.name == "__main__.py":
         return f"{_short(Path(sys.executable))} -m openmanus_graph"
-    found = shutil.which(called.name)
-    if found is not None and Path(found).resolve() == called.resolve():
+    on_path = shutil.which(called.name)
+    if on_path is not None and Path(on_path).resolve() == called.resolve():
         return called.name
     return _short(called.absolute())
 
@@ -82,5 +82,5 @@ def print_table(headings: list[str], rows: list[list[str]]) -> None:
 
 
 def interactive() -> bool:
-    """Whether a person sits at the terminal who can be asked."""
+    """Whether stdin and stderr are a terminal, so that a person can be asked."""
     return sys.stdin.isatty() and sys.stderr.isatty()

@@ -1,4 +1,4 @@
-"""tools: what subtasks can call."""
+"""Tools: tools list and show."""
 
 from __future__ import annotations
 
@@ -31,11 +31,11 @@ def _described(tool: BaseTool) -> dict[str, Any]:
 
 def list_tools(places: tuple[str, ...], as_json: bool) -> None:
     """List the tools."""
-    found = [_described(tool) for tool in available_tools(places).values()]
+    described = [_described(tool) for tool in available_tools(places).values()]
     if as_json:
-        print_json(found)
+        print_json(described)
         return
-    rows = [[item["name"], item["effect"], str(item["description"]).split("\n")[0]] for item in found]
+    rows = [[item["name"], item["effect"], str(item["description"]).split("\n")[0]] for item in described]
     print_table(["TOOL", "EFFECT", "WHAT IT DOES"], rows)
 
 

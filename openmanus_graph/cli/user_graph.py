@@ -1,4 +1,4 @@
-"""Own graph: what `run --graph`, `resume` and `graph list` do with graphs that users define."""
+"""User graph: run, resume and list graphs that users define."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -22,7 +22,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import new_thread_id
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal
-from openmanus_graph.cli.execution import Ended, Showing, perform
+from openmanus_graph.cli.execution import RunDisplay, RunOutcome, perform
 from openmanus_graph.cli.report import next_step, print_result, report
 from openmanus_graph.cli.terminal import interactive, print_json, print_table, with_program
 from openmanus_graph.config.settings import Settings
@@ -30,7 +30,7 @@ from openmanus_graph.errors import OpenManusGraphError, ThreadUnfinishedError, U
 from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.graphs.user.node_events import answer_in
-from openmanus_graph.graphs.user.user_graph import OwnBuilder, own_graph, own_graph_again
+from openmanus_graph.graphs.user.user_graph import UserGraphBuilder, make_loaded_durable, rebuild_user_graph
 from openmanus_graph.loading.graphs import LoadedGraph, load_graph
 from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
 from openmanus_graph.loading.langgraph_json import find_project
@@ -39,7 +39,7 @@ from openmanus_graph.questions import answers_for
 
 
 @dataclass(frozen=True)
-class OwnOptions:
+class UserGraphOptions:
     """How a user's own graph is run and shown."""
 
     thread_id: str | None = None
@@ -52,8 +52,8 @@ class OwnOptions:
     """Whether to show no progress."""
 
 
-async def run_own_graph(
-    place: str, task: str | None, given: str | None, options: OwnOptions, settings: Settings | None = None
+async def run_user_graph(
+    place: str, task: str | None, given: str | None, options: UserGraphOptions, settings: Settings | None = None
 ) -> int:
     """Run a user's own graph as a thread.
 
@@ -78,7 +78,7 @@ async def run_own_graph(
             "A graph takes a task or an input.", hint=f'Give "TASK" or --input JSON to run --graph {place}.'
         )
     async with open_checkpointer(settings=settings) as saver:
-        app = own_graph(loaded, saver, settings)
+        app = make_loaded_durable(loaded, saver, settings)
         value = read_input(given) if given is not None else input_of(app, cast("str", task))
         check_input(app, value)
         title = title_of(value) or loaded.name
@@ -89,17 +89,17 @@ async def run_own_graph(
         return await _perform(app, value, thread_id, configurable, options, title)
 
 
-async def resume_own_graph(
+async def resume_user_graph(
     thread: Thread,
     saver: ThreadSaver,
     answers: Sequence[str],
-    options: OwnOptions,
+    options: UserGraphOptions,
     settings: Settings | None = None,
 ) -> int:
     """Go on with a thread that runs a user's own graph.
 
     Args:
-        thread: The thread; `runs_own_graph` says whether it is one.
+        thread: The thread; `runs_user_graph` says whether it is one.
         saver: Where it is kept.
         answers: Answers to its questions, as the command line takes them.
         options: How it is shown.
@@ -108,7 +108,7 @@ async def resume_own_graph(
     Returns:
         The exit code.
     """
-    app = await own_graph_again(thread, saver, settings)
+    app = await rebuild_user_graph(thread, saver, settings)
     force = bool(options.configurable.get("force"))
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         await app.check_version(thread.thread_id, force=force)
@@ -116,7 +116,7 @@ async def resume_own_graph(
     given: Any = None
     if answers:
         given = Command(resume=dict(answers_for(await app.questions(thread.thread_id), list(answers))))
-    elif not snapshot.next and not isinstance(app.builder, OwnBuilder):
+    elif not snapshot.next and not isinstance(app.builder, UserGraphBuilder):
         given = None if thread.status == "completed" else _again(app, snapshot.values)
     if not snapshot.next and given is None and (thread.finished or not force):
         _say_end(app, thread, cast("Mapping[str, Any]", snapshot.values))
@@ -127,7 +127,7 @@ async def resume_own_graph(
 
 
 def _again(app: DurableGraph, values: Any) -> Any:
-    """What tries again what one of our own graphs, made by the user, left undone."""
+    """Input that retries the unfinished work of a built-in graph which the user made."""
     fields = cast("dict[str, Any]", app.get_input_jsonschema().get("properties") or {})
     return {"again": True} if "again" in fields else {"plan": values.get("plan")}
 
@@ -156,10 +156,10 @@ def _say_replaced(app: DurableGraph) -> None:
 
 
 async def _perform(
-    app: DurableGraph, given: Any, thread_id: str, configurable: Mapping[str, Any], options: OwnOptions, task: str
+    app: DurableGraph, given: Any, thread_id: str, configurable: Mapping[str, Any], options: UserGraphOptions, task: str
 ) -> int:
     person = AtTerminal() if interactive() and not options.as_json else None
-    showing = Showing(options.as_json, options.quiet, task, person)
+    showing = RunDisplay(options.as_json, options.quiet, task, person)
     try:
         ended = await perform(app, given, thread_id=thread_id, configurable=configurable, showing=showing)
     except (OpenManusGraphError, OSError):
@@ -174,7 +174,7 @@ async def _perform(
 
 
 def _failure(error: Exception, thread_id: str) -> Exception:
-    """What a user's own node raised, as a sentence that names the node and the line."""
+    """Error of a user's node, as a sentence that names node and line."""
     notes = " ".join(getattr(error, "__notes__", []))
     node = re.search(r"During task with name '([^']*)'", notes)
     where = f"The node {node[1]!r}" if node else "The graph"
@@ -193,11 +193,11 @@ def output_of(app: DurableGraph, values: Any) -> Any:
     return {name: fields[name] for name in channels if name in fields}
 
 
-def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended: Ended | None = None) -> None:
+def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended: RunOutcome | None = None) -> None:
     """Print the answer on stdout, the rest on stderr."""
     hint = next_step(thread)
     usage = None if ended is None else ended.usage
-    if not isinstance(app.builder, OwnBuilder):
+    if not isinstance(app.builder, UserGraphBuilder):
         report(thread, values, hint=hint, usage=usage)
         return
     if thread.status == "completed":
@@ -207,8 +207,8 @@ def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended
     report(thread, {}, hint=hint, usage=usage)
 
 
-def _print_last(app: DurableGraph, ended: Ended) -> None:
-    """The event that closes the stream of `--json`."""
+def _print_last(app: DurableGraph, ended: RunOutcome) -> None:
+    """Print the last event of `--json`, with answer, output and questions."""
     thread, hint = ended.thread, next_step(ended.thread)
     output = output_of(app, ended.values)
     last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
@@ -233,23 +233,24 @@ def as_json(value: Any) -> Any:
 
 def list_graphs(in_json: bool) -> None:
     """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json."""
-    found = asyncio.run(_list())
+    graphs = asyncio.run(_list())
     if in_json:
-        print_json(found)
+        print_json(graphs)
         return
-    if not found:
+    if not graphs:
         click.echo(with_program("No langgraph.json here. Make a project with: openmanus-graph new DIR"))
         return
-    print_table(["GRAPH", "FROM", "WHAT IT DOES"], [[one["name"], one["from"], one["description"]] for one in found])
+    rows = [[graph["name"], graph["from"], graph["description"]] for graph in graphs]
+    print_table(["GRAPH", "FROM", "WHAT IT DOES"], rows)
 
 
 async def _list() -> list[dict[str, str]]:
     project = find_project()
-    found: list[dict[str, str]] = []
+    graphs: list[dict[str, str]] = []
     for name, place in project.graphs.items() if project else ():
         try:
-            said = (await load_graph(name)).description
+            description = (await load_graph(name)).description
         except UsageError as error:
-            said = f"cannot be loaded: {error.message}"
-        found.append({"name": name, "from": place, "description": said})
-    return found
+            description = f"cannot be loaded: {error.message}"
+        graphs.append({"name": name, "from": place, "description": description})
+    return graphs

@@ -1,4 +1,4 @@
-"""View: how a run looks, from the event stream alone: live on a terminal, lines in a pipe, JSON, or nothing."""
+"""View: a run from its event stream, live on a terminal, as lines in a pipe, as JSON, or not at all."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from rich.console import Console
 
 from openmanus_graph.cli.lines import LineView
 from openmanus_graph.cli.live import LiveView
-from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.cli.run_view_model import RunViewModel
 from openmanus_graph.events import Event
 
 
 class View(Protocol):
-    """Something that shows events."""
+    """Display of events."""
 
     def start(self) -> None:
         """Begin."""
@@ -25,25 +25,25 @@ class View(Protocol):
         """Take one event."""
 
     def say(self, text: str) -> None:
-        """Tell the person something that is no event."""
+        """Show a text that is not an event."""
 
     def stop(self) -> None:
-        """Leave the terminal as it was found."""
+        """Restore the terminal."""
 
 
 class QuietView:
     """Shows nothing."""
 
-    def __init__(self, board: Board) -> None:
-        """Keep `board` up to date all the same."""
-        self._board = board
+    def __init__(self, view_model: RunViewModel) -> None:
+        """Keep `view_model` up to date all the same."""
+        self._view_model = view_model
 
     def start(self) -> None:
         """Nothing."""
 
     def show(self, event: Event) -> None:
         """Nothing to see."""
-        self._board.take(event)
+        self._view_model.take(event)
 
     def say(self, text: str) -> None:
         """Print it on stderr."""
@@ -58,21 +58,21 @@ class JsonView(QuietView):
 
     def show(self, event: Event) -> None:
         """Print it."""
-        self._board.take(event)
+        self._view_model.take(event)
         click.echo(json.dumps(event, ensure_ascii=False, default=str))
 
 
-def choose_view(board: Board, *, as_json: bool, quiet: bool) -> View:
+def choose_view(view_model: RunViewModel, *, as_json: bool, quiet: bool) -> View:
     """The view that fits: JSON if asked, nothing if quiet, live on a terminal that can, else lines."""
     if as_json:
-        return JsonView(board)
+        return JsonView(view_model)
     if quiet:
-        return QuietView(board)
+        return QuietView(view_model)
     if not sys.stderr.isatty():
-        return LineView(board)
+        return LineView(view_model)
 
     console = Console(stderr=True)
     if console.is_dumb_terminal:
-        return LineView(board)
+        return LineView(view_model)
 
-    return LiveView(board, console)
+    return LiveView(view_model, console)

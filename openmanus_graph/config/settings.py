@@ -15,6 +15,7 @@ from pydantic_settings import (
     TomlConfigSettingsSource,
 )
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.sections import (
     BudgetSettings,
     CacheSettings,
@@ -155,7 +156,7 @@ class Settings(BaseSettings):
             name = ".".join(str(part) for part in first["loc"])
             raise SettingsError(
                 f"The setting {name!r} cannot be {first.get('input')!r}: {first['msg'].lower()}.",
-                hint="See where each value comes from with: openmanus-graph doctor",
+                hint=f"See where each value comes from with: {shell_commands.DOCTOR}",
             ) from error
         except (OSError, ValueError) as error:
             raise SettingsError(

@@ -10,7 +10,7 @@ from openmanus_graph.drawing.mermaid import mermaid_label, mermaid_words
 from openmanus_graph.drawing.scale import Scale, moment_text, scale_of, seconds_text, short_time, tick_text
 from openmanus_graph.drawing.style import BOLD, LABEL_SIZE, NOTE_SIZE, SIGNS, TITLE_SIZE, Theme, icon
 from openmanus_graph.drawing.svg import MARGIN, document
-from openmanus_graph.drawing.timeline import Row, Stretch, Timeline
+from openmanus_graph.drawing.timeline import Stretch, Timeline, TimelineRow
 
 WIDTH = 960.0
 """Pixels of the whole picture."""
@@ -68,7 +68,7 @@ def _footer(timeline: Timeline, more: int) -> str:
     return "; ".join([*facts, *signs])
 
 
-def _name_width(row: Row) -> float:
+def _name_width(row: TimelineRow) -> float:
     note = f"  {row.note}" if row.note else ""
     return width_of(row.key, LABEL_SIZE) + width_of(note, NOTE_SIZE) + 6
 
@@ -109,7 +109,7 @@ def _chain(timeline: Timeline, scale: Scale, left: float, places: dict[str, floa
         yield f'<path class="k mark" d="{path}"/>'
 
 
-def _row(row: Row, scale: Scale, left: float, middle: float, critical: bool, names: float) -> str:
+def _row(row: TimelineRow, scale: Scale, left: float, middle: float, critical: bool, names: float) -> str:
     state = f" {row.state}" if row.state else ""
     name = clipped(plain(row.key), names, LABEL_SIZE)
     room = names - width_of(name, LABEL_SIZE) - 6
@@ -149,7 +149,7 @@ def _place(x: float, y: float, width: float, height: float) -> str:
     return f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}"'
 
 
-def _hint(row: Row) -> str:
+def _hint(row: TimelineRow) -> str:
     state = f" ({row.state})" if row.state else ""
     return "\n".join(one for one in (f"{row.key}{state}", row.note, row.error[:300]) if one)
 
@@ -224,7 +224,7 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
     return "\n".join(lines)
 
 
-def _took(row: Row) -> str:
+def _took(row: TimelineRow) -> str:
     """How long it was at work, and how often; of what still waits for its first answer, that it waits."""
     if row.state == "waiting" and row.worked < SHORTEST_WORK:
         return "waits"

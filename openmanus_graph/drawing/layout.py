@@ -15,7 +15,7 @@ from typing import Any, cast
 
 from openmanus_graph.drawing.cycles import along_flow
 
-Place = tuple[float, float]
+Position = tuple[float, float]
 
 GAP = 22.0
 """Pixels between two boxes of a rank."""
@@ -45,9 +45,9 @@ class Layout:
 
     width: float
     height: float
-    centres: list[Place]
+    centres: list[Position]
     """The centre of each box, in the order given."""
-    routes: list[list[Place]]
+    routes: list[list[Position]]
     """For each link the points it passes, from box to box; with every second stretch straight. Empty for a link
     from a box to itself."""
     down: bool
@@ -104,10 +104,10 @@ def _laid_out(sizes: tuple[tuple[float, float], ...], links: tuple[tuple[int, in
         routes[pair] = _along_side(pair, cross, middles, along, high - low + BUS)
     high += 2 * BUS if aside else 0.0
 
-    def turned(point: Place) -> Place:
+    def turned(point: Position) -> Position:
         return point if down else (point[1], point[0])
 
-    found: list[list[Place]] = []
+    found: list[list[Position]] = []
     for a, b in links:
         route = [] if a == b else routes[a, b] if forward[a, b] else routes[b, a][::-1]
         found.append([turned(point) for point in route])
@@ -329,7 +329,7 @@ def _short_enough(count: int, pairs: list[tuple[int, int]]) -> list[tuple[int, i
 
 def _along_side(
     pair: tuple[int, int], cross: list[float], middles: list[float], along: list[float], side: float
-) -> list[Place]:
+) -> list[Position]:
     """The way of a link that passes no rank: out, along the side of the picture, and in again."""
     (a, b), sign = pair, 1 if middles[pair[1]] >= middles[pair[0]] else -1
     start, end = middles[a] + sign * along[a] / 2, middles[b] - sign * along[b] / 2
@@ -344,7 +344,7 @@ def _routes(
     along: list[float],
     bands: list[tuple[float, float]],
     rank_of: dict[int, int],
-) -> dict[tuple[int, int], list[Place]]:
+) -> dict[tuple[int, int], list[Position]]:
     """The points of each link along the flow: `(within the rank, along the flow)`."""
     leaving: dict[int, list[tuple[float, int]]] = {}
     entering: dict[int, list[tuple[float, int]]] = {}
@@ -358,7 +358,7 @@ def _routes(
             step = min(PORT, across[node] * 0.8 / max(len(found), 1))
             for position, (_, index) in enumerate(sorted(found)):
                 ports[index, first] = cross[node] + (position - (len(found) - 1) / 2) * step
-    routes: dict[tuple[int, int], list[Place]] = {}
+    routes: dict[tuple[int, int], list[Position]] = {}
     for index, ((a, b), chain) in enumerate(chains):
         start, end = bands[rank_of[a]], bands[rank_of[b]]
         points = [(ports[index, True], sum(start) / 2 + along[a] / 2)]

@@ -10,7 +10,7 @@ from openmanus_graph.drawing.label import escaped
 from openmanus_graph.drawing.page import block, clipped_text, counted, muted, status_text
 from openmanus_graph.drawing.record import Record
 from openmanus_graph.drawing.scale import short_time
-from openmanus_graph.drawing.timeline import Row
+from openmanus_graph.drawing.timeline import TimelineRow
 from openmanus_graph.events import Event, Usage
 from openmanus_graph.usage import add_usage
 
@@ -72,7 +72,9 @@ def log_sections(record: Record) -> Iterator[str]:
             yield f"<details><summary>{escaped(key)} (of an earlier plan)</summary>{entries}</details>"
 
 
-def _subtask(item: SubtaskProgress, row: Row | None, used: Usage | None, events: Sequence[Event], room: _Room) -> str:
+def _subtask(
+    item: SubtaskProgress, row: TimelineRow | None, used: Usage | None, events: Sequence[Event], room: _Room
+) -> str:
     subtask, result = item.subtask, item.result
     runs = str(subtask.tool or subtask.agent)
     goal = f' <bdi class="goal">{clipped_text(subtask.goal, 200)}</bdi>' if subtask.goal else ""
@@ -96,7 +98,7 @@ def _subtask(item: SubtaskProgress, row: Row | None, used: Usage | None, events:
     return f'<details id="subtask-{escaped(subtask.id)}"{opened}>{"".join(parts)}</details>'
 
 
-def _facts(item: SubtaskProgress, row: Row | None, used: Usage | None) -> str:
+def _facts(item: SubtaskProgress, row: TimelineRow | None, used: Usage | None) -> str:
     """What it waited for, how long it worked, how often it was tried, and what it used."""
     needs = item.subtask.prerequisites()
     facts = [f"after {', '.join(needs)}" if needs else "needs nothing"]

@@ -14,7 +14,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.usage import Spent, spent_in
 from openmanus_graph.drawing.diagram import State
-from openmanus_graph.drawing.timeline import Row, Timeline, timeline_of
+from openmanus_graph.drawing.timeline import Timeline, TimelineRow, timeline_of
 from openmanus_graph.events import Event
 from openmanus_graph.plan import Plan
 
@@ -65,7 +65,7 @@ class Record:
         """What was done when, of the newest request that has a plan."""
         results = {str(item.subtask.id): item.result for item in self.progress if item.result is not None}
         rows = [
-            Row(subtask.id, str(subtask.tool or subtask.agent), tuple(subtask.prerequisites()))
+            TimelineRow(subtask.id, str(subtask.tool or subtask.agent), tuple(subtask.prerequisites()))
             for subtask in (self.plan.subtasks if self.plan else ())
         ]
         now = self.moment if self.thread.status == "running" else None

@@ -9,7 +9,7 @@ from itertools import pairwise
 from openmanus_graph.drawing.cycles import along_flow
 from openmanus_graph.drawing.diagram import Box, Diagram, Link
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
-from openmanus_graph.drawing.layout import Layout, Place, laid_out
+from openmanus_graph.drawing.layout import Layout, Position, laid_out
 from openmanus_graph.drawing.style import BOLD, LABEL_SIZE, NOTE_SIZE, TITLE_SIZE, Theme, icon, style
 
 MARGIN = 16.0
@@ -152,7 +152,7 @@ def _sized(box: Box) -> _Sized:
     return _Sized(box, width, TALL_ROW if box.note else ROW)
 
 
-def _draw(parts: list[str], diagram: Diagram, sized: list[_Sized], layout: Layout, corner: Place) -> None:
+def _draw(parts: list[str], diagram: Diagram, sized: list[_Sized], layout: Layout, corner: Position) -> None:
     """Links first, so that boxes lie over them."""
     index = {box.key: position for position, box in enumerate(diagram.boxes)}
     routes = iter([[(x + corner[0], y + corner[1]) for x, y in route] for route in layout.routes])
@@ -186,7 +186,7 @@ def _draw(parts: list[str], diagram: Diagram, sized: list[_Sized], layout: Layou
         _draw_box(parts, one, (x + corner[0] - one.width / 2, y + corner[1] - one.height / 2))
 
 
-def _draw_box(parts: list[str], one: _Sized, corner: Place) -> None:
+def _draw_box(parts: list[str], one: _Sized, corner: Position) -> None:
     box = one.box
     x, y = corner
     if box.shape != "box":
@@ -211,7 +211,7 @@ def _draw_box(parts: list[str], one: _Sized, corner: Place) -> None:
         parts.append(_plain_box(one, corner))
 
 
-def _plain_box(one: _Sized, corner: Place) -> str:
+def _plain_box(one: _Sized, corner: Position) -> str:
     box = one.box
     x, y = corner
     middle = y + one.height / 2
@@ -251,7 +251,7 @@ def _hint(box: Box) -> str:
     return f"<title>{escaped(chr(10).join(line for line in lines if line))}</title>"
 
 
-def _dot(box: Box, centre: Place) -> str:
+def _dot(box: Box, centre: Position) -> str:
     x, y = number(centre[0]), number(centre[1])
     ring = f'<circle class="y" cx="{x}" cy="{y}" r="8"/>' if box.shape == "end" else ""
     radius = 4.5 if box.shape == "end" else 6.5
@@ -265,7 +265,7 @@ def _rect(x: float, y: float, width: float, height: float) -> str:
     return f'x="{number(x)}" y="{number(y)}" width="{number(width)}" height="{number(height)}"'
 
 
-def _link(link: Link, points: list[Place], down: bool, *, there: bool, head: bool = True) -> str:
+def _link(link: Link, points: list[Position], down: bool, *, there: bool, head: bool = True) -> str:
     """A link along its way, without the line where it is `there`, and without a head where it leads to its label."""
     end, before = points[-1], next(point for point in reversed(points) if point != points[-1])
     sign = 1.0 if (end[1] - before[1] if down else end[0] - before[0]) >= 0 else -1.0
@@ -287,14 +287,14 @@ def _link(link: Link, points: list[Place], down: bool, *, there: bool, head: boo
     return _arrow(link, "" if there else "".join(commands), corners if head else [])
 
 
-def _loop(link: Link, side: Place) -> str:
+def _loop(link: Link, side: Position) -> str:
     """From a box to itself, at its right side."""
     x, y = side
     path = f"M{_at((x, y - 6))}C{_at((x + 22, y - 14))} {_at((x + 22, y + 14))} {_at((x + ARROW, y + 6))}"
     return _arrow(link, path, [(x, y + 6), (x + ARROW, y + 2.5), (x + ARROW, y + 9.5)])
 
 
-def _arrow(link: Link, path: str, corners: list[Place]) -> str:
+def _arrow(link: Link, path: str, corners: list[Position]) -> str:
     more = f"{' d' if link.dashed else ''}{' mark' if link.marked else ''}"
     head = "L".join(_at(corner) for corner in corners)
     marked = " mark" if link.marked else ""
@@ -302,5 +302,5 @@ def _arrow(link: Link, path: str, corners: list[Place]) -> str:
     return line + (f'<path class="a{marked}" d="M{head}Z"/>' if head else "")
 
 
-def _at(point: Place) -> str:
+def _at(point: Position) -> str:
     return f"{number(point[0])} {number(point[1])}"

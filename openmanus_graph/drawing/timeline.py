@@ -32,7 +32,7 @@ class Stretch:
 
 
 @dataclass(frozen=True)
-class Row:
+class TimelineRow:
     """All that one subtask, node or role did."""
 
     key: str
@@ -67,7 +67,7 @@ class Row:
 class Timeline:
     """Rows over time."""
 
-    rows: tuple[Row, ...]
+    rows: tuple[TimelineRow, ...]
     title: str = ""
     critical: tuple[str, ...] = ()
     """Keys of the chain that the end had to wait for, first to last."""
@@ -125,7 +125,7 @@ class _Track:
 
 def timeline_of(
     events: Iterable[Event],
-    rows: Sequence[Row] = (),
+    rows: Sequence[TimelineRow] = (),
     results: Mapping[str, SubtaskResult] | None = None,
     *,
     title: str = "",
@@ -155,7 +155,7 @@ def timeline_of(
     known = {row.key: row for row in rows}
     made = tuple(
         replace(
-            known.get(key) or Row(key, notes.get(key, "")),
+            known.get(key) or TimelineRow(key, notes.get(key, "")),
             state=track.state,
             attempts=track.attempts,
             times=track.times,
@@ -270,7 +270,7 @@ def _other_event(tracks: dict[str, _Track], notes: dict[str, str], event: Mappin
         track.ended.add(task)
 
 
-def critical_path(rows: Sequence[Row]) -> tuple[str, ...]:
+def critical_path(rows: Sequence[TimelineRow]) -> tuple[str, ...]:
     """The chain of rows that the end had to wait for: from the last to end, back over what each waited for longest.
 
     Args:

@@ -68,13 +68,24 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         configurable = dict(config.get("configurable") or {})
         if TASK_ID_KEY in configurable:  # a node of another graph: that graph's run has the lease
             config = self._scoped(config, thread_id_of(config))
-            stream = super().astream(input, config, control=control, durability=durability, **options)
-            chunks = cast("AsyncGenerator[Any]", stream)
+            chunks = self.inner_stream(input, config, control=control, durability=durability, **options)
         else:
             chunks = await self._root(input, config, configurable, Gate(control), durability, options)
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
+
+    def inner_stream(self, given: Any, config: RunnableConfig, **options: Any) -> AsyncGenerator[Any]:
+        """The stream of the graph's steps, which runs inside lease and scope: here LangGraph's own.
+
+        `astream` calls it for every pass over the graph. A `UserGraph` overrides it to add the events of its nodes.
+
+        Args:
+            given: The input, as the graph takes it.
+            config: LangGraph's config, with the run's scope.
+            options: More of LangGraph's `astream`.
+        """
+        return cast("AsyncGenerator[Any]", super().astream(given, config, **options))
 
     async def _root(
         self,
@@ -89,8 +100,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         if not isinstance(self.checkpointer, ThreadSaver) or configurable.get("thread_id") is None:
             prepared = self.builder.prepare_input(given, configurable)
             config = self._scoped(config, thread_id_of(config))
-            stream = super().astream(prepared, config, control=gate, durability=mode, **options)
-            return cast("AsyncGenerator[Any]", stream)
+            return self.inner_stream(prepared, config, control=gate, durability=mode, **options)
         thread_id = str(configurable["thread_id"])
         force = bool(configurable.pop(FORCE.name, False))  # nothing that checkpoints should remember
         known = await get_thread(self.checkpointer, thread_id)
@@ -119,8 +129,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
                 drained: GraphDrained | None = None
                 try:
                     given = await run.for_graph()
-                    stream = super().astream(given, run.config, control=run.gate, durability=durability, **options)
-                    async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
+                    stream = self.inner_stream(given, run.config, control=run.gate, durability=durability, **options)
+                    async with aclosing(stream) as chunks:
                         async for chunk in chunks:
                             yield chunk
                 except GraphDrained as error:
@@ -233,7 +243,9 @@ class _Run:
             await self._take_up_waiting()
             interrupted: list[str] = []
             if not self._is_new:
-                self.input, interrupted = await with_results(self.graph, self.thread_id, self.input)
+                self.input, interrupted = await with_results(
+                    self.graph, lambda: self.graph.snapshot(self.thread_id), self.input
+                )
         except BaseException:
             await self.lease.abandon()
             raise

@@ -16,12 +16,23 @@ from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, HumanMessage, convert_to_messages
-from langgraph.graph import END, START, StateGraph
+from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from openmanus_graph.agent_nodes import (
+    CLARIFY,
+    COORDINATOR,
+    EXECUTOR,
+    KNOWLEDGE,
+    PLANNER,
+    REMEMBER,
+    REPORTER,
+    REVIEW,
+)
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError, UsageError
+from openmanus_graph.graphs.builders import AGENT_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
 from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
@@ -30,22 +41,21 @@ from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.gateway import Models, ModelsChoice
 from openmanus_graph.namespaces import DISPATCHER
-from openmanus_graph.nodes.clarify import CLARIFY, clarify_node
-from openmanus_graph.nodes.coordinator import COORDINATOR, coordinator_node
+from openmanus_graph.nodes.clarify import clarify_node
+from openmanus_graph.nodes.coordinator import coordinator_node
 from openmanus_graph.nodes.dispatcher import dispatcher_node
-from openmanus_graph.nodes.executor import EXECUTOR
-from openmanus_graph.nodes.knowledge import KNOWLEDGE, knowledge_node
-from openmanus_graph.nodes.planner import PLANNER, planner_node
-from openmanus_graph.nodes.prompt_context import earlier_text
-from openmanus_graph.nodes.remember import REMEMBER, remember_node
-from openmanus_graph.nodes.reporter import REPORTER, reporter_node
-from openmanus_graph.nodes.review import REVIEW, review_node
+from openmanus_graph.nodes.knowledge import knowledge_node
+from openmanus_graph.nodes.planner import planner_node
+from openmanus_graph.nodes.prompt_context import background_text
+from openmanus_graph.nodes.remember import remember_node
+from openmanus_graph.nodes.reporter import reporter_node
+from openmanus_graph.nodes.review import review_node
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.subtask_runtime import Background
+from openmanus_graph.nodes.transitions import at_stage, deciding_nodes, plain_edges, router, targets
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.policy import Policy
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
-from openmanus_graph.state import ManusInput, ManusOutput, ManusState
+from openmanus_graph.state import TRY_AGAIN, ManusInput, ManusOutput, ManusState
 from openmanus_graph.tools.rebuild import tool_references
 from openmanus_graph.workspace import default_workspace
 
@@ -54,49 +64,6 @@ AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agen
 
 EXECUTOR_WORK = "Works on a goal step by step with tools, where something must be judged, written or tried out."
 TITLE_CHARACTERS = 120
-
-_ROUTES = {
-    "answer": END,
-    "ask": CLARIFY,
-    "recall": KNOWLEDGE,
-    "plan": KNOWLEDGE,
-    "propose": PLANNER,
-    "replan": KNOWLEDGE,
-    "dispatch": DISPATCHER,
-    "report": REPORTER,
-    "stop": REPORTER,
-}
-
-
-async def _after_coordinator(state: ManusState) -> str:
-    return _ROUTES[state.get("decision", "plan")]
-
-
-async def _after_knowledge(state: ManusState) -> str:
-    return COORDINATOR if state.get("decision") == "recall" else PLANNER
-
-
-async def _after_planner(state: ManusState) -> str:
-    if state.get("decision") == "stop":
-        return REPORTER
-    return PLANNER if state.get("problems") else REVIEW
-
-
-async def _after_review(state: ManusState) -> str:
-    return PLANNER if state.get("decision") == "replan" else DISPATCHER
-
-
-def _background(state: ManusState) -> Background:
-    """What a subtask's agent should know of the whole."""
-    subtasks = cast("list[dict[str, Any]]", (state.get("plan") or {}).get("subtasks") or [])
-    asked = "".join(f"\n(Asked: {one['question']} {one['answer']})" for one in state.get("clarifications") or [])
-    return Background(
-        task=state.get("task", "") + asked,
-        plan_goal=str((state.get("plan") or {}).get("goal", "")),
-        goals={str(one["id"]): str(one.get("goal", "")) for one in subtasks},
-        earlier=earlier_text(state.get("earlier")),
-        attachments=tuple(state.get("attachments") or ()),
-    )
 
 
 class ManusGraph(DurableStateGraph):
@@ -116,7 +83,9 @@ class ManusGraph(DurableStateGraph):
         plans = AcceptedPlans(roles.tools, list(roles.agents), roles.settings.max_subtasks)
         self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         subtask_graph = build_subtask_graph(roles.tools, roles.policy, roles, agents)
-        dispatcher = dispatcher_node(subtask_graph, roles.tools, roles.settings, plans, _background)
+        dispatcher = dispatcher_node(
+            subtask_graph, roles.tools, roles.settings, plans, background_text, at_stage("dispatched")
+        )
 
         self.add_node(COORDINATOR, cast("Any", coordinator_node(roles)))
         self.add_node(CLARIFY, cast("Any", clarify_node(roles)))
@@ -128,16 +97,10 @@ class ManusGraph(DurableStateGraph):
         self.add_node(REPORTER, cast("Any", reporter_node(roles)))
         self.add_node(REMEMBER, cast("Any", remember_node(roles, memory)))
 
-        self.add_edge(START, COORDINATOR)
-        decided = [END, CLARIFY, KNOWLEDGE, PLANNER, DISPATCHER, REPORTER]
-        self.add_conditional_edges(COORDINATOR, _after_coordinator, decided)
-        self.add_edge(CLARIFY, COORDINATOR)
-        self.add_conditional_edges(KNOWLEDGE, _after_knowledge, [COORDINATOR, PLANNER])
-        self.add_conditional_edges(PLANNER, _after_planner, [PLANNER, REVIEW, REPORTER])
-        self.add_conditional_edges(REVIEW, _after_review, [PLANNER, DISPATCHER])
-        self.add_edge(DISPATCHER, COORDINATOR)
-        self.add_edge(REPORTER, REMEMBER)
-        self.add_edge(REMEMBER, END)
+        for node, following in plain_edges():
+            self.add_edge(node, following)
+        for node in deciding_nodes():
+            self.add_conditional_edges(node, router(node), targets(node))
 
     def prepare_input(self, given: Any, configurable: Mapping[str, Any]) -> Any:
         """Make the input plain and complete, before anything is written.
@@ -150,7 +113,7 @@ class ManusGraph(DurableStateGraph):
             return given
         fields = dict(cast("Mapping[str, Any]", given))
         if fields.pop("again", False):
-            return {"stage": "again"}
+            return at_stage("again")
         fields |= self._request(fields)
         folder = WORKSPACE.get(configurable) or fields.get("workspace")
         workspace = Path(folder or default_workspace(str(configurable.get("thread_id", NO_THREAD))))
@@ -167,7 +130,7 @@ class ManusGraph(DurableStateGraph):
         if fields.get("plan"):
             plan = self.plans.accept(fields["plan"])
             task = str(fields.get("task") or plan.goal or "Carry out the given plan.")
-            return {"plan": plan.to_dict(), "task": task, "messages": [HumanMessage(task)], "stage": "planned"}
+            return {"plan": plan.to_dict(), "task": task, "messages": [HumanMessage(task)], **at_stage("planned")}
         messages: list[BaseMessage] = convert_to_messages(fields.get("messages") or [])
         task = str(fields.get("task") or "").strip()
         if not task:
@@ -176,7 +139,7 @@ class ManusGraph(DurableStateGraph):
             raise UsageError(
                 "The input names no task.", hint='Give {"task": "..."}, {"plan": ...}, or {"again": True} to try again.'
             )
-        return {"task": task, "messages": messages or [HumanMessage(task)], "stage": "new"}
+        return {"task": task, "messages": messages or [HumanMessage(task)], **at_stage("new")}
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
         """What a resume by id needs, and what lists show."""
@@ -186,7 +149,7 @@ class ManusGraph(DurableStateGraph):
         }
         if isinstance(given, Mapping):
             fields = cast("Mapping[str, Any]", given)
-            row["new_request"] = fields.get("stage") != "again"
+            row["new_request"] = fields.get("stage") != TRY_AGAIN
             row["title"] = str(fields.get("task") or "").strip().split("\n")[0][:TITLE_CHARACTERS]
             row["workspace"] = fields.get("workspace")
             row["sandbox"] = fields.get("sandbox")
@@ -242,7 +205,7 @@ def build_manus_graph(
     roles = Roles(gateway, by_name, described, rules, settings, instructions)
     built = ManusGraph(roles, {name: agent.graph for name, agent in known.items()}, memory or Memory())
     built.reference = {
-        "builder": "openmanus_graph.graphs.manus:build_manus_graph",
+        "builder": AGENT_BUILDER,
         "tools": tool_references(list(by_name.values())),
         "models": _models_again(models),
         "importable": gateway.importable,

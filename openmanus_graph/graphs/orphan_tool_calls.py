@@ -11,27 +11,27 @@ drops that node; then each gets a result which says that it was interrupted, in 
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, cast
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage, convert_to_messages
 from langgraph.channels import BinaryOperatorAggregate, DeltaChannel
-from langgraph.types import Overwrite
+from langgraph.pregel import Pregel
+from langgraph.types import Overwrite, StateSnapshot
 
 from openmanus_graph.graphs.compatibility.value_type import of_annotation
 from openmanus_graph.loading.input_schema import input_fields
 from openmanus_graph.models.context import repaired
 
-if TYPE_CHECKING:
-    from openmanus_graph.graphs.durable import DurableGraph
 
-
-async def with_results(graph: DurableGraph, thread_id: str, given: Any) -> tuple[Any, list[str]]:
+async def with_results(
+    graph: Pregel[Any, Any, Any, Any], read_state: Callable[[], Awaitable[StateSnapshot]], given: Any
+) -> tuple[Any, list[str]]:
     """A new input that also answers the calls which its thread has left without a result.
 
     Args:
         graph: The graph.
-        thread_id: The thread, held by the caller.
+        read_state: Reads the state of its thread, which the caller holds; called only where it is needed.
         given: The input; what is no mapping stays as it is.
 
     Returns:
@@ -44,7 +44,7 @@ async def with_results(graph: DurableGraph, thread_id: str, given: Any) -> tuple
     }
     if not isinstance(given, Mapping) or not merging:
         return given, []
-    values: Any = (await graph.snapshot(thread_id)).values
+    values: Any = (await read_state()).values
     if not isinstance(values, Mapping):
         return given, []
     fields = dict(cast("Mapping[str, Any]", given))

@@ -1,4 +1,4 @@
-"""Plan: the graph that executes a given plan, `START → dispatcher → END`, with no model involved."""
+"""Plan graph: executes a given plan, `START → dispatcher → END`, with no model involved."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -17,6 +17,7 @@ from langgraph.types import Command
 from openmanus_graph.config.sections import PolicySettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
+from openmanus_graph.graphs.builders import PLAN_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
 from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
@@ -41,14 +42,14 @@ class PlanGraph(DurableStateGraph):
         Args:
             tools: The tools that subtasks may call, by name.
             settings: The user's settings.
-            policy: What decides about calls; `None` allows all.
+            policy: The rules that decide about calls; `None` allows all.
         """
         super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput, settings=settings)
         self.tools = tools
         plans = AcceptedPlans(tools, (), settings.max_subtasks)
         self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         self.reference = {
-            "builder": "openmanus_graph.graphs.plan:build_plan_graph",
+            "builder": PLAN_BUILDER,
             "tools": tool_references(list(tools.values())),
             "policy": None if policy is None else policy.plain(),
         }
@@ -58,7 +59,7 @@ class PlanGraph(DurableStateGraph):
         self.add_edge(NODE, END)
 
     def prepare_input(self, given: Any, configurable: Mapping[str, Any]) -> Any:
-        """Validate the plan and make it plain, before anything is written.
+        """Validate the plan and turn it into JSON values, before anything is written.
 
         Raises:
             PlanError: If the plan does not validate.
@@ -83,7 +84,7 @@ class PlanGraph(DurableStateGraph):
         return fields
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
-        """What a resume by id needs, and what lists show."""
+        """Columns of the thread's row that a resume by id needs, and those that lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
             "settings": {"max_parallel": MAX_PARALLEL.get(configurable) or self.settings.max_parallel},
@@ -99,7 +100,7 @@ class PlanGraph(DurableStateGraph):
         return row
 
     def outcome(self, values: Any) -> str:
-        """`completed` if every subtask of the plan is, else `failed`."""
+        """Status of a thread that ran to its end: `completed` if every subtask of the plan is, else `failed`."""
         fields = cast("Mapping[str, Any]", values)
         results = cast("Mapping[str, Any]", fields.get("results") or {})
         ids = [str(subtask["id"]) for subtask in (fields.get("plan") or {}).get("subtasks", [])]
@@ -144,7 +145,7 @@ def build_plan_graph(
         tools: LangChain tools, and built-in ones by name; `None` means all built-in tools and
             those of plug-ins.
         policy: Which calls are made, asked about or refused; `None` means the setting, and without one that every
-            call is made: whoever wrote the plan wanted it.
+            call is made: the plan's author wanted it.
         settings: The settings to use instead of those of the environment.
 
     Returns:

@@ -1,4 +1,4 @@
-"""Reference: the graph of a thread, built again from what the thread's row says of it."""
+"""Rebuild: the graph of a thread, built again from what the thread's row says of it."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -11,25 +11,17 @@ from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import GraphNotImportableError
+from openmanus_graph.graphs.builders import AGENT_BUILDER, PLAN_BUILDER, runs_user_graph
 from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
 from openmanus_graph.tools.rebuild import rebuild_tools
 
-PLAN = "openmanus_graph.graphs.plan:build_plan_graph"
-"""Builder of threads that execute a given plan."""
-MANUS = "openmanus_graph.graphs.manus:build_manus_graph"
-"""Builder of threads that are conversations with the agent."""
 
-
-def runs_agent(thread: Thread) -> bool:
-    """Whether the thread is a conversation with the agent."""
-    return thread.graph.get("builder") == MANUS
-
-
-def graph_again(
+def rebuild_graph(
     thread: Thread,
     settings: Settings,
     *,
@@ -51,19 +43,19 @@ def graph_again(
     """
     reference = thread.graph
     chosen = list(tools) if tools is not None else rebuild_tools(reference.get("tools") or [], thread.thread_id)
-    if reference.get("builder") == PLAN:
+    if reference.get("builder") == PLAN_BUILDER:
         from openmanus_graph.graphs.plan import build_plan_graph
 
         return build_plan_graph(chosen, policy=policy or reference.get("policy"), settings=settings)
-    if reference.get("builder") == MANUS:
-        return _manus_again(thread, settings, chosen, model, policy)
+    if reference.get("builder") == AGENT_BUILDER:
+        return _rebuild_agent(thread, settings, chosen, model, policy)
     raise GraphNotImportableError(
         f"The thread {thread.thread_id!r} runs the graph {reference.get('builder')!r}, which cannot be built here.",
         hint="Resume it from Python, where the graph is defined.",
     )
 
 
-def _manus_again(
+def _rebuild_agent(
     thread: Thread, settings: Settings, tools: list[BaseTool], model: str | None, policy: str | None
 ) -> DurableStateGraph:
     from openmanus_graph.graphs.manus import build_manus_graph
@@ -74,20 +66,20 @@ def _manus_again(
             f"The thread {thread.thread_id!r} was started with chat models of a Python program, "
             "which cannot be built here.",
             hint="Resume it there, or go on with another model: "
-            f"openmanus-graph resume {thread.thread_id} --model NAME",
+            f"{shell_commands.resume(thread.thread_id, '--model', 'NAME')}",
         )
     models = cast("Mapping[str, str] | str | None", model or reference.get("models"))
     return build_manus_graph(
         models=models,
         tools=tools,
         policy=policy or reference.get("policy"),
-        agents=_agents_again(reference.get("agents") or [], thread.thread_id),
+        agents=_agents_named(reference.get("agents") or [], thread.thread_id),
         instructions=str(reference.get("instructions") or ""),
         settings=settings,
     )
 
 
-def _agents_again(names: Sequence[str], thread_id: str) -> dict[str, Any]:
+def _agents_named(names: Sequence[str], thread_id: str) -> dict[str, Any]:
     """The agents of these names among the plug-ins."""
     if not names:
         return {}
@@ -103,7 +95,7 @@ def _agents_again(names: Sequence[str], thread_id: str) -> dict[str, Any]:
     return {name: known[name].graph for name in names}
 
 
-async def app_again(thread: Thread, saver: ThreadSaver, settings: Settings) -> DurableGraph:
+async def rebuild_app(thread: Thread, saver: ThreadSaver, settings: Settings) -> DurableGraph:
     """The compiled graph of any thread, also of a user's own graph.
 
     Args:
@@ -114,9 +106,9 @@ async def app_again(thread: Thread, saver: ThreadSaver, settings: Settings) -> D
     Raises:
         GraphNotImportableError: If it cannot be built here.
     """
-    from openmanus_graph.graphs.user.user_graph import own_graph_again, runs_own_graph
+    from openmanus_graph.graphs.user.user_graph import rebuild_user_graph
 
-    if runs_own_graph(thread):
-        return await own_graph_again(thread, saver, settings)
-    built: Any = graph_again(thread, settings)
+    if runs_user_graph(thread):
+        return await rebuild_user_graph(thread, saver, settings)
+    built: Any = rebuild_graph(thread, settings)
     return cast("DurableGraph", built.compile(checkpointer=saver))

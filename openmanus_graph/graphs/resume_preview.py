@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 
 from langgraph.types import StateSnapshot
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.ledger import Effect, EffectStatus, list_effects
 from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -106,7 +107,7 @@ async def resume_preview(app: DurableGraph, thread_id: str) -> ResumePreview:
     saver = cast("ThreadSaver", app.checkpointer)
     thread = await get_thread(saver, thread_id)
     if thread is None:
-        raise UnknownThreadError(f"There is no thread {thread_id!r}.", hint="List them: openmanus-graph threads list")
+        raise UnknownThreadError(f"There is no thread {thread_id!r}.", hint=f"List them: {shell_commands.LIST_THREADS}")
     return await _Foresight(app, saver, thread).look()
 
 

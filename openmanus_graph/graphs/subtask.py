@@ -23,17 +23,18 @@ from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
+from openmanus_graph.agent_nodes import AGENT_PREFIX, BRIEF, EXECUTOR, VERIFIER
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.nodes.agent import PREFIX, agent_node
-from openmanus_graph.nodes.brief import BRIEF, brief_node
+from openmanus_graph.nodes.agent import agent_node
+from openmanus_graph.nodes.brief import brief_node
 from openmanus_graph.nodes.consent import consent_of
-from openmanus_graph.nodes.executor import EXECUTOR, executor_node, open_calls
+from openmanus_graph.nodes.executor import executor_node, open_calls
 from openmanus_graph.nodes.gate import gated, wait_until
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.tool import tool_node
-from openmanus_graph.nodes.verifier import VERIFIER, verifier_node
+from openmanus_graph.nodes.verifier import verifier_node
 from openmanus_graph.policy import Policy
 from openmanus_graph.questions import ask
 from openmanus_graph.state import Draft, SubtaskState
@@ -52,7 +53,7 @@ def _worker(state: SubtaskState) -> str:
     subtask = state.get("subtask", {})
     if subtask.get("tool"):
         return str(subtask["tool"])
-    return BRIEF if subtask["agent"] == EXECUTOR else PREFIX + str(subtask["agent"])
+    return BRIEF if subtask["agent"] == EXECUTOR else AGENT_PREFIX + str(subtask["agent"])
 
 
 # The edges are coroutines because LangGraph sends plain functions through a thread, which costs as much as a statement
@@ -92,7 +93,7 @@ async def _after_tool(state: SubtaskState) -> str:
     return BACKOFF if state.get("retry_at") else VERIFIER
 
 
-async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
     subtask = state.get("subtask", {})
     does = f"call {subtask['tool']}" if subtask.get("tool") else "start"
     question = f"May {subtask['id']!r} {does}? {subtask.get('goal', '')}".strip()
@@ -110,7 +111,7 @@ async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtim
     return {"approved": False, "result": ended(state, nothing, status="skipped")}
 
 
-async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
     # The moment was noted by the wall clock, since it holds over a resume; no clock makes the wait longer than it is.
     left = min((state.get("retry_at") or 0.0) - time.time(), retry_delay(state.get("attempts", 1)))
     await wait_until(time.monotonic() + left, time.monotonic, runtime.control)
@@ -122,7 +123,7 @@ def build_subtask_graph(
     policy: Policy | None = None,
     roles: Roles | None = None,
     agents: Agents | None = None,
-) -> CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]:
+) -> CompiledStateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState]:
     """Compile the graph that runs one subtask.
 
     It is compiled with `checkpointer=True`: it keeps its own history under the namespace of the task that calls it,
@@ -137,14 +138,14 @@ def build_subtask_graph(
     Raises:
         SettingsError: If a tool has the name of a node of this graph.
     """
-    graph: StateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState] = StateGraph(
-        SubtaskState, context_schema=SubtaskRun
+    graph: StateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState] = StateGraph(
+        SubtaskState, context_schema=SubtaskScope
     )
     agents = agents or {}
-    for name in (*RESERVED_NAMES, *(PREFIX + agent for agent in agents)):
+    for name in (*RESERVED_NAMES, *(AGENT_PREFIX + agent for agent in agents)):
         if name in tools:
             raise SettingsError(f"A tool cannot be named {name!r}.", hint="Rename it.")
-    workers = [*tools, *((BRIEF, *(PREFIX + name for name in agents)) if roles else ())]
+    workers = [*tools, *((BRIEF, *(AGENT_PREFIX + name for name in agents)) if roles else ())]
     graph.add_node(APPROVAL, cast("Any", gated(_approval, APPROVAL)))
     graph.add_node(BACKOFF, cast("Any", gated(_backoff, BACKOFF)))
     after_tool = [BACKOFF, END, *([EXECUTOR, VERIFIER] if roles else [])]
@@ -164,8 +165,8 @@ def _add_agents(graph: StateGraph[Any, Any, Any, Any], roles: Roles, agents: Age
     graph.add_node(EXECUTOR, cast("Any", executor_node(roles)))
     graph.add_node(VERIFIER, cast("Any", verifier_node(roles)))
     for name, agent in agents.items():
-        graph.add_node(PREFIX + name, cast("Any", agent_node(name, agent)))
-        graph.add_conditional_edges(PREFIX + name, _next_step, [BACKOFF, VERIFIER, END])
+        graph.add_node(AGENT_PREFIX + name, cast("Any", agent_node(name, agent)))
+        graph.add_conditional_edges(AGENT_PREFIX + name, _next_step, [BACKOFF, VERIFIER, END])
     graph.add_conditional_edges(BRIEF, _next_step, [EXECUTOR, END])
     graph.add_conditional_edges(EXECUTOR, _next_step, [EXECUTOR, VERIFIER, BACKOFF, END, *tools])
     graph.add_conditional_edges(VERIFIER, _next_step, [EXECUTOR, BACKOFF, END])

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, message_to_dict, messages_from_dict
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.models.catalog import Target, variable
@@ -36,7 +37,7 @@ class ReplyCache:
         if package is not None and importlib.util.find_spec(package) is None:
             raise SettingsError(
                 f"The setting 'model_cache.kind' is {self._choice.kind!r}, and {package} is not installed.",
-                hint=f"Install it with: pip install {package}",
+                hint=f"Install it with: {shell_commands.install(package)}",
             )
         if self._choice.kind == "redis":
             self._url()

@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 from langchain_core.messages import AIMessage, BaseMessage
 from pydantic import ValidationError
 
+from openmanus_graph import shell_commands
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
@@ -233,7 +234,7 @@ class Replay:
         except (OSError, UnicodeDecodeError) as error:
             raise RecordingError(
                 f"The recording {str(self.path)!r} cannot be read: {getattr(error, 'strerror', None) or error}.",
-                hint="Make one with: openmanus-graph run TASK --record FILE",
+                hint=f"Make one with: {shell_commands.RECORD}",
             ) from error
         lines = text.split("\n")
         if not _is_json(lines[-1].encode()):  # a process was killed before its line was whole

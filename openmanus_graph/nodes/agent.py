@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any, Protocol, cast, runtime_checkable
 
 from langchain_core.messages import BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
@@ -16,6 +16,7 @@ from langgraph.errors import GraphBubbleUp
 from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import AGENT_PREFIX
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import using_tool_context
 from openmanus_graph.errors import OpenManusGraphError
@@ -24,16 +25,23 @@ from openmanus_graph.loading.input_schema import input_fields
 from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
-from openmanus_graph.outputs import plain
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
+from openmanus_graph.outputs import to_json_value
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
 
-PREFIX = "agent_"
-"""What the names of these nodes begin with, so that an agent and a tool may have the same name."""
 FAILED = ("failed", "failure", "error", "partial", "cancelled", "blocked")
 """What a graph may say in `status` when it did not do what it was to do."""
 TASK_FIELDS = ("task", "goal", "question", "query", "input")
+
+
+@runtime_checkable
+class KnowsOutcome(Protocol):
+    """A graph's builder that can tell how a run of the graph ended, as a `DurableStateGraph` can."""
+
+    def outcome(self, values: Any) -> str:
+        """`completed`, `failed` or `partial`, by the state at the end."""
+        ...
 
 
 def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
@@ -53,28 +61,27 @@ def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
 def agent_answer(values: Any) -> Any:
     """What a graph ended with: `answer`, `output`, `result` or `report`, else its last message, else everything."""
     if not isinstance(values, Mapping):
-        return plain(values)
+        return to_json_value(values)
     fields = cast("Mapping[str, Any]", values)
     for name in ("answer", "output", "result", "report"):
         if fields.get(name) not in (None, ""):
-            return plain(fields[name])
+            return to_json_value(fields[name])
     messages = fields.get("messages")
     if isinstance(messages, list) and messages and isinstance(messages[-1], BaseMessage):
         return str(messages[-1].text)
-    return plain({key: value for key, value in fields.items() if not isinstance(value, BaseMessage)})
+    return to_json_value({key: value for key, value in fields.items() if not isinstance(value, BaseMessage)})
 
 
 def agent_failure(graph: Pregel[Any, Any, Any, Any], values: Any) -> str | None:
     """Why a graph did not do it, where it says so itself: a `status`, an `error`, or nothing at all said."""
-    from openmanus_graph.graphs.durable import DurableGraph  # it imports the nodes
-
     if not isinstance(values, Mapping):
         return None
     fields = cast("Mapping[str, Any]", values)
     status, error, answer = str(fields.get("status") or "").lower(), fields.get("error"), agent_answer(values)
     said = answer if isinstance(answer, str) else ""
-    if isinstance(graph, DurableGraph) and graph.builder.outcome(values) != "completed":
-        return f"it ended as {graph.builder.outcome(values)!r}. {said}".strip()
+    builder: Any = getattr(graph, "builder", None)
+    if isinstance(builder, KnowsOutcome) and (outcome := builder.outcome(values)) != "completed":
+        return f"it ended as {outcome!r}. {said}".strip()
     if status in FAILED:
         return f"it ended as {status!r}. {error or said}".strip()
     if isinstance(error, str) and error:
@@ -90,7 +97,7 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
         graph: Its compiled graph; the node's own function refers to it, so that drawings show it.
     """
 
-    async def agent(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+    async def agent(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
         subtask = Subtask.model_validate(state.get("subtask"))
         attempt = state.get("attempts", 0) + 1
@@ -99,7 +106,7 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
         try:
             given = agent_input(graph, brief_text(subtask, run))
             step = step_of(config, subtask=subtask.id, tool=None, call=None)
-            async with run.scope.recorder(run.context.workspace).around(config, step):
+            async with run.recorder(run.context.workspace).around(config, step):
                 with using_tool_context(run.context):
                     async with asyncio.timeout(subtask.timeout_s):
                         values = await graph.ainvoke(given, config)
@@ -115,4 +122,4 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
             return {**begun, **failed_or_again(changed, run, f"The agent {name!r} failed: {failure}")}
         return {**begun, "retry_at": None, "draft": draft}
 
-    return gated(agent, PREFIX + name)
+    return gated(agent, AGENT_PREFIX + name)

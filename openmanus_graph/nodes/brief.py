@@ -11,18 +11,18 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from openmanus_graph.agent_nodes import BRIEF
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.events import now
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import failed_or_again, subtask_event
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text, split
 from openmanus_graph.state import SubtaskState
 
-BRIEF = "brief"
 INPUT_CHARACTERS = 8_000
 """Characters of one prerequisite's output that an agent is told; where there is more, it is told where."""
 LISTED_FILES = 50
@@ -54,7 +54,7 @@ def workspace_files(workspace: Path, limit: int = LISTED_FILES) -> list[str]:
     return [*found, f"... and {more} more"] if more else found
 
 
-def goal_of(subtask: Subtask, run: SubtaskRun) -> str:
+def goal_of(subtask: Subtask, run: SubtaskScope) -> str:
     """The goal with references filled in.
 
     Raises:
@@ -71,28 +71,22 @@ def goal_of(subtask: Subtask, run: SubtaskRun) -> str:
     return "".join(parts)
 
 
-def brief_text(subtask: Subtask, run: SubtaskRun) -> str:
+def brief_text(subtask: Subtask, run: SubtaskScope) -> str:
     """What an agent is told of its subtask.
 
     Raises:
         ToolArgumentsError: If the goal refers to a part that an output does not have.
     """
-    background = run.background
     parts = [f"# Your subtask ({subtask.id})\n{goal_of(subtask, run)}"]
     if subtask.done_when:
         parts.append(f"# It is done when\n{subtask.done_when}")
     for name in subtask.prerequisites():
         file = run.result_of(name).get("output_file") or ""
-        goal = background.goals.get(name, "")
+        goal = run.goals.get(name, "")
         text = clipped(as_text(run.lookup(name)), INPUT_CHARACTERS, file)
         parts.append(f"# Output of {name}{': ' + goal if goal else ''}\n{fenced(text)}")
-    if background.task:
-        task = clipped(background.task, INPUT_CHARACTERS)
-        parts.append(f"# The whole task it belongs to, in the person's own words\n{task}")
-    if background.earlier:
-        parts.append(f"# Earlier in this conversation\n{background.earlier}")
-    if background.attachments:
-        parts.append("# Files that came with the task\n" + "\n".join(background.attachments))
+    if run.background:
+        parts.append(run.background)
     files = workspace_files(run.context.workspace)
     if files:
         parts.append("# Files in the workspace\n" + "\n".join(files))
@@ -102,7 +96,7 @@ def brief_text(subtask: Subtask, run: SubtaskRun) -> str:
 def brief_node(roles: Roles) -> Node[SubtaskState]:
     """The gated node that begins an attempt of an agent's subtask."""
 
-    async def brief(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+    async def brief(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
         subtask = Subtask.model_validate(state.get("subtask"))
         attempt = state.get("attempts", 0) + 1

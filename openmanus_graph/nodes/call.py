@@ -18,7 +18,7 @@ from pydantic import ValidationError
 
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import ForeignTypeError, OpenManusGraphError, ToolArgumentsError, ToolError
-from openmanus_graph.outputs import plain
+from openmanus_graph.outputs import to_json_value
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ async def call(
     try:
         with using_tool_context(context):
             async with scope:
-                output = plain(await _invoke(tool, dict(arguments), config))
+                output = to_json_value(await _invoke(tool, dict(arguments), config))
     except GraphBubbleUp:
         raise
     except asyncio.CancelledError:

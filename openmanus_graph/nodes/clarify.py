@@ -8,13 +8,13 @@ from langchain_core.messages import AIMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import CLARIFY
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.transitions import at_stage
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.questions import ask, is_answered
 from openmanus_graph.state import ManusState
-
-CLARIFY = "clarify"
 
 
 def clarify_node(roles: Roles) -> Node[ManusState]:
@@ -28,7 +28,7 @@ def clarify_node(roles: Roles) -> Node[ManusState]:
         answer = str(ask(question, subtask=""))
         asked = [*(state.get("clarifications") or []), {"question": question, "answer": answer}]
         return {
-            "stage": "clarified",
+            **at_stage("clarified"),
             "question": "",
             "clarifications": asked,
             "messages": [AIMessage(question), HumanMessage(answer)],

@@ -12,18 +12,19 @@ from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 from pydantic import BaseModel, Field
 
+from openmanus_graph.agent_nodes import COORDINATOR, PLANNER
 from openmanus_graph.errors import BudgetError, UsageError
 from openmanus_graph.models.context import fit
 from openmanus_graph.models.structured import read_object
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.planner import PLANNER, SUBMIT, plan_schema
+from openmanus_graph.nodes.planner import SUBMIT, plan_schema
 from openmanus_graph.nodes.planning.tool_catalogue import catalogue_text
 from openmanus_graph.nodes.prompt_context import all_completed, and_this, failures_text, request_text, results_text
 from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.transitions import decided
 from openmanus_graph.nodes.turn import Turn, is_cut
 from openmanus_graph.state import ManusState
 
-COORDINATOR = "coordinator"
 SHARE_FOR_CONVERSATION = 0.5
 """Share of the window that the conversation may take."""
 RESULT_CHARACTERS = 12_000
@@ -78,7 +79,7 @@ def coordinator_node(roles: Roles) -> Node[ManusState]:
             update = await _decide(turn)
         except BudgetError as error:
             turn.tell("budget_reached", budget=error.budget, text=error.message)
-            update = {"decision": "stop", "reason": error.message}
+            update = {**decided("stop"), "reason": error.message}
         if update["decision"] != "recall":
             said = "plan" if update["decision"] == "propose" else update["decision"]
             turn.tell("decided", decision=said, text=update.get("reason", ""))
@@ -91,20 +92,20 @@ async def _decide(turn: Turn) -> dict[str, Any]:
     state = turn.state
     stage = state.get("stage", "new")
     if stage == "new" and plans_at_once(turn.roles):
-        return {**_anew(state), "decision": "recall"}  # what is remembered must be there before the plan is
+        return {**_anew(state), **decided("recall")}  # what is remembered must be there before the plan is
     if stage == "new":
         return {**_anew(state), **await _received(turn)}
     if stage == "recalled":
         return await _received(turn)
     if stage == "planned":
-        return {**_anew(state), "plan": state.get("plan"), "decision": "dispatch", "reason": "The plan is given."}
+        return {**_anew(state), "plan": state.get("plan"), **decided("dispatch"), "reason": "The plan is given."}
     if stage == "again":
         if not state.get("request"):
             raise UsageError("The thread has no request, so there is nothing to try again.", hint='Give {"task": ...}.')
         again: dict[str, Any] = {"status": "", "answer": "", "replans": 0, "plan_tries": 0}
         if (state.get("plan") or {}).get("subtasks"):
-            return {**again, "decision": "dispatch", "reason": "What is not completed is tried again."}
-        return {**again, "decision": "plan", "reason": "The request is planned again."}
+            return {**again, **decided("dispatch"), "reason": "What is not completed is tried again."}
+        return {**again, **decided("plan"), "reason": "The request is planned again."}
     if stage == "clarified":
         if (state.get("plan") or {}).get("subtasks"):
             return {**_replan(state), "reason": f"{state.get('reason', '')} The person answered a question.".strip()}
@@ -179,28 +180,28 @@ async def _received(turn: Turn) -> dict[str, Any]:
     reply = await turn.reply(COORDINATOR, conversation, [call] if asked >= MOST_QUESTIONS else [call, ASK_CALL])
     names = {made["name"]: made["args"] for made in reply.tool_calls}
     if SUBMIT in names:
-        return {"decision": "propose", "reason": "", "proposal": json.dumps(names[SUBMIT], ensure_ascii=False)}
+        return {**decided("propose"), "reason": "", "proposal": json.dumps(names[SUBMIT], ensure_ascii=False)}
     if PLAN_CALL.name in names:
-        return {"decision": "plan", "reason": str(names[PLAN_CALL.name].get("why") or "")}
+        return {**decided("plan"), "reason": str(names[PLAN_CALL.name].get("why") or "")}
     question = str(names.get("ask", {}).get("question") or "").strip()
     if question and asked < MOST_QUESTIONS:
-        return {"decision": "ask", "question": question, "reason": "The task cannot be begun without an answer."}
+        return {**decided("ask"), "question": question, "reason": "The task cannot be begun without an answer."}
     text = str(reply.text).strip()
     written, _ = read_object(text)
     if written and isinstance(written.get("subtasks"), list):  # a plan in words, where a call was meant
-        return {"decision": "propose", "reason": "", "proposal": json.dumps(written, ensure_ascii=False)}
+        return {**decided("propose"), "reason": "", "proposal": json.dumps(written, ensure_ascii=False)}
     called = reply.tool_calls or reply.invalid_tool_calls
     if text and not called and not is_cut(reply):
         turn.tell("answered", text=text, status="completed")
         return {
-            "decision": "answer",
+            **decided("answer"),
             "answer": text,
             "status": "completed",
             "messages": [AIMessage(text)],
             "earlier": and_this(state, text, "completed"),
             "reason": "",
         }
-    return {"decision": "plan", "reason": ""}
+    return {**decided("plan"), "reason": ""}
 
 
 def _with_attachments(state: ManusState) -> list[AnyMessage]:
@@ -217,22 +218,22 @@ def _with_attachments(state: ManusState) -> list[AnyMessage]:
 
 async def _dispatched(turn: Turn) -> dict[str, Any]:
     """Decide after a dispatch."""
-    state, scope = turn.state, turn.scope
+    state = turn.state
     if all_completed(state):
-        return {"decision": "report", "reason": ""}
-    reached = scope.spending.reached()
+        return {**decided("report"), "reason": ""}
+    reached = turn.spending.reached()
     if reached is not None:
-        text = scope.spending.describe(reached)
+        text = turn.spending.describe(reached)
         turn.tell("budget_reached", budget=reached, text=text)
-        return {"decision": "stop", "reason": text}
+        return {**decided("stop"), "reason": text}
     most = turn.roles.settings.max_replans
     if (state.get("replans") or 0) >= most:
-        return {"decision": "report", "reason": f"It was planned again {most} times, and still not all of it worked."}
+        return {**decided("report"), "reason": f"It was planned again {most} times, and still not all of it worked."}
     return await _after_failure(turn)
 
 
 def _replan(state: ManusState) -> dict[str, Any]:
-    return {"decision": "replan", "replans": (state.get("replans") or 0) + 1, "plan_tries": 0, "problems": []}
+    return {**decided("replan"), "replans": (state.get("replans") or 0) + 1, "plan_tries": 0, "problems": []}
 
 
 async def _after_failure(turn: Turn) -> dict[str, Any]:
@@ -247,8 +248,8 @@ async def _after_failure(turn: Turn) -> dict[str, Any]:
     decision, reason = value.get("decision"), str(value.get("reason") or "")
     question = str(value.get("question") or "").strip()
     if decision == "ask" and question:
-        return {"decision": "ask", "question": question, "reason": reason}
+        return {**decided("ask"), "question": question, "reason": reason}
     if decision in ("report", "stop"):
-        return {"decision": decision, "reason": reason}
+        return {**decided(decision), "reason": reason}
     # Without a readable decision another plan is the one way that may still help.
     return {**_replan(state), "reason": reason}

@@ -38,7 +38,7 @@ from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, NAMESPACE_KEY
 from openmanus_graph.namespaces import LEVEL, SubtaskTask, plain_namespace
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
-from openmanus_graph.nodes.subtask_runtime import Background, SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.accepted import AcceptedPlans
@@ -50,7 +50,7 @@ from openmanus_graph.state import PlanState, SubtaskResult, SubtaskState, Subtas
 from openmanus_graph.tools.spec import spec_of
 from openmanus_graph.workspace import workspace_of
 
-SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskRun, SubtaskState, SubtaskState]
+SubtaskGraph = CompiledStateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState]
 
 logger = logging.getLogger(__name__)
 
@@ -76,7 +76,10 @@ class Dispatch:
     tools: Mapping[str, BaseTool]
     subtask_graph: SubtaskGraph
     settings: Settings
-    background: Background = field(default_factory=Background)
+    background: str = ""
+    """What agents are told of the request around the plan."""
+    ended_with: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What else the graph's state gets once every subtask has ended."""
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
@@ -93,6 +96,7 @@ class Dispatch:
         self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
         self.round = self.state.get("round", 0) + 1
         self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
+        self.goals: dict[str, str] = {subtask.id: subtask.goal for subtask in self.plan.subtasks}
         self.workspace = workspace_of(self.state, self.thread_id)
         self.scope = scope_of(self.config, self.settings)
         self.holder = holder_of(self.runtime.control)
@@ -142,7 +146,7 @@ class Dispatch:
             raise GraphDrained(self.drained)
         results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
         self._conclude(results)
-        return {"plan": self.plan.to_dict(), "results": results, "round": self.round, "stage": "dispatched"}
+        return {"plan": self.plan.to_dict(), "results": results, "round": self.round, **self.ended_with}
 
     def _begin_due(self, kept: Collection[str]) -> None:
         """Count for each subtask the prerequisites that have not ended."""
@@ -243,7 +247,15 @@ class Dispatch:
             sessions=sessions,
             report=lambda text: self._progress(subtask, text),
         )
-        given = SubtaskRun(context, self._lookup, self.emit, self.scope, self._result_of, self.background)
+        given = SubtaskScope(
+            self.scope,
+            self.emit,
+            context,
+            lookup=self._lookup,
+            result_of=self._result_of,
+            goals=self.goals,
+            background=self.background,
+        )
         start: SubtaskState = {
             "subtask": subtask.to_dict(),
             "definition": self.definitions[subtask.id],
@@ -405,7 +417,8 @@ def dispatcher_node(
     tools: Mapping[str, BaseTool],
     settings: Settings,
     plans: AcceptedPlans,
-    background: Callable[[Any], Background] | None = None,
+    background: Callable[[Any], str] | None = None,
+    ended_with: Mapping[str, Any] | None = None,
 ) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
     """The dispatcher node of a plan graph.
 
@@ -414,13 +427,16 @@ def dispatcher_node(
         tools: The tools by name.
         settings: The user's settings.
         plans: The plans that the graph has accepted; it accepts that of the state.
-        background: What agents should know of the whole, from the graph's state.
+        background: What agents are told of the request around the plan, from the graph's state; `None` means nothing.
+        ended_with: What else the graph's state gets once every subtask has ended; `None` means nothing.
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         async with passing(NODE, state, config, runtime):
             plan = plans.accept(state.get("plan", {}))
-            known = Background() if background is None else background(state)
-            return await Dispatch(plan, state, config, runtime, tools, subtask_graph, settings, known).run()
+            known = "" if background is None else background(state)
+            return await Dispatch(
+                plan, state, config, runtime, tools, subtask_graph, settings, known, ended_with or {}
+            ).run()
 
     return dispatcher

@@ -24,7 +24,7 @@ from openmanus_graph.errors import ForeignTypeError, UnknownQuestionError
 from openmanus_graph.langgraph_internals import NAMESPACE_KEY
 from openmanus_graph.nodes.call import Outcome, call
 from openmanus_graph.nodes.consent import Consent, consent_to
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import stored, whole
 from openmanus_graph.policy import Policy
 from openmanus_graph.questions import ask, asked_so_far, pass_over
@@ -50,12 +50,12 @@ class EffectCall:
     tool: BaseTool
     context: ToolContext
     config: RunnableConfig
-    run: SubtaskRun
+    run: SubtaskScope
 
     def _ledger(self, args: Mapping[str, Any]) -> Ledger | None:
         if self.context.call_id is None or not in_ledger(self.tool, args):
             return None
-        return Ledger.of(self.run.scope.saver, self.config)
+        return Ledger.of(self.run.saver, self.config)
 
     def _intent(self, args: Mapping[str, Any]) -> Intent:
         facts = self.config.get("metadata") or {}

@@ -15,6 +15,7 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
+from openmanus_graph.agent_nodes import EXECUTOR
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
 from openmanus_graph.models.context import fit, repaired, summarised, summary_request
@@ -24,7 +25,7 @@ from openmanus_graph.nodes.loops import stuck
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
 from openmanus_graph.nodes.reply import TERMINATE, failed_calls, read_reply
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.tool import FACTS
 from openmanus_graph.nodes.turn import is_cut
 from openmanus_graph.plan import Subtask
@@ -32,7 +33,6 @@ from openmanus_graph.state import SubtaskState
 from openmanus_graph.tools.registry import builtin
 from openmanus_graph.tools.spec import spec_of
 
-EXECUTOR = "executor"
 KEPT_TURNS = 2
 """Turns of the model that summarising leaves as they are."""
 SHARE_FOR_MESSAGES = 0.85
@@ -66,7 +66,7 @@ def open_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
 class Step:
     """One step of the executor."""
 
-    def __init__(self, roles: Roles, state: SubtaskState, run: SubtaskRun) -> None:
+    def __init__(self, roles: Roles, state: SubtaskState, run: SubtaskScope) -> None:
         self.roles = roles
         self.state = state
         self.run = run
@@ -144,7 +144,7 @@ class Step:
 
     async def _ask(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]) -> AIMessage:
         place = CallSite(EXECUTOR, self.subtask.id, self.turn, self.state.get("round") or 1)
-        return await self.roles.models.reply(place, messages, scope=self.run.scope, emit=self.run.emit, tools=tools)
+        return await self.roles.models.reply(place, messages, scope=self.run, emit=self.run.emit, tools=tools)
 
     def _read(self, reply: AIMessage, told: list[HumanMessage]) -> dict[str, Any]:
         """What a reply means: calls to make, the end, or something to be told."""
@@ -190,7 +190,7 @@ def _slowest(messages: Sequence[BaseMessage]) -> float:
 def executor_node(roles: Roles) -> Node[SubtaskState]:
     """The gated node in which a model takes the next step of a subtask."""
 
-    async def executor(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+    async def executor(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         draft, messages = state.get("draft"), state.get("messages") or []
         if draft and draft["error"] is None and failed_calls(messages):
             return {"draft": None, "messages": [_too_early(messages)]}

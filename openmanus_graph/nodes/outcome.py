@@ -10,7 +10,7 @@ from langgraph.types import Overwrite
 
 from openmanus_graph.context import ToolContext
 from openmanus_graph.events import Event, now
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import Draft, SubtaskResult, SubtaskState, SubtaskStatus
@@ -81,7 +81,7 @@ def _used(state: Mapping[str, Any]) -> Any:
 
 
 def failed_or_again(
-    state: SubtaskState, run: SubtaskRun, error: str, *, again: bool = True, **result: Any
+    state: SubtaskState, run: SubtaskScope, error: str, *, again: bool = True, **result: Any
 ) -> dict[str, Any]:
     """What an agent's failure changes: another attempt from the beginning if the subtask has one left, else the end.
 
@@ -94,7 +94,7 @@ def failed_or_again(
     """
     subtask = Subtask.model_validate(state.get("subtask"))
     attempt = state.get("attempts", 1)
-    if again and attempt <= subtask.retries and run.scope.spending.reached() is None:
+    if again and attempt <= subtask.retries and run.spending.reached() is None:
         delay = retry_delay(attempt)
         run.emit(subtask_event("subtask_retrying", subtask.id, attempt, delay_s=delay, error=error))
         return {

@@ -9,6 +9,8 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph import shell_commands
+from openmanus_graph.agent_nodes import PLANNER
 from openmanus_graph.errors import BudgetError, PlanningError
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.planning.plan_repair import mended
@@ -16,11 +18,11 @@ from openmanus_graph.nodes.planning.proposal import checked_plan, merged, propos
 from openmanus_graph.nodes.planning.tool_catalogue import catalogue_text, planned_tools
 from openmanus_graph.nodes.prompt_context import earlier_text, request_text, results_text
 from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.transitions import decided
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import ManusState, SubtaskResult
 
-PLANNER = "planner"
 RESULT_CHARACTERS = 12_000
 SHOWN_PROBLEMS = 20
 SUBMIT = "submit_plan"
@@ -77,7 +79,7 @@ def planner_node(roles: Roles) -> Node[ManusState]:
             found = await turn.structured(PLANNER, messages, schema, SUBMIT, "Give the plan.")
         except BudgetError as error:
             turn.tell("budget_reached", budget=error.budget, text=error.message)
-            return {"decision": "stop", "reason": error.message, "problems": []}
+            return {**decided("stop"), "reason": error.message, "problems": []}
         return turn.with_usage(_taken(turn, found.value, found.problem or ""))
 
     return gated(planner, PLANNER)
@@ -97,10 +99,10 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
     if plan is not None and not _left(plan, state):
         reason = "The new plan has nothing but what is completed already; what is not completed stays so."
         turn.tell("decided", decision="stop", text=reason)
-        return {"decision": "stop", "reason": reason, "problems": [], "proposal": "", "plan_tries": tries}
+        return {**decided("stop"), "reason": reason, "problems": [], "proposal": "", "plan_tries": tries}
     if plan is not None:
         turn.tell("plan_made", plan=plan.to_dict(), attempt=tries)
-        taken: dict[str, Any] = {"plan": plan.to_dict(), "problems": [], "proposal": "", "decision": "dispatch"}
+        taken: dict[str, Any] = {"plan": plan.to_dict(), "problems": [], "proposal": "", **decided("dispatch")}
         return {**taken, "plan_tries": tries, "results": _dropped(plan, state)}
     turn.tell("plan_refused", problems=problems, attempt=tries)
     if tries >= roles.settings.max_plan_tries:
@@ -108,7 +110,7 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
         raise PlanningError(
             f"The model {roles.models.names.get(PLANNER, 'of the planner')!r} made no valid plan in {tries} tries. "
             f"The last one has these problems:\n{listed}",
-            hint="Try again with: openmanus-graph resume --last\nOr set another model for [models.planner].",
+            hint=f"Try again with: {shell_commands.RESUME_LAST}\nOr set another model for [models.planner].",
         )
     text = json.dumps(value, ensure_ascii=False) if value is not None else "(no plan)"
     return {"problems": problems, "proposal": text, "plan_tries": tries}

@@ -6,7 +6,7 @@ import json
 from collections.abc import Collection, Mapping, Sequence
 from typing import Any, cast
 
-from openmanus_graph.nodes.brief import clipped
+from openmanus_graph.nodes.brief import INPUT_CHARACTERS, clipped
 from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.references import as_text
@@ -148,6 +148,21 @@ def earlier_text(earlier: Sequence[Earlier] | None) -> str:
             f"Asked: {clipped(one['task'], most)}\nAnswered ({one['status']}): {_apart(clipped(one['answer'], most))}"
         )
     return "\n\n".join(reversed(told))
+
+
+def background_text(state: ManusState) -> str:
+    """The request and the conversation around it, as the agents of its subtasks are told them; empty without any."""
+    asked = "".join(f"\n(Asked: {one['question']} {one['answer']})" for one in state.get("clarifications") or [])
+    task, earlier = state.get("task", "") + asked, earlier_text(state.get("earlier"))
+    parts: list[str] = []
+    if task:
+        shown = clipped(task, INPUT_CHARACTERS)
+        parts.append(f"# The whole task it belongs to, in the person's own words\n{shown}")
+    if earlier:
+        parts.append(f"# Earlier in this conversation\n{earlier}")
+    if state.get("attachments"):
+        parts.append("# Files that came with the task\n" + "\n".join(state.get("attachments") or []))
+    return "\n\n".join(parts)
 
 
 def and_this(state: ManusState, answer: str, status: str) -> list[Earlier]:

@@ -7,6 +7,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import REMEMBER
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.protocols import Episode
 from openmanus_graph.nodes.brief import clipped
@@ -16,8 +17,6 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.state import ManusState
 
-REMEMBER = "remember"
-
 
 def remember_node(roles: Roles, memory: Memory) -> Node[ManusState]:
     """The gated node that remembers."""
@@ -26,9 +25,9 @@ def remember_node(roles: Roles, memory: Memory) -> Node[ManusState]:
         turn = Turn(roles, state, config, runtime)
         answer = clipped(state.get("answer", ""), ANSWER_CHARACTERS)
         status = state.get("status") or "failed"
-        await memory.episodes(turn.scope).remember(
+        await memory.episodes(turn).remember(
             Episode(
-                thread_id=turn.scope.thread_id,
+                thread_id=turn.thread_id,
                 request=state.get("request") or 1,
                 task=state.get("task", ""),
                 outline=plan_outline(state.get("plan")),

@@ -13,6 +13,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import REPORTER
 from openmanus_graph.errors import BudgetError
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.prompt_context import (
@@ -29,7 +30,6 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn, is_cut
 from openmanus_graph.state import ManusState
 
-REPORTER = "reporter"
 SHARE_FOR_RESULTS = 0.5
 CHARACTERS_PER_TOKEN = 3
 """How much of the window the outputs may take, reckoned carefully."""
@@ -47,7 +47,7 @@ def reporter_node(roles: Roles) -> Node[ManusState]:
 
     async def reporter(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         turn = Turn(roles, state, config, runtime)
-        out_of_budget = turn.scope.spending.reached() is not None
+        out_of_budget = turn.spending.reached() is not None
         status = "completed" if all_completed(state) else "partial" if out_of_budget else "failed"
         try:
             if out_of_budget:

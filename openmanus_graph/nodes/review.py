@@ -7,16 +7,16 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import REVIEW
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.planning.proposal import checked_plan
 from openmanus_graph.nodes.prompt_context import plan_outline
 from openmanus_graph.nodes.roles import Roles
+from openmanus_graph.nodes.transitions import decided
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.questions import Approval, ask, is_answered
 from openmanus_graph.state import ManusState
-
-REVIEW = "review"
 
 
 def is_reviewed(plan: dict[str, Any], settings: Settings) -> bool:
@@ -31,7 +31,7 @@ def review_node(roles: Roles) -> Node[ManusState]:
     async def review(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         plan = state.get("plan") or {}
         if not is_reviewed(plan, roles.settings):
-            return {"decision": "dispatch"}
+            return decided("dispatch")
         turn = Turn(roles, state, config, runtime)
         count = len(plan["subtasks"])
         many = "1 subtask" if count == 1 else f"{count} subtasks"
@@ -44,14 +44,14 @@ def review_node(roles: Roles) -> Node[ManusState]:
             said: Approval = ask(question, subtask="", kind="approve", plan=plan, reason=reason or None)
             if said.action == "reject" or (said.action == "edit" and said.plan is None):
                 why = f"The person did not approve the plan: {said.reason or 'no reason given'}"
-                return {"decision": "replan", "reason": why, "plan_tries": 0, "problems": []}
+                return {**decided("replan"), "reason": why, "plan_tries": 0, "problems": []}
             if said.action != "edit":
-                return {"decision": "dispatch"}
+                return decided("dispatch")
             limit = roles.settings.max_subtasks
             edited, problems = checked_plan(said.plan, roles.tools, list(roles.agents), limit)
             if edited is not None:
                 turn.tell("plan_made", id="plan_edited", plan=edited.to_dict(), attempt=0)
-                return {"plan": edited.to_dict(), "decision": "dispatch"}
+                return {"plan": edited.to_dict(), **decided("dispatch")}
             reason = "The edited plan cannot be taken: " + " ".join(problems)
 
     return gated(review, REVIEW)

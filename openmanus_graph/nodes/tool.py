@@ -22,7 +22,7 @@ from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
@@ -48,7 +48,7 @@ def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = F
     """
     spec = spec_of(tool)
 
-    async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+    async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
         made = cast("dict[str, Any]", state).get("call")
         async with recording(spec, config, run, tool.name, None if made is None else str(made["id"])):
@@ -60,13 +60,13 @@ def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = F
 
 
 def recording(
-    spec: ToolSpec, config: RunnableConfig, run: SubtaskRun, tool: str, call: str | None
+    spec: ToolSpec, config: RunnableConfig, run: SubtaskScope, tool: str, call: str | None
 ) -> AbstractAsyncContextManager[None]:
     """Notes which files a call changes; not for a tool that only reads."""
     if spec.effect == "read":
         return nullcontext()
     step = step_of(config, subtask=run.context.subtask_id, tool=tool, call=call)
-    return run.scope.recorder(run.context.workspace).around(config, step)
+    return run.recorder(run.context.workspace).around(config, step)
 
 
 def may_retry(outcome: Outcome, subtask: Subtask, again: bool, attempt: int) -> bool:
@@ -76,9 +76,9 @@ def may_retry(outcome: Outcome, subtask: Subtask, again: bool, attempt: int) -> 
     return outcome.known or again
 
 
-def _limit(run: SubtaskRun, stated: float | None) -> float | None:
+def _limit(run: SubtaskScope, stated: float | None) -> float | None:
     """Seconds a call may take: what is stated, but no longer than the request's budget of time lasts."""
-    left = run.scope.spending.seconds_left
+    left = run.spending.seconds_left
     if left is None:
         return stated
     return max(min(left, stated) if stated is not None else left, 0.001)
@@ -90,7 +90,7 @@ async def _direct_call(
     policy: Policy | None,
     state: SubtaskState,
     config: RunnableConfig,
-    run: SubtaskRun,
+    run: SubtaskScope,
     *,
     checked: bool,
 ) -> dict[str, Any]:
@@ -149,7 +149,7 @@ async def _agent_call(
     policy: Policy | None,
     state: dict[str, Any],
     config: RunnableConfig,
-    run: SubtaskRun,
+    run: SubtaskScope,
 ) -> dict[str, Any]:
     made = state["call"]
     key = str(made["id"])

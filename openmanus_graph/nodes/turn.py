@@ -12,11 +12,11 @@ from langgraph.runtime import Runtime
 
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import ContextOverflowError
-from openmanus_graph.events import Event, Usage
+from openmanus_graph.events import Usage
 from openmanus_graph.models.gateway import Structured, usage_of
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.scope import scope_of
+from openmanus_graph.scope import NodeScope, scope_of
 from openmanus_graph.state import ManusState
 from openmanus_graph.usage import add_usage
 
@@ -63,25 +63,27 @@ def _shorter(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     ]
 
 
-class Turn:
-    """One visit of a node of the agent graph."""
+class Turn(NodeScope):
+    """The run's scope as one visit of a role's node has it, with the state and the calls of the role's model."""
 
     def __init__(self, roles: Roles, state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> None:
-        self.roles = roles
-        self.state = state
-        self.scope = scope_of(config, roles.settings)
-        self._turns = dict(state.get("turns") or {})
-        self._usage: Usage | None = None
+        """Narrow the run's scope to a visit.
+
+        Args:
+            roles: What the graph's nodes share.
+            state: The state that the node was given.
+            config: LangGraph's config for the node.
+            runtime: LangGraph's runtime.
+        """
         request = state.get("request") or 1
         step = (config.get("metadata") or {}).get("langgraph_step", 0)
+        scope = scope_of(config, roles.settings)
         # The step is the same when a suspended node repeats its beginning.
-        self.emit = self.scope.emitter(runtime.stream_writer, f"q{request}.{step}")
-
-    def tell(self, kind: Any, **fields: Any) -> None:
-        """Send an event."""
-        event = Event(type=kind)
-        event.update(fields)  # pyright: ignore[reportArgumentType, reportCallIssue] - fields of Event
-        self.emit(event)
+        super().__init__(scope, scope.emitter(runtime.stream_writer, f"q{request}.{step}"))
+        self.roles = roles
+        self.state = state
+        self._turns = dict(state.get("turns") or {})
+        self._usage: Usage | None = None
 
     def _place(self, role: str) -> CallSite:
         self._turns[role] = self._turns.get(role, 0) + 1
@@ -97,7 +99,7 @@ class Turn:
         place = self._place(role)
         reply = await shortening(
             messages,
-            lambda fitting: self.roles.models.reply(place, fitting, scope=self.scope, emit=self.emit, tools=tools),
+            lambda fitting: self.roles.models.reply(place, fitting, scope=self, emit=self.emit, tools=tools),
         )
         self._usage = add_usage(self._usage, usage_of(reply))
         return reply
@@ -115,7 +117,7 @@ class Turn:
         asked: dict[str, Any] = {"schema": schema, "name": name, "description": description}
         found = await shortening(
             messages,
-            lambda fitting: self.roles.models.structured(place, fitting, scope=self.scope, emit=self.emit, **asked),
+            lambda fitting: self.roles.models.structured(place, fitting, scope=self, emit=self.emit, **asked),
         )
         self._usage = add_usage(self._usage, usage_of(found.message))
         return found

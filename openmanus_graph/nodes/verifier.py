@@ -11,6 +11,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMe
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
+from openmanus_graph.agent_nodes import VERIFIER
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import BudgetError, ModelError, ModelRefusedError
 from openmanus_graph.events import Event, Usage
@@ -20,7 +21,7 @@ from openmanus_graph.nodes.checks import named_files, problems
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import ended, failed_or_again
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.subtask_runtime import SubtaskRun
+from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.untrusted_text import fenced
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import as_text
@@ -28,7 +29,6 @@ from openmanus_graph.state import Draft, SubtaskState
 from openmanus_graph.tools.spec import spec_of
 from openmanus_graph.usage import add_usage
 
-VERIFIER = "verifier"
 EVIDENCE_CHARACTERS = 24_000
 RESULT_CHARACTERS = 2_000
 FILE_CHARACTERS = 4_000
@@ -57,7 +57,7 @@ class Verdict:
     usage: Usage | None = None
 
 
-def evidence(messages: Sequence[BaseMessage], draft: Draft, subtask: Subtask, run: SubtaskRun) -> str:
+def evidence(messages: Sequence[BaseMessage], draft: Draft, subtask: Subtask, run: SubtaskScope) -> str:
     """What a model judges by: the calls and their results, the files that matter, and the result."""
     done: list[str] = []
     for message in messages:
@@ -82,7 +82,7 @@ def evidence(messages: Sequence[BaseMessage], draft: Draft, subtask: Subtask, ru
     return "\n\n".join(parts)
 
 
-async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtask, run: SubtaskRun) -> Verdict:
+async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtask, run: SubtaskScope) -> Verdict:
     """Check an outcome against `done_when`.
 
     Raises:
@@ -106,7 +106,7 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
         found = await roles.models.structured(
             place,
             [roles.prompt(VERIFIER), HumanMessage(asked)],
-            scope=run.scope,
+            scope=run,
             emit=run.emit,
             schema=VERDICT,
             name="verdict",
@@ -123,7 +123,7 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
 def verifier_node(roles: Roles) -> Node[SubtaskState]:
     """The gated node that ends a subtask, or sends it back to its executor with the reason."""
 
-    async def verifier(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskRun]) -> dict[str, Any]:
+    async def verifier(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
         subtask = Subtask.model_validate(state.get("subtask"))
         draft = cast("Draft", state.get("draft"))
@@ -142,7 +142,7 @@ def verifier_node(roles: Roles) -> Node[SubtaskState]:
 
 
 def _judged(
-    roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtask, run: SubtaskRun, verdict: Verdict
+    roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtask, run: SubtaskScope, verdict: Verdict
 ) -> dict[str, Any]:
     checks = (state.get("checks") or 0) + 1
     used: dict[str, Any] = {"checks": checks}

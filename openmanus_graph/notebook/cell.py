@@ -159,7 +159,7 @@ class GraphStep:
             if isinstance(cell, str) or not cell:
                 raise self._refusal(cell)
         except OpenManusGraphError as error:
-            raise told(error) from error
+            raise without_traceback(error) from error
         return self._open(options, cell[0])
 
     def _refusal(self, body: str | tuple[()]) -> UsageError:
@@ -176,7 +176,7 @@ class GraphStep:
         try:
             stepper = await self._stepper(options, thing)
         except OpenManusGraphError as error:
-            raise told(error) from error
+            raise without_traceback(error) from error
         self._shell.push({options.name: stepper})
         return stepper
 
@@ -259,7 +259,7 @@ def plan_graph(plan: Any) -> Any:
     return build_manus_graph() if any(one.agent for one in plan.subtasks) else build_plan_graph()
 
 
-def told(error: OpenManusGraphError) -> NotATraceback:
+def without_traceback(error: OpenManusGraphError) -> NotATraceback:
     """The error as IPython shows it in one line, without a traceback."""
     return NotATraceback(f"{error.message} {error.hint or ''}".rstrip())
 

@@ -20,12 +20,12 @@ SHOWN = ("openmanus_graph.stepping.stepper", "Stepper")
 """The module and the class whose objects are shown so; by name, so that the extension imports nothing for it."""
 WITHOUT = 'For buttons and live pictures: pip install "openmanus-graph[notebook]", restart the kernel, run this again.'
 
-_views: list[View] = []
+_views: list[ShownWidget] = []
 """The widgets that pages may show; IPython's own list of what cells gave would keep them, too."""
 
 
 @dataclass
-class View:
+class ShownWidget:
     """A widget, and the cells that show it."""
 
     widget: StepperWidget
@@ -57,7 +57,7 @@ def show(stepper: Stepper) -> None:
     replaced = _replaced(cell, request, stepper)
     view = next((one for one in _views if one.widget.stepper is stepper), None)
     if view is None:
-        view = View(StepperWidget(stepper), {})
+        view = ShownWidget(StepperWidget(stepper), {})
         _views.append(view)
     view.cells[cell] = request
     widget = view.widget

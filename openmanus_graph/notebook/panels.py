@@ -6,13 +6,14 @@ import json
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
+from openmanus_graph.agent_nodes import COORDINATOR, EXECUTOR, PLANNER, READ_BY_GRAPH, VERIFIER
 from openmanus_graph.checkpoints.events import stored_events
-from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_svg
 from openmanus_graph.events import Event
 from openmanus_graph.stepping.stepper import Stepper
-from openmanus_graph.stepping.view import Change, HistoryItem
+from openmanus_graph.stepping.view import HistoryItem, ValueChange
 
 TABS = {
     "changes": "Changes",
@@ -31,8 +32,6 @@ LINE = 100
 """Characters of JSON that is shown in one line."""
 MOST = 300
 """Messages, calls, files and steps that are shown, the newest."""
-DECIDING = ("coordinator", "planner", "verifier")
-"""Roles whose replies are read by the graph; what comes of them is told instead."""
 
 
 async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
@@ -68,7 +67,7 @@ async def _events(stepper: Stepper) -> list[Event]:
 
 
 def _changes(stepper: Stepper) -> dict[str, Any]:
-    found = cast("dict[str, list[Change]]", stepper.diff())
+    found = cast("dict[str, list[ValueChange]]", stepper.diff())
     groups = {"Results": "results", "Messages": "messages", "State": "state", "Subtasks": "branches"}
     changes = [
         {
@@ -87,14 +86,16 @@ def _changes(stepper: Stepper) -> dict[str, Any]:
 
 def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
     """The conversation, then what was said and decided in the roles and subtasks of this thread."""
-    for message in cast("list[Any]", plain(stepper.state.get("messages")) or []):
+    for message in cast("list[Any]", state_as_json(stepper.state.get("messages")) or []):
         yield _message(message)
     for event in events:
         if told := _said(event):
             yield {"who": told[0], "text": cut(told[1]), "time": event.get("time", "")}
     if not any(event.get("type") == "model_finished" for event in events):
         for branch in stepper.branches:
-            for message in cast("list[Any]", plain(branch["state"].get("messages")) or []) if branch["name"] else ():
+            for message in (
+                cast("list[Any]", state_as_json(branch["state"].get("messages")) or []) if branch["name"] else ()
+            ):
                 yield {**_message(message), "who": f"{branch['name']}: {_message(message)['who']}"}
 
 
@@ -104,21 +105,21 @@ def _said(event: Event) -> tuple[str, str] | None:
     of = f" of {subtask}" if subtask else ""
     text = str(event.get("error") or event.get("text") or "")
     match event.get("type"):
-        case "model_finished" if event.get("error") or (text and event.get("role") not in DECIDING):
+        case "model_finished" if event.get("error") or (text and event.get("role") not in READ_BY_GRAPH):
             return f"{event.get('role', '')}{of}", text
         case "decided":
-            return "coordinator", f"{event.get('decision', '')}: {text}".rstrip(": ")
+            return COORDINATOR, f"{event.get('decision', '')}: {text}".rstrip(": ")
         case "plan_made":
             plan = event.get("plan") or {}
             subtasks = cast("list[dict[str, Any]]", plan.get("subtasks") or [])
             lines = [f"{one.get('id')}: {one.get('goal') or one.get('tool')}" for one in subtasks]
-            return "planner", "\n".join([str(plan.get("goal") or "A plan"), *lines])
+            return PLANNER, "\n".join([str(plan.get("goal") or "A plan"), *lines])
         case "plan_refused":
-            return "the planner's plan was refused", "\n".join(event.get("problems") or [])
+            return f"the {PLANNER}'s plan was refused", "\n".join(event.get("problems") or [])
         case "tool_called":
-            return f"executor{of}", f"calls {event.get('tool')} {json.dumps(event.get('args') or {}, default=str)}"
+            return f"{EXECUTOR}{of}", f"calls {event.get('tool')} {json.dumps(event.get('args') or {}, default=str)}"
         case "subtask_verified" if event.get("verified") is not None:
-            return f"verifier{of}", f"{'verified' if event.get('verified') else 'not verified'}: {text}".rstrip(": ")
+            return f"{VERIFIER}{of}", f"{'verified' if event.get('verified') else 'not verified'}: {text}".rstrip(": ")
         case _:
             return None
 
@@ -216,7 +217,7 @@ def _timings(stepper: Stepper) -> dict[str, Any]:
     costs = [row["cost_usd"] for row in rows]
     cost = None if None in costs else sum(one for one in costs if one is not None)
     total = {"seconds": seconds, "tokens": sum(row["tokens"] for row in rows), "cost_usd": cost}
-    return {"rows": plain(rows[-MOST:]), "left_out": max(len(rows) - MOST, 0), "total": total}
+    return {"rows": state_as_json(rows[-MOST:]), "left_out": max(len(rows) - MOST, 0), "total": total}
 
 
 def _edit(stepper: Stepper) -> dict[str, Any]:
@@ -243,7 +244,7 @@ def _edit(stepper: Stepper) -> dict[str, Any]:
 
 def _json(value: Any) -> str:
     """A value as JSON, in one line where that is short."""
-    given = plain(value)
+    given = state_as_json(value)
     line = json.dumps(given, ensure_ascii=False, default=str)
     return line if len(line) <= LINE else json.dumps(given, indent=2, ensure_ascii=False, default=str)
 

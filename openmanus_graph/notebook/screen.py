@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any, cast, get_args
 
-from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.display_text import call_line, one_line
 from openmanus_graph.drawing.diagram import Box, Diagram, State
 from openmanus_graph.drawing.graph import graph_diagram
@@ -74,7 +74,7 @@ class Screen:
             "reason": last["reason"],
             "text": cut(last["text"]),
             "error": last["error"] and {**last["error"], "message": cut(last["error"]["message"])},
-            "questions": [{**plain(one), "question": cut(one["question"])} for one in stepper.questions],
+            "questions": [{**state_as_json(one), "question": cut(one["question"])} for one in stepper.questions],
             "branches": [_branch(one) for one in stepper.branches] if stepper.cursor is None else [],
             "breakpoints": [str(one) for one in stepper.breakpoints],
             "done": sum(status in ("completed", "failed", "blocked", "skipped") for status in subtasks.values()),

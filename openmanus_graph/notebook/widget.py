@@ -32,8 +32,7 @@ KEEP_S = 0.3
 """Seconds after a stop until that picture is renewed: the page comes first."""
 RUNNING_S = 0.1
 """Seconds between two looks at a run that goes on; where it stands is shown at once."""
-
-LONGEST_SAID = 200
+LONGEST_MESSAGE = 200
 """Characters that are shown of a message of the page that was not understood."""
 
 
@@ -154,7 +153,7 @@ class StepperWidget(anywidget.AnyWidget):
             self._notice = {"message": error.message, "hint": error.hint or ""}
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
             self._notice = {
-                "message": f"The page's message {one_line(repr(said), 200)} was not understood: {error}.",
+                "message": f"The page's message {one_line(repr(said), LONGEST_MESSAGE)} was not understood: {error}.",
                 "hint": "",
             }
         self._show()

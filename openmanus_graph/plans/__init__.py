@@ -1,1 +1,1 @@
-"""Plans: what a plan file is read into, checked against and scheduled by; `openmanus_graph.plan` has the model."""
+"""Plans: reading, validating and scheduling them; `openmanus_graph.plan` has the model."""

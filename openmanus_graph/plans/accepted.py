@@ -17,14 +17,13 @@ REMEMBERED = 4
 
 
 class AcceptedPlans:
-    """Checks plans against what one graph has, and knows again those that it has accepted.
+    """Plans of one graph, each validated and checked once; a known plan is recognised by its content.
 
-    A plan travels as an object from its file to the graph's input, and as a plain dict in the graph's state. Both
-    are recognised by their content, so that neither is validated twice.
+    A plan travels as an object from its file to the graph's input, and as a plain dict in the graph's state.
     """
 
     def __init__(self, tools: Mapping[str, BaseTool], agents: Collection[str], max_subtasks: int) -> None:
-        """Accept no plan yet.
+        """Start without a plan.
 
         Args:
             tools: The graph's tools by name.
@@ -37,7 +36,7 @@ class AcceptedPlans:
         self._plans: deque[Plan] = deque(maxlen=REMEMBERED)
 
     def accept(self, given: Plan | Mapping[str, Any]) -> Plan:
-        """The plan that `given` is, validated and checked against what the graph has.
+        """Validate a plan and check it against the graph, unless its content was accepted before.
 
         Raises:
             PlanError: If it is no sound plan, or names a tool, an argument, an output field or an agent that is not
@@ -53,7 +52,7 @@ class AcceptedPlans:
         return plan
 
     def find(self, content: Any) -> Plan | None:
-        """The accepted plan whose content this is, as a graph's state holds it; `None` if there is none."""
+        """Accepted plan with this content, as a graph's state holds it; `None` if there is none."""
         return next((plan for plan in self._plans if plan.matches(content)), None)
 
     def from_file(self, path: str | os.PathLike[str]) -> Plan:

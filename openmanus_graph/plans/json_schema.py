@@ -6,7 +6,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, cast
 
-from openmanus_graph.plans.plain import shown
+from openmanus_graph.plans.json_values import shown
 from openmanus_graph.plans.references import Unresolved, has_unresolved, kind_of
 
 Schema = dict[str, Any]
@@ -60,7 +60,7 @@ class SchemaChecker:
         self._steps = 0  # schemas may refer to themselves in ways that never end
 
     def misfit(self, value: Any, schema: Any, where: str, depth: int = 0) -> tuple[str, str] | None:
-        """The place of the first thing that does not fit and what it must be, or `None`."""
+        """Path of the first value that does not fit, and the rule that it breaks; `None` if all fits."""
         self._steps += 1
         if not isinstance(schema, dict) or depth > _MAX_DEPTH or self._steps > _MAX_STEPS:
             return None
@@ -69,9 +69,9 @@ class SchemaChecker:
         if isinstance(value, Unresolved) and value.whole:
             return None
         if isinstance(rules.get("$ref"), str):
-            found = self.misfit(value, self._target(rules["$ref"]), where, depth + 1)
-            if found is not None:
-                return found
+            misfit = self.misfit(value, self._target(rules["$ref"]), where, depth + 1)
+            if misfit is not None:
+                return misfit
         checks: list[Callable[[], tuple[str, str] | None]] = [
             partial(_wrong_type, value, rules, where),
             partial(self._combined, value, rules, where, depth),
@@ -82,7 +82,7 @@ class SchemaChecker:
             checks.append(partial(self._members, cast("dict[str, Any]", value), rules, where, depth))
         if isinstance(value, list):
             checks.append(partial(self._items, cast("list[Any]", value), rules, where, depth))
-        return next((found for check in checks if (found := check()) is not None), None)
+        return next((misfit for check in checks if (misfit := check()) is not None), None)
 
     def _target(self, reference: str) -> Any:
         target: Any = self._root
@@ -92,16 +92,16 @@ class SchemaChecker:
 
     def _combined(self, value: Any, rules: Schema, where: str, depth: int) -> tuple[str, str] | None:
         for part in _listed(rules.get("allOf")):
-            found = self.misfit(value, part, where, depth + 1)
-            if found is not None:
-                return found
+            misfit = self.misfit(value, part, where, depth + 1)
+            if misfit is not None:
+                return misfit
         for key in ("anyOf", "oneOf"):
             options = _listed(rules.get(key))
             misfits = [self.misfit(value, option, where, depth + 1) for option in options]
             if misfits and None not in misfits:
                 # Of a union with null, the other option says more.
-                told = [one for one in misfits if one is not None and not one[1].startswith("must be null")]
-                return told[0] if len(told) == 1 else (where, "fits none of the allowed types")
+                others = [found for found in misfits if found is not None and not found[1].startswith("must be null")]
+                return others[0] if len(others) == 1 else (where, "fits none of the allowed types")
         return None
 
     def _members(self, value: dict[str, Any], rules: Schema, where: str, depth: int) -> tuple[str, str] | None:
@@ -112,22 +112,22 @@ class SchemaChecker:
         others = rules.get("additionalProperties")
         for name, member in value.items():
             if name in properties:
-                found = self.misfit(member, properties[name], f"{where}.{name}", depth + 1)
+                misfit = self.misfit(member, properties[name], f"{where}.{name}", depth + 1)
             elif others is False and not rules.get("patternProperties"):
                 return where, f"must not have the member {name!r}"
             else:
-                found = self.misfit(member, others, f"{where}.{name}", depth + 1)
-            if found is not None:
-                return found
+                misfit = self.misfit(member, others, f"{where}.{name}", depth + 1)
+            if misfit is not None:
+                return misfit
         return None
 
     def _items(self, value: list[Any], rules: Schema, where: str, depth: int) -> tuple[str, str] | None:
         first = _listed(rules.get("prefixItems"))
         for index, item in enumerate(value):
             schema = first[index] if index < len(first) else rules.get("items")
-            found = self.misfit(item, schema, f"{where}.{index}", depth + 1)
-            if found is not None:
-                return found
+            misfit = self.misfit(item, schema, f"{where}.{index}", depth + 1)
+            if misfit is not None:
+                return misfit
         return None
 
 
@@ -158,10 +158,10 @@ def _wrong_content(value: Any, rules: Schema, where: str) -> tuple[str, str] | N
     allowed = _listed(rules.get("enum"))
     if "const" in rules:
         allowed = [rules["const"]]
-    if allowed and not any(_same(value, one) for one in allowed):
+    if allowed and not any(_same(value, option) for option in allowed):
         return (
             where,
-            f"must be one of {', '.join(described(one) for one in allowed[:20])}, not {described(value)}",
+            f"must be one of {', '.join(described(option) for option in allowed[:20])}, not {described(value)}",
         )
     if _is(value, "number"):
         measured, bounds = value, ("minimum", "maximum")

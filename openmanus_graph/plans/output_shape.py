@@ -1,4 +1,4 @@
-"""Output shape: which fields a tool's output has, so that a plan's references to them are checked before it runs."""
+"""Output shape: the fields of a tool's output; references to them are checked before a plan runs."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def _is_shape(stated: Any) -> bool:
 
 
 def missing_field(reference: Reference, tool: str, shape: Shape) -> str | None:
-    """Why the path of a reference leads nowhere in a tool's output, or `None`.
+    """Problem of a reference whose path leads nowhere in a tool's output, or `None`.
 
     Args:
         reference: The reference.

@@ -1,4 +1,4 @@
-"""Plan file: YAML or JSON text read into plain data, with the line that each part stands on."""
+"""Plan file: YAML or JSON text read into plain data, with the line of each part."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ import os
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from pathlib import Path as FilePath
+from pathlib import Path
 from typing import Any, cast
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plans.plain import MAX_DEPTH, Path, shown
+from openmanus_graph.plans.json_values import MAX_DEPTH, PlanPath, shown
 from openmanus_graph.plans.yaml_reader import read_yaml
 
 _UNICODE_BREAK = re.compile("[\x85\u2028\u2029]")
@@ -29,7 +29,7 @@ class PlanSource:
 
     data: dict[str, Any]
     """The top-level mapping."""
-    lines: dict[Path, int] = field(default_factory=dict[Path, int])
+    lines: dict[PlanPath, int] = field(default_factory=dict[PlanPath, int])
     """Line (from 1) that a part of a YAML file begins on; empty for JSON."""
 
 
@@ -40,25 +40,25 @@ def read_plan_file(path: str | os.PathLike[str]) -> PlanSource:
         PlanError: If it cannot be read, or its top level is not a mapping.
     """
     source = os.fspath(path)
-    text = _text_of(FilePath(path), source)
+    text = _text_of(Path(path), source)
     if not text.strip():
         raise PlanError(["it is empty; write a mapping with 'subtasks'"], source=source)
     if source.lower().endswith(".json"):
-        found = PlanSource(_json(text, source))
+        file = PlanSource(_json(text, source))
     elif text.lstrip().startswith("{"):
         try:
-            found = PlanSource(_json(text, source))
+            file = PlanSource(_json(text, source))
         except PlanError:
-            found = PlanSource(*read_yaml(text, source))
+            file = PlanSource(*read_yaml(text, source))
     else:
-        found = PlanSource(*read_yaml(text, source))
-    if not isinstance(cast("Any", found.data), dict):
-        what = "nothing but comments" if cast("Any", found.data) is None else shown(found.data)
+        file = PlanSource(*read_yaml(text, source))
+    if not isinstance(cast("Any", file.data), dict):
+        what = "nothing but comments" if cast("Any", file.data) is None else shown(file.data)
         raise PlanError([f"its top level is {what}; write a mapping with 'subtasks'"], source=source)
-    return found
+    return file
 
 
-def _text_of(path: FilePath, source: str) -> str:
+def _text_of(path: Path, source: str) -> str:
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -85,10 +85,10 @@ def _decoded(content: bytes, source: str) -> str:
     except UnicodeDecodeError as error:
         problem = f"it is not a text file: byte {error.start} is not UTF-8; save it as UTF-8"
         raise PlanError([problem], source=source) from error
-    found = _CONTROL.search(text)
-    if found is not None:
-        line = text.count("\n", 0, found.start()) + 1
-        problem = f"line {line}: it is not a text file: it has the control character {found[0]!r}"
+    control = _CONTROL.search(text)
+    if control is not None:
+        line = text.count("\n", 0, control.start()) + 1
+        problem = f"line {line}: it is not a text file: it has the control character {control[0]!r}"
         raise PlanError([problem], source=source)
     return text
 
@@ -97,12 +97,12 @@ def _json(text: str, source: str) -> Any:
     duplicates: list[str] = []
 
     def members(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        mapping: dict[str, Any] = {}
         for key, value in pairs:
-            if key in found:
+            if key in mapping:
                 duplicates.append(f"the key {shown(key)} appears twice in one mapping; keep one of them")
-            found[key] = value
-        return found
+            mapping[key] = value
+        return mapping
 
     try:
         data = json.loads(text, object_pairs_hook=members)

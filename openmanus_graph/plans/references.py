@@ -8,8 +8,8 @@ $${                    a literal `${`; in a run of `$` before `{`, each `$$` is 
 ```
 
 A string that is one reference and nothing else becomes the value itself, with its type. In a string with
-other text the value is put in as text: text as it is, anything else as compact JSON. What is put in is
-never scanned again.
+other text the value is put in as text: text as it is, anything else as compact JSON. A value that was put in
+is never scanned again.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ SubtaskId = NewType("SubtaskId", str)
 """The id of a subtask, unique in its plan."""
 
 ID_PATTERN = r"^[A-Za-z0-9_-]{1,64}$"
-"""What an id looks like (ASCII letters, digits, `_` and `-`, 1 to 64 of them)."""
+"""Pattern of an id (ASCII letters, digits, `_` and `-`, 1 to 64 of them)."""
 
 _OPENING = re.compile(r"(?<!\$)\$+\{")  # the look-behind keeps a long run of `$` linear
 _QUOTED = r'"(?:[^"\\]|\\.)*"'
@@ -109,7 +109,7 @@ class Reference:
 
 
 def kind_of(value: Any) -> str:
-    """What a plain value is, in words, such as `a number`."""
+    """Kind of a JSON value in words, such as `a number`."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -174,11 +174,11 @@ def references_in(value: Any) -> list[Reference]:
     Raises:
         ReferenceSyntaxError: If a string in it is malformed.
     """
-    found: dict[Reference, None] = {}
+    references: dict[Reference, None] = {}
     for _, text in strings_in(value):
         if "${" in text:
-            found.update((part, None) for part in split(text) if isinstance(part, Reference))
-    return list(found)
+            references.update((part, None) for part in split(text) if isinstance(part, Reference))
+    return list(references)
 
 
 def whole_reference(value: Any) -> Reference | None:

@@ -23,10 +23,10 @@ if TYPE_CHECKING:
     from openmanus_graph.plans.subtask import Subtask
 
 Expected = Callable[["Subtask"], float | None] | Mapping[str, float]
-"""What was learned: seconds by `Subtask.work_kind`, or by a function; `None` if nothing is known."""
+"""Learned durations: seconds by `Subtask.work_kind`, or by a function; `None` if nothing is known."""
 
 Order = tuple[float, ...]
-"""What waiters are sorted by; the smallest goes first."""
+"""Sort key of waiters; the smallest goes first."""
 
 SETTLING_TICKS = 16
 """Turns of the event loop between a slot becoming free and the choice of who gets it.
@@ -39,13 +39,13 @@ dependant of a higher rank."""
 def upward_ranks(plan: Plan, expected: Expected | None = None) -> dict[str, float]:
     """For every id, in plan order, the longest way through its dependants to an end, itself included.
 
-    A subtask's own length is its `expected_s`, else what `expected` says. Where neither is known (or what
-    was learned is not a finite number above 0), it counts as the median of those that are known; if none is
+    A subtask's own length is its `expected_s`, else the learned one. Where neither is known (or the learned one
+    is not a finite number above 0), it counts as the median of those that are known; if none is
     known, every subtask counts as 1 and the rank is a number of hops.
 
     Args:
         plan: The plan.
-        expected: What was learned about durations in seconds.
+        expected: Learned durations in seconds.
 
     Returns:
         Seconds, or hops if no duration is known at all.
@@ -57,11 +57,11 @@ def upward_ranks(plan: Plan, expected: Expected | None = None) -> dict[str, floa
             known[subtask.id] = seconds
     usual = median(known.values()) if known else 1.0
     dependants = plan.dependants()
-    found: dict[str, float] = {}
+    ranks: dict[str, float] = {}
     for subtask in reversed(plan.in_order()):
-        after = max((found[name] for name in dependants[subtask.id]), default=0.0)
-        found[subtask.id] = known.get(subtask.id, usual) + after
-    return {subtask.id: found[subtask.id] for subtask in plan.subtasks}
+        after = max((ranks[name] for name in dependants[subtask.id]), default=0.0)
+        ranks[subtask.id] = known.get(subtask.id, usual) + after
+    return {subtask.id: ranks[subtask.id] for subtask in plan.subtasks}
 
 
 def _learned(subtask: Subtask, expected: Expected | None) -> float | None:
@@ -82,7 +82,7 @@ class _Waiter:
 
 
 class Slots:
-    """Places in which subtasks run, given to whoever is most urgent; for one event loop.
+    """Execution slots for subtasks, each given to the most urgent waiter; for one event loop.
 
     No place stays empty while someone waits for it: where the resource of the most urgent waiter is used up,
     the next one whose resource is free goes first. Each operation takes O(log n) in the number of waiters,
@@ -90,7 +90,7 @@ class Slots:
     """
 
     def __init__(self, max_parallel: int, resources: Mapping[str, int] | None = None) -> None:
-        """All places are free at first.
+        """Start with every place free.
 
         Args:
             max_parallel: How many may be held at the same time, at least 1.
@@ -107,7 +107,7 @@ class Slots:
         self._max_parallel = max_parallel
         self._left = dict(self._limits)
         self._queues: dict[str | None, list[_Waiter]] = {}
-        """Heaps by limited resource, all others under `None`; who gave up stays in until it surfaces."""
+        """Heaps by limited resource, all others under `None`; a waiter that gave up stays in until it surfaces."""
         self._waiting = 0
         self._numbers = 0
         self._waking = 0
@@ -127,7 +127,7 @@ class Slots:
 
     @property
     def settled(self) -> bool:
-        """Whether who waits keeps waiting until a place becomes free: nobody is being chosen or waking up."""
+        """Whether waiters keep waiting until a place becomes free: none is being chosen or waking up."""
         return not self._choosing and not self._waking
 
     @asynccontextmanager
@@ -197,7 +197,7 @@ class Slots:
             waiter.future.set_result(None)
 
     def _pop_best(self) -> _Waiter | None:
-        """Take out the most urgent of those whose resource is free."""
+        """Take out the most urgent waiter whose resource is free."""
         best: list[_Waiter] | None = None
         for resource, queue in list(self._queues.items()):
             while queue and queue[0].future.done():  # gave up

@@ -1,4 +1,4 @@
-"""Subtask: one step of a plan, and the hash that stands for what its work is."""
+"""Subtask: one step of a plan, and the hash of its definition."""
 
 from __future__ import annotations
 
@@ -6,25 +6,15 @@ import hashlib
 import json
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import Field, model_validator
 from pydantic.functional_validators import ModelWrapValidatorHandler
 
+from openmanus_graph.plans.reading import Copied, PlanModel, Reading
 from openmanus_graph.plans.references import ID_PATTERN, Reference, SubtaskId, references_in
-
-FIELDS_ONLY = object()
-"""As validation context: the fields of a subtask are checked and pydantic's own error is let through."""
 
 Id = Annotated[SubtaskId, Field(pattern=ID_PATTERN)]
 Name = Annotated[str, Field(min_length=1)]
 Seconds = Annotated[float, Field(gt=0, allow_inf_nan=False)]
-
-
-class PlanModel(BaseModel):
-    """What the models of a plan have in common: exact types, no other fields, no change once made."""
-
-    model_config = ConfigDict(
-        extra="forbid", frozen=True, strict=True, use_attribute_docstrings=True, hide_input_in_errors=True
-    )
 
 
 class Subtask(PlanModel):
@@ -82,13 +72,12 @@ class Subtask(PlanModel):
 
     @model_validator(mode="wrap")
     @classmethod
-    def _sound(cls, value: Any, handler: ModelWrapValidatorHandler[Subtask], info: ValidationInfo) -> Subtask:
-        if isinstance(value, Subtask) or info.context is FIELDS_ONLY:
+    def _validate(cls, value: Any, handler: ModelWrapValidatorHandler[Subtask]) -> Subtask:
+        if isinstance(value, Subtask):
             return handler(value)
-        from openmanus_graph.plans.reading import Reading
-
-        reading = Reading()
-        reading.read({"subtasks": [value]})
+        if isinstance(value, Copied):
+            return handler(value.value)
+        reading = Reading(Subtask, {"subtasks": [value]})
         reading.check_subtasks()
         reading.stop_if_wrong()
         return handler(reading.data["subtasks"][0])
@@ -112,9 +101,9 @@ class Subtask(PlanModel):
         return self.model_dump(exclude_defaults=True)
 
     def definition_hash(self) -> str:
-        """12 hexadecimal digits that stand for what the work is.
+        """Hash of the work's definition, as 12 hexadecimal digits.
 
-        They cover `id`, `goal`, `tool`, `args`, `agent`, `done_when`, `tools` and the set of prerequisites.
+        It covers `id`, `goal`, `tool`, `args`, `agent`, `done_when`, `tools` and the set of prerequisites.
         How the work is scheduled and guarded (`priority`, `retries`, `timeout_s`, `approval`, `kind`,
         `expected_s`) is left out, so changing that never makes finished work run again. Numbers count by
         value: 1 is 1.0.

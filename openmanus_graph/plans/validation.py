@@ -9,7 +9,7 @@ from re import fullmatch
 from typing import TYPE_CHECKING, Any, cast
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plans.plain import Path, shown
+from openmanus_graph.plans.json_values import PlanPath, shown
 from openmanus_graph.plans.references import ID_PATTERN, Reference, ReferenceSyntaxError, references_in, strings_in
 
 if TYPE_CHECKING:
@@ -24,18 +24,18 @@ _COMPARISONS = 50_000
 
 
 @dataclass(frozen=True)
-class Problem:
-    """One thing wrong with a plan."""
+class PlanProblem:
+    """One problem of a plan."""
 
-    path: Path
-    """Where in the plan."""
+    path: PlanPath
+    """Its place in the plan."""
     text: str
-    """What and the cure, without naming the subtask."""
+    """The problem and its cure, without naming the subtask."""
 
 
 @dataclass
 class Outline:
-    """What the rules need of one subtask, read from data that may be wrong anywhere."""
+    """Id, needs and references of one subtask, read from data that may be wrong anywhere."""
 
     index: int
     raw: dict[str, Any]
@@ -43,19 +43,19 @@ class Outline:
     """Its id if that is a well-formed one, else `None`."""
     needs: list[tuple[int, str]]
     """Prerequisites with their place in the list."""
-    references: list[tuple[Path, Reference]] = field(default_factory=list[tuple[Path, Reference]])
-    """References with the path of the string they stand in, each once per string."""
-    malformed: list[Problem] = field(default_factory=list[Problem])
-    """Strings in which something after `${` is no reference."""
+    references: list[tuple[PlanPath, Reference]] = field(default_factory=list[tuple[PlanPath, Reference]])
+    """References with the path of their string, each once per string."""
+    malformed: list[PlanProblem] = field(default_factory=list[PlanProblem])
+    """Strings with text after `${` that is no reference."""
 
     @property
-    def path(self) -> Path:
+    def path(self) -> PlanPath:
         """Where the subtask is in the plan."""
         return ("subtasks", self.index)
 
     @property
     def prerequisites(self) -> list[str]:
-        """What it waits for, needs before references, each once."""
+        """Ids that it waits for, needs before references, each once."""
         named = [name for _, name in self.needs]
         return list(dict.fromkeys([*named, *(reference.subtask_id for _, reference in self.references)]))
 
@@ -92,7 +92,7 @@ class Names:
 
 
 def outline(index: int, raw: Any) -> Outline:
-    """Read what can be read of one subtask's plain data."""
+    """Read one subtask's data as far as it can be read."""
     fields = cast("dict[str, Any]", raw) if isinstance(raw, dict) else {}
     name = fields.get("id")
     needs = fields.get("needs")
@@ -107,61 +107,61 @@ def outline(index: int, raw: Any) -> Outline:
         for path, text in strings_in(fields.get(key)):
             if "${" not in text:
                 continue
-            where: Path = (*result.path, key, *path)
+            where: PlanPath = (*result.path, key, *path)
             try:
-                result.references += [(where, found) for found in references_in(text)]
+                result.references += [(where, reference) for reference in references_in(text)]
             except ReferenceSyntaxError as error:
-                result.malformed.append(Problem(where, f"in {place_of(where)}, {error}"))
+                result.malformed.append(PlanProblem(where, f"in {place_of(where)}, {error}"))
     return result
 
 
-def subtask_problems(one: Outline) -> Iterator[Problem]:
-    """What is wrong with one subtask by itself, beyond the types of its fields."""
-    raw = one.raw
+def subtask_problems(subtask: Outline) -> Iterator[PlanProblem]:
+    """Problems of one subtask by itself, beyond the types of its fields."""
+    raw = subtask.raw
     tool, agent = raw.get("tool"), raw.get("agent")
     if tool is None and agent is None:
-        yield Problem(one.path, "has neither a tool nor an agent; give one of them")
+        yield PlanProblem(subtask.path, "has neither a tool nor an agent; give one of them")
     if tool is not None and agent is not None:
-        yield Problem(one.path, "has both a tool and an agent; remove one of them")
+        yield PlanProblem(subtask.path, "has both a tool and an agent; remove one of them")
     if tool is None and agent is not None:
         if raw.get("args"):
             text = "has args, which only a tool takes; say it in the goal, or name a tool instead of the agent"
-            yield Problem((*one.path, "args"), text)
+            yield PlanProblem((*subtask.path, "args"), text)
         if not raw.get("goal"):
-            yield Problem((*one.path, "agent"), "has an agent but no goal; say in 'goal' what it is to do")
+            yield PlanProblem((*subtask.path, "agent"), "has an agent but no goal; say in 'goal' what it is to do")
     if agent is None and tool is not None and raw.get("tools") is not None:
         text = "has 'tools', from which only an agent chooses; remove it, or name an agent instead of the tool"
-        yield Problem((*one.path, "tools"), text)
-    yield from one.malformed
-    if one.id is not None:
-        for path in {path: None for path, reference in one.references if reference.subtask_id == one.id}:
+        yield PlanProblem((*subtask.path, "tools"), text)
+    yield from subtask.malformed
+    if subtask.id is not None:
+        for path in {path: None for path, reference in subtask.references if reference.subtask_id == subtask.id}:
             text = f"refers to its own output in {place_of(path)}; refer to an earlier subtask"
-            yield Problem(path, text)
+            yield PlanProblem(path, text)
 
 
-def structure_problems(outlines: list[Outline]) -> Iterator[Problem]:
-    """What is wrong between the subtasks: ids given twice, unknown prerequisites, cycles."""
+def structure_problems(outlines: list[Outline]) -> Iterator[PlanProblem]:
+    """Problems between subtasks: ids given twice, unknown prerequisites, cycles."""
     first: dict[str, int] = {}
-    for one in outlines:
-        if one.id is None:
+    for subtask in outlines:
+        if subtask.id is None:
             continue
-        if one.id in first:
-            text = f"has the id of subtask number {first[one.id] + 1}; give each its own id"
-            yield Problem((*one.path, "id"), text)
-        first.setdefault(one.id, one.index)
+        if subtask.id in first:
+            text = f"has the id of subtask number {first[subtask.id] + 1}; give each its own id"
+            yield PlanProblem((*subtask.path, "id"), text)
+        first.setdefault(subtask.id, subtask.index)
     names = Names(first)
-    for one in outlines:
-        for place, need in one.needs:
+    for subtask in outlines:
+        for place, need in subtask.needs:
             if need not in names:
                 cure = names.cure(need, "add it or remove the need")
                 text = f"needs {shown(need)}, which is no subtask of the plan; {cure}"
-                yield Problem((*one.path, "needs", place), text)
-        for path, reference in one.references:
+                yield PlanProblem((*subtask.path, "needs", place), text)
+        for path, reference in subtask.references:
             if reference.subtask_id not in names:
                 cure = names.cure(reference.subtask_id, "write '$${' if a literal '${' is meant")
                 text = f"refers to {reference.subtask_id!r} in {place_of(path)}, which is no subtask of the plan"
-                yield Problem(path, f"{text}; {cure}")
-    graph = {one.id: one.edges for one in outlines if one.id is not None}
+                yield PlanProblem(path, f"{text}; {cure}")
+    graph = {subtask.id: subtask.edges for subtask in outlines if subtask.id is not None}
     for cycle in find_cycles(graph):
         yield _cycle_problem(cycle, first)
 
@@ -198,23 +198,23 @@ def find_cycles(prerequisites: Mapping[str, Collection[str]]) -> Iterator[list[s
                 walk[below] = iter(prerequisites[below])
 
 
-def _cycle_problem(cycle: list[str], first: Mapping[str, int]) -> Problem:
+def _cycle_problem(cycle: list[str], first: Mapping[str, int]) -> PlanProblem:
     named = [*cycle, cycle[0]]
     if len(named) > _CYCLE_LENGTH_SHOWN:
         half = _CYCLE_LENGTH_SHOWN // 2
         named = [*named[:half], f"({len(named) - 2 * half} more)", *named[-half:]]
     ring = " → ".join(named)
     text = f"is in a cycle in which each needs the next: {ring}; remove one of these needs or references"
-    return Problem(("subtasks", first[cycle[0]]), text)
+    return PlanProblem(("subtasks", first[cycle[0]]), text)
 
 
-def place_of(path: Path) -> str:
+def place_of(path: PlanPath) -> str:
     """The path inside a subtask in words, such as `'args.command'`."""
     return repr(".".join(str(part) for part in path[2:]))
 
 
-def field_problem(details: ErrorDetails, path: Path, names: Iterable[str]) -> Problem:
-    """What pydantic found, in words.
+def field_problem(details: ErrorDetails, path: PlanPath, names: Iterable[str]) -> PlanProblem:
+    """Put an error of pydantic into words.
 
     Args:
         details: One of `ValidationError.errors()`.
@@ -223,23 +223,25 @@ def field_problem(details: ErrorDetails, path: Path, names: Iterable[str]) -> Pr
     """
     loc = details["loc"]
     kind = details["type"]
-    where: Path = (*path, *loc)
+    where: PlanPath = (*path, *loc)
     name = ".".join(str(part) for part in loc)
     value = details["input"]
     if kind == "missing":
-        return Problem(path, f"has no {name!r}; add it")
+        return PlanProblem(path, f"has no {name!r}; add it")
     if kind == "extra_forbidden":
         known = Names(names)
         cure = known.cure(str(loc[-1]), f"the fields are {', '.join(names)}")
-        return Problem(where, f"has the unknown field {shown(str(loc[-1]))}; {cure}")
+        return PlanProblem(where, f"has the unknown field {shown(str(loc[-1]))}; {cure}")
     if not loc:
-        return Problem(path, f"must be a mapping with an 'id', not {shown(value)}")
+        return PlanProblem(path, f"must be a mapping with an 'id', not {shown(value)}")
     if kind == "string_pattern_mismatch":
         text = "needs 1 to 64 letters (a-z, A-Z), digits, '_' or '-'"
-        return Problem(where, f"{name!r} is {shown(value)}; it {text}")
+        return PlanProblem(where, f"{name!r} is {shown(value)}; it {text}")
     if kind in ("too_short", "string_too_short"):
-        return Problem(where, f"{name!r} must not be empty; {'add a subtask' if kind == 'too_short' else 'name one'}")
-    return Problem(where, f"{name!r} {_EXPECTED.get(kind) or details['msg'].lower()}, not {shown(value)}")
+        return PlanProblem(
+            where, f"{name!r} must not be empty; {'add a subtask' if kind == 'too_short' else 'name one'}"
+        )
+    return PlanProblem(where, f"{name!r} {_EXPECTED.get(kind) or details['msg'].lower()}, not {shown(value)}")
 
 
 _EXPECTED = {
@@ -255,40 +257,42 @@ _EXPECTED = {
 
 
 def plan_error(
-    problems: Iterable[Problem],
+    problems: Iterable[PlanProblem],
     data: Any,
     *,
-    lines: Mapping[Path, int] | None = None,
+    lines: Mapping[PlanPath, int] | None = None,
     source: str | None = None,
 ) -> PlanError:
     """Put problems into words, in the order of the plan.
 
     Args:
-        problems: At least one.
+        problems: At least problem.
         data: The plan's data, for the ids of its subtasks; it may be wrong anywhere.
-        lines: Line that each part of the plan stands on, if it came from a YAML file.
+        lines: Line of each part of the plan, if it came from a YAML file.
         source: The file it came from.
     """
     known = lines or {}
-    ordered = sorted(dict.fromkeys(problems), key=lambda one: (_place(one.path), _line(one.path, known) or 0))
+    ordered = sorted(
+        dict.fromkeys(problems), key=lambda problem: (_place(problem.path), _line(problem.path, known) or 0)
+    )
     sentences = [_sentence(problem, data, known) for problem in ordered[:MAX_PROBLEMS]]
     if len(ordered) > MAX_PROBLEMS:
         sentences.append(f"and {len(ordered) - MAX_PROBLEMS} more; correct these first")
     return PlanError(sentences, source=source)
 
 
-def _place(path: Path) -> tuple[int, int]:
+def _place(path: PlanPath) -> tuple[int, int]:
     if len(path) >= 2 and path[0] == "subtasks" and isinstance(path[1], int):
         return (1, path[1])
     return (0, 0)
 
 
-def _line(path: Path, lines: Mapping[Path, int]) -> int | None:
+def _line(path: PlanPath, lines: Mapping[PlanPath, int]) -> int | None:
     """The line of the innermost part on the way to `path` whose line is known."""
     return next((lines[path[:end]] for end in range(len(path), -1, -1) if path[:end] in lines), None)
 
 
-def _sentence(problem: Problem, data: Any, lines: Mapping[Path, int]) -> str:
+def _sentence(problem: PlanProblem, data: Any, lines: Mapping[PlanPath, int]) -> str:
     path = problem.path
     line = _line(path, lines)
     where = "" if line is None else f"line {line}: "

@@ -1,4 +1,4 @@
-"""YAML reader: one document read into plain data, with the line that each part stands on.
+"""YAML reader: one document read into plain data, with the line of each part.
 
 It goes through the parser's events by a loop, not by recursion: depth is bounded and every line is known.
 A plain scalar is a number, true, false or null only where YAML 1.1 and 1.2 agree on its value; `yes`, `on`,
@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NoReturn, cast
 
 from openmanus_graph.errors import PlanError
-from openmanus_graph.plans.plain import MAX_DEPTH, MAX_VALUES, Path, shown
+from openmanus_graph.plans.json_values import MAX_DEPTH, MAX_VALUES, PlanPath, shown
 
 if TYPE_CHECKING:
     from yaml.events import Event, ScalarEvent
@@ -33,18 +33,18 @@ class _Open:
 
     value: Any
     is_list: bool
-    path: Path
+    path: PlanPath
     line: int
     anchor: str | None = None
     key: str | None = None
     """The key whose value comes next; `None` in a list, and where a key comes next."""
     merges: list[Any] = field(default_factory=list[Any])
-    """What `<<` keys of a mapping name."""
+    """Values that `<<` keys of a mapping name."""
     merging: bool = False
     """Whether the value that comes next belongs to a `<<` key."""
 
 
-def read_yaml(text: str, source: str | None = None) -> tuple[Any, dict[Path, int]]:
+def read_yaml(text: str, source: str | None = None) -> tuple[Any, dict[PlanPath, int]]:
     """Read the one document in `text`: its data, and the line (from 1) on which each part of it begins.
 
     Raises:
@@ -74,7 +74,7 @@ class _Composer:
 
     def __init__(self, source: str | None) -> None:
         self.root: Any = None
-        self.lines: dict[Path, int] = {}
+        self.lines: dict[PlanPath, int] = {}
         self.problems: list[str] = []
         self._source = source
         self._documents = 0
@@ -114,7 +114,7 @@ class _Composer:
         parent = self._stack[-1] if self._stack else None
         if parent is not None and self._wants_key(parent):
             self._stop(line, "a list or mapping is used as a key; use text")
-        path: Path = () if parent is None else self._next_path(parent)
+        path: PlanPath = () if parent is None else self._next_path(parent)
         value: Any = [] if is_list else {}
         self._stack.append(_Open(value, is_list, path, line, event.anchor))
         if event.anchor:
@@ -156,7 +156,7 @@ class _Composer:
 
     def _merge(self, parent: _Open, value: Any, line: int) -> None:
         named = cast("list[Any]", value) if isinstance(value, list) else [value]
-        if all(isinstance(one, dict) for one in named):
+        if all(isinstance(member, dict) for member in named):
             parent.merges.extend(named)
         else:
             self.problems.append(f"line {line}: '<<' must name a mapping or a list of mappings")
@@ -175,7 +175,7 @@ class _Composer:
     def _alias(self, anchor: str, line: int) -> Any:
         if anchor in self._anchors:
             return self._anchors[anchor]
-        if any(one.anchor == anchor for one in self._stack):
+        if any(opened.anchor == anchor for opened in self._stack):
             self._stop(line, f"'*{anchor}' stands inside what it names; a plan cannot contain itself")
         return self._stop(line, f"'*{anchor}' names no anchor; write '&{anchor}' before it")
 
@@ -201,11 +201,11 @@ class _Composer:
     def _wants_key(self, parent: _Open) -> bool:
         return not parent.is_list and parent.key is None and not parent.merging
 
-    def _next_path(self, parent: _Open) -> Path:
+    def _next_path(self, parent: _Open) -> PlanPath:
         last: str | int = len(parent.value) if parent.is_list else parent.key or "<<"
         return (*parent.path, last)
 
-    def _note_line(self, path: Path, line: int) -> None:
+    def _note_line(self, path: PlanPath, line: int) -> None:
         if len(path) <= _LINES_DEPTH:
             self.lines.setdefault(path, line)
 

@@ -12,6 +12,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any, cast
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
 from openmanus_graph.sandbox.capture import Capture
@@ -93,7 +94,7 @@ class Interpreter:
             reason = lines[-1] if lines else "no answer"
             raise SandboxUnavailableError(
                 f"Python cannot be started at the sandbox level {level!r}: {reason}.",
-                hint="See what works on this machine with: openmanus-graph doctor",
+                hint=f"See what works on this machine with: {shell_commands.DOCTOR}",
             )
 
     @property

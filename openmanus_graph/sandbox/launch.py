@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError, SettingsError
 from openmanus_graph.sandbox import launcher
@@ -28,7 +29,7 @@ from openmanus_graph.sandbox.limits import SandboxLimits
 Level = Literal["bubblewrap", "landlock", "none"]
 """A way to confine a process, strongest first; `none` is no confinement."""
 
-INSTALL_BUBBLEWRAP = "Install it with: apt-get install bubblewrap"
+INSTALL_BUBBLEWRAP = f"Install it with: {shell_commands.INSTALL_BUBBLEWRAP}"
 _NOT_A_WORKSPACE = ("/", "/etc", "/proc", "/dev", "/sys", *SYSTEM_FOLDERS)
 
 

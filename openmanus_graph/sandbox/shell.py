@@ -16,6 +16,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
 from openmanus_graph.sandbox.capture import Capture
@@ -114,7 +115,7 @@ class Shell:
             reason = lines[-1] if lines else "no answer"
             raise SandboxUnavailableError(
                 f"The shell cannot be started at the sandbox level {level!r}: {reason}.",
-                hint="See what works on this machine with: openmanus-graph doctor",
+                hint=f"See what works on this machine with: {shell_commands.DOCTOR}",
             )
         self._shell_pid = int(answer)
         # The clock of processes ticks too slowly to tell these from what the first command starts.

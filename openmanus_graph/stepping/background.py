@@ -16,20 +16,20 @@ from langgraph.pregel import Pregel
 
 from openmanus_graph.events import Event
 from openmanus_graph.nodes.gate import Gate
-from openmanus_graph.stepping.hold_point import Stage
+from openmanus_graph.stepping.hold_point import HoldPoint
 
 PARKED = "the stepper let the thread go"
 
 
-class Background:
-    """One run of a thread with its nodes on a stage."""
+class BackgroundRun:
+    """One run of a thread with its nodes held at a hold point."""
 
     def __init__(
         self,
         app: Pregel[Any, Any, Any, Any],
         given: Any,
         configurable: Mapping[str, Any],
-        stage: Stage,
+        hold_point: HoldPoint,
         heard: Callable[[Event], None],
     ) -> None:
         """Start it.
@@ -38,14 +38,14 @@ class Background:
             app: The compiled graph.
             given: Its input, `None` to go on, or a command.
             configurable: The config with the thread's id.
-            stage: What holds its nodes.
+            hold_point: What holds its nodes.
             heard: Takes each event.
         """
         self.error: BaseException | None = None
         """What ended it, if that was no end of its own."""
         self._gate = Gate()
-        self._gate.holder = stage
-        self._stage = stage
+        self._gate.holder = hold_point
+        self._hold_point = hold_point
         self._heard = heard
         self._task = asyncio.create_task(self._run(app, given, dict(configurable)), name="stepped run")
 
@@ -69,7 +69,7 @@ class Background:
             if not isinstance(error, Exception | asyncio.CancelledError):
                 raise  # the whole process is to end; the thread is intact
         finally:
-            self._stage.close()
+            self._hold_point.close()
 
     async def ended(self) -> None:
         """Wait for its end, which its own `error` tells of."""
@@ -78,7 +78,7 @@ class Background:
     async def park(self) -> None:
         """End it where it stands: nodes that run finish, none begins, and the thread is free."""
         self._gate.request_drain(PARKED)
-        self._stage.drain()
+        self._hold_point.drain()
         await self.ended()
 
     async def cancel(self) -> None:

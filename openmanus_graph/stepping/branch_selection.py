@@ -10,19 +10,19 @@ from openmanus_graph.errors import UsageError
 from openmanus_graph.events import Event
 from openmanus_graph.namespaces import innermost_subtask
 from openmanus_graph.plan import Plan
-from openmanus_graph.stepping.hold_point import Place
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.hold_point import GatedNode
+from openmanus_graph.stepping.record import StoredThread
 
 
-def in_order(places: Sequence[Place], plan: Plan | None) -> list[Place]:
+def in_order(places: Sequence[GatedNode], plan: Plan | None) -> list[GatedNode]:
     """Places in plan order, each subtask's by arrival; those of the graph itself come first."""
     index: dict[str, int] = {str(one.id): number for number, one in enumerate(plan.subtasks)} if plan else {}
     return sorted(places, key=lambda one: index.get(one.subtask, -1))
 
 
 def chosen(
-    standing: Sequence[Place], subtask: str | None, current: tuple[str, str] | None, preferred: str | None = None
-) -> Place | None:
+    standing: Sequence[GatedNode], subtask: str | None, current: tuple[str, str] | None, preferred: str | None = None
+) -> GatedNode | None:
     """The place to let go.
 
     Args:
@@ -69,18 +69,20 @@ def statuses(plan: Plan | None, values: Mapping[str, Any], here: Collection[str]
     return found
 
 
-def tell(told: dict[str, str], event: Event) -> None:
-    """Note in `told` what an event says of the statuses of subtasks, which are read from the store only at a stop."""
+def note_statuses(known: dict[str, str], event: Event) -> None:
+    """Note in `known` the statuses of subtasks that an event holds; the store is read only at a stop."""
     kind, subtask = event.get("type"), event.get("subtask")
     if kind == "plan_started":
         kept = event.get("kept") or []
-        told.clear()
-        told |= {one["id"]: "completed" if one["id"] in kept else "pending" for one in event.get("subtasks") or []}
+        known.clear()
+        known |= {
+            listed["id"]: "completed" if listed["id"] in kept else "pending" for listed in event.get("subtasks") or []
+        }
     elif kind == "subtask_finished" and subtask:
-        told[subtask] = event.get("status", "")
+        known[subtask] = event.get("status", "")
 
 
-def why_nothing(subtask: str | None, record: Record, statuses: Mapping[str, str]) -> str:
+def why_nothing(subtask: str | None, record: StoredThread, statuses: Mapping[str, str]) -> str:
     """Why there is nothing to let go.
 
     Raises:

@@ -9,7 +9,7 @@ from typing import Any
 
 from openmanus_graph.errors import UsageError
 from openmanus_graph.loading.user_modules import described
-from openmanus_graph.stepping.hold_point import Decision, Place
+from openmanus_graph.stepping.hold_point import Decision, GatedNode
 from openmanus_graph.stepping.view import Reason
 
 Condition = Callable[[Mapping[str, Any]], Any]
@@ -18,7 +18,7 @@ KINDS = ("tool", "subtask", "node")
 
 
 @dataclass(frozen=True)
-class Known:
+class KnownNames:
     """The names that a graph and its plan have."""
 
     nodes: Sequence[str]
@@ -30,7 +30,7 @@ class Known:
 
 
 @dataclass(frozen=True)
-class Target:
+class BreakpointTarget:
     """A place in a graph: a node, a tool's calls or a subtask."""
 
     kind: str
@@ -38,7 +38,7 @@ class Target:
     name: str
 
     @classmethod
-    def parse(cls, text: str, known: Known) -> Target:
+    def parse(cls, text: str, known: KnownNames) -> BreakpointTarget:
         """What a person means.
 
         Args:
@@ -65,7 +65,7 @@ class Target:
     def __str__(self) -> str:
         return self.name if self.kind == "node" else f"{self.kind}:{self.name}"
 
-    def matches(self, place: Place) -> bool:
+    def matches(self, place: GatedNode) -> bool:
         """Whether a node that arrives is there."""
         if self.kind == "subtask":
             return place.subtask == self.name
@@ -78,10 +78,10 @@ class Target:
 class Breakpoint:
     """A place to stop at, always or on a condition."""
 
-    target: Target
+    target: BreakpointTarget
     when: Condition | None = None
 
-    def matches(self, place: Place) -> bool:
+    def matches(self, place: GatedNode) -> bool:
         """Whether the run is to stop; what its condition raises comes out."""
         if not self.target.matches(place):
             return False
@@ -97,7 +97,7 @@ class Breakpoint:
 class Breakpoints:
     """The places where `run()`, `run_to()`, `next()` and `out()` stop on their way."""
 
-    def __init__(self, known: Callable[[], Known]) -> None:
+    def __init__(self, known: Callable[[], KnownNames]) -> None:
         """Begin with none.
 
         Args:
@@ -119,7 +119,7 @@ class Breakpoints:
         Raises:
             UsageError: If there is no such place; the nearest are named.
         """
-        target = Target.parse(place, self._known())
+        target = BreakpointTarget.parse(place, self._known())
         self._all = [one for one in self._all if one.target != target]
         self._all.append(Breakpoint(target, when))
         return self._all[-1]
@@ -149,7 +149,7 @@ class Breakpoints:
     def __repr__(self) -> str:
         return f"Breakpoints({', '.join(map(str, self._all))})"
 
-    def matching(self, place: Place) -> Breakpoint | None:
+    def matching(self, place: GatedNode) -> Breakpoint | None:
         """The breakpoint that a node is at, also if its condition cannot be told."""
         return next(
             (one for one in self._all if self._holds(lambda one=one: one.matches(place), str(one.target))), None
@@ -162,11 +162,11 @@ class Breakpoints:
             self.trouble = f"The condition of {name} failed: {described(error)}."
             return True
 
-    def within(self, passes: Callable[[Place], bool]) -> Decision:
+    def within(self, passes: Callable[[GatedNode], bool]) -> Decision:
         """Let nodes pass as long as there is no breakpoint; those that are elsewhere stand."""
         self.trouble = ""
 
-        def decide(place: Place) -> Reason | None:
+        def decide(place: GatedNode) -> Reason | None:
             if not passes(place):
                 return "step"
             return "breakpoint" if self.matching(place) else None
@@ -180,12 +180,12 @@ class Breakpoints:
             UsageError: If there is no such place; the nearest are named.
         """
         self.trouble = ""
-        there = None if callable(target) else Target.parse(target, self._known()).matches
+        there = None if callable(target) else BreakpointTarget.parse(target, self._known()).matches
 
-        def reached(place: Place) -> bool:
+        def reached(place: GatedNode) -> bool:
             return bool(target(place.state)) if callable(target) else there is not None and there(place)
 
-        def decide(place: Place) -> Reason | None:
+        def decide(place: GatedNode) -> Reason | None:
             if self._holds(lambda: reached(place), "run_to"):
                 return "reached"
             return "breakpoint" if self.matching(place) else None

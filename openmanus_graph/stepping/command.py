@@ -10,7 +10,7 @@ from openmanus_graph.errors import UsageError
 from openmanus_graph.stepping.view import Stop
 
 
-class Told(dict[str, Any]):
+class ShownStop(dict[str, Any]):
     """A stop that a notebook shows in its line of text instead of all that it holds."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
@@ -46,7 +46,7 @@ class Verb(Awaitable[Stop]):
 
     async def _wait(self) -> Stop:
         try:
-            return cast("Stop", Told(await asyncio.shield(self._task)))
+            return cast("Stop", ShownStop(await asyncio.shield(self._task)))
         except asyncio.CancelledError:
             if not self._task.done():
                 await self._interrupt()

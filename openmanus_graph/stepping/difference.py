@@ -6,8 +6,8 @@ import difflib
 from collections.abc import Mapping
 from typing import Any, cast
 
-from openmanus_graph.checkpoints.history.diff import plain
-from openmanus_graph.stepping.view import Change, Difference
+from openmanus_graph.checkpoints.history.diff import state_as_json
+from openmanus_graph.stepping.view import Difference, ValueChange
 
 Side = tuple[Mapping[str, Any], Mapping[str, Mapping[str, Any]]]
 """The graph's values, and those of each subtask."""
@@ -15,31 +15,32 @@ UNTOLD = frozenset({"subtask", "definition", "round"})
 """Channels of a subtask that never change."""
 
 
-def changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[Change]:
+def changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[ValueChange]:
     """What differs between two mappings, by name."""
-    found: list[Change] = []
+    found: list[ValueChange] = []
     for name in dict.fromkeys([*before, *after]):
         if name in before and name in after and before[name] is after[name]:
             continue
-        one, other = plain(before.get(name)), plain(after.get(name))
+        one, other = state_as_json(before.get(name)), state_as_json(after.get(name))
         if one == other:
             continue
         kind: Any = "added" if before.get(name) is None else "removed" if after.get(name) is None else "changed"
-        change = Change(name=prefix + name, kind=kind, before=one, after=other)
+        change = ValueChange(name=prefix + name, kind=kind, before=one, after=other)
         if isinstance(one, str) and isinstance(other, str):
             change["lines"] = "\n".join(difflib.unified_diff(one.splitlines(), other.splitlines(), lineterm=""))
         found.append(change)
     return found
 
 
-def added_messages(before: Any, after: Any, name: str) -> list[Change]:
+def added_messages(before: Any, after: Any, name: str) -> list[ValueChange]:
     """Messages behind the beginning that both have; only these are looked at."""
     one, other = list(before or []), list(after or [])
     same = 0
     while same < min(len(one), len(other)) and (one[same] is other[same] or one[same] == other[same]):
         same += 1
-    gone = [Change(name=name, kind="removed", before=plain(item), after=None) for item in one[same:]]
-    return gone + [Change(name=name, kind="added", before=None, after=plain(item)) for item in other[same:]]
+    gone = [ValueChange(name=name, kind="removed", before=state_as_json(item), after=None) for item in one[same:]]
+    added = [ValueChange(name=name, kind="added", before=None, after=state_as_json(item)) for item in other[same:]]
+    return gone + added
 
 
 def difference(before: Side, after: Side) -> Difference:

@@ -19,17 +19,17 @@ from openmanus_graph.langgraph_internals import NAMESPACE_KEY
 from openmanus_graph.namespaces import innermost_subtask, plain_namespace
 from openmanus_graph.nodes.gate import POLL_SECONDS, Visit
 from openmanus_graph.plans.references import resolve
-from openmanus_graph.stepping.view import Branch, Call, Reason
+from openmanus_graph.stepping.view import Branch, PendingCall, Reason
 
 SETTLING_TURNS = 32
 """Turns of the event loop within which nodes of one super-step arrive: LangGraph starts them in the same turn."""
 
-Decision = Callable[["Place"], "Reason | None"]
+Decision = Callable[["GatedNode"], "Reason | None"]
 """Whether a node that arrives is to stand, and why; `None` lets it run."""
 
 
 @dataclass(eq=False)
-class Place:
+class GatedNode:
     """A node that stands at the gate, or runs."""
 
     visit: Visit
@@ -45,7 +45,7 @@ class Place:
     running: bool = False
 
     @classmethod
-    def of(cls, visit: Visit, control: RunControl) -> Place:
+    def of(cls, visit: Visit, control: RunControl) -> GatedNode:
         """The place of a node that arrives."""
         own = str((visit.config.get("metadata") or {}).get(NAMESPACE_KEY, visit.node))
         namespace = plain_namespace(own).rpartition("|")[0]
@@ -81,11 +81,13 @@ class Place:
         return cast("Mapping[str, Any]", made) if isinstance(made, Mapping) else None
 
     @property
-    def call(self) -> Call | None:
+    def call(self) -> PendingCall | None:
         """The call that the node makes, if it is a tool's."""
         made = self._sent
         if made is not None and "args" in made:
-            return Call(tool=str(made.get("name", self.node)), args=dict(made["args"]), id=str(made.get("id", "")))
+            return PendingCall(
+                tool=str(made.get("name", self.node)), args=dict(made["args"]), id=str(made.get("id", ""))
+            )
         definition = self.state.get("subtask")
         if not isinstance(definition, Mapping):
             return None
@@ -97,7 +99,7 @@ class Place:
         if lookup is not None:
             with suppress(OpenManusGraphError):  # the node says what is wrong with a reference
                 args = resolve(args, lookup)
-        return Call(tool=self.node, args=args, id=str(known.get("id", "")))
+        return PendingCall(tool=self.node, args=args, id=str(known.get("id", "")))
 
     def is_in(self, namespace: str) -> bool:
         """Whether it is in a namespace, or in one below it."""
@@ -118,7 +120,7 @@ class Place:
 
 
 @dataclass(frozen=True)
-class Ran:
+class FinishedNode:
     """A node that has run."""
 
     namespace: str
@@ -129,25 +131,25 @@ class Ran:
     """When, Unix time."""
 
 
-def hold_all(place: Place) -> Reason | None:
+def hold_all(place: GatedNode) -> Reason | None:
     """Let every node stand."""
     del place
     return "step"
 
 
-class Stage:
+class HoldPoint:
     """Holds the nodes of a run, in the order in which they arrived."""
 
     def __init__(self) -> None:
         """Begin with nothing on it."""
-        self.places: list[Place] = []
+        self.places: list[GatedNode] = []
         """Nodes that stand or run, by arrival."""
-        self.ran: list[Ran] = []
+        self.ran: list[FinishedNode] = []
         """Nodes that have run, by their end."""
-        self.hit: tuple[Place, Reason] | None = None
+        self.hit: tuple[GatedNode, Reason] | None = None
         """The node that stopped a run, and why."""
         self._asked: dict[str, tuple[str, set[str]]] = {}
-        self.failed: Place | None = None
+        self.failed: GatedNode | None = None
         """The node that raised first in this run, if one did."""
         self.fresh = False
         """Whether the run began with an input and nothing was let go yet."""
@@ -178,7 +180,7 @@ class Stage:
     @asynccontextmanager
     async def hold(self, visit: Visit, control: RunControl) -> AsyncGenerator[None]:
         """Let a node stand until it may run; it runs inside."""
-        place = Place.of(visit, control)
+        place = GatedNode.of(visit, control)
         self._live.add(place.namespace)
         self._asked.pop(place.task, None)
         await self._stand(place)
@@ -198,13 +200,13 @@ class Stage:
             raise
         finally:
             seconds = time.monotonic() - began
-            self.ran.append(Ran(place.namespace, place.node, seconds, time.time()))
+            self.ran.append(FinishedNode(place.namespace, place.node, seconds, time.time()))
             self.places.remove(place)
             inside = f"{place.path}|"
             self._live = {one for one in self._live if one != place.path and not one.startswith(inside)}
             self._note()
 
-    async def _stand(self, place: Place) -> None:
+    async def _stand(self, place: GatedNode) -> None:
         if self._was_let_go(place):
             self.places.append(place)
             return
@@ -239,7 +241,7 @@ class Stage:
             if place.control.drain_requested:
                 place.released.set()
 
-    def _was_let_go(self, place: Place) -> bool:
+    def _was_let_go(self, place: GatedNode) -> bool:
         """Whether the node had been let go before and goes on, such as one that asked a person."""
         known = place.task in self._unfinished or place.path in self._begun
         self._unfinished.discard(place.task)
@@ -258,7 +260,7 @@ class Stage:
 
     # What the stepper asks.
 
-    def asks(self, place: Place) -> bool:
+    def asks(self, place: GatedNode) -> bool:
         """Whether a node has asked a person in this run."""
         return place.task in self._asked
 
@@ -274,7 +276,7 @@ class Stage:
         return set[str]().union(*asked)
 
     @property
-    def standing(self) -> list[Place]:
+    def standing(self) -> list[GatedNode]:
         """The nodes that may be let go."""
         return [place for place in self.places if not place.running]
 
@@ -314,7 +316,7 @@ class Stage:
         self._decide = hold_all
         self.hit = None
 
-    def let_go(self, place: Place, decide: Decision) -> None:
+    def let_go(self, place: GatedNode, decide: Decision) -> None:
         """Let one node run, and decide by this about those that arrive afterwards."""
         self.hit, self.fresh = None, False
         self._go_on()

@@ -6,18 +6,18 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from openmanus_graph.namespaces import DISPATCHER
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.record import StoredThread
 from openmanus_graph.stepping.view import Branch
 
 
-def waiting(record: Record) -> list[Branch]:
+def waiting(record: StoredThread) -> list[Branch]:
     """The branches that ask a person, with the node that does where that is certain."""
     own = record.next[0] if len(record.next) == 1 else ""
     asking = {one["subtask"]: one.get("tool", "") if one["subtask"] else own for one in record.questions}
     return [Branch(name=one, node=node, namespace="", status="waiting", state={}) for one, node in asking.items()]
 
 
-def head_of(record: Record) -> list[Branch]:
+def head_of(record: StoredThread) -> list[Branch]:
     """The branches that stand where the run goes on, and those that wait for a person."""
     results = cast("Mapping[str, Any]", record.values.get("results") or {})
     asked = waiting(record)

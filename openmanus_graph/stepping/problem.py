@@ -9,16 +9,16 @@ from typing import Any, Literal, cast
 
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.loading.user_modules import described
-from openmanus_graph.stepping.hold_point import Place
+from openmanus_graph.stepping.hold_point import GatedNode
 from openmanus_graph.stepping.idle_branches import head_of
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.record import StoredThread
 from openmanus_graph.stepping.view import Problem, Stop
 
 _NODE = re.compile(r"During task with name '([^']*)'")
 INTACT = "The thread is intact: what was committed stays, and the step in flight runs again."
 
 
-def problem_of(error: BaseException, thread_id: str, place: Place | None = None) -> Problem:
+def problem_of(error: BaseException, thread_id: str, place: GatedNode | None = None) -> Problem:
     """An exception as a value.
 
     Args:
@@ -41,7 +41,12 @@ def problem_of(error: BaseException, thread_id: str, place: Place | None = None)
 
 
 def failure(
-    error: BaseException | None, thread_id: str, before: Record, now: Record, place: Place | None, trouble: str = ""
+    error: BaseException | None,
+    thread_id: str,
+    before: StoredThread,
+    now: StoredThread,
+    place: GatedNode | None,
+    trouble: str = "",
 ) -> Problem | None:
     """What failed since the last stop: the run, a subtask, or a condition.
 
@@ -72,7 +77,7 @@ def failure(
     return None
 
 
-def stop_text(stop: Stop, record: Record, cursor: int | None, *, asking: bool = False) -> str:
+def stop_text(stop: Stop, record: StoredThread, cursor: int | None, *, asking: bool = False) -> str:
     """A stop in a line.
 
     Args:

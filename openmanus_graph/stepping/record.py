@@ -35,7 +35,7 @@ FEW = 4
 
 
 @dataclass
-class Record:
+class StoredThread:
     """A thread at its newest checkpoint."""
 
     exists: bool = False
@@ -92,7 +92,7 @@ class Record:
         return {DISPATCHER} if self.begun else set()
 
 
-async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
+async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> StoredThread:
     """Read a thread.
 
     Args:
@@ -104,13 +104,13 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record
     saver = app.checkpointer
     thread = await get_thread(saver, thread_id)
     if thread is None:
-        return Record()
+        return StoredThread()
     snapshot = await app.snapshot(thread_id)
     if not snapshot.created_at and thread.status != "running":  # refused before anything was stored
-        return Record(error=thread.error)
+        return StoredThread(error=thread.error)
     values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
     plan = plan_in(values)
-    found = Record(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)
+    found = StoredThread(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)
     if thread.status == "running":
         found.runner = describe_runner(thread.runner, thread.runner_since)
     if plan is not None and DISPATCHER in snapshot.next:
@@ -124,10 +124,10 @@ async def read_standing(
     app: DurableGraph,
     saver: ThreadSaver,
     thread_id: str,
-    known: Record,
+    known: StoredThread,
     asked: Collection[str],
     new: Collection[Point] | None = None,
-) -> Record:
+) -> StoredThread:
     """Read a thread that this process runs and whose branches stand: only what a step can have changed.
 
     Args:
@@ -145,7 +145,7 @@ async def read_standing(
     else:
         values, following = dict(known.values), known.next
         homes = {home for one in new if (home := home_of(one.namespace))}
-    found = Record(True, "running", values, following)
+    found = StoredThread(True, "running", values, following)
     same = bool(values.get("plan")) and (homes is not None or values.get("plan") == known.values.get("plan"))
     found.plan, found.names = (known.plan, known.names) if same else (plan_in(values), {})
     if found.plan is not None and DISPATCHER in following:
@@ -186,7 +186,7 @@ async def _questions(app: DurableGraph, thread_id: str, asked: Collection[str]) 
 
 
 async def _add_questions(
-    saver: ThreadSaver, thread_id: str, found: Record, questions: Sequence[Question], asked: Collection[str] = ()
+    saver: ThreadSaver, thread_id: str, found: StoredThread, questions: Sequence[Question], asked: Collection[str] = ()
 ) -> None:
     """Add the questions that are open.
 
@@ -215,14 +215,14 @@ async def _asking(saver: ThreadSaver, thread_id: str, namespace: str) -> dict[st
     }
 
 
-async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: Record, plan: Plan) -> None:
+async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: StoredThread, plan: Plan) -> None:
     """Results and beginnings of the dispatch at hand."""
     names = _add_results(found, plan, await committed_results(saver, thread_id))
     begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
     found.begun = {names[key] for name in begun if (key := _task_in(name)) in names}
 
 
-def _add_results(found: Record, plan: Plan, committed: Mapping[str, SubtaskResult]) -> Mapping[str, str]:
+def _add_results(found: StoredThread, plan: Plan, committed: Mapping[str, SubtaskResult]) -> Mapping[str, str]:
     """Add the results of the dispatch at hand; the subtasks of its tasks, by name."""
     number = int(found.values.get("round") or 0) + 1
     if not found.names or number != found.round:
@@ -235,15 +235,15 @@ def _add_results(found: Record, plan: Plan, committed: Mapping[str, SubtaskResul
     return found.names
 
 
-async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Record:
+async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> StoredThread:
     snapshot = await app.aget_state(cast("Any", {"configurable": {"thread_id": thread_id}}))
     if not snapshot.created_at:
-        return Record()
+        return StoredThread()
     values = snapshot.values if isinstance(snapshot.values, dict) else {"output": snapshot.values}
     asked = [question_of(one) for one in snapshot.interrupts]
     status = "waiting" if asked else "paused" if snapshot.next else "completed"
     asking = {one.id for one in snapshot.tasks if one.interrupts}
-    return Record(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked, asking=asking)
+    return StoredThread(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked, asking=asking)
 
 
 async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Growth) -> Growth:

@@ -10,11 +10,11 @@ from typing import Any, cast
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.errors import UsageError
 from openmanus_graph.namespaces import DISPATCHER, innermost_subtask
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.record import StoredThread
 
 
 @dataclass(frozen=True)
-class Again:
+class RerunTarget:
     """A step that is run again."""
 
     subtask: str
@@ -25,7 +25,9 @@ class Again:
     """Whether it was committed; if not, it simply runs in its thread."""
 
 
-def step_again(points: Sequence[Point], record: Record, *, subtask: str | None, last: str | None, cut: bool) -> Again:
+def step_to_rerun(
+    points: Sequence[Point], record: StoredThread, *, subtask: str | None, last: str | None, cut: bool
+) -> RerunTarget:
     """The step that is meant.
 
     Args:
@@ -44,14 +46,14 @@ def step_again(points: Sequence[Point], record: Record, *, subtask: str | None, 
     own = steps_of(points, name)
     cut = cut and last in (None, name) and name not in cast("Mapping[str, Any]", record.values.get("results") or {})
     if cut and own:
-        return Again(name, own[-1].number, committed=False)
+        return RerunTarget(name, own[-1].number, committed=False)
     before = next((one for one in own if one.id == own[-1].parent), None)
     if before is None:
         raise UsageError(
             f"There is no step of {name!r} to run again." if name else "There is no step to run again.",
             hint=_nearest(points, name) if name and not own else "Take a step first.",
         )
-    return Again(name, before.number, committed=True)
+    return RerunTarget(name, before.number, committed=True)
 
 
 def steps_of(points: Sequence[Point], subtask: str) -> list[Point]:
@@ -64,7 +66,7 @@ def steps_of(points: Sequence[Point], subtask: str) -> list[Point]:
     return [one for one in newest if one.namespace == home]
 
 
-def _under_way(record: Record) -> str:
+def _under_way(record: StoredThread) -> str:
     """The subtask whose step a process that ended had begun."""
     results = cast("Mapping[str, Any]", record.values.get("results") or {})
     open_ones = sorted(one for one in record.begun if one not in results)

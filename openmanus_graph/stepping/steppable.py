@@ -16,10 +16,10 @@ from langgraph.pregel import Pregel
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.graphs.durable import DurableGraph
-from openmanus_graph.graphs.user.user_graph import OwnBuilder, make_durable
+from openmanus_graph.graphs.user.user_graph import UserGraphBuilder, make_durable
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.plan import Plan
-from openmanus_graph.stepping.breakpoints import Known
+from openmanus_graph.stepping.breakpoints import KnownNames
 from openmanus_graph.stepping.held_graph import held
 
 Granularity = Literal["node", "super-step"]
@@ -40,7 +40,7 @@ def steppable(app: AnyGraph) -> tuple[Pregel[Any, Any, Any, Any], Granularity]:
             "The graph has no checkpointer, so there is nothing to stand on between two steps.",
             hint=HINT,
         )
-    if isinstance(app, DurableGraph) and not isinstance(app.builder, OwnBuilder):
+    if isinstance(app, DurableGraph) and not isinstance(app.builder, UserGraphBuilder):
         if DISPATCHER in app.nodes and getattr(app.builder, "tools", None) is not None:
             return app, "node"
         return held(app), "super-step"
@@ -49,7 +49,7 @@ def steppable(app: AnyGraph) -> tuple[Pregel[Any, Any, Any, Any], Granularity]:
     return held(app), "super-step"
 
 
-def known_names(app: Pregel[Any, Any, Any, Any], plan: Plan | None, given: Any) -> Known:
+def known_names(app: Pregel[Any, Any, Any, Any], plan: Plan | None, given: Any) -> KnownNames:
     """The names of a graph's nodes and tools, and of the subtasks of its plan.
 
     Args:
@@ -65,4 +65,4 @@ def known_names(app: Pregel[Any, Any, Any, Any], plan: Plan | None, given: Any) 
     if not subtasks and isinstance(given, Mapping) and given.get("plan"):
         with suppress(OpenManusGraphError):
             subtasks = [str(one.id) for one in Plan.parse(given["plan"]).subtasks]
-    return Known(list(dict.fromkeys(nodes)), tools, subtasks)
+    return KnownNames(list(dict.fromkeys(nodes)), tools, subtasks)

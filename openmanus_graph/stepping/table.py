@@ -6,13 +6,16 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 from openmanus_graph.checkpoints.history.history import Moment
+from openmanus_graph.graphs.subtask import BACKOFF
 from openmanus_graph.namespaces import plain_namespace
-from openmanus_graph.stepping.hold_point import Ran
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.hold_point import FinishedNode
+from openmanus_graph.stepping.record import StoredThread
 from openmanus_graph.stepping.view import Branch, HistoryItem, Row
 
 
-def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[Branch], record: Record) -> list[Row]:
+def table_of(
+    moments: Sequence[Moment], ran: Sequence[FinishedNode], branches: Sequence[Branch], record: StoredThread
+) -> list[Row]:
     """The steps of a thread, those that stand or run last.
 
     Args:
@@ -31,7 +34,7 @@ def table_of(moments: Sequence[Moment], ran: Sequence[Ran], branches: Sequence[B
         if not one.nodes or one.point.source == "input":
             continue
         subtask = one.point.subtask or ""
-        if subtask and ("backoff" in one.nodes or subtask not in attempts):
+        if subtask and (BACKOFF in one.nodes or subtask not in attempts):
             attempts[subtask] = attempts.get(subtask, 0) + 1
         row = Row(
             number=one.point.number,
@@ -64,7 +67,7 @@ def history_of(moments: Sequence[Moment], cursor: int | None) -> list[HistoryIte
     return [cast("HistoryItem", {**one.as_json(), "current": one.point.number == here}) for one in moments]
 
 
-def _done(one: Ran) -> Row:
+def _done(one: FinishedNode) -> Row:
     return Row(
         number=None,
         node=one.node,
@@ -92,9 +95,9 @@ def _standing(branch: Branch, attempts: Mapping[str, int]) -> Row:
     )
 
 
-def _seconds(moments: Sequence[Moment], ran: Sequence[Ran]) -> dict[int, float]:
+def _seconds(moments: Sequence[Moment], ran: Sequence[FinishedNode]) -> dict[int, float]:
     """Seconds of the points that this stepper led to: the longest of the nodes that ran side by side."""
-    waiting: dict[tuple[str, str], list[Ran]] = {}
+    waiting: dict[tuple[str, str], list[FinishedNode]] = {}
     for one in ran:
         waiting.setdefault((one.namespace, one.node), []).append(one)
     found: dict[int, float] = {}

@@ -22,8 +22,9 @@ from openmanus_graph.errors import UsageError
 from openmanus_graph.events import now
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.plan import Plan
+from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.state import SubtaskResult, SubtaskState
-from openmanus_graph.stepping.record import Record
+from openmanus_graph.stepping.record import StoredThread
 
 
 @dataclass(frozen=True)
@@ -75,14 +76,10 @@ def checked_plan(app: Pregel[Any, Any, Any, Any], given: Any) -> Plan:
         UsageError: If the graph executes no plans.
     """
     builder: Any = getattr(app, "builder", None)
-    tools = getattr(builder, "tools", None)
-    if tools is None:
+    plans: AcceptedPlans | None = getattr(builder, "plans", None)
+    if plans is None:
         raise UsageError("This graph executes no plans.", hint="Edit its values: edit(values={...}).")
-    plan = Plan.parse(given)
-    roles = getattr(builder, "roles", None)
-    agents = list(roles.agents) if roles is not None else ()
-    plan.check(tools, agents=agents, max_subtasks=builder.settings.max_subtasks)
-    return plan
+    return plans.accept(given)
 
 
 def check_values(app: Pregel[Any, Any, Any, Any], values: Mapping[str, Any], *, inside: bool) -> None:
@@ -154,7 +151,7 @@ async def destination(
 
 
 async def forked(
-    app: Pregel[Any, Any, Any, Any], thread_id: str, record: Record, cursor: int | None, edits: Edits
+    app: Pregel[Any, Any, Any, Any], thread_id: str, record: StoredThread, cursor: int | None, edits: Edits
 ) -> Forked:
     """Fork a thread at the cursor.
 
@@ -202,17 +199,32 @@ async def forked(
     return Forked(fork.thread.thread_id, Command(update=update) if update else None, overlay, fork.missing)
 
 
+def fork_text(fork: Forked, source: str, cursor: int | None) -> str:
+    """A fork that was made, in words.
+
+    Args:
+        fork: It.
+        source: The thread that it was made of.
+        cursor: The number of the point it was made at; `None` means the head.
+    """
+    where = f"{source}@{cursor}" if cursor is not None else f"{source}, where that stands"
+    text = f"The thread {fork.thread_id} goes on from {where}; {source} stays as it is."
+    if fork.missing:
+        text += f" Not there, because their contents were not kept: {', '.join(fork.missing[:5])}."
+    return text
+
+
 def undone(app: Pregel[Any, Any, Any, Any], plan: Plan | None) -> dict[str, Any]:
     """What a graph whose plan has ended is given to do what that left undone."""
     agent = getattr(getattr(app, "builder", None), "roles", None) is not None
     return {"again": True} if agent or plan is None else {"plan": plan.to_dict()}
 
 
-def _completed(record: Record, subtask: str) -> bool:
+def _completed(record: StoredThread, subtask: str) -> bool:
     return subtask in (record.values.get("results") or {})
 
 
-async def _at(saver: ThreadSaver, point: Point, edits: Edits, record: Record | None = None) -> Fork:
+async def _at(saver: ThreadSaver, point: Point, edits: Edits, record: StoredThread | None = None) -> Fork:
     """A fork at a point, with the edits in its state."""
     changes = dict(edits.values or {})
     for key, result in _results(edits.plan or (record.plan if record else None), edits.results or {}).items():

@@ -14,7 +14,7 @@ BranchStatus = Literal["next", "running", "waiting"]
 """`next`: it stands in front of its node; `running`: the node runs; `waiting`: it asks a person."""
 
 
-class Call(TypedDict):
+class PendingCall(TypedDict):
     """A call of a tool that a node is about to make."""
 
     tool: str
@@ -36,7 +36,7 @@ class Branch(TypedDict):
     """The graph that the node is in; empty for the outermost."""
     status: BranchStatus
     """What it does."""
-    call: NotRequired[Call]
+    call: NotRequired[PendingCall]
     """For a tool's node: the call."""
     state: dict[str, Any]
     """What the node is given."""
@@ -102,7 +102,7 @@ class HistoryItem(TypedDict):
     """Whether the cursor is on it."""
 
 
-class Change(TypedDict):
+class ValueChange(TypedDict):
     """One thing that differs."""
 
     name: str
@@ -119,13 +119,13 @@ class Change(TypedDict):
 class Difference(TypedDict):
     """What changed since the last stop."""
 
-    state: list[Change]
+    state: list[ValueChange]
     """Values of the graph's state."""
-    results: list[Change]
+    results: list[ValueChange]
     """Results of subtasks."""
-    messages: list[Change]
+    messages: list[ValueChange]
     """Messages that were added, of the graph (`messages`) or of a subtask (`s1.messages`)."""
-    branches: list[Change]
+    branches: list[ValueChange]
     """Other values of the states of subtasks, as `s1.channel`."""
 
 

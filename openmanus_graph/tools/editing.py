@@ -7,7 +7,7 @@ import re
 
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import SafePath, open_parent, read_file, remove_file, write_file
-from openmanus_graph.tools.text import NEWLINE, UTF8, Encoding, decode, newline_of
+from openmanus_graph.files.text import NEWLINE, UTF8, Encoding, decode, newline_of
 from openmanus_graph.tools.undo_history import open_history
 from openmanus_graph.tools.viewing import numbered
 

@@ -16,8 +16,8 @@ from typing import Any
 
 from openmanus_graph.errors import OpenManusGraphError, ToolError
 from openmanus_graph.files.safe_paths import SafePath, locate, open_file
+from openmanus_graph.files.text import decode
 from openmanus_graph.tools.glob import Glob, walk
-from openmanus_graph.tools.text import decode
 
 FILE_LIMIT = 20 * 2**20
 """Bytes of the largest file that is searched."""

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.files.safe_paths import SafePath, open_file
+from openmanus_graph.files.text import stream_encoding, stream_text
 from openmanus_graph.tools.glob import Glob, walk
-from openmanus_graph.tools.text import stream_encoding, stream_text
 
 VIEW_LINES = 2_000
 """Lines shown when no range is given."""

@@ -12,6 +12,9 @@ from typing import Any
 import pytest
 import yaml
 
+PATIENCE_S = 240
+"""Seconds until a program counts as hung: below the limit of a test, and more than a busy machine takes."""
+
 TOOLS = Path(__file__).parents[1] / "engine" / "sample_tools.py"
 
 
@@ -39,7 +42,7 @@ class Program:
     def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
         """Run it to its end; stdout and stderr, the exit code as expected."""
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=90)
+            out, err = process.communicate(timeout=PATIENCE_S)
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in err
         return out, err

@@ -12,7 +12,7 @@ from rich.console import Console
 
 from openmanus_graph.cli.lines import Lines
 from openmanus_graph.cli.live import LiveView
-from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.cli.run_view_model import RunViewModel
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.display_text import amount, call_line, clean, cost, duration, one_line, visible
 
@@ -47,18 +47,18 @@ def events(count: int) -> list[dict[str, Any]]:
     return [{"id": str(number), **event} for number, event in enumerate(found)]
 
 
-def board_with(count: int) -> Board:
-    board = Board("compare-ab12cd", budget=BudgetSettings(usd=5))
+def view_model_with(count: int) -> RunViewModel:
+    view_model = RunViewModel("compare-ab12cd", budget=BudgetSettings(usd=5))
     for event in events(count):
-        board.take(event)  # type: ignore[arg-type]
-    return board
+        view_model.take(event)  # type: ignore[arg-type]
+    return view_model
 
 
-def drawn(board: Board, width: int = 80, height: int = 24, encoding: str = "utf-8") -> str:
+def drawn(view_model: RunViewModel, width: int = 80, height: int = 24, encoding: str = "utf-8") -> str:
     raw = io.BytesIO()
     file = io.TextIOWrapper(raw, encoding=encoding, errors="strict")
     console = Console(file=file, width=width, height=height, no_color=True, color_system=None, force_terminal=False)
-    console.print(LiveView(board, console).render())
+    console.print(LiveView(view_model, console).render())
     file.flush()
     return raw.getvalue().decode(encoding)
 
@@ -66,7 +66,7 @@ def drawn(board: Board, width: int = 80, height: int = 24, encoding: str = "utf-
 @pytest.mark.parametrize("count", [16, 50, 1000])
 @pytest.mark.parametrize(("width", "height"), [(80, 24), (40, 12), (200, 60), (20, 8)])
 def test_the_picture_is_never_larger_than_the_terminal(count: int, width: int, height: int) -> None:
-    picture = drawn(board_with(count), width, height)
+    picture = drawn(view_model_with(count), width, height)
     lines = picture.rstrip("\n").split("\n")
     assert len(lines) <= max(height - 1, 11)  # below that a terminal shows nothing of use
     assert max(cell_len(line) for line in lines) <= width
@@ -74,7 +74,7 @@ def test_the_picture_is_never_larger_than_the_terminal(count: int, width: int, h
 
 
 def test_fifty_subtasks_at_80_by_24_without_colour_show_what_matters() -> None:
-    picture = drawn(board_with(50))
+    picture = drawn(view_model_with(50))
     for wanted in ("s7 ", "s6 ", "s8 ", "bash grep", "May it?", "It broke.", "7 of 50", "more:", "of $5.00", "End"):
         assert wanted in picture, picture
     assert re.search(r"more: .*pending", picture)
@@ -82,7 +82,7 @@ def test_fifty_subtasks_at_80_by_24_without_colour_show_what_matters() -> None:
 
 
 def test_every_state_can_be_told_without_colour() -> None:
-    picture = drawn(board_with(16), height=60)
+    picture = drawn(view_model_with(16), height=60)
     marks = {line.split()[1]: line.split()[0] for line in picture.split("\n") if re.match(r"\S+ +s\d+ ", line)}
     assert marks["s1"] == "✓✓"
     assert marks["s5"] == "✓"
@@ -92,31 +92,31 @@ def test_every_state_can_be_told_without_colour() -> None:
 
 
 def test_a_terminal_without_unicode_gets_plain_marks() -> None:
-    board = Board("t")
+    view_model = RunViewModel("t")
     outlines = [{"id": name, "goal": f"do {name}", "needs": []} for name in ("a", "b")]
-    board.take({"type": "plan_started", "id": "p", "subtasks": outlines, "kept": ["a"], "goal": "plain"})
-    picture = drawn(board, encoding="ascii")
+    view_model.take({"type": "plan_started", "id": "p", "subtasks": outlines, "kept": ["a"], "goal": "plain"})
+    picture = drawn(view_model, encoding="ascii")
     assert re.search(r"\+ +a +do a", picture)
     assert re.search(r"\. +b +do b", picture)
 
 
 def test_before_there_is_a_plan_the_roles_show_what_they_do() -> None:
-    board = Board("t", task="compare things")
-    board.take({"type": "model_started", "id": "1", "role": "planner", "model": "openai/gpt-5"})
-    picture = drawn(board)
+    view_model = RunViewModel("t", task="compare things")
+    view_model.take({"type": "model_started", "id": "1", "role": "planner", "model": "openai/gpt-5"})
+    picture = drawn(view_model)
     assert "compare things" in picture
     assert re.search(r"planner planning .* openai/gpt-5", picture)
 
 
 def test_a_chain_of_a_thousand_is_drawn() -> None:
-    board = Board("t")
+    view_model = RunViewModel("t")
     outlines = [{"id": f"s{i}", "goal": "", "needs": [f"s{i - 1}"] * (i > 0)} for i in range(1000)]
-    board.take({"type": "plan_started", "id": "p", "subtasks": list(reversed(outlines)), "kept": []})
-    assert "1000" in drawn(board)
+    view_model.take({"type": "plan_started", "id": "p", "subtasks": list(reversed(outlines)), "kept": []})
+    assert "1000" in drawn(view_model)
 
 
 def test_lines_say_each_thing_once_and_in_one_line() -> None:
-    lines = Lines(Board("t"))
+    lines = Lines(RunViewModel("t"))
     told = [lines.of(event) for event in events(50)]  # type: ignore[arg-type]
     said = [line for line in told if line is not None]
     assert any("50 subtasks, 1 kept" in line for line in said)

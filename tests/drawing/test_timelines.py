@@ -10,7 +10,7 @@ import pytest
 from openmanus_graph.drawing.gantt import gantt_mermaid, gantt_svg, gantt_text
 from openmanus_graph.drawing.record import newest_request
 from openmanus_graph.drawing.scale import scale_of, seconds_text, tick_text
-from openmanus_graph.drawing.timeline import Row, Timeline, timeline_of
+from openmanus_graph.drawing.timeline import Timeline, TimelineRow, timeline_of
 from openmanus_graph.events import Event
 from openmanus_graph.state import SubtaskResult
 from tests.drawing.svgs import SVG, box, hint, keys, parsed, texts
@@ -34,7 +34,12 @@ def stretches(timeline: Timeline, key: str) -> list[tuple[str, float, float]]:
     return [(one.kind, round(one.start - begun, 3), round(one.end - begun, 3)) for one in row.stretches]
 
 
-ROWS = [Row("a", "bash"), Row("b", "bash", ("a",)), Row("c", "bash", ("a",)), Row("d", "executor", ("b", "c"))]
+ROWS = [
+    TimelineRow("a", "bash"),
+    TimelineRow("b", "bash", ("a",)),
+    TimelineRow("c", "bash", ("a",)),
+    TimelineRow("d", "executor", ("b", "c")),
+]
 
 
 def a_run() -> list[Event]:

@@ -17,7 +17,7 @@ from typing_extensions import TypedDict
 
 from openmanus_graph import Plan, Settings, Thread, build_manus_graph, build_plan_graph
 from openmanus_graph.drawing.plan import plan_diagram
-from openmanus_graph.drawing.timeline import Row, Timeline
+from openmanus_graph.drawing.timeline import Timeline, TimelineRow
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree
 
 PLAN = {
@@ -83,7 +83,7 @@ THINGS: dict[str, tuple[Callable[[], Any], str]] = {
     "a plan": (lambda: Plan.from_dict(PLAN), "sort (bash)  ← look"),
     "a thread with a plan": (thread, "tidy: waiting, 1 of 2"),
     "a thread without one": (lambda: thread(plan=None, progress={}, status="stopped"), "tidy: stopped"),
-    "a timeline": (lambda: Timeline((Row("look", "bash"),), "Tidy up"), "look"),
+    "a timeline": (lambda: Timeline((TimelineRow("look", "bash"),), "Tidy up"), "look"),
     "a history": (lambda: HistoryTree([HistoryNode("1", None, "the input")]), "the input"),
     "a diagram": (lambda: plan_diagram(Plan.from_dict(PLAN)), "2 subtasks"),
 }

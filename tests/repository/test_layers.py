@@ -1,11 +1,17 @@
 """Layers: which folder may import which, no circles, and no shell command in a hint outside one module."""
 
 import ast
+import re
+import shlex
 from collections.abc import Iterator
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
 
+from click.testing import CliRunner
+
 import openmanus_graph
+from openmanus_graph import shell_commands
+from openmanus_graph.cli import cli
 
 PACKAGE = Path(openmanus_graph.__file__).parent
 
@@ -17,7 +23,7 @@ LAYERS = (
     {"nodes", "nodes.planning"},
     {"memory", "drawing", "testing"},
     {"models"},
-    {"scope"},
+    {"scope", "event_sinks"},
     {"budget"},
     {"checkpoints.history", "checkpoints.forking", "checkpoints.transfer", "checkpoints.workspace"},
     {"checkpoints", "checkpoints.pruning"},
@@ -27,9 +33,9 @@ LAYERS = (
     {"loading", "outputs"},
     {"context", "plan", "plans", "questions", "state", "workspace"},
     {"sandbox", "approval", "effect_outcome", "usage"},
-    {"config", "display_text", "files", "call_site", "run_config", "namespaces", "langgraph_internals"},
+    {"config", "display_text", "files", "call_site", "agent_nodes", "run_config", "namespaces", "langgraph_internals"},
     {"events", "fault_points", "redaction"},
-    {"errors", "_version"},
+    {"errors", "shell_commands", "_version"},
 )
 """From the edges down: a module imports from its own layer and from those below it."""
 
@@ -108,3 +114,39 @@ def test_the_command_line_and_notebooks_are_edges() -> None:
 def test_no_folder_is_crowded() -> None:
     for folder in {path.parent for path in MODULES.values()}:
         assert len(list(folder.glob("*.py"))) <= 30, folder
+
+
+COMMAND = re.compile(
+    r"openmanus-graph (run|resume|chat|threads|db|doctor|step|plan|graph|tools|new|demo)\b|pip install|apt-get"
+)
+
+
+def strings(path: Path) -> Iterator[ast.Constant]:
+    """The strings of a module that are no docstrings."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    texts = {id(node.value) for node in ast.walk(tree) if isinstance(node, ast.Expr)}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in texts:
+            yield node
+
+
+def test_hints_name_shell_commands_in_one_module() -> None:
+    found = [
+        f"{name}:{text.lineno} {text.value!r}"
+        for name, path in MODULES.items()
+        if not name.startswith(("cli", "notebook", "demo")) and name != "shell_commands"
+        for text in strings(path)
+        if COMMAND.search(str(text.value))
+    ]
+    assert not found, "Put the command into openmanus_graph/shell_commands.py:\n" + "\n".join(found)
+
+
+def test_every_command_that_a_hint_names_is_one() -> None:
+    made = [value for name, value in vars(shell_commands).items() if name.isupper() and isinstance(value, str)]
+    made += [shell_commands.resume("t", "--force"), shell_commands.resume("t", "--model", "NAME")]
+    made += [shell_commands.show_thread(), shell_commands.thread_history(), shell_commands.rerun("t@1")]
+    made.append(shell_commands.delete_thread("t"))
+    for line in made:
+        if line.startswith(f"{shell_commands.PROGRAM} "):
+            done = CliRunner().invoke(cli, [*shlex.split(line)[1:], "--help"])
+            assert done.exit_code == 0, line

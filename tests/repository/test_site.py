@@ -175,6 +175,19 @@ def test_people_write_more_than_the_project_does(reader: ModuleType) -> None:
     }
 
 
+def test_a_label_that_would_be_cut_becomes_two_lines(reader: ModuleType) -> None:
+    diagram, _ = reader.flowchart(
+        "flowchart TD\na[tool node: policy, consent, ledger] --> b[command line, Python or notebook]\n"
+        "b --> c[short: yes]"
+    )
+
+    assert [(box.label, box.note) for box in diagram.boxes] == [
+        ("tool node", "policy, consent, ledger"),
+        ("command line,", "Python or notebook"),
+        ("short: yes", ""),
+    ]
+
+
 def test_a_frame_that_links_cross_becomes_a_note(reader: ModuleType) -> None:
     crossed, _ = reader.flowchart('flowchart TD\nsubgraph s["Store"]\na --> b\nend\nc --> a')
     whole, _ = reader.flowchart('flowchart TD\nsubgraph s["Store"]\na --> b\nend\nc --> s')

@@ -32,7 +32,8 @@ from openmanus_graph import (
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.threads import store_answers
 from openmanus_graph.errors import ForeignTypeError
-from openmanus_graph.graphs.user.user_graph import BUILDER, make_durable
+from openmanus_graph.graphs.builders import USER_BUILDER
+from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.tools.registry import builtin
 
 pytestmark = pytest.mark.postgres
@@ -378,7 +379,7 @@ async def test_a_graph_of_ours_that_a_user_made_keeps_its_own_ways(saver: Thread
     await app.ainvoke({"plan": given}, thread())
     row = await get_thread(saver, "t")
     assert row is not None
-    assert row.graph == {"builder": BUILDER, "graph": {"file": "/x.py", "attribute": "graph"}}
+    assert row.graph == {"builder": USER_BUILDER, "graph": {"file": "/x.py", "attribute": "graph"}}
     answer = {row.questions[0]["id"]: {"kind": "answer", "value": "42"}}
     out = await app.ainvoke(Command(resume=answer), thread())
     assert out["results"]["q"]["output"] == {"answer": "42"}

@@ -220,7 +220,7 @@ def test_the_setting_tools_names_folders_files_and_modules(tmp_path: Path, monke
 
 ORDINARY = """
 import asyncio, os
-from openmanus_graph.graphs import importing
+from openmanus_graph.loading import user_modules
 from openmanus_graph.loading.graphs import load_graph
 import langgraph.graph
 if os.geteuid() == 0:

@@ -15,6 +15,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.history.values import config_of, delta_channels, values_at
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -113,7 +114,7 @@ async def edited(
     found = await saver.aget_tuple(config_of(point))
     if found is None:
         raise UsageError(
-            f"The point {point.address!r} is gone.", hint="See what there is: openmanus-graph threads history THREAD"
+            f"The point {point.address!r} is gone.", hint=f"See what there is: {shell_commands.thread_history()}"
         )
     given = found.checkpoint["channel_values"].get(START_CHANNEL)
     if isinstance(given, dict):
@@ -158,7 +159,7 @@ def _apply(values: dict[str, Any], edit: StateEdit, known: set[str]) -> None:
             where = ".".join(edit.path[: depth + 1])
             raise UsageError(
                 f"The state at this point has no {where!r}.",
-                hint="See what it has: openmanus-graph threads show THREAD@POINT",
+                hint=f"See what it has: {shell_commands.show_thread('THREAD@POINT')}",
             ) from None
 
 

@@ -33,6 +33,7 @@ from openmanus_graph.errors import UsageError
 from openmanus_graph.langgraph_internals import NULL_TASK, START_CHANNEL
 from openmanus_graph.namespaces import DISPATCHER, dispatched
 from openmanus_graph.plan import Plan
+from openmanus_graph.state import PLAN_GIVEN
 
 _FREE = re.compile(r"-\d+$")
 
@@ -159,7 +160,7 @@ async def _with_plan(
     if nodes != [START_CHANNEL]:
         return None, changes, None if nodes == [DISPATCHER] else DISPATCHER
     given = await values_at(saver, point)
-    return None, [*changes, StateEdit(("stage",), "planned")] if "stage" in given else changes, None
+    return None, [*changes, StateEdit(("stage",), PLAN_GIVEN)] if "stage" in given else changes, None
 
 
 def _had_ended(source: Thread, point: Point, points: Sequence[Point]) -> bool:

@@ -13,6 +13,7 @@ from typing import Any
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, find_thread, get_thread
 from openmanus_graph.errors import UnknownPointError
@@ -165,7 +166,7 @@ def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
         found = [point for point in points if point.id.startswith(place) or point.id.endswith(place)]
     if len(found) == 1:
         return found[0]
-    hint = f"List its points: openmanus-graph threads history {thread_id}"
+    hint = f"List its points: {shell_commands.thread_history(thread_id)}"
     if found:
         numbers = ", ".join(str(point.number) for point in found[:5])
         raise UnknownPointError(
@@ -177,7 +178,7 @@ def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
 def _step_of(points: Sequence[Point], subtask: str, step: str, thread_id: str) -> Point:
     tasks = ((point, subtask_at(point.namespace)) for point in points)
     own = [(point, task) for point, task in tasks if task is not None and task.subtask == subtask]
-    hint = f"List its points: openmanus-graph threads history {thread_id}"
+    hint = f"List its points: {shell_commands.thread_history(thread_id)}"
     if not own:
         known = dict.fromkeys(point.subtask for point in points if point.subtask)
         named = f"It has: {', '.join(map(str, known))}." if known else "It has none."

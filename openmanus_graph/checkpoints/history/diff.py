@@ -87,7 +87,7 @@ async def diff_points(saver: ThreadSaver, before: str, after: str) -> PointDiffe
         states = one.values, other.values
     else:  # a step of a subtask has another state than the graph itself
         states = one.outer, other.outer
-    told = [{key: plain(value) for key, value in state.items() if key not in APART} for state in states]
+    told = [{key: state_as_json(value) for key, value in state.items() if key not in APART} for state in states]
     return PointDifference(
         before=one.point,
         after=other.point,
@@ -155,14 +155,14 @@ def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in result.items() if key not in left_out}
 
 
-def plain(value: Any) -> Any:
+def state_as_json(value: Any) -> Any:
     """A value of a state in JSON types, messages as their type, text and calls."""
     if isinstance(value, BaseMessage):
         return _message(value)
     if isinstance(value, dict):
-        return {str(key): plain(item) for key, item in cast("dict[Any, Any]", value).items()}
+        return {str(key): state_as_json(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list | tuple | set | frozenset):
-        return [plain(item) for item in cast("list[Any]", value)]
+        return [state_as_json(item) for item in cast("list[Any]", value)]
     return value if value is None or isinstance(value, (str, int, float, bool)) else repr(value)
 
 

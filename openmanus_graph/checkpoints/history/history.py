@@ -13,7 +13,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, points_of, read_points
-from openmanus_graph.checkpoints.history.step_summary import TOLD, Write, nodes_of, what_changed, what_is_asked
+from openmanus_graph.checkpoints.history.step_summary import READ, Write, nodes_of, what_changed, what_is_asked
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import find_thread
 
@@ -243,7 +243,7 @@ async def _writes(
     connection: AsyncConnection[DictRow], saver: ThreadSaver, thread_id: str, only: Sequence[str] | None
 ) -> dict[tuple[str, str], list[Write]]:
     """What tasks wrote, by the checkpoint at which they ran, of all or only some; contents only of what can be told."""
-    given = {"thread": thread_id, "told": list(TOLD), "largest": LARGEST_TOLD, "only": only}
+    given = {"thread": thread_id, "told": list(READ), "largest": LARGEST_TOLD, "only": only}
     cursor = await connection.execute(_WRITES, given)
     found: dict[tuple[str, str], list[Write]] = defaultdict(list)
     for row in await cursor.fetchall():

@@ -10,20 +10,13 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
 from langgraph.types import Interrupt, Overwrite
 
+from openmanus_graph.agent_nodes import CONTENT_SHOWN, NOT_SHOWN
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.langgraph_internals import INTERRUPT, RESUME, START_CHANNEL, is_inner, is_send, pulled_node
 from openmanus_graph.namespaces import DISPATCHER
 
-TOLD = (
-    "answer", "approved", "decision", "draft", "knowledge", "messages", "plan", "problems", "question", "reason",
-    "result", "retry_at", "task", INTERRUPT, RESUME,
-)  # fmt: skip
-"""Channels whose contents are told; of others the names are."""
-UNTOLD = (
-    "active_s", "attempts", "checks", "definition", "earlier", "plan_tries", "replans", "request", "round", "stage",
-    "started_at", "steps", "subtask", "turns", "usage", "workspace", "sandbox",
-)  # fmt: skip
-"""Channels of ours that say nothing to a person."""
+READ = (*CONTENT_SHOWN, INTERRUPT, RESUME)
+"""Channels whose values are read; of others the names are."""
 LONGEST = 90
 """Characters of one value."""
 
@@ -67,7 +60,7 @@ def what_changed(point: Point, writes: Sequence[Write]) -> str:
     if not parts and any(_is_start(write) for write in writes):
         return "begins"
     if not parts:
-        told = (write.channel for write in writes if not is_inner(write.channel) and write.channel not in UNTOLD)
+        told = (write.channel for write in writes if not is_inner(write.channel) and write.channel not in NOT_SHOWN)
         names = dict.fromkeys(told)
         return f"sets {', '.join(names)}" if names else ""
     return "; ".join(parts)

@@ -16,6 +16,7 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB, CheckpointLink, carry, cuts_of
 from openmanus_graph.checkpoints.pruning.file_changes import Key, rehome, with_changes
 from openmanus_graph.checkpoints.thread_tables import try_alone
@@ -103,7 +104,7 @@ async def _prune(connection: AsyncConnection[DictRow], thread_id: str, choose: C
     if not await try_alone(connection, thread_id):
         raise ThreadBusyError(
             f"The thread {thread_id!r} is running, so nothing is removed from it.",
-            hint=f"See who runs it with: openmanus-graph threads show {thread_id}",
+            hint=f"See who runs it with: {shell_commands.show_thread(thread_id)}",
         )
     points = await points_of(connection, thread_id)
     kept = choose(points)

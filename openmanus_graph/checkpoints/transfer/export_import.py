@@ -17,6 +17,7 @@ import psycopg
 from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 
+from openmanus_graph import shell_commands
 from openmanus_graph._version import __version__
 from openmanus_graph.checkpoints.migrations import schema_versions
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -213,7 +214,7 @@ async def _refuse_newer(connection: AsyncConnection[DictRow], about: Mapping[str
         theirs = ".".join(map(str, about["schema"]))
         raise MigrationNeededError(
             f"The archive comes from a database of version {theirs}, newer than this one's {ours}.{saver}.",
-            hint="Upgrade the program here: pip install --upgrade openmanus-graph",
+            hint=f"Upgrade the program here: {shell_commands.UPGRADE}",
         )
 
 

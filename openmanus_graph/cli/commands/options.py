@@ -25,8 +25,8 @@ def _seconds(context: click.Context, option: click.Parameter, value: str | None)
     """Seconds of a time as people type it."""
     if value is None:
         return None
-    found = _TIME.fullmatch(value.strip())
-    seconds = float(found["number"]) * _UNITS[found["unit"]] if found else 0.0
+    match = _TIME.fullmatch(value.strip())
+    seconds = float(match["number"]) * _UNITS[match["unit"]] if match else 0.0
     if seconds <= 0:
         raise click.BadParameter(f"{value!r} is no time; give seconds, or such as 90s, 10m or 2h.", context, option)
     return seconds
@@ -36,11 +36,11 @@ def age(context: click.Context, option: click.Parameter, value: str | None) -> t
     """An age as people type it."""
     if value is None:
         return None
-    found = _AGE.fullmatch(value.strip())
-    if found is None:
+    match = _AGE.fullmatch(value.strip())
+    if match is None:
         raise click.BadParameter(f"{value!r} is no age; give such as 90m, 12h, 30d or 4w.", context, option)
     try:
-        return timedelta(**{_AGE_UNITS[found["unit"]]: float(found["number"])})
+        return timedelta(**{_AGE_UNITS[match["unit"]]: float(match["number"])})
     except OverflowError as error:
         raise click.BadParameter(f"{value!r} is longer than time itself.", context, option) from error
 
@@ -55,13 +55,13 @@ output_option: Any = click.option(
 
 
 def viewing(command: CommandT) -> CommandT:
-    """Options that say what is printed."""
+    """Options about the output."""
     command = click.option("--json", "as_json", is_flag=True, help="One JSON event a line on stdout.")(command)
     return click.option("--quiet", "-q", is_flag=True, help="No progress, only the result.")(command)
 
 
 def budgeting(command: CommandT) -> CommandT:
-    """Options that bound what a request may use."""
+    """Options that limit the usage of a request."""
     for option in (
         click.option("--budget-calls", "budget_model_calls", type=click.IntRange(1), metavar="N", help="Model calls."),
         click.option("--budget-time", "budget_wall_s", callback=_seconds, metavar="TIME", help="Such as 90s or 10m."),
@@ -75,13 +75,13 @@ def budgeting(command: CommandT) -> CommandT:
 
 
 def forcing(command: CommandT) -> CommandT:
-    """The option that goes on with a thread whose graph no longer fits."""
+    """Option to go on with a thread whose graph no longer fits."""
     text = "Go on with a thread although its graph has changed in what it needs."
     return click.option("--force", is_flag=True, help=text)(command)
 
 
 def deciding(command: CommandT) -> CommandT:
-    """Options that say who decides and with which model."""
+    """Options about models, policy, review and recording."""
     for option in (
         click.option("--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the model's replies."),
         click.option("--review", type=click.Choice(REVIEWS), help="Which plans you approve first."),
@@ -93,7 +93,7 @@ def deciding(command: CommandT) -> CommandT:
 
 
 def running(command: CommandT) -> CommandT:
-    """Options that say where and with what a graph runs."""
+    """Options about tools, workspace, parallelism and sandbox."""
     for option in (
         click.option("--sandbox", type=click.Choice(SANDBOXES), help="Confinement of shell and Python tools."),
         click.option("--max-parallel", type=click.IntRange(1), metavar="N", help="Subtasks at the same time."),

@@ -29,7 +29,7 @@ import click
 
 from openmanus_graph.checkpoints.thread_id import checked_thread
 from openmanus_graph.cli.demo.site import Site
-from openmanus_graph.cli.demo.witness import Count, Witness
+from openmanus_graph.cli.demo.witness import Witness, WorkCount
 from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import clean
@@ -52,8 +52,8 @@ _HOLD_SECONDS = 10.0
 
 
 @dataclass(frozen=True)
-class Wishes:
-    """What the command line said."""
+class DemoOptions:
+    """Options of the command."""
 
     crash: bool = False
     ask: bool = False
@@ -65,16 +65,16 @@ class Wishes:
 
 
 class Demo:
-    """One demo, from the first word to the last."""
+    """Demo run: site, processes, kill, answers and the summary."""
 
-    def __init__(self, wishes: Wishes) -> None:
+    def __init__(self, options: DemoOptions) -> None:
         """Prepare nothing yet."""
-        self._wishes = wishes
+        self._options = options
         self._data: Traversable = resources.files("openmanus_graph") / "demo"
-        self._name = wishes.thread or f"demo-{secrets.token_hex(3)}"
+        self._name = options.thread or f"demo-{secrets.token_hex(3)}"
         self._replies = Path(FOLDER, f"{self._name}.jsonl")
         self._witness = Witness(self._name)
-        self._before: Count | None = None
+        self._before: WorkCount | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._stopped_by = 0
 
@@ -91,7 +91,7 @@ class Demo:
         self._check_sandbox()
         with closing(self._witness):
             port = self._port_before()
-            known = bool(self._wishes.thread) and self._witness.thread() is not None
+            known = bool(self._options.thread) and self._witness.thread() is not None
             if known and port is None:
                 raise UsageError(
                     f"The thread {self._name!r} is no demo of this folder.", hint="Name another one, or none."
@@ -111,21 +111,21 @@ class Demo:
             ) from error
 
     def _check_sandbox(self) -> None:
-        """Say now, and not in the middle, that Python cannot run."""
-        settings = Settings.load(sandbox=self._wishes.sandbox)
+        """Raise before the run, not in its middle, if Python cannot be confined."""
+        settings = Settings.load(sandbox=self._options.sandbox)
         choose_level(settings.sandbox, settings)
 
     def _port_before(self) -> int | None:
         """The port of the site that a stopped demo had, from its recording; its pages must be where they were."""
-        if not self._wishes.thread or not self._replies.is_file():
+        if not self._options.thread or not self._replies.is_file():
             return None
-        found = _ADDRESS.search(self._replies.read_text(encoding="utf-8"))
-        return int(found[1]) if found else None
+        address = _ADDRESS.search(self._replies.read_text(encoding="utf-8"))
+        return int(address[1]) if address else None
 
     def _write_replies(self, site: Site) -> None:
         """The recording with the site's address in it; its name is in the thread, so a resume finds it again."""
         self._replies.parent.mkdir(parents=True, exist_ok=True)
-        if self._wishes.record:
+        if self._options.record:
             self._replies.write_text(f'{{"site": "{site.address}"}}\n', encoding="utf-8")
             return
         text = (self._data / "recording.jsonl").read_text(encoding="utf-8")
@@ -141,7 +141,7 @@ class Demo:
             if self._before is not None:
                 self._say("\nA new process goes on by the thread's id alone:")
                 code = self._command(site, "resume", self._name)
-        while code == WAITING and not self._wishes.ask:
+        while code == WAITING and not self._options.ask:
             answers = self._witness.approvals()
             if not answers:
                 break
@@ -157,13 +157,13 @@ class Demo:
     def _begin(self, site: Site) -> int:
         """Start the run, and kill it half-way if that is wished; `_before` is what had been done then."""
         words = ["run", self._task(site), "--thread", self._name]
-        if self._wishes.record:
+        if self._options.record:
             words += ["--record", str(self._recorded.absolute())]
         else:
             words += ["--model", f"replay:{self._replies.absolute()}"]
-        if self._wishes.sandbox:
-            words += ["--sandbox", self._wishes.sandbox]
-        if not self._wishes.crash:
+        if self._options.sandbox:
+            words += ["--sandbox", self._options.sandbox]
+        if not self._options.crash:
             return self._command(site, *words)
         half_way, killed = threading.Event(), threading.Event()
 
@@ -182,7 +182,7 @@ class Demo:
         self._before = self._tell_crash(site)
         return code
 
-    def _tell_crash(self, site: Site) -> Count:
+    def _tell_crash(self, site: Site) -> WorkCount:
         if sys.stderr.isatty():
             click.echo(_SHOW_CURSOR, err=True)
         child = self._child
@@ -211,15 +211,15 @@ class Demo:
             Its exit code, negative where a signal ended it.
         """
         self._say_command(words)
-        views = [option for option, on in (("--json", self._wishes.as_json), ("--quiet", self._wishes.quiet)) if on]
+        views = [option for option, on in (("--json", self._options.as_json), ("--quiet", self._options.quiet)) if on]
         sys.stdout.flush()
         sys.stderr.flush()
         self._child = subprocess.Popen(
             [*_program(), *words, *views],
             env=_environment(site),
-            stdin=None if self._wishes.ask else subprocess.DEVNULL,
+            stdin=None if self._options.ask else subprocess.DEVNULL,
             # Ctrl-C reaches it once, through this process; one that asks a person needs the terminal itself.
-            start_new_session=not self._wishes.ask,
+            start_new_session=not self._options.ask,
         )
         with suppress(DatabaseError):  # the process says the same
             self._witness.open()  # meanwhile
@@ -236,7 +236,7 @@ class Demo:
 
         def hand_on(number: int, _: Any) -> None:
             self._stopped_by = number
-            at_terminal = number == signal.SIGINT and self._wishes.ask
+            at_terminal = number == signal.SIGINT and self._options.ask
             if self._child is not None and self._child.poll() is None and not at_terminal:
                 self._child.send_signal(number)
 
@@ -253,7 +253,7 @@ class Demo:
         return (self._data / "task.txt").read_text(encoding="utf-8").strip().replace(PLACEHOLDER, site.address)
 
     def _introduce(self, site: Site) -> None:
-        if self._wishes.record:
+        if self._options.record:
             model = "Your own model is used, and its replies are recorded."
         else:
             model = "The model's replies are a recording, written by hand: no key, no network, no cost."
@@ -292,8 +292,8 @@ class Demo:
         for command in [f"cat {shlex.quote(str(report))}", *commands] if report.is_file() else commands:
             self._echo(f"  {command}")
 
-    def _compare(self, before: Count, after: Count) -> None:
-        """Say what ran again after the crash, by counting."""
+    def _compare(self, before: WorkCount, after: WorkCount) -> None:
+        """Print the counts of work before and after the crash."""
         calls_again = [place for place, number in after.calls.items() if number > 1]
         pages_again = [page for page, number in (after.pages - before.pages).items() if page in before.pages and number]
         self._say(
@@ -330,7 +330,7 @@ class Demo:
         self._echo(lead + wrapped)
 
     def _echo(self, text: str) -> None:
-        if not self._wishes.quiet:
+        if not self._options.quiet:
             click.echo(text, err=True)
 
     # Recording
@@ -341,11 +341,11 @@ class Demo:
         return self._replies.with_suffix(".live.jsonl")
 
     def _keep_recording(self, site: Site) -> None:
-        if not self._wishes.record or not self._recorded.is_file():
+        if not self._options.record or not self._recorded.is_file():
             return
         text = self._recorded.read_text(encoding="utf-8").replace(site.address, PLACEHOLDER)
-        Path(self._wishes.record).expanduser().write_text(text, encoding="utf-8")
-        self._say(f"\nThe replies are in {self._wishes.record}.")
+        Path(self._options.record).expanduser().write_text(text, encoding="utf-8")
+        self._say(f"\nThe replies are in {self._options.record}.")
 
 
 def _program() -> list[str]:
@@ -393,4 +393,4 @@ def demo(
 ) -> int:
     """See the agent work: no key, no network, some seconds."""
     chosen = checked_thread(thread) if thread else None
-    return Demo(Wishes(crash, ask, record, sandbox, chosen, as_json, quiet)).run()
+    return Demo(DemoOptions(crash, ask, record, sandbox, chosen, as_json, quiet)).run()

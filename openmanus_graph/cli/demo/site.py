@@ -23,8 +23,8 @@ LONGEST_BODY = 10_000
 
 
 @dataclass
-class Log:
-    """What the site was asked."""
+class SiteLog:
+    """Requests that the site received."""
 
     pages: list[str] = field(default_factory=list[str])
     """Paths of the pages asked for, also of one that does not exist, in order."""
@@ -47,7 +47,7 @@ class Site:
         Raises:
             OSError: If the port is not free.
         """
-        self.log = Log()
+        self.log = SiteLog()
         self.reached: Callable[[str], None] | None = None
         """Called with the path of each page that is asked for, before it is answered."""
         self._pages = pages
@@ -93,12 +93,12 @@ class Site:
             self.reached(path)
         time.sleep(PAGE_SECONDS)
         names = [name for name in path.split("/") if name]
-        found = self._pages.joinpath(*names) if ".." not in names else self._pages / "-"
-        if found.is_dir():
-            found = found / "index.html"
-        if not found.is_file():
+        page = self._pages.joinpath(*names) if ".." not in names else self._pages / "-"
+        if page.is_dir():
+            page = page / "index.html"
+        if not page.is_file():
             return 404, "text/html; charset=utf-8", b"<title>Not here</title><p>There is no such page.</p>"
-        return 200, mimetypes.guess_type(found.name)[0] or "text/plain", found.read_bytes()
+        return 200, mimetypes.guess_type(page.name)[0] or "text/plain", page.read_bytes()
 
     def quote(self, key: str, asked: Any) -> tuple[int, dict[str, Any]]:
         """Status and answer to a request for a quote; the same key gets the same number."""
@@ -138,8 +138,8 @@ def _handler_for(site: Site) -> type[BaseHTTPRequestHandler]:
                 asked = json.loads(body)
             except ValueError:
                 asked = None
-            status, said = site.quote(self.headers.get("idempotency-key") or body.decode(errors="replace"), asked)
-            self._answer(status, "application/json", json.dumps(said).encode())
+            status, reply = site.quote(self.headers.get("idempotency-key") or body.decode(errors="replace"), asked)
+            self._answer(status, "application/json", json.dumps(reply).encode())
 
         def _answer(self, status: int, kind: str, content: bytes) -> None:
             self.send_response(status)

@@ -22,8 +22,8 @@ AnswerT = TypeVar("AnswerT")
 
 
 @dataclass(frozen=True)
-class Count:
-    """What a thread had done at some moment."""
+class WorkCount:
+    """Work that a thread had done at some moment."""
 
     calls: Counter[str]
     """Model calls by place, from the database."""
@@ -87,13 +87,13 @@ class Witness:
             return []
         if len(questions) == 1:
             return ["--answer", "yes"]
-        return [word for one in questions for word in ("--answer", f"{handle_of(one, questions)}=yes")]
+        return [word for question in questions for word in ("--answer", f"{handle_of(question, questions)}=yes")]
 
-    def count(self, site: Site) -> Count:
-        """What has been done so far."""
+    def count(self, site: Site) -> WorkCount:
+        """Work done so far."""
         return self._ask(lambda saver: self._counted(saver, site))
 
-    async def _counted(self, saver: ThreadSaver, site: Site) -> Count:
+    async def _counted(self, saver: ThreadSaver, site: Site) -> WorkCount:
         progress = await subtask_progress(saver, self._thread_id, live=False)
         async with saver.connection() as connection:
             rows = await (
@@ -102,11 +102,11 @@ class Witness:
                 )
             ).fetchall()
         places = Counter(f"{row['role']}/{row['subtask'] or '-'}/{row['turn']}" for row in rows)
-        completed = [str(one.subtask.id) for one in progress if one.status == "completed"]
-        return Count(places, completed, Counter(site.log.pages))
+        completed = [str(item.subtask.id) for item in progress if item.status == "completed"]
+        return WorkCount(places, completed, Counter(site.log.pages))
 
     def turns(self) -> list[str]:
-        """Where the run did not just go on, a sentence or two each, from its stored events."""
+        """Turning points of the run, a sentence or two each, from its stored events."""
         events = self._ask(lambda saver: stored_events(saver, self._thread_id))
         return [line for event in events if (line := _turn_in(event))]
 

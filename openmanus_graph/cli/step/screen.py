@@ -81,7 +81,7 @@ class StepScreen:
         self._commands = commands
         self._stepper = commands.stepper
         self._keys: asyncio.Queue[str] = asyncio.Queue()
-        self._page = Page(self._stepper.last["text"])
+        self._page = PagedText(self._stepper.last["text"])
         self._is_view = False
         self._typed: str | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -125,8 +125,8 @@ class StepScreen:
 
     def _pressed(self, key: str) -> None:
         if self._typed is not None:
-            for one in KEY.findall(key):
-                self._type(one)
+            for part in KEY.findall(key):
+                self._type(part)
         elif key in MOVES:
             self._page.turn(MOVES[key])
         elif key in LINES:
@@ -163,7 +163,7 @@ class StepScreen:
             self._typed = typed + key
 
     def _interrupted(self) -> None:
-        """End what runs; where nothing does, say how to leave."""
+        """Cancel the running commands; without any, show how to leave."""
         if self._typed is not None:
             self._typed = None
         elif self._tasks:
@@ -183,16 +183,16 @@ class StepScreen:
             if before is not None:
                 await asyncio.wait({before})
             self._show("…")
-            said = KEYS_HELP + HELP if line == "help" else await self._commands.do(line)
+            text = KEYS_HELP + HELP if line == "help" else await self._commands.do(line)
             is_view = line.strip() in VIEWS
         except asyncio.CancelledError:  # by Ctrl-C: the run is over, the program is not
             await self._stepper.refresh()
-            said, is_view = f"Interrupted; what was under way runs again. {self._stepper.last['text']}", False
-        self._show(said, is_view=is_view)
+            text, is_view = f"Interrupted; what was under way runs again. {self._stepper.last['text']}", False
+        self._show(text, is_view=is_view)
         self._draw()
 
     def _show(self, text: str, *, is_view: bool = False) -> None:
-        self._page, self._is_view = Page(text, CURRENT), is_view
+        self._page, self._is_view = PagedText(text, CURRENT), is_view
 
     def _draw_soon(self) -> None:
         if not self._drawing:
@@ -218,7 +218,7 @@ class StepScreen:
         sys.stdout.flush()
 
     def _head(self) -> list[str]:
-        """Where the stepper is."""
+        """Line about the position of the stepper."""
         stepper = self._stepper
         at = "" if stepper.cursor is None else f" @{stepper.cursor}"
         head = [f"{stepper.thread_id}{at}  {stepper.status}  ({stepper.granularity} by {stepper.granularity})"]
@@ -279,8 +279,8 @@ def folded(line: str, width: int) -> list[str]:
     return [*pieces, piece]
 
 
-class Page:
-    """A text and the place in it that is shown."""
+class PagedText:
+    """Text with a scroll position."""
 
     def __init__(self, text: str, mark: str = "") -> None:
         """Show a text from its beginning.
@@ -303,7 +303,7 @@ class Page:
         self._top = (self._top or 0) + lines
 
     def shown(self, width: int, rows: int) -> list[str]:
-        """What fits, with a line about the rest if there is any."""
+        """Lines that fit, with a line about the rest if there is any."""
         lines = [piece for line in self.text.splitlines() or [""] for piece in folded(line, width)]
         if len(lines) <= rows:
             self._top, self._rows = 0, rows
@@ -313,5 +313,5 @@ class Page:
             marked = next((place for place, line in enumerate(lines) if self._mark and line.startswith(self._mark)), 0)
             self._top = marked - rows + 1
         top = self._top = min(max(self._top, 0), len(lines) - rows)
-        told = f"── lines {top + 1} to {top + rows} of {len(lines)}: space further, - back, arrows a line"
-        return [*lines[top : top + rows], cut(told, width)]
+        position = f"── lines {top + 1} to {top + rows} of {len(lines)}: space further, - back, arrows a line"
+        return [*lines[top : top + rows], cut(position, width)]

@@ -1,4 +1,4 @@
-"""step: go through a thread step by step at the terminal."""
+"""Step session: go through a thread step by step at the terminal."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -21,8 +21,8 @@ from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.run import agent_graph, plan_graph, task_of
 from openmanus_graph.cli.step.commands import StepCommands
 from openmanus_graph.cli.step.screen import StepScreen
-from openmanus_graph.graphs.rebuild import app_again
-from openmanus_graph.graphs.user.user_graph import own_graph
+from openmanus_graph.graphs.rebuild import rebuild_app
+from openmanus_graph.graphs.user.user_graph import make_loaded_durable
 from openmanus_graph.loading.graphs import load_graph
 from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
 from openmanus_graph.stepping.stepper import Stepper
@@ -34,10 +34,10 @@ def step(
     graph: str | None,
     given: str | None,
     thread: str | None,
-    **said: Any,
+    **option_values: Any,
 ) -> int:
     """Go through a thread step by step: one node of one branch, breakpoints, edits, back in time."""
-    options = RunOptions(thread=checked_thread(thread) if thread else None, **said)
+    options = RunOptions(thread=checked_thread(thread) if thread else None, **option_values)
     if not words and plan_file is None and graph is None:
         raise click.UsageError("Name a THREAD, or give a TASK, --plan FILE or --graph REF.")
     return asyncio.run(_step(words, plan_file, graph, given, options))
@@ -67,7 +67,7 @@ async def _step(
 
 
 async def _lines(commands: Any) -> None:
-    """Do what stdin says, a command a line."""
+    """Execute commands from stdin, one a line."""
     click.echo(commands.stepper.last["text"])
     while line := await asyncio.to_thread(sys.stdin.readline):
         if line.strip() in ("quit", "q"):
@@ -93,7 +93,7 @@ def _task(saver: ThreadSaver, words: tuple[str, ...], options: RunOptions) -> St
 
 async def _known(saver: ThreadSaver, name: str, options: RunOptions) -> Stepper:
     thread = await find_thread(saver, name)
-    app = await app_again(thread, saver, options.effective_settings(thread))
+    app = await rebuild_app(thread, saver, options.effective_settings(thread))
     kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
     configurable = {**kept, **options.stored_settings(thread), **options.configurable}
     return Stepper(app, thread_id=thread.thread_id, configurable=configurable)
@@ -105,7 +105,7 @@ async def _own(
     if bool(words) == (given is not None):
         raise click.UsageError("A graph takes a TASK or an --input.")
     loaded = await load_graph(place)
-    app = own_graph(loaded, saver, options.effective_settings())
+    app = make_loaded_durable(loaded, saver, options.effective_settings())
     value = read_input(given) if given is not None else input_of(app, task_of(words))
     check_input(app, value)
     title = title_of(value) or loaded.name

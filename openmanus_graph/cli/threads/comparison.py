@@ -19,15 +19,15 @@ _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 def diff(before: str, after: str, as_json: bool) -> None:
     """Say what differs between two points: state, plan, results, messages and files."""
-    found = asyncio.run(_compare(before, after))
+    difference = asyncio.run(_compare(before, after))
     if as_json:
-        print_json(found.as_json())
+        print_json(difference.as_json())
         return
-    click.echo(f"--- {found.before.address}\n+++ {found.after.address}")
-    if not found.any:
+    click.echo(f"--- {difference.before.address}\n+++ {difference.after.address}")
+    if not difference.any:
         click.echo("Nothing differs.")
     for name in ("state", "plan", "results", "messages", "files"):
-        changes: list[StateChange] = getattr(found, name)
+        changes: list[StateChange] = getattr(difference, name)
         if changes:
             click.echo(f"\n{name}")
         for change in changes:
@@ -40,13 +40,13 @@ async def _compare(before: str, after: str) -> PointDifference:
 
 
 def _print(name: str, change: StateChange) -> None:
-    click.echo(f"  {_SIGNS[change.kind]} {clean(change.name)}{_said(name, change)}")
+    click.echo(f"  {_SIGNS[change.kind]} {clean(change.name)}{_value_line(name, change)}")
     if change.lines:
         for line in clean(change.lines).splitlines():
             click.echo(f"      {line}")
 
 
-def _said(name: str, change: StateChange) -> str:
+def _value_line(name: str, change: StateChange) -> str:
     if name == "messages":
         message: dict[str, Any] = change.after or change.before
         return f" {message['type']}: {one_line(as_line(message), 200)}"

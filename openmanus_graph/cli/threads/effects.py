@@ -15,14 +15,14 @@ from openmanus_graph.display_text import one_line
 
 def effects(thread: str, as_json: bool) -> None:
     """List the calls of a thread that had effects outside, oldest first."""
-    found = asyncio.run(_effects(thread))
+    calls = asyncio.run(_effects(thread))
     if as_json:
-        print_json([effect.as_json() for effect in found])
+        print_json([effect.as_json() for effect in calls])
         return
-    if not found:
+    if not calls:
         click.echo("The thread has made no call with an effect outside.")
         return
-    print_table(["SUBTASK", "TOOL", "STATUS", "TRIES", "BEGUN", "KEY", "CALL"], [_row(effect) for effect in found])
+    print_table(["SUBTASK", "TOOL", "STATUS", "TRIES", "BEGUN", "KEY", "CALL"], [_row(effect) for effect in calls])
 
 
 def _row(effect: Effect) -> list[str]:

@@ -13,7 +13,7 @@ from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import find_thread, get_thread
 from openmanus_graph.cli.lines import Lines
-from openmanus_graph.cli.run_view_model import Board
+from openmanus_graph.cli.run_view_model import RunViewModel
 from openmanus_graph.events import Event
 
 POLL_SECONDS = 0.5
@@ -30,7 +30,7 @@ def events(thread: str, follow: bool, as_json: bool) -> None:
 async def _print_events(name: str, follow: bool, as_json: bool) -> None:
     async with open_checkpointer() as saver:
         thread = await find_thread(saver, name)
-        lines = None if as_json else Lines(Board(thread.thread_id))
+        lines = None if as_json else Lines(RunViewModel(thread.thread_id))
         after = await _print_new(saver, thread.thread_id, 0, lines)
         while follow:
             now = await get_thread(saver, thread.thread_id)
@@ -43,11 +43,11 @@ async def _print_events(name: str, follow: bool, as_json: bool) -> None:
 async def _print_new(saver: ThreadSaver, thread_id: str, after: int, lines: Lines | None) -> int:
     """Print the events behind number `after`; the number of the last one."""
     while True:
-        found: list[Any] = await stored_events(saver, thread_id, after=after, limit=PAGE)
-        for event in found:
+        stored: list[Any] = await stored_events(saver, thread_id, after=after, limit=PAGE)
+        for event in stored:
             _print(event, lines)
             after = max(after, int(event["number"]))
-        if not found:
+        if not stored:
             return after
 
 

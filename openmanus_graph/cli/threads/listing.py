@@ -15,11 +15,11 @@ from openmanus_graph.display_text import ago, one_line
 
 def list_all(limit: int, status: str | None, as_json: bool) -> None:
     """List the newest threads."""
-    found = asyncio.run(_list(limit, status))
+    shown = asyncio.run(_list(limit, status))
     if as_json:
-        print_json([thread.as_json() for thread in found])
+        print_json([thread.as_json() for thread in shown])
         return
-    if not found:
+    if not shown:
         if status:
             click.echo(f"No thread is {status}.")
             return
@@ -27,7 +27,7 @@ def list_all(limit: int, status: str | None, as_json: bool) -> None:
         return
     rows = [
         [thread.thread_id, thread.status, _done(thread), ago(thread.updated_at), one_line(thread.title)]
-        for thread in found
+        for thread in shown
     ]
     print_table(["THREAD", "STATUS", "DONE", "TOUCHED", "TITLE"], rows)
 
@@ -49,9 +49,9 @@ def delete(thread: str, files: bool, yes: bool) -> None:
 
 async def _delete(name: str, files: bool, yes: bool) -> None:
     async with open_checkpointer() as saver:
-        found = await find_thread(saver, name)
-        what: Any = f"{found.thread_id} ({found.status})" + (f" and {found.workspace}" if files else "")
+        thread = await find_thread(saver, name)
+        what: Any = f"{thread.thread_id} ({thread.status})" + (f" and {thread.workspace}" if files else "")
         if not yes:
             click.confirm(f"Remove the thread {what}?", abort=True, err=True)
-        await delete_thread(saver, found, files=files)
+        await delete_thread(saver, thread, files=files)
     click.echo(f"Removed {what}.", err=True)

@@ -1,4 +1,4 @@
-"""Thread: one thread in full: its requests, subtasks, questions, and what its models used."""
+"""Overview: threads show, with requests, subtasks, questions and usage."""
 
 from __future__ import annotations
 
@@ -27,8 +27,8 @@ from openmanus_graph.usage import NO_USAGE, add_usage
 
 
 @dataclass(frozen=True)
-class Facts:
-    """All that is known of a thread."""
+class ThreadFacts:
+    """Facts about a thread."""
 
     thread: Thread
     progress: list[SubtaskProgress]
@@ -40,21 +40,21 @@ class Facts:
 
     @property
     def total(self) -> Usage:
-        """What all its requests used together."""
-        return reduce(add_usage, (one.usage for one in self.spent), NO_USAGE)
+        """Usage of all requests together."""
+        return reduce(add_usage, (call.usage for call in self.spent), NO_USAGE)
 
     @property
     def requests(self) -> list[dict[str, Any]]:
         """The requests of the conversation, each with its task, status and answer; the last one may be open."""
         earlier = cast("list[dict[str, Any]]", self.values.get("earlier") or [])
-        found = [{key: one.get(key) for key in ("task", "status", "answer")} for one in earlier]
+        requests = [{key: request.get(key) for key in ("task", "status", "answer")} for request in earlier]
         task = self.values.get("task")
         answer = self.values.get("answer") if self.thread.finished else None
-        if task and not (found and found[-1]["task"] == task and self.thread.finished):
-            found.append({"task": task, "status": self.thread.status, "answer": answer})
-        elif found and self.thread.finished and answer:
-            found[-1]["answer"] = answer  # whole, where the earlier ones are clipped
-        return found
+        if task and not (requests and requests[-1]["task"] == task and self.thread.finished):
+            requests.append({"task": task, "status": self.thread.status, "answer": answer})
+        elif requests and self.thread.finished and answer:
+            requests[-1]["answer"] = answer  # whole, where the earlier ones are clipped
+        return requests
 
 
 def show(thread: str, as_json: bool) -> None:
@@ -62,12 +62,12 @@ def show(thread: str, as_json: bool) -> None:
     facts = asyncio.run(_facts(thread, as_json))
     if facts is None:
         return
-    found = facts.thread
-    hint = next_step(found) if found.status != "running" and not facts.unreadable else None
+    shown = facts.thread
+    hint = next_step(shown) if shown.status != "running" and not facts.unreadable else None
     if as_json:
         _print_as_json(facts, hint)
         return
-    _print_thread(found)
+    _print_thread(shown)
     _print_requests(facts.requests)
     if facts.progress:
         click.echo("")
@@ -78,21 +78,21 @@ def show(thread: str, as_json: bool) -> None:
         click.echo("")
         print_table(["ROLE", "MODEL", "CALLS", "TOKENS IN", "OUT", "TIME", "COST"], _by_role(facts.spent))
         click.echo(f"In all {usage_line(facts.total)}.")
-    for question in found.questions:
-        click.echo(f"\n{handle_of(question, found.questions)} asks: {clean(question['question'])}")
+    for question in shown.questions:
+        click.echo(f"\n{handle_of(question, shown.questions)} asks: {clean(question['question'])}")
     if facts.unreadable:
         click.echo(with_program(f"\n{facts.unreadable.message}\n{facts.unreadable.hint}"))
     if hint:
         click.echo(f"\nGo on with: {with_program(hint)}")
 
 
-def _print_as_json(facts: Facts, hint: str | None) -> None:
+def _print_as_json(facts: ThreadFacts, hint: str | None) -> None:
     subtasks = [{"id": item.subtask.id, "status": item.status, "result": item.result} for item in facts.progress]
     more = {
         "subtasks": subtasks,
         "requests": facts.requests,
         "answer": facts.values.get("answer") if facts.thread.finished else None,
-        "usage": {"total": facts.total, "calls": [one.as_json() for one in facts.spent]},
+        "usage": {"total": facts.total, "calls": [call.as_json() for call in facts.spent]},
         "next": hint and with_program(hint),
         "unreadable": _unreadable(facts.unreadable),
     }
@@ -136,21 +136,21 @@ def _print_requests(requests: Sequence[dict[str, Any]]) -> None:
 
 
 def _by_subtask(spent: Sequence[Spent]) -> dict[str, Usage]:
-    found: dict[str, Usage] = {}
-    for one in spent:
-        if one.subtask:
-            found[one.subtask] = add_usage(found.get(one.subtask), one.usage)
-    return found
+    usages: dict[str, Usage] = {}
+    for call in spent:
+        if call.subtask:
+            usages[call.subtask] = add_usage(usages.get(call.subtask), call.usage)
+    return usages
 
 
 def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
     groups: dict[tuple[str, str], list[Spent]] = {}
-    for one in spent:
-        groups.setdefault((one.role, one.model), []).append(one)
+    for call in spent:
+        groups.setdefault((call.role, call.model), []).append(call)
     rows: list[list[str]] = []
     for (role, model), group in groups.items():
-        usage = reduce(add_usage, (one.usage for one in group), NO_USAGE)
-        took = duration(sum(one.elapsed_s for one in group))
+        usage = reduce(add_usage, (call.usage for call in group), NO_USAGE)
+        took = duration(sum(call.elapsed_s for call in group))
         tokens = [f"{usage['input_tokens']:,}", f"{usage['output_tokens']:,}"]
         rows.append([role, model, str(usage["calls"]), *tokens, took, cost(usage["cost_usd"])])
     return rows
@@ -169,14 +169,14 @@ def _row(item: SubtaskProgress, usage: Usage | None) -> list[str]:
     return [item.subtask.id, item.status, checked, took, str(result["attempts"]), used, what]
 
 
-async def _facts(name: str, as_json: bool) -> Facts | None:
-    """All that is known of a thread; `None` where a point of one was named, and has been shown."""
+async def _facts(name: str, as_json: bool) -> ThreadFacts | None:
+    """Facts about a thread; `None` if a point was named, which has been printed."""
     async with open_checkpointer() as saver:
         thread, point = await find_place(saver, name)
         if point is not None:
             await show_point(saver, point, as_json=as_json)
             return None
-        facts = Facts(thread, [], await spent_in(saver, thread.thread_id), {})
+        facts = ThreadFacts(thread, [], await spent_in(saver, thread.thread_id), {})
         try:
             facts = replace(facts, values=await state_values(saver, thread.thread_id))
             if thread.status in ("running", "stopped"):

@@ -71,7 +71,7 @@ async def _history(name: str, form: str, columns: int) -> str:
 
 
 async def read_record(name: str, *, whole: bool = False) -> Record:
-    """What the store has of the thread of that name."""
+    """Stored record of the thread of that name."""
     async with open_checkpointer() as saver:
         return await record_of(saver, await find_thread(saver, name), whole=whole)
 

@@ -9,7 +9,7 @@ import click
 
 from openmanus_graph.checkpoints.forking.fork import files_at
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
-from openmanus_graph.checkpoints.history.diff import plain
+from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.checkpoints.history.values import next_nodes, values_at
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.cli.terminal import print_json, with_program
@@ -35,8 +35,10 @@ async def show_point(saver: ThreadSaver, point: Point, *, as_json: bool) -> None
             "step": point.step,
             "time": point.made_at.isoformat(),
             "next": nodes,
-            "values": plain(values),
-            "files": {path: {"size": one.size, "digest": one.digest, "link": one.link} for path, one in files.items()},
+            "values": state_as_json(values),
+            "files": {
+                path: {"size": file.size, "digest": file.digest, "link": file.link} for path, file in files.items()
+            },
         }
         print_json(shown)
         return
@@ -46,7 +48,7 @@ async def show_point(saver: ThreadSaver, point: Point, *, as_json: bool) -> None
     click.echo(f"step:      {point.step}, {point.made_at.astimezone():%Y-%m-%d %H:%M:%S}")
     click.echo(f"next:      {', '.join(nodes) or 'nothing'}")
     for name, value in values.items():
-        _print_value(name, plain(value))
+        _print_value(name, state_as_json(value))
     own = [path for path in files if not path.startswith(".openmanus/")]
     if own:
         click.echo(f"\nfiles: {one_line(', '.join(own), 2000)}")
@@ -69,7 +71,7 @@ def _print_value(name: str, value: Any) -> None:
 
 
 def as_line(message: dict[str, Any]) -> str:
-    """What a message says and calls."""
+    """Text and tool calls of a message, in a line."""
     made: list[dict[str, Any]] = message.get("calls") or []
-    calls = [f"{one['name']}({json.dumps(one['args'], ensure_ascii=False)})" for one in made]
+    calls = [f"{call['name']}({json.dumps(call['args'], ensure_ascii=False)})" for call in made]
     return " ".join(filter(None, [str(message.get("text") or ""), *calls]))

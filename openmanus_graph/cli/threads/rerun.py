@@ -16,9 +16,8 @@ from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.resume import resume_thread
 from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.errors import UsageError
-from openmanus_graph.graphs.rebuild import graph_again
-from openmanus_graph.graphs.user.user_graph import runs_own_graph
-from openmanus_graph.plan import Plan
+from openmanus_graph.graphs.builders import runs_user_graph
+from openmanus_graph.graphs.rebuild import rebuild_graph
 
 
 def rerun(
@@ -28,10 +27,10 @@ def rerun(
     new_id: str | None,
     workspace: str | None,
     no_run: bool,
-    **said: Any,
+    **option_values: Any,
 ) -> int:
     """Go on from a point in a new thread; the old one never changes."""
-    return asyncio.run(_rerun(point, edits, plan_file, new_id, workspace, no_run, RunOptions(**said)))
+    return asyncio.run(_rerun(point, edits, plan_file, new_id, workspace, no_run, RunOptions(**option_values)))
 
 
 async def _rerun(
@@ -63,13 +62,11 @@ async def _rerun(
 
 def _plan(source: Thread, plan_file: str, options: RunOptions) -> Any:
     """The plan of a file, checked against what the thread's graph has."""
-    if runs_own_graph(source):
+    if runs_user_graph(source):
         raise UsageError(f"The thread {source.thread_id!r} runs a graph of your own, which takes no plan.")
     settings = options.effective_settings(source)
-    graph: Any = graph_again(source, settings, model=options.model)
-    roles = getattr(graph, "roles", None)
-    agents = list(roles.agents) if roles is not None else ()
-    return Plan.from_file(plan_file, tools=graph.tools, agents=agents, max_subtasks=settings.max_subtasks)
+    graph: Any = rebuild_graph(source, settings, model=options.model)
+    return graph.plans.from_file(plan_file)
 
 
 def _tell(fork: Fork) -> None:

@@ -21,22 +21,22 @@ from openmanus_graph.errors import ThreadBusyError
 
 def size(threads: tuple[str, ...], limit: int, as_json: bool) -> None:
     """Say how much threads take: their points, results of steps, events and files, the largest first."""
-    found = asyncio.run(_sizes(threads))
+    sizes = asyncio.run(_sizes(threads))
     if as_json:
-        print_json([one.as_json() for one in found[:limit]])
+        print_json([size.as_json() for size in sizes[:limit]])
         return
-    if not found:
+    if not sizes:
         click.echo("No threads yet.")
         return
     headings = ["THREAD", "STATUS", "POINTS", "CHECKPOINTS", "WRITES", "EVENTS", "OTHER", "FILES", "TOTAL"]
-    print_table(headings, [_row(one) for one in found[:limit]])
-    if len(found) > 1:
-        click.echo(f"{len(found)} threads take {byte_size(sum(one.total for one in found))}.")
+    print_table(headings, [_row(size) for size in sizes[:limit]])
+    if len(sizes) > 1:
+        click.echo(f"{len(sizes)} threads take {byte_size(sum(size.total for size in sizes))}.")
 
 
-def _row(one: Size) -> list[str]:
-    parts = (one.checkpoints, one.writes, one.events, one.other, one.files, one.total)
-    return [one.thread_id, one.status, f"{one.points:,}", *map(byte_size, parts)]
+def _row(size: Size) -> list[str]:
+    parts = (size.checkpoints, size.writes, size.events, size.other, size.files, size.total)
+    return [size.thread_id, size.status, f"{size.points:,}", *map(byte_size, parts)]
 
 
 async def _sizes(names: Sequence[str]) -> list[Size]:
@@ -46,8 +46,8 @@ async def _sizes(names: Sequence[str]) -> list[Size]:
 
 
 @dataclass(frozen=True)
-class _Choice:
-    """Which threads are pruned, and how far."""
+class _PruneSelection:
+    """Selection of threads, and the number of points to keep."""
 
     names: tuple[str, ...]
     keep_last: int
@@ -65,10 +65,10 @@ def prune(
     as_json: bool,
 ) -> None:
     """Remove older points of threads, all threads if none is named."""
-    choice = _Choice(threads, keep_last, older_than, status)
+    choice = _PruneSelection(threads, keep_last, older_than, status)
     done = asyncio.run(_prune(choice, dry_run=dry_run, yes=yes))
     if as_json:
-        print_json([one.as_json() for one in done])
+        print_json([pruned.as_json() for pruned in done])
     else:
         _print_pruned(done, "would go" if dry_run else "went")
 
@@ -77,50 +77,52 @@ def _print_pruned(done: Sequence[Pruned], verb: str) -> None:
     if not done:
         click.echo("There is nothing to prune.")
         return
-    rows = [[one.thread_id, f"{one.kept:,}", f"{one.points:,}", byte_size(one.size)] for one in done]
+    rows = [[pruned.thread_id, f"{pruned.kept:,}", f"{pruned.points:,}", byte_size(pruned.size)] for pruned in done]
     print_table(["THREAD", "KEPT", "PRUNED", "SIZE"], rows)
-    points, freed = sum(one.points for one in done), byte_size(sum(one.size for one in done))
+    points, freed = sum(pruned.points for pruned in done), byte_size(sum(pruned.size for pruned in done))
     click.echo(f"{points:,} points with {freed} {verb}; the database reuses the space.")
 
 
-async def _prune(choice: _Choice, *, dry_run: bool, yes: bool) -> list[Pruned]:
+async def _prune(choice: _PruneSelection, *, dry_run: bool, yes: bool) -> list[Pruned]:
     async with open_checkpointer() as saver:
         chosen = await _chosen(saver, choice)
         if not dry_run and not yes:
             planned = await _pruned(saver, chosen, choice, dry_run=True)
             if not planned:
                 return []
-            points, freed = sum(one.points for one in planned), byte_size(sum(one.size for one in planned))
+            points, freed = sum(pruned.points for pruned in planned), byte_size(sum(pruned.size for pruned in planned))
             what = f"{points:,} points of {len(planned)} thread{'' if len(planned) == 1 else 's'} with {freed}"
             click.confirm(f"Remove {what}?", abort=True, err=True)
         return await _pruned(saver, chosen, choice, dry_run=dry_run)
 
 
-async def _chosen(saver: ThreadSaver, choice: _Choice) -> list[Thread]:
+async def _chosen(saver: ThreadSaver, choice: _PruneSelection) -> list[Thread]:
     if choice.names:
-        found = [await find_thread(saver, name) for name in choice.names]
+        named = [await find_thread(saver, name) for name in choice.names]
     else:
         everything = await list_threads(saver, limit=2**31)
-        found = [thread for thread in everything if thread.status != "running"]
+        named = [thread for thread in everything if thread.status != "running"]
     since = None if choice.older_than is None else datetime.now(UTC) - choice.older_than
     return [
         thread
-        for thread in found
+        for thread in named
         if (choice.status is None or thread.status == choice.status) and (since is None or thread.updated_at < since)
     ]
 
 
-async def _pruned(saver: ThreadSaver, chosen: Sequence[Thread], choice: _Choice, *, dry_run: bool) -> list[Pruned]:
-    """What goes from each thread from which something does."""
+async def _pruned(
+    saver: ThreadSaver, chosen: Sequence[Thread], choice: _PruneSelection, *, dry_run: bool
+) -> list[Pruned]:
+    """Pruned points of each thread that has any to prune."""
     done: list[Pruned] = []
     for thread in chosen:
         try:
-            one = await prune_thread(saver, thread.thread_id, keep_last=choice.keep_last, dry_run=dry_run)
+            pruned = await prune_thread(saver, thread.thread_id, keep_last=choice.keep_last, dry_run=dry_run)
         except ThreadBusyError as error:
             if choice.names:
                 raise
             click.echo(f"{error.message} It is left as it is.", err=True)  # it began to run meanwhile
             continue
-        if one.points:
-            done.append(one)
+        if pruned.points:
+            done.append(pruned)
     return done

@@ -1,29 +1,31 @@
 """Version: whether a thread can go on with the graph as it is now, asked each time before it does."""
 
+# LangGraph ships no types for its runtime graph.
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any, cast
 
+from langgraph.pregel import Pregel
 from langgraph.types import Command
 
+from openmanus_graph import shell_commands
+from openmanus_graph.agent_nodes import PLAN_MAY_CHANGE
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_position import ThreadPosition, position_of
 from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.events import now
 from openmanus_graph.graphs.compatibility.differences import Difference, differences
 from openmanus_graph.graphs.compatibility.fingerprint import FORMAT, fingerprint_of
-
-if TYPE_CHECKING:
-    from openmanus_graph.graphs.durable import DurableGraph
+from openmanus_graph.state import TRY_AGAIN
 
 MOST_TOLD = 6
 """Changes that a note names."""
 _TOLD_APART = ("program", "unchecked")
 """What of a fingerprint is not compared."""
-_NO_PLAN_AHEAD = {"knowledge", "planner", "reporter", "remember"}
-"""Nodes after which the present plan is not executed as it is."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +57,7 @@ class Change:
 
 
 async def change_of(
-    graph: DurableGraph, saver: ThreadSaver, thread_id: str, given: Any, *, force: bool = False
+    graph: Pregel[Any, Any, Any, Any], saver: ThreadSaver, thread_id: str, given: Any, *, force: bool = False
 ) -> Change:
     """Compare a graph with the one that ran a thread last.
 
@@ -99,10 +101,10 @@ def _plan_ahead(given: Any, standing: ThreadPosition) -> dict[str, Any] | None:
         update: Any = cast("Command[Any]", given).update
         if isinstance(update, Mapping) and "plan" in update:
             return None
-    elif isinstance(given, Mapping) and cast("Mapping[str, Any]", given).get("stage") == "again":
+    elif isinstance(given, Mapping) and cast("Mapping[str, Any]", given).get("stage") == TRY_AGAIN:
         return standing.plan
     due = standing.levels[0].due if standing.levels else set[str]()
-    return standing.plan if due - _NO_PLAN_AHEAD else None
+    return standing.plan if due - PLAN_MAY_CHANGE else None
 
 
 def _compared(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
@@ -133,7 +135,7 @@ def _refusal(
     return ThreadVersionError(
         f"The thread {thread_id!r} cannot go on with the graph as it is now{versions}: {'; '.join(breaking)}.",
         differences=breaking,
-        hint=f"Put that back, or go on all the same: openmanus-graph resume {thread_id} --force"
+        hint=f"Put that back, or go on all the same: {shell_commands.resume(thread_id, '--force')}"
         if going_on
         else "Put that back, begin another thread, or go on all the same with --force.",
     )

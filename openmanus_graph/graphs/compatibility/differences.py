@@ -10,13 +10,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
+from openmanus_graph.agent_nodes import AGENT_PREFIX, EXECUTOR
 from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, ThreadPosition, Use, structure_at
 from openmanus_graph.errors import PlanError
 from openmanus_graph.graphs.compatibility.value_type import fits, in_words
 from openmanus_graph.langgraph_internals import JOIN
 from openmanus_graph.namespaces import DISPATCHER, task_of
-from openmanus_graph.nodes.agent import PREFIX
-from openmanus_graph.nodes.executor import EXECUTOR
 from openmanus_graph.plan import Plan
 
 _KEPT_BY = {("LastValue", "BinaryOperatorAggregate"), ("BinaryOperatorAggregate", "LastValue")}
@@ -226,7 +225,7 @@ def _plan(old: Fields, new: Fields, plan: Fields | None) -> Iterator[Difference]
     nodes = new["graph"]["nodes"].get(DISPATCHER, {}).get("graph", {}).get("nodes", {})
     for subtask in cast("list[dict[str, Any]]", plan.get("subtasks") or []):
         agent = None if subtask.get("tool") else subtask.get("agent") or EXECUTOR
-        if agent is not None and (EXECUTOR if agent == EXECUTOR else PREFIX + str(agent)) not in nodes:
+        if agent is not None and (EXECUTOR if agent == EXECUTOR else AGENT_PREFIX + str(agent)) not in nodes:
             yield Difference(f"the agent {agent!r} is gone, and the subtask {subtask.get('id')!r} uses it", True)
 
 

@@ -24,6 +24,7 @@ from langgraph.graph import START
 from langgraph.pregel import Pregel
 
 from openmanus_graph._version import __version__
+from openmanus_graph.agent_nodes import PROMPTS
 from openmanus_graph.graphs.compatibility.value_type import ValueType, of_annotation, of_schema
 from openmanus_graph.langgraph_internals import TO_NODE, is_inner
 from openmanus_graph.plan import Plan
@@ -31,7 +32,6 @@ from openmanus_graph.tools.spec import schema_of, spec_of
 
 FORMAT = 1
 """Another one is not compared: the thread goes on, and has the new one from then on."""
-PROMPTS = ("coordinator", "decision", "executor", "planner", "reporter", "verifier")
 CLOSURES = 3
 """How many functions around a node's own are looked through for the graph that it runs."""
 

@@ -1,4 +1,4 @@
-"""Own: a user's own graph with the engine's promises: one runner, kept steps, typed answers, events, resume by id."""
+"""User graph: a graph that a user defines, run with one runner, kept steps, typed answers, events and resume by id."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -9,74 +9,77 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, AsyncIterator, Mapping
 from contextlib import aclosing
 from copy import copy
+from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
+from langgraph.config import get_stream_writer
 from langgraph.graph import StateGraph
-from langgraph.graph.state import CompiledStateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Command, StateSnapshot
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.context import ToolContext
+from openmanus_graph.graphs.builders import USER_BUILDER
 from openmanus_graph.graphs.chunk import parts_of, shaped
 from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
 from openmanus_graph.graphs.user.node_events import EVENT_MODES, NodeEvents
-from openmanus_graph.graphs.user.plan_tools import OwnTools, own_workspace
 from openmanus_graph.langgraph_internals import TASK_ID_KEY
 from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, reload_graph
-from openmanus_graph.run_config import MAX_PARALLEL, SANDBOX, TITLE, TOOL_CONTEXT, thread_id_of, with_keys
+from openmanus_graph.run_config import MAX_PARALLEL, SANDBOX, TITLE, TOOL_CONTEXT, WORKSPACE, thread_id_of, with_keys
 from openmanus_graph.scope import scope_of
-
-BUILDER = "openmanus_graph.graphs.own:own_graph_again"
-"""What a thread's `graph` names as its builder when it runs a user's own graph."""
+from openmanus_graph.workspace import default_workspace
 
 
-class _Watched(CompiledStateGraph[Any, Any, Any, Any]):
-    """What runs below the lease: LangGraph's own stream, with the events of its nodes kept and told."""
-
-    builder: DurableStateGraph  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
-
-    async def astream(  # type: ignore[override]
-        self,
-        input: Any,
-        config: RunnableConfig | None = None,
-        *,
-        stream_mode: Any = None,
-        subgraphs: bool = False,
-        version: Any = "v1",
-        **options: Any,
-    ) -> AsyncIterator[Any]:
-        wanted = self.stream_mode if stream_mode is None else stream_mode
-        asked = [wanted] if isinstance(wanted, str) else list(wanted)
-        told = "custom" in asked
-        config, tools = self._served(config or {})
-        events = NodeEvents(scope_of(config, self.builder.settings))
-        # Tokens only where somebody watches: they make models stream that would otherwise answer at once.
-        modes: Any = list(dict.fromkeys([*asked, *EVENT_MODES, *(["messages"] if told else [])]))
-        stream = super().astream(input, config, stream_mode=modes, subgraphs=True, version=version, **options)
-        async with aclosing(tools), aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
-            async for chunk in chunks:
-                namespace, mode, data = parts_of(chunk)
-                for event in events.of(mode, namespace, data):
-                    if told:
-                        yield shaped((), "custom", event, wanted, subgraphs, version)
-                if mode in asked and mode != "custom" and (subgraphs or not namespace):
-                    yield chunk if version == "v2" else shaped(namespace, mode, data, wanted, subgraphs, version)
-
-    def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, OwnTools]:
-        """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
-        configurable = dict(config.get("configurable") or {})
-        tools = OwnTools(thread_id_of(config), configurable, self.builder.settings)
-        changed = dict(with_keys(config, {TOOL_CONTEXT: tools}))
-        # A durable graph takes LangGraph's semaphore away, which would stop dispatchers; here are none.
-        if limit := MAX_PARALLEL.get(configurable):
-            changed["max_concurrency"] = limit
-        return cast("RunnableConfig", changed), tools
+def user_workspace(thread_id: str, configurable: Mapping[str, Any]) -> Path:
+    """The thread's folder, which exists once a tool has asked for it."""
+    return Path(WORKSPACE.get(configurable) or default_workspace(thread_id)).expanduser().absolute()
 
 
-class OwnGraph(DurableGraph, _Watched):
+class LazyToolContext:
+    """The context of a run's tools, made when one of them first asks for it."""
+
+    def __init__(self, thread_id: str, configurable: Mapping[str, Any], settings: Settings) -> None:
+        """Know what the context is made of.
+
+        Args:
+            thread_id: The thread.
+            configurable: The run's; `workspace` and `sandbox` count.
+            settings: The user's settings.
+        """
+        self._thread_id = thread_id
+        self._configurable = configurable
+        self._settings = settings
+        self._context: ToolContext | None = None
+
+    def __call__(self) -> ToolContext:
+        """The context; the workspace exists from now on."""
+        if self._context is None:
+            workspace = user_workspace(self._thread_id, self._configurable)
+            workspace.mkdir(parents=True, exist_ok=True)
+            self._context = ToolContext(
+                thread_id=self._thread_id,
+                subtask_id="",
+                workspace=workspace,
+                settings=self._settings,
+                sandbox=SANDBOX.get(self._configurable) or self._settings.sandbox,
+                report=_report,
+            )
+        return self._context
+
+    async def aclose(self) -> None:
+        """Close the sessions that tools have opened."""
+        if self._context is not None:
+            await self._context.sessions.aclose()
+
+
+def _report(text: str) -> None:
+    get_stream_writer()(text)
+
+
+class UserGraph(DurableGraph):
     """A user's compiled graph that holds its thread's lease while it runs.
 
     Its `custom` stream has the events of its nodes; what a node writes to that stream comes as `node_progress`.
@@ -91,13 +94,60 @@ class OwnGraph(DurableGraph, _Watched):
         """Stream the graph, as a `DurableGraph` does; inside another graph, as LangGraph does."""
         configurable: dict[str, Any] = (config or {}).get("configurable") or {}
         if TASK_ID_KEY in configurable:
-            stream = CompiledStateGraph.astream(self, input, config, **options)
+            stream = super().inner_stream(input, config or {}, **options)
         else:
             thread_id = configurable.get("thread_id")
             stream = super().astream(await self._by_id(input, thread_id), config, **options)
         async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
             async for chunk in chunks:
                 yield chunk
+
+    async def inner_stream(  # type: ignore[override]
+        self,
+        given: Any,
+        config: RunnableConfig,
+        *,
+        stream_mode: Any = None,
+        subgraphs: bool = False,
+        version: Any = "v1",
+        **options: Any,
+    ) -> AsyncGenerator[Any]:
+        """LangGraph's own stream, with the events of the graph's nodes: stored, and told where `custom` was asked for.
+
+        Args:
+            given: The input, as the graph takes it.
+            config: LangGraph's config, with the run's scope.
+            stream_mode: The stream modes that the caller wants, one or a list; `None` means the graph's own.
+            subgraphs: Whether the caller wants the chunks of nested graphs.
+            version: The version of the stream that the caller wants.
+            options: More of LangGraph's `astream`.
+        """
+        wanted = self.stream_mode if stream_mode is None else stream_mode
+        asked = [wanted] if isinstance(wanted, str) else list(wanted)
+        told = "custom" in asked
+        config, tools = self._served(config)
+        events = NodeEvents(scope_of(config, self.builder.settings))
+        # Tokens only where somebody watches: they make models stream that would otherwise answer at once.
+        modes: Any = list(dict.fromkeys([*asked, *EVENT_MODES, *(["messages"] if told else [])]))
+        stream = super().inner_stream(given, config, stream_mode=modes, subgraphs=True, version=version, **options)
+        async with aclosing(tools), aclosing(stream) as chunks:
+            async for chunk in chunks:
+                namespace, mode, data = parts_of(chunk)
+                for event in events.of(mode, namespace, data):
+                    if told:
+                        yield shaped((), "custom", event, wanted, subgraphs, version)
+                if mode in asked and mode != "custom" and (subgraphs or not namespace):
+                    yield chunk if version == "v2" else shaped(namespace, mode, data, wanted, subgraphs, version)
+
+    def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, LazyToolContext]:
+        """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
+        configurable = dict(config.get("configurable") or {})
+        tools = LazyToolContext(thread_id_of(config), configurable, self.builder.settings)
+        changed = dict(with_keys(config, {TOOL_CONTEXT: tools}))
+        # A durable graph takes LangGraph's semaphore away, which would stop dispatchers; here are none.
+        if limit := MAX_PARALLEL.get(configurable):
+            changed["max_concurrency"] = limit
+        return cast("RunnableConfig", changed), tools
 
     async def _by_id(self, given: Any, thread_id: Any) -> Any:
         """A dict that answers the one open question, as LangGraph takes it, under that question's id."""
@@ -132,11 +182,11 @@ def _is_interrupt_id(key: Any) -> bool:
     return isinstance(key, str) and len(key) == 32 and all(letter in "0123456789abcdef" for letter in key)
 
 
-class OwnBuilder(DurableStateGraph):
+class UserGraphBuilder(DurableStateGraph):
     """What a `DurableGraph` asks of its builder, for a graph that somebody else built."""
 
     @classmethod
-    def of(cls, built: StateGraph[Any, Any, Any, Any] | None, settings: Settings) -> OwnBuilder:
+    def of(cls, built: StateGraph[Any, Any, Any, Any] | None, settings: Settings) -> UserGraphBuilder:
         """The builder with the attributes of the one that a graph was built with; none for an `@entrypoint`."""
         own = cls.__new__(cls)
         vars(own).update(vars(built) if built is not None else {})
@@ -147,7 +197,7 @@ class OwnBuilder(DurableStateGraph):
         """What a resume by id needs, and what lists show."""
         row: dict[str, Any] = {
             "graph": dict(self.reference),
-            "workspace": str(own_workspace(str(configurable["thread_id"]), configurable)),
+            "workspace": str(user_workspace(str(configurable["thread_id"]), configurable)),
             "sandbox": SANDBOX.get(configurable) or self.settings.sandbox,
         }
         if title := TITLE.get(configurable):
@@ -177,7 +227,7 @@ def make_durable(
         A compiled graph to `ainvoke` and `astream`.
     """
     settings = settings or Settings.load()
-    row = {"builder": BUILDER, "graph": dict(reference or {})}
+    row = {"builder": USER_BUILDER, "graph": dict(reference or {})}
     if isinstance(graph, DurableStateGraph):
         if reference is not None:
             graph.reference = row
@@ -186,12 +236,12 @@ def make_durable(
     attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
     attributes["checkpointer"] = saver
     built = getattr(compiled, "builder", None)
-    if isinstance(built, DurableStateGraph) and not isinstance(built, OwnBuilder):
+    if isinstance(built, DurableStateGraph) and not isinstance(built, UserGraphBuilder):
         attributes["builder"] = builder = copy(built)
         made: DurableGraph = type(compiled)(**attributes)  # type: ignore[assignment]
     else:
-        attributes["builder"] = builder = OwnBuilder.of(built, settings)
-        made = OwnGraph(schema_to_mapper=attributes.pop("schema_to_mapper", {}), **attributes)
+        attributes["builder"] = builder = UserGraphBuilder.of(built, settings)
+        made = UserGraph(schema_to_mapper=attributes.pop("schema_to_mapper", {}), **attributes)
         made.replaced = None if isinstance(compiled.checkpointer, bool | None) else type(compiled.checkpointer).__name__
     vars(made).update({key: value for key, value in attributes.items() if key not in vars(made)})
     if reference is not None or not builder.reference:
@@ -199,12 +249,12 @@ def make_durable(
     return made
 
 
-def own_graph(loaded: LoadedGraph, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
+def make_loaded_durable(loaded: LoadedGraph, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
     """The graph that `load_graph` found, with the engine's promises."""
     return make_durable(loaded.graph, saver, reference=loaded.reference, settings=settings)
 
 
-async def own_graph_again(thread: Thread, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
+async def rebuild_user_graph(thread: Thread, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
     """The graph of a thread that runs a user's own graph, loaded again.
 
     Raises:
@@ -213,8 +263,3 @@ async def own_graph_again(thread: Thread, saver: ThreadSaver, settings: Settings
     reference = cast("dict[str, Any]", thread.graph.get("graph") or {})
     found = await reload_graph(reference, thread.thread_id)
     return make_durable(found, saver, reference=reference, settings=settings)
-
-
-def runs_own_graph(thread: Thread) -> bool:
-    """Whether a thread runs a user's own graph."""
-    return thread.graph.get("builder") == BUILDER

@@ -9,7 +9,6 @@ from langchain_core.tools import BaseTool
 
 from openmanus_graph.errors import PlanError
 from openmanus_graph.plan import Plan
-from openmanus_graph.plans.reading import Reading
 from openmanus_graph.state import SubtaskResult
 
 _FIELDS = ("id", "goal", "needs", "tool", "args", "agent", "done_when", "tools", "retries", "timeout_s", "expected_s")
@@ -69,6 +68,7 @@ def checked_plan(
     if not isinstance(proposal, dict):
         return None, ["The reply is no JSON object with `goal` and `subtasks`."]
     try:
-        return Plan.model_validate(proposal, context=Reading(tools, agents, max_subtasks)), []
+        fields = cast("dict[str, Any]", proposal)
+        return Plan.from_dict(fields, tools=tools, agents=agents, max_subtasks=max_subtasks), []
     except PlanError as error:
         return None, error.problems

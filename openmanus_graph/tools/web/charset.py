@@ -5,7 +5,7 @@ from __future__ import annotations
 import codecs
 import re
 
-from openmanus_graph.tools.text import marked_encoding
+from openmanus_graph.files.text import marked_encoding
 
 _META = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.IGNORECASE)
 _META_BYTES = 4096

@@ -14,11 +14,16 @@ INSIDE = {
     "agent plug-ins": "openmanus_graph.loading.plugins:AGENTS",
     "tool plug-ins": "openmanus_graph.loading.plugins:TOOLS",
     "embedded server": "openmanus_graph.checkpoints.server.embedded:EmbeddedServer",
-    "graph of a thread": "openmanus_graph.graphs.rebuild:app_again",
+    "graph of a thread": "openmanus_graph.graphs.rebuild:rebuild_app",
 }
 """`module:name` by what it is."""
-RENAMED: dict[str, str] = {}
-"""Types that signatures name, that no page teaches to import, and that are called otherwise now: old name, new name."""
+RENAMED = {
+    "FileChangeRecorder": "Recorder",
+    "ForkCut": "Cut",
+    "PointDifference": "Difference",
+    "StateChange": "Change",
+}
+"""Types that signatures name and that no page teaches to import: what they are called now, and were when promised."""
 
 
 def inside(what: str) -> Any:

@@ -22,6 +22,7 @@ LINE = 120
 
 WORDS = {
     "api.json": "The public API",
+    "results.json": "What public functions give",
     "imports.json": "A documented import path",
     "help.txt": "The help of a command",
     "program.json": "The program as others find and set it",
@@ -36,6 +37,7 @@ WORDS = {
 
 TAKEN: dict[str, Callable[[], Any]] = {
     "api.json": surface.public_names,
+    "results.json": surface.results,
     "imports.json": documented.documented_names,
     "help.txt": program.help_texts,
     "program.json": program.everything,
@@ -152,16 +154,16 @@ def _lost(promised: Any, found: Any, where: str = "") -> Iterator[str]:
                 yield f"{where}: {item!r} is gone"
         if where.endswith("→ required"):
             yield from (f"{where}: {item!r} is new" for item in cast("list[Any]", found) if item not in promised)
-    elif _renamed(promised) != found:
+    elif promised not in (found, _former(found)):
         yield f"{where}: it was {promised!r}, and is {found!r}"
 
 
-def _renamed(value: Any) -> Any:
-    """A promised text with the types in it called as they are now."""
+def _former(value: Any) -> Any:
+    """A text with the types in it called as they were when they were promised."""
     if not isinstance(value, str):
         return value
-    for old, new in RENAMED.items():
-        value = re.sub(rf"\b{old}\b", new, value)
+    for new, old in RENAMED.items():
+        value = re.sub(rf"\b{new}\b", old, value)
     return value
 
 
@@ -177,7 +179,7 @@ def _required(promised: Mapping[str, Any], found: Mapping[str, Any], where: str)
 
 def _uncallable(promised: list[str], found: list[str]) -> Iterator[str]:
     """Why a call that was right may not be: parameters that are gone, others, elsewhere, or newly required."""
-    promised = [_renamed(text) for text in promised]
+    found = [text if text in promised else _former(text) for text in found]
     by_place, by_name = _split(promised)
     places, names = _split(found)
     for number, text in enumerate(by_place):

@@ -142,9 +142,10 @@ def run_everything(url: str, folder: Path) -> tuple[dict[str, int], dict[str, An
     (folder / "promised_graph.py").write_text(GRAPH)
     write_recording(folder / "agent.jsonl", REPLIES)
     record_model(FakeListChatModel(responses=["Fine."]), folder / RECORDING, role="chat").invoke("How are you?")
+    # One at a time: of steps at the same time, each may be the one that a change of a file is noticed after.
     said = "--budget-calls 9 --budget-tokens 99999 --budget-time 5m --budget-usd 9 --review never"
     commands = {
-        "plan that asks": f"run --plan plan.yaml --tools promised_tools.py --max-parallel 2 {said} --thread {PLAN}",
+        "plan that asks": f"run --plan plan.yaml --tools promised_tools.py --max-parallel 1 {said} --thread {PLAN}",
         "plan that asks again": f"resume {PLAN} --answer this",
         "plan answered": f"resume {PLAN} --answer send=yes",
         "plan that fails": f"run --plan failing.yaml --thread {FAILED}",

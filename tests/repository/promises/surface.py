@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import builtins
 import dataclasses
 import inspect
 import re
 import typing
 from collections.abc import Callable
 from functools import cached_property
+from importlib import import_module
 from types import ModuleType
 from typing import Any, ForwardRef
 
@@ -21,8 +23,11 @@ PROTOCOLS = {
     *("__len__", "__getitem__", "__contains__", "__call__", "__bool__"),
 }
 """Methods that syntax calls: `async with`, `for`, `if`."""
-HOOKS = {"model_config", "model_post_init", "settings_customise_sources"}
-"""What a library calls, not a user."""
+HOOKS = {
+    *("model_config", "model_post_init", "settings_customise_sources"),
+    *("prepare_input", "thread_row", "outcome", "reference"),
+}
+"""What a library or the engine calls, not a user."""
 
 Facts = dict[str, Any]
 
@@ -199,3 +204,70 @@ def _member(value: Any) -> Facts:
     if inspect.isroutine(value):
         return _function(value)
     return {"kind": f"value: {type(value).__name__}"}
+
+
+def results() -> dict[str, Facts]:
+    """What public functions, methods and properties give that has no public name itself, by who gives it."""
+    import openmanus_graph
+
+    found: dict[str, Facts] = {}
+    for name in sorted(openmanus_graph.__all__):
+        value = getattr(openmanus_graph, name)
+        given = [(name, value)] if inspect.isfunction(value) else []
+        if inspect.isclass(value):
+            given = [(f"{name}.{key}", function) for key, function in _getters(value)]
+        for giver, function in given:
+            for kind in _own_classes(_evaluated(function.__annotations__.get("return"), function.__globals__)):
+                found[giver] = _result(kind, (kind,))
+    return found
+
+
+def _getters(kind: type[Any]) -> list[tuple[str, Any]]:
+    """Public methods, and the functions behind properties, that the package itself defines."""
+    found: dict[str, Any] = {}
+    for ancestor in reversed(inspect.getmro(kind)):
+        if ancestor.__module__.startswith(PACKAGE):
+            for name, value in vars(ancestor).items():
+                function = getattr(value, "fget", None) or getattr(value, "func", None)
+                function = function or getattr(value, "__func__", value)
+                if inspect.isfunction(function) and not name.startswith("_") and name not in HOOKS:
+                    found[name] = function
+    return sorted(found.items())
+
+
+def _result(kind: type[Any], around: tuple[type[Any], ...]) -> Facts:
+    """A class that users read and do not make, with what its fields hold."""
+    facts = {key: value for key, value in described(kind).items() if key != "parameters"}
+    made = "class" if facts["kind"] == "class" else f"class ({facts['kind']})"
+    return {**facts, "kind": f"{made}, to read", **_held(kind, around)}
+
+
+def _held(kind: type[Any], around: tuple[type[Any], ...]) -> Facts:
+    """What the fields of a result hold that has fields itself."""
+    inside: Facts = {}
+    if dataclasses.is_dataclass(kind):
+        names = vars(import_module(kind.__module__))
+        for field in dataclasses.fields(kind):
+            for held in _own_classes(_evaluated(field.type, names)):
+                if held not in around and not field.name.startswith("_"):
+                    inside[field.name] = _result(held, (*around, held))
+    return {"holds": inside} if inside else {}
+
+
+class _Names(dict[str, Any]):
+    """Names of a module; one that it imports for type checkers only stands for a list, which takes any argument."""
+
+    def __missing__(self, name: str) -> Any:
+        return getattr(builtins, name, list)
+
+
+def _evaluated(written: Any, names: dict[str, Any]) -> Any:
+    return eval(written, {}, _Names(names)) if isinstance(written, str) else written
+
+
+def _own_classes(kind: Any) -> list[type[Any]]:
+    """Classes of the package in an annotation that have no public name."""
+    public = vars(import_module(PACKAGE))["__all__"]
+    if isinstance(kind, type) and kind.__module__.startswith(PACKAGE):
+        return [] if kind.__name__ in public else [kind]
+    return [found for inner in typing.get_args(kind) for found in _own_classes(inner)]

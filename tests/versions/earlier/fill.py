@@ -33,7 +33,7 @@ from openmanus_graph.testing import ScriptedServer
 from tests.versions.earlier.archive import FOLDER, folder_below, pack
 from tests.versions.earlier.script import TALK, WORK, replies
 
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 """How long a step of the program may take."""
 WAITS = 3
 """Exit code of a thread that waits for a person."""

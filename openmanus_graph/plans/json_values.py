@@ -1,4 +1,4 @@
-"""Plain values: text, numbers, true, false, null, lists and mappings, as JSON and checkpoints hold them."""
+"""JSON values: text, numbers, true, false, null, lists and mappings, as checkpoints hold them."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import math
 import re
 from typing import Any, cast
 
-Path = tuple[str | int, ...]
+PlanPath = tuple[str | int, ...]
 """Keys and indexes that lead from a plan to a value in it."""
 
 MAX_DEPTH = 50
@@ -23,15 +23,15 @@ class TooLargeError(ValueError):
     """More values than a plan may hold."""
 
 
-class PlainCopier:
-    """A deep copy into built-in types that notes what cannot be one, instead of stopping at the first."""
+class JsonCopier:
+    """Deep copier into built-in types; it collects the values without such a form, instead of stopping at one."""
 
     def __init__(self) -> None:
-        self.problems: list[tuple[Path, str]] = []
-        """Where something is no plain value, and why; such a value is `None` in the copy."""
+        self.problems: list[tuple[PlanPath, str]] = []
+        """Path of each value that is no JSON value, and why; such a value is `None` in the copy."""
         self._count = 0
 
-    def copy(self, value: Any, path: Path = ()) -> Any:
+    def copy(self, value: Any, path: PlanPath = ()) -> Any:
         """A copy of `value`, made of exact built-in types.
 
         Raises:
@@ -49,7 +49,7 @@ class PlainCopier:
             return [self.copy(item, (*path, index)) for index, item in enumerate(items)]
         return self._mapping(cast("dict[Any, Any]", value), path)
 
-    def _scalar(self, value: Any, path: Path) -> Any:
+    def _scalar(self, value: Any, path: PlanPath) -> Any:
         if value is None or isinstance(value, bool):
             return value
         if isinstance(value, str):
@@ -59,7 +59,7 @@ class PlainCopier:
         note = "write text, a number, true, false, null, a list or a mapping"
         return self._refuse(path, f"is of the type {type(value).__name__!r}; {note}")
 
-    def _mapping(self, value: dict[Any, Any], path: Path) -> dict[str, Any]:
+    def _mapping(self, value: dict[Any, Any], path: PlanPath) -> dict[str, Any]:
         copied: dict[str, Any] = {}
         for key, member in value.items():
             if not isinstance(key, str):
@@ -73,15 +73,15 @@ class PlainCopier:
             copied[name] = self.copy(member, (*path, name))
         return copied
 
-    def _text(self, value: str, path: Path) -> str | None:
+    def _text(self, value: str, path: PlanPath) -> str | None:
         text = str.__str__(value)
-        found = _UNSTORABLE.search(text)
-        if found is None:
+        unstorable = _UNSTORABLE.search(text)
+        if unstorable is None:
             return text
-        what = "a NUL character" if found[0] == "\x00" else "half of a surrogate pair"
+        what = "a NUL character" if unstorable[0] == "\x00" else "half of a surrogate pair"
         return self._refuse(path, f"contains {what}, which cannot be stored; remove it")
 
-    def _number(self, value: int | float, path: Path) -> int | float | None:
+    def _number(self, value: int | float, path: PlanPath) -> int | float | None:
         if isinstance(value, float):
             if not math.isfinite(value):
                 return self._refuse(path, f"is {float(value)}, which cannot be stored; use a finite number")
@@ -91,12 +91,12 @@ class PlainCopier:
             return self._refuse(path, "is a whole number of more than 64 bits; use a smaller one, or text")
         return whole
 
-    def _refuse(self, path: Path, why: str) -> None:
+    def _refuse(self, path: PlanPath, why: str) -> None:
         self.problems.append((path, why))
 
 
 def same_value(one: Any, other: Any) -> bool:
-    """Whether two plain values are the same in content and in type: `1`, `1.0` and `True` are three values."""
+    """Whether two JSON values are equal in content and in type: `1`, `1.0` and `True` differ."""
     if type(one) is not type(other):
         return False
     if isinstance(one, dict):
@@ -109,7 +109,7 @@ def same_value(one: Any, other: Any) -> bool:
 
 
 def shown(value: Any, limit: int = 60) -> str:
-    """`repr` of a plain value for a message: lists and mappings by kind, long text cut."""
+    """`repr` of a JSON value for a message: lists and mappings by kind, long text cut."""
     if isinstance(value, list | dict):
         many = len(cast("list[Any]", value))
         return f"{'a list' if isinstance(value, list) else 'a mapping'} of {many}"

@@ -1,0 +1,1 @@
+"""Compat: LangGraph's own tests, of the installed version, run on our saver and through durable graphs."""

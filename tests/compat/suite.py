@@ -1,0 +1,113 @@
+"""Suite: LangGraph's own tests, of the installed version: fetched from the package index, checked and unpacked.
+
+Nothing of them is kept in this repository; they are under `build/compat`, which `make clean` removes.
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import subprocess
+import sys
+import tarfile
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+
+TOP = Path(__file__).resolve().parents[2]
+BUILD = TOP / "build" / "compat"
+
+LOCK = TOP / "requirements.lock"
+"""Has the hash of LangGraph's source archive beside that of the wheel that is installed."""
+
+HELPERS_LOCK = TOP / "requirements-compat.lock"
+"""Packages that the suite imports and the project does not need."""
+
+FIXTURES = ("sync_checkpointer", "async_checkpointer")
+"""The suite's fixtures that make checkpointers; a test counts here if it takes one."""
+
+
+class SuiteError(Exception):
+    """The suite is not to be had; the message says why and what to do."""
+
+
+@dataclass(frozen=True)
+class Suite:
+    """Where the suite is, and what it needs."""
+
+    version: str
+    """LangGraph's, as installed."""
+
+    folder: Path
+    """Holds `tests` and the suite's own configuration of pytest."""
+
+    helpers: Path
+    """A folder of packages for the import path."""
+
+    @property
+    def files(self) -> list[str]:
+        """The test files that take a checkpointer, relative to `folder`."""
+        words = re.compile(rf"\b({'|'.join(FIXTURES)})\b")
+        found = [path for path in (self.folder / "tests").glob("test_*.py") if words.search(path.read_text("utf-8"))]
+        return sorted(str(path.relative_to(self.folder)) for path in found)
+
+
+def prepare() -> Suite:
+    """Fetch what is not there yet.
+
+    Raises:
+        SuiteError: If it cannot be fetched, or is not what the lock says.
+    """
+    installed = version("langgraph")
+    suite = Suite(installed, BUILD / f"langgraph-{installed}", BUILD / "helpers")
+    if not suite.helpers.is_dir():
+        _install_helpers(suite.helpers)
+    if not suite.folder.is_dir():
+        _unpack(_fetch(installed), suite.folder)
+    return suite
+
+
+def _pip(*arguments: str | Path) -> None:
+    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, arguments)]
+    ran = subprocess.run(command, capture_output=True, text=True, check=False)
+    if ran.returncode:
+        raise SuiteError(f"pip cannot get what the suite needs.\n{ran.stderr.strip()}")
+
+
+def _install_helpers(folder: Path) -> None:
+    draft = folder.with_name("helpers.draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    # What these packages need is in the project's own environment; without --no-deps pip would put a second one here.
+    _pip("install", "--no-deps", "--require-hashes", "--target", draft, "--requirement", HELPERS_LOCK)
+    draft.rename(folder)
+
+
+def _fetch(wanted: str) -> Path:
+    """LangGraph's source archive; pip compares its hash with the lock's."""
+    pin = re.search(rf"^langgraph=={re.escape(wanted)} (?:\\\n +--hash=\S+ ?)+", LOCK.read_text("utf-8"), re.MULTILINE)
+    if pin is None:
+        raise SuiteError(f"LangGraph {wanted!r} is installed, which {LOCK.name} does not have. Run: make setup")
+    BUILD.mkdir(parents=True, exist_ok=True)
+    wish = BUILD / "langgraph.txt"
+    wish.write_text(pin[0], encoding="utf-8")
+    # pip builds the archive's metadata; hatchling is installed for our own build, so nothing else is fetched for that.
+    options = ("--no-deps", "--no-binary", "langgraph", "--no-build-isolation", "--require-hashes")
+    _pip("download", *options, "--dest", BUILD, "--requirement", wish)
+    return BUILD / f"langgraph-{wanted}.tar.gz"
+
+
+def _unpack(archive: Path, folder: Path) -> None:
+    """Take the tests and their configuration out of the archive, and put our checkpointers in their fixtures' place."""
+    draft = folder.with_name("draft")
+    shutil.rmtree(draft, ignore_errors=True)
+    with tarfile.open(archive) as opened:
+        wanted = [
+            member
+            for member in opened.getmembers()
+            if member.name.startswith(f"{folder.name}/tests/") or member.name == f"{folder.name}/pyproject.toml"
+        ]
+        opened.extractall(draft, wanted, filter="data")
+    with (draft / folder.name / "tests" / "conftest.py").open("a", encoding="utf-8") as conftest:
+        conftest.write(f"\nfrom compat.fixtures import {', '.join(FIXTURES)}  # added by make compat\n")
+    (draft / folder.name).rename(folder)
+    draft.rmdir()
