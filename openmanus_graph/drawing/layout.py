@@ -107,13 +107,13 @@ def _laid_out(sizes: tuple[tuple[float, float], ...], links: tuple[tuple[int, in
     def turned(point: Position) -> Position:
         return point if down else (point[1], point[0])
 
-    found: list[list[Position]] = []
+    all_routes: list[list[Position]] = []
     for a, b in links:
         route = [] if a == b else routes[a, b] if forward[a, b] else routes[b, a][::-1]
-        found.append([turned(point) for point in route])
+        all_routes.append([turned(point) for point in route])
     size = turned((high - low, depth))
     centres = [turned(point) for point in zip(cross, middles, strict=False)]
-    return Layout(size[0], size[1], centres, found, down)
+    return Layout(size[0], size[1], centres, all_routes, down)
 
 
 def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
@@ -137,14 +137,14 @@ def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
                 ranks.append([])
             ranks[int(rank)].append((start + x, item))
         ranks = [sorted(rank) for rank in ranks]
-    found = [[item for _, item in rank] for rank in ranks]
+    order = [[item for _, item in rank] for rank in ranks]
     alone = sorted(set(range(count)) - set(linked))
     if alone:
-        side = max(len(found), round(len(alone) ** 0.5), 1)
-        found += [[] for _ in range(side - len(found))]
+        side = max(len(order), round(len(alone) ** 0.5), 1)
+        order += [[] for _ in range(side - len(order))]
         for position, node in enumerate(alone):
-            found[position % side].append(node)
-    return _with_neighbours(_Ranks(found, chains, total))
+            order[position % side].append(node)
+    return _with_neighbours(_Ranks(order, chains, total))
 
 
 @dataclass
@@ -229,7 +229,7 @@ def _with_neighbours(ranked: _Ranks) -> _Ranks:
             weight = (1.0, 2.0, 6.0)[(a not in ends) + (b not in ends)]
             ranked.neighbours[a].append((b, weight))
             ranked.neighbours[b].append((a, weight))
-    ranked.weights = [sum(one for _, one in near) for near in ranked.neighbours]
+    ranked.weights = [sum(pull for _, pull in near) for near in ranked.neighbours]
     return ranked
 
 
@@ -270,8 +270,8 @@ def _pull(rank: list[int], between: list[float], cross: list[float], ranked: _Ra
         weight = ranked.weights[item]
         if weight:
             wish = 0.0
-            for other, one in ranked.neighbours[item]:
-                wish += cross[other] * one
+            for other, pull in ranked.neighbours[item]:
+                wish += cross[other] * pull
             wish /= weight
         else:
             wish, weight = cross[item], 0.1

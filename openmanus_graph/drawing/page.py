@@ -79,6 +79,6 @@ def muted(text: str) -> str:
     return f'<span class="muted">{escaped(text)}</span>'
 
 
-def counted(number: int, one: str, several: str | None = None) -> str:
+def counted(number: int, singular: str, several: str | None = None) -> str:
     """A number of things: `1 call`, `1,200 calls`."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
+    return f"{number:,} {singular if number == 1 else several or singular + 's'}"

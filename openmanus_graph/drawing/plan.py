@@ -51,10 +51,10 @@ def plan_diagram(plan: Plan, states: Mapping[str, State] | None = None, critical
         for subtask in plan.subtasks
         for need in plan.prerequisites(subtask)
     ]
-    return Diagram(boxes, links, plan.name or plan.goal or "Plan", _told(plan, states))
+    return Diagram(boxes, links, plan.name or plan.goal or "Plan", _description(plan, states))
 
 
-def _told(plan: Plan, states: Mapping[str, State]) -> str:
+def _description(plan: Plan, states: Mapping[str, State]) -> str:
     parts: list[str] = []
     for subtask in plan.subtasks[:MOST_TOLD]:
         needs = plan.prerequisites(subtask)

@@ -29,15 +29,15 @@ def subgraphs_of(node: Any) -> dict[str, AnyGraph]:
     Args:
         node: A runnable, a function, or an object with a method that is the node.
     """
-    found: dict[str, AnyGraph] = {}
+    graphs: dict[str, AnyGraph] = {}
     seen: set[int] = set()
     for name, graph in _graphs(node, "", DEEPEST, seen):
-        if all(graph is not other for other in found.values()):
+        if all(graph is not other for other in graphs.values()):
             known = name or str(graph.get_name())
-            while known in found:
+            while known in graphs:
                 known += "′"
-            found[known] = graph
-    return found
+            graphs[known] = graph
+    return graphs
 
 
 def _graphs(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, AnyGraph]]:
@@ -59,22 +59,22 @@ def _inside(value: Any, name: str) -> Iterator[tuple[str, Any]]:
         yield from _referred(value)
     elif isinstance(value, MethodType):
         names = _names(value.__func__.__code__)
-        yield from ((key, one) for key, one in _attributes(value.__self__).items() if key in names)
+        yield from ((key, attribute) for key, attribute in _attributes(value.__self__).items() if key in names)
         yield from _referred(cast("FunctionType", value.__func__))
     elif isinstance(value, functools.partial):
         part = cast("functools.partial[Any]", value)
-        yield from ((name, one) for one in (part.func, *part.args))
+        yield from ((name, argument) for argument in (part.func, *part.args))
         yield from part.keywords.items()
     elif isinstance(value, Runnable):
         yield from _steps(value, name)
     elif isinstance(value, Mapping):
-        yield from ((str(key), one) for key, one in cast("Mapping[Any, Any]", value).items() if _may_hold(one))
+        yield from ((str(key), item) for key, item in cast("Mapping[Any, Any]", value).items() if _may_hold(item))
     elif isinstance(value, list | tuple | set | frozenset):
-        yield from (("", one) for one in cast("list[Any]", value) if _may_hold(one))
+        yield from (("", item) for item in cast("list[Any]", value) if _may_hold(item))
     elif callable(value) and not isinstance(value, type):  # an object that can be called
         called = vars(type(value)).get("__call__")
         names = _names(called.__code__) if isinstance(called, FunctionType) else set[str]()
-        yield from ((key, one) for key, one in _attributes(value).items() if key in names)
+        yield from ((key, attribute) for key, attribute in _attributes(value).items() if key in names)
 
 
 def _steps(value: Any, name: str) -> Iterator[tuple[str, Any]]:
@@ -116,8 +116,8 @@ def _referred(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 def _names(code: CodeType) -> set[str]:
     """The global names and attributes that code uses, functions inside of it included."""
-    found = set(code.co_names)
+    names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
+            names |= _names(constant)
+    return names

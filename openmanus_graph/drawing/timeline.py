@@ -60,7 +60,7 @@ class TimelineRow:
     @property
     def worked(self) -> float:
         """Seconds that it was at work."""
-        return sum(one.end - one.start for one in self.stretches if one.kind == "work")
+        return sum(stretch.end - stretch.start for stretch in self.stretches if stretch.kind == "work")
 
 
 @dataclass(frozen=True)

@@ -97,10 +97,10 @@ class GraphStep:
         Args:
             lines: What IPython made of a cell.
         """
-        found = _call(lines)
-        if found is None:
+        call = _call(lines)
+        if call is None:
             return lines
-        line, body = found
+        line, body = call
         if not body:
             return [f"{CALL}{line!r}, '\\n')\n"]  # IPython has a word of its own for no body at all
         if not self._shell.autoawait or not _plausible(line):
@@ -256,7 +256,7 @@ def plan_graph(plan: Any) -> Any:
     from openmanus_graph.graphs.manus import build_manus_graph
     from openmanus_graph.graphs.plan import build_plan_graph
 
-    return build_manus_graph() if any(one.agent for one in plan.subtasks) else build_plan_graph()
+    return build_manus_graph() if any(subtask.agent for subtask in plan.subtasks) else build_plan_graph()
 
 
 def without_traceback(error: OpenManusGraphError) -> NotATraceback:
@@ -305,7 +305,7 @@ def drop_cell(shell: InteractiveShell) -> None:
         shell: The shell, with it or without.
     """
     any_shell = cast("Any", shell)
-    for magic in [one for one in any_shell.ast_transformers if isinstance(one, GraphStep)]:
+    for magic in [transformer for transformer in any_shell.ast_transformers if isinstance(transformer, GraphStep)]:
         any_shell.ast_transformers.remove(magic)
         any_shell.input_transformers_post.remove(magic.transform)
         any_shell.magics_manager.magics["cell"].pop(MAGIC, None)

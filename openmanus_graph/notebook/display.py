@@ -55,13 +55,13 @@ def show(stepper: Stepper) -> None:
         return
     cell, request = _running_cell()
     replaced = _replaced(cell, request, stepper)
-    view = next((one for one in _views if one.widget.stepper is stepper), None)
+    view = next((view for view in _views if view.widget.stepper is stepper), None)
     if view is None:
         view = ShownWidget(StepperWidget(stepper), {})
         _views.append(view)
     view.cells[cell] = request
     widget = view.widget
-    widget.take_over([*replaced, *(one.widget.stepper for one in _views if one is not view)])
+    widget.take_over([*replaced, *(other.widget.stepper for other in _views if other is not view)])
     display(widget)
     widget.keep(display(widget.still(), raw=True, display_id=True))
 

@@ -107,15 +107,15 @@ def _unfinished(graph: Any, why: str) -> Diagram:
     links += [Link(source, target) for sources, target in sorted(graph.waiting_edges) for source in sources]
     for source, branches in graph.branches.items():
         ends = [cast("dict[Any, str]", branch.ends or {}) for branch in branches.values()]
-        targets = [target for one in ends for target in one.values()]
+        targets = [target for branch_ends in ends for target in branch_ends.values()]
         links += [Link(source, target, dashed=True) for target in targets]
     named = [name for link in links for name in (link.source, link.target)]
     boxes = [
         Box(name, name, shape="start" if name == START else "end" if name == END else "box")
-        for name in dict.fromkeys([*(START for one in named if one == START), *graph.nodes, *named])
+        for name in dict.fromkeys([*(START for name in named if name == START), *graph.nodes, *named])
     ]
-    told = f"{' '.join(why.split())}. Nodes so far: {', '.join(graph.nodes) or 'none'}."
-    return Diagram(boxes, list(dict.fromkeys(links)), "Not complete yet", told)
+    description = f"{' '.join(why.split())}. Nodes so far: {', '.join(graph.nodes) or 'none'}."
+    return Diagram(boxes, list(dict.fromkeys(links)), "Not complete yet", description)
 
 
 _STATES: dict[str, State] = {
@@ -135,16 +135,16 @@ def _of_thread(thread: Thread) -> tuple[Diagram, str]:
     from openmanus_graph.plan import Plan
 
     done, total = thread.progress.get("done"), thread.progress.get("total")
-    told = f"{thread.thread_id}: {thread.status}{f', {done} of {total}' if total else ''}"
+    heading = f"{thread.thread_id}: {thread.status}{f', {done} of {total}' if total else ''}"
     if thread.plan:
         plan = Plan.parse(thread.plan)
         diagram = plan_diagram(plan)
-        title = f"{told}. {diagram.title}"
-        return replace(diagram, title=title), f"{told}\n{plan_text(plan)}"
+        title = f"{heading}. {diagram.title}"
+        return replace(diagram, title=title), f"{heading}\n{plan_text(plan)}"
     box = Box(thread.thread_id, thread.title or thread.thread_id, thread.status, state=_STATES.get(thread.status, ""))
     if thread.status in ("paused", "stopped"):
         box = replace(box, state="pending")
-    return Diagram([box], [], told), f"{told}\n{thread.title}".strip()
+    return Diagram([box], [], heading), f"{heading}\n{thread.title}".strip()
 
 
 def _configurables(shell: InteractiveShell) -> list[Any]:
@@ -178,4 +178,4 @@ def drop_pictures(shell: InteractiveShell) -> None:
     for module, name in PICTURED:
         _formatter(shell).pop(f"{module}.{name}", None)
     known = _configurables(shell)
-    known[:] = [one for one in known if not isinstance(one, Pictures)]
+    known[:] = [configurable for configurable in known if not isinstance(configurable, Pictures)]

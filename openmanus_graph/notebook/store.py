@@ -43,7 +43,7 @@ class Store:
 
     async def free(self, thread_id: str) -> None:
         """Have the steppers that are on a thread let it go: a cell that is run again takes it up anew."""
-        for stepper in [one for one in self._steppers if one.thread_id == thread_id]:
+        for stepper in [stepper for stepper in self._steppers if stepper.thread_id == thread_id]:
             await stepper.close()
 
     def close(self) -> None:

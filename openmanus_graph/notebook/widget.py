@@ -20,7 +20,7 @@ from openmanus_graph.drawing.style import STATES, host_style, icon
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.notebook.panels import TABS, panel_of
 from openmanus_graph.notebook.pictures import SVG, TEXT
-from openmanus_graph.notebook.requests import Said, verb_of
+from openmanus_graph.notebook.requests import PageMessage, verb_of
 from openmanus_graph.notebook.screen import Screen
 from openmanus_graph.stepping.stepper import Stepper
 from openmanus_graph.stepping.view import Stop
@@ -107,13 +107,17 @@ class StepperWidget(anywidget.AnyWidget):
         Args:
             others: They; one that is on the same thread and stands, lets it go.
         """
-        holding = [one for one in others if one.thread_id == self.stepper.thread_id and one.status == "standing"]
+        holding = [
+            stepper
+            for stepper in others
+            if stepper.thread_id == self.stepper.thread_id and stepper.status == "standing"
+        ]
         if holding:
             self._begin(self._taken_over(holding))
 
     async def _taken_over(self, holding: Sequence[Stepper]) -> Stop:
-        for one in holding:
-            await one.close()
+        for stepper in holding:
+            await stepper.close()
         return await self.stepper.refresh()
 
     def close(self) -> None:
@@ -131,42 +135,43 @@ class StepperWidget(anywidget.AnyWidget):
         """Take nothing that the page sets: it asks with messages, and what is shown is the kernel's."""
         del sync_data
 
-    def _heard(self, _: Any, said: Said, buffers: Any) -> None:
+    def _heard(self, _: Any, message: PageMessage, buffers: Any) -> None:
         """Take a message of the page, possibly in another thread: newer kernels have one for widgets."""
         del buffers
-        self._loop.call_soon_threadsafe(self._take, said)
+        self._loop.call_soon_threadsafe(self._take, message)
 
-    def _take(self, said: Said) -> None:
+    def _take(self, message: PageMessage) -> None:
         self._notice = {}
         try:
-            self._acknowledged = int(said.get("sent", 0))
-            if said.get("do") == "tab":
-                self._tab = str(said["tab"]) if said.get("tab") in TABS else self._tab
-            elif said.get("do") == "break":
-                self._toggle(self._place(said))
+            self._acknowledged = int(message.get("sent", 0))
+            if message.get("do") == "tab":
+                self._tab = str(message["tab"]) if message.get("tab") in TABS else self._tab
+            elif message.get("do") == "break":
+                self._toggle(self._place(message))
             else:
-                place = {"place": self._place(said)} if said.get("do") == "to" else {}
-                self._begin(verb_of(self.stepper, {**said, **place}))
+                place = {"place": self._place(message)} if message.get("do") == "to" else {}
+                self._begin(verb_of(self.stepper, {**message, **place}))
                 self._soon()  # the page hears that it was heard
                 return
         except OpenManusGraphError as error:
             self._notice = {"message": error.message, "hint": error.hint or ""}
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            shown = one_line(repr(message), LONGEST_MESSAGE)
             self._notice = {
-                "message": f"The page's message {one_line(repr(said), LONGEST_MESSAGE)} was not understood: {error}.",
+                "message": f"The page's message {shown} was not understood: {error}.",
                 "hint": "",
             }
         self._show()
 
-    def _place(self, said: Said) -> str:
+    def _place(self, message: PageMessage) -> str:
         """The place that the page names, or the one of the box that was pointed at."""
-        if said.get("place"):
-            return str(said["place"])
-        return self.screen.target(str(said["picture"]), str(said["key"]))
+        if message.get("place"):
+            return str(message["place"])
+        return self.screen.target(str(message["picture"]), str(message["key"]))
 
     def _toggle(self, place: str) -> None:
         breakpoints = self.stepper.breakpoints
-        if place in {str(one.target) for one in breakpoints}:
+        if place in {str(known.target) for known in breakpoints}:
             breakpoints.remove(place)
         else:
             breakpoints.add(place)

@@ -34,14 +34,16 @@ def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) 
     if isinstance(value, str):
         text = value if interrupt is None else f"{interrupt}={value}"
         [(key, answer)] = answers_for(questions, [text]).items()
-        return next(one for one in questions if one["id"] == key), answer
-    found = [one for one in questions if interrupt is None or interrupt in (one["id"], one["subtask"])]
-    found = found or [one for one in questions if interrupt and one["id"].startswith(interrupt)]
-    if len(found) != 1:
-        names = ", ".join(handle_of(one, questions) for one in questions) or "none"
-        what = "Nothing is asked" if not questions else "That names no open question" if not found else "Several fit"
+        return next(question for question in questions if question["id"] == key), answer
+    meant = [
+        question for question in questions if interrupt is None or interrupt in (question["id"], question["subtask"])
+    ]
+    meant = meant or [question for question in questions if interrupt and question["id"].startswith(interrupt)]
+    if len(meant) != 1:
+        names = ", ".join(handle_of(question, questions) for question in questions) or "none"
+        what = "Nothing is asked" if not questions else "That names no open question" if not meant else "Several fit"
         raise UnknownQuestionError(f"{what}.", hint=f"Open are: {names}.")
-    question = found[0]
+    question = meant[0]
     if question["kind"] == "approve":
         approval_of(value, question)
     elif question["kind"] == "effect":

@@ -61,8 +61,8 @@ def known_names(app: Pregel[Any, Any, Any, Any], plan: Plan | None, given: Any) 
     for _, inner in app.get_subgraphs(recurse=True):
         nodes += [name for name in cast("Any", inner).nodes if not name.startswith("__")]
     tools = list(getattr(getattr(app, "builder", None), "tools", None) or {})
-    subtasks = [str(one.id) for one in plan.subtasks] if plan is not None else []
+    subtasks = [str(subtask.id) for subtask in plan.subtasks] if plan is not None else []
     if not subtasks and isinstance(given, Mapping) and given.get("plan"):
         with suppress(OpenManusGraphError):
-            subtasks = [str(one.id) for one in Plan.parse(given["plan"]).subtasks]
+            subtasks = [str(subtask.id) for subtask in Plan.parse(given["plan"]).subtasks]
     return KnownNames(list(dict.fromkeys(nodes)), tools, subtasks)
