@@ -1,4 +1,4 @@
-"""Artefacts: the files that a run left in its workspace, for a report; links are not followed."""
+"""Artefacts: files that a run left in its workspace, for a report. Links are not followed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Artefact:
 
 
 def artefacts_in(workspace: str | None) -> tuple[list[Artefact], int]:
-    """The files of a workspace by path, and how many more there are.
+    """Files of a workspace by path, and how many more there are.
 
     Args:
         workspace: The folder; nothing is found where there is none.

@@ -57,7 +57,7 @@ def gantt_svg(timeline: Timeline, *, theme: Theme = "auto", headline: bool = Tru
 
 
 def _footer(timeline: Timeline, more: int) -> str:
-    """When it was, and what the kinds of bars that there are mean."""
+    """Time of the run, and a legend of its kinds of bars."""
     facts = [f"{more:,} more rows"] if more else []
     if _work(timeline):
         facts.append(f"Begun {moment_text(timeline.start)}, {short_time(timeline.end - timeline.start)} in all")
@@ -74,7 +74,7 @@ def _name_width(row: TimelineRow) -> float:
 
 
 def _work(timeline: Timeline) -> list[tuple[float, float]]:
-    """When anything was at work; waits are not, and may be cut short."""
+    """Times at which anything was at work; waits may be cut short."""
     return [
         (stretch.start, stretch.end) for row in timeline.rows for stretch in row.stretches if stretch.kind == "work"
     ]
@@ -225,7 +225,7 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
 
 
 def _took(row: TimelineRow) -> str:
-    """How long it was at work, and how often; of what still waits for its first answer, that it waits."""
+    """Time at work and number of attempts; `waits` before the first answer."""
     if row.state == "waiting" and row.worked < SHORTEST_WORK:
         return "waits"
     again = f" ({row.attempts} tries)" if row.attempts > 1 else f" ({row.times} times)" if row.times > 1 else ""

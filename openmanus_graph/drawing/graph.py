@@ -26,7 +26,7 @@ _UNNAMED = "LangGraph"
 
 
 def graph_diagram(app: AnyGraph, *, xray: bool = True) -> Diagram:
-    """The graph's nodes and edges, and those of the graphs that its nodes run.
+    """Nodes and edges of a graph, and of the graphs that its nodes run.
 
     The key of a box is its node's name, behind the names of the nodes around it and `:`, as in LangGraph's own
     drawings. Nodes with the very same edges, such as an agent's tools, are one block.
@@ -156,7 +156,7 @@ def _as_built(
 
 
 def _labels(app: AnyGraph) -> dict[tuple[str, str], list[str]]:
-    """The answers on which each conditional edge is taken; LangGraph's own drawing has only one of several."""
+    """Answers on which each conditional edge is taken; LangGraph's own drawing has only one of several."""
     found: dict[tuple[str, str], list[str]] = {}
     branches = cast("Mapping[str, Mapping[str, Any]]", getattr(getattr(app, "builder", None), "branches", None) or {})
     for source, named in branches.items():

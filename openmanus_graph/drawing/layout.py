@@ -1,4 +1,4 @@
-"""Layout: places for boxes and routes for links, in ranks along the direction of flow.
+"""Layout: coordinates of boxes and routes of links, in ranks along the direction of flow.
 
 Sugiyama's method (K. Sugiyama, S. Tagawa, M. Toda, IEEE Trans. SMC 11(2), 1981). `fast-sugiyama` finds the ranks and
 the order within each; it knows nodes of one size only, so coordinates are found here: every box goes where its
@@ -41,7 +41,7 @@ REMEMBERED = 32
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is, in pixels from the upper left corner."""
+    """Coordinates of a diagram, in pixels from the upper left corner."""
 
     width: float
     height: float
@@ -149,7 +149,7 @@ def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
 
 @dataclass
 class _Component:
-    """What hangs together."""
+    """A connected component."""
 
     nodes: list[int]
     places: dict[int, tuple[float, int]]
@@ -173,7 +173,7 @@ class _Component:
 
 
 def _components(pairs: list[tuple[int, int]]) -> list[_Component]:
-    """Ranks and places of what hangs together, group by group."""
+    """Ranks and coordinates of each connected component."""
     group: dict[int, int] = {}
     neighbours: dict[int, list[int]] = {}
     for a, b in pairs:
@@ -290,7 +290,7 @@ def _pull(rank: list[int], between: list[float], cross: list[float], ranked: _Ra
 
 
 def _bands(ranked: _Ranks, along: list[float], gap: float) -> tuple[list[tuple[float, float]], float]:
-    """Where each rank begins and ends along the flow, and where all ends; much traffic makes more room."""
+    """Begin and end of each rank along the flow, and the end of all; many links make more room."""
     place = 0.0
     bands: list[tuple[float, float]] = []
     for rank in ranked.ranks:

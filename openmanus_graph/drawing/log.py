@@ -1,4 +1,4 @@
-"""Log: what was said, called and answered in a run, subtask by subtask, for a report."""
+"""Log: messages, calls and results of a run, subtask by subtask, for a report."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _TOLD = frozenset(
 
 
 class _Room:
-    """How many characters may still be written."""
+    """Number of characters that may still be written."""
 
     def __init__(self, characters: int) -> None:
         self.left = characters
 
 
 def log_sections(record: Record) -> Iterator[str]:
-    """What happened outside of subtasks, such as the agent's decisions or a graph's own nodes; then each subtask.
+    """Events outside of subtasks, such as the agent's decisions or a graph's own nodes; then each subtask.
 
     Args:
         record: What the store has of the thread, read with `whole=True`.
@@ -99,7 +99,7 @@ def _subtask(
 
 
 def _facts(item: SubtaskProgress, row: TimelineRow | None, used: Usage | None) -> str:
-    """What it waited for, how long it worked, how often it was tried, and what it used."""
+    """Prerequisites, time at work, attempts and usage of a subtask."""
     needs = item.subtask.prerequisites()
     facts = [f"after {', '.join(needs)}" if needs else "needs nothing"]
     if row is not None and row.worked > 0:
@@ -112,7 +112,7 @@ def _facts(item: SubtaskProgress, row: TimelineRow | None, used: Usage | None) -
 
 
 def used_text(usage: Usage) -> str:
-    """What calls of models used, in a line."""
+    """Usage of models in a line."""
     cost = "unknown cost" if usage["cost_usd"] is None else f"${usage['cost_usd']:.4f}"
     tokens = counted(usage["input_tokens"] + usage["output_tokens"], "token")
     return f"{counted(usage['calls'], 'model call')}, {tokens}, {cost}"
@@ -145,7 +145,7 @@ def _entry(event: Event) -> str:
 
 
 def _head_and_detail(event: Event) -> tuple[str, Any]:
-    """What happened, in a few words, and what there is to read of it."""
+    """Title of an event, and its text or value to read."""
     kind = str(event.get("type"))
     detail: Any = event.get("text") or event.get("error") or _preview(event)
     if kind == "model_finished":

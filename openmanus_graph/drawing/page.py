@@ -1,4 +1,4 @@
-"""Page: what a report is put together from: its head, and texts that cannot act in it."""
+"""Page: HTML parts of a report: its head, and escaped texts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ summary{cursor:pointer}.muted{color:var(--muted)}.wide{overflow:auto;max-height:
 
 
 def page(title: str, sections: list[str]) -> str:
-    """A page that needs nothing else and can do nothing.
+    """A self-contained page without scripts.
 
     Args:
         title: What it is of.

@@ -1,4 +1,4 @@
-"""Report: a run as one HTML page that needs nothing else: DAG, Gantt, messages, tool calls, artefacts and costs.
+"""Report: a run as one self-contained HTML page: DAG, Gantt, messages, tool calls, artefacts and costs.
 
 Everything that came from models, tools, pages and people is escaped, and the page's own policy forbids scripts and
 whatever would have to be fetched.
@@ -48,7 +48,7 @@ def report_html(record: Record) -> str:
 
 
 def _title(record: Record) -> str:
-    """What the thread is for; the list of threads keeps only the beginning of it."""
+    """Task of the thread; the list of threads keeps only its beginning."""
     title = plain(record.thread.title) or record.thread.thread_id
     known = [str(record.values.get("task") or ""), record.plan.goal if record.plan else ""]
     full = next((text for text in map(plain, known) if text.startswith(title)), title)
@@ -129,7 +129,7 @@ def _pictures(record: Record, title: str) -> Iterator[str]:
 
 
 def _state(record: Record) -> Iterator[str]:
-    """What a graph of the user's own holds at its end; that of ours is told by plan and messages."""
+    """State of a user's own graph at its end; plan and messages show that of ours."""
     ours = record.plan is not None or "task" in record.values
     values = {key: value for key, value in record.values.items() if ":" not in key and not key.startswith("__")}
     if values and not ours:

@@ -1,4 +1,4 @@
-"""Scale: where moments are on the time axis of a picture; long breaks, in which nothing is at work, are cut short."""
+"""Scale: maps moments to pixels of a time axis. Long breaks, in which nothing is at work, are cut short."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Scale:
 
 
 def scale_of(work: Sequence[Span], start: float, end: float, width: float) -> Scale:
-    """An axis for all that was done.
+    """The axis of all stretches of work.
 
     Args:
         work: When anything was at work, in seconds.

@@ -1,4 +1,4 @@
-"""Subgraphs: the graphs that a node runs, found in what its function refers to.
+"""Subgraphs: finds the graphs that a node runs, among the objects that its function refers to.
 
 LangGraph's own search stops at the first, looks into no container, and needs the source text, which a function that
 was typed at a prompt does not have; this one reads the closures and the names of the compiled code.
@@ -54,7 +54,7 @@ def _graphs(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple
 
 
 def _inside(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """What a value refers to, with names."""
+    """Objects that a value refers to, with names."""
     if isinstance(value, FunctionType):
         yield from _referred(value)
     elif isinstance(value, MethodType):
@@ -78,7 +78,7 @@ def _inside(value: Any, name: str) -> Iterator[tuple[str, Any]]:
 
 
 def _steps(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """What a runnable is made of."""
+    """Steps of a runnable."""
     if isinstance(value, RunnableSequence):
         yield from ((name, step) for step in value.steps)
     elif isinstance(value, RunnableParallel):
@@ -99,7 +99,7 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 
 def _referred(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function closes over, and the graphs and containers among the global names it uses."""
+    """Objects that a function closes over, and graphs and containers among the globals it uses."""
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None:
         yield "", wrapped
@@ -115,7 +115,7 @@ def _referred(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _names(code: CodeType) -> set[str]:
-    """The global names and attributes that code uses, functions inside of it included."""
+    """Names of globals and attributes that code uses, functions inside of it included."""
     names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):

@@ -1,4 +1,4 @@
-"""Svg: a diagram as one self-contained SVG file."""
+"""Svg: draws a diagram as one self-contained SVG file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DOT = 18.0
 
 @dataclass
 class _Sized:
-    """A box with its size, and what is inside with its places."""
+    """A box with its size, and the layout inside of it."""
 
     box: Box
     width: float = 0.0
@@ -245,7 +245,7 @@ def _classes(box: Box) -> str:
 
 
 def _hint(box: Box) -> str:
-    """What a box says when it is pointed at, and to readers of the screen: everything, uncut."""
+    """Tooltip of a box, also for screen readers: all of its text, uncut."""
     state = f" ({box.state})" if box.state else ""
     state += " (stops here)" if box.stop else ""
     lines = [f"{box.label or box.key}{state}", box.note, box.hint]
@@ -289,7 +289,7 @@ def _link(link: Link, points: list[Position], down: bool, *, there: bool, head: 
 
 
 def _loop(link: Link, side: Position) -> str:
-    """From a box to itself, at its right side."""
+    """A link from a box to itself, at its right side."""
     x, y = side
     path = f"M{_at((x, y - 6))}C{_at((x + 22, y - 14))} {_at((x + 22, y + 14))} {_at((x + ARROW, y + 6))}"
     return _arrow(link, path, [(x, y + 6), (x + ARROW, y + 2.5), (x + ARROW, y + 9.5)])

@@ -1,4 +1,4 @@
-"""Panels: what the tabs of a widget show of a stepper, in JSON types."""
+"""Panels: contents of the tabs of a widget, in JSON types."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST = 300
 
 
 async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
-    """What a tab shows now.
+    """Content of a tab.
 
     Args:
         stepper: What it is about.
@@ -57,7 +57,7 @@ async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
 
 
 async def _events(stepper: Stepper) -> list[Event]:
-    """What happened on the thread: what is stored, and what is not yet."""
+    """Events of the thread, stored and not stored yet."""
     saver = cast("Any", stepper.app).checkpointer
     stored = await stored_events(saver, stepper.thread_id) if isinstance(saver, ThreadSaver) else []
     by_id = {str(event.get("id", index)): event for index, event in enumerate(stored)}
@@ -85,7 +85,7 @@ def _changes(stepper: Stepper) -> dict[str, Any]:
 
 
 def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
-    """The conversation, then what was said and decided in the roles and subtasks of this thread."""
+    """Messages of the conversation, then replies and decisions of the thread's roles and subtasks."""
     for message in cast("list[Any]", plain(stepper.state.get("messages")) or []):
         yield _message(message)
     for event in events:
@@ -98,7 +98,7 @@ def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]
 
 
 def _said(event: Event) -> tuple[str, str] | None:
-    """Who said what; `None` for what is no talk. A reply without words is told by what comes of it."""
+    """Speaker and text of an event, or `None`. Replies that the graph reads have none: the event after them has."""
     subtask = event.get("subtask", "")
     of = f" of {subtask}" if subtask else ""
     text = str(event.get("error") or event.get("text") or "")
@@ -220,7 +220,7 @@ def _timings(stepper: Stepper) -> dict[str, Any]:
 
 
 def _edit(stepper: Stepper) -> dict[str, Any]:
-    """What can be changed, with what it is now; after a failure, what its step was given comes first."""
+    """Values that can be edited; after a failure the input of the failed step comes first."""
     plan = stepper.plan
     values = {key: _json(value) for key, value in stepper.state.items() if key not in ("plan", "results")}
     definition = stepper.state.get("subtask")

@@ -37,7 +37,7 @@ PICTURED = (
 
 
 class Pictures(Configurable):
-    """How pictures in notebooks look; `%config Pictures.theme = "dark"` sets it."""
+    """Settings of pictures in notebooks; `%config Pictures.theme = "dark"` sets one."""
 
     theme = Enum(
         ["auto", "light", "dark"], "auto", help="Colours: `light`, `dark`, or what the reader's system prefers."
@@ -60,7 +60,7 @@ class Pictures(Configurable):
 
 
 def _shown(thing: Any) -> tuple[Any, str]:
-    """What is drawn of an object, and its picture in text."""
+    """The object to draw, and its picture in text."""
     from langgraph.graph import StateGraph
     from langgraph.pregel import Pregel
 
@@ -98,7 +98,7 @@ def _shown(thing: Any) -> tuple[Any, str]:
 
 
 def _unfinished(graph: Any, why: str) -> Diagram:
-    """The nodes and edges that a graph has so far."""
+    """Nodes and edges of a graph that does not compile yet."""
     from langgraph.constants import END, START
 
     from openmanus_graph.drawing.diagram import Box, Diagram, Link
@@ -129,7 +129,7 @@ _STATES: dict[str, State] = {
 
 
 def _of_thread(thread: Thread) -> tuple[Diagram, str]:
-    """The thread's plan, or the thread alone, under what is known of it."""
+    """Picture of a thread's plan, or of the thread alone, with its status as title."""
     from openmanus_graph.drawing.diagram import Box, Diagram
     from openmanus_graph.drawing.plan import plan_diagram, plan_text
     from openmanus_graph.plan import Plan
@@ -148,12 +148,12 @@ def _of_thread(thread: Thread) -> tuple[Diagram, str]:
 
 
 def _configurables(shell: InteractiveShell) -> list[Any]:
-    """What `%config` knows; IPython says of it that it is a list of shells."""
+    """Objects that `%config` sets; IPython declares the list as one of shells."""
     return cast("list[Any]", shell.configurables)
 
 
 def _formatter(shell: InteractiveShell) -> Any:
-    """What asks for all media types of an object at once; IPython declares no type for it."""
+    """IPython's formatter for all media types of an object; IPython declares no type for it."""
     return cast("Any", shell.display_formatter).mimebundle_formatter
 
 

@@ -1,4 +1,4 @@
-"""Requests: what a person does in a widget's page, as verbs of its stepper."""
+"""Requests: translates messages of a widget's page to verbs of its stepper."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ PageMessage = Mapping[str, Any]
 
 
 def verb_of(stepper: Stepper, message: PageMessage) -> Awaitable[Stop]:
-    """Begin what the page asks for.
+    """Begin the verb that the page asks for.
 
     Args:
         stepper: What is to do it.

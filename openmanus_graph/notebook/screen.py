@@ -1,4 +1,4 @@
-"""Screen: what a widget shows of a stepper: its head, the pictures of graph and plan, and a picture that stays."""
+"""Screen: head, pictures of graph and plan, and the saved picture that a widget shows of a stepper."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportMissingTypeStubs=false
@@ -121,7 +121,7 @@ class Screen:
         return "\n".join(line for line in lines if line)
 
     def target(self, picture: str, key: str) -> str:
-        """What a person who points at a box means, as `run_to` and breakpoints take it.
+        """Target of the box that a person points at, as `run_to` and breakpoints take it.
 
         Args:
             picture: `graph` or `plan`.
@@ -134,7 +134,7 @@ class Screen:
         return f"tool:{name}" if ":" in key and name in tools else name
 
     def _node_stands(self) -> tuple[dict[str, State], list[str]]:
-        """What the nodes stand at, and those at which a run is to stop."""
+        """States of the nodes, and the keys of those with a breakpoint."""
         states: dict[str, State] = dict.fromkeys(self._keys, "pending")
         for key, state in self._node_states():
             if STRONGEST.index(state) < STRONGEST.index(states[key]):
@@ -146,7 +146,7 @@ class Screen:
         return states, [key for key in self._keys if key.rpartition(":")[2] in stops]
 
     def _node_states(self) -> Iterator[tuple[str, State]]:
-        """Keys of nodes with what they stand at, the same key possibly several times."""
+        """Keys of nodes with their states, the same key possibly several times."""
         stepper = self._stepper
         for item, row in _steps(stepper):
             outer = outermost(item["namespace"])
@@ -190,7 +190,7 @@ class Screen:
         return [key for key in inside if outer == "*" or key.startswith(f"{outer}:")]
 
     def _planned(self) -> tuple[Plan, Diagram] | None:
-        """The plan that is shown, and its picture before anything has run."""
+        """Plan that is shown, and its picture before anything has run."""
         plan, thread = self._stepper.plan or self._given(), self._stepper.thread_id
         if plan is None:  # begun and not read yet, it is still the one that was given
             return self._plan if self._planned_on == thread else None
@@ -200,7 +200,7 @@ class Screen:
         return self._plan
 
     def _plan_stands(self, subtasks: Mapping[str, str]) -> tuple[dict[str, State], list[str]]:
-        """What the subtasks stand at, and those at which a run is to stop."""
+        """States of the subtasks, and the ids of those with a breakpoint."""
         planned = self._planned()
         if planned is None:
             return {}, []
@@ -210,7 +210,7 @@ class Screen:
         return known, [name for name in stops if name in known]
 
     def _subtasks(self) -> dict[str, str]:
-        """What the subtasks stand at, or stood at where the cursor is."""
+        """States of the subtasks at the cursor."""
         stepper = self._stepper
         if stepper.cursor is None or stepper.plan is None:
             return stepper.subtasks
@@ -277,7 +277,7 @@ def _after(stepper: Stepper) -> list[HistoryItem]:
 
 
 def _subtasks_then(plan: Plan, steps: Sequence[tuple[HistoryItem, Row]]) -> dict[str, str]:
-    """How far subtasks were after some steps."""
+    """States of subtasks after some steps."""
     states: dict[str, str] = {str(subtask.id): "pending" for subtask in plan.subtasks}
     for _, row in steps:
         if row["subtask"] in states:

@@ -1,4 +1,4 @@
-"""Widget: a stepper in a notebook's page, live while the run goes on, and a picture that the saved notebook keeps."""
+"""Widget: shows a stepper in a notebook's page, live, and leaves a picture in the saved notebook."""
 
 # Neither anywidget nor ipywidgets declares the types of what is used here.
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
@@ -85,7 +85,7 @@ class StepperWidget(anywidget.AnyWidget):
         self._show()
 
     def __repr__(self) -> str:
-        """What is shown where there are no widgets."""
+        """Text where there are no widgets."""
         return f"<The live view of {self.stepper.thread_id!r}: run this cell to have it.>"
 
     def still(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ class StepperWidget(anywidget.AnyWidget):
         return {SVG: picture, TEXT: self.screen.text()}
 
     def keep(self, handle: DisplayHandle | None) -> None:
-        """Have a picture in the notebook follow from stop to stop.
+        """Renew a picture in the notebook at every stop.
 
         Args:
             handle: Where `still()` was displayed.
@@ -132,7 +132,7 @@ class StepperWidget(anywidget.AnyWidget):
         super().close()
 
     def set_state(self, sync_data: Any) -> None:
-        """Take nothing that the page sets: it asks with messages, and what is shown is the kernel's."""
+        """Ignore state that the page sets: it asks with messages, and the kernel owns what is shown."""
         del sync_data
 
     def _heard(self, _: Any, message: PageMessage, buffers: Any) -> None:
@@ -164,7 +164,7 @@ class StepperWidget(anywidget.AnyWidget):
         self._show()
 
     def _place(self, message: PageMessage) -> str:
-        """The place that the page names, or the one of the box that was pointed at."""
+        """Target that the page names, or that of the box that was pointed at."""
         if message.get("place"):
             return str(message["place"])
         return self.screen.target(str(message["picture"]), str(message["key"]))
@@ -182,7 +182,7 @@ class StepperWidget(anywidget.AnyWidget):
         task.add_done_callback(self._working.discard)
 
     async def _done(self, verb: Awaitable[Stop]) -> None:
-        """Wait for a verb, which shows itself; what goes wrong in it is a value of the stepper's."""
+        """Wait for a verb; its failure is a value of the stepper."""
         await verb
 
     def _keep_later(self) -> None:

@@ -1,4 +1,4 @@
-"""Answering: a person's answer to a question of the run under a stepper; nothing else answers one."""
+"""Answering: hands a person's answer to a question of the run under a stepper. No other verb answers one."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -21,7 +21,7 @@ from openmanus_graph.questions import Answer, Question, answers_for, handle_of
 
 
 def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) -> tuple[Question, Answer]:
-    """The question that is meant, and the answer as it takes it.
+    """The question that a person means, and the answer in the form that the question takes.
 
     Args:
         questions: The open ones.
@@ -54,7 +54,7 @@ def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) 
 async def deliver(
     app: Pregel[Any, Any, Any, Any], thread_id: str, question: Question, answer: Answer, value: Any
 ) -> Command[Any] | None:
-    """Leave the answer where the run takes it up; where nothing keeps it, the command that gives it.
+    """Store the answer for the run to take up; without a store, return the command that gives it.
 
     Args:
         app: The thread's graph.

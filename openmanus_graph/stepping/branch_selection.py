@@ -1,4 +1,4 @@
-"""Choice: which of the branches that stand is meant, and why none is."""
+"""Branch selection: resolves which held branch the user means, and explains when none matches."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def chosen(
 
 
 def statuses(plan: Plan | None, values: Mapping[str, Any], here: Collection[str] | None = None) -> dict[str, str]:
-    """How the subtasks of a plan ended; the others are `pending`.
+    """Statuses of the subtasks of a plan that ended; the others are `pending`.
 
     Args:
         plan: The plan.
@@ -85,7 +85,7 @@ def note_statuses(known: dict[str, str], event: Event) -> None:
 
 
 def why_nothing(subtask: str | None, record: StoredThread, statuses: Mapping[str, str]) -> str:
-    """Why there is nothing to let go.
+    """The reason, in a sentence, for which no branch can be let go.
 
     Raises:
         UsageError: If there is no such subtask.

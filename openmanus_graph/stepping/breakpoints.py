@@ -1,4 +1,4 @@
-"""Breakpoints: where a run is to stop, and what a person means by a node, a tool or a subtask."""
+"""Breakpoints: where a run stops, and how a person names a node, a tool or a subtask."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = ("tool", "subtask", "node")
 
 @dataclass(frozen=True)
 class KnownNames:
-    """The names that a graph and its plan have."""
+    """Names of the nodes, tools and subtasks that a graph and its plan have."""
 
     nodes: Sequence[str]
     """All nodes, those of subtasks among them."""
@@ -39,7 +39,7 @@ class BreakpointTarget:
 
     @classmethod
     def parse(cls, text: str, known: KnownNames) -> BreakpointTarget:
-        """What a person means.
+        """Parse what a person typed.
 
         Args:
             text: A node's name, `tool:NAME`, `subtask:ID` or `node:NAME`.
@@ -66,7 +66,7 @@ class BreakpointTarget:
         return self.name if self.kind == "node" else f"{self.kind}:{self.name}"
 
     def matches(self, gated: GatedNode) -> bool:
-        """Whether a node that arrives is there."""
+        """Whether an arriving node is at this target."""
         if self.kind == "subtask":
             return gated.subtask == self.name
         if gated.node != self.name:
@@ -82,7 +82,7 @@ class Breakpoint:
     when: Condition | None = None
 
     def matches(self, gated: GatedNode) -> bool:
-        """Whether the run is to stop; what its condition raises comes out."""
+        """Whether the run stops at a node. Exceptions of the condition are raised."""
         if not self.target.matches(gated):
             return False
         if self.when is None:
@@ -109,7 +109,7 @@ class Breakpoints:
         self._all: list[Breakpoint] = []
 
     def add(self, place: str, when: Condition | None = None) -> Breakpoint:
-        """Stop there from now on.
+        """Add a breakpoint, in place of the one that the target has.
 
         Args:
             place: A node, `tool:NAME` or `subtask:ID`.
@@ -125,7 +125,7 @@ class Breakpoints:
         return self._all[-1]
 
     def remove(self, place: str) -> None:
-        """No longer stop there.
+        """Remove a breakpoint.
 
         Raises:
             UsageError: If there is no such breakpoint.
@@ -137,7 +137,7 @@ class Breakpoints:
         self._all = left
 
     def clear(self) -> None:
-        """Stop nowhere."""
+        """Remove all breakpoints."""
         self._all = []
 
     def __iter__(self) -> Iterator[Breakpoint]:
@@ -150,7 +150,7 @@ class Breakpoints:
         return f"Breakpoints({', '.join(map(str, self._all))})"
 
     def matching(self, gated: GatedNode) -> Breakpoint | None:
-        """The breakpoint that a node is at, also if its condition cannot be told."""
+        """The breakpoint at which a node is; one whose condition fails counts."""
         return next(
             (known for known in self._all if self._holds(lambda known=known: known.matches(gated), str(known.target))),
             None,
@@ -164,7 +164,7 @@ class Breakpoints:
             return True
 
     def within(self, passes: Callable[[GatedNode], bool]) -> Decision:
-        """Let nodes pass as long as there is no breakpoint; those that are elsewhere stand."""
+        """A decision that lets some nodes pass up to a breakpoint, and holds all others."""
         self.trouble = ""
 
         def decide(gated: GatedNode) -> Reason | None:
@@ -175,7 +175,7 @@ class Breakpoints:
         return decide
 
     def towards(self, target: str | Condition) -> Decision:
-        """Let nodes pass until one is at a place, or at a breakpoint.
+        """A decision that lets nodes pass until one is at a target, or at a breakpoint.
 
         Raises:
             UsageError: If there is no such place; the nearest are named.

@@ -1,4 +1,4 @@
-"""Difference: what changed in a thread's state since the last stop."""
+"""Difference: changes of a thread's state since the last stop."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ UNTOLD = frozenset({"subtask", "definition", "round"})
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[ValueChange]:
-    """What differs between two mappings, by name."""
+    """Changes between two mappings, by name."""
     changed: list[ValueChange] = []
     for name in dict.fromkeys([*before, *after]):
         if name in before and name in after and before[name] is after[name]:
@@ -33,7 +33,7 @@ def changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "
 
 
 def added_messages(before: Any, after: Any, name: str) -> list[ValueChange]:
-    """Messages behind the beginning that both have; only these are looked at."""
+    """Changes of a list of messages behind the beginning that both have."""
     old, new = list(before or []), list(after or [])
     same = 0
     while same < min(len(old), len(new)) and (old[same] is new[same] or old[same] == new[same]):
@@ -43,7 +43,7 @@ def added_messages(before: Any, after: Any, name: str) -> list[ValueChange]:
 
 
 def difference(before: Side, after: Side) -> Difference:
-    """What changed between two stops."""
+    """Changes between two stops."""
     (was, branches_were), (now, branches_now) = before, after
     apart = {"messages", "results"}
     changed = Difference(

@@ -1,4 +1,4 @@
-"""Driver: the work of a stepper's verbs: it releases held nodes, waits until nothing runs, and reads the result."""
+"""Driver: does the work of a stepper's verbs: releases held nodes, waits until nothing runs, and reads the result."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -287,7 +287,7 @@ class Driver:
     def stop(
         self, reason: Reason, *, text: str = "", node: GatedNode | None = None, problem: Problem | None = None
     ) -> Stop:
-        """A stop here.
+        """Build the stop at which a verb ends.
 
         Args:
             reason: Why.

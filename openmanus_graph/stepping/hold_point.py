@@ -1,4 +1,4 @@
-"""Stage: where the nodes of a run stand before they run, each branch on its own, until somebody lets one go."""
+"""Hold point: holds each branch of a run before its next node until the stepper releases it."""
 
 from __future__ import annotations
 
@@ -54,12 +54,12 @@ class GatedNode:
 
     @property
     def node(self) -> str:
-        """The node."""
+        """The node's name."""
         return self.visit.node
 
     @property
     def path(self) -> str:
-        """The namespace that graphs inside of it have."""
+        """The namespace of graphs inside of the node."""
         return f"{self.namespace}|{self.node}" if self.namespace else self.node
 
     @property
@@ -102,11 +102,11 @@ class GatedNode:
         return PendingCall(tool=self.node, args=args, id=str(known.get("id", "")))
 
     def is_in(self, namespace: str) -> bool:
-        """Whether it is in a namespace, or in one below it."""
+        """Whether the node is in a namespace, or in one below it."""
         return self.namespace == namespace or self.namespace.startswith(f"{namespace}|")
 
     def branch(self) -> Branch:
-        """The branch that it is shown as."""
+        """The node as views show it."""
         shown = Branch(
             name=self.subtask,
             node=self.node,
@@ -132,7 +132,7 @@ class FinishedNode:
 
 
 def hold_all(gated: GatedNode) -> Reason | None:
-    """Let every node stand."""
+    """A decision that holds every node."""
     del gated
     return "step"
 
@@ -141,7 +141,7 @@ class HoldPoint:
     """Holds the nodes of a run, in the order in which they arrived."""
 
     def __init__(self) -> None:
-        """Begin with nothing on it."""
+        """Hold nothing yet."""
         self.places: list[GatedNode] = []
         """Nodes that stand or run, by arrival."""
         self.ran: list[FinishedNode] = []
@@ -174,12 +174,12 @@ class HoldPoint:
         return self._held_s + (0.0 if self._still_since is None else time.monotonic() - self._still_since)
 
     def follow(self, is_choosing: Callable[[], bool]) -> None:
-        """Know how to ask a dispatcher whether it is about to begin subtasks."""
+        """Register a dispatcher's question: whether it is about to begin subtasks."""
         self._choosing.append(is_choosing)
 
     @asynccontextmanager
     async def hold(self, visit: Visit, control: RunControl) -> AsyncGenerator[None]:
-        """Let a node stand until it may run; it runs inside."""
+        """Hold a node until it may run; it runs inside of the context."""
         gated = GatedNode.of(visit, control)
         self._live.add(gated.namespace)
         self._asked.pop(gated.task, None)
@@ -232,13 +232,13 @@ class HoldPoint:
             raise
 
     async def _watch(self) -> None:
-        """Look whether runs are drained; requests may come from any thread or from a signal handler."""
+        """Poll for drained runs; requests may come from any thread or from a signal handler."""
         while self.standing:
             self.drain()
             await asyncio.sleep(POLL_SECONDS)
 
     def drain(self) -> None:
-        """Send away the nodes that stand in runs that are drained."""
+        """End the held nodes of drained runs."""
         for gated in self.standing:
             if gated.control.drain_requested:
                 gated.released.set()
@@ -251,12 +251,12 @@ class HoldPoint:
         return known
 
     def began(self, namespace: str) -> None:
-        """Know that a subtask's graph runs."""
+        """Note that a subtask's graph runs."""
         self._live.add(namespace)
         self._note()
 
     def ended(self, namespace: str) -> None:
-        """Know that it has ended, or waits for a person."""
+        """Note that a subtask's graph has ended, or waits for a person."""
         self._live.discard(namespace)
         self._note()
 
@@ -279,7 +279,7 @@ class HoldPoint:
 
     @property
     def standing(self) -> list[GatedNode]:
-        """The nodes that may be let go."""
+        """Held nodes, by arrival."""
         return [gated for gated in self.places if not gated.running]
 
     def open(self, *, begun: Iterable[str], asking: Iterable[str], fresh: bool) -> None:
@@ -301,25 +301,30 @@ class HoldPoint:
         self.hold_from_now()
 
     def close(self) -> None:
-        """Know that the run is over."""
+        """Note that the run is over."""
         self._live.clear()
         self._choosing.clear()
         self._note()
 
     def forget(self) -> None:
-        """Know nothing of what was let go: the thread is another one."""
+        """Forget which nodes were let go: the thread is another one."""
         self._unfinished.clear()
         self._begun.clear()
         self.ran.clear()
         self.hit = None
 
     def hold_from_now(self) -> None:
-        """Let every node stand that arrives."""
+        """Hold every node that arrives."""
         self._decide = hold_all
         self.hit = None
 
     def let_go(self, gated: GatedNode, decide: Decision) -> None:
-        """Let one node run, and decide by this about those that arrive afterwards."""
+        """Release one node.
+
+        Args:
+            gated: The node.
+            decide: Decides about the nodes that arrive afterwards.
+        """
         self.hit, self.fresh = None, False
         self._go_on()
         self._decide = decide
@@ -327,9 +332,13 @@ class HoldPoint:
         gated.running = True
 
     def let_all_go(self, decide: Decision, inside: str = "") -> None:
-        """Let all nodes run, or all in a namespace, and decide by this about those that arrive afterwards.
+        """Release all nodes, or all in a namespace.
 
-        Where the run has just begun, a node that it is to stop at keeps all standing: nobody has seen it stand there.
+        Where the run has just begun, a node that it is to stop at keeps all held: nobody has seen it held there.
+
+        Args:
+            decide: Decides about the nodes that arrive afterwards.
+            inside: The namespace; empty for all.
         """
         fresh, self.fresh = self.fresh, False
         for gated in self.standing if fresh else ():
@@ -344,7 +353,7 @@ class HoldPoint:
             gated.running = True
 
     def _go_on(self) -> None:
-        """Count time again."""
+        """Resume counting time."""
         self._held_s, self._still_since = self.held_s, None
 
     @property

@@ -1,4 +1,4 @@
-"""Head: the branches of a thread that nothing runs, as far as what is stored tells them."""
+"""Idle branches: current branches of a thread that is not running, derived from its checkpoints."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openmanus_graph.stepping.view import Branch
 
 
 def waiting(record: StoredThread) -> list[Branch]:
-    """The branches that ask a person, with the node that does where that is certain."""
+    """Branches that ask a person, with the asking node where that is certain."""
     own = record.next[0] if len(record.next) == 1 else ""
     asking = {
         question["subtask"]: question.get("tool", "") if question["subtask"] else own for question in record.questions
@@ -22,7 +22,7 @@ def waiting(record: StoredThread) -> list[Branch]:
 
 
 def head_of(record: StoredThread) -> list[Branch]:
-    """The branches that stand where the run goes on, and those that wait for a person."""
+    """Branches at which the run goes on, and those that wait for a person."""
     results = cast("Mapping[str, Any]", record.values.get("results") or {})
     asked = waiting(record)
     names = {branch["name"] for branch in asked}

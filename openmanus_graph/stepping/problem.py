@@ -1,4 +1,4 @@
-"""Problem: what went wrong, and where the stepper stands, in words."""
+"""Problem: failures of a run as values, and stops in words."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ INTACT = "The thread is intact: what was committed stays, and the step in flight
 
 
 def problem_of(error: BaseException, thread_id: str, gated: GatedNode | None = None) -> Problem:
-    """An exception as a value.
+    """The problem that an exception is.
 
     Args:
         error: What was raised.
@@ -48,7 +48,7 @@ def failure(
     gated: GatedNode | None,
     trouble: str = "",
 ) -> Problem | None:
-    """What failed since the last stop: the run, a subtask, or a condition.
+    """The failure since the last stop, of the run, a subtask or a condition; `None` without one.
 
     Args:
         error: What ended the run; `None` if that goes on, or ended by itself.
@@ -129,7 +129,7 @@ def stop_text(stop: Stop, record: StoredThread, cursor: int | None, *, asking: b
 
 
 def _ran(stop: Stop, at: str, *, asking: bool) -> str:
-    """What a step did."""
+    """A step in a sentence."""
     if not stop["node"]:
         return "The answer is taken up."
     if not asking:

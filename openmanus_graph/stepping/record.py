@@ -1,4 +1,4 @@
-"""Record: what is stored of a thread, as a stepper reads it; reading runs nothing."""
+"""Record: reads a thread at its newest checkpoint for a stepper, and runs nothing."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -128,7 +128,7 @@ async def read_standing(
     asked: Collection[str],
     new: Collection[Point] | None = None,
 ) -> StoredThread:
-    """Read a thread that this process runs and whose branches stand: only what a step can have changed.
+    """Read what a step can have changed of a thread that this process runs and whose branches are held.
 
     Args:
         app: Its compiled graph.
@@ -219,14 +219,14 @@ async def _asking(saver: ThreadSaver, thread_id: str, namespace: str) -> dict[st
 
 
 async def _add_dispatch(saver: ThreadSaver, thread_id: str, record: StoredThread, plan: Plan) -> None:
-    """Results and beginnings of the dispatch at hand."""
+    """Add results and begun subtasks of the dispatch at hand."""
     names = _add_results(record, plan, await committed_results(saver, thread_id))
     begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
     record.begun = {names[key] for name in begun if (key := _task_in(name)) in names}
 
 
 def _add_results(record: StoredThread, plan: Plan, committed: Mapping[str, SubtaskResult]) -> Mapping[str, str]:
-    """Add the results of the dispatch at hand; the subtasks of its tasks, by name."""
+    """Add the results of the dispatch at hand; return its subtasks by the names of their tasks."""
     number = int(record.values.get("round") or 0) + 1
     if not record.names or number != record.round:
         definitions = plan.definition_hashes()
@@ -252,7 +252,7 @@ async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> StoredThr
 
 
 async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Growth) -> Growth:
-    """Every point of a thread that is kept by a saver of ours, oldest first.
+    """Points of a thread in a saver of ours, oldest first.
 
     Args:
         app: Its compiled graph.

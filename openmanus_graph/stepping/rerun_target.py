@@ -1,4 +1,4 @@
-"""Again: which step `rerun()` runs again, and from where."""
+"""Rerun target: which step `rerun()` runs again, and from which point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from openmanus_graph.stepping.record import StoredThread
 
 @dataclass(frozen=True)
 class RerunTarget:
-    """A step that is run again."""
+    """A step to run again."""
 
     subtask: str
     """The subtask it is in; empty for the graph itself."""
@@ -28,7 +28,7 @@ class RerunTarget:
 def step_to_rerun(
     points: Sequence[Point], record: StoredThread, *, subtask: str | None, last: str | None, cut: bool
 ) -> RerunTarget:
-    """The step that is meant.
+    """Resolve the step that a person means.
 
     Args:
         points: The thread's points, up to the cursor.
@@ -67,7 +67,7 @@ def steps_of(points: Sequence[Point], subtask: str) -> list[Point]:
 
 
 def _under_way(record: StoredThread) -> str:
-    """The subtask whose step a process that ended had begun."""
+    """The subtask whose step had begun when the process ended."""
     results = cast("Mapping[str, Any]", record.values.get("results") or {})
     open_ones = sorted(subtask for subtask in record.begun if subtask not in results)
     if DISPATCHER not in record.next or not open_ones:

@@ -1,4 +1,4 @@
-"""Steppable: what a stepper makes of a graph, and the names that the graph has."""
+"""Steppable: prepares a graph for a stepper, and lists the graph's names."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -29,7 +29,7 @@ HINT = "Compile it with one: `saver = await open_checkpointer()`, then graph.com
 
 
 def steppable(app: AnyGraph) -> tuple[Pregel[Any, Any, Any, Any], Granularity]:
-    """The graph whose nodes stand at the gate."""
+    """The graph with its nodes behind the gate."""
     if not isinstance(app, Pregel):
         raise UsageError(
             "The graph is not compiled.",
@@ -50,7 +50,7 @@ def steppable(app: AnyGraph) -> tuple[Pregel[Any, Any, Any, Any], Granularity]:
 
 
 def known_names(app: Pregel[Any, Any, Any, Any], plan: Plan | None, given: Any) -> KnownNames:
-    """The names of a graph's nodes and tools, and of the subtasks of its plan.
+    """Names of a graph's nodes and tools, and of the subtasks of its plan.
 
     Args:
         app: The graph.

@@ -1,4 +1,4 @@
-"""Table: every step of a thread, what it took and what it cost."""
+"""Table: steps of a thread with their time and cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openmanus_graph.stepping.view import Branch, HistoryItem, Row
 def table_of(
     moments: Sequence[Moment], ran: Sequence[FinishedNode], branches: Sequence[Branch], record: StoredThread
 ) -> list[Row]:
-    """The steps of a thread, those that stand or run last.
+    """Steps of a thread; those that are next or run come last.
 
     Args:
         moments: The thread's history.
@@ -57,7 +57,7 @@ def table_of(
 
 
 def history_of(moments: Sequence[Moment], cursor: int | None) -> list[HistoryItem]:
-    """A thread's history as it is shown.
+    """A thread's history as views show it.
 
     Args:
         moments: It.
