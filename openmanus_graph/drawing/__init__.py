@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def svg_of(thing: Any, *, theme: Theme = "auto") -> str:
-    """Whatever can be drawn, as SVG.
+    """A graph, plan, timeline, history, thread record or diagram as SVG.
 
     Args:
         thing: A graph, compiled or not; a plan, also as a plain dict; a thread, of which the plan is drawn; what

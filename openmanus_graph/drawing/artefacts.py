@@ -1,4 +1,4 @@
-"""Artefacts: the files that a run left in its workspace, for a report; links are not followed."""
+"""Artefacts: files that a run left in its workspace, for a report. Links are not followed."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Artefact:
 
 
 def artefacts_in(workspace: str | None) -> tuple[list[Artefact], int]:
-    """The files of a workspace by path, and how many more there are.
+    """Files of a workspace by path, and how many more there are.
 
     Args:
         workspace: The folder; nothing is found where there is none.
@@ -49,21 +49,21 @@ def artefacts_in(workspace: str | None) -> tuple[list[Artefact], int]:
     root = Path(workspace) if workspace else None
     if root is None or not root.is_dir():
         return [], 0
-    found: list[tuple[str, int]] = []
+    sizes: list[tuple[str, int]] = []
     for folder, folders, files in os.walk(root, followlinks=False):
         folders[:] = sorted(name for name in folders if name != HIDDEN_FOLDER)
         for name in files:
             path = Path(folder, name)
             if not path.is_symlink() and path.is_file():
-                found.append((str(path.relative_to(root)), path.stat().st_size))
-    found.sort()
+                sizes.append((str(path.relative_to(root)), path.stat().st_size))
+    sizes.sort()
     shown = 0
     artefacts: list[Artefact] = []
-    for path, size in found[:MOST_FILES]:
+    for path, size in sizes[:MOST_FILES]:
         artefact = _read(root, path, size) if shown < MOST_SHOWN else Artefact(path, size)
         shown += artefact.text is not None or artefact.image is not None
         artefacts.append(artefact)
-    return artefacts, max(len(found) - MOST_FILES, 0)
+    return artefacts, max(len(sizes) - MOST_FILES, 0)
 
 
 def _read(root: Path, path: str, size: int) -> Artefact:

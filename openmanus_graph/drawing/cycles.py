@@ -1,4 +1,4 @@
-"""Cycles: which links of a diagram point against its flow, so that the rest has no cycle.
+"""Cycles: finds links that point against the flow of a diagram, so that the rest has no cycle.
 
 Two ways are tried, a search in depth and the distance from the start, and the one that turns fewer links is taken;
 finding the fewest of all is NP-hard (R. M. Karp, 1972).
@@ -68,7 +68,7 @@ def _next_new(node: int, rest: Iterator[int], state: list[int], along: dict[Pair
 
 
 def _by_distance(roots: list[int], targets: list[list[int]], pairs: list[Pair]) -> list[int]:
-    """The place of each node: nearer to the start first, among those as near the one that more leaves than enters."""
+    """Position of each node: by distance from the start, then by links that leave less those that enter."""
     surplus = [0] * len(targets)
     for a, b in pairs:
         surplus[a] += 1

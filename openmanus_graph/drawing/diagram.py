@@ -1,4 +1,4 @@
-"""Diagram: boxes and the links between them, before they have a place."""
+"""Diagram: boxes and the links between them, without coordinates."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ State = Literal["", "pending", "next", "running", "waiting", "completed", "faile
 
 @dataclass(frozen=True)
 class Box:
-    """One thing in a picture."""
+    """A node in a picture."""
 
     key: str
     """What names it, unique in its diagram; `data-key` in the SVG."""
@@ -94,7 +94,7 @@ class Diagram:
         return replace(self, boxes=boxes, links=list(links))
 
     def with_states(self, states: Mapping[str, State], stops: Collection[str] = ()) -> Diagram:
-        """The diagram with boxes standing at what is given by key, also those inside of others.
+        """The diagram with the states of its boxes set by key, also inside of others.
 
         Args:
             states: What boxes stand at, by key; the others keep what they have.

@@ -53,11 +53,11 @@ def gantt_svg(timeline: Timeline, *, theme: Theme = "auto", headline: bool = Tru
     end = bottom + (34 if scale.breaks else 22)
     footer = escaped(_footer(timeline, len(timeline.rows) - len(rows)))
     parts.append(f'<text class="n" x="{number(MARGIN)}" y="{number(end)}">{footer}</text>')
-    return document(parts, WIDTH, end + 14, timeline.title or "Timeline", _told(timeline), theme)
+    return document(parts, WIDTH, end + 14, timeline.title or "Timeline", _description(timeline), theme)
 
 
 def _footer(timeline: Timeline, more: int) -> str:
-    """When it was, and what the kinds of bars that there are mean."""
+    """Time of the run, and a legend of its kinds of bars."""
     facts = [f"{more:,} more rows"] if more else []
     if _work(timeline):
         facts.append(f"Begun {moment_text(timeline.start)}, {short_time(timeline.end - timeline.start)} in all")
@@ -74,7 +74,7 @@ def _name_width(row: TimelineRow) -> float:
 
 
 def _work(timeline: Timeline) -> list[tuple[float, float]]:
-    """When anything was at work; waits are not, and may be cut short."""
+    """Times at which anything was at work; waits may be cut short."""
     return [
         (stretch.start, stretch.end) for row in timeline.rows for stretch in row.stretches if stretch.kind == "work"
     ]
@@ -86,12 +86,12 @@ def _axis(scale: Scale, left: float, top: float, bottom: float) -> Iterator[str]
         yield f'<path class="x" d="M{x} {number(top - 4)}V{number(bottom)}"/>'
         yield f'<text class="n c" x="{x}" y="{number(top - 9)}">{tick_text(seconds, scale.step)}</text>'
     for start, end in scale.breaks:
-        one, two = left + scale.at(start), left + scale.at(end)
-        said = f"{short_time(end - start)} in which nothing was at work"
+        x_start, x_end = left + scale.at(start), left + scale.at(end)
+        title = f"{short_time(end - start)} in which nothing was at work"
         yield (
-            f'<g><title>{said}</title><rect class="z" x="{number(one)}" y="{number(top - 4)}"'
-            f' width="{number(two - one)}" height="{number(bottom - top + 4)}" opacity="0.45"/>'
-            f'<text class="n c" x="{number((one + two) / 2)}" y="{number(bottom + 11)}">'
+            f'<g><title>{title}</title><rect class="z" x="{number(x_start)}" y="{number(top - 4)}"'
+            f' width="{number(x_end - x_start)}" height="{number(bottom - top + 4)}" opacity="0.45"/>'
+            f'<text class="n c" x="{number((x_start + x_end) / 2)}" y="{number(bottom + 11)}">'
             f"{escaped(short_time(end - start))}</text></g>"
         )
 
@@ -102,10 +102,10 @@ def _chain(timeline: Timeline, scale: Scale, left: float, places: dict[str, floa
     for before, after in zip(timeline.critical, timeline.critical[1:], strict=False):
         if before not in places or after not in places:
             continue
-        one = left + scale.at(rows[before].stretches[-1].end)
-        two = left + scale.at(rows[after].stretches[0].start)
+        x_start = left + scale.at(rows[before].stretches[-1].end)
+        x_end = left + scale.at(rows[after].stretches[0].start)
         # Down first: the time that `before` took is written behind its bar.
-        path = f"M{number(one)} {number(places[before])}V{number(places[after])}H{number(two)}"
+        path = f"M{number(x_start)} {number(places[before])}V{number(places[after])}H{number(x_end)}"
         yield f'<path class="k mark" d="{path}"/>'
 
 
@@ -130,19 +130,19 @@ def _row(row: TimelineRow, scale: Scale, left: float, middle: float, critical: b
 def _bar(stretch: Stretch, state: State, scale: Scale, left: float, middle: float, critical: bool) -> str:
     x = left + scale.at(stretch.start)
     width = max(left + scale.at(stretch.end) - x, 2.0)
-    said = f"{_WORDS[stretch.kind]} for {short_time(stretch.end - stretch.start)}"
-    told = f"<title>{escaped(f'{said}, from {moment_text(stretch.start)}')}</title>"
+    label = f"{_WORDS[stretch.kind]} for {short_time(stretch.end - stretch.start)}"
+    tooltip = f"<title>{escaped(f'{label}, from {moment_text(stretch.start)}')}</title>"
     mark = " mark" if critical else ""
     if stretch.kind == "backoff":
-        return f'<g class="b {state}">{told}<rect class="v" {_place(x, middle - 1.5, width, 3)}/></g>'
+        return f'<g class="b {state}">{tooltip}<rect class="v" {_place(x, middle - 1.5, width, 3)}/></g>'
     if stretch.kind == "person":
         stripes = "".join(
             f"M{number(x + offset)} {number(middle + 5)}l4-10" for offset in range(2, int(min(width, 4 * WIDTH)) - 4, 6)
         )
         box = f'<rect class="r" {_place(x, middle - 5, width, 10)}/>'
-        return f'<g class="b waiting">{told}{box}<path class="i" d="{stripes or "M0 0"}"/></g>'
+        return f'<g class="b waiting">{tooltip}{box}<path class="i" d="{stripes or "M0 0"}"/></g>'
     box = f'<rect class="r" {_place(x, middle - BAR / 2, width, BAR)} rx="3"/>'
-    return f'<g class="b {state}{mark}">{told}{box}</g>'
+    return f'<g class="b {state}{mark}">{tooltip}{box}</g>'
 
 
 def _place(x: float, y: float, width: float, height: float) -> str:
@@ -151,10 +151,10 @@ def _place(x: float, y: float, width: float, height: float) -> str:
 
 def _hint(row: TimelineRow) -> str:
     state = f" ({row.state})" if row.state else ""
-    return "\n".join(one for one in (f"{row.key}{state}", row.note, row.error[:300]) if one)
+    return "\n".join(part for part in (f"{row.key}{state}", row.note, row.error[:300]) if part)
 
 
-def _told(timeline: Timeline) -> str:
+def _description(timeline: Timeline) -> str:
     parts: list[str] = []
     for row in timeline.rows[:100]:
         if not row.stretches:
@@ -225,7 +225,7 @@ def gantt_text(timeline: Timeline, columns: int = 100) -> str:
 
 
 def _took(row: TimelineRow) -> str:
-    """How long it was at work, and how often; of what still waits for its first answer, that it waits."""
+    """Time at work and number of attempts; `waits` before the first answer."""
     if row.state == "waiting" and row.worked < SHORTEST_WORK:
         return "waits"
     again = f" ({row.attempts} tries)" if row.attempts > 1 else f" ({row.times} times)" if row.times > 1 else ""

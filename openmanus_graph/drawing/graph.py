@@ -26,7 +26,7 @@ _UNNAMED = "LangGraph"
 
 
 def graph_diagram(app: AnyGraph, *, xray: bool = True) -> Diagram:
-    """The graph's nodes and edges, and those of the graphs that its nodes run.
+    """Nodes and edges of a graph, and of the graphs that its nodes run.
 
     The key of a box is its node's name, behind the names of the nodes around it and `:`, as in LangGraph's own
     drawings. Nodes with the very same edges, such as an agent's tools, are one block.
@@ -78,12 +78,12 @@ def _lines(diagram: Diagram, indent: str) -> Iterator[str]:
 
 
 def _name(box: Box) -> str:
-    return " | ".join(plain(one.label) for one in (box.members or (box,)))
+    return " | ".join(plain(member.label) for member in (box.members or (box,)))
 
 
 def _short(box: Box) -> str:
     """A block of many by its first node and how many more there are; its own line has them all."""
-    names = [plain(one.label) for one in (box.members or (box,))]
+    names = [plain(member.label) for member in (box.members or (box,))]
     if len(names) <= 2:
         return names[0] if len(names) == 1 else f"[{' | '.join(names)}]"
     return f"[{names[0]} and {len(names) - 1} more]"
@@ -114,7 +114,7 @@ def _diagram(app: AnyGraph, title: str, prefix: str, around: tuple[AnyGraph, ...
         for source, target, conditional in edges
     ]
     unique = list(dict.fromkeys(links))
-    return Diagram(boxes, unique, title, _told(boxes, unique)).alike_joined()
+    return Diagram(boxes, unique, title, _description(boxes, unique)).alike_joined()
 
 
 def _nodes_and_edges(app: AnyGraph) -> tuple[dict[str, Mapping[str, Any]], list[tuple[str, str, bool]]]:
@@ -156,7 +156,7 @@ def _as_built(
 
 
 def _labels(app: AnyGraph) -> dict[tuple[str, str], list[str]]:
-    """The answers on which each conditional edge is taken; LangGraph's own drawing has only one of several."""
+    """Answers on which each conditional edge is taken; LangGraph's own drawing has only one of several."""
     found: dict[tuple[str, str], list[str]] = {}
     branches = cast("Mapping[str, Mapping[str, Any]]", getattr(getattr(app, "builder", None), "branches", None) or {})
     for source, named in branches.items():
@@ -183,12 +183,12 @@ def _inside(node: Any, prefix: str, around: tuple[AnyGraph, ...]) -> Diagram | N
     return Diagram(boxes, [])
 
 
-def _told(boxes: list[Box], links: list[Link]) -> str:
+def _description(boxes: list[Box], links: list[Link]) -> str:
     names = {box.key: box.label for box in boxes}
-    told = [
+    edges = [
         f"{names[link.source]} to {names[link.target]}"
         + (f" on {link.label}" if link.label else " on a condition" if link.dashed else "")
         for link in links[:200]
     ]
     more = f", and {len(links) - 200} more" if len(links) > 200 else ""
-    return f"{len(boxes)} nodes. Edges: {', '.join(told)}{more}." if told else f"{len(boxes)} nodes."
+    return f"{len(boxes)} nodes. Edges: {', '.join(edges)}{more}." if edges else f"{len(boxes)} nodes."

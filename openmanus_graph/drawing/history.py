@@ -16,23 +16,23 @@ def history_tree(moments: Sequence[Moment], title: str = "") -> HistoryTree:
         moments: What `thread_history` found, oldest first.
         title: What it is of.
     """
-    keys = {(one.point.namespace, one.point.id) for one in moments}
-    newest = next((one for one in reversed(moments) if not one.point.namespace), None)
+    keys = {(moment.point.namespace, moment.point.id) for moment in moments}
+    newest = next((moment for moment in reversed(moments) if not moment.point.namespace), None)
     nodes: list[HistoryNode] = []
-    for one in moments:
-        key = _key(one.point.namespace, one.point.id)
+    for moment in moments:
+        key = _key(moment.point.namespace, moment.point.id)
         nodes.append(
             HistoryNode(
                 key,
-                _parent(one.point, keys),
-                _label(one),
-                f"@{one.point.number} {one.point.made_at.astimezone():%H:%M:%S}",
-                state="waiting" if one.asks and one is newest else "",
-                current=one is newest,
-                line=one.point.namespace,
+                _parent(moment.point, keys),
+                _label(moment),
+                f"@{moment.point.number} {moment.point.made_at.astimezone():%H:%M:%S}",
+                state="waiting" if moment.asks and moment is newest else "",
+                current=moment is newest,
+                line=moment.point.namespace,
             )
         )
-        nodes += [HistoryNode(f"{key} {name}", key, f"fork {name}", line=name) for name in one.forks]
+        nodes += [HistoryNode(f"{key} {name}", key, f"fork {name}", line=name) for name in moment.forks]
     return HistoryTree(nodes, title)
 
 
@@ -48,8 +48,8 @@ def _parent(point: Point, keys: set[tuple[str, str]]) -> str | None:
     return _key(*max(around, key=lambda key: (key[0] != "", key[0].count("|")))) if around else None
 
 
-def _label(one: Moment) -> str:
-    where = f"{one.point.subtask}: " if one.point.subtask else ""
-    nodes = ", ".join(dict.fromkeys(one.nodes))
-    what = ": ".join(filter(None, [nodes, one.what])) or one.point.source
-    return f"{where}{what}{f' (asks: {one.asks})' if one.asks else ''}"
+def _label(moment: Moment) -> str:
+    where = f"{moment.point.subtask}: " if moment.point.subtask else ""
+    nodes = ", ".join(dict.fromkeys(moment.nodes))
+    what = ": ".join(filter(None, [nodes, moment.what])) or moment.point.source
+    return f"{where}{what}{f' (asks: {moment.asks})' if moment.asks else ''}"

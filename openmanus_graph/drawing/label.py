@@ -1,4 +1,4 @@
-"""Label: text in a picture: how wide it is, cut to what fits, and safe in XML.
+"""Label: measures, clips and escapes text in a picture.
 
 Pictures bring no font, so widths are estimates for the sans-serif fonts of the common systems, on the wide side.
 """

@@ -1,4 +1,4 @@
-"""Layout: places for boxes and routes for links, in ranks along the direction of flow.
+"""Layout: coordinates of boxes and routes of links, in ranks along the direction of flow.
 
 Sugiyama's method (K. Sugiyama, S. Tagawa, M. Toda, IEEE Trans. SMC 11(2), 1981). `fast-sugiyama` finds the ranks and
 the order within each; it knows nodes of one size only, so coordinates are found here: every box goes where its
@@ -41,7 +41,7 @@ REMEMBERED = 32
 
 @dataclass(frozen=True)
 class Layout:
-    """Where everything is, in pixels from the upper left corner."""
+    """Coordinates of a diagram, in pixels from the upper left corner."""
 
     width: float
     height: float
@@ -107,13 +107,13 @@ def _laid_out(sizes: tuple[tuple[float, float], ...], links: tuple[tuple[int, in
     def turned(point: Position) -> Position:
         return point if down else (point[1], point[0])
 
-    found: list[list[Position]] = []
+    all_routes: list[list[Position]] = []
     for a, b in links:
         route = [] if a == b else routes[a, b] if forward[a, b] else routes[b, a][::-1]
-        found.append([turned(point) for point in route])
+        all_routes.append([turned(point) for point in route])
     size = turned((high - low, depth))
     centres = [turned(point) for point in zip(cross, middles, strict=False)]
-    return Layout(size[0], size[1], centres, found, down)
+    return Layout(size[0], size[1], centres, all_routes, down)
 
 
 def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
@@ -137,19 +137,19 @@ def _ranked(count: int, pairs: list[tuple[int, int]]) -> _Ranks:
                 ranks.append([])
             ranks[int(rank)].append((start + x, item))
         ranks = [sorted(rank) for rank in ranks]
-    found = [[item for _, item in rank] for rank in ranks]
+    order = [[item for _, item in rank] for rank in ranks]
     alone = sorted(set(range(count)) - set(linked))
     if alone:
-        side = max(len(found), round(len(alone) ** 0.5), 1)
-        found += [[] for _ in range(side - len(found))]
+        side = max(len(order), round(len(alone) ** 0.5), 1)
+        order += [[] for _ in range(side - len(order))]
         for position, node in enumerate(alone):
-            found[position % side].append(node)
-    return _with_neighbours(_Ranks(found, chains, total))
+            order[position % side].append(node)
+    return _with_neighbours(_Ranks(order, chains, total))
 
 
 @dataclass
 class _Component:
-    """What hangs together."""
+    """A connected component."""
 
     nodes: list[int]
     places: dict[int, tuple[float, int]]
@@ -173,7 +173,7 @@ class _Component:
 
 
 def _components(pairs: list[tuple[int, int]]) -> list[_Component]:
-    """Ranks and places of what hangs together, group by group."""
+    """Ranks and coordinates of each connected component."""
     group: dict[int, int] = {}
     neighbours: dict[int, list[int]] = {}
     for a, b in pairs:
@@ -229,7 +229,7 @@ def _with_neighbours(ranked: _Ranks) -> _Ranks:
             weight = (1.0, 2.0, 6.0)[(a not in ends) + (b not in ends)]
             ranked.neighbours[a].append((b, weight))
             ranked.neighbours[b].append((a, weight))
-    ranked.weights = [sum(one for _, one in near) for near in ranked.neighbours]
+    ranked.weights = [sum(pull for _, pull in near) for near in ranked.neighbours]
     return ranked
 
 
@@ -270,8 +270,8 @@ def _pull(rank: list[int], between: list[float], cross: list[float], ranked: _Ra
         weight = ranked.weights[item]
         if weight:
             wish = 0.0
-            for other, one in ranked.neighbours[item]:
-                wish += cross[other] * one
+            for other, pull in ranked.neighbours[item]:
+                wish += cross[other] * pull
             wish /= weight
         else:
             wish, weight = cross[item], 0.1
@@ -290,7 +290,7 @@ def _pull(rank: list[int], between: list[float], cross: list[float], ranked: _Ra
 
 
 def _bands(ranked: _Ranks, along: list[float], gap: float) -> tuple[list[tuple[float, float]], float]:
-    """Where each rank begins and ends along the flow, and where all ends; much traffic makes more room."""
+    """Begin and end of each rank along the flow, and the end of all; many links make more room."""
     place = 0.0
     bands: list[tuple[float, float]] = []
     for rank in ranked.ranks:

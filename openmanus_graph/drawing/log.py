@@ -1,4 +1,4 @@
-"""Log: what was said, called and answered in a run, subtask by subtask, for a report."""
+"""Log: messages, calls and results of a run, subtask by subtask, for a report."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _TOLD = frozenset(
 
 
 class _Room:
-    """How many characters may still be written."""
+    """Number of characters that may still be written."""
 
     def __init__(self, characters: int) -> None:
         self.left = characters
 
 
 def log_sections(record: Record) -> Iterator[str]:
-    """What happened outside of subtasks, such as the agent's decisions or a graph's own nodes; then each subtask.
+    """Events outside of subtasks, such as the agent's decisions or a graph's own nodes; then each subtask.
 
     Args:
         record: What the store has of the thread, read with `whole=True`.
@@ -61,8 +61,8 @@ def log_sections(record: Record) -> Iterator[str]:
         yield "<h2>Subtasks</h2>"
     rows = {row.key: row for row in record.timeline.rows}
     used: dict[str, Usage] = {}
-    for one in record.spent:
-        used[one.subtask] = add_usage(used.get(one.subtask), one.usage)
+    for spent in record.spent:
+        used[spent.subtask] = add_usage(used.get(spent.subtask), spent.usage)
     for item in record.progress:
         key = item.subtask.id
         yield _subtask(item, rows.get(key), used.get(key), list(log.get(key, {}).values()), room)
@@ -99,7 +99,7 @@ def _subtask(
 
 
 def _facts(item: SubtaskProgress, row: TimelineRow | None, used: Usage | None) -> str:
-    """What it waited for, how long it worked, how often it was tried, and what it used."""
+    """Prerequisites, time at work, attempts and usage of a subtask."""
     needs = item.subtask.prerequisites()
     facts = [f"after {', '.join(needs)}" if needs else "needs nothing"]
     if row is not None and row.worked > 0:
@@ -112,7 +112,7 @@ def _facts(item: SubtaskProgress, row: TimelineRow | None, used: Usage | None) -
 
 
 def used_text(usage: Usage) -> str:
-    """What calls of models used, in a line."""
+    """Usage of models in a line."""
     cost = "unknown cost" if usage["cost_usd"] is None else f"${usage['cost_usd']:.4f}"
     tokens = counted(usage["input_tokens"] + usage["output_tokens"], "token")
     return f"{counted(usage['calls'], 'model call')}, {tokens}, {cost}"
@@ -138,39 +138,39 @@ def _entries(events: Sequence[Event], room: _Room) -> Iterator[str]:
 
 
 def _entry(event: Event) -> str:
-    head, said = _told(event)
+    head, detail = _head_and_detail(event)
     took = f" {muted(short_time(event['elapsed_s']))}" if "elapsed_s" in event else ""
     when = f"{muted(str(event.get('time', ''))[11:19])} "
-    return f'<div class="entry">{when}<b>{escaped(head)}</b>{took}{block(said) if said else ""}</div>'
+    return f'<div class="entry">{when}<b>{escaped(head)}</b>{took}{block(detail) if detail else ""}</div>'
 
 
-def _told(event: Event) -> tuple[str, Any]:
-    """What happened, in a few words, and what there is to read of it."""
+def _head_and_detail(event: Event) -> tuple[str, Any]:
+    """Title of an event, and its text or value to read."""
     kind = str(event.get("type"))
-    said: Any = event.get("text") or event.get("error") or _preview(event)
+    detail: Any = event.get("text") or event.get("error") or _preview(event)
     if kind == "model_finished":
-        return f"{event.get('role')} {'said' if said else 'replied without words'}", said
+        return f"{event.get('role')} {'said' if detail else 'replied without words'}", detail
     if kind == "tool_called":
         return f"called {event.get('tool')}", event.get("args") or {}
     if kind == "tool_returned":
         failed = event.get("error")
         return f"{event.get('tool')} {'failed' if failed else 'returned'}", failed or _preview(event)
     if kind == "node_finished":
-        return f"{event.get('node')} {event.get('status') or 'ended'}", said
+        return f"{event.get('node')} {event.get('status') or 'ended'}", detail
     if kind in ("subtask_waiting", "question_asked"):
         return "asked", (event.get("question") or {}).get("question", "")
     if kind == "decided":
-        return f"decided: {event.get('decision')}", said
+        return f"decided: {event.get('decision')}", detail
     if kind == "plan_refused":
         return "the plan was refused", "\n".join(event.get("problems") or [])
     if kind == "subtask_retrying":
-        return f"failed, and is tried again in {short_time(event.get('delay_s') or 0.0)}", said
+        return f"failed, and is tried again in {short_time(event.get('delay_s') or 0.0)}", detail
     if kind == "subtask_verified":
         passed = event.get("verified")
-        return f"checked: {'nothing to check by' if passed is None else 'passed' if passed else 'not passed'}", said
+        return f"checked: {'nothing to check by' if passed is None else 'passed' if passed else 'not passed'}", detail
     if kind == "budget_reached":
-        return f"the budget {event.get('budget')} is used up", said
-    return "warning" if kind == "warned" else kind.replace("_", " "), said
+        return f"the budget {event.get('budget')} is used up", detail
+    return "warning" if kind == "warned" else kind.replace("_", " "), detail
 
 
 def _preview(event: Event) -> str:

@@ -83,7 +83,7 @@ def _boxes(diagram: Diagram, indent: str, numbers: dict[str, str], links: list[L
             yield from _boxes(box.inside, indent + "    ", numbers, links, down)
             yield f"{indent}end"
         else:
-            rows = ["<br/>".join(_row(one) for one in box.members or (box,))]
+            rows = ["<br/>".join(_row(member) for member in box.members or (box,))]
             yield f'{indent}{name}["{rows[0]}"]'
 
 

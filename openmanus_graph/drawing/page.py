@@ -1,4 +1,4 @@
-"""Page: what a report is put together from: its head, and texts that cannot act in it."""
+"""Page: HTML parts of a report: its head, and escaped texts."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ summary{cursor:pointer}.muted{color:var(--muted)}.wide{overflow:auto;max-height:
 
 
 def page(title: str, sections: list[str]) -> str:
-    """A page that needs nothing else and can do nothing.
+    """A self-contained page without scripts.
 
     Args:
         title: What it is of.
@@ -79,6 +79,6 @@ def muted(text: str) -> str:
     return f'<span class="muted">{escaped(text)}</span>'
 
 
-def counted(number: int, one: str, several: str | None = None) -> str:
+def counted(number: int, singular: str, several: str | None = None) -> str:
     """A number of things: `1 call`, `1,200 calls`."""
-    return f"{number:,} {one if number == 1 else several or one + 's'}"
+    return f"{number:,} {singular if number == 1 else several or singular + 's'}"

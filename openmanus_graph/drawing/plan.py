@@ -1,4 +1,4 @@
-"""Plan: the DAG of a plan as SVG, Mermaid or text, with what its subtasks stand at."""
+"""Plan: the DAG of a plan as SVG, Mermaid or text, with the states of its subtasks."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ MOST_TOLD = 100
 
 
 def levels(plan: Plan) -> dict[str, int]:
-    """How many prerequisites are one behind the other before each subtask, by id, in plan order."""
+    """Length of the longest chain of prerequisites of each subtask, by id, in plan order."""
     depth: dict[str, int] = {}
     for subtask in plan.in_order():
         depth[subtask.id] = max((depth[need] + 1 for need in plan.prerequisites(subtask)), default=0)
@@ -25,7 +25,7 @@ def levels(plan: Plan) -> dict[str, int]:
 
 
 def plan_diagram(plan: Plan, states: Mapping[str, State] | None = None, critical: Collection[str] = ()) -> Diagram:
-    """The plan's subtasks, each with arrows from what it waits for.
+    """Subtasks of the plan, each with arrows from its prerequisites.
 
     Args:
         plan: The plan.
@@ -51,10 +51,10 @@ def plan_diagram(plan: Plan, states: Mapping[str, State] | None = None, critical
         for subtask in plan.subtasks
         for need in plan.prerequisites(subtask)
     ]
-    return Diagram(boxes, links, plan.name or plan.goal or "Plan", _told(plan, states))
+    return Diagram(boxes, links, plan.name or plan.goal or "Plan", _description(plan, states))
 
 
-def _told(plan: Plan, states: Mapping[str, State]) -> str:
+def _description(plan: Plan, states: Mapping[str, State]) -> str:
     parts: list[str] = []
     for subtask in plan.subtasks[:MOST_TOLD]:
         needs = plan.prerequisites(subtask)

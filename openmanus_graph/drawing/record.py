@@ -1,4 +1,4 @@
-"""Record: what the store has of a thread that pictures and reports are made of."""
+"""Record: plan, events and costs of a thread, read from the store for pictures and reports."""
 
 from __future__ import annotations
 
@@ -57,12 +57,12 @@ class Record:
 
     @property
     def states(self) -> dict[str, State]:
-        """What every subtask stands at, by id."""
+        """State of every subtask, by id."""
         return {item.subtask.id: item.status for item in self.progress}
 
     @property
     def timeline(self) -> Timeline:
-        """What was done when, of the newest request that has a plan."""
+        """Timeline of the newest request that has a plan."""
         results = {str(item.subtask.id): item.result for item in self.progress if item.result is not None}
         rows = [
             TimelineRow(subtask.id, str(subtask.tool or subtask.agent), tuple(subtask.prerequisites()))
@@ -75,7 +75,7 @@ class Record:
 
 
 async def record_of(saver: ThreadSaver, thread: Thread, *, whole: bool = False) -> Record:
-    """Read what there is of a thread.
+    """Read the record of a thread.
 
     Args:
         saver: The store.

@@ -1,4 +1,4 @@
-"""Report: a run as one HTML page that needs nothing else: DAG, Gantt, messages, tool calls, artefacts and costs.
+"""Report: a run as one self-contained HTML page: DAG, Gantt, messages, tool calls, artefacts and costs.
 
 Everything that came from models, tools, pages and people is escaped, and the page's own policy forbids scripts and
 whatever would have to be fetched.
@@ -48,7 +48,7 @@ def report_html(record: Record) -> str:
 
 
 def _title(record: Record) -> str:
-    """What the thread is for; the list of threads keeps only the beginning of it."""
+    """Task of the thread; the list of threads keeps only its beginning."""
     title = plain(record.thread.title) or record.thread.thread_id
     known = [str(record.values.get("task") or ""), record.plan.goal if record.plan else ""]
     full = next((text for text in map(plain, known) if text.startswith(title)), title)
@@ -58,7 +58,7 @@ def _title(record: Record) -> str:
 
 
 def _total(record: Record) -> Usage:
-    return reduce(add_usage, (one.usage for one in record.spent), NO_USAGE)
+    return reduce(add_usage, (spent.usage for spent in record.spent), NO_USAGE)
 
 
 def _summary(record: Record, title: str) -> Iterator[str]:
@@ -87,7 +87,7 @@ def _summary(record: Record, title: str) -> Iterator[str]:
 
 def _requests(record: Record) -> Iterator[str]:
     values = record.values
-    requests = [(str(one.get("task", "")), str(one.get("answer") or "")) for one in _earlier(values)]
+    requests = [(str(earlier.get("task", "")), str(earlier.get("answer") or "")) for earlier in _earlier(values)]
     task, answer = values.get("task"), values.get("answer")
     if task and not (requests and requests[-1][0] == task and record.thread.finished):
         requests.append((str(task), str(answer or "") if record.thread.finished else ""))
@@ -105,8 +105,10 @@ def _requests(record: Record) -> Iterator[str]:
 
 
 def _earlier(values: dict[str, Any]) -> list[dict[str, Any]]:
-    found = values.get("earlier")
-    return [one for one in cast("list[Any]", found) if isinstance(one, dict)] if isinstance(found, list) else []
+    requests = values.get("earlier")
+    if not isinstance(requests, list):
+        return []
+    return [request for request in cast("list[Any]", requests) if isinstance(request, dict)]
 
 
 def _pictures(record: Record, title: str) -> Iterator[str]:
@@ -127,7 +129,7 @@ def _pictures(record: Record, title: str) -> Iterator[str]:
 
 
 def _state(record: Record) -> Iterator[str]:
-    """What a graph of the user's own holds at its end; that of ours is told by plan and messages."""
+    """State of a user's own graph at its end; plan and messages show that of ours."""
     ours = record.plan is not None or "task" in record.values
     values = {key: value for key, value in record.values.items() if ":" not in key and not key.startswith("__")}
     if values and not ours:
@@ -138,15 +140,15 @@ def _artefacts(artefacts: Sequence[Artefact], more: int) -> Iterator[str]:
     if not artefacts:
         return
     yield "<h2>Artefacts</h2>"
-    for one in artefacts:
-        head = f"<code>{escaped(one.path)}</code> {muted(f'{one.size:,} bytes')}"
-        if one.image is not None:
-            image = f'<img alt="{escaped(one.path)}" src="{escaped(one.image)}">'
+    for artefact in artefacts:
+        head = f"<code>{escaped(artefact.path)}</code> {muted(f'{artefact.size:,} bytes')}"
+        if artefact.image is not None:
+            image = f'<img alt="{escaped(artefact.path)}" src="{escaped(artefact.image)}">'
             yield f"<details><summary>{head}</summary>{image}</details>"
-        elif one.text is not None:
-            cut = one.size - len(one.text.encode())
+        elif artefact.text is not None:
+            cut = artefact.size - len(artefact.text.encode())
             end = f"<p>{muted(f'… {cut:,} more bytes')}</p>" if cut > 0 else ""
-            text = f'<pre dir="auto">{escaped(one.text)}</pre>'
+            text = f'<pre dir="auto">{escaped(artefact.text)}</pre>'
             yield f"<details><summary>{head}</summary>{text}{end}</details>"
         else:
             yield f'<div class="entry">{head}</div>'
@@ -161,12 +163,12 @@ def _costs(record: Record) -> Iterator[str]:
     yield "<tr><th>Role</th><th>Subtask</th><th>Model</th>"
     heads = ("Calls", "Tokens in", "Cached", "Tokens out", "Seconds", "US$")
     yield "".join(f'<th class="num">{head}</th>' for head in heads) + "</tr>"
-    for one in record.spent[:1000]:
-        names = "".join(f"<td>{clipped_text(name, 120)}</td>" for name in (one.role, one.subtask, one.model))
-        yield f"<tr>{names}{_numbers(one.usage, one.elapsed_s)}</tr>"
+    for spent in record.spent[:1000]:
+        names = "".join(f"<td>{clipped_text(name, 120)}</td>" for name in (spent.role, spent.subtask, spent.model))
+        yield f"<tr>{names}{_numbers(spent.usage, spent.elapsed_s)}</tr>"
     if len(record.spent) > 1000:
         yield f'<tr><td colspan="9" class="muted">… and {len(record.spent) - 1000:,} more rows</td></tr>'
-    elapsed = sum(one.elapsed_s for one in record.spent)
+    elapsed = sum(spent.elapsed_s for spent in record.spent)
     yield f'<tr><th colspan="3">In all</th>{_numbers(_total(record), elapsed)}</tr></table></div>'
 
 

@@ -1,4 +1,4 @@
-"""Scale: where moments are on the time axis of a picture; long breaks, in which nothing is at work, are cut short."""
+"""Scale: maps moments to pixels of a time axis. Long breaks, in which nothing is at work, are cut short."""
 
 from __future__ import annotations
 
@@ -59,7 +59,7 @@ class Scale:
 
 
 def scale_of(work: Sequence[Span], start: float, end: float, width: float) -> Scale:
-    """An axis for all that was done.
+    """The axis of all stretches of work.
 
     Args:
         work: When anything was at work, in seconds.
@@ -86,18 +86,18 @@ def scale_of(work: Sequence[Span], start: float, end: float, width: float) -> Sc
         if stop > begin:
             pieces.append((begin, stop, place, place + BREAK))
             moment, place = stop, place + BREAK
-    step = next((one for one in (*_STEPS, *_LONG_STEPS) if one / shown * room >= 56), shown)
+    step = next((candidate for candidate in (*_STEPS, *_LONG_STEPS) if candidate / shown * room >= 56), shown)
     return Scale(tuple(pieces), tuple(breaks), step)
 
 
 def _merged(spans: Sequence[Span]) -> list[Span]:
-    found: list[Span] = []
+    merged: list[Span] = []
     for start, end in sorted(spans):
-        if found and start <= found[-1][1]:
-            found[-1] = (found[-1][0], max(end, found[-1][1]))
+        if merged and start <= merged[-1][1]:
+            merged[-1] = (merged[-1][0], max(end, merged[-1][1]))
         else:
-            found.append((start, end))
-    return found
+            merged.append((start, end))
+    return merged
 
 
 def seconds_text(seconds: float) -> str:

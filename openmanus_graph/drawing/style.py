@@ -1,4 +1,4 @@
-"""Style: colours and signs of a picture, for light and dark, with nothing from outside the file."""
+"""Style: colours and signs of a picture, for light and dark, without external resources."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Subgraphs: the graphs that a node runs, found in what its function refers to.
+"""Subgraphs: finds the graphs that a node runs, among the objects that its function refers to.
 
 LangGraph's own search stops at the first, looks into no container, and needs the source text, which a function that
 was typed at a prompt does not have; this one reads the closures and the names of the compiled code.
@@ -29,15 +29,15 @@ def subgraphs_of(node: Any) -> dict[str, AnyGraph]:
     Args:
         node: A runnable, a function, or an object with a method that is the node.
     """
-    found: dict[str, AnyGraph] = {}
+    graphs: dict[str, AnyGraph] = {}
     seen: set[int] = set()
     for name, graph in _graphs(node, "", DEEPEST, seen):
-        if all(graph is not other for other in found.values()):
+        if all(graph is not other for other in graphs.values()):
             known = name or str(graph.get_name())
-            while known in found:
+            while known in graphs:
                 known += "′"
-            found[known] = graph
-    return found
+            graphs[known] = graph
+    return graphs
 
 
 def _graphs(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple[str, AnyGraph]]:
@@ -54,31 +54,31 @@ def _graphs(value: Any, name: str, depth: int, seen: set[int]) -> Iterator[tuple
 
 
 def _inside(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """What a value refers to, with names."""
+    """Objects that a value refers to, with names."""
     if isinstance(value, FunctionType):
         yield from _referred(value)
     elif isinstance(value, MethodType):
         names = _names(value.__func__.__code__)
-        yield from ((key, one) for key, one in _attributes(value.__self__).items() if key in names)
+        yield from ((key, attribute) for key, attribute in _attributes(value.__self__).items() if key in names)
         yield from _referred(cast("FunctionType", value.__func__))
     elif isinstance(value, functools.partial):
         part = cast("functools.partial[Any]", value)
-        yield from ((name, one) for one in (part.func, *part.args))
+        yield from ((name, argument) for argument in (part.func, *part.args))
         yield from part.keywords.items()
     elif isinstance(value, Runnable):
         yield from _steps(value, name)
     elif isinstance(value, Mapping):
-        yield from ((str(key), one) for key, one in cast("Mapping[Any, Any]", value).items() if _may_hold(one))
+        yield from ((str(key), item) for key, item in cast("Mapping[Any, Any]", value).items() if _may_hold(item))
     elif isinstance(value, list | tuple | set | frozenset):
-        yield from (("", one) for one in cast("list[Any]", value) if _may_hold(one))
+        yield from (("", item) for item in cast("list[Any]", value) if _may_hold(item))
     elif callable(value) and not isinstance(value, type):  # an object that can be called
         called = vars(type(value)).get("__call__")
         names = _names(called.__code__) if isinstance(called, FunctionType) else set[str]()
-        yield from ((key, one) for key, one in _attributes(value).items() if key in names)
+        yield from ((key, attribute) for key, attribute in _attributes(value).items() if key in names)
 
 
 def _steps(value: Any, name: str) -> Iterator[tuple[str, Any]]:
-    """What a runnable is made of."""
+    """Steps of a runnable."""
     if isinstance(value, RunnableSequence):
         yield from ((name, step) for step in value.steps)
     elif isinstance(value, RunnableParallel):
@@ -99,7 +99,7 @@ def _attributes(value: Any) -> dict[str, Any]:
 
 
 def _referred(function: FunctionType) -> Iterator[tuple[str, Any]]:
-    """What a function closes over, and the graphs and containers among the global names it uses."""
+    """Objects that a function closes over, and graphs and containers among the globals it uses."""
     wrapped = getattr(function, "__wrapped__", None)
     if wrapped is not None:
         yield "", wrapped
@@ -115,9 +115,9 @@ def _referred(function: FunctionType) -> Iterator[tuple[str, Any]]:
 
 
 def _names(code: CodeType) -> set[str]:
-    """The global names and attributes that code uses, functions inside of it included."""
-    found = set(code.co_names)
+    """Names of globals and attributes that code uses, functions inside of it included."""
+    names = set(code.co_names)
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            found |= _names(constant)
-    return found
+            names |= _names(constant)
+    return names

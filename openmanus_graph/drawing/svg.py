@@ -1,4 +1,4 @@
-"""Svg: a diagram as one self-contained SVG file."""
+"""Svg: draws a diagram as one self-contained SVG file."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ DOT = 18.0
 
 @dataclass
 class _Sized:
-    """A box with its size, and what is inside with its places."""
+    """A box with its size, and the layout inside of it."""
 
     box: Box
     width: float = 0.0
@@ -82,11 +82,11 @@ def document(parts: Sequence[str], width: float, height: float, title: str, desc
     """
     size = f"{number(width)} {number(height)}"
     named = f"<title>{escaped(title)}</title>" if title else ""
-    told = f"<desc>{escaped(description)}</desc>" if description else ""
+    described = f"<desc>{escaped(description)}</desc>" if description else ""
     return "\n".join(
         [
             f'<svg xmlns="http://www.w3.org/2000/svg" class="omg" role="img" viewBox="0 0 {size}"'
-            f' width="{number(width)}" height="{number(height)}">{named}{told}',
+            f' width="{number(width)}" height="{number(height)}">{named}{described}',
             *([f"<style>{sheet}</style>"] if (sheet := style(theme)) else []),
             f'<rect class="paper" width="{number(width)}" height="{number(height)}" rx="6"/>',
             *parts,
@@ -99,7 +99,7 @@ def _placed(diagram: Diagram, down: bool | None) -> tuple[list[_Sized], Layout]:
     """The boxes, and a layout of them and, behind them, of the links' labels."""
     sized = [_sized(box) for box in diagram.boxes]
     index = {box.key: position for position, box in enumerate(diagram.boxes)}
-    sizes = [(one.width, one.height) for one in sized]
+    sizes = [(box.width, box.height) for box in sized]
     links: list[tuple[int, int]] = []
     for link, turned in zip(diagram.links, _turned(diagram), strict=True):
         source, target = index[link.source], index[link.target]
@@ -111,7 +111,7 @@ def _placed(diagram: Diagram, down: bool | None) -> tuple[list[_Sized], Layout]:
             links.append((source, target))
     layout = laid_out(sizes, links, down)
     loops = [index[link.source] for link in diagram.links if link.source == link.target]
-    right = max((layout.centres[one][0] + sizes[one][0] / 2 + LOOP for one in loops), default=0.0)
+    right = max((layout.centres[loop][0] + sizes[loop][0] / 2 + LOOP for loop in loops), default=0.0)
     return sized, replace(layout, width=max(layout.width, right))
 
 
@@ -143,9 +143,9 @@ def _sized(box: Box) -> _Sized:
         members = [_sized(member) for member in box.members]
         columns = 1 if len(members) <= 4 else 2 if len(members) <= 10 else 3
         rows = -(-len(members) // columns)
-        wide, tall = max(one.width for one in members), max(one.height for one in members)
-        for one in members:
-            one.width, one.height = wide, tall
+        wide, tall = max(member.width for member in members), max(member.height for member in members)
+        for member in members:
+            member.width, member.height = wide, tall
         return _Sized(box, columns * (wide + 6) + 6, rows * (tall + 6) + 6, inner=members, columns=columns)
     text = max(min(width_of(box.label, LABEL_SIZE), LONGEST), min(width_of(box.note, NOTE_SIZE), LONGEST))
     width = max(text + 21 + (SIGN if box.state else 0), SHORTEST)
@@ -176,48 +176,48 @@ def _draw(parts: list[str], diagram: Diagram, sized: list[_Sized], layout: Layou
             drawn[link.source, link.target] = link.dashed
             line = _link(link, route, layout.down, there=there)
         else:
-            one = sized[index[link.source]]
+            looped = sized[index[link.source]]
             x, y = layout.centres[index[link.source]]
-            line = _loop(link, (x + corner[0] + one.width / 2, y + corner[1]))
+            line = _loop(link, (x + corner[0] + looped.width / 2, y + corner[1]))
             line = f"<g><title>{escaped(link.label)}</title>{line}</g>" if link.label else line
         (marked if link.marked else plain_links).append(line)
     parts += [*plain_links, *marked]
-    for one, (x, y) in zip(sized, layout.centres, strict=False):
-        _draw_box(parts, one, (x + corner[0] - one.width / 2, y + corner[1] - one.height / 2))
+    for sized_box, (x, y) in zip(sized, layout.centres, strict=False):
+        _draw_box(parts, sized_box, (x + corner[0] - sized_box.width / 2, y + corner[1] - sized_box.height / 2))
 
 
-def _draw_box(parts: list[str], one: _Sized, corner: Position) -> None:
-    box = one.box
+def _draw_box(parts: list[str], sized_box: _Sized, corner: Position) -> None:
+    box = sized_box.box
     x, y = corner
     if box.shape != "box":
         parts.append(_dot(box, (x + DOT / 2, y + DOT / 2)))
     elif box.members:
-        parts.append(f'<rect class="g" {_rect(x, y, one.width, one.height)} rx="7"/>')
-        for position, member in enumerate(one.inner):
-            row, column = divmod(position, one.columns)
+        parts.append(f'<rect class="g" {_rect(x, y, sized_box.width, sized_box.height)} rx="7"/>')
+        for position, member in enumerate(sized_box.inner):
+            row, column = divmod(position, sized_box.columns)
             _draw_box(parts, member, (x + 6 + column * (member.width + 6), y + 6 + row * (member.height + 6)))
-    elif one.layout is not None and box.inside is not None:
+    elif sized_box.layout is not None and box.inside is not None:
         sign = icon(box.state, number(x + PAD + 6), number(y + PAD + 3))
         left = x + PAD + (SIGN if sign else 0)
-        label = escaped(clipped(plain(_headline(box)), one.width - 2 * PAD - (SIGN if sign else 0), LABEL_SIZE))
+        label = escaped(clipped(plain(_headline(box)), sized_box.width - 2 * PAD - (SIGN if sign else 0), LABEL_SIZE))
         parts.append(
             f'<g class="{_classes(box)}" data-key="{escaped(box.key)}">{_hint(box)}'
-            f'<rect class="r" {_rect(x, y, one.width, one.height)} rx="9"/>'
+            f'<rect class="r" {_rect(x, y, sized_box.width, sized_box.height)} rx="9"/>'
             f'{sign}<text class="q" x="{number(left)}" y="{number(y + PAD + 8)}">{label}</text>{_stop(box, x, y)}</g>'
         )
-        inner_x = x + (one.width - one.layout.width) / 2
-        _draw(parts, box.inside, one.inner, one.layout, (inner_x, y + HEAD + PAD))
+        inner_x = x + (sized_box.width - sized_box.layout.width) / 2
+        _draw(parts, box.inside, sized_box.inner, sized_box.layout, (inner_x, y + HEAD + PAD))
     else:
-        parts.append(_plain_box(one, corner))
+        parts.append(_plain_box(sized_box, corner))
 
 
-def _plain_box(one: _Sized, corner: Position) -> str:
-    box = one.box
+def _plain_box(sized_box: _Sized, corner: Position) -> str:
+    box = sized_box.box
     x, y = corner
-    middle = y + one.height / 2
+    middle = y + sized_box.height / 2
     sign = icon(box.state, number(x + 15), number(middle))
-    room = one.width - 20 - (SIGN if sign else 0)
-    where = f'x="{number(x + 10 + SIGN)}"' if sign else f'class="c" x="{number(x + one.width / 2)}"'
+    room = sized_box.width - 20 - (SIGN if sign else 0)
+    where = f'x="{number(x + 10 + SIGN)}"' if sign else f'class="c" x="{number(x + sized_box.width / 2)}"'
     first = middle - 3 if box.note else middle + 4.4
     label = f'<text {where} y="{number(first)}">{escaped(clipped(plain(box.label), room, LABEL_SIZE))}</text>'
     note = ""
@@ -226,7 +226,8 @@ def _plain_box(one: _Sized, corner: Position) -> str:
         note = f'<text {where} y="{number(middle + 12)}">{escaped(clipped(plain(box.note), room, NOTE_SIZE))}</text>'
     return (
         f'<g class="{_classes(box)}" data-key="{escaped(box.key)}">{_hint(box)}'
-        f'<rect class="r" {_rect(x, y, one.width, one.height)} rx="6"/>{sign}{label}{note}{_stop(box, x, y)}</g>'
+        f'<rect class="r" {_rect(x, y, sized_box.width, sized_box.height)} rx="6"/>{sign}{label}{note}'
+        f"{_stop(box, x, y)}</g>"
     )
 
 
@@ -244,7 +245,7 @@ def _classes(box: Box) -> str:
 
 
 def _hint(box: Box) -> str:
-    """What a box says when it is pointed at, and to readers of the screen: everything, uncut."""
+    """Tooltip of a box, also for screen readers: all of its text, uncut."""
     state = f" ({box.state})" if box.state else ""
     state += " (stops here)" if box.stop else ""
     lines = [f"{box.label or box.key}{state}", box.note, box.hint]
@@ -280,15 +281,15 @@ def _link(link: Link, points: list[Position], down: bool, *, there: bool, head: 
             commands.append(f"L{_at(b)}")
             continue
         middle = ((a[0] + b[0]) / 2, (a[1] + b[1]) / 2)
-        one, two = ((a[0], middle[1]), (b[0], middle[1])) if down else ((middle[0], a[1]), (middle[0], b[1]))
-        commands.append(f"C{_at(one)} {_at(two)} {_at(b)}")
+        bend_in, bend_out = ((a[0], middle[1]), (b[0], middle[1])) if down else ((middle[0], a[1]), (middle[0], b[1]))
+        commands.append(f"C{_at(bend_in)} {_at(bend_out)} {_at(b)}")
     side = (3.5, 0.0) if down else (0.0, 3.5)
     corners = [end, (base[0] - side[0], base[1] - side[1]), (base[0] + side[0], base[1] + side[1])]
     return _arrow(link, "" if there else "".join(commands), corners if head else [])
 
 
 def _loop(link: Link, side: Position) -> str:
-    """From a box to itself, at its right side."""
+    """A link from a box to itself, at its right side."""
     x, y = side
     path = f"M{_at((x, y - 6))}C{_at((x + 22, y - 14))} {_at((x + 22, y + 14))} {_at((x + ARROW, y + 6))}"
     return _arrow(link, path, [(x, y + 6), (x + ARROW, y + 2.5), (x + ARROW, y + 9.5)])

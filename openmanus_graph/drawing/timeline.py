@@ -1,4 +1,4 @@
-"""Timeline: what a thread did when, from its stored events: work, waits for people and for another attempt.
+"""Timeline: stretches of work, waits for people and waits for another attempt, from a thread's stored events.
 
 Every process that worked on the thread left its own events, and every second how long it had been at work, so what was
 under way when one was killed ends with it.
@@ -23,7 +23,7 @@ ENDS: frozenset[str] = frozenset({"completed", "failed", "blocked", "skipped"})
 
 @dataclass(frozen=True)
 class Stretch:
-    """One thing done without a break."""
+    """A stretch of one kind without a break."""
 
     kind: Kind
     start: float
@@ -33,7 +33,7 @@ class Stretch:
 
 @dataclass(frozen=True)
 class TimelineRow:
-    """All that one subtask, node or role did."""
+    """Stretches of one subtask, node or role."""
 
     key: str
     """Its id."""
@@ -60,7 +60,7 @@ class TimelineRow:
     @property
     def worked(self) -> float:
         """Seconds that it was at work."""
-        return sum(one.end - one.start for one in self.stretches if one.kind == "work")
+        return sum(stretch.end - stretch.start for stretch in self.stretches if stretch.kind == "work")
 
 
 @dataclass(frozen=True)
@@ -86,7 +86,7 @@ class Timeline:
 
     @property
     def states(self) -> dict[str, State]:
-        """What every row came to, by key."""
+        """State of every row, by key."""
         return {row.key: row.state for row in self.rows}
 
 
@@ -132,7 +132,7 @@ def timeline_of(
     now: float | None = None,
     active_s: float | None = None,
 ) -> Timeline:
-    """What the subtasks of a plan did, or, without a plan, the nodes of a graph or the roles of the agent.
+    """Timeline of the subtasks of a plan; without a plan, of a graph's nodes or the agent's roles.
 
     Args:
         events: The thread's events, repeated ones included, oldest first.
@@ -170,7 +170,7 @@ def timeline_of(
 def _follow(
     events: Iterable[Event], tracks: dict[str, _Track], notes: dict[str, str], *, planned: bool
 ) -> tuple[float, _Process | None]:
-    """Take all events into the tracks; the moment of the last one, and the process that nothing says the end of."""
+    """Add all events to the tracks; return the moment of the last one, and the process without a noted end."""
     last = 0.0
     process: _Process | None = None
     for event in events:
@@ -214,7 +214,7 @@ def _seconds(moment: Any) -> float | None:
 
 
 def _broken_off(tracks: Iterable[_Track], moment: float) -> None:
-    """A process ended: what was at work stopped there; a question stays open."""
+    """End the stretches of work of a process that ended; questions stay open."""
     for track in tracks:
         if track.kind in ("work", "backoff"):
             track.turn(None, moment)
@@ -244,7 +244,7 @@ def _subtask_event(track: _Track, event: Event, moment: float) -> None:
 
 
 def _other_event(tracks: dict[str, _Track], notes: dict[str, str], event: Mapping[str, Any], moment: float) -> None:
-    """Nodes of a graph that is not ours, or the agent's roles by their calls of models."""
+    """Add an event of a graph that is not ours, or of the agent's roles by their calls of models."""
     kind = str(event.get("type"))
     if kind in ("node_started", "node_finished"):
         key = str(event.get("node"))

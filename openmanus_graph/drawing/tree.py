@@ -70,7 +70,7 @@ def _lanes(nodes: Sequence[HistoryNode]) -> dict[str, int]:
             lane = lanes[node.parent]
         else:
             begun = index_of.get(node.parent or "", index)
-            lane = next(one for one in range(len(nodes) + 1) if last_use.get(one, -1) < begun)
+            lane = next(candidate for candidate in range(len(nodes) + 1) if last_use.get(candidate, -1) < begun)
         lanes[node.key] = lane
         # A lane is taken until the last child of the points on it.
         last_use[lane] = max([last_use.get(lane, -1), index, *children.get(node.key, [])])
@@ -110,8 +110,8 @@ def tree_svg(tree: HistoryTree, *, theme: Theme = "auto") -> str:
     width = max(left + widest * SLACK + MARGIN, 200.0)
     height = top + ROW * len(nodes) + MARGIN
     branches = max(lanes.values(), default=0)
-    told = f"{len(tree.nodes)} points in {branches + 1} lane{'s' if branches else ''}."
-    return document(parts, width, height, tree.title or "History", told, theme)
+    description = f"{len(tree.nodes)} points in {branches + 1} lane{'s' if branches else ''}."
+    return document(parts, width, height, tree.title or "History", description, theme)
 
 
 def _row(node: HistoryNode, place: tuple[float, float], left: float) -> tuple[str, float]:
@@ -127,7 +127,7 @@ def _row(node: HistoryNode, place: tuple[float, float], left: float) -> tuple[st
     if node.current:
         dot = f'<circle class="m" cx="{number(x)}" cy="{number(y)}" r="9.5"/>{dot}'
     more = f'<tspan class="n" dx="8">{escaped(note)}{here}</tspan>' if note or here else ""
-    hint = "\n".join(one for one in (node.label, node.note, node.key) if one)
+    hint = "\n".join(part for part in (node.label, node.note, node.key) if part)
     state = f" {node.state}" if node.state else ""
     text = f'<text x="{number(left)}" y="{number(y + 4.4)}">{escaped(label)}{more}</text>'
     row = f'<g class="b{state}" data-key="{escaped(node.key)}"><title>{escaped(hint)}</title>{dot}{text}</g>'

@@ -1,4 +1,4 @@
-"""Words: a value as a reader takes it in: an indented list, with texts of several lines as they are."""
+"""Value text: formats a value for a reader as an indented list; texts of several lines stay as they are."""
 
 from __future__ import annotations
 

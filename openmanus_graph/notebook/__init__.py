@@ -1,4 +1,4 @@
-"""Notebook: what `%load_ext openmanus_graph` adds to IPython and Jupyter.
+"""Notebook: the extension `%load_ext openmanus_graph` of IPython and Jupyter.
 
 Nothing of LangGraph, of the database or of the widget is imported before a cell needs it.
 """

@@ -1,4 +1,4 @@
-"""Cell: `%%graph_step`, which opens a stepper on what the code of a cell ends with.
+"""Cell: the magic `%%graph_step`, which opens a stepper on the last expression of a cell.
 
 The cell stays the user's: IPython runs what stands below its first line like any other cell, with a call put around its
 last expression. So `await` works at its top level, its names are the notebook's, and tracebacks show its own lines. For
@@ -42,7 +42,7 @@ USAGE = f"It is %%{MAGIC} [THREAD] [--as NAME]; %%{MAGIC}? tells more."
 
 @dataclass(frozen=True)
 class Options:
-    """What the first line of the cell says."""
+    """Options on the first line of the cell."""
 
     thread: str | None = None
     """The thread; `None` for a new one."""
@@ -79,7 +79,7 @@ class Options:
 
 
 class GraphStep:
-    """The magic of one shell, and what changes the cells that begin with it."""
+    """The magic of one shell, and the transformer of the cells that begin with it."""
 
     def __init__(self, shell: InteractiveShell) -> None:
         """Open nothing yet.
@@ -92,15 +92,15 @@ class GraphStep:
         """What its cells share."""
 
     def transform(self, lines: list[str]) -> list[str]:
-        """The text that IPython is to run; a cell in which something is wrong stays, and the magic says what it is.
+        """The text for IPython to run; a cell with a fault is unchanged, and the magic explains the fault.
 
         Args:
             lines: What IPython made of a cell.
         """
-        found = _call(lines)
-        if found is None:
+        call = _call(lines)
+        if call is None:
             return lines
-        line, body = found
+        line, body = call
         if not body:
             return [f"{CALL}{line!r}, '\\n')\n"]  # IPython has a word of its own for no body at all
         if not self._shell.autoawait or not _plausible(line):
@@ -163,7 +163,7 @@ class GraphStep:
         return self._open(options, cell[0])
 
     def _refusal(self, body: str | tuple[()]) -> UsageError:
-        """Why a cell was left as it was."""
+        """The error for a cell that was not transformed."""
         if not self._shell.autoawait:
             return UsageError(
                 f"%%{MAGIC} needs `await` at the top level, which is off.", hint="Turn it on: %autoawait asyncio"
@@ -256,11 +256,11 @@ def plan_graph(plan: Any) -> Any:
     from openmanus_graph.graphs.manus import build_manus_graph
     from openmanus_graph.graphs.plan import build_plan_graph
 
-    return build_manus_graph() if any(one.agent for one in plan.subtasks) else build_plan_graph()
+    return build_manus_graph() if any(subtask.agent for subtask in plan.subtasks) else build_plan_graph()
 
 
 def without_traceback(error: OpenManusGraphError) -> NotATraceback:
-    """The error as IPython shows it in one line, without a traceback."""
+    """An error that IPython shows in one line, without a traceback."""
     return NotATraceback(f"{error.message} {error.hint or ''}".rstrip())
 
 
@@ -287,7 +287,7 @@ def _plausible(line: str) -> bool:
 
 
 def add_cell(shell: InteractiveShell) -> None:
-    """Have `%%graph_step`.
+    """Register `%%graph_step`.
 
     Args:
         shell: The shell; one that has it is not to be given it again.
@@ -299,13 +299,13 @@ def add_cell(shell: InteractiveShell) -> None:
 
 
 def drop_cell(shell: InteractiveShell) -> None:
-    """Have it no more, and close what its cells have opened.
+    """Unregister `%%graph_step`, and close what its cells have opened.
 
     Args:
         shell: The shell, with it or without.
     """
     any_shell = cast("Any", shell)
-    for magic in [one for one in any_shell.ast_transformers if isinstance(one, GraphStep)]:
+    for magic in [transformer for transformer in any_shell.ast_transformers if isinstance(transformer, GraphStep)]:
         any_shell.ast_transformers.remove(magic)
         any_shell.input_transformers_post.remove(magic.transform)
         any_shell.magics_manager.magics["cell"].pop(MAGIC, None)

@@ -1,4 +1,4 @@
-"""Display: how a cell shows a stepper: the live widget where there is a page, some lines at a terminal."""
+"""Display: shows a stepper in a cell: the live widget in a page, lines of text at a terminal."""
 
 # IPython declares no types for what is used here.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false
@@ -55,26 +55,26 @@ def show(stepper: Stepper) -> None:
         return
     cell, request = _running_cell()
     replaced = _replaced(cell, request, stepper)
-    view = next((one for one in _views if one.widget.stepper is stepper), None)
+    view = next((view for view in _views if view.widget.stepper is stepper), None)
     if view is None:
         view = ShownWidget(StepperWidget(stepper), {})
         _views.append(view)
     view.cells[cell] = request
     widget = view.widget
-    widget.take_over([*replaced, *(one.widget.stepper for one in _views if one is not view)])
+    widget.take_over([*replaced, *(other.widget.stepper for other in _views if other is not view)])
     display(widget)
     widget.keep(display(widget.still(), raw=True, display_id=True))
 
 
 def _running_cell() -> tuple[str, str]:
-    """The id of the cell that runs and of the request that runs it; a cell without one is like no other."""
+    """Ids of the running cell and of the request that runs it; a cell without an id is like no other."""
     parent = cast("Any", get_ipython()).get_parent()
     request = str(parent.get("header", {}).get("msg_id", ""))
     return str(parent.get("metadata", {}).get("cellId") or request), request
 
 
 def _replaced(cell: str, request: str, stepper: Stepper) -> list[Stepper]:
-    """Close the widgets that the page does not show any more, as their cell is run again; their steppers."""
+    """Close the widgets whose cell is run again; return their steppers."""
     replaced: list[Stepper] = []
     for view in list(_views):
         if view.cells.get(cell, request) == request:
@@ -96,7 +96,7 @@ def _still(stepper: Stepper) -> dict[str, str]:
 
 
 def _formatter(shell: InteractiveShell) -> Any:
-    """What shows an object by itself instead of giving its media types; IPython declares no type for it."""
+    """IPython's formatter for objects that display themselves; IPython declares no type for it."""
     return cast("Any", shell.display_formatter).ipython_display_formatter
 
 

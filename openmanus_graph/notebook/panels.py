@@ -1,4 +1,4 @@
-"""Panels: what the tabs of a widget show of a stepper, in JSON types."""
+"""Panels: contents of the tabs of a widget, in JSON types."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ MOST = 300
 
 
 async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
-    """What a tab shows now.
+    """Content of a tab.
 
     Args:
         stepper: What it is about.
@@ -57,40 +57,40 @@ async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
 
 
 async def _events(stepper: Stepper) -> list[Event]:
-    """What happened on the thread: what is stored, and what is not yet."""
+    """Events of the thread, stored and not stored yet."""
     saver = cast("Any", stepper.app).checkpointer
-    found = await stored_events(saver, stepper.thread_id) if isinstance(saver, ThreadSaver) else []
-    by_id = {str(event.get("id", index)): event for index, event in enumerate(found)}
+    stored = await stored_events(saver, stepper.thread_id) if isinstance(saver, ThreadSaver) else []
+    by_id = {str(event.get("id", index)): event for index, event in enumerate(stored)}
     own = [event for event in stepper.events if event.get("thread_id") == stepper.thread_id]
     by_id |= {str(event["id"]): event for event in own if "id" in event and event.get("type") != "model_tokens"}
     return list(by_id.values())
 
 
 def _changes(stepper: Stepper) -> dict[str, Any]:
-    found = cast("dict[str, list[ValueChange]]", stepper.diff())
+    difference = cast("dict[str, list[ValueChange]]", stepper.diff())
     groups = {"Results": "results", "Messages": "messages", "State": "state", "Subtasks": "branches"}
     changes = [
         {
             "group": title,
-            "name": one["name"],
-            "kind": one["kind"],
-            "before": _text(one["before"]),
-            "after": _text(one["after"]),
-            "lines": cut(one.get("lines", "")),
+            "name": change["name"],
+            "kind": change["kind"],
+            "before": _text(change["before"]),
+            "after": _text(change["after"]),
+            "lines": cut(change.get("lines", "")),
         }
         for title, key in groups.items()
-        for one in found[key]
+        for change in difference[key]
     ]
     return {"changes": changes[:MOST], "left_out": max(len(changes) - MOST, 0)}
 
 
 def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
-    """The conversation, then what was said and decided in the roles and subtasks of this thread."""
+    """Messages of the conversation, then replies and decisions of the thread's roles and subtasks."""
     for message in cast("list[Any]", state_as_json(stepper.state.get("messages")) or []):
         yield _message(message)
     for event in events:
-        if told := _said(event):
-            yield {"who": told[0], "text": cut(told[1]), "time": event.get("time", "")}
+        if talk := _said(event):
+            yield {"who": talk[0], "text": cut(talk[1]), "time": event.get("time", "")}
     if not any(event.get("type") == "model_finished" for event in events):
         for branch in stepper.branches:
             for message in (
@@ -100,7 +100,7 @@ def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]
 
 
 def _said(event: Event) -> tuple[str, str] | None:
-    """Who said what; `None` for what is no talk. A reply without words is told by what comes of it."""
+    """Speaker and text of an event, or `None`. Replies that the graph reads have none: the event after them has."""
     subtask = event.get("subtask", "")
     of = f" of {subtask}" if subtask else ""
     text = str(event.get("error") or event.get("text") or "")
@@ -112,7 +112,7 @@ def _said(event: Event) -> tuple[str, str] | None:
         case "plan_made":
             plan = event.get("plan") or {}
             subtasks = cast("list[dict[str, Any]]", plan.get("subtasks") or [])
-            lines = [f"{one.get('id')}: {one.get('goal') or one.get('tool')}" for one in subtasks]
+            lines = [f"{listed.get('id')}: {listed.get('goal') or listed.get('tool')}" for listed in subtasks]
             return PLANNER, "\n".join([str(plan.get("goal") or "A plan"), *lines])
         case "plan_refused":
             return f"the {PLANNER}'s plan was refused", "\n".join(event.get("problems") or [])
@@ -130,13 +130,13 @@ def _message(message: Any) -> dict[str, Any]:
     fields = cast("Mapping[str, Any]", message)
     who = str(fields.get("type") or fields.get("role") or "")
     content = fields.get("content", fields.get("text", fields))
-    calls = [f"calls {one.get('name')} {json.dumps(one.get('args'), default=str)}" for one in _called(fields)]
+    calls = [f"calls {call.get('name')} {json.dumps(call.get('args'), default=str)}" for call in _called(fields)]
     return {"who": who, "text": cut("\n".join([_text(content), *calls]).strip()), "time": ""}
 
 
 def _called(fields: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     calls = fields.get("tool_calls")
-    return [one for one in cast("list[Any]", calls) if isinstance(one, Mapping)] if isinstance(calls, list) else []
+    return [call for call in cast("list[Any]", calls) if isinstance(call, Mapping)] if isinstance(calls, list) else []
 
 
 def _calls(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
@@ -147,7 +147,7 @@ def _calls(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
         if subtask.tool and result is not None:
             shown = result["error"] or _text(result["output"])
             yield _call(subtask.id, str(subtask.tool), subtask.args, str(result["status"]), shown)
-    returned = {str(one.get("call")): one for one in events if one.get("type") == "tool_returned"}
+    returned = {str(event.get("call")): event for event in events if event.get("type") == "tool_returned"}
     for event in events:
         if event.get("type") != "tool_called":
             continue
@@ -169,9 +169,9 @@ def _call(subtask: str, tool: str, args: Any, status: str, result: str) -> dict[
 
 def _files(stepper: Stepper) -> dict[str, Any]:
     files = [
-        {"number": one["number"], "subtask": one["subtask"] or "", "file": file}
-        for one in stepper.history
-        for file in one["files"]
+        {"number": point["number"], "subtask": point["subtask"] or "", "file": file}
+        for point in stepper.history
+        for file in point["files"]
     ]
     folder = str(stepper.state.get("workspace") or "")
     return {"files": files[-MOST:], "left_out": max(len(files) - MOST, 0), "folder": folder}
@@ -185,49 +185,51 @@ def _history(stepper: Stepper) -> dict[str, Any]:
 
 def _tree(history: list[HistoryItem], title: str) -> HistoryTree:
     """The points as a tree whose keys are their numbers, with the threads that were forked off."""
-    numbers = {(one["namespace"], one["id"]): one["number"] for one in history}
+    numbers = {(point["namespace"], point["id"]): point["number"] for point in history}
     nodes: list[HistoryNode] = []
-    for index, one in enumerate(history):
-        parent = numbers.get((one["namespace"], one["parent"] or ""))
-        if parent is None and index and one["namespace"]:  # the first of a subtask, begun by the graph around it
-            parent = next((two["number"] for two in reversed(history[:index]) if not two["namespace"]), None)
-        key = str(one["number"])
+    for index, point in enumerate(history):
+        parent = numbers.get((point["namespace"], point["parent"] or ""))
+        if parent is None and index and point["namespace"]:  # the first of a subtask, begun by the graph around it
+            before = reversed(history[:index])
+            parent = next((earlier["number"] for earlier in before if not earlier["namespace"]), None)
+        key = str(point["number"])
         nodes.append(
             HistoryNode(
                 key,
                 None if parent is None else str(parent),
-                _label(one),
-                f"@{one['number']}",
-                current=one["current"],
-                line=one["namespace"],
+                _label(point),
+                f"@{point['number']}",
+                current=point["current"],
+                line=point["namespace"],
             )
         )
-        nodes += [HistoryNode(f"{key} {fork}", key, f"fork {fork}", line=fork) for fork in one["forks"]]
+        nodes += [HistoryNode(f"{key} {fork}", key, f"fork {fork}", line=fork) for fork in point["forks"]]
     return HistoryTree(nodes, title)
 
 
-def _label(one: HistoryItem) -> str:
-    where = f"{one['subtask']}: " if one["subtask"] else ""
-    return where + (": ".join(filter(None, [", ".join(one["nodes"]), one["what"]])) or one["source"])
+def _label(point: HistoryItem) -> str:
+    where = f"{point['subtask']}: " if point["subtask"] else ""
+    return where + (": ".join(filter(None, [", ".join(point["nodes"]), point["what"]])) or point["source"])
 
 
 def _timings(stepper: Stepper) -> dict[str, Any]:
     rows = stepper.table
     seconds = sum(row["seconds"] or 0.0 for row in rows)
     costs = [row["cost_usd"] for row in rows]
-    cost = None if None in costs else sum(one for one in costs if one is not None)
+    cost = None if None in costs else sum(amount for amount in costs if amount is not None)
     total = {"seconds": seconds, "tokens": sum(row["tokens"] for row in rows), "cost_usd": cost}
     return {"rows": state_as_json(rows[-MOST:]), "left_out": max(len(rows) - MOST, 0), "total": total}
 
 
 def _edit(stepper: Stepper) -> dict[str, Any]:
-    """What can be changed, with what it is now; after a failure, what its step was given comes first."""
+    """Values that can be edited; after a failure the input of the failed step comes first."""
     plan = stepper.plan
     values = {key: _json(value) for key, value in stepper.state.items() if key not in ("plan", "results")}
     definition = stepper.state.get("subtask")
     error = stepper.error
     if error is not None and plan is not None:
-        definition = next((one.model_dump() for one in plan.subtasks if one.id == error["subtask"]), definition)
+        failed = next((subtask for subtask in plan.subtasks if subtask.id == error["subtask"]), None)
+        definition = definition if failed is None else failed.model_dump()
     suggested = ""
     if isinstance(definition, Mapping):
         given = cast("Mapping[str, Any]", definition)
@@ -235,7 +237,7 @@ def _edit(stepper: Stepper) -> dict[str, Any]:
         suggested = f"subtask.{name}"
         values = {suggested: _json(given.get(name)), **values}
     results = cast("Mapping[str, Any]", stepper.state.get("results") or {})
-    outputs = {str(one.id): "" for one in plan.subtasks} if plan is not None else {}
+    outputs = {str(subtask.id): "" for subtask in plan.subtasks} if plan is not None else {}
     outputs |= {key: _json(result.get("output")) for key, result in results.items()}
     at = f"{stepper.thread_id}" if stepper.cursor is None else f"{stepper.thread_id}@{stepper.cursor}"
     text = plan.to_yaml() if plan is not None else ""

@@ -37,7 +37,7 @@ PICTURED = (
 
 
 class Pictures(Configurable):
-    """How pictures in notebooks look; `%config Pictures.theme = "dark"` sets it."""
+    """Settings of pictures in notebooks; `%config Pictures.theme = "dark"` sets one."""
 
     theme = Enum(
         ["auto", "light", "dark"], "auto", help="Colours: `light`, `dark`, or what the reader's system prefers."
@@ -60,7 +60,7 @@ class Pictures(Configurable):
 
 
 def _shown(thing: Any) -> tuple[Any, str]:
-    """What is drawn of an object, and its picture in text."""
+    """The object to draw, and its picture in text."""
     from langgraph.graph import StateGraph
     from langgraph.pregel import Pregel
 
@@ -98,7 +98,7 @@ def _shown(thing: Any) -> tuple[Any, str]:
 
 
 def _unfinished(graph: Any, why: str) -> Diagram:
-    """The nodes and edges that a graph has so far."""
+    """Nodes and edges of a graph that does not compile yet."""
     from langgraph.constants import END, START
 
     from openmanus_graph.drawing.diagram import Box, Diagram, Link
@@ -107,15 +107,15 @@ def _unfinished(graph: Any, why: str) -> Diagram:
     links += [Link(source, target) for sources, target in sorted(graph.waiting_edges) for source in sources]
     for source, branches in graph.branches.items():
         ends = [cast("dict[Any, str]", branch.ends or {}) for branch in branches.values()]
-        targets = [target for one in ends for target in one.values()]
+        targets = [target for branch_ends in ends for target in branch_ends.values()]
         links += [Link(source, target, dashed=True) for target in targets]
     named = [name for link in links for name in (link.source, link.target)]
     boxes = [
         Box(name, name, shape="start" if name == START else "end" if name == END else "box")
-        for name in dict.fromkeys([*(START for one in named if one == START), *graph.nodes, *named])
+        for name in dict.fromkeys([*(START for name in named if name == START), *graph.nodes, *named])
     ]
-    told = f"{' '.join(why.split())}. Nodes so far: {', '.join(graph.nodes) or 'none'}."
-    return Diagram(boxes, list(dict.fromkeys(links)), "Not complete yet", told)
+    description = f"{' '.join(why.split())}. Nodes so far: {', '.join(graph.nodes) or 'none'}."
+    return Diagram(boxes, list(dict.fromkeys(links)), "Not complete yet", description)
 
 
 _STATES: dict[str, State] = {
@@ -129,31 +129,31 @@ _STATES: dict[str, State] = {
 
 
 def _of_thread(thread: Thread) -> tuple[Diagram, str]:
-    """The thread's plan, or the thread alone, under what is known of it."""
+    """Picture of a thread's plan, or of the thread alone, with its status as title."""
     from openmanus_graph.drawing.diagram import Box, Diagram
     from openmanus_graph.drawing.plan import plan_diagram, plan_text
     from openmanus_graph.plan import Plan
 
     done, total = thread.progress.get("done"), thread.progress.get("total")
-    told = f"{thread.thread_id}: {thread.status}{f', {done} of {total}' if total else ''}"
+    heading = f"{thread.thread_id}: {thread.status}{f', {done} of {total}' if total else ''}"
     if thread.plan:
         plan = Plan.parse(thread.plan)
         diagram = plan_diagram(plan)
-        title = f"{told}. {diagram.title}"
-        return replace(diagram, title=title), f"{told}\n{plan_text(plan)}"
+        title = f"{heading}. {diagram.title}"
+        return replace(diagram, title=title), f"{heading}\n{plan_text(plan)}"
     box = Box(thread.thread_id, thread.title or thread.thread_id, thread.status, state=_STATES.get(thread.status, ""))
     if thread.status in ("paused", "stopped"):
         box = replace(box, state="pending")
-    return Diagram([box], [], told), f"{told}\n{thread.title}".strip()
+    return Diagram([box], [], heading), f"{heading}\n{thread.title}".strip()
 
 
 def _configurables(shell: InteractiveShell) -> list[Any]:
-    """What `%config` knows; IPython says of it that it is a list of shells."""
+    """Objects that `%config` sets; IPython declares the list as one of shells."""
     return cast("list[Any]", shell.configurables)
 
 
 def _formatter(shell: InteractiveShell) -> Any:
-    """What asks for all media types of an object at once; IPython declares no type for it."""
+    """IPython's formatter for all media types of an object; IPython declares no type for it."""
     return cast("Any", shell.display_formatter).mimebundle_formatter
 
 
@@ -178,4 +178,4 @@ def drop_pictures(shell: InteractiveShell) -> None:
     for module, name in PICTURED:
         _formatter(shell).pop(f"{module}.{name}", None)
     known = _configurables(shell)
-    known[:] = [one for one in known if not isinstance(one, Pictures)]
+    known[:] = [configurable for configurable in known if not isinstance(configurable, Pictures)]

@@ -1,4 +1,4 @@
-"""Requests: what a person does in a widget's page, as verbs of its stepper."""
+"""Requests: translates messages of a widget's page to verbs of its stepper."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from openmanus_graph.errors import UsageError
 from openmanus_graph.stepping.stepper import Stepper
 from openmanus_graph.stepping.view import Stop
 
-Said = Mapping[str, Any]
-"""A message of the page: `do` names what is to be done, the rest says how."""
+PageMessage = Mapping[str, Any]
+"""A message of the page: `do` names the verb, the rest its arguments."""
 
 
-def verb_of(stepper: Stepper, said: Said) -> Awaitable[Stop]:
-    """Begin what the page asks for.
+def verb_of(stepper: Stepper, message: PageMessage) -> Awaitable[Stop]:
+    """Begin the verb that the page asks for.
 
     Args:
         stepper: What is to do it.
-        said: The page's message.
+        message: The page's message.
 
     Returns:
         Where it ends, to be awaited.
@@ -29,7 +29,7 @@ def verb_of(stepper: Stepper, said: Said) -> Awaitable[Stop]:
     Raises:
         UsageError: If it makes no sense; the sentence is for the person.
     """
-    subtask = str(said["subtask"]) if said.get("subtask") else None
+    subtask = str(message["subtask"]) if message.get("subtask") else None
     verbs: dict[str, Callable[[], Awaitable[Stop]]] = {
         "step": lambda: stepper.step(subtask),
         "next": lambda: stepper.next(subtask),
@@ -38,33 +38,33 @@ def verb_of(stepper: Stepper, said: Said) -> Awaitable[Stop]:
         "pause": stepper.pause,
         "back": stepper.back,
         "head": lambda: stepper.goto(None),
-        "goto": lambda: stepper.goto(int(said["point"])),
-        "to": lambda: stepper.run_to(str(said["place"])),
-        "rerun": lambda: stepper.rerun(values=_values(said) if said.get("path") else None),
-        "answer": lambda: stepper.answer(str(said.get("value", "")), str(said["question"])),
-        "edit": lambda: _edited(stepper, said),
+        "goto": lambda: stepper.goto(int(message["point"])),
+        "to": lambda: stepper.run_to(str(message["place"])),
+        "rerun": lambda: stepper.rerun(values=_values(message) if message.get("path") else None),
+        "answer": lambda: stepper.answer(str(message.get("value", "")), str(message["question"])),
+        "edit": lambda: _edited(stepper, message),
         "refresh": stepper.refresh,
     }
-    name = str(said.get("do"))
+    name = str(message.get("do"))
     if name not in verbs:
         raise UsageError(f"There is nothing to do by the name of {name!r}.", hint="Reload the page.")
     return verbs[name]()
 
 
-def _edited(stepper: Stepper, said: Said) -> Awaitable[Stop]:
-    text = str(said.get("value", ""))
-    match said.get("what"):
+def _edited(stepper: Stepper, message: PageMessage) -> Awaitable[Stop]:
+    text = str(message.get("value", ""))
+    match message.get("what"):
         case "plan":
             return stepper.edit(plan=_plan(text))
         case "result":
-            name, value = read_edit(f"{said.get('path')}={text}")
+            name, value = read_edit(f"{message.get('path')}={text}")
             return stepper.edit(results={name: value})
         case _:
-            return stepper.edit(values=_values(said))
+            return stepper.edit(values=_values(message))
 
 
-def _values(said: Said) -> dict[str, Any]:
-    path, value = read_edit(f"{said.get('path')}={said.get('value', '')}")
+def _values(message: PageMessage) -> dict[str, Any]:
+    path, value = read_edit(f"{message.get('path')}={message.get('value', '')}")
     return {path: value}
 
 

@@ -1,4 +1,4 @@
-"""Screen: what a widget shows of a stepper: its head, the pictures of graph and plan, and a picture that stays."""
+"""Screen: head, pictures of graph and plan, and the saved picture that a widget shows of a stepper."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportMissingTypeStubs=false
@@ -57,7 +57,7 @@ class Screen:
         subtasks = self._subtasks()
         stands = {"graph": self._node_stands(), "plan": self._plan_stands(subtasks)}
         return self._head(subtasks), {
-            name: {"states": {key: one for key, one in states.items() if one != "pending"}, "stops": stops}
+            name: {"states": {key: state for key, state in states.items() if state != "pending"}, "stops": stops}
             for name, (states, stops) in stands.items()
         }
 
@@ -74,9 +74,11 @@ class Screen:
             "reason": last["reason"],
             "text": cut(last["text"]),
             "error": last["error"] and {**last["error"], "message": cut(last["error"]["message"])},
-            "questions": [{**state_as_json(one), "question": cut(one["question"])} for one in stepper.questions],
-            "branches": [_branch(one) for one in stepper.branches] if stepper.cursor is None else [],
-            "breakpoints": [str(one) for one in stepper.breakpoints],
+            "questions": [
+                {**state_as_json(question), "question": cut(question["question"])} for question in stepper.questions
+            ],
+            "branches": [_branch(branch) for branch in stepper.branches] if stepper.cursor is None else [],
+            "breakpoints": [str(known) for known in stepper.breakpoints],
             "done": sum(status in ("completed", "failed", "blocked", "skipped") for status in subtasks.values()),
             "subtasks": len(subtasks),
             "drawn_at": time.time() * 1000,
@@ -88,8 +90,11 @@ class Screen:
 
     def plan(self) -> str:
         """The plan as SVG, with every subtask `pending`; empty without a plan."""
-        found = self._planned()
-        return "" if found is None else self._picture("plan", found[1], [str(one.id) for one in found[0].subtasks])
+        planned = self._planned()
+        if planned is None:
+            return ""
+        plan, diagram = planned
+        return self._picture("plan", diagram, [str(subtask.id) for subtask in plan.subtasks])
 
     def _picture(self, name: str, diagram: Diagram, keys: Sequence[str]) -> str:
         """A picture that is drawn once: only the states of its boxes change, which do not move them."""
@@ -102,21 +107,23 @@ class Screen:
         stepper = self._stepper
         graph, planned = self._graph.with_states(*self._node_stands()), self._planned()
         plan = None if planned is None else planned[1].with_states(*self._plan_stands(self._subtasks()))
-        told = f"{stepper.thread_id}: {stepper.status}"
+        heading = f"{stepper.thread_id}: {stepper.status}"
         if plan is None:
-            return svg(replace(graph, title=told), theme=theme)
+            return svg(replace(graph, title=heading), theme=theme)
         boxes = [Box("", "Graph", inside=replace(graph, title="")), Box(" ", "Plan", inside=replace(plan, title=""))]
-        return svg(Diagram(boxes, [], f"{told}. {plan.title}", plan.description), theme=theme)
+        return svg(Diagram(boxes, [], f"{heading}. {plan.title}", plan.description), theme=theme)
 
     def text(self) -> str:
         """The same in a few lines, for terminals."""
         stepper = self._stepper
         lines = [f"{stepper.thread_id}: {stepper.status}. {stepper.last['text']}"]
-        lines += ["  ".join(f"{SIGNS.get(cast('State', one), '')} {key}" for key, one in stepper.subtasks.items())]
+        lines += [
+            "  ".join(f"{SIGNS.get(cast('State', status), '')} {key}" for key, status in stepper.subtasks.items())
+        ]
         return "\n".join(line for line in lines if line)
 
     def target(self, picture: str, key: str) -> str:
-        """What a person who points at a box means, as `run_to` and breakpoints take it.
+        """Target of the box that a person points at, as `run_to` and breakpoints take it.
 
         Args:
             picture: `graph` or `plan`.
@@ -129,7 +136,7 @@ class Screen:
         return f"tool:{name}" if ":" in key and name in tools else name
 
     def _node_stands(self) -> tuple[dict[str, State], list[str]]:
-        """What the nodes stand at, and those at which a run is to stop."""
+        """States of the nodes, and the keys of those with a breakpoint."""
         states: dict[str, State] = dict.fromkeys(self._keys, "pending")
         for key, state in self._node_states():
             if STRONGEST.index(state) < STRONGEST.index(states[key]):
@@ -137,11 +144,11 @@ class Screen:
         error = self._stepper.error
         if error is not None and error["node"] and self._stepper.cursor is None:  # it is also what is next
             states |= dict.fromkeys(self._keys_of(error["node"], "*" if error["subtask"] else ""), "failed")
-        stops = {str(one.target).removeprefix("tool:") for one in self._stepper.breakpoints}
+        stops = {str(known.target).removeprefix("tool:") for known in self._stepper.breakpoints}
         return states, [key for key in self._keys if key.rpartition(":")[2] in stops]
 
     def _node_states(self) -> Iterator[tuple[str, State]]:
-        """Keys of nodes with what they stand at, the same key possibly several times."""
+        """Keys of nodes with their states, the same key possibly several times."""
         stepper = self._stepper
         for item, row in _steps(stepper):
             outer = outermost(item["namespace"])
@@ -170,7 +177,7 @@ class Screen:
         plan = self._stepper.plan
         if branch["node"] or plan is None:
             return branch["node"]
-        return next((str(one.tool or "") for one in plan.subtasks if one.id == branch["name"]), "")
+        return next((str(subtask.tool or "") for subtask in plan.subtasks if subtask.id == branch["name"]), "")
 
     def _keys_of(self, node: str, outer: str) -> list[str]:
         """The boxes that a node has.
@@ -185,7 +192,7 @@ class Screen:
         return [key for key in inside if outer == "*" or key.startswith(f"{outer}:")]
 
     def _planned(self) -> tuple[Plan, Diagram] | None:
-        """The plan that is shown, and its picture before anything has run."""
+        """Plan that is shown, and its picture before anything has run."""
         plan, thread = self._stepper.plan or self._given(), self._stepper.thread_id
         if plan is None:  # begun and not read yet, it is still the one that was given
             return self._plan if self._planned_on == thread else None
@@ -195,17 +202,17 @@ class Screen:
         return self._plan
 
     def _plan_stands(self, subtasks: Mapping[str, str]) -> tuple[dict[str, State], list[str]]:
-        """What the subtasks stand at, and those at which a run is to stop."""
+        """States of the subtasks, and the ids of those with a breakpoint."""
         planned = self._planned()
         if planned is None:
             return {}, []
-        states = {str(one.id): "pending" for one in planned[0].subtasks} | dict(subtasks)
+        states = {str(subtask.id): "pending" for subtask in planned[0].subtasks} | dict(subtasks)
         known: dict[str, State] = {key: cast("State", state) for key, state in states.items() if state in STATES}
-        stops = [one.target.name for one in self._stepper.breakpoints if one.target.kind == "subtask"]
+        stops = [each.target.name for each in self._stepper.breakpoints if each.target.kind == "subtask"]
         return known, [name for name in stops if name in known]
 
     def _subtasks(self) -> dict[str, str]:
-        """What the subtasks stand at, or stood at where the cursor is."""
+        """States of the subtasks at the cursor."""
         stepper = self._stepper
         if stepper.cursor is None or stepper.plan is None:
             return stepper.subtasks
@@ -251,8 +258,10 @@ def outermost(namespace: str) -> str:
 
 def _steps(stepper: Stepper) -> list[tuple[HistoryItem, Row]]:
     """The steps since the newest input, up to the cursor."""
-    history = {one["number"]: one for one in stepper.history}
-    begun = max((key for key, one in history.items() if one["source"] == "input" and not one["namespace"]), default=0)
+    history = {point["number"]: point for point in stepper.history}
+    begun = max(
+        (key for key, point in history.items() if point["source"] == "input" and not point["namespace"]), default=0
+    )
     until = stepper.cursor or max(history, default=0)
     return [(history[row["number"]], row) for row in stepper.table if row["number"] and begun <= row["number"] <= until]
 
@@ -260,14 +269,19 @@ def _steps(stepper: Stepper) -> list[tuple[HistoryItem, Row]]:
 def _after(stepper: Stepper) -> list[HistoryItem]:
     """The points right after the cursor."""
     history = stepper.history
-    here = [one for one in history if one["number"] == stepper.cursor]
-    return [one for at in here for one in history if one["parent"] == at["id"] and one["namespace"] == at["namespace"]]
+    here = [point for point in history if point["number"] == stepper.cursor]
+    return [
+        point
+        for at in here
+        for point in history
+        if point["parent"] == at["id"] and point["namespace"] == at["namespace"]
+    ]
 
 
 def _subtasks_then(plan: Plan, steps: Sequence[tuple[HistoryItem, Row]]) -> dict[str, str]:
-    """How far subtasks were after some steps."""
-    found: dict[str, str] = {str(one.id): "pending" for one in plan.subtasks}
+    """States of subtasks after some steps."""
+    states: dict[str, str] = {str(subtask.id): "pending" for subtask in plan.subtasks}
     for _, row in steps:
-        if row["subtask"] in found:
-            found[row["subtask"]] = "next" if row["status"] == "done" else row["status"]
-    return found
+        if row["subtask"] in states:
+            states[row["subtask"]] = "next" if row["status"] == "done" else row["status"]
+    return states

@@ -37,17 +37,17 @@ class Store:
         return self._saver
 
     def keep(self, stepper: Stepper) -> None:
-        """Know of a stepper, so that it can be made to let its thread go."""
+        """Register a stepper, so that `free` and `close` reach it."""
         self._loop = asyncio.get_running_loop()
         self._steppers.add(stepper)
 
     async def free(self, thread_id: str) -> None:
-        """Have the steppers that are on a thread let it go: a cell that is run again takes it up anew."""
-        for stepper in [one for one in self._steppers if one.thread_id == thread_id]:
+        """Close the steppers on a thread: a cell that is run again opens it anew."""
+        for stepper in [stepper for stepper in self._steppers if stepper.thread_id == thread_id]:
             await stepper.close()
 
     def close(self) -> None:
-        """Have all steppers let their threads go, then close the checkpointer; in the background if a loop runs."""
+        """Close all steppers, then the checkpointer; in the background if a loop runs."""
         if self._loop is None or self._loop.is_closed():
             return
         if not self._loop.is_running():

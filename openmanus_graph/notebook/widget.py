@@ -1,4 +1,4 @@
-"""Widget: a stepper in a notebook's page, live while the run goes on, and a picture that the saved notebook keeps."""
+"""Widget: shows a stepper in a notebook's page, live, and leaves a picture in the saved notebook."""
 
 # Neither anywidget nor ipywidgets declares the types of what is used here.
 # pyright: reportUnknownMemberType=false, reportMissingTypeStubs=false
@@ -20,7 +20,7 @@ from openmanus_graph.drawing.style import STATES, host_style, icon
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 from openmanus_graph.notebook.panels import TABS, panel_of
 from openmanus_graph.notebook.pictures import SVG, TEXT
-from openmanus_graph.notebook.requests import Said, verb_of
+from openmanus_graph.notebook.requests import PageMessage, verb_of
 from openmanus_graph.notebook.screen import Screen
 from openmanus_graph.stepping.stepper import Stepper
 from openmanus_graph.stepping.view import Stop
@@ -85,7 +85,7 @@ class StepperWidget(anywidget.AnyWidget):
         self._show()
 
     def __repr__(self) -> str:
-        """What is shown where there are no widgets."""
+        """Text where there are no widgets."""
         return f"<The live view of {self.stepper.thread_id!r}: run this cell to have it.>"
 
     def still(self) -> dict[str, str]:
@@ -94,7 +94,7 @@ class StepperWidget(anywidget.AnyWidget):
         return {SVG: picture, TEXT: self.screen.text()}
 
     def keep(self, handle: DisplayHandle | None) -> None:
-        """Have a picture in the notebook follow from stop to stop.
+        """Renew a picture in the notebook at every stop.
 
         Args:
             handle: Where `still()` was displayed.
@@ -107,13 +107,17 @@ class StepperWidget(anywidget.AnyWidget):
         Args:
             others: They; one that is on the same thread and stands, lets it go.
         """
-        holding = [one for one in others if one.thread_id == self.stepper.thread_id and one.status == "standing"]
+        holding = [
+            stepper
+            for stepper in others
+            if stepper.thread_id == self.stepper.thread_id and stepper.status == "standing"
+        ]
         if holding:
             self._begin(self._taken_over(holding))
 
     async def _taken_over(self, holding: Sequence[Stepper]) -> Stop:
-        for one in holding:
-            await one.close()
+        for stepper in holding:
+            await stepper.close()
         return await self.stepper.refresh()
 
     def close(self) -> None:
@@ -128,45 +132,46 @@ class StepperWidget(anywidget.AnyWidget):
         super().close()
 
     def set_state(self, sync_data: Any) -> None:
-        """Take nothing that the page sets: it asks with messages, and what is shown is the kernel's."""
+        """Ignore state that the page sets: it asks with messages, and the kernel owns what is shown."""
         del sync_data
 
-    def _heard(self, _: Any, said: Said, buffers: Any) -> None:
+    def _heard(self, _: Any, message: PageMessage, buffers: Any) -> None:
         """Take a message of the page, possibly in another thread: newer kernels have one for widgets."""
         del buffers
-        self._loop.call_soon_threadsafe(self._take, said)
+        self._loop.call_soon_threadsafe(self._take, message)
 
-    def _take(self, said: Said) -> None:
+    def _take(self, message: PageMessage) -> None:
         self._notice = {}
         try:
-            self._acknowledged = int(said.get("sent", 0))
-            if said.get("do") == "tab":
-                self._tab = str(said["tab"]) if said.get("tab") in TABS else self._tab
-            elif said.get("do") == "break":
-                self._toggle(self._place(said))
+            self._acknowledged = int(message.get("sent", 0))
+            if message.get("do") == "tab":
+                self._tab = str(message["tab"]) if message.get("tab") in TABS else self._tab
+            elif message.get("do") == "break":
+                self._toggle(self._place(message))
             else:
-                place = {"place": self._place(said)} if said.get("do") == "to" else {}
-                self._begin(verb_of(self.stepper, {**said, **place}))
+                place = {"place": self._place(message)} if message.get("do") == "to" else {}
+                self._begin(verb_of(self.stepper, {**message, **place}))
                 self._soon()  # the page hears that it was heard
                 return
         except OpenManusGraphError as error:
             self._notice = {"message": error.message, "hint": error.hint or ""}
         except (AttributeError, KeyError, TypeError, ValueError, ArithmeticError, RecursionError) as error:
+            shown = one_line(repr(message), LONGEST_MESSAGE)
             self._notice = {
-                "message": f"The page's message {one_line(repr(said), LONGEST_MESSAGE)} was not understood: {error}.",
+                "message": f"The page's message {shown} was not understood: {error}.",
                 "hint": "",
             }
         self._show()
 
-    def _place(self, said: Said) -> str:
-        """The place that the page names, or the one of the box that was pointed at."""
-        if said.get("place"):
-            return str(said["place"])
-        return self.screen.target(str(said["picture"]), str(said["key"]))
+    def _place(self, message: PageMessage) -> str:
+        """Target that the page names, or that of the box that was pointed at."""
+        if message.get("place"):
+            return str(message["place"])
+        return self.screen.target(str(message["picture"]), str(message["key"]))
 
     def _toggle(self, place: str) -> None:
         breakpoints = self.stepper.breakpoints
-        if place in {str(one.target) for one in breakpoints}:
+        if place in {str(known.target) for known in breakpoints}:
             breakpoints.remove(place)
         else:
             breakpoints.add(place)
@@ -177,7 +182,7 @@ class StepperWidget(anywidget.AnyWidget):
         task.add_done_callback(self._working.discard)
 
     async def _done(self, verb: Awaitable[Stop]) -> None:
-        """Wait for a verb, which shows itself; what goes wrong in it is a value of the stepper's."""
+        """Wait for a verb; its failure is a value of the stepper."""
         await verb
 
     def _keep_later(self) -> None:

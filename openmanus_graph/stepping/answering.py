@@ -1,4 +1,4 @@
-"""Answering: a person's answer to a question of the run under a stepper; nothing else answers one."""
+"""Answering: hands a person's answer to a question of the run under a stepper. No other verb answers one."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -21,7 +21,7 @@ from openmanus_graph.questions import Answer, Question, answers_for, handle_of
 
 
 def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) -> tuple[Question, Answer]:
-    """The question that is meant, and the answer as it takes it.
+    """The question that a person means, and the answer in the form that the question takes.
 
     Args:
         questions: The open ones.
@@ -34,14 +34,16 @@ def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) 
     if isinstance(value, str):
         text = value if interrupt is None else f"{interrupt}={value}"
         [(key, answer)] = answers_for(questions, [text]).items()
-        return next(one for one in questions if one["id"] == key), answer
-    found = [one for one in questions if interrupt is None or interrupt in (one["id"], one["subtask"])]
-    found = found or [one for one in questions if interrupt and one["id"].startswith(interrupt)]
-    if len(found) != 1:
-        names = ", ".join(handle_of(one, questions) for one in questions) or "none"
-        what = "Nothing is asked" if not questions else "That names no open question" if not found else "Several fit"
+        return next(question for question in questions if question["id"] == key), answer
+    meant = [
+        question for question in questions if interrupt is None or interrupt in (question["id"], question["subtask"])
+    ]
+    meant = meant or [question for question in questions if interrupt and question["id"].startswith(interrupt)]
+    if len(meant) != 1:
+        names = ", ".join(handle_of(question, questions) for question in questions) or "none"
+        what = "Nothing is asked" if not questions else "That names no open question" if not meant else "Several fit"
         raise UnknownQuestionError(f"{what}.", hint=f"Open are: {names}.")
-    question = found[0]
+    question = meant[0]
     if question["kind"] == "approve":
         approval_of(value, question)
     elif question["kind"] == "effect":
@@ -52,7 +54,7 @@ def answer_to(questions: Sequence[Question], value: Any, interrupt: str | None) 
 async def deliver(
     app: Pregel[Any, Any, Any, Any], thread_id: str, question: Question, answer: Answer, value: Any
 ) -> Command[Any] | None:
-    """Leave the answer where the run takes it up; where nothing keeps it, the command that gives it.
+    """Store the answer for the run to take up; without a store, return the command that gives it.
 
     Args:
         app: The thread's graph.

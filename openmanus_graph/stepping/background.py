@@ -32,7 +32,7 @@ class BackgroundRun:
         hold_point: HoldPoint,
         heard: Callable[[Event], None],
     ) -> None:
-        """Start it.
+        """Start the run.
 
         Args:
             app: The compiled graph.
@@ -42,7 +42,7 @@ class BackgroundRun:
             heard: Takes each event.
         """
         self.error: BaseException | None = None
-        """What ended it, if that was no end of its own."""
+        """The exception that ended the run; `None` if it ended by itself or goes on."""
         self._gate = Gate()
         self._gate.holder = hold_point
         self._hold_point = hold_point
@@ -51,7 +51,7 @@ class BackgroundRun:
 
     @property
     def live(self) -> bool:
-        """Whether it still has the thread."""
+        """Whether the run still holds the thread."""
         return not self._task.done()
 
     async def _run(self, app: Pregel[Any, Any, Any, Any], given: Any, configurable: dict[str, Any]) -> None:
@@ -72,16 +72,16 @@ class BackgroundRun:
             self._hold_point.close()
 
     async def ended(self) -> None:
-        """Wait for its end, which its own `error` tells of."""
+        """Wait for the end of the run; `error` holds what ended it."""
         await asyncio.wait({self._task})
 
     async def park(self) -> None:
-        """End it where it stands: nodes that run finish, none begins, and the thread is free."""
+        """End the run between nodes: running nodes finish, none begins, and the thread is free."""
         self._gate.request_drain(PARKED)
         self._hold_point.drain()
         await self.ended()
 
     async def cancel(self) -> None:
-        """End it at once: a step in flight is not committed, and runs again."""
+        """Cancel the run at once: a step in flight is not committed, and runs again."""
         self._task.cancel()
         await self.ended()

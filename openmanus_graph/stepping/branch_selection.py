@@ -1,4 +1,4 @@
-"""Choice: which of the branches that stand is meant, and why none is."""
+"""Branch selection: resolves which held branch the user means, and explains when none matches."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from openmanus_graph.stepping.record import StoredThread
 
 
 def in_order(places: Sequence[GatedNode], plan: Plan | None) -> list[GatedNode]:
-    """Places in plan order, each subtask's by arrival; those of the graph itself come first."""
-    index: dict[str, int] = {str(one.id): number for number, one in enumerate(plan.subtasks)} if plan else {}
-    return sorted(places, key=lambda one: index.get(one.subtask, -1))
+    """Gated nodes in plan order, each subtask's by arrival; those of the graph itself come first."""
+    index: dict[str, int] = {str(subtask.id): number for number, subtask in enumerate(plan.subtasks)} if plan else {}
+    return sorted(places, key=lambda gated: index.get(gated.subtask, -1))
 
 
 def chosen(
     standing: Sequence[GatedNode], subtask: str | None, current: tuple[str, str] | None, preferred: str | None = None
 ) -> GatedNode | None:
-    """The place to let go.
+    """The gated node to let go.
 
     Args:
         standing: Those that stand, in order.
@@ -31,16 +31,16 @@ def chosen(
         current: Namespace and node that were let go last, where the same branch is to be preferred.
         preferred: The subtask that comes first if it stands.
     """
-    meant = [one for one in standing if subtask is None or one.subtask == subtask]
-    preferred_ones = [one for one in meant if preferred is not None and one.subtask == preferred]
+    meant = [gated for gated in standing if subtask is None or gated.subtask == subtask]
+    preferred_ones = [gated for gated in meant if preferred is not None and gated.subtask == preferred]
     meant = preferred_ones or meant
     if current is not None:
-        meant.sort(key=lambda one: (one.namespace != current[0], (one.namespace, one.node) != current))
+        meant.sort(key=lambda gated: (gated.namespace != current[0], (gated.namespace, gated.node) != current))
     return meant[0] if meant else None
 
 
 def statuses(plan: Plan | None, values: Mapping[str, Any], here: Collection[str] | None = None) -> dict[str, str]:
-    """How the subtasks of a plan ended; the others are `pending`.
+    """Statuses of the subtasks of a plan that ended; the others are `pending`.
 
     Args:
         plan: The plan.
@@ -51,22 +51,24 @@ def statuses(plan: Plan | None, values: Mapping[str, Any], here: Collection[str]
     if plan is None:
         return {}
     results = cast("Mapping[str, Mapping[str, Any]]", values.get("results") or {})
-    found: dict[str, str] = {}
+    by_subtask: dict[str, str] = {}
     for key, definition in plan.definition_hashes().items():
         result = results.get(key) or {}
         status = str(result["status"]) if result.get("definition") == definition else "pending"
         counts = here is None or key in here or status == "completed"
-        found[str(key)] = status if counts else "pending"
+        by_subtask[str(key)] = status if counts else "pending"
     failed = (
-        [key for key, status in found.items() if status not in ("pending", "completed")] if here is not None else []
+        [key for key, status in by_subtask.items() if status not in ("pending", "completed")]
+        if here is not None
+        else []
     )
     dependants = plan.dependants() if failed else {}
     while failed:
         for key in dependants.get(failed.pop(), ()):
-            if found[key] == "pending":
-                found[key] = "blocked"
+            if by_subtask[key] == "pending":
+                by_subtask[key] = "blocked"
                 failed.append(key)
-    return found
+    return by_subtask
 
 
 def note_statuses(known: dict[str, str], event: Event) -> None:
@@ -83,7 +85,7 @@ def note_statuses(known: dict[str, str], event: Event) -> None:
 
 
 def why_nothing(subtask: str | None, record: StoredThread, statuses: Mapping[str, str]) -> str:
-    """Why there is nothing to let go.
+    """The reason, in a sentence, for which no branch can be let go.
 
     Raises:
         UsageError: If there is no such subtask.
@@ -99,11 +101,13 @@ def why_nothing(subtask: str | None, record: StoredThread, statuses: Mapping[str
     if status != "pending":
         return f"The subtask {subtask!r} is {status}; there is no step left in it."
     plan = record.plan
-    found = next((one for one in plan.subtasks if one.id == subtask), None) if plan is not None else None
-    needs = [] if plan is None or found is None else [*plan.prerequisites(found)]
+    wanted = (
+        next((candidate for candidate in plan.subtasks if candidate.id == subtask), None) if plan is not None else None
+    )
+    needs = [] if plan is None or wanted is None else [*plan.prerequisites(wanted)]
     if record.ended is None:
         return f"The subtask {subtask!r} has not begun, nor has its plan; step() goes on towards that."
-    missing = [one for one in needs if statuses.get(one) != "completed"]
+    missing = [need for need in needs if statuses.get(need) != "completed"]
     if missing:
         return f"The subtask {subtask!r} waits for {', '.join(missing)}."
     return f"The subtask {subtask!r} waits for a free slot; step another one to its end, or raise max_parallel."
@@ -111,5 +115,5 @@ def why_nothing(subtask: str | None, record: StoredThread, statuses: Mapping[str
 
 def subtask_name(current: tuple[str, str] | None) -> str:
     """The subtask of a branch that was stepped."""
-    found = innermost_subtask(current[0]) if current is not None else None
-    return found.subtask if found else ""
+    task = innermost_subtask(current[0]) if current is not None else None
+    return task.subtask if task else ""

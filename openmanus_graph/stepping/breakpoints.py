@@ -1,4 +1,4 @@
-"""Breakpoints: where a run is to stop, and what a person means by a node, a tool or a subtask."""
+"""Breakpoints: where a run stops, and how a person names a node, a tool or a subtask."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ KINDS = ("tool", "subtask", "node")
 
 @dataclass(frozen=True)
 class KnownNames:
-    """The names that a graph and its plan have."""
+    """Names of the nodes, tools and subtasks that a graph and its plan have."""
 
     nodes: Sequence[str]
     """All nodes, those of subtasks among them."""
@@ -39,7 +39,7 @@ class BreakpointTarget:
 
     @classmethod
     def parse(cls, text: str, known: KnownNames) -> BreakpointTarget:
-        """What a person means.
+        """Parse what a person typed.
 
         Args:
             text: A node's name, `tool:NAME`, `subtask:ID` or `node:NAME`.
@@ -56,8 +56,8 @@ class BreakpointTarget:
             return cls(kind, name)
         prefix = "" if kind == "node" else f"{kind}:"
         everything = {**dict.fromkeys(known.subtasks, "subtask:"), **dict.fromkeys(known.nodes, "")}
-        near = [f"{prefix}{one}" for one in get_close_matches(name, there, 3, 0.5)]
-        near = near or [f"{everything[one]}{one}" for one in get_close_matches(name, list(everything), 3, 0.5)]
+        near = [f"{prefix}{match}" for match in get_close_matches(name, there, 3, 0.5)]
+        near = near or [f"{everything[match]}{match}" for match in get_close_matches(name, list(everything), 3, 0.5)]
         some = ", ".join(list(there)[:12]) or "none"
         hint = f"The nearest are: {', '.join(near)}." if near else f"There are: {some}."
         raise UsageError(f"There is no {kind} {name!r} to stop at.", hint=hint)
@@ -65,13 +65,13 @@ class BreakpointTarget:
     def __str__(self) -> str:
         return self.name if self.kind == "node" else f"{self.kind}:{self.name}"
 
-    def matches(self, place: GatedNode) -> bool:
-        """Whether a node that arrives is there."""
+    def matches(self, gated: GatedNode) -> bool:
+        """Whether an arriving node is at this target."""
         if self.kind == "subtask":
-            return place.subtask == self.name
-        if place.node != self.name:
+            return gated.subtask == self.name
+        if gated.node != self.name:
             return False
-        return self.kind == "node" or place.call is not None
+        return self.kind == "node" or gated.call is not None
 
 
 @dataclass(frozen=True)
@@ -81,14 +81,14 @@ class Breakpoint:
     target: BreakpointTarget
     when: Condition | None = None
 
-    def matches(self, place: GatedNode) -> bool:
-        """Whether the run is to stop; what its condition raises comes out."""
-        if not self.target.matches(place):
+    def matches(self, gated: GatedNode) -> bool:
+        """Whether the run stops at a node. Exceptions of the condition are raised."""
+        if not self.target.matches(gated):
             return False
         if self.when is None:
             return True
-        call = place.call
-        return bool(self.when(dict(call) if call is not None else place.state))
+        call = gated.call
+        return bool(self.when(dict(call) if call is not None else gated.state))
 
     def __str__(self) -> str:
         return f"{self.target}{' when …' if self.when is not None else ''}"
@@ -109,7 +109,7 @@ class Breakpoints:
         self._all: list[Breakpoint] = []
 
     def add(self, place: str, when: Condition | None = None) -> Breakpoint:
-        """Stop there from now on.
+        """Add a breakpoint, in place of the one that the target has.
 
         Args:
             place: A node, `tool:NAME` or `subtask:ID`.
@@ -120,24 +120,24 @@ class Breakpoints:
             UsageError: If there is no such place; the nearest are named.
         """
         target = BreakpointTarget.parse(place, self._known())
-        self._all = [one for one in self._all if one.target != target]
+        self._all = [known for known in self._all if known.target != target]
         self._all.append(Breakpoint(target, when))
         return self._all[-1]
 
     def remove(self, place: str) -> None:
-        """No longer stop there.
+        """Remove a breakpoint.
 
         Raises:
             UsageError: If there is no such breakpoint.
         """
-        left = [one for one in self._all if str(one.target) != place and one.target.name != place]
+        left = [known for known in self._all if str(known.target) != place and known.target.name != place]
         if len(left) == len(self._all):
-            there = ", ".join(str(one.target) for one in self._all) or "none"
+            there = ", ".join(str(known.target) for known in self._all) or "none"
             raise UsageError(f"There is no breakpoint at {place!r}.", hint=f"There are: {there}.")
         self._all = left
 
     def clear(self) -> None:
-        """Stop nowhere."""
+        """Remove all breakpoints."""
         self._all = []
 
     def __iter__(self) -> Iterator[Breakpoint]:
@@ -149,10 +149,11 @@ class Breakpoints:
     def __repr__(self) -> str:
         return f"Breakpoints({', '.join(map(str, self._all))})"
 
-    def matching(self, place: GatedNode) -> Breakpoint | None:
-        """The breakpoint that a node is at, also if its condition cannot be told."""
+    def matching(self, gated: GatedNode) -> Breakpoint | None:
+        """The breakpoint at which a node is; one whose condition fails counts."""
         return next(
-            (one for one in self._all if self._holds(lambda one=one: one.matches(place), str(one.target))), None
+            (known for known in self._all if self._holds(lambda known=known: known.matches(gated), str(known.target))),
+            None,
         )
 
     def _holds(self, condition: Callable[[], bool], name: str) -> bool:
@@ -163,18 +164,18 @@ class Breakpoints:
             return True
 
     def within(self, passes: Callable[[GatedNode], bool]) -> Decision:
-        """Let nodes pass as long as there is no breakpoint; those that are elsewhere stand."""
+        """A decision that lets some nodes pass up to a breakpoint, and holds all others."""
         self.trouble = ""
 
-        def decide(place: GatedNode) -> Reason | None:
-            if not passes(place):
+        def decide(gated: GatedNode) -> Reason | None:
+            if not passes(gated):
                 return "step"
-            return "breakpoint" if self.matching(place) else None
+            return "breakpoint" if self.matching(gated) else None
 
         return decide
 
     def towards(self, target: str | Condition) -> Decision:
-        """Let nodes pass until one is at a place, or at a breakpoint.
+        """A decision that lets nodes pass until one is at a target, or at a breakpoint.
 
         Raises:
             UsageError: If there is no such place; the nearest are named.
@@ -182,12 +183,12 @@ class Breakpoints:
         self.trouble = ""
         there = None if callable(target) else BreakpointTarget.parse(target, self._known()).matches
 
-        def reached(place: GatedNode) -> bool:
-            return bool(target(place.state)) if callable(target) else there is not None and there(place)
+        def reached(gated: GatedNode) -> bool:
+            return bool(target(gated.state)) if callable(target) else there is not None and there(gated)
 
-        def decide(place: GatedNode) -> Reason | None:
-            if self._holds(lambda: reached(place), "run_to"):
+        def decide(gated: GatedNode) -> Reason | None:
+            if self._holds(lambda: reached(gated), "run_to"):
                 return "reached"
-            return "breakpoint" if self.matching(place) else None
+            return "breakpoint" if self.matching(gated) else None
 
         return decide

@@ -1,4 +1,4 @@
-"""Verb: one thing that a stepper does; it has begun whether or not it is awaited."""
+"""Command: one verb of a stepper under way; it runs whether or not it is awaited."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from openmanus_graph.stepping.view import Stop
 
 
 class ShownStop(dict[str, Any]):
-    """A stop that a notebook shows in its line of text instead of all that it holds."""
+    """A stop that notebooks show as its line of text."""
 
     def _repr_pretty_(self, printer: Any, cycle: bool) -> None:
-        """What IPython asks for."""
+        """Print the line of text; IPython calls this."""
         del cycle
         printer.text(self["text"])
 
 
 class Verb(Awaitable[Stop]):
-    """A step, a run or a move: await it for where it ends, or let it go on in the background."""
+    """A step, a run or a move in the background: await it for the stop at which it ends."""
 
     def __init__(self, work: Coroutine[Any, Any, Stop], interrupt: Callable[[], Awaitable[None]]) -> None:
-        """Begin.
+        """Begin the work.
 
         Args:
             work: What is done; it gives failures as values.
@@ -54,7 +54,7 @@ class Verb(Awaitable[Stop]):
 
     @property
     def done(self) -> bool:
-        """Whether it has ended."""
+        """Whether the verb has ended."""
         return self._task.done()
 
     def __repr__(self) -> str:

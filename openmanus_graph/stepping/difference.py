@@ -1,4 +1,4 @@
-"""Difference: what changed in a thread's state since the last stop."""
+"""Difference: changes of a thread's state since the last stop."""
 
 from __future__ import annotations
 
@@ -16,38 +16,37 @@ UNTOLD = frozenset({"subtask", "definition", "round"})
 
 
 def changes(before: Mapping[str, Any], after: Mapping[str, Any], prefix: str = "") -> list[ValueChange]:
-    """What differs between two mappings, by name."""
-    found: list[ValueChange] = []
+    """Changes between two mappings, by name."""
+    changed: list[ValueChange] = []
     for name in dict.fromkeys([*before, *after]):
         if name in before and name in after and before[name] is after[name]:
             continue
-        one, other = state_as_json(before.get(name)), state_as_json(after.get(name))
-        if one == other:
+        old, new = state_as_json(before.get(name)), state_as_json(after.get(name))
+        if old == new:
             continue
         kind: Any = "added" if before.get(name) is None else "removed" if after.get(name) is None else "changed"
-        change = ValueChange(name=prefix + name, kind=kind, before=one, after=other)
-        if isinstance(one, str) and isinstance(other, str):
-            change["lines"] = "\n".join(difflib.unified_diff(one.splitlines(), other.splitlines(), lineterm=""))
-        found.append(change)
-    return found
+        change = ValueChange(name=prefix + name, kind=kind, before=old, after=new)
+        if isinstance(old, str) and isinstance(new, str):
+            change["lines"] = "\n".join(difflib.unified_diff(old.splitlines(), new.splitlines(), lineterm=""))
+        changed.append(change)
+    return changed
 
 
 def added_messages(before: Any, after: Any, name: str) -> list[ValueChange]:
-    """Messages behind the beginning that both have; only these are looked at."""
-    one, other = list(before or []), list(after or [])
+    """Changes of a list of messages behind the beginning that both have."""
+    old, new = list(before or []), list(after or [])
     same = 0
-    while same < min(len(one), len(other)) and (one[same] is other[same] or one[same] == other[same]):
+    while same < min(len(old), len(new)) and (old[same] is new[same] or old[same] == new[same]):
         same += 1
-    gone = [ValueChange(name=name, kind="removed", before=state_as_json(item), after=None) for item in one[same:]]
-    added = [ValueChange(name=name, kind="added", before=None, after=state_as_json(item)) for item in other[same:]]
-    return gone + added
+    gone = [ValueChange(name=name, kind="removed", before=state_as_json(item), after=None) for item in old[same:]]
+    return gone + [ValueChange(name=name, kind="added", before=None, after=state_as_json(item)) for item in new[same:]]
 
 
 def difference(before: Side, after: Side) -> Difference:
-    """What changed between two stops."""
+    """Changes between two stops."""
     (was, branches_were), (now, branches_now) = before, after
     apart = {"messages", "results"}
-    found = Difference(
+    changed = Difference(
         state=changes(_without(was, apart), _without(now, apart)),
         results=changes(_mapping(was.get("results")), _mapping(now.get("results"))),
         messages=added_messages(was.get("messages"), now.get("messages"), "messages"),
@@ -58,9 +57,9 @@ def difference(before: Side, after: Side) -> Difference:
         if earlier is own:
             continue
         left_out = {"messages", *UNTOLD}
-        found["branches"] += changes(_without(earlier, left_out), _without(own, left_out), f"{name}.")
-        found["messages"] += added_messages(earlier.get("messages"), own.get("messages"), f"{name}.messages")
-    return found
+        changed["branches"] += changes(_without(earlier, left_out), _without(own, left_out), f"{name}.")
+        changed["messages"] += added_messages(earlier.get("messages"), own.get("messages"), f"{name}.messages")
+    return changed
 
 
 def _without(values: Mapping[str, Any], names: set[str]) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Driver: the work of a stepper's verbs: it releases held nodes, waits until nothing runs, and reads the result."""
+"""Driver: does the work of a stepper's verbs: releases held nodes, waits until nothing runs, and reads the result."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -252,7 +252,7 @@ class Driver:
         """
         at, failed = self.cursor, self.hold_point.failed
         cut = at is None and self._was_cut
-        points = [one.point for one in self.reading.history.moments if at is None or one.point.number <= at]
+        points = [moment.point for moment in self.reading.history.moments if at is None or moment.point.number <= at]
         if not points:
             if values or not cut:
                 fork_of(self.app, "Running a step again")
@@ -287,7 +287,7 @@ class Driver:
     def stop(
         self, reason: Reason, *, text: str = "", node: GatedNode | None = None, problem: Problem | None = None
     ) -> Stop:
-        """A stop here.
+        """Build the stop at which a verb ends.
 
         Args:
             reason: Why.
@@ -295,7 +295,7 @@ class Driver:
             node: The node that it is about.
             problem: What went wrong.
         """
-        standing = [f"{one.subtask} {one.node}".strip() for one in self._standing] if self.live else []
+        standing = [f"{gated.subtask} {gated.node}".strip() for gated in self._standing] if self.live else []
         stop = Stop(
             reason=reason,
             text=text,

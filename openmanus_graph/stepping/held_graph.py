@@ -1,4 +1,4 @@
-"""Held graph: a graph that knows nothing of this package, its nodes behind the gate while it is stepped."""
+"""Held graph: puts the nodes of any LangGraph graph behind the gate while it is stepped."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -23,7 +23,7 @@ class HeldNode(Runnable[Any, Any]):
     """A node that passes the gate before it runs."""
 
     def __init__(self, name: str, bound: Runnable[Any, Any]) -> None:
-        """Hold what the node runs.
+        """Wrap what a node runs.
 
         Args:
             name: The node's name.
@@ -46,7 +46,7 @@ class HeldNode(Runnable[Any, Any]):
 
 
 def held(graph: Pregel[Any, Any, Any, Any]) -> Pregel[Any, Any, Any, Any]:
-    """A copy of a compiled graph whose nodes stand at the gate; the graph itself stays as it is.
+    """A copy of a compiled graph whose nodes wait at the gate; the graph itself is unchanged.
 
     A node's own time limit is left out: the time for which it stands would count.
     """

@@ -1,4 +1,4 @@
-"""Stage: where the nodes of a run stand before they run, each branch on its own, until somebody lets one go."""
+"""Hold point: holds each branch of a run before its next node until the stepper releases it."""
 
 from __future__ import annotations
 
@@ -46,20 +46,20 @@ class GatedNode:
 
     @classmethod
     def of(cls, visit: Visit, control: RunControl) -> GatedNode:
-        """The place of a node that arrives."""
+        """The gated node of a visit that arrives."""
         own = str((visit.config.get("metadata") or {}).get(NAMESPACE_KEY, visit.node))
         namespace = plain_namespace(own).rpartition("|")[0]
-        found = innermost_subtask(namespace)
-        return cls(visit, namespace, found.subtask if found else "", own.rpartition(":")[2], control)
+        task = innermost_subtask(namespace)
+        return cls(visit, namespace, task.subtask if task else "", own.rpartition(":")[2], control)
 
     @property
     def node(self) -> str:
-        """The node."""
+        """The node's name."""
         return self.visit.node
 
     @property
     def path(self) -> str:
-        """The namespace that graphs inside of it have."""
+        """The namespace of graphs inside of the node."""
         return f"{self.namespace}|{self.node}" if self.namespace else self.node
 
     @property
@@ -71,7 +71,7 @@ class GatedNode:
         if isinstance(given, BaseModel):
             return dict(given)
         if is_dataclass(given) and not isinstance(given, type):
-            return {one.name: getattr(given, one.name) for one in fields(given)}
+            return {attribute.name: getattr(given, attribute.name) for attribute in fields(given)}
         return {"input": given}
 
     @property
@@ -102,11 +102,11 @@ class GatedNode:
         return PendingCall(tool=self.node, args=args, id=str(known.get("id", "")))
 
     def is_in(self, namespace: str) -> bool:
-        """Whether it is in a namespace, or in one below it."""
+        """Whether the node is in a namespace, or in one below it."""
         return self.namespace == namespace or self.namespace.startswith(f"{namespace}|")
 
     def branch(self) -> Branch:
-        """The place as it is shown."""
+        """The node as views show it."""
         shown = Branch(
             name=self.subtask,
             node=self.node,
@@ -131,9 +131,9 @@ class FinishedNode:
     """When, Unix time."""
 
 
-def hold_all(place: GatedNode) -> Reason | None:
-    """Let every node stand."""
-    del place
+def hold_all(gated: GatedNode) -> Reason | None:
+    """A decision that holds every node."""
+    del gated
     return "step"
 
 
@@ -141,7 +141,7 @@ class HoldPoint:
     """Holds the nodes of a run, in the order in which they arrived."""
 
     def __init__(self) -> None:
-        """Begin with nothing on it."""
+        """Hold nothing yet."""
         self.places: list[GatedNode] = []
         """Nodes that stand or run, by arrival."""
         self.ran: list[FinishedNode] = []
@@ -174,95 +174,97 @@ class HoldPoint:
         return self._held_s + (0.0 if self._still_since is None else time.monotonic() - self._still_since)
 
     def follow(self, is_choosing: Callable[[], bool]) -> None:
-        """Know how to ask a dispatcher whether it is about to begin subtasks."""
+        """Register a dispatcher's question: whether it is about to begin subtasks."""
         self._choosing.append(is_choosing)
 
     @asynccontextmanager
     async def hold(self, visit: Visit, control: RunControl) -> AsyncGenerator[None]:
-        """Let a node stand until it may run; it runs inside."""
-        place = GatedNode.of(visit, control)
-        self._live.add(place.namespace)
-        self._asked.pop(place.task, None)
-        await self._stand(place)
-        place.running, began = True, time.monotonic()
+        """Hold a node until it may run; it runs inside of the context."""
+        gated = GatedNode.of(visit, control)
+        self._live.add(gated.namespace)
+        self._asked.pop(gated.task, None)
+        await self._stand(gated)
+        gated.running, began = True, time.monotonic()
         self._note()
         try:
             yield
         except (GraphInterrupt, GraphDrained) as error:  # it goes on where it was, once the run does
-            self._unfinished.add(place.task)
+            self._unfinished.add(gated.task)
             if isinstance(error, GraphInterrupt) and error.args:
                 raised = cast("tuple[Interrupt, ...]", error.args[0])
-                self._asked[place.task] = (place.namespace, {one.id for one in raised})
+                self._asked[gated.task] = (gated.namespace, {interrupt.id for interrupt in raised})
             raise
         except BaseException as error:
             if self.failed is None and not isinstance(error, GraphBubbleUp):
-                self.failed = place
+                self.failed = gated
             raise
         finally:
             seconds = time.monotonic() - began
-            self.ran.append(FinishedNode(place.namespace, place.node, seconds, time.time()))
-            self.places.remove(place)
-            inside = f"{place.path}|"
-            self._live = {one for one in self._live if one != place.path and not one.startswith(inside)}
+            self.ran.append(FinishedNode(gated.namespace, gated.node, seconds, time.time()))
+            self.places.remove(gated)
+            inside = f"{gated.path}|"
+            self._live = {
+                namespace for namespace in self._live if namespace != gated.path and not namespace.startswith(inside)
+            }
             self._note()
 
-    async def _stand(self, place: GatedNode) -> None:
-        if self._was_let_go(place):
-            self.places.append(place)
+    async def _stand(self, gated: GatedNode) -> None:
+        if self._was_let_go(gated):
+            self.places.append(gated)
             return
-        reason = self._decide(place)
-        self.places.append(place)
+        reason = self._decide(gated)
+        self.places.append(gated)
         if reason is None:
             return
         if self._decide is not hold_all and reason != "step":
-            self.hit = (place, reason)
+            self.hit = (gated, reason)
             self._decide = hold_all  # all others stop at their next node, too
         self._note()
         if self._watching is None or self._watching.done():
             self._watching = asyncio.create_task(self._watch(), name="gates of a stepped run")
         try:
-            await place.released.wait()
-            if not place.running:
-                raise GraphDrained(place.control.drain_reason or "shutdown")
+            await gated.released.wait()
+            if not gated.running:
+                raise GraphDrained(gated.control.drain_reason or "shutdown")
         except BaseException:
-            self.places.remove(place)
+            self.places.remove(gated)
             self._note()
             raise
 
     async def _watch(self) -> None:
-        """Look whether runs are drained; requests may come from any thread or from a signal handler."""
+        """Poll for drained runs; requests may come from any thread or from a signal handler."""
         while self.standing:
             self.drain()
             await asyncio.sleep(POLL_SECONDS)
 
     def drain(self) -> None:
-        """Send away the nodes that stand in runs that are drained."""
-        for place in self.standing:
-            if place.control.drain_requested:
-                place.released.set()
+        """End the held nodes of drained runs."""
+        for gated in self.standing:
+            if gated.control.drain_requested:
+                gated.released.set()
 
-    def _was_let_go(self, place: GatedNode) -> bool:
+    def _was_let_go(self, gated: GatedNode) -> bool:
         """Whether the node had been let go before and goes on, such as one that asked a person."""
-        known = place.task in self._unfinished or place.path in self._begun
-        self._unfinished.discard(place.task)
-        self._begun.discard(place.path)
+        known = gated.task in self._unfinished or gated.path in self._begun
+        self._unfinished.discard(gated.task)
+        self._begun.discard(gated.path)
         return known
 
     def began(self, namespace: str) -> None:
-        """Know that a subtask's graph runs."""
+        """Note that a subtask's graph runs."""
         self._live.add(namespace)
         self._note()
 
     def ended(self, namespace: str) -> None:
-        """Know that it has ended, or waits for a person."""
+        """Note that a subtask's graph has ended, or waits for a person."""
         self._live.discard(namespace)
         self._note()
 
     # What the stepper asks.
 
-    def asks(self, place: GatedNode) -> bool:
+    def asks(self, gated: GatedNode) -> bool:
         """Whether a node has asked a person in this run."""
-        return place.task in self._asked
+        return gated.task in self._asked
 
     @property
     def asking(self) -> set[str]:
@@ -277,8 +279,8 @@ class HoldPoint:
 
     @property
     def standing(self) -> list[GatedNode]:
-        """The nodes that may be let go."""
-        return [place for place in self.places if not place.running]
+        """Held nodes, by arrival."""
+        return [gated for gated in self.places if not gated.running]
 
     def open(self, *, begun: Iterable[str], asking: Iterable[str], fresh: bool) -> None:
         """Take up a run.
@@ -299,61 +301,70 @@ class HoldPoint:
         self.hold_from_now()
 
     def close(self) -> None:
-        """Know that the run is over."""
+        """Note that the run is over."""
         self._live.clear()
         self._choosing.clear()
         self._note()
 
     def forget(self) -> None:
-        """Know nothing of what was let go: the thread is another one."""
+        """Forget which nodes were let go: the thread is another one."""
         self._unfinished.clear()
         self._begun.clear()
         self.ran.clear()
         self.hit = None
 
     def hold_from_now(self) -> None:
-        """Let every node stand that arrives."""
+        """Hold every node that arrives."""
         self._decide = hold_all
         self.hit = None
 
-    def let_go(self, place: GatedNode, decide: Decision) -> None:
-        """Let one node run, and decide by this about those that arrive afterwards."""
+    def let_go(self, gated: GatedNode, decide: Decision) -> None:
+        """Release one node.
+
+        Args:
+            gated: The node.
+            decide: Decides about the nodes that arrive afterwards.
+        """
         self.hit, self.fresh = None, False
         self._go_on()
         self._decide = decide
-        place.released.set()
-        place.running = True
+        gated.released.set()
+        gated.running = True
 
     def let_all_go(self, decide: Decision, inside: str = "") -> None:
-        """Let all nodes run, or all in a namespace, and decide by this about those that arrive afterwards.
+        """Release all nodes, or all in a namespace.
 
-        Where the run has just begun, a node that it is to stop at keeps all standing: nobody has seen it stand there.
+        Where the run has just begun, a node that it is to stop at keeps all held: nobody has seen it held there.
+
+        Args:
+            decide: Decides about the nodes that arrive afterwards.
+            inside: The namespace; empty for all.
         """
         fresh, self.fresh = self.fresh, False
-        for place in self.standing if fresh else ():
-            if (reason := decide(place)) is not None:
-                self.hit = (place, reason)
+        for gated in self.standing if fresh else ():
+            if (reason := decide(gated)) is not None:
+                self.hit = (gated, reason)
                 return
         self.hit = None
         self._go_on()
         self._decide = decide
-        for place in [one for one in self.standing if not inside or one.is_in(inside)]:
-            place.released.set()
-            place.running = True
+        for gated in [gated for gated in self.standing if not inside or gated.is_in(inside)]:
+            gated.released.set()
+            gated.running = True
 
     def _go_on(self) -> None:
-        """Count time again."""
+        """Resume counting time."""
         self._held_s, self._still_since = self.held_s, None
 
     @property
     def quiet(self) -> bool:
         """Whether nothing runs: every branch stands, has ended or waits for a person."""
-        standing = {place.namespace for place in self.places if not place.running}
-        running = [place for place in self.places if place.running]
-        holding = self._live | {one.rpartition("|")[0] for one in self._live}
-        if any(place.path not in holding for place in running):
+        standing = {gated.namespace for gated in self.places if not gated.running}
+        running = [gated for gated in self.places if gated.running]
+        holding = self._live | {namespace.rpartition("|")[0] for namespace in self._live}
+        if any(gated.path not in holding for gated in running):
             return False
-        return self._live <= standing | {place.namespace for place in running}
+        return self._live <= standing | {gated.namespace for gated in running}
 
     async def until_quiet(self) -> None:
         """Wait until nothing runs."""

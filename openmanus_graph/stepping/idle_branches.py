@@ -1,4 +1,4 @@
-"""Head: the branches of a thread that nothing runs, as far as what is stored tells them."""
+"""Idle branches: current branches of a thread that is not running, derived from its checkpoints."""
 
 from __future__ import annotations
 
@@ -11,26 +11,30 @@ from openmanus_graph.stepping.view import Branch
 
 
 def waiting(record: StoredThread) -> list[Branch]:
-    """The branches that ask a person, with the node that does where that is certain."""
+    """Branches that ask a person, with the asking node where that is certain."""
     own = record.next[0] if len(record.next) == 1 else ""
-    asking = {one["subtask"]: one.get("tool", "") if one["subtask"] else own for one in record.questions}
-    return [Branch(name=one, node=node, namespace="", status="waiting", state={}) for one, node in asking.items()]
+    asking = {
+        question["subtask"]: question.get("tool", "") if question["subtask"] else own for question in record.questions
+    }
+    return [
+        Branch(name=subtask, node=node, namespace="", status="waiting", state={}) for subtask, node in asking.items()
+    ]
 
 
 def head_of(record: StoredThread) -> list[Branch]:
-    """The branches that stand where the run goes on, and those that wait for a person."""
+    """Branches at which the run goes on, and those that wait for a person."""
     results = cast("Mapping[str, Any]", record.values.get("results") or {})
     asked = waiting(record)
-    names = {one["name"] for one in asked}
-    found: list[Branch] = []
+    names = {branch["name"] for branch in asked}
+    branches: list[Branch] = []
     if "" not in names:
-        found += [
+        branches += [
             Branch(name="", node=node, namespace="", status="next", state=record.values)
             for node in record.next
             if node != DISPATCHER or not record.begun
         ]
-    for one in record.plan.subtasks if record.plan is not None else ():
-        if one.id in record.begun and one.id not in results and one.id not in names:
-            node = str(one.tool or one.agent)
-            found.append(Branch(name=str(one.id), node=node, namespace="", status="next", state={}))
-    return found + asked
+    for subtask in record.plan.subtasks if record.plan is not None else ():
+        if subtask.id in record.begun and subtask.id not in results and subtask.id not in names:
+            node = str(subtask.tool or subtask.agent)
+            branches.append(Branch(name=str(subtask.id), node=node, namespace="", status="next", state={}))
+    return branches + asked

@@ -1,4 +1,4 @@
-"""Problem: what went wrong, and where the stepper stands, in words."""
+"""Problem: failures of a run as values, and stops in words."""
 
 from __future__ import annotations
 
@@ -18,17 +18,17 @@ _NODE = re.compile(r"During task with name '([^']*)'")
 INTACT = "The thread is intact: what was committed stays, and the step in flight runs again."
 
 
-def problem_of(error: BaseException, thread_id: str, place: GatedNode | None = None) -> Problem:
-    """An exception as a value.
+def problem_of(error: BaseException, thread_id: str, gated: GatedNode | None = None) -> Problem:
+    """The problem that an exception is.
 
     Args:
         error: What was raised.
         thread_id: The thread.
-        place: The node that was let go.
+        gated: The node that was let go.
     """
     noted = _NODE.search(" ".join(getattr(error, "__notes__", [])))
-    node = noted[1] if noted else place.node if place is not None else ""
-    can: list[Literal["rerun", "edit"]] = ["rerun", "edit"] if place is not None or noted else []
+    node = noted[1] if noted else gated.node if gated is not None else ""
+    can: list[Literal["rerun", "edit"]] = ["rerun", "edit"] if gated is not None or noted else []
     if isinstance(error, (asyncio.CancelledError, KeyboardInterrupt)):
         message, hint = f"The step was interrupted. {INTACT}", "step() goes on."
         can = ["rerun", "edit"]
@@ -37,7 +37,7 @@ def problem_of(error: BaseException, thread_id: str, place: GatedNode | None = N
     else:
         where = f"The node {node!r}" if node else f"The run of {thread_id!r}"
         message, hint = f"{where} failed: {described(error)}.", "rerun() tries the step again." if can else ""
-    return Problem(message=message, hint=hint, node=node, subtask="" if place is None else place.subtask, can=can)
+    return Problem(message=message, hint=hint, node=node, subtask="" if gated is None else gated.subtask, can=can)
 
 
 def failure(
@@ -45,21 +45,21 @@ def failure(
     thread_id: str,
     before: StoredThread,
     now: StoredThread,
-    place: GatedNode | None,
+    gated: GatedNode | None,
     trouble: str = "",
 ) -> Problem | None:
-    """What failed since the last stop: the run, a subtask, or a condition.
+    """The failure since the last stop, of the run, a subtask or a condition; `None` without one.
 
     Args:
         error: What ended the run; `None` if that goes on, or ended by itself.
         thread_id: The thread.
         before: What was stored of it at the last stop.
         now: What is stored.
-        place: The node that was let go.
+        gated: The node that was let go.
         trouble: What went wrong with a condition.
     """
     if error is not None:
-        return problem_of(error, thread_id, place)
+        return problem_of(error, thread_id, gated)
     if trouble:
         return Problem(
             message=trouble, hint="Set it anew; the run stands where it could not be told.", node="", subtask="", can=[]
@@ -70,7 +70,7 @@ def failure(
             return Problem(
                 message=f"The subtask {key!r} failed: {result['error']}",
                 hint="rerun() runs its last step again, in a fork.",
-                node=place.node if place is not None and place.subtask == key else "",
+                node=gated.node if gated is not None and gated.subtask == key else "",
                 subtask=key,
                 can=["rerun", "edit"],
             )
@@ -91,9 +91,10 @@ def stop_text(stop: Stop, record: StoredThread, cursor: int | None, *, asking: b
     standing = f"Next: {', '.join(stop['standing'])}." if stop["standing"] else ""
     if stop["reason"] == "error" or (problem is not None and not stop["standing"]):
         return f"{problem['message']} {problem['hint']}".strip() if problem else "Nothing could be done."
-    told = f"{problem['message']} " if problem else ""
+    trouble = f"{problem['message']} " if problem else ""
     asked = "; ".join(
-        f"{one['subtask'] + ': ' if one['subtask'] else ''}{one['question']}" for one in stop["questions"]
+        f"{question['subtask'] + ': ' if question['subtask'] else ''}{question['question']}"
+        for question in stop["questions"]
     )
     asks = f" Asked: {asked}" if asked else ""
     match stop["reason"]:
@@ -102,21 +103,23 @@ def stop_text(stop: Stop, record: StoredThread, cursor: int | None, *, asking: b
                 return f"The thread {thread!r} has not begun; step() begins it."
             if record.over:
                 return f"The thread {thread!r} is {record.status}; nothing runs next."
-            standing = [f"{one['name']} {one['node']}".strip() for one in head_of(record) if one["status"] == "next"]
+            standing = [
+                f"{branch['name']} {branch['node']}".strip() for branch in head_of(record) if branch["status"] == "next"
+            ]
             nodes = ", ".join(stop["standing"] or standing) or "nothing that could go on by itself"
             return f"The thread {thread!r} stands before {nodes}; nothing runs.{asks}"
         case "step":
-            return f"{told}{_ran(stop, at, asking=asking)} {standing}{asks}".strip()
+            return f"{trouble}{_ran(stop, at, asking=asking)} {standing}{asks}".strip()
         case "breakpoint":
-            return f"{told}Breakpoint at {at}. {standing}{asks}".strip()
+            return f"{trouble}Breakpoint at {at}. {standing}{asks}".strip()
         case "reached":
-            return f"{told}Reached {at}. {standing}{asks}".strip()
+            return f"{trouble}Reached {at}. {standing}{asks}".strip()
         case "paused":
-            return f"{told}Paused. {standing}{asks}".strip()
+            return f"{trouble}Paused. {standing}{asks}".strip()
         case "waiting":
-            return f"{told}Only a person can go on.{asks} answer(...) does.".strip()
+            return f"{trouble}Only a person can go on.{asks} answer(...) does.".strip()
         case "finished":
-            return f"{told}The thread {thread!r} is {record.status}; nothing is left to run.".strip()
+            return f"{trouble}The thread {thread!r} is {record.status}; nothing is left to run.".strip()
         case "moved":
             where = "the head" if cursor is None else f"point {cursor}"
             fork = "" if cursor is None else " Nothing ran; a step from here goes on in a fork."
@@ -126,11 +129,11 @@ def stop_text(stop: Stop, record: StoredThread, cursor: int | None, *, asking: b
 
 
 def _ran(stop: Stop, at: str, *, asking: bool) -> str:
-    """What a step did."""
+    """A step in a sentence."""
     if not stop["node"]:
         return "The answer is taken up."
     if not asking:
         return f"{at} ran."
-    if any(one["subtask"] == (stop["branch"] or "") for one in stop["questions"]):
+    if any(question["subtask"] == (stop["branch"] or "") for question in stop["questions"]):
         return f"{at} asks."
     return f"{at} asks; that can be answered once what stands beside it in {stop['branch']} has run."

@@ -1,4 +1,4 @@
-"""Record: what is stored of a thread, as a stepper reads it; reading runs nothing."""
+"""Record: reads a thread at its newest checkpoint for a stepper, and runs nothing."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -66,8 +66,8 @@ class StoredThread:
     @property
     def round(self) -> int:
         """The number of the dispatch at hand."""
-        found = task_of(next(iter(self.names), ""))
-        return found.round if found else 0
+        task = task_of(next(iter(self.names), ""))
+        return task.round if task else 0
 
     def refuse_busy(self, thread_id: str) -> None:
         """Raise if somebody else runs the thread.
@@ -110,14 +110,14 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Stored
         return StoredThread(error=thread.error)
     values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
     plan = plan_in(values)
-    found = StoredThread(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)
+    record = StoredThread(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)
     if thread.status == "running":
-        found.runner = describe_runner(thread.runner, thread.runner_since)
+        record.runner = describe_runner(thread.runner, thread.runner_since)
     if plan is not None and DISPATCHER in snapshot.next:
-        await _add_dispatch(saver, thread_id, found, plan)
+        await _add_dispatch(saver, thread_id, record, plan)
     if snapshot.next:
-        await _add_questions(saver, thread_id, found, await app.questions(thread_id))
-    return found
+        await _add_questions(saver, thread_id, record, await app.questions(thread_id))
+    return record
 
 
 async def read_standing(
@@ -128,7 +128,7 @@ async def read_standing(
     asked: Collection[str],
     new: Collection[Point] | None = None,
 ) -> StoredThread:
-    """Read a thread that this process runs and whose branches stand: only what a step can have changed.
+    """Read what a step can have changed of a thread that this process runs and whose branches are held.
 
     Args:
         app: Its compiled graph.
@@ -138,23 +138,23 @@ async def read_standing(
         asked: Questions that its nodes have asked in this run.
         new: The points that have come since; `None` if that is not known.
     """
-    if new is None or any(not one.namespace for one in new):
+    if new is None or any(not point.namespace for point in new):
         snapshot = await app.snapshot(thread_id)
         values, following = dict(cast("Mapping[str, Any]", snapshot.values or {})), tuple(snapshot.next)
         homes = None
     else:
         values, following = dict(known.values), known.next
-        homes = {home for one in new if (home := home_of(one.namespace))}
-    found = StoredThread(True, "running", values, following)
+        homes = {home for point in new if (home := home_of(point.namespace))}
+    record = StoredThread(True, "running", values, following)
     same = bool(values.get("plan")) and (homes is not None or values.get("plan") == known.values.get("plan"))
-    found.plan, found.names = (known.plan, known.names) if same else (plan_in(values), {})
-    if found.plan is not None and DISPATCHER in following:
-        _add_results(found, found.plan, await _committed(saver, thread_id, homes))
-        if homes is not None and found.ended is not None:
-            found.ended |= known.ended or set()
+    record.plan, record.names = (known.plan, known.names) if same else (plan_in(values), {})
+    if record.plan is not None and DISPATCHER in following:
+        _add_results(record, record.plan, await _committed(saver, thread_id, homes))
+        if homes is not None and record.ended is not None:
+            record.ended |= known.ended or set()
     if asked or known.questions:
-        await _add_questions(saver, thread_id, found, await _questions(app, thread_id, asked), asked)
-    return found
+        await _add_questions(saver, thread_id, record, await _questions(app, thread_id, asked), asked)
+    return record
 
 
 def _task_in(namespace: str) -> str:
@@ -167,41 +167,41 @@ async def _committed(saver: ThreadSaver, thread_id: str, homes: Collection[str] 
     """Results of the subtasks at these namespaces, or of all, by the names of their tasks."""
     if homes is None or len(homes) > FEW:
         return await committed_results(saver, thread_id)
-    found: dict[str, SubtaskResult] = {}
+    results: dict[str, SubtaskResult] = {}
     for home in homes:
         values = await saver.latest_values(thread_id, home, "result")
         if values.get(home) is not None:
-            found[_task_in(home)] = values[home]
-    return found
+            results[_task_in(home)] = values[home]
+    return results
 
 
 async def _questions(app: DurableGraph, thread_id: str, asked: Collection[str]) -> list[Question]:
     """The open questions, once all that were asked are stored: LangGraph stores them behind the run."""
     for _ in range(STORING_TRIES):
-        found = await app.questions(thread_id)
-        if set(asked) <= {question["id"] for question in found}:
-            return found
+        questions = await app.questions(thread_id)
+        if set(asked) <= {question["id"] for question in questions}:
+            return questions
         await asyncio.sleep(STORING_S)
     return await app.questions(thread_id)
 
 
 async def _add_questions(
-    saver: ThreadSaver, thread_id: str, found: StoredThread, questions: Sequence[Question], asked: Collection[str] = ()
+    saver: ThreadSaver, thread_id: str, record: StoredThread, questions: Sequence[Question], asked: Collection[str] = ()
 ) -> None:
     """Add the questions that are open.
 
     LangGraph keeps one among those of the graph until the whole subtask has ended; whether it was answered is told by
     the subtask's own newest checkpoint.
     """
-    homes = {subtask: f"{DISPATCHER}{LEVEL}{name}" for name, subtask in found.names.items()}
+    homes = {subtask: f"{DISPATCHER}{LEVEL}{name}" for name, subtask in record.names.items()}
     tasks: dict[str, dict[str, str]] = {}
-    for home in dict.fromkeys(homes.get(one["subtask"], "") for one in questions):
+    for home in dict.fromkeys(homes.get(question["subtask"], "") for question in questions):
         tasks[home] = await _asking(saver, thread_id, home)
-    for one in questions:
-        known = tasks[homes.get(one["subtask"], "")]
-        if one["id"] in known or one["id"] in asked:
-            found.questions.append(one)
-            found.asking |= {known[one["id"]]} if one["id"] in known else set()
+    for question in questions:
+        known = tasks[homes.get(question["subtask"], "")]
+        if question["id"] in known or question["id"] in asked:
+            record.questions.append(question)
+            record.asking |= {known[question["id"]]} if question["id"] in known else set()
 
 
 async def _asking(saver: ThreadSaver, thread_id: str, namespace: str) -> dict[str, str]:
@@ -211,28 +211,33 @@ async def _asking(saver: ThreadSaver, thread_id: str, namespace: str) -> dict[st
     writes = (newest.pending_writes or []) if newest is not None else []
     ended = {task for task, channel, _ in writes if channel not in WRITES_IDX_MAP}
     return {
-        one.id: task for task, channel, value in writes if channel == INTERRUPT and task not in ended for one in value
+        interrupt.id: task
+        for task, channel, value in writes
+        if channel == INTERRUPT and task not in ended
+        for interrupt in value
     }
 
 
-async def _add_dispatch(saver: ThreadSaver, thread_id: str, found: StoredThread, plan: Plan) -> None:
-    """Results and beginnings of the dispatch at hand."""
-    names = _add_results(found, plan, await committed_results(saver, thread_id))
+async def _add_dispatch(saver: ThreadSaver, thread_id: str, record: StoredThread, plan: Plan) -> None:
+    """Add results and begun subtasks of the dispatch at hand."""
+    names = _add_results(record, plan, await committed_results(saver, thread_id))
     begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
-    found.begun = {names[key] for name in begun if (key := _task_in(name)) in names}
+    record.begun = {names[key] for name in begun if (key := _task_in(name)) in names}
 
 
-def _add_results(found: StoredThread, plan: Plan, committed: Mapping[str, SubtaskResult]) -> Mapping[str, str]:
-    """Add the results of the dispatch at hand; the subtasks of its tasks, by name."""
-    number = int(found.values.get("round") or 0) + 1
-    if not found.names or number != found.round:
+def _add_results(record: StoredThread, plan: Plan, committed: Mapping[str, SubtaskResult]) -> Mapping[str, str]:
+    """Add the results of the dispatch at hand; return its subtasks by the names of their tasks."""
+    number = int(record.values.get("round") or 0) + 1
+    if not record.names or number != record.round:
         definitions = plan.definition_hashes()
-        found.names = {SubtaskTask(one.id, definitions[one.id], number).name: str(one.id) for one in plan.subtasks}
-    results = {found.names[name]: result for name, result in committed.items() if name in found.names}
-    found.ended = set(results)
+        record.names = {
+            SubtaskTask(subtask.id, definitions[subtask.id], number).name: str(subtask.id) for subtask in plan.subtasks
+        }
+    results = {record.names[name]: result for name, result in committed.items() if name in record.names}
+    record.ended = set(results)
     if results:
-        found.values["results"] = {**(found.values.get("results") or {}), **results}
-    return found.names
+        record.values["results"] = {**(record.values.get("results") or {}), **results}
+    return record.names
 
 
 async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> StoredThread:
@@ -240,14 +245,14 @@ async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> StoredThr
     if not snapshot.created_at:
         return StoredThread()
     values = snapshot.values if isinstance(snapshot.values, dict) else {"output": snapshot.values}
-    asked = [question_of(one) for one in snapshot.interrupts]
+    asked = [question_of(interrupt) for interrupt in snapshot.interrupts]
     status = "waiting" if asked else "paused" if snapshot.next else "completed"
-    asking = {one.id for one in snapshot.tasks if one.interrupts}
+    asking = {task.id for task in snapshot.tasks if task.interrupts}
     return StoredThread(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked, asking=asking)
 
 
 async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Growth) -> Growth:
-    """Every point of a thread that is kept by a saver of ours, oldest first.
+    """Points of a thread in a saver of ours, oldest first.
 
     Args:
         app: Its compiled graph.

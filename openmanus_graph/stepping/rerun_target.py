@@ -1,4 +1,4 @@
-"""Again: which step `rerun()` runs again, and from where."""
+"""Rerun target: which step `rerun()` runs again, and from which point."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from openmanus_graph.stepping.record import StoredThread
 
 @dataclass(frozen=True)
 class RerunTarget:
-    """A step that is run again."""
+    """A step to run again."""
 
     subtask: str
     """The subtask it is in; empty for the graph itself."""
@@ -28,7 +28,7 @@ class RerunTarget:
 def step_to_rerun(
     points: Sequence[Point], record: StoredThread, *, subtask: str | None, last: str | None, cut: bool
 ) -> RerunTarget:
-    """The step that is meant.
+    """Resolve the step that a person means.
 
     Args:
         points: The thread's points, up to the cursor.
@@ -47,7 +47,7 @@ def step_to_rerun(
     cut = cut and last in (None, name) and name not in cast("Mapping[str, Any]", record.values.get("results") or {})
     if cut and own:
         return RerunTarget(name, own[-1].number, committed=False)
-    before = next((one for one in own if one.id == own[-1].parent), None)
+    before = next((point for point in own if point.id == own[-1].parent), None)
     if before is None:
         raise UsageError(
             f"There is no step of {name!r} to run again." if name else "There is no step to run again.",
@@ -59,17 +59,17 @@ def step_to_rerun(
 def steps_of(points: Sequence[Point], subtask: str) -> list[Point]:
     """The points of a subtask in its newest round, or of the graph itself, without those of graphs inside of it."""
     if not subtask:
-        return [one for one in points if not one.namespace]
-    own = [one for one in points if one.subtask == subtask]
-    newest = [one for one in own if innermost_subtask(one.namespace) == innermost_subtask(own[-1].namespace)]
-    home = min((one.namespace for one in newest), key=len, default="")
-    return [one for one in newest if one.namespace == home]
+        return [point for point in points if not point.namespace]
+    own = [point for point in points if point.subtask == subtask]
+    newest = [point for point in own if innermost_subtask(point.namespace) == innermost_subtask(own[-1].namespace)]
+    home = min((point.namespace for point in newest), key=len, default="")
+    return [point for point in newest if point.namespace == home]
 
 
 def _under_way(record: StoredThread) -> str:
-    """The subtask whose step a process that ended had begun."""
+    """The subtask whose step had begun when the process ended."""
     results = cast("Mapping[str, Any]", record.values.get("results") or {})
-    open_ones = sorted(one for one in record.begun if one not in results)
+    open_ones = sorted(subtask for subtask in record.begun if subtask not in results)
     if DISPATCHER not in record.next or not open_ones:
         return ""
     if len(open_ones) > 1:
@@ -80,6 +80,6 @@ def _under_way(record: StoredThread) -> str:
 
 
 def _nearest(points: Sequence[Point], name: str) -> str:
-    known = list(dict.fromkeys(one.subtask for one in points if one.subtask))
+    known = list(dict.fromkeys(point.subtask for point in points if point.subtask))
     near = get_close_matches(name, known, 3, 0.5) or known[:5]
     return f"The nearest are: {', '.join(near)}." if near else "No subtask has begun."

@@ -1,4 +1,4 @@
-"""Steppable: what a stepper makes of a graph, and the names that the graph has."""
+"""Steppable: prepares a graph for a stepper, and lists the graph's names."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false
@@ -29,7 +29,7 @@ HINT = "Compile it with one: `saver = await open_checkpointer()`, then graph.com
 
 
 def steppable(app: AnyGraph) -> tuple[Pregel[Any, Any, Any, Any], Granularity]:
-    """The graph whose nodes stand at the gate."""
+    """The graph with its nodes behind the gate."""
     if not isinstance(app, Pregel):
         raise UsageError(
             "The graph is not compiled.",
@@ -50,7 +50,7 @@ def steppable(app: AnyGraph) -> tuple[Pregel[Any, Any, Any, Any], Granularity]:
 
 
 def known_names(app: Pregel[Any, Any, Any, Any], plan: Plan | None, given: Any) -> KnownNames:
-    """The names of a graph's nodes and tools, and of the subtasks of its plan.
+    """Names of a graph's nodes and tools, and of the subtasks of its plan.
 
     Args:
         app: The graph.
@@ -61,8 +61,8 @@ def known_names(app: Pregel[Any, Any, Any, Any], plan: Plan | None, given: Any) 
     for _, inner in app.get_subgraphs(recurse=True):
         nodes += [name for name in cast("Any", inner).nodes if not name.startswith("__")]
     tools = list(getattr(getattr(app, "builder", None), "tools", None) or {})
-    subtasks = [str(one.id) for one in plan.subtasks] if plan is not None else []
+    subtasks = [str(subtask.id) for subtask in plan.subtasks] if plan is not None else []
     if not subtasks and isinstance(given, Mapping) and given.get("plan"):
         with suppress(OpenManusGraphError):
-            subtasks = [str(one.id) for one in Plan.parse(given["plan"]).subtasks]
+            subtasks = [str(subtask.id) for subtask in Plan.parse(given["plan"]).subtasks]
     return KnownNames(list(dict.fromkeys(nodes)), tools, subtasks)

@@ -1,4 +1,4 @@
-"""Table: every step of a thread, what it took and what it cost."""
+"""Table: steps of a thread with their time and cost."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from openmanus_graph.stepping.view import Branch, HistoryItem, Row
 def table_of(
     moments: Sequence[Moment], ran: Sequence[FinishedNode], branches: Sequence[Branch], record: StoredThread
 ) -> list[Row]:
-    """The steps of a thread, those that stand or run last.
+    """Steps of a thread; those that are next or run come last.
 
     Args:
         moments: The thread's history.
@@ -25,27 +25,27 @@ def table_of(
         record: What is stored of the thread.
     """
     if not moments:  # a store that keeps no history that could be read
-        return [_done(one) for one in ran] + [_standing(one, {}) for one in branches]
+        return [_done(finished) for finished in ran] + [_standing(branch, {}) for branch in branches]
     timed = _seconds(moments, ran)
     attempts: dict[str, int] = {}
     rows: list[Row] = []
     last: dict[str, Row] = {}
-    for one in moments:
-        if not one.nodes or one.point.source == "input":
+    for moment in moments:
+        if not moment.nodes or moment.point.source == "input":
             continue
-        subtask = one.point.subtask or ""
-        if subtask and (BACKOFF in one.nodes or subtask not in attempts):
+        subtask = moment.point.subtask or ""
+        if subtask and (BACKOFF in moment.nodes or subtask not in attempts):
             attempts[subtask] = attempts.get(subtask, 0) + 1
         row = Row(
-            number=one.point.number,
-            node=", ".join(dict.fromkeys(one.nodes)),
+            number=moment.point.number,
+            node=", ".join(dict.fromkeys(moment.nodes)),
             subtask=subtask,
             status="done",
             attempt=attempts.get(subtask, 0) if subtask else 0,
-            seconds=timed.get(one.point.number),
-            tokens=one.tokens,
-            cost_usd=one.cost_usd,
-            what=one.what,
+            seconds=timed.get(moment.point.number),
+            tokens=moment.tokens,
+            cost_usd=moment.cost_usd,
+            what=moment.what,
         )
         rows.append(row)
         if subtask:
@@ -53,28 +53,28 @@ def table_of(
     for key, result in cast("Mapping[str, Any]", record.values.get("results") or {}).items():
         if key in last:
             last[key]["status"] = str(result["status"])
-    return rows + [_standing(one, attempts) for one in branches]
+    return rows + [_standing(branch, attempts) for branch in branches]
 
 
 def history_of(moments: Sequence[Moment], cursor: int | None) -> list[HistoryItem]:
-    """A thread's history as it is shown.
+    """A thread's history as views show it.
 
     Args:
         moments: It.
         cursor: The number of the point that is looked at; `None`: the newest.
     """
     here = moments[-1].point.number if cursor is None and moments else cursor
-    return [cast("HistoryItem", {**one.as_json(), "current": one.point.number == here}) for one in moments]
+    return [cast("HistoryItem", {**moment.as_json(), "current": moment.point.number == here}) for moment in moments]
 
 
-def _done(one: FinishedNode) -> Row:
+def _done(finished: FinishedNode) -> Row:
     return Row(
         number=None,
-        node=one.node,
+        node=finished.node,
         subtask="",
         status="done",
         attempt=0,
-        seconds=one.seconds,
+        seconds=finished.seconds,
         tokens=0,
         cost_usd=0.0,
         what="",
@@ -98,14 +98,14 @@ def _standing(branch: Branch, attempts: Mapping[str, int]) -> Row:
 def _seconds(moments: Sequence[Moment], ran: Sequence[FinishedNode]) -> dict[int, float]:
     """Seconds of the points that this stepper led to: the longest of the nodes that ran side by side."""
     waiting: dict[tuple[str, str], list[FinishedNode]] = {}
-    for one in ran:
-        waiting.setdefault((one.namespace, one.node), []).append(one)
-    found: dict[int, float] = {}
+    for finished in ran:
+        waiting.setdefault((finished.namespace, finished.node), []).append(finished)
+    seconds: dict[int, float] = {}
     for moment in moments:
         made = moment.point.made_at.timestamp()
         for node in moment.nodes:
             own = waiting.get((plain_namespace(moment.point.namespace), node), [])
             while own and own[0].ended_at <= made:
                 took = own.pop(0)
-                found[moment.point.number] = max(found.get(moment.point.number, 0.0), took.seconds)
-    return found
+                seconds[moment.point.number] = max(seconds.get(moment.point.number, 0.0), took.seconds)
+    return seconds

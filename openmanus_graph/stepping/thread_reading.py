@@ -1,4 +1,4 @@
-"""Thread reading: what a stepper has read of its thread, and how that changed between two stops."""
+"""Thread reading: record and history as a stepper last read them, and their changes between two stops."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportMissingTypeStubs=false

@@ -137,17 +137,17 @@ async def destination(
         UnknownPointError: If there is no such point.
         UsageError: If it was pruned.
     """
-    places = {one.number: index for index, one in enumerate(points)}
+    places = {known.number: index for index, known in enumerate(points)}
     if steps:
         here = len(points) - 1 if cursor is None else places[cursor]
         return points[min(max(here + steps, 0), len(points) - 1)]
     if point in (None, "head"):
         return points[-1]
     thread_id = points[-1].thread_id
-    found = chosen_point(await points_of(saver, thread_id), str(point), thread_id)
-    if found.number not in places:
-        raise UsageError(f"The steps before point {found.number} were pruned.", hint="Go to a later one.")
-    return points[places[found.number]]
+    wanted = chosen_point(await points_of(saver, thread_id), str(point), thread_id)
+    if wanted.number not in places:
+        raise UsageError(f"The steps before point {wanted.number} were pruned.", hint="Go to a later one.")
+    return points[places[wanted.number]]
 
 
 async def forked(
@@ -178,7 +178,7 @@ async def forked(
     if committed:
         return await _with_result(saver, thread_id, points, committed, edits)
     if DISPATCHER not in record.next or not record.begun:
-        here = [one for one in points if not one.namespace][-1]
+        here = [candidate for candidate in points if not candidate.namespace][-1]
         fork = await _at(saver, here, edits, record)
         given = fork.given
         if record.over and edits.results and given is None:
@@ -245,7 +245,7 @@ async def _with_result(
             hint=f"edit(results={{{committed[0]!r}: ...}}) first.",
         )
     subtask = committed[0]
-    last = [one for one in points if one.subtask == subtask][-1]
+    last = [point for point in points if point.subtask == subtask][-1]
     given = cast("Mapping[str, Any]", edits.results)[subtask]
     whole = cast("dict[str, Any]", given) if _is_result(given) else {"output": given}
     changes = {f"result.{key}": value for key, value in {"status": "completed", "error": None, **whole}.items()}
@@ -261,7 +261,7 @@ def _is_result(given: Any) -> bool:
 def _results(plan: Plan | None, given: Mapping[str, Any]) -> dict[str, SubtaskResult]:
     """Outputs as results of the plan's subtasks."""
     definitions = plan.definition_hashes() if plan is not None else {}
-    found: dict[str, SubtaskResult] = {}
+    results: dict[str, SubtaskResult] = {}
     for key, output in given.items():
         if key not in definitions:
             raise UsageError(f"The plan has no subtask {key!r}.", hint=f"It has: {', '.join(definitions) or 'none'}.")
@@ -275,5 +275,5 @@ def _results(plan: Plan | None, given: Mapping[str, Any]) -> dict[str, SubtaskRe
             definition=definitions[key],
             output_file=None,
         )
-        found[key] = cast("SubtaskResult", {**made, **output}) if _is_result(output) else made
-    return found
+        results[key] = cast("SubtaskResult", {**made, **output}) if _is_result(output) else made
+    return results
