@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+LONGEST_NAME = 120
+"""Characters of a folder's name that are taken from a thread's id; file systems take 255 bytes."""
+
 
 def default_workspace(thread_id: str) -> Path:
-    """`openmanus-work/<thread>` in the current folder; an id that is no plain name is made one, never a path."""
-    name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".") or "thread"
+    """`openmanus-work/<thread>` in the current folder; a long or unusual id is made a plain name, never a path."""
+    name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".")[:LONGEST_NAME] or "thread"
     if name != thread_id:
         name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
     return Path.cwd() / "openmanus-work" / name

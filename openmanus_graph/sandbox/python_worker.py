@@ -7,6 +7,7 @@ answers go out on the second, and whatever the code prints takes the ordinary wa
 from __future__ import annotations
 
 import ast
+import io
 import json
 import linecache
 import os
@@ -17,6 +18,12 @@ from typing import Any
 
 LONGEST = 1_000_000
 """Characters of a result or a traceback that are sent back."""
+
+CO_COROUTINE = 0x80
+"""Flag of code that awaits at its top level; `inspect`, which names it, takes too long to import."""
+
+_runner: Any = None
+"""The event loop of code that awaits at its top level, made for the first one."""
 
 
 def main() -> None:
@@ -30,12 +37,14 @@ def main() -> None:
     module.__dict__["__builtins__"] = __builtins__
     sys.modules["__main__"] = module
     own = os.getpid()
+    kept = {number: os.dup(number) for number in (1, 2)}
     # Kept away from the code, which may replace or close what it finds in `sys`.
     _answer(answers, {"ready": own})
     count = 0
     with open(requests, "rb", closefd=False) as lines:
         for line in lines:
             count += 1
+            _restore_streams(kept)
             answer = _run(json.loads(line)["code"], module.__dict__, f"<code {count}>")
             if os.getpid() != own:
                 # A fork of the code's own came back here; only the original may answer.
@@ -49,6 +58,37 @@ def _answer(descriptor: int, value: dict[str, Any]) -> None:
         data = data[os.write(descriptor, data) :]
 
 
+def _restore_streams(kept: dict[int, int]) -> None:
+    """Give `sys.stdout` and `sys.stderr` back where earlier code replaced or closed them.
+
+    Args:
+        kept: A copy of each descriptor, by its number.
+    """
+    for number, name in ((1, "stdout"), (2, "stderr")):
+        os.dup2(kept[number], number)
+        stream: Any = getattr(sys, f"__{name}__")
+        if stream is None or stream.closed:
+            raw = io.FileIO(number, "w", closefd=False)
+            stream = io.TextIOWrapper(raw, encoding="utf-8", errors="backslashreplace", write_through=True)  # type: ignore[type-var]
+            setattr(sys, f"__{name}__", stream)
+        setattr(sys, name, stream)
+
+
+def _evaluate(tree: ast.Module | ast.Expression, name: str, variables: dict[str, Any]) -> Any:
+    """The value of code, which may await at its top level."""
+    global _runner  # noqa: PLW0603 - one loop for all code, so that what one call began the next can await
+    mode = "eval" if isinstance(tree, ast.Expression) else "exec"
+    code = compile(tree, name, mode, flags=ast.PyCF_ALLOW_TOP_LEVEL_AWAIT)
+    value = eval(code, variables)  # noqa: S307 - running code is what this is for
+    if not code.co_flags & CO_COROUTINE:
+        return value
+    if _runner is None:
+        import asyncio
+
+        _runner = asyncio.Runner()
+    return _runner.run(value)
+
+
 def _run(code: str, variables: dict[str, Any], name: str) -> dict[str, Any]:
     """Run `code`; the value of its last expression as text, or the traceback."""
     result: str | None = None
@@ -57,15 +97,16 @@ def _run(code: str, variables: dict[str, Any], name: str) -> dict[str, Any]:
     try:
         tree = ast.parse(code, name)
         last = tree.body.pop() if tree.body and isinstance(tree.body[-1], ast.Expr) else None
-        exec(compile(tree, name, "exec"), variables)  # noqa: S102 - running code is what this is for
+        _evaluate(tree, name, variables)
         if isinstance(last, ast.Expr):
-            value = eval(compile(ast.Expression(last.value), name, "eval"), variables)  # noqa: S307 - the same
+            value = _evaluate(ast.Expression(last.value), name, variables)
             if value is not None:
                 variables["_"] = value
                 result = _short(repr(value))
         _save_figures()
     except BaseException as problem:  # noqa: BLE001 - also SystemExit: the code ends, the worker goes on
-        error = _short(_explain(problem, name))
+        if not isinstance(problem, SystemExit) or problem.code not in (None, 0):
+            error = _short(_explain(problem, name))
     _flush()
     return {"result": result, "error": error}
 

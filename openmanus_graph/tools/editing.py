@@ -54,10 +54,12 @@ def replace(place: SafePath, old: str, new: str, call: str | None) -> str:
     """Replace the one place where `old` occurs; a line feed in it stands for any line end.
 
     Raises:
-        ToolError: If `old` is empty, does not occur, or occurs more than once (all lines are named).
+        ToolError: If `old` is empty, equals `new`, does not occur, or occurs more than once (all lines are named).
     """
     if not old:
         raise ToolError("The argument 'old_str' is empty.", hint="Name the text to replace, or use `insert`.")
+    if old == new:
+        raise ToolError("The arguments 'old_str' and 'new_str' are equal, so nothing would change.")
     with open_history(place, call) as history:
         data, mode = read_file(place, EDIT_LIMIT)
         text, encoding = decode(data, place.path)

@@ -65,6 +65,35 @@ async def test_code_that_fails_leaves_the_interpreter(code: str, said: str) -> N
     assert (await run("kept"))["result"] == "1"
 
 
+@pytest.mark.parametrize("code", ["import sys; sys.exit(0)", "import sys; sys.exit()", "raise SystemExit"])
+async def test_an_exit_without_a_failure_is_a_success(code: str) -> None:
+    result = await run(f"kept = 1\nprint('before')\n{code}")
+    assert (result["error"], result["stdout"]) == (None, "before\n")
+    assert (await run("kept"))["result"] == "1"
+
+
+async def test_code_awaits_at_its_top_level() -> None:
+    code = "import asyncio\nasync def f(x):\n    await asyncio.sleep(0)\n    return x\nx = await f(1)\nawait f(x + 1)"
+    assert (await run(code))["result"] == "2"
+    assert (await run("task = asyncio.ensure_future(f(3)) if False else f(3)\nawait task"))["result"] == "3"
+    assert "ZeroDivisionError" in (await run("await f(1 / 0)"))["error"]
+    assert (await run("asyncio.run(f(4))"))["result"] == "4"
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "import io, sys\nsys.stdout = io.StringIO()\nraise KeyboardInterrupt",
+        "import sys\nsys.stdout.close()",
+        "import os\nos.close(1)",
+        "import sys\nsys.stdout = None",
+    ],
+)
+async def test_what_code_does_to_its_output_ends_with_it(code: str) -> None:
+    await run(code)
+    assert (await run("print('after')"))["stdout"] == "after\n"
+
+
 async def test_both_streams_and_subprocesses_are_caught_in_order() -> None:
     code = "import subprocess, sys\nprint(1)\nprint(2, file=sys.stderr)\nsubprocess.run(['echo', '3'])\nprint(4)"
     assert (await run(code))["stdout"] == "1\n2\n3\n4\n"

@@ -162,6 +162,11 @@ class TestReplace:
         with pytest.raises(ToolError, match="does not occur"):
             await edit("str_replace", "a", old_str="    x", new_str="y")
 
+    async def test_equal_texts_are_refused(self, workspace: Path) -> None:
+        (workspace / "a.txt").write_text("one\n")
+        with pytest.raises(ToolError, match="are equal"):
+            await edit("str_replace", "a.txt", old_str="one", new_str="one")
+
     async def test_special_characters_are_literal(self, workspace: Path) -> None:
         (workspace / "a").write_text(r"f(x)* \1 [a]")
         await edit("str_replace", "a", old_str=r"(x)* \1", new_str=r"\g<0>\n")
