@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, message_to_dict, mes
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.models.catalog import Target, variable
+from openmanus_graph.models.catalog import ModelTarget, variable
 from openmanus_graph.models.request_adapter import Shape
 
 _PACKAGES = {"disk": "diskcache", "redis": "redis"}
@@ -47,7 +47,7 @@ class ReplyCache:
         """Whether replies are kept."""
         return self._choice.kind != "off"
 
-    def key(self, target: Target, request: Shape) -> str:
+    def key(self, target: ModelTarget, request: Shape) -> str:
         """What a reply is kept under; no key of a provider is part of it."""
         table = target.settings
         asked = {

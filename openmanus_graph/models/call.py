@@ -18,8 +18,8 @@ from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
 from openmanus_graph.models.capability import Capabilities
-from openmanus_graph.models.catalog import Target
-from openmanus_graph.models.faults import BrokenReplyError, Fault, backoff, sort
+from openmanus_graph.models.catalog import ModelTarget
+from openmanus_graph.models.faults import BrokenReplyError, ProviderFault, backoff, sort
 from openmanus_graph.models.pace import Pace
 from openmanus_graph.models.request_adapter import Ask, Shape, shape
 from openmanus_graph.models.stream import usage_in, whole
@@ -35,7 +35,7 @@ _SECRET_NAMES = ("key", "token", "secret", "password", "credential")
 
 
 @dataclass(frozen=True)
-class Tools:
+class CallResources:
     """What calls of one `Models` share."""
 
     capabilities: Capabilities
@@ -45,7 +45,7 @@ class Tools:
     paces: dict[str, Pace] = field(default_factory=dict[str, Pace])
     """Limits a minute, by model and server."""
 
-    def pace(self, target: Target) -> Pace | None:
+    def pace(self, target: ModelTarget) -> Pace | None:
         """The limits of a model, or `None`."""
         table = target.settings
         if table.requests_per_minute is None and table.tokens_per_minute is None:
@@ -57,16 +57,16 @@ class Tools:
 class _FailedError(Exception):
     """A model that failed for good, with the fault that made it."""
 
-    def __init__(self, fault: Fault, attempts: int) -> None:
+    def __init__(self, fault: ProviderFault, attempts: int) -> None:
         self.fault = fault
         self.attempts = attempts
         super().__init__(fault.why)
 
 
-class Call:
+class ModelCall:
     """One request of one place."""
 
-    def __init__(self, place: CallSite, ask: Ask, *, tools: Tools, scope: Scope, emit: Emit) -> None:
+    def __init__(self, place: CallSite, ask: Ask, *, tools: CallResources, scope: Scope, emit: Emit) -> None:
         """Prepare a request.
 
         Args:
@@ -100,7 +100,7 @@ class Call:
         self._said += 1
         self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._said}"})
 
-    def _retrying(self, model: str, fault: Fault, attempt: int, delay_s: float) -> None:
+    def _retrying(self, model: str, fault: ProviderFault, attempt: int, delay_s: float) -> None:
         self._retried += 1
         self.event(
             {
@@ -113,7 +113,7 @@ class Call:
             }
         )
 
-    async def answer(self, targets: Sequence[Target]) -> tuple[Target, AIMessage, Usage]:
+    async def answer(self, targets: Sequence[ModelTarget]) -> tuple[ModelTarget, AIMessage, Usage]:
         """Ask the models in order until one answers.
 
         Args:
@@ -137,7 +137,7 @@ class Call:
                 raise fault.error(target, attempts)
             self._retrying(targets[0].name, fault, 1, 0.0)
 
-    async def _ask_one(self, target: Target) -> tuple[Target, AIMessage, Usage]:
+    async def _ask_one(self, target: ModelTarget) -> tuple[ModelTarget, AIMessage, Usage]:
         """Ask one model, again after faults that pass, in another form after those it cannot do."""
         attempt = 1
         while True:
@@ -166,14 +166,14 @@ class Call:
             self._retrying(target.name, fault, attempt, pause)
             await asyncio.sleep(pause)
 
-    def _learn(self, target: Target, fault: Fault) -> bool:
+    def _learn(self, target: ModelTarget, fault: ProviderFault) -> bool:
         """Take a refusal for an answer; not where the user says that the model can."""
         if fault.feature is None or (fault.feature == "tools" and target.settings.tool_calling):
             return False
         self._tools.capabilities.learn(target, fault.feature)
         return True
 
-    def _shaped(self, target: Target) -> Shape:
+    def _shaped(self, target: ModelTarget) -> Shape:
         known = providers.known(target)
         return shape(
             self._ask,
@@ -181,7 +181,7 @@ class Call:
             lacks=lambda feature: self._tools.capabilities.lacks(target, feature, known),
         )
 
-    async def _kept(self, target: Target, request: Shape) -> AIMessage | None:
+    async def _kept(self, target: ModelTarget, request: Shape) -> AIMessage | None:
         """The reply that the cache has, counted as a call that cost nothing."""
         cache = self._tools.cache
         if not cache.on or (kept := await cache.get(cache.key(target, request))) is None:
@@ -192,17 +192,17 @@ class Call:
         await self._spend(target, usage, 0.0)
         return kept
 
-    async def _keep(self, target: Target, request: Shape, reply: AIMessage) -> None:
+    async def _keep(self, target: ModelTarget, request: Shape, reply: AIMessage) -> None:
         cache = self._tools.cache
         if cache.on and _worth_keeping(reply):
             await cache.put(cache.key(target, request), reply)
 
-    async def _spend(self, target: Target, usage: Usage, elapsed_s: float) -> None:
+    async def _spend(self, target: ModelTarget, usage: Usage, elapsed_s: float) -> None:
         """Commit what a reply used, whatever becomes of it."""
         await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
         self._used = add_usage(self._used, usage)
 
-    async def _received(self, target: Target, request: Shape) -> AIMessage:
+    async def _received(self, target: ModelTarget, request: Shape) -> AIMessage:
         """The model's reply as it said it."""
         pace = self._tools.pace(target)
         if pace is None:
@@ -215,7 +215,7 @@ class Call:
         pace.correct(entry, usage["input_tokens"] + usage["output_tokens"])
         return reply
 
-    async def _streamed(self, target: Target, request: Shape) -> AIMessage:
+    async def _streamed(self, target: ModelTarget, request: Shape) -> AIMessage:
         said: list[AIMessageChunk] = []
         tokens = TokenStream(lambda text: self.say(target.name, text))
         pieces = providers.stream(target, request)
@@ -230,7 +230,7 @@ class Call:
         return whole(add_ai_message_chunks(said[0], *said[1:]) if said[1:] else said[0], target)
 
 
-def _fallbacks(others: Sequence[Target], failed: Target, fault: Fault) -> Sequence[Target]:
+def _fallbacks(others: Sequence[ModelTarget], failed: ModelTarget, fault: ProviderFault) -> Sequence[ModelTarget]:
     """The models that may do what one could not."""
     if fault.kind == "stop":
         return ()
@@ -240,10 +240,12 @@ def _fallbacks(others: Sequence[Target], failed: Target, fault: Fault) -> Sequen
     return others
 
 
-def _empty(reply: AIMessage) -> Fault:
+def _empty(reply: AIMessage) -> ProviderFault:
     if reply.response_metadata.get("finish_reason") == "length":
-        return Fault("fall_back", "uses up its tokens before it says anything", "Give it more with 'max_tokens'.")
-    return Fault("retry", "gives an empty reply")
+        return ProviderFault(
+            "fall_back", "uses up its tokens before it says anything", "Give it more with 'max_tokens'."
+        )
+    return ProviderFault("retry", "gives an empty reply")
 
 
 def _worth_keeping(reply: AIMessage) -> bool:
@@ -251,7 +253,7 @@ def _worth_keeping(reply: AIMessage) -> bool:
     return not cut and bool(reply.text.strip() or reply.tool_calls)
 
 
-def secrets_of(target: Target) -> set[str]:
+def secrets_of(target: ModelTarget) -> set[str]:
     """Every key that an error of a model may quote."""
     found = {target.api_key} if target.api_key else set[str]()
     found |= {str(value) for name, value in target.settings.extra.items() if _is_secret(name)}

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal, cast
 from urllib.parse import urlsplit
 
-from openmanus_graph.models.catalog import Target
+from openmanus_graph.models.catalog import ModelTarget
 
 Feature = Literal["tools", "forced_tool", "json_schema"]
 """`tools`: it calls tools; `forced_tool`: it can be made to call one; `json_schema`: it takes a `response_format`."""
@@ -32,7 +32,7 @@ class Capabilities:
         self._file = home / "models.json"
         self._learned: dict[str, dict[str, float]] | None = None
 
-    def lacks(self, target: Target, feature: Feature, known: Mapping[str, Any]) -> bool:
+    def lacks(self, target: ModelTarget, feature: Feature, known: Mapping[str, Any]) -> bool:
         """Whether a model is known to lack something; what nobody knows is tried.
 
         Args:
@@ -49,11 +49,11 @@ class Capabilities:
         flag = {"tools": "supports_function_calling", "json_schema": "supports_response_schema"}.get(feature, "")
         return known.get(flag) is False
 
-    def _refused(self, target: Target, feature: Feature) -> bool:
+    def _refused(self, target: ModelTarget, feature: Feature) -> bool:
         when = self._read().get(_name(target), {}).get(feature)
         return when is not None and time.time() - when < LEARNED_FOR_S
 
-    def learn(self, target: Target, feature: str) -> None:
+    def learn(self, target: ModelTarget, feature: str) -> None:
         """Remember that a model refused something."""
         self._read().setdefault(_name(target), {})[feature] = time.time()
         if target.chat_model is None:
@@ -91,6 +91,6 @@ class Capabilities:
             return
 
 
-def _name(target: Target) -> str:
+def _name(target: ModelTarget) -> str:
     server = urlsplit(target.settings.base_url or "").netloc.rpartition("@")[2]
     return f"{target.litellm_name}@{server}" if server else target.litellm_name

@@ -42,7 +42,7 @@ def variable(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelTarget:
     """One model that a role may call: its first choice, or a fallback."""
 
     role: str
@@ -131,7 +131,7 @@ class Catalog:
                 which = "No model is set" if not self.names() else f"No model is set for the role {role!r}"
                 raise NoModelError(f"{which}.", hint=EXAMPLES)
 
-    def targets(self, role: str) -> list[Target]:
+    def targets(self, role: str) -> list[ModelTarget]:
         """The models of a role: its own, then its fallbacks, in order.
 
         Raises:
@@ -140,7 +140,7 @@ class Catalog:
         chosen = self._choice(role)
         if chosen is not None and not isinstance(chosen, str):
             table = self._table(role, name_of(chosen))
-            first = Target(role, name_of(chosen), table, chat_model=chosen)
+            first = ModelTarget(role, name_of(chosen), table, chat_model=chosen)
         else:
             name = self._first_name(role)
             if name is None:
@@ -195,16 +195,16 @@ class Catalog:
             main = chosen if isinstance(chosen, str) else default.model if default else None
         return main is None or name == main or provider_of(name) == provider_of(main)
 
-    def _fallback(self, role: str, name: str, first: ModelSettings) -> Target:
+    def _fallback(self, role: str, name: str, first: ModelSettings) -> ModelTarget:
         table = self._settings.models.get(name)
         if table is not None and table.model:
             return self._target(role, table.model, self._table(name, table.model))
         settings = self._table(role, name)
         return self._target(role, name, settings.model_copy(update={"timeout_s": first.timeout_s}))
 
-    def _target(self, role: str, name: str, table: ModelSettings) -> Target:
+    def _target(self, role: str, name: str, table: ModelSettings) -> ModelTarget:
         if name.startswith(REPLAY_PREFIX):
-            return Target(role, name, table)
+            return ModelTarget(role, name, table)
         if table.api_key_env:
             key = variable(table.api_key_env)
             if not key:
@@ -213,11 +213,11 @@ class Catalog:
                     "which is not set.",
                     hint=f"Set it: export {table.api_key_env}=…",
                 )
-            return Target(role, name, table, key, table.api_key_env)
+            return ModelTarget(role, name, table, key, table.api_key_env)
         key = self._settings.llm_api_key
         if key is not None and key.get_secret_value() and self._is_of_variables(name):
-            return Target(role, name, table, key.get_secret_value(), "LLM_API_KEY")
+            return ModelTarget(role, name, table, key.get_secret_value(), "LLM_API_KEY")
         own = f"{provider_of(name).upper()}_API_KEY"
         if table.base_url is None and not os.environ.get(own) and (found := variable(own)):
-            return Target(role, name, table, found, own)  # in `.env`, where the provider's client does not look
-        return Target(role, name, table)
+            return ModelTarget(role, name, table, found, own)  # in `.env`, where the provider's client does not look
+        return ModelTarget(role, name, table)

@@ -20,7 +20,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
 from openmanus_graph.call_site import CallSite
-from openmanus_graph.models.recording import Recorder, Replay
+from openmanus_graph.models.recording import Replay, ReplyRecorder
 from openmanus_graph.models.reply_line import ReplyLine, prompt_of
 
 logger = logging.getLogger(__name__)
@@ -141,7 +141,7 @@ class RecordModel(_PlacedModel):
 
     inner: BaseChatModel = Field(exclude=True)
     bound: Runnable[LanguageModelInput, AIMessage] = Field(exclude=True)
-    recorder: Recorder = Field(exclude=True)
+    recorder: ReplyRecorder = Field(exclude=True)
 
     @property
     def _llm_type(self) -> str:
@@ -217,7 +217,7 @@ def record_model(
     Raises:
         RecordingError: If the file exists and is no recording; and later, if it cannot be written.
     """
-    recorder = Recorder(path)
+    recorder = ReplyRecorder(path)
     lines = Replay(path).lines if recorder.path.exists() and recorder.path.stat().st_size else {}
     return RecordModel(
         inner=model,

@@ -77,7 +77,7 @@ def header(source: Source) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, "source": source}
 
 
-class Recorder:
+class ReplyRecorder:
     """Adds replies to a recording, each a durable line of its own; several processes may write to one file."""
 
     def __init__(self, path: str | Path, *, redact: Redactor | None = None, source: Source = "live") -> None:

@@ -12,11 +12,11 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from openmanus_graph.events import Usage
 from openmanus_graph.models import providers
-from openmanus_graph.models.catalog import Target
+from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.request_adapter import Shape
 
 
-def whole(gathered: AIMessageChunk, target: Target) -> AIMessage:
+def whole(gathered: AIMessageChunk, target: ModelTarget) -> AIMessage:
     """The pieces of a stream as one message.
 
     Arguments of tools are read strictly: LangChain completes those that were cut, and half a command would run.
@@ -82,7 +82,7 @@ def _arguments(piece: ToolCallChunk) -> tuple[dict[str, Any] | None, str | None]
     return cast("dict[str, Any]", value), None
 
 
-def usage_in(target: Target, reply: AIMessage, request: Shape) -> Usage:
+def usage_in(target: ModelTarget, reply: AIMessage, request: Shape) -> Usage:
     """What a reply used; about four characters a token where the provider does not say.
 
     Args:
