@@ -22,9 +22,7 @@ from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.faults import BrokenReplyError, ProviderFault, backoff, sort
 from openmanus_graph.models.pace import Pace
 from openmanus_graph.models.request_adapter import Ask, Shape, shape
-from openmanus_graph.models.stream import usage_in, whole
-from openmanus_graph.models.thoughts import without_thoughts
-from openmanus_graph.models.tokens import TokenStream
+from openmanus_graph.models.stream import TokenStream, usage_in, whole, without_thoughts
 from openmanus_graph.scope import Scope
 from openmanus_graph.usage import add_usage
 

@@ -1,9 +1,11 @@
-"""Stream: the pieces of a reply put together, nothing guessed at, and what it used."""
+"""Stream: the pieces of a reply, passed on as events and put together; reasoning taken out, usage counted."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
@@ -14,6 +16,40 @@ from openmanus_graph.events import Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.request_adapter import Shape
+
+EVERY_S = 0.05
+"""Seconds between two events: views are not flooded by a fast model."""
+_CLOSED = re.compile(r"\A\s*<(think(?:ing)?)>.*?(?:</\1>\s*|\Z)", re.DOTALL)
+"""At the beginning; one without an end is a reply that was cut while it thought."""
+_OPENED_BY_TEMPLATE = re.compile(r"\A(?:(?!</?think).)*?^\s*</think(?:ing)?>\s*", re.DOTALL | re.MULTILINE)
+"""Some chat templates open the tag in the prompt, so that only its end is in the reply."""
+
+
+class TokenStream:
+    """Gathers pieces of text and passes them on together."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Pass text on.
+
+        Args:
+            say: Takes the text gathered.
+        """
+        self._say = say
+        self._waiting = ""
+        self._last = 0.0
+
+    def add(self, text: str) -> None:
+        """Take a piece."""
+        self._waiting += text
+        if self._waiting and time.monotonic() - self._last >= EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on what waits."""
+        if self._waiting:
+            self._say(self._waiting)
+            self._waiting = ""
+            self._last = time.monotonic()
 
 
 def whole(gathered: AIMessageChunk, target: ModelTarget) -> AIMessage:
@@ -80,6 +116,16 @@ def _arguments(piece: ToolCallChunk) -> tuple[dict[str, Any] | None, str | None]
     if not isinstance(value, dict):
         return None, "The arguments are not a JSON object."
     return cast("dict[str, Any]", value), None
+
+
+def without_thoughts(reply: AIMessage) -> AIMessage:
+    """The reply with what it says only; tags anywhere but at its beginning are words like others."""
+    if not isinstance(reply.content, str) or "think" not in reply.content:
+        return reply
+    said = _CLOSED.sub("", reply.content, count=1)
+    if said == reply.content:
+        said = _OPENED_BY_TEMPLATE.sub("", said, count=1)
+    return reply if said == reply.content else reply.model_copy(update={"content": said})
 
 
 def usage_in(target: ModelTarget, reply: AIMessage, request: Shape) -> Usage:
