@@ -100,7 +100,7 @@ class NodeScope(Scope):
 
 def scope_of(config: RunnableConfig, settings: Settings) -> Scope:
     """The scope of the run that `config` belongs to; one without a store where no run of ours is around it."""
-    found = SCOPE.of(config)
-    if isinstance(found, Scope):
-        return found
+    scope = SCOPE.of(config)
+    if isinstance(scope, Scope):
+        return scope
     return Scope(thread_id_of(config), settings, None)

@@ -79,7 +79,7 @@ class ModelCall:
         self._tools = tools
         self._scope = scope
         self._emit = emit
-        self._said = 0
+        self._pieces_sent = 0
         self._retried = 0
         self._used: Usage = add_usage()
 
@@ -95,8 +95,8 @@ class ModelCall:
         """Send a piece of the reply."""
         if not text:
             return
-        self._said += 1
-        self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._said}"})
+        self._pieces_sent += 1
+        self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._pieces_sent}"})
 
     def _retrying(self, model: str, fault: ProviderFault, attempt: int, delay_s: float) -> None:
         self._retried += 1
@@ -214,18 +214,18 @@ class ModelCall:
         return reply
 
     async def _streamed(self, target: ModelTarget, request: Shape) -> AIMessage:
-        said: list[AIMessageChunk] = []
+        chunks: list[AIMessageChunk] = []
         tokens = TokenStream(lambda text: self.say(target.name, text))
         pieces = providers.stream(target, request)
         async with aclosing(pieces):
             async for piece in pieces:
-                said.append(piece)
+                chunks.append(piece)
                 tokens.add(piece.text)
         tokens.flush()
-        if not said:
+        if not chunks:
             raise BrokenReplyError("gives an empty reply")
         # Added up at once: each sum reads the arguments of calls anew, which takes seconds for a long file.
-        return whole(add_ai_message_chunks(said[0], *said[1:]) if said[1:] else said[0], target)
+        return whole(add_ai_message_chunks(chunks[0], *chunks[1:]) if chunks[1:] else chunks[0], target)
 
 
 def _fallbacks(others: Sequence[ModelTarget], failed: ModelTarget, fault: ProviderFault) -> Sequence[ModelTarget]:
@@ -253,10 +253,10 @@ def _worth_keeping(reply: AIMessage) -> bool:
 
 def secrets_of(target: ModelTarget) -> set[str]:
     """Every key that an error of a model may quote."""
-    found = {target.api_key} if target.api_key else set[str]()
-    found |= {str(value) for name, value in target.settings.extra.items() if _is_secret(name)}
-    found |= {value for name, value in os.environ.items() if _is_secret(name) and len(value) >= 8}
-    return found
+    secrets = {target.api_key} if target.api_key else set[str]()
+    secrets |= {str(value) for name, value in target.settings.extra.items() if _is_secret(name)}
+    secrets |= {value for name, value in os.environ.items() if _is_secret(name) and len(value) >= 8}
+    return secrets
 
 
 def _is_secret(name: str) -> bool:

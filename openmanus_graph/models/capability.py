@@ -66,14 +66,14 @@ class Capabilities:
 
     def _stored(self) -> dict[str, dict[str, float]]:
         try:
-            found = json.loads(self._file.read_text(encoding="utf-8"))
+            content = json.loads(self._file.read_text(encoding="utf-8"))
         except (OSError, ValueError):  # none yet, or cut by a full disk: it is only a cache
             return {}
-        if not isinstance(found, dict):
+        if not isinstance(content, dict):
             return {}
         return {
             str(name): {str(key): float(value) for key, value in cast("dict[str, Any]", features).items()}
-            for name, features in cast("dict[str, Any]", found).items()
+            for name, features in cast("dict[str, Any]", content).items()
             if isinstance(features, dict)
         }
 

@@ -74,9 +74,9 @@ class ModelTarget:
 def name_of(chat_model: BaseChatModel) -> str:
     """How a LangChain object calls its model, else its class."""
     for attribute in ("model_name", "model", "model_id"):
-        found = getattr(chat_model, attribute, None)
-        if isinstance(found, str) and found:
-            return found
+        name = getattr(chat_model, attribute, None)
+        if isinstance(name, str) and name:
+            return name
     return type(chat_model).__name__
 
 
@@ -113,12 +113,12 @@ class Catalog:
 
     def names(self) -> dict[str, str]:
         """The first model of every role that has one."""
-        found: dict[str, str] = {}
+        models: dict[str, str] = {}
         for role in ROLES:
             name = self._first_name(role)
             if name is not None:
-                found[role] = name
-        return found
+                models[role] = name
+        return models
 
     def require(self) -> None:
         """See that every role has a model.
@@ -218,6 +218,6 @@ class Catalog:
         if key is not None and key.get_secret_value() and self._is_of_variables(name):
             return ModelTarget(role, name, table, key.get_secret_value(), "LLM_API_KEY")
         own = f"{provider_of(name).upper()}_API_KEY"
-        if table.base_url is None and not os.environ.get(own) and (found := variable(own)):
-            return ModelTarget(role, name, table, found, own)  # in `.env`, where the provider's client does not look
+        if table.base_url is None and not os.environ.get(own) and (own_key := variable(own)):
+            return ModelTarget(role, name, table, own_key, own)  # in `.env`, where the provider's client does not look
         return ModelTarget(role, name, table)

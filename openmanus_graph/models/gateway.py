@@ -204,11 +204,11 @@ class Models:
         if (drift := replay.drift(place, ask.messages, ask.tools)) is not None:
             call.event({"type": "warned", "text": drift})
         call.say(target.name, reply.text)
-        said = reply.usage_metadata
+        recorded = reply.usage_metadata
         usage = Usage(
             calls=1,
-            input_tokens=said["input_tokens"] if said else 0,
-            output_tokens=said["output_tokens"] if said else 0,
+            input_tokens=recorded["input_tokens"] if recorded else 0,
+            output_tokens=recorded["output_tokens"] if recorded else 0,
             cached_tokens=0,
             cost_usd=0.0,
             cache_hits=0,

@@ -105,7 +105,7 @@ class _PlacedModel(BaseChatModel):
     turns: Turns = Field(exclude=True)
     offered: tuple[Any, ...] = Field(default=(), exclude=True)
 
-    def _said(self, reply: AIMessage) -> ChatResult:
+    def _result_of(self, reply: AIMessage) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
@@ -133,7 +133,7 @@ class ReplayModel(_PlacedModel):
         reply = self.replay.reply(place, messages, self.offered)
         if warning := self.replay.drift(place, messages, self.offered):
             logger.warning(warning)
-        return self._said(reply)
+        return self._result_of(reply)
 
 
 class RecordModel(_PlacedModel):
@@ -155,7 +155,7 @@ class RecordModel(_PlacedModel):
         model = str(reply.response_metadata.get("model_name") or getattr(self.inner, "model", "") or "")
         place = self.turns.to_record(messages, prompt_of(messages, self.offered, self.recorder.redact).hash)
         self.recorder.write(place, model, messages, self.offered, reply)
-        return self._said(reply)
+        return self._result_of(reply)
 
     def _generate(
         self,

@@ -44,13 +44,13 @@ Source = Literal["live", "hand"]
 
 def secrets_of(settings: Settings) -> list[str]:
     """The secrets that settings hold or name: keys of models, and the database's password."""
-    found = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
-    found.append(os.environ.get(settings.model_cache.url_env or ""))
+    secrets = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
+    secrets.append(os.environ.get(settings.model_cache.url_env or ""))
     if settings.llm_api_key is not None:
-        found.append(settings.llm_api_key.get_secret_value())
+        secrets.append(settings.llm_api_key.get_secret_value())
     if settings.database_url is not None:
-        found.append(urlsplit(settings.database_url.get_secret_value()).password)
-    return [secret for secret in found if secret]
+        secrets.append(urlsplit(settings.database_url.get_secret_value()).password)
+    return [secret for secret in secrets if secret]
 
 
 def secrets_hidden(secrets: Iterable[str] = ()) -> Redactor:
@@ -166,9 +166,9 @@ def _end_of_last_line(descriptor: int, size: int) -> int:
     end = size
     while end > 0:
         start = max(0, end - step)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0
 
@@ -254,12 +254,12 @@ class Replay:
 
     def _read_header(self, line: str) -> None:
         try:
-            found: Any = json.loads(line)
+            content: Any = json.loads(line)
         except ValueError as error:
             raise _no_recording(self.path) from error
-        if not isinstance(found, dict) or cast("dict[str, Any]", found).get("format") != FORMAT:
+        if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
             raise _no_recording(self.path)
-        fields = cast("dict[str, Any]", found)
+        fields = cast("dict[str, Any]", content)
         if fields.get("version") != VERSION:
             raise RecordingError(
                 f"The recording {str(self.path)!r} has version {fields.get('version')!r}, not {VERSION}.",

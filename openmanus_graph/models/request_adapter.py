@@ -66,8 +66,8 @@ def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
     Returns:
         The request in the best form that the model takes.
     """
-    told = _told(_answered(_checked(ask.messages)), sees=sees)
-    messages = [_in_blocks(message) for message in _shown(told)]
+    visible = _without_unseen_images(_answered(_checked(ask.messages)), sees=sees)
+    messages = [_in_blocks(message) for message in _shown(visible)]
     if ask.schema is not None:
         return _object(ask, messages, lacks)
     if lacks("tools"):
@@ -174,7 +174,7 @@ def _repaired(message: AIMessage, answered: set[str]) -> AIMessage:
     return message.model_copy(update={"tool_calls": [*message.tool_calls, *calls], "invalid_tool_calls": []})
 
 
-def _told(messages: list[BaseMessage], *, sees: bool) -> list[BaseMessage]:
+def _without_unseen_images(messages: list[BaseMessage], *, sees: bool) -> list[BaseMessage]:
     """The messages without the images a model cannot see."""
     if sees:
         return messages
@@ -197,8 +197,8 @@ def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:
         if images and not isinstance(message, ToolMessage):
             shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
             images = []
-        if isinstance(message, ToolMessage) and (found := _images(message)):
-            images += found
+        if isinstance(message, ToolMessage) and (result_images := _images(message)):
+            images += result_images
             message = _without_images(message, SEE_BELOW)  # noqa: PLW2901 - the message as it is sent
         shown.append(message)
     if images:

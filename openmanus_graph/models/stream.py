@@ -122,10 +122,10 @@ def without_thoughts(reply: AIMessage) -> AIMessage:
     """The reply with what it says only; tags anywhere but at its beginning are words like others."""
     if not isinstance(reply.content, str) or "think" not in reply.content:
         return reply
-    said = _CLOSED.sub("", reply.content, count=1)
-    if said == reply.content:
-        said = _OPENED_BY_TEMPLATE.sub("", said, count=1)
-    return reply if said == reply.content else reply.model_copy(update={"content": said})
+    text = _CLOSED.sub("", reply.content, count=1)
+    if text == reply.content:
+        text = _OPENED_BY_TEMPLATE.sub("", text, count=1)
+    return reply if text == reply.content else reply.model_copy(update={"content": text})
 
 
 def usage_in(target: ModelTarget, reply: AIMessage, request: Shape) -> Usage:
@@ -136,13 +136,17 @@ def usage_in(target: ModelTarget, reply: AIMessage, request: Shape) -> Usage:
         reply: The reply.
         request: What it was asked.
     """
-    said = reply.usage_metadata
-    if said is None:
+    reported = reply.usage_metadata
+    if reported is None:
         inputs = count_tokens_approximately(request.messages, tools=list(request.tools) or None)
         outputs, cached = count_tokens_approximately([reply]), 0
     else:
-        details = cast("Mapping[str, Any]", said.get("input_token_details") or {})
-        inputs, outputs, cached = said["input_tokens"], said["output_tokens"], int(details.get("cache_read") or 0)
+        details = cast("Mapping[str, Any]", reported.get("input_token_details") or {})
+        inputs, outputs, cached = (
+            reported["input_tokens"],
+            reported["output_tokens"],
+            int(details.get("cache_read") or 0),
+        )
     usage = Usage(
         calls=1, input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, cost_usd=None, cache_hits=0
     )

@@ -104,7 +104,7 @@ def _parse(text: str) -> tuple[Any, str | None]:
     except ValueError as error:
         first = error
     try:
-        return json.loads(_TRAILING_COMMA.sub(lambda found: found[1] or found[2], text), strict=False), None
+        return json.loads(_TRAILING_COMMA.sub(lambda match: match[1] or match[2], text), strict=False), None
     except ValueError:
         pass
     if isinstance(first, json.JSONDecodeError):
