@@ -1,4 +1,4 @@
-"""Usage: sums of what calls of models used."""
+"""Usage: sums of the usage of model calls."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Actions: tool calling for models that have none, as JSON in their replies."""
+"""Actions: tool calls as JSON in replies, for models without tool calling."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Tools:
 
 
 def describe(tools: Sequence[Mapping[str, Any]]) -> str:
-    """What a model must know to use tools by JSON.
+    """Instructions for calling tools by JSON.
 
     Args:
         tools: The tools in OpenAI's form.
@@ -53,7 +53,7 @@ def as_text(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]])
 
     Args:
         messages: The conversation.
-        tools: The tools to describe, in OpenAI's form; none when only the history has to be told.
+        tools: The tools to describe, in OpenAI's form; none when only the history is put into text.
 
     Returns:
         System, human and AI messages only, the tools described in the first.
@@ -91,7 +91,7 @@ def read_actions(reply: AIMessage, tools: Sequence[Mapping[str, Any]]) -> AIMess
     """A reply with the actions it asks for as tool calls with ids of their own.
 
     Args:
-        reply: What the model said.
+        reply: The reply.
         tools: The tools it was offered, in OpenAI's form.
 
     Returns:
@@ -143,7 +143,7 @@ def _first_name(text: str, tools: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _around(text: str) -> str:
-    """What was said before the JSON."""
+    """The prose before the JSON."""
     prose = text[: text.index("{")].strip()
     return prose.removesuffix("```json").removesuffix("```").strip()
 

@@ -1,4 +1,4 @@
-"""Call: one request to a role's models: attempts, pauses, what the model turns out to lack, and fallbacks."""
+"""Call: one request to a role's models, with attempts, pauses, learned capabilities and fallbacks."""
 
 from __future__ import annotations
 
@@ -34,12 +34,12 @@ _SECRET_NAMES = ("key", "token", "secret", "password", "credential")
 
 @dataclass(frozen=True)
 class CallResources:
-    """What calls of one `Models` share."""
+    """Objects that all calls of one `Models` share."""
 
     capabilities: Capabilities
-    """What models turned out to lack."""
+    """Capabilities that models have refused."""
     cache: ReplyCache
-    """Replies kept."""
+    """The cache of replies."""
     paces: dict[str, Pace] = field(default_factory=dict[str, Pace])
     """Limits a minute, by model and server."""
 
@@ -62,15 +62,15 @@ class _FailedError(Exception):
 
 
 class ModelCall:
-    """One request of one place."""
+    """One request from one call site."""
 
     def __init__(self, place: CallSite, ask: Ask, *, tools: CallResources, scope: Scope, emit: Emit) -> None:
         """Prepare a request.
 
         Args:
-            place: Where in the run it is made.
-            ask: What is asked.
-            tools: What calls share.
+            place: The call site.
+            ask: The request.
+            tools: Objects that calls share.
             scope: The run it belongs to.
             emit: Takes its events.
         """
@@ -118,7 +118,7 @@ class ModelCall:
             targets: The role's model and its fallbacks.
 
         Returns:
-            Who answered, the reply, and what it used, replies that were none included.
+            The model that answered, its reply, and the usage, failed attempts included.
 
         Raises:
             ContextOverflowError: If the request is too long for all that may be asked.
@@ -136,7 +136,7 @@ class ModelCall:
             self._retrying(targets[0].name, fault, 1, 0.0)
 
     async def _ask_one(self, target: ModelTarget) -> tuple[ModelTarget, AIMessage, Usage]:
-        """Ask one model, again after faults that pass, in another form after those it cannot do."""
+        """Ask one model; retry transient faults, and adapt the request after refusals of a capability."""
         attempt = 1
         while True:
             self._scope.spending.check()
@@ -165,7 +165,7 @@ class ModelCall:
             await asyncio.sleep(pause)
 
     def _learn(self, target: ModelTarget, fault: ProviderFault) -> bool:
-        """Take a refusal for an answer; not where the user says that the model can."""
+        """Remember a refused capability; not where the user has set that the model has it."""
         if fault.feature is None or (fault.feature == "tools" and target.settings.tool_calling):
             return False
         self._tools.capabilities.learn(target, fault.feature)
@@ -180,7 +180,7 @@ class ModelCall:
         )
 
     async def _kept(self, target: ModelTarget, request: Shape) -> AIMessage | None:
-        """The reply that the cache has, counted as a call that cost nothing."""
+        """The cached reply, counted as a call at no cost."""
         cache = self._tools.cache
         if not cache.on or (kept := await cache.get(cache.key(target, request))) is None:
             return None
@@ -196,12 +196,12 @@ class ModelCall:
             await cache.put(cache.key(target, request), reply)
 
     async def _spend(self, target: ModelTarget, usage: Usage, elapsed_s: float) -> None:
-        """Commit what a reply used, whatever becomes of it."""
+        """Commit the usage of a reply, even of one that is discarded."""
         await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
         self._used = add_usage(self._used, usage)
 
     async def _received(self, target: ModelTarget, request: Shape) -> AIMessage:
-        """The model's reply as it said it."""
+        """The model's reply as received, within the limits a minute."""
         pace = self._tools.pace(target)
         if pace is None:
             async with asyncio.timeout(target.settings.timeout_s):
@@ -229,7 +229,7 @@ class ModelCall:
 
 
 def _fallbacks(others: Sequence[ModelTarget], failed: ModelTarget, fault: ProviderFault) -> Sequence[ModelTarget]:
-    """The models that may do what one could not."""
+    """The models that may succeed after this fault."""
     if fault.kind == "stop":
         return ()
     if fault.kind == "overflow":

@@ -1,4 +1,4 @@
-"""Capability: what a model can do besides text, set by the user, known to LiteLLM, or learned from a refusal."""
+"""Capability: features of models besides text, set by the user, known to LiteLLM, or learned from a refusal."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ LEARNED_FOR_S = 7 * 24 * 3600
 
 
 class Capabilities:
-    """What models cannot do, kept in a file so that no process finds it out twice."""
+    """Features that models lack, kept in a file so that no process finds them out twice."""
 
     def __init__(self, home: Path) -> None:
-        """Keep what is learned below the data folder.
+        """Keep learned features below the data folder.
 
         Args:
             home: The data folder; one that cannot be written is no fault, then only this process remembers.
@@ -33,12 +33,12 @@ class Capabilities:
         self._learned: dict[str, dict[str, float]] | None = None
 
     def lacks(self, target: ModelTarget, feature: Feature, known: Mapping[str, Any]) -> bool:
-        """Whether a model is known to lack something; what nobody knows is tried.
+        """Whether a model is known to lack a feature; an unknown feature is tried.
 
         Args:
             target: The model.
-            feature: What it is to do.
-            known: What LiteLLM knows of it.
+            feature: The feature.
+            known: LiteLLM's entry for the model.
         """
         if feature == "tools" and target.settings.tool_calling is not None:
             return not target.settings.tool_calling
@@ -54,7 +54,7 @@ class Capabilities:
         return when is not None and time.time() - when < LEARNED_FOR_S
 
     def learn(self, target: ModelTarget, feature: str) -> None:
-        """Remember that a model refused something."""
+        """Remember that a model refused a feature."""
         self._read().setdefault(_name(target), {})[feature] = time.time()
         if target.chat_model is None:
             self._write(_name(target), feature)
@@ -78,7 +78,7 @@ class Capabilities:
         }
 
     def _write(self, name: str, feature: str) -> None:
-        """Merge into the file as it is now: another process may have learned something else."""
+        """Merge into the file as it is now: another process may have learned other features."""
         stored = self._stored()
         stored.setdefault(name, {})[feature] = time.time()
         try:

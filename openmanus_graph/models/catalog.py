@@ -19,7 +19,7 @@ ModelsChoice = str | BaseChatModel | Mapping[str, str | BaseChatModel]
 """A model's name, a LangChain chat model, or either by role, with `default` for the rest."""
 
 REPLAY_PREFIX = "replay:"
-"""What a model's name begins with when a recording takes its place."""
+"""Prefix of a model's name when a recording takes its place."""
 
 DEFAULT = "default"
 """The table, or the key of a choice, for every role that has none of its own."""
@@ -31,7 +31,7 @@ EXAMPLES = "Set LLM_MODEL, as in LLM_MODEL=openai/gpt-5-mini with LLM_API_KEY, o
 
 
 def provider_of(name: str) -> str:
-    """What stands before the first slash of a model's name; empty when nothing does."""
+    """The part of a model's name before the first slash; empty without one."""
     provider, slash, _ = name.partition("/")
     return provider if slash else ""
 
@@ -50,7 +50,7 @@ class ModelTarget:
     name: str
     """The name as the user wrote it, shown in events, usage and errors."""
     settings: ModelSettings
-    """What is set for it, inheritance resolved."""
+    """Its settings, inheritance resolved."""
     api_key: str | None = field(default=None, repr=False)
     """The key to send; `None` leaves it to the provider's own variable."""
     key_from: str | None = None
@@ -72,7 +72,7 @@ class ModelTarget:
 
 
 def name_of(chat_model: BaseChatModel) -> str:
-    """How a LangChain object calls its model, else its class."""
+    """The model's name in a LangChain object, else the name of the class."""
     for attribute in ("model_name", "model", "model_id"):
         name = getattr(chat_model, attribute, None)
         if isinstance(name, str) and name:
@@ -81,14 +81,14 @@ def name_of(chat_model: BaseChatModel) -> str:
 
 
 class Catalog:
-    """Resolves roles to models, from what the caller chose and what the user has set."""
+    """Resolves roles to models, from the caller's choice and the user's settings."""
 
     def __init__(self, settings: Settings, chosen: ModelsChoice | None = None) -> None:
         """Look roles up in `chosen`, then in the settings.
 
         Args:
             settings: The user's settings.
-            chosen: What the caller chose, or `None`.
+            chosen: The caller's choice, or `None`.
         """
         self._settings = settings
         self._chosen = self._by_role(chosen)
@@ -121,7 +121,7 @@ class Catalog:
         return models
 
     def require(self) -> None:
-        """See that every role has a model.
+        """Check that every role has a model.
 
         Raises:
             NoModelError: With what to set, and two examples.
@@ -168,7 +168,7 @@ class Catalog:
                 yield self._settings.models[name]
 
     def _table(self, role: str, name: str) -> ModelSettings:
-        """What is set for a role, as far as it fits the model: another provider's URL and key stay with it."""
+        """The settings of a role that fit the model: URL and key of another provider are left out."""
         merged: dict[str, Any] = {}
         for table in reversed(list(self._tables(role))):
             owner = table.model or (self._settings.llm_model if table is self._settings.models.get(DEFAULT) else name)
@@ -181,7 +181,7 @@ class Catalog:
         return self._with_variables(name, ModelSettings.model_validate({**merged, "model": name}))
 
     def _with_variables(self, name: str, table: ModelSettings) -> ModelSettings:
-        """`LLM_BASE_URL`, where it is meant: for the model of `LLM_MODEL`, and others of its provider."""
+        """The settings with `LLM_BASE_URL`, for the model of `LLM_MODEL` and others of its provider."""
         url = self._settings.llm_base_url
         if url and table.base_url is None and self._is_of_variables(name):
             return table.model_copy(update={"base_url": url})

@@ -1,4 +1,4 @@
-"""Context: messages made to fit a model's window, with every call of a tool beside its result.
+"""Context: fits messages into a model's window and keeps every tool call beside its result.
 
 LangChain's `trim_messages` is not used: it keeps the system message and the end, but neither the brief nor whole
 exchanges of several calls, and shortens no results.
@@ -15,7 +15,7 @@ Count = Callable[[Sequence[BaseMessage]], int]
 """Tokens of messages together."""
 
 INTERRUPTED = "Interrupted: this call has no result. What it did is unknown; look before you repeat it."
-"""What stands in for the result of a call that never returned."""
+"""The result given to a call that never returned."""
 
 LEFT_OUT = "left_out"
 """Name of the message that says how much was left out."""
@@ -65,7 +65,7 @@ def repaired(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 
 def exchanges(messages: Sequence[BaseMessage]) -> list[Exchange]:
-    """The conversation in pieces that belong together, repaired; see `repaired`."""
+    """The repaired conversation as exchanges; see `repaired`."""
     results: dict[tuple[int, str], ToolMessage] = {}
     turns: dict[str, int] = {}  # the newest turn that made a call of this id: some models count anew in each
     broken: set[str] = set()
@@ -143,7 +143,7 @@ def _newest(given: Sequence[Exchange]) -> int:
 
 
 def _stays(given: Sequence[Exchange], newest: int) -> set[int]:
-    """Which of the older exchanges stay: system messages, the brief, and what is marked."""
+    """Indices of the older exchanges that stay: system messages, the brief, and marked ones."""
     older = range(max(newest, 0))
     firsts = [given[index].messages[0] for index in older]
     brief = next((index for index in older if isinstance(firsts[index], HumanMessage)), None)
@@ -155,7 +155,7 @@ def _stays(given: Sequence[Exchange], newest: int) -> set[int]:
 
 
 def _thinned(given: list[Exchange], newest: int, fits: Callable[[Sequence[Exchange]], bool]) -> list[Exchange]:
-    """As few of the oldest exchanges left out as must be, and a message in their place that says so."""
+    """The exchanges without as few of the oldest as possible, and a message in their place that says so."""
     stays = _stays(given, newest)
     loose = [index for index in range(newest) if index not in stays]
 
@@ -210,7 +210,7 @@ def shortened(message: ToolMessage, size: int) -> ToolMessage:
 
 
 def _cut(text: str, size: int) -> str:
-    """Head and tail of a text that is longer, with a word on what is missing."""
+    """Head and tail of a longer text, with the number of characters left out."""
     head, tail = size * 2 // 3, size // 3
     notice = f"\n[… {len(text) - head - tail:,} characters are left out here …]\n"
     return text if head + tail + len(notice) >= len(text) else text[:head] + notice + text[len(text) - tail :]
@@ -237,7 +237,7 @@ def _parted(messages: Sequence[BaseMessage], keep_last: int) -> tuple[list[Excha
 
 
 def summary_request(messages: Sequence[BaseMessage], *, keep_last: int = 2) -> list[BaseMessage]:
-    """What a model is asked, to have the older exchanges summarised; empty if there are none.
+    """The prompt that has the older exchanges summarised; empty if there are none.
 
     Args:
         messages: The conversation.
@@ -269,7 +269,7 @@ def summarised(messages: Sequence[BaseMessage], summary: str, keep_last: int = 2
 
     Args:
         messages: The conversation that `summary_request` was made for.
-        summary: What the model said.
+        summary: The text of the model's reply.
         keep_last: How many turns of the model stay as they are; the same as there.
     """
     head, old, newest = _parted(messages, keep_last)

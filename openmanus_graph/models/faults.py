@@ -1,6 +1,6 @@
-"""Faults: what a provider's failure means: try again, learn what the model cannot do, shorten, fall back, or stop.
+"""Faults: sort a provider's failure into retry, unsupported feature, overflow, fall back, or stop.
 
-Failures are told apart by status, class name and words, not by class: LiteLLM need not be imported for a LangChain
+Failures are distinguished by status, class name and words, not by class: LiteLLM need not be imported for a LangChain
 object's failure, and both kinds derive from their clients' own trees.
 """
 
@@ -74,7 +74,7 @@ _TRANSIENT = (
 
 
 class BrokenReplyError(Exception):
-    """A reply that is none: it is empty, or its stream broke off."""
+    """An empty reply, or one whose stream broke off."""
 
 
 @dataclass(frozen=True)
@@ -82,11 +82,11 @@ class ProviderFault:
     """One failed call, sorted."""
 
     kind: Kind
-    """What to do about it."""
+    """How to go on."""
     why: str
-    """What went wrong in a few words, keys taken out."""
+    """The cause in a few words, keys taken out."""
     cure: str = ""
-    """What the user can do."""
+    """The remedy for the user."""
     delay_s: float | None = None
     """The pause the provider asks for, in seconds; `None` when it asks for none."""
     feature: str | None = None
@@ -110,7 +110,7 @@ def backoff(attempt: int) -> float:
 def sort(
     error: BaseException, target: ModelTarget, secrets: Iterable[str] = (), features: Iterable[str] = ()
 ) -> ProviderFault:
-    """What a failed call means.
+    """Sort a failed call.
 
     Args:
         error: What was raised.
@@ -211,7 +211,7 @@ def _key_place(target: ModelTarget) -> str:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status; LiteLLM gives 500 to a connection that never was, which is none."""
+    """The HTTP status, or `None`; LiteLLM reports 500 for failed connections too."""
     status = getattr(error, "status_code", None)
     if type(error).__name__ == "APIConnectionError" or _NO_CONNECTION.search(str(getattr(error, "message", ""))):
         return None

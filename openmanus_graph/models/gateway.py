@@ -34,7 +34,7 @@ __all__ = ["Models", "ModelsChoice", "Structured", "usage_of"]
 
 
 def usage_of(message: AIMessage) -> Usage:
-    """What the call that gave a reply used; nothing for a message that no model of ours said."""
+    """The usage noted in a reply; none for a message that did not come from the gateway."""
     noted: Any = message.response_metadata.get(NOTE, {})
     return cast("Usage", {**NO_USAGE, **noted.get("usage", {})})
 
@@ -60,7 +60,7 @@ class Models:
         self._replays: dict[str, Replay] = {}
 
     def require(self) -> None:
-        """See that every role has a model.
+        """Check that every role has a model.
 
         Raises:
             NoModelError: With what to set, and two examples.
@@ -193,7 +193,7 @@ class Models:
     async def _replayed(
         self, target: ModelTarget, place: CallSite, ask: Ask, call: ModelCall, scope: Scope
     ) -> tuple[AIMessage, Usage]:
-        """The recorded reply; it costs nothing, and says so."""
+        """The recorded reply and its usage, at no cost."""
         from openmanus_graph.models.recording import Replay
 
         file = cast("str", target.replay)
@@ -225,7 +225,7 @@ class Models:
         return ReplyRecorder(self._settings.record, redact=secrets_hidden(secrets_of(self._settings)))
 
     def _usable(self, role: str) -> list[ModelTarget]:
-        """The role's models, looked at once: an unknown provider or a missing key is said before any call."""
+        """The role's models, checked once: an unknown provider or a missing key is an error before any call."""
         if role not in self._targets:
             targets = self._catalog.targets(role)
             for target in targets:

@@ -1,4 +1,4 @@
-"""Overview: which model each role has and where its key comes from, for `doctor`; no key's value is ever in it."""
+"""Overview: the model of each role and the source of its key, for `doctor`; the value of no key is in it."""
 
 from __future__ import annotations
 

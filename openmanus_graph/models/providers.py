@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 UNKNOWN_WINDOW = 32_768
-"""Tokens of context taken for a model that nobody knows."""
+"""Tokens of context assumed for an unknown model."""
 
 REPLAYED_WINDOW = 1_000_000
-"""Tokens taken for a recording: what was asked of the recorded model did fit."""
+"""Tokens of context assumed for a recording, whose prompts did fit."""
 
 IMAGE_TOKENS = 1_000
 """Tokens taken for an image."""
@@ -81,7 +81,7 @@ _added: set[str] = set()
 def _hush() -> None:
     """Ignore warnings about LiteLLM's own lines, as it does itself when it is imported.
 
-    At each call, because whoever resets the filters (test runners do) takes these out, and where warnings are errors
+    At each call, because code that resets the filters (test runners do) takes these out, and where warnings are errors
     they would end a call.
     """
     there = {entry[1].pattern for entry in warnings.filters if entry[0] == "ignore" and entry[1] is not None}
@@ -125,7 +125,7 @@ def _parameters(target: ModelTarget) -> dict[str, Any]:
 
 
 def usable(target: ModelTarget) -> None:
-    """See that a model's provider is known, and that a key is there; what is slow is done here, once, in a thread.
+    """Check that a model's provider is known and that it has a key; the slow parts are done here, once, in a thread.
 
     Raises:
         NoModelError: With what to write or set.
@@ -177,7 +177,7 @@ async def stream(target: ModelTarget, request: Shape) -> AsyncGenerator[AIMessag
 
     Args:
         target: The model.
-        request: What it is sent.
+        request: The request in the model's form.
     """
     chat_model = chat_model_of(target)
     model: Runnable[Any, Any] = chat_model
@@ -193,7 +193,7 @@ async def stream(target: ModelTarget, request: Shape) -> AsyncGenerator[AIMessag
 
 
 def known(target: ModelTarget) -> Mapping[str, Any]:
-    """What LiteLLM's own list says of a model, offline; empty for one it lacks, and for LangChain objects."""
+    """LiteLLM's own entry for a model, offline; empty for unknown models and LangChain objects."""
     if target.chat_model is not None or target.replay is not None:
         return {}
     listed: Mapping[str, Any] = _litellm().model_cost

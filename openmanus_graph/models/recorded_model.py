@@ -30,10 +30,10 @@ TurnOf = Callable[[Sequence[BaseMessage]], int]
 
 
 class Turns:
-    """Which turn each prompt of one role and subtask belongs to."""
+    """Turns of one role and subtask, found by prompt."""
 
     def __init__(self, lines: Mapping[str, ReplyLine], role: str, subtask: str, turn_of: TurnOf | None = None) -> None:
-        """Know what is recorded.
+        """Index the recorded prompts.
 
         Args:
             lines: The recorded lines by place.
@@ -54,7 +54,7 @@ class Turns:
         self._asked: dict[str, int] = {}
 
     def to_replay(self, messages: Sequence[BaseMessage], prompt: str) -> CallSite:
-        """Where the reply to a prompt is.
+        """The call site of the reply to a prompt.
 
         Args:
             messages: The prompt.
@@ -74,7 +74,7 @@ class Turns:
         return self._taken(turn, prompt)
 
     def to_record(self, messages: Sequence[BaseMessage], prompt: str) -> CallSite:
-        """Where the reply to a prompt belongs; where it was, if an earlier process recorded that very prompt.
+        """The call site for the reply to a prompt; the recorded one, if an earlier process recorded that very prompt.
 
         Args:
             messages: The prompt.
@@ -98,7 +98,7 @@ def _least_turn(messages: Sequence[BaseMessage]) -> int:
 
 
 class _PlacedModel(BaseChatModel):
-    """What the two models have in common; copies with tools bound share their turns."""
+    """The common part of the two models; copies with tools bound share their turns."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
@@ -119,7 +119,7 @@ class ReplayModel(_PlacedModel):
         return "openmanus-graph-replay"
 
     def bind_tools(self, tools: Sequence[Any], **_: Any) -> Runnable[LanguageModelInput, AIMessage]:
-        """The same model, offered tools: they matter for noticing drift alone."""
+        """The same model, offered tools, which serve only to notice drift."""
         return self.model_copy(update={"offered": tuple(tools)})
 
     def _generate(

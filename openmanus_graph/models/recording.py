@@ -1,6 +1,6 @@
-"""Recording: replies of models kept in a file by place, one JSON line each, and given again without a model.
+"""Recording: replies of models in a file by place, one JSON line each, for replay without a model.
 
-The first line says what the file is; every other line is one reply. Lines are only ever added, by one process or
+The first line is the header; every other line is one reply. Lines are only ever added, by one process or
 several: a step that ran twice has two lines for one place, and the newer one counts.
 """
 
@@ -98,7 +98,7 @@ class ReplyRecorder:
         """Add a reply; when this returns, it is on the disk.
 
         Args:
-            place: Where it was asked for.
+            place: The call site.
             model: The model that made it.
             messages: The prompt, of which only hashes and beginnings are kept.
             tools: The tools that were offered.
@@ -136,7 +136,7 @@ class ReplyRecorder:
             os.close(descriptor)
 
     def _prepared(self, descriptor: int) -> str:
-        """What must stand before the next line; half a line that a killed process left behind is cut off."""
+        """The text to write before the next line; half a line that a killed process left behind is cut off."""
         size = os.fstat(descriptor).st_size
         if size == 0:
             return json.dumps(header(self._source)) + "\n"
@@ -161,7 +161,7 @@ def _is_json(text: bytes) -> bool:
 
 
 def _end_of_last_line(descriptor: int, size: int) -> int:
-    """How many bytes of the file are whole lines."""
+    """The number of bytes of the file that are whole lines."""
     step = 1 << 16
     end = size
     while end > 0:
@@ -190,7 +190,7 @@ _watchers: dict[Path, list[set[str]]] = {}
 
 @contextmanager
 def watched(path: str | Path) -> Generator[set[str]]:
-    """Notice which places of a recording this process is given replies for, whoever replays it.
+    """Collect the places of a recording that this process is given replies for, by any replay.
 
     Args:
         path: The recording.

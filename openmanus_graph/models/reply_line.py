@@ -44,7 +44,7 @@ class BrokenCallLine(_Line):
 
 
 class UsageLine(_Line):
-    """What the reply used."""
+    """Usage of the reply."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -52,7 +52,7 @@ class UsageLine(_Line):
 
 
 class PromptLine(_Line):
-    """What the reply answered, as far as it takes to notice that the prompt is another one now."""
+    """Outline of the prompt that the reply answered, enough to notice another prompt."""
 
     hash: str
     messages: list[str]
@@ -82,7 +82,7 @@ class ReplyLine(_Line):
 
 
 def _message_text(message: BaseMessage) -> str:
-    """What a message says, without the ids that differ from run to run."""
+    """The content of a message, without the ids that differ from run to run."""
     parts: list[Any] = [message.content]
     if isinstance(message, AIMessage):
         parts += [[call["name"], call["args"]] for call in message.tool_calls]
@@ -137,7 +137,7 @@ def reply_line(place: CallSite, model: str, reply: AIMessage, prompt: PromptLine
 
 
 def _usage(reply: AIMessage) -> dict[str, int]:
-    """What a reply used: in the provider's words, else as it was counted."""
+    """Usage of a reply: as the provider reports it, else as counted."""
     reported = reply.usage_metadata
     if reported is not None:
         cached = (reported.get("input_token_details") or {}).get("cache_read") or 0

@@ -45,7 +45,7 @@ class TokenStream:
             self.flush()
 
     def flush(self) -> None:
-        """Pass on what waits."""
+        """Pass on the text gathered."""
         if self._waiting:
             self._say(self._waiting)
             self._waiting = ""
@@ -59,7 +59,7 @@ def whole(gathered: AIMessageChunk, target: ModelTarget) -> AIMessage:
 
     Args:
         gathered: The pieces, added up.
-        target: The model that said them.
+        target: The model that sent them.
 
     Returns:
         The message, with calls that cannot be read in `invalid_tool_calls`.
@@ -119,7 +119,10 @@ def _arguments(piece: ToolCallChunk) -> tuple[dict[str, Any] | None, str | None]
 
 
 def without_thoughts(reply: AIMessage) -> AIMessage:
-    """The reply with what it says only; tags anywhere but at its beginning are words like others."""
+    """The reply without reasoning in tags at its beginning; such tags elsewhere are part of the text.
+
+    A server that knows the tags sends the reasoning apart.
+    """
     if not isinstance(reply.content, str) or "think" not in reply.content:
         return reply
     text = _CLOSED.sub("", reply.content, count=1)
@@ -129,12 +132,12 @@ def without_thoughts(reply: AIMessage) -> AIMessage:
 
 
 def usage_in(target: ModelTarget, reply: AIMessage, request: Shape) -> Usage:
-    """What a reply used; about four characters a token where the provider does not say.
+    """Usage of a reply; about four characters a token where the provider does not report it.
 
     Args:
         target: The model that gave it.
         reply: The reply.
-        request: What it was asked.
+        request: The request.
     """
     reported = reply.usage_metadata
     if reported is None:
@@ -142,11 +145,8 @@ def usage_in(target: ModelTarget, reply: AIMessage, request: Shape) -> Usage:
         outputs, cached = count_tokens_approximately([reply]), 0
     else:
         details = cast("Mapping[str, Any]", reported.get("input_token_details") or {})
-        inputs, outputs, cached = (
-            reported["input_tokens"],
-            reported["output_tokens"],
-            int(details.get("cache_read") or 0),
-        )
+        inputs, outputs = reported["input_tokens"], reported["output_tokens"]
+        cached = int(details.get("cache_read") or 0)
     usage = Usage(
         calls=1, input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, cost_usd=None, cache_hits=0
     )
