@@ -16,7 +16,7 @@ from openmanus_graph.usage import NO_USAGE, add_usage
 
 
 class Spending:
-    """What one request has used, committed call by call."""
+    """The usage of one request, committed call by call."""
 
     def __init__(self, thread_id: str, budget: BudgetSettings, saver: ThreadSaver | None) -> None:
         """Count for a thread.
@@ -48,7 +48,7 @@ class Spending:
         return None if self.budget.wall_s is None else self.budget.wall_s - self.active_s
 
     async def load(self) -> None:
-        """Take up what the request used before this process."""
+        """Load the usage of the request before this process."""
         if self._saver is None:
             return
         async with self._saver.connection() as connection:

@@ -28,7 +28,7 @@ def clean(text: str) -> str:
 
 
 def visible(text: str) -> str:
-    """Text with such characters written as escapes, so that nobody approves what they cannot see."""
+    """Text with such characters written as escapes, so that nobody approves invisible text."""
     return "".join(char if char in "\n\t" or not _hidden(char) else f"\\u{ord(char):04x}" for char in text)
 
 

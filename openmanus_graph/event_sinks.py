@@ -25,7 +25,7 @@ class EventSinks:
     """The sinks of one run."""
 
     def __init__(self, thread_id: str, sinks: Mapping[str, EventSink] | None = None) -> None:
-        """Make ready to hand out events.
+        """Prepare a queue for each sink.
 
         Args:
             thread_id: The thread that runs.

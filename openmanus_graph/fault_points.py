@@ -1,6 +1,6 @@
-"""Boundaries: the moments before and after each write of the engine, where a process may be killed to see what is left.
+"""Fault points: moments before and after each write of the engine, at which tests kill the process.
 
-Nobody watches them in a normal run, and then they cost a look at one variable. `tests/chaos` counts them in a calm run,
+In a normal run nothing watches them, and each costs a look at one variable. `tests/chaos` counts them in a calm run,
 and kills a process at each.
 """
 
@@ -15,24 +15,24 @@ _watcher: Watcher | None = None
 
 
 def watch(watcher: Watcher | None) -> None:
-    """Have a function told of every boundary of this process, in whichever thread it is.
+    """Call a function at every fault point of this process, in any thread.
 
     Args:
-        watcher: Called with the boundary's name, such as `after put_checkpoint dispatcher|subtask a`; `None` ends it.
+        watcher: Called with its name, such as `after put_checkpoint dispatcher|subtask a`; `None` ends it.
     """
     global _watcher  # noqa: PLW0603 - one process, one watcher: writes know nothing of who runs them
     _watcher = watcher
 
 
 def passed(name: str) -> None:
-    """Tell the watcher, if there is one, of a moment."""
+    """Call the watcher, if there is one, with a fault point's name."""
     if _watcher is not None:
         _watcher(name)
 
 
 @contextmanager
 def writing(what: str) -> Generator[None]:
-    """Tell of the moments before and after the write in the block; of the latter only if it was made."""
+    """Mark the fault points before and after the write in the block; the latter only if the write succeeded."""
     passed(f"before {what}")
     yield
     passed(f"after {what}")

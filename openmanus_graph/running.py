@@ -1,4 +1,4 @@
-"""Running: graphs run from scripts, and threads run again from one of their points."""
+"""Running: runs graphs from scripts, and reruns threads from one of their points."""
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
 # pyright: reportUnknownMemberType=false, reportUnknownVariableType=false, reportUnknownArgumentType=false

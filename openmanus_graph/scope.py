@@ -36,28 +36,28 @@ class Scope:
     sinks: EventSinks | None = None
     """Plug-ins that receive the events; `None` where no run of ours is there to close them."""
     spending: Spending = field(init=False)
-    """What the request has used, and its budgets."""
+    """Usage of the request, and its budgets."""
     log: EventLog = field(init=False)
-    """Where events are kept."""
+    """The log that keeps events."""
     recorders: dict[Path, FileChangeRecorder] = field(init=False, default_factory=dict["Path", "FileChangeRecorder"])
-    """What notes changes of files, by workspace."""
+    """Recorders of file changes, by workspace."""
 
     def __post_init__(self) -> None:
         self.spending = Spending(self.thread_id, self.settings.budget, self.saver)
         self.log = EventLog(self.thread_id, self.saver)
 
     def recorder(self, workspace: Path) -> FileChangeRecorder:
-        """What notes which files of a workspace each step changes."""
+        """The recorder of the file changes that steps make in a workspace."""
         if workspace not in self.recorders:
             self.recorders[workspace] = FileChangeRecorder(self.saver, self.thread_id, workspace, self.settings)
         return self.recorders[workspace]
 
     def emitter(self, write: Callable[[Any], None], prefix: str) -> Emit:
-        """What sends events of one node: it completes them, streams them and has them stored.
+        """A sender for the events of one node: it completes, streams and stores them.
 
         Args:
             write: The node's stream writer.
-            prefix: What its events' ids begin with, the same at every resume.
+            prefix: Prefix of its events' ids, the same at every resume.
         """
 
         def emit(event: Event) -> None:
@@ -77,10 +77,10 @@ class Scope:
 
 
 class NodeScope(Scope):
-    """A run's scope as one node has it: the same budgets, events and recorders, and what sends the node's events."""
+    """A run's scope as one node has it: the same budgets, events and recorders, with a sender for the node's events."""
 
     def __init__(self, run: Scope, emit: Emit) -> None:
-        """Share what a run's nodes share.
+        """Share budgets, events and recorders of a run.
 
         Args:
             run: The run's scope.
@@ -100,7 +100,7 @@ class NodeScope(Scope):
 
 def scope_of(config: RunnableConfig, settings: Settings) -> Scope:
     """The scope of the run that `config` belongs to; one without a store where no run of ours is around it."""
-    found = SCOPE.of(config)
-    if isinstance(found, Scope):
-        return found
+    scope = SCOPE.of(config)
+    if isinstance(scope, Scope):
+        return scope
     return Scope(thread_id_of(config), settings, None)

@@ -1,4 +1,4 @@
-"""State: what a checkpoint holds, in built-in types and LangChain messages only."""
+"""State: channels of the graphs' checkpoints, in built-in types and LangChain messages only."""
 
 # LangGraph ships no types for its channels.
 # pyright: reportMissingTypeStubs=false
@@ -16,7 +16,7 @@ from openmanus_graph.events import Usage
 from openmanus_graph.usage import add_usage
 
 SubtaskStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
-"""What a subtask can be; only the last four are ends."""
+"""Statuses of a subtask; only the last four are final."""
 
 Stage = Literal["new", "recalled", "planned", "again", "clarified", "dispatched"]
 """What the agent's coordinator is to decide about; `nodes/transitions.py` has the table."""
@@ -28,7 +28,7 @@ TRY_AGAIN: Stage = "again"
 """The stage of a request that ended and is tried again."""
 
 ThreadStatus = Literal["running", "waiting", "paused", "stopped", "partial", "completed", "failed"]
-"""What a thread can be: `waiting` for a person, `paused` by a drain, `stopped` when its process died."""
+"""Statuses of a thread: `waiting` for a person, `paused` by a drain, `stopped` when its process died."""
 
 
 class SubtaskResult(TypedDict):

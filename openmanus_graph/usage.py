@@ -1,4 +1,4 @@
-"""Usage: sums of what calls of models used."""
+"""Usage: sums of the usage of model calls."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ NO_USAGE = Usage(calls=0, input_tokens=0, output_tokens=0, cached_tokens=0, cost
 """The usage of no call."""
 
 
-def add_usage(one: Mapping[str, Any] | None = None, other: Mapping[str, Any] | None = None) -> Usage:
+def add_usage(first: Mapping[str, Any] | None = None, other: Mapping[str, Any] | None = None) -> Usage:
     """The sum of two usages; its cost is unknown if one of them is."""
     total = dict(NO_USAGE)
-    for usage in (one, other):
+    for usage in (first, other):
         for key, value in (usage or {}).items():
             known = total.get(key)
             total[key] = None if value is None or known is None else cast("Any", known) + value

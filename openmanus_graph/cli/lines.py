@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import click
 
-from openmanus_graph.cli.run_view_model import ACTING, RunViewModel
+from openmanus_graph.agent_nodes import ACTING
+from openmanus_graph.cli.run_view_model import RunViewModel
 from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.display_text import call_line, duration, one_line
 from openmanus_graph.events import Event

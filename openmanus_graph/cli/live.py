@@ -14,7 +14,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from openmanus_graph.cli.run_view_model import ACTING, RunViewModel, SubtaskRow
+from openmanus_graph.agent_nodes import ACTING
+from openmanus_graph.cli.run_view_model import RunViewModel, SubtaskRow
 from openmanus_graph.display_text import amount, clean, cost, duration, one_line
 from openmanus_graph.events import Event
 

@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
+from openmanus_graph.agent_nodes import ACTING
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.display_text import call_line, cost, duration, one_line
 from openmanus_graph.events import Event, Usage
@@ -14,16 +15,6 @@ from openmanus_graph.usage import NO_USAGE, add_usage
 
 ENDED = frozenset({"completed", "failed", "blocked", "skipped"})
 """Statuses of a subtask that has ended."""
-ACTING = {
-    "coordinator": "deciding how to go on",
-    "knowledge": "looking for what helps",
-    "planner": "planning",
-    "verifier": "checking",
-    "reporter": "writing the answer",
-    "executor": "thinking",
-    "vision": "looking at a picture",
-}
-"""What a role does while its model replies."""
 TAIL = 2000
 """Characters kept of a reply that is being written."""
 

@@ -1,4 +1,4 @@
-"""Actions: tool calling for models that have none, as JSON in their replies."""
+"""Actions: tool calls as JSON in replies, for models without tool calling."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ Tools:
 
 
 def describe(tools: Sequence[Mapping[str, Any]]) -> str:
-    """What a model must know to use tools by JSON.
+    """Instructions for calling tools by JSON.
 
     Args:
         tools: The tools in OpenAI's form.
@@ -53,45 +53,45 @@ def as_text(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]])
 
     Args:
         messages: The conversation.
-        tools: The tools to describe, in OpenAI's form; none when only the history has to be told.
+        tools: The tools to describe, in OpenAI's form; none when only the history is put into text.
 
     Returns:
         System, human and AI messages only, the tools described in the first.
     """
-    told: list[BaseMessage] = []
+    plain: list[BaseMessage] = []
     names: dict[str, str] = {}
     for message in messages:
         if isinstance(message, AIMessage) and message.tool_calls:
             names.update({str(call["id"]): call["name"] for call in message.tool_calls})
             actions = [{"tool": call["name"], "args": call["args"]} for call in message.tool_calls]
             spoken = json.dumps({"actions": actions}, ensure_ascii=False)
-            told.append(AIMessage("\n".join(part for part in (message.text, spoken) if part)))
+            plain.append(AIMessage("\n".join(part for part in (message.text, spoken) if part)))
         elif isinstance(message, ToolMessage):
             name = names.get(message.tool_call_id, message.name or "tool")
-            _add_result(told, f"Result of {name}:\n{message.text}")
+            _add_result(plain, f"Result of {name}:\n{message.text}")
         else:
-            told.append(message)
+            plain.append(message)
     if not tools:
-        return told
-    if told and isinstance(told[0], SystemMessage):
-        return [SystemMessage(f"{told[0].text}\n\n{describe(tools)}"), *told[1:]]
-    return [SystemMessage(describe(tools)), *told]
+        return plain
+    if plain and isinstance(plain[0], SystemMessage):
+        return [SystemMessage(f"{plain[0].text}\n\n{describe(tools)}"), *plain[1:]]
+    return [SystemMessage(describe(tools)), *plain]
 
 
-def _add_result(told: list[BaseMessage], text: str) -> None:
+def _add_result(plain: list[BaseMessage], text: str) -> None:
     """Results of one turn make one message: many models take no two human messages in a row."""
-    last = told[-1] if told else None
+    last = plain[-1] if plain else None
     if isinstance(last, HumanMessage) and last.additional_kwargs.get("results"):
-        told[-1] = HumanMessage(f"{last.text}\n\n{text}", additional_kwargs={"results": True})
+        plain[-1] = HumanMessage(f"{last.text}\n\n{text}", additional_kwargs={"results": True})
     else:
-        told.append(HumanMessage(text, additional_kwargs={"results": True}))
+        plain.append(HumanMessage(text, additional_kwargs={"results": True}))
 
 
 def read_actions(reply: AIMessage, tools: Sequence[Mapping[str, Any]]) -> AIMessage:
     """A reply with the actions it asks for as tool calls with ids of their own.
 
     Args:
-        reply: What the model said.
+        reply: The reply.
         tools: The tools it was offered, in OpenAI's form.
 
     Returns:
@@ -143,9 +143,9 @@ def _first_name(text: str, tools: Sequence[Mapping[str, Any]]) -> str:
 
 
 def _around(text: str) -> str:
-    """What was said before the JSON."""
-    said = text[: text.index("{")].strip()
-    return said.removesuffix("```json").removesuffix("```").strip()
+    """The prose before the JSON."""
+    prose = text[: text.index("{")].strip()
+    return prose.removesuffix("```json").removesuffix("```").strip()
 
 
 def _call_id() -> str:

@@ -1,4 +1,4 @@
-"""Cache: replies kept by what was asked, in LiteLLM's disk or Redis cache; off by default."""
+"""Cache: replies kept by request, in LiteLLM's disk or Redis cache; off by default."""
 
 from __future__ import annotations
 
@@ -12,17 +12,17 @@ from langchain_core.messages import AIMessage, BaseMessage, message_to_dict, mes
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.models.catalog import Target, variable
+from openmanus_graph.models.catalog import ModelTarget, variable
 from openmanus_graph.models.request_adapter import Shape
 
 _PACKAGES = {"disk": "diskcache", "redis": "redis"}
 
 
 class ReplyCache:
-    """Replies by request: the same words to the same model with the same settings."""
+    """Replies by request: same messages, model and settings."""
 
     def __init__(self, settings: Settings) -> None:
-        """Set the cache up as the user wants it.
+        """Set the cache up as configured.
 
         Args:
             settings: The user's settings.
@@ -47,8 +47,8 @@ class ReplyCache:
         """Whether replies are kept."""
         return self._choice.kind != "off"
 
-    def key(self, target: Target, request: Shape) -> str:
-        """What a reply is kept under; no key of a provider is part of it."""
+    def key(self, target: ModelTarget, request: Shape) -> str:
+        """The cache key of a request; no key of a provider is part of it."""
         table = target.settings
         asked = {
             "model": target.litellm_name,
@@ -103,7 +103,7 @@ class ReplyCache:
 
 
 def _plain(message: BaseMessage) -> dict[str, Any]:
-    """What a provider reads of a message: its id and metadata differ from run to run."""
+    """The fields of a message that a provider reads; id and metadata, which differ from run to run, are left out."""
     calls = [
         {"name": call["name"], "args": call["args"], "id": call["id"]} for call in getattr(message, "tool_calls", ())
     ]

@@ -1,4 +1,4 @@
-"""Call: one request to a role's models: attempts, pauses, what the model turns out to lack, and fallbacks."""
+"""Call: one request to a role's models, with attempts, pauses, learned capabilities and fallbacks."""
 
 from __future__ import annotations
 
@@ -18,13 +18,11 @@ from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
 from openmanus_graph.models.capability import Capabilities
-from openmanus_graph.models.catalog import Target
-from openmanus_graph.models.faults import BrokenReplyError, Fault, backoff, sort
+from openmanus_graph.models.catalog import ModelTarget
+from openmanus_graph.models.faults import BrokenReplyError, ProviderFault, backoff, sort
 from openmanus_graph.models.pace import Pace
 from openmanus_graph.models.request_adapter import Ask, Shape, shape
-from openmanus_graph.models.stream import usage_in, whole
-from openmanus_graph.models.thoughts import without_thoughts
-from openmanus_graph.models.tokens import TokenStream
+from openmanus_graph.models.stream import TokenStream, usage_in, whole, without_thoughts
 from openmanus_graph.scope import Scope
 from openmanus_graph.usage import add_usage
 
@@ -35,17 +33,17 @@ _SECRET_NAMES = ("key", "token", "secret", "password", "credential")
 
 
 @dataclass(frozen=True)
-class Tools:
-    """What calls of one `Models` share."""
+class CallResources:
+    """Objects that all calls of one `Models` share."""
 
     capabilities: Capabilities
-    """What models turned out to lack."""
+    """Capabilities that models have refused."""
     cache: ReplyCache
-    """Replies kept."""
+    """The cache of replies."""
     paces: dict[str, Pace] = field(default_factory=dict[str, Pace])
     """Limits a minute, by model and server."""
 
-    def pace(self, target: Target) -> Pace | None:
+    def pace(self, target: ModelTarget) -> Pace | None:
         """The limits of a model, or `None`."""
         table = target.settings
         if table.requests_per_minute is None and table.tokens_per_minute is None:
@@ -57,22 +55,22 @@ class Tools:
 class _FailedError(Exception):
     """A model that failed for good, with the fault that made it."""
 
-    def __init__(self, fault: Fault, attempts: int) -> None:
+    def __init__(self, fault: ProviderFault, attempts: int) -> None:
         self.fault = fault
         self.attempts = attempts
         super().__init__(fault.why)
 
 
-class Call:
-    """One request of one place."""
+class ModelCall:
+    """One request from one call site."""
 
-    def __init__(self, place: CallSite, ask: Ask, *, tools: Tools, scope: Scope, emit: Emit) -> None:
+    def __init__(self, place: CallSite, ask: Ask, *, tools: CallResources, scope: Scope, emit: Emit) -> None:
         """Prepare a request.
 
         Args:
-            place: Where in the run it is made.
-            ask: What is asked.
-            tools: What calls share.
+            place: The call site.
+            ask: The request.
+            tools: Objects that calls share.
             scope: The run it belongs to.
             emit: Takes its events.
         """
@@ -81,7 +79,7 @@ class Call:
         self._tools = tools
         self._scope = scope
         self._emit = emit
-        self._said = 0
+        self._pieces_sent = 0
         self._retried = 0
         self._used: Usage = add_usage()
 
@@ -97,10 +95,10 @@ class Call:
         """Send a piece of the reply."""
         if not text:
             return
-        self._said += 1
-        self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._said}"})
+        self._pieces_sent += 1
+        self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._pieces_sent}"})
 
-    def _retrying(self, model: str, fault: Fault, attempt: int, delay_s: float) -> None:
+    def _retrying(self, model: str, fault: ProviderFault, attempt: int, delay_s: float) -> None:
         self._retried += 1
         self.event(
             {
@@ -113,14 +111,14 @@ class Call:
             }
         )
 
-    async def answer(self, targets: Sequence[Target]) -> tuple[Target, AIMessage, Usage]:
+    async def answer(self, targets: Sequence[ModelTarget]) -> tuple[ModelTarget, AIMessage, Usage]:
         """Ask the models in order until one answers.
 
         Args:
             targets: The role's model and its fallbacks.
 
         Returns:
-            Who answered, the reply, and what it used, replies that were none included.
+            The model that answered, its reply, and the usage, failed attempts included.
 
         Raises:
             ContextOverflowError: If the request is too long for all that may be asked.
@@ -137,8 +135,8 @@ class Call:
                 raise fault.error(target, attempts)
             self._retrying(targets[0].name, fault, 1, 0.0)
 
-    async def _ask_one(self, target: Target) -> tuple[Target, AIMessage, Usage]:
-        """Ask one model, again after faults that pass, in another form after those it cannot do."""
+    async def _ask_one(self, target: ModelTarget) -> tuple[ModelTarget, AIMessage, Usage]:
+        """Ask one model; retry transient faults, and adapt the request after refusals of a capability."""
         attempt = 1
         while True:
             self._scope.spending.check()
@@ -166,14 +164,14 @@ class Call:
             self._retrying(target.name, fault, attempt, pause)
             await asyncio.sleep(pause)
 
-    def _learn(self, target: Target, fault: Fault) -> bool:
-        """Take a refusal for an answer; not where the user says that the model can."""
+    def _learn(self, target: ModelTarget, fault: ProviderFault) -> bool:
+        """Remember a refused capability; not where the user has set that the model has it."""
         if fault.feature is None or (fault.feature == "tools" and target.settings.tool_calling):
             return False
         self._tools.capabilities.learn(target, fault.feature)
         return True
 
-    def _shaped(self, target: Target) -> Shape:
+    def _shaped(self, target: ModelTarget) -> Shape:
         known = providers.known(target)
         return shape(
             self._ask,
@@ -181,8 +179,8 @@ class Call:
             lacks=lambda feature: self._tools.capabilities.lacks(target, feature, known),
         )
 
-    async def _kept(self, target: Target, request: Shape) -> AIMessage | None:
-        """The reply that the cache has, counted as a call that cost nothing."""
+    async def _kept(self, target: ModelTarget, request: Shape) -> AIMessage | None:
+        """The cached reply, counted as a call at no cost."""
         cache = self._tools.cache
         if not cache.on or (kept := await cache.get(cache.key(target, request))) is None:
             return None
@@ -192,18 +190,18 @@ class Call:
         await self._spend(target, usage, 0.0)
         return kept
 
-    async def _keep(self, target: Target, request: Shape, reply: AIMessage) -> None:
+    async def _keep(self, target: ModelTarget, request: Shape, reply: AIMessage) -> None:
         cache = self._tools.cache
         if cache.on and _worth_keeping(reply):
             await cache.put(cache.key(target, request), reply)
 
-    async def _spend(self, target: Target, usage: Usage, elapsed_s: float) -> None:
-        """Commit what a reply used, whatever becomes of it."""
+    async def _spend(self, target: ModelTarget, usage: Usage, elapsed_s: float) -> None:
+        """Commit the usage of a reply, even of one that is discarded."""
         await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
         self._used = add_usage(self._used, usage)
 
-    async def _received(self, target: Target, request: Shape) -> AIMessage:
-        """The model's reply as it said it."""
+    async def _received(self, target: ModelTarget, request: Shape) -> AIMessage:
+        """The model's reply as received, within the limits a minute."""
         pace = self._tools.pace(target)
         if pace is None:
             async with asyncio.timeout(target.settings.timeout_s):
@@ -215,23 +213,23 @@ class Call:
         pace.correct(entry, usage["input_tokens"] + usage["output_tokens"])
         return reply
 
-    async def _streamed(self, target: Target, request: Shape) -> AIMessage:
-        said: list[AIMessageChunk] = []
+    async def _streamed(self, target: ModelTarget, request: Shape) -> AIMessage:
+        chunks: list[AIMessageChunk] = []
         tokens = TokenStream(lambda text: self.say(target.name, text))
         pieces = providers.stream(target, request)
         async with aclosing(pieces):
             async for piece in pieces:
-                said.append(piece)
+                chunks.append(piece)
                 tokens.add(piece.text)
         tokens.flush()
-        if not said:
+        if not chunks:
             raise BrokenReplyError("gives an empty reply")
         # Added up at once: each sum reads the arguments of calls anew, which takes seconds for a long file.
-        return whole(add_ai_message_chunks(said[0], *said[1:]) if said[1:] else said[0], target)
+        return whole(add_ai_message_chunks(chunks[0], *chunks[1:]) if chunks[1:] else chunks[0], target)
 
 
-def _fallbacks(others: Sequence[Target], failed: Target, fault: Fault) -> Sequence[Target]:
-    """The models that may do what one could not."""
+def _fallbacks(others: Sequence[ModelTarget], failed: ModelTarget, fault: ProviderFault) -> Sequence[ModelTarget]:
+    """The models that may succeed after this fault."""
     if fault.kind == "stop":
         return ()
     if fault.kind == "overflow":
@@ -240,10 +238,12 @@ def _fallbacks(others: Sequence[Target], failed: Target, fault: Fault) -> Sequen
     return others
 
 
-def _empty(reply: AIMessage) -> Fault:
+def _empty(reply: AIMessage) -> ProviderFault:
     if reply.response_metadata.get("finish_reason") == "length":
-        return Fault("fall_back", "uses up its tokens before it says anything", "Give it more with 'max_tokens'.")
-    return Fault("retry", "gives an empty reply")
+        return ProviderFault(
+            "fall_back", "uses up its tokens before it says anything", "Give it more with 'max_tokens'."
+        )
+    return ProviderFault("retry", "gives an empty reply")
 
 
 def _worth_keeping(reply: AIMessage) -> bool:
@@ -251,12 +251,12 @@ def _worth_keeping(reply: AIMessage) -> bool:
     return not cut and bool(reply.text.strip() or reply.tool_calls)
 
 
-def secrets_of(target: Target) -> set[str]:
+def secrets_of(target: ModelTarget) -> set[str]:
     """Every key that an error of a model may quote."""
-    found = {target.api_key} if target.api_key else set[str]()
-    found |= {str(value) for name, value in target.settings.extra.items() if _is_secret(name)}
-    found |= {value for name, value in os.environ.items() if _is_secret(name) and len(value) >= 8}
-    return found
+    secrets = {target.api_key} if target.api_key else set[str]()
+    secrets |= {str(value) for name, value in target.settings.extra.items() if _is_secret(name)}
+    secrets |= {value for name, value in os.environ.items() if _is_secret(name) and len(value) >= 8}
+    return secrets
 
 
 def _is_secret(name: str) -> bool:

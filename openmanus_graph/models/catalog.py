@@ -19,7 +19,7 @@ ModelsChoice = str | BaseChatModel | Mapping[str, str | BaseChatModel]
 """A model's name, a LangChain chat model, or either by role, with `default` for the rest."""
 
 REPLAY_PREFIX = "replay:"
-"""What a model's name begins with when a recording takes its place."""
+"""Prefix of a model's name when a recording takes its place."""
 
 DEFAULT = "default"
 """The table, or the key of a choice, for every role that has none of its own."""
@@ -31,7 +31,7 @@ EXAMPLES = "Set LLM_MODEL, as in LLM_MODEL=openai/gpt-5-mini with LLM_API_KEY, o
 
 
 def provider_of(name: str) -> str:
-    """What stands before the first slash of a model's name; empty when nothing does."""
+    """The part of a model's name before the first slash; empty without one."""
     provider, slash, _ = name.partition("/")
     return provider if slash else ""
 
@@ -42,7 +42,7 @@ def variable(name: str) -> str | None:
 
 
 @dataclass(frozen=True)
-class Target:
+class ModelTarget:
     """One model that a role may call: its first choice, or a fallback."""
 
     role: str
@@ -50,7 +50,7 @@ class Target:
     name: str
     """The name as the user wrote it, shown in events, usage and errors."""
     settings: ModelSettings
-    """What is set for it, inheritance resolved."""
+    """Its settings, inheritance resolved."""
     api_key: str | None = field(default=None, repr=False)
     """The key to send; `None` leaves it to the provider's own variable."""
     key_from: str | None = None
@@ -72,23 +72,23 @@ class Target:
 
 
 def name_of(chat_model: BaseChatModel) -> str:
-    """How a LangChain object calls its model, else its class."""
+    """The model's name in a LangChain object, else the name of the class."""
     for attribute in ("model_name", "model", "model_id"):
-        found = getattr(chat_model, attribute, None)
-        if isinstance(found, str) and found:
-            return found
+        name = getattr(chat_model, attribute, None)
+        if isinstance(name, str) and name:
+            return name
     return type(chat_model).__name__
 
 
 class Catalog:
-    """Resolves roles to models, from what the caller chose and what the user has set."""
+    """Resolves roles to models, from the caller's choice and the user's settings."""
 
     def __init__(self, settings: Settings, chosen: ModelsChoice | None = None) -> None:
         """Look roles up in `chosen`, then in the settings.
 
         Args:
             settings: The user's settings.
-            chosen: What the caller chose, or `None`.
+            chosen: The caller's choice, or `None`.
         """
         self._settings = settings
         self._chosen = self._by_role(chosen)
@@ -113,15 +113,15 @@ class Catalog:
 
     def names(self) -> dict[str, str]:
         """The first model of every role that has one."""
-        found: dict[str, str] = {}
+        models: dict[str, str] = {}
         for role in ROLES:
             name = self._first_name(role)
             if name is not None:
-                found[role] = name
-        return found
+                models[role] = name
+        return models
 
     def require(self) -> None:
-        """See that every role has a model.
+        """Check that every role has a model.
 
         Raises:
             NoModelError: With what to set, and two examples.
@@ -131,7 +131,7 @@ class Catalog:
                 which = "No model is set" if not self.names() else f"No model is set for the role {role!r}"
                 raise NoModelError(f"{which}.", hint=EXAMPLES)
 
-    def targets(self, role: str) -> list[Target]:
+    def targets(self, role: str) -> list[ModelTarget]:
         """The models of a role: its own, then its fallbacks, in order.
 
         Raises:
@@ -140,7 +140,7 @@ class Catalog:
         chosen = self._choice(role)
         if chosen is not None and not isinstance(chosen, str):
             table = self._table(role, name_of(chosen))
-            first = Target(role, name_of(chosen), table, chat_model=chosen)
+            first = ModelTarget(role, name_of(chosen), table, chat_model=chosen)
         else:
             name = self._first_name(role)
             if name is None:
@@ -168,7 +168,7 @@ class Catalog:
                 yield self._settings.models[name]
 
     def _table(self, role: str, name: str) -> ModelSettings:
-        """What is set for a role, as far as it fits the model: another provider's URL and key stay with it."""
+        """The settings of a role that fit the model: URL and key of another provider are left out."""
         merged: dict[str, Any] = {}
         for table in reversed(list(self._tables(role))):
             owner = table.model or (self._settings.llm_model if table is self._settings.models.get(DEFAULT) else name)
@@ -181,7 +181,7 @@ class Catalog:
         return self._with_variables(name, ModelSettings.model_validate({**merged, "model": name}))
 
     def _with_variables(self, name: str, table: ModelSettings) -> ModelSettings:
-        """`LLM_BASE_URL`, where it is meant: for the model of `LLM_MODEL`, and others of its provider."""
+        """The settings with `LLM_BASE_URL`, for the model of `LLM_MODEL` and others of its provider."""
         url = self._settings.llm_base_url
         if url and table.base_url is None and self._is_of_variables(name):
             return table.model_copy(update={"base_url": url})
@@ -195,16 +195,16 @@ class Catalog:
             main = chosen if isinstance(chosen, str) else default.model if default else None
         return main is None or name == main or provider_of(name) == provider_of(main)
 
-    def _fallback(self, role: str, name: str, first: ModelSettings) -> Target:
+    def _fallback(self, role: str, name: str, first: ModelSettings) -> ModelTarget:
         table = self._settings.models.get(name)
         if table is not None and table.model:
             return self._target(role, table.model, self._table(name, table.model))
         settings = self._table(role, name)
         return self._target(role, name, settings.model_copy(update={"timeout_s": first.timeout_s}))
 
-    def _target(self, role: str, name: str, table: ModelSettings) -> Target:
+    def _target(self, role: str, name: str, table: ModelSettings) -> ModelTarget:
         if name.startswith(REPLAY_PREFIX):
-            return Target(role, name, table)
+            return ModelTarget(role, name, table)
         if table.api_key_env:
             key = variable(table.api_key_env)
             if not key:
@@ -213,11 +213,11 @@ class Catalog:
                     "which is not set.",
                     hint=f"Set it: export {table.api_key_env}=…",
                 )
-            return Target(role, name, table, key, table.api_key_env)
+            return ModelTarget(role, name, table, key, table.api_key_env)
         key = self._settings.llm_api_key
         if key is not None and key.get_secret_value() and self._is_of_variables(name):
-            return Target(role, name, table, key.get_secret_value(), "LLM_API_KEY")
+            return ModelTarget(role, name, table, key.get_secret_value(), "LLM_API_KEY")
         own = f"{provider_of(name).upper()}_API_KEY"
-        if table.base_url is None and not os.environ.get(own) and (found := variable(own)):
-            return Target(role, name, table, found, own)  # in `.env`, where the provider's client does not look
-        return Target(role, name, table)
+        if table.base_url is None and not os.environ.get(own) and (own_key := variable(own)):
+            return ModelTarget(role, name, table, own_key, own)  # in `.env`, where the provider's client does not look
+        return ModelTarget(role, name, table)

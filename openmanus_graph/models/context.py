@@ -1,4 +1,4 @@
-"""Context: messages made to fit a model's window, with every call of a tool beside its result.
+"""Context: fits messages into a model's window and keeps every tool call beside its result.
 
 LangChain's `trim_messages` is not used: it keeps the system message and the end, but neither the brief nor whole
 exchanges of several calls, and shortens no results.
@@ -15,7 +15,7 @@ Count = Callable[[Sequence[BaseMessage]], int]
 """Tokens of messages together."""
 
 INTERRUPTED = "Interrupted: this call has no result. What it did is unknown; look before you repeat it."
-"""What stands in for the result of a call that never returned."""
+"""The result given to a call that never returned."""
 
 LEFT_OUT = "left_out"
 """Name of the message that says how much was left out."""
@@ -65,7 +65,7 @@ def repaired(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
 
 
 def exchanges(messages: Sequence[BaseMessage]) -> list[Exchange]:
-    """The conversation in pieces that belong together, repaired; see `repaired`."""
+    """The repaired conversation as exchanges; see `repaired`."""
     results: dict[tuple[int, str], ToolMessage] = {}
     turns: dict[str, int] = {}  # the newest turn that made a call of this id: some models count anew in each
     broken: set[str] = set()
@@ -88,13 +88,13 @@ def exchanges(messages: Sequence[BaseMessage]) -> list[Exchange]:
 def _results_of(message: BaseMessage, position: int, results: dict[tuple[int, str], ToolMessage]) -> list[ToolMessage]:
     if not isinstance(message, AIMessage):
         return []
-    found: dict[str, ToolMessage] = {}
+    ordered: dict[str, ToolMessage] = {}
     for call in message.tool_calls:
         key = call["id"] or ""
-        found[key] = results.get((position, key)) or ToolMessage(
+        ordered[key] = results.get((position, key)) or ToolMessage(
             INTERRUPTED, tool_call_id=key, name=call["name"], status="error"
         )
-    return list(found.values())
+    return list(ordered.values())
 
 
 def fit(messages: Sequence[BaseMessage], *, limit_tokens: int, count: Count) -> list[BaseMessage]:
@@ -143,7 +143,7 @@ def _newest(given: Sequence[Exchange]) -> int:
 
 
 def _stays(given: Sequence[Exchange], newest: int) -> set[int]:
-    """Which of the older exchanges stay: system messages, the brief, and what is marked."""
+    """Indices of the older exchanges that stay: system messages, the brief, and marked ones."""
     older = range(max(newest, 0))
     firsts = [given[index].messages[0] for index in older]
     brief = next((index for index in older if isinstance(firsts[index], HumanMessage)), None)
@@ -155,17 +155,17 @@ def _stays(given: Sequence[Exchange], newest: int) -> set[int]:
 
 
 def _thinned(given: list[Exchange], newest: int, fits: Callable[[Sequence[Exchange]], bool]) -> list[Exchange]:
-    """As few of the oldest exchanges left out as must be, and a message in their place that says so."""
+    """The exchanges without as few of the oldest as possible, and a message in their place that says so."""
     stays = _stays(given, newest)
     loose = [index for index in range(newest) if index not in stays]
 
-    def without(gone: int, *, said: bool = True) -> list[Exchange]:
+    def without(gone: int, *, noted: bool = True) -> list[Exchange]:
         left_out = set(loose[:gone])
         made: list[Exchange] = []
         for index, item in enumerate(given):
             if index not in left_out:
                 made.append(item)
-            elif said and index == loose[0]:
+            elif noted and index == loose[0]:
                 number = sum(len(given[other].messages) for other in left_out)
                 made.append(Exchange((_note(number),)))
         return made
@@ -178,7 +178,7 @@ def _thinned(given: list[Exchange], newest: int, fits: Callable[[Sequence[Exchan
         else:
             low = middle + 1
     made = without(low)
-    return made if fits(made) else without(len(loose), said=False)
+    return made if fits(made) else without(len(loose), noted=False)
 
 
 def _note(number: int) -> HumanMessage:
@@ -210,10 +210,10 @@ def shortened(message: ToolMessage, size: int) -> ToolMessage:
 
 
 def _cut(text: str, size: int) -> str:
-    """Head and tail of a text that is longer, with a word on what is missing."""
+    """Head and tail of a longer text, with the number of characters left out."""
     head, tail = size * 2 // 3, size // 3
-    said = f"\n[… {len(text) - head - tail:,} characters are left out here …]\n"
-    return text if head + tail + len(said) >= len(text) else text[:head] + said + text[len(text) - tail :]
+    notice = f"\n[… {len(text) - head - tail:,} characters are left out here …]\n"
+    return text if head + tail + len(notice) >= len(text) else text[:head] + notice + text[len(text) - tail :]
 
 
 def older(messages: Sequence[BaseMessage], keep_last: int) -> list[BaseMessage]:
@@ -228,16 +228,16 @@ def older(messages: Sequence[BaseMessage], keep_last: int) -> list[BaseMessage]:
 
 def _parted(messages: Sequence[BaseMessage], keep_last: int) -> tuple[list[Exchange], list[Exchange], list[Exchange]]:
     """The head that stays, the older exchanges, and the newest."""
-    found = exchanges(messages)
-    turns = [index for index, item in enumerate(found) if item.calls]
-    start = len(found) if keep_last <= 0 else turns[-keep_last] if len(turns) >= keep_last else 0
-    stays = _stays(found, start)
-    head = [found[index] for index in sorted(stays)]
-    return head, [found[index] for index in range(start) if index not in stays], found[start:]
+    pieces = exchanges(messages)
+    turns = [index for index, item in enumerate(pieces) if item.calls]
+    start = len(pieces) if keep_last <= 0 else turns[-keep_last] if len(turns) >= keep_last else 0
+    stays = _stays(pieces, start)
+    head = [pieces[index] for index in sorted(stays)]
+    return head, [pieces[index] for index in range(start) if index not in stays], pieces[start:]
 
 
 def summary_request(messages: Sequence[BaseMessage], *, keep_last: int = 2) -> list[BaseMessage]:
-    """What a model is asked, to have the older exchanges summarised; empty if there are none.
+    """The prompt that has the older exchanges summarised; empty if there are none.
 
     Args:
         messages: The conversation.
@@ -250,12 +250,12 @@ def summary_request(messages: Sequence[BaseMessage], *, keep_last: int = 2) -> l
     if not old:
         return []
     brief = next((message.text for message in _flat(head) if isinstance(message, HumanMessage)), "")
-    told = "\n\n".join(_told(message) for message in _flat(old))
-    asked = f"The agent's task:\n{brief}\n\nThe messages to summarise:\n\n{told}"
+    transcript = "\n\n".join(_transcript_of(message) for message in _flat(old))
+    asked = f"The agent's task:\n{brief}\n\nThe messages to summarise:\n\n{transcript}"
     return [SystemMessage(SUMMARY_INSTRUCTIONS), HumanMessage(asked)]
 
 
-def _told(message: BaseMessage) -> str:
+def _transcript_of(message: BaseMessage) -> str:
     if isinstance(message, ToolMessage):
         return f"[result of {message.name or 'a tool'}] {shortened(message, OLD_SIZES[0]).text}"
     if isinstance(message, AIMessage):
@@ -269,11 +269,13 @@ def summarised(messages: Sequence[BaseMessage], summary: str, keep_last: int = 2
 
     Args:
         messages: The conversation that `summary_request` was made for.
-        summary: What the model said.
+        summary: The text of the model's reply.
         keep_last: How many turns of the model stay as they are; the same as there.
     """
     head, old, newest = _parted(messages, keep_last)
     if not old:
         return _flat([*head, *newest])
-    told = HumanMessage(f"Summary of the work so far, in place of {len(_flat(old))} messages:\n{summary}", name=SUMMARY)
-    return [*_flat(head), told, *_flat(newest)]
+    stand_in = HumanMessage(
+        f"Summary of the work so far, in place of {len(_flat(old))} messages:\n{summary}", name=SUMMARY
+    )
+    return [*_flat(head), stand_in, *_flat(newest)]

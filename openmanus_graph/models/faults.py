@@ -1,6 +1,6 @@
-"""Faults: what a provider's failure means: try again, learn what the model cannot do, shorten, fall back, or stop.
+"""Faults: sort a provider's failure into retry, unsupported feature, overflow, fall back, or stop.
 
-Failures are told apart by status, class name and words, not by class: LiteLLM need not be imported for a LangChain
+Failures are distinguished by status, class name and words, not by class: LiteLLM need not be imported for a LangChain
 object's failure, and both kinds derive from their clients' own trees.
 """
 
@@ -16,7 +16,7 @@ from typing import Any, Literal
 from urllib.parse import urlsplit
 
 from openmanus_graph.errors import ContextOverflowError, ModelError, ModelRefusedError
-from openmanus_graph.models.catalog import Target
+from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.redaction import redact
 
 Kind = Literal["retry", "unsupported", "overflow", "fall_back", "stop"]
@@ -74,25 +74,25 @@ _TRANSIENT = (
 
 
 class BrokenReplyError(Exception):
-    """A reply that is none: it is empty, or its stream broke off."""
+    """An empty reply, or one whose stream broke off."""
 
 
 @dataclass(frozen=True)
-class Fault:
+class ProviderFault:
     """One failed call, sorted."""
 
     kind: Kind
-    """What to do about it."""
+    """How to go on."""
     why: str
-    """What went wrong in a few words, keys taken out."""
+    """The cause in a few words, keys taken out."""
     cure: str = ""
-    """What the user can do."""
+    """The remedy for the user."""
     delay_s: float | None = None
     """The pause the provider asks for, in seconds; `None` when it asks for none."""
     feature: str | None = None
     """`unsupported`: the ability the model lacks."""
 
-    def error(self, target: Target, attempts: int = 1) -> ModelError:
+    def error(self, target: ModelTarget, attempts: int = 1) -> ModelError:
         """The failure as this project's error, naming role, model and cure."""
         tried = f", {attempts} times in a row" if attempts > 1 else ""
         message = f"The model {target.name!r} of the role {target.role!r} {self.why}{tried}."
@@ -107,8 +107,10 @@ def backoff(attempt: int) -> float:
     return min(30.0, 0.5 * 2 ** (attempt - 1)) * random.uniform(0.75, 1.25)  # noqa: S311 - no secret depends on it
 
 
-def sort(error: BaseException, target: Target, secrets: Iterable[str] = (), features: Iterable[str] = ()) -> Fault:
-    """What a failed call means.
+def sort(
+    error: BaseException, target: ModelTarget, secrets: Iterable[str] = (), features: Iterable[str] = ()
+) -> ProviderFault:
+    """Sort a failed call.
 
     Args:
         error: What was raised.
@@ -123,46 +125,52 @@ def sort(error: BaseException, target: Target, secrets: Iterable[str] = (), feat
     names = {cls.__name__ for cls in type(error).__mro__}
     status = _status(error)
     if isinstance(error, BrokenReplyError):
-        return Fault("retry", str(error))
+        return ProviderFault("retry", str(error))
     if "ContextWindowExceededError" in names or (status in (400, 413, None) and _OVERFLOW.search(words)):
-        return Fault("overflow", f"cannot take so many tokens: {words}", "Give it less to read, or a larger window.")
+        return ProviderFault(
+            "overflow", f"cannot take so many tokens: {words}", "Give it less to read, or a larger window."
+        )
     if feature := _unsupported(error, words, status, features):
-        return Fault("unsupported", f"refuses what was asked of it: {words}", feature=feature)
+        return ProviderFault("unsupported", f"refuses what was asked of it: {words}", feature=feature)
     return _of_account(words, names, status, target) or _of_moment(error, words, names, status, target)
 
 
-def _of_account(words: str, names: set[str], status: int | None, target: Target) -> Fault | None:
+def _of_account(words: str, names: set[str], status: int | None, target: ModelTarget) -> ProviderFault | None:
     """Faults that only the user can mend."""
     if _NO_CREDIT.search(words) and status in (400, 402, 403, 429):
-        return Fault("fall_back", f"has no credit left: {words}", "Check the account at the provider.")
+        return ProviderFault("fall_back", f"has no credit left: {words}", "Check the account at the provider.")
     if status in (401, 403) or {"AuthenticationError", "PermissionDeniedError"} & names:
-        return Fault("stop", f"refuses the key: {words}", f"Set the right key in {_key_place(target)}.")
+        return ProviderFault("stop", f"refuses the key: {words}", f"Set the right key in {_key_place(target)}.")
     if status is None and _WRONG_KEY.search(words):
-        return Fault("stop", f"needs a key: {words}", f"Set it in {_key_place(target)}.")
+        return ProviderFault("stop", f"needs a key: {words}", f"Set it in {_key_place(target)}.")
     if "LiteLLMUnknownProvider" in names or "LLM Provider NOT provided" in words:
-        return Fault("stop", "has no provider that LiteLLM knows", "Write PROVIDER/MODEL, such as openai/gpt-5-mini.")
+        return ProviderFault(
+            "stop", "has no provider that LiteLLM knows", "Write PROVIDER/MODEL, such as openai/gpt-5-mini."
+        )
     if status == 404 or (status == 400 and _NO_MODEL.search(words)):
-        return Fault("fall_back", f"is not there: {words}", "Check the model's name and the base URL.")
+        return ProviderFault("fall_back", f"is not there: {words}", "Check the model's name and the base URL.")
     return None
 
 
-def _of_moment(error: BaseException, words: str, names: set[str], status: int | None, target: Target) -> Fault:
+def _of_moment(
+    error: BaseException, words: str, names: set[str], status: int | None, target: ModelTarget
+) -> ProviderFault:
     """Faults that may pass, and the rest."""
     if "ContentPolicyViolationError" in names:
-        return Fault("fall_back", f"refuses the content: {words}", "Put it differently, or set a fallback.")
+        return ProviderFault("fall_back", f"refuses the content: {words}", "Put it differently, or set a fallback.")
     transient = status in (408, 409, 425, 429) or (status is not None and status >= 500)
     if isinstance(error, TimeoutError) or "Timeout" in names or "APITimeoutError" in names:
-        return Fault("retry", f"did not answer within {target.settings.timeout_s:g} s")
+        return ProviderFault("retry", f"did not answer within {target.settings.timeout_s:g} s")
     if transient or (status is None and names.intersection(_TRANSIENT)):
         delay = _retry_after(error)
         if delay is not None and delay > LONGEST_DELAY_S:
-            return Fault("fall_back", f"asks to wait {delay:.0f} s: {words}")
+            return ProviderFault("fall_back", f"asks to wait {delay:.0f} s: {words}")
         if _BROKEN.search(words):
-            return Fault("retry", "breaks its reply off")
+            return ProviderFault("retry", "breaks its reply off")
         what = _what(status, names)
         cure = _server_cure(target) if what == _UNREACHED else ""
-        return Fault("retry", f"{what}: {words}", cure, delay_s=delay)
-    return Fault("stop", f"refuses the request: {words}", "Check the model's settings, see docs/models.md.")
+        return ProviderFault("retry", f"{what}: {words}", cure, delay_s=delay)
+    return ProviderFault("stop", f"refuses the request: {words}", "Check the model's settings, see docs/models.md.")
 
 
 def _what(status: int | None, names: set[str]) -> str:
@@ -173,7 +181,7 @@ def _what(status: int | None, names: set[str]) -> str:
     return _UNREACHED
 
 
-def _server_cure(target: Target) -> str:
+def _server_cure(target: ModelTarget) -> str:
     url = urlsplit(target.settings.base_url or "")
     return f"See whether a server answers at {url.scheme}://{url.netloc.rpartition('@')[2]}." if url.netloc else ""
 
@@ -195,7 +203,7 @@ def _unsupported(error: BaseException, words: str, status: int | None, features:
     return None
 
 
-def _key_place(target: Target) -> str:
+def _key_place(target: ModelTarget) -> str:
     if target.key_from:
         return target.key_from
     provider = target.litellm_name.partition("/")[0]
@@ -203,7 +211,7 @@ def _key_place(target: Target) -> str:
 
 
 def _status(error: BaseException) -> int | None:
-    """The HTTP status; LiteLLM gives 500 to a connection that never was, which is none."""
+    """The HTTP status, or `None`; LiteLLM reports 500 for failed connections too."""
     status = getattr(error, "status_code", None)
     if type(error).__name__ == "APIConnectionError" or _NO_CONNECTION.search(str(getattr(error, "message", ""))):
         return None

@@ -19,22 +19,22 @@ from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Emit, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
-from openmanus_graph.models.call import NOTE, Call, Tools
+from openmanus_graph.models.call import NOTE, CallResources, ModelCall
 from openmanus_graph.models.capability import Capabilities
-from openmanus_graph.models.catalog import Catalog, ModelsChoice, Target
+from openmanus_graph.models.catalog import Catalog, ModelsChoice, ModelTarget
 from openmanus_graph.models.request_adapter import Ask, Tool
 from openmanus_graph.models.structured import Structured, read_object
 from openmanus_graph.scope import Scope
 from openmanus_graph.usage import NO_USAGE
 
 if TYPE_CHECKING:
-    from openmanus_graph.models.recording import Recorder, Replay
+    from openmanus_graph.models.recording import Replay, ReplyRecorder
 
 __all__ = ["Models", "ModelsChoice", "Structured", "usage_of"]
 
 
 def usage_of(message: AIMessage) -> Usage:
-    """What the call that gave a reply used; nothing for a message that no model of ours said."""
+    """The usage noted in a reply; none for a message that did not come from the gateway."""
     noted: Any = message.response_metadata.get(NOTE, {})
     return cast("Usage", {**NO_USAGE, **noted.get("usage", {})})
 
@@ -55,12 +55,12 @@ class Models:
         """
         self._settings = settings
         self._catalog = Catalog(settings, chosen)
-        self._tools = Tools(Capabilities(settings.home), ReplyCache(settings))
-        self._targets: dict[str, list[Target]] = {}
+        self._tools = CallResources(Capabilities(settings.home), ReplyCache(settings))
+        self._targets: dict[str, list[ModelTarget]] = {}
         self._replays: dict[str, Replay] = {}
 
     def require(self) -> None:
-        """See that every role has a model.
+        """Check that every role has a model.
 
         Raises:
             NoModelError: With what to set, and two examples.
@@ -155,7 +155,7 @@ class Models:
     async def _reply(self, place: CallSite, ask: Ask, scope: Scope, emit: Emit) -> AIMessage:
         scope.spending.check()
         targets = self._targets.get(place.role) or await asyncio.to_thread(self._usable, place.role)
-        call = Call(place, ask, tools=self._tools, scope=scope, emit=emit)
+        call = ModelCall(place, ask, tools=self._tools, scope=scope, emit=emit)
         call.event({"type": "model_started", "model": targets[0].name})
         began = time.monotonic()
         try:
@@ -191,9 +191,9 @@ class Models:
         return reply
 
     async def _replayed(
-        self, target: Target, place: CallSite, ask: Ask, call: Call, scope: Scope
+        self, target: ModelTarget, place: CallSite, ask: Ask, call: ModelCall, scope: Scope
     ) -> tuple[AIMessage, Usage]:
-        """The recorded reply; it costs nothing, and says so."""
+        """The recorded reply and its usage, at no cost."""
         from openmanus_graph.models.recording import Replay
 
         file = cast("str", target.replay)
@@ -204,11 +204,11 @@ class Models:
         if (drift := replay.drift(place, ask.messages, ask.tools)) is not None:
             call.event({"type": "warned", "text": drift})
         call.say(target.name, reply.text)
-        said = reply.usage_metadata
+        recorded = reply.usage_metadata
         usage = Usage(
             calls=1,
-            input_tokens=said["input_tokens"] if said else 0,
-            output_tokens=said["output_tokens"] if said else 0,
+            input_tokens=recorded["input_tokens"] if recorded else 0,
+            output_tokens=recorded["output_tokens"] if recorded else 0,
             cached_tokens=0,
             cost_usd=0.0,
             cache_hits=0,
@@ -217,15 +217,15 @@ class Models:
         return reply, usage
 
     @cached_property
-    def _recorder(self) -> Recorder | None:
+    def _recorder(self) -> ReplyRecorder | None:
         if self._settings.record is None:
             return None
-        from openmanus_graph.models.recording import Recorder, secrets_hidden, secrets_of
+        from openmanus_graph.models.recording import ReplyRecorder, secrets_hidden, secrets_of
 
-        return Recorder(self._settings.record, redact=secrets_hidden(secrets_of(self._settings)))
+        return ReplyRecorder(self._settings.record, redact=secrets_hidden(secrets_of(self._settings)))
 
-    def _usable(self, role: str) -> list[Target]:
-        """The role's models, looked at once: an unknown provider or a missing key is said before any call."""
+    def _usable(self, role: str) -> list[ModelTarget]:
+        """The role's models, checked once: an unknown provider or a missing key is an error before any call."""
         if role not in self._targets:
             targets = self._catalog.targets(role)
             for target in targets:
@@ -233,7 +233,7 @@ class Models:
             self._targets[role] = targets
         return self._targets[role]
 
-    def _first(self, role: str) -> Target:
+    def _first(self, role: str) -> ModelTarget:
         return self._usable(role)[0]
 
 

@@ -1,4 +1,4 @@
-"""LiteLLM model: its LangChain chat model, which also notices a stream that ends before its reply does.
+"""LiteLLM model: LiteLLM's LangChain chat model, with detection of streams that end before their reply.
 
 This module imports LiteLLM; only `providers` imports it, on first use.
 """
@@ -25,7 +25,7 @@ class LiteLLMModel(ChatLiteLLMRouter):
 async def _watched(stream: Any) -> AsyncIterator[Any]:
     """The stream; one that a proxy cut politely has no finish reason, and LiteLLM makes one up for it.
 
-    What it keeps in `chunks` is what the provider sent, so the invented one is not there.
+    Its `chunks` hold only chunks of the provider, so the invented reason is not there.
     """
     async for chunk in stream:
         yield chunk

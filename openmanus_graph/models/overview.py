@@ -1,4 +1,4 @@
-"""Overview: which model each role has and where its key comes from, for `doctor`; no key's value is ever in it."""
+"""Overview: the model of each role and the source of its key, for `doctor`; the value of no key is in it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 from openmanus_graph.call_site import ROLES
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import NoModelError
-from openmanus_graph.models.catalog import Catalog, Target, provider_of, variable
+from openmanus_graph.models.catalog import Catalog, ModelTarget, provider_of, variable
 
 KEYLESS = ("ollama", "ollama_chat", "hosted_vllm", "lm_studio", "llamafile")
 """Providers of local models, which ask for no key."""
@@ -57,7 +57,7 @@ def _described(catalog: Catalog, role: str) -> RoleModel:
     return RoleModel(role, name, server, key, is_set, tuple(other.name for other in others), problem)
 
 
-def _key(target: Target) -> str | None:
+def _key(target: ModelTarget) -> str | None:
     if target.key_from:
         return target.key_from
     provider = provider_of(target.name)

@@ -1,4 +1,4 @@
-"""Pace: calls and tokens a minute, kept by waiting.
+"""Pace: limits of calls and tokens a minute, kept by waiting.
 
 LiteLLM's Router counts them too, by the clock's minute, and refuses the call above the limit; here it waits its turn.
 """
@@ -13,7 +13,7 @@ WINDOW_S = 60.0
 
 
 class Pace:
-    """What one model was asked within the last minute."""
+    """The calls of one model within the last minute."""
 
     def __init__(self, requests: int | None, tokens: int | None) -> None:
         """Limit a model.
@@ -30,7 +30,7 @@ class Pace:
         """Wait until a call fits.
 
         Args:
-            tokens: What its prompt is expected to take.
+            tokens: Tokens expected for its prompt.
 
         Returns:
             The call's entry, for `correct`.

@@ -19,7 +19,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from openmanus_graph.errors import NoModelError
 from openmanus_graph.events import Usage
-from openmanus_graph.models.catalog import Target, provider_of
+from openmanus_graph.models.catalog import ModelTarget, provider_of
 from openmanus_graph.models.request_adapter import Shape, without_images
 
 if TYPE_CHECKING:
@@ -27,10 +27,10 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
 
 UNKNOWN_WINDOW = 32_768
-"""Tokens of context taken for a model that nobody knows."""
+"""Tokens of context assumed for an unknown model."""
 
 REPLAYED_WINDOW = 1_000_000
-"""Tokens taken for a recording: what was asked of the recorded model did fit."""
+"""Tokens of context assumed for a recording, whose prompts did fit."""
 
 IMAGE_TOKENS = 1_000
 """Tokens taken for an image."""
@@ -81,7 +81,7 @@ _added: set[str] = set()
 def _hush() -> None:
     """Ignore warnings about LiteLLM's own lines, as it does itself when it is imported.
 
-    At each call, because whoever resets the filters (test runners do) takes these out, and where warnings are errors
+    At each call, because code that resets the filters (test runners do) takes these out, and where warnings are errors
     they would end a call.
     """
     there = {entry[1].pattern for entry in warnings.filters if entry[0] == "ignore" and entry[1] is not None}
@@ -90,7 +90,7 @@ def _hush() -> None:
             warnings.filterwarnings("ignore", message=message)
 
 
-def _group(target: Target) -> str:
+def _group(target: ModelTarget) -> str:
     """The Router's name for a target, the same for the same settings, and without its key."""
     parameters = _parameters(target)
     digest = hashlib.sha256(json.dumps(parameters, sort_keys=True, default=str).encode()).hexdigest()[:16]
@@ -106,7 +106,7 @@ def _group(target: Target) -> str:
     return group
 
 
-def _parameters(target: Target) -> dict[str, Any]:
+def _parameters(target: ModelTarget) -> dict[str, Any]:
     table = target.settings
     key = target.api_key or (NO_KEY if table.base_url else None)
     given: dict[str, Any] = {
@@ -124,8 +124,8 @@ def _parameters(target: Target) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def usable(target: Target) -> None:
-    """See that a model's provider is known, and that a key is there; what is slow is done here, once, in a thread.
+def usable(target: ModelTarget) -> None:
+    """Check that a model's provider is known and that it has a key; the slow parts are done here, once, in a thread.
 
     Raises:
         NoModelError: With what to write or set.
@@ -146,7 +146,7 @@ def usable(target: Target) -> None:
     chat_model_of(target)
 
 
-def _see_key(litellm: Any, target: Target) -> None:
+def _see_key(litellm: Any, target: ModelTarget) -> None:
     checked: Mapping[str, Any] = litellm.validate_environment(target.litellm_name)
     missing = [name for name in checked["missing_keys"] if name.endswith("_KEY")]
     if missing and not _has_key(target):
@@ -156,11 +156,11 @@ def _see_key(litellm: Any, target: Target) -> None:
         )
 
 
-def _has_key(target: Target) -> bool:
+def _has_key(target: ModelTarget) -> bool:
     return any(name.endswith(("api_key", "token", "credentials", "profile_name")) for name in target.settings.extra)
 
 
-def chat_model_of(target: Target) -> BaseChatModel:
+def chat_model_of(target: ModelTarget) -> BaseChatModel:
     """The LangChain chat model that calls a target."""
     if target.chat_model is not None:
         return target.chat_model
@@ -172,12 +172,12 @@ def chat_model_of(target: Target) -> BaseChatModel:
     return LiteLLMModel(router=_router(), model_name=group)
 
 
-async def stream(target: Target, request: Shape) -> AsyncGenerator[AIMessageChunk]:
+async def stream(target: ModelTarget, request: Shape) -> AsyncGenerator[AIMessageChunk]:
     """Call a model; the reply comes in pieces.
 
     Args:
         target: The model.
-        request: What it is sent.
+        request: The request in the model's form.
     """
     chat_model = chat_model_of(target)
     model: Runnable[Any, Any] = chat_model
@@ -192,8 +192,8 @@ async def stream(target: Target, request: Shape) -> AsyncGenerator[AIMessageChun
             yield piece
 
 
-def known(target: Target) -> Mapping[str, Any]:
-    """What LiteLLM's own list says of a model, offline; empty for one it lacks, and for LangChain objects."""
+def known(target: ModelTarget) -> Mapping[str, Any]:
+    """LiteLLM's own entry for a model, offline; empty for unknown models and LangChain objects."""
     if target.chat_model is not None or target.replay is not None:
         return {}
     listed: Mapping[str, Any] = _litellm().model_cost
@@ -204,7 +204,7 @@ def known(target: Target) -> Mapping[str, Any]:
     return entry if provider and str(entry.get("litellm_provider", "")).startswith(provider) else {}
 
 
-def window_of(target: Target) -> int:
+def window_of(target: ModelTarget) -> int:
     """Tokens of context: as set, as the LangChain object or LiteLLM knows, or a guess."""
     if target.settings.window is not None:
         return target.settings.window
@@ -217,7 +217,7 @@ def window_of(target: Target) -> int:
     return int(entry.get("max_input_tokens") or entry.get("max_tokens") or UNKNOWN_WINDOW)
 
 
-def sees_images(target: Target) -> bool:
+def sees_images(target: ModelTarget) -> bool:
     """Whether a model sees images: as set, as the LangChain object or LiteLLM knows, else not."""
     if target.settings.images is not None:
         return target.settings.images
@@ -227,7 +227,7 @@ def sees_images(target: Target) -> bool:
     return bool(known(target).get("supports_vision"))
 
 
-def count_tokens(target: Target, messages: Sequence[BaseMessage]) -> int:
+def count_tokens(target: ModelTarget, messages: Sequence[BaseMessage]) -> int:
     """Tokens of messages: by LiteLLM's tokenizer for the model, else about four characters each."""
     if target.chat_model is not None or target.replay is not None:
         return count_tokens_approximately(messages)
@@ -238,7 +238,7 @@ def count_tokens(target: Target, messages: Sequence[BaseMessage]) -> int:
     return int(counted) + images * IMAGE_TOKENS
 
 
-def priced(target: Target, usage: Usage) -> float | None:
+def priced(target: ModelTarget, usage: Usage) -> float | None:
     """US dollars of a call: by the prices set, else by LiteLLM's; `None` when nobody knows them."""
     table = target.settings
     if table.input_usd_per_million is not None and table.output_usd_per_million is not None:

@@ -20,7 +20,7 @@ from langchain_core.runnables import Runnable
 from pydantic import ConfigDict, Field
 
 from openmanus_graph.call_site import CallSite
-from openmanus_graph.models.recording import Recorder, Replay
+from openmanus_graph.models.recording import Replay, ReplyRecorder
 from openmanus_graph.models.reply_line import ReplyLine, prompt_of
 
 logger = logging.getLogger(__name__)
@@ -30,10 +30,10 @@ TurnOf = Callable[[Sequence[BaseMessage]], int]
 
 
 class Turns:
-    """Which turn each prompt of one role and subtask belongs to."""
+    """Turns of one role and subtask, found by prompt."""
 
     def __init__(self, lines: Mapping[str, ReplyLine], role: str, subtask: str, turn_of: TurnOf | None = None) -> None:
-        """Know what is recorded.
+        """Index the recorded prompts.
 
         Args:
             lines: The recorded lines by place.
@@ -54,7 +54,7 @@ class Turns:
         self._asked: dict[str, int] = {}
 
     def to_replay(self, messages: Sequence[BaseMessage], prompt: str) -> CallSite:
-        """Where the reply to a prompt is.
+        """The call site of the reply to a prompt.
 
         Args:
             messages: The prompt.
@@ -74,7 +74,7 @@ class Turns:
         return self._taken(turn, prompt)
 
     def to_record(self, messages: Sequence[BaseMessage], prompt: str) -> CallSite:
-        """Where the reply to a prompt belongs; where it was, if an earlier process recorded that very prompt.
+        """The call site for the reply to a prompt; the recorded one, if an earlier process recorded that very prompt.
 
         Args:
             messages: The prompt.
@@ -98,14 +98,14 @@ def _least_turn(messages: Sequence[BaseMessage]) -> int:
 
 
 class _PlacedModel(BaseChatModel):
-    """What the two models have in common; copies with tools bound share their turns."""
+    """The common part of the two models; copies with tools bound share their turns."""
 
     model_config = ConfigDict(arbitrary_types_allowed=True)
 
     turns: Turns = Field(exclude=True)
     offered: tuple[Any, ...] = Field(default=(), exclude=True)
 
-    def _said(self, reply: AIMessage) -> ChatResult:
+    def _result_of(self, reply: AIMessage) -> ChatResult:
         return ChatResult(generations=[ChatGeneration(message=reply)])
 
 
@@ -119,7 +119,7 @@ class ReplayModel(_PlacedModel):
         return "openmanus-graph-replay"
 
     def bind_tools(self, tools: Sequence[Any], **_: Any) -> Runnable[LanguageModelInput, AIMessage]:
-        """The same model, offered tools: they matter for noticing drift alone."""
+        """The same model, offered tools, which serve only to notice drift."""
         return self.model_copy(update={"offered": tuple(tools)})
 
     def _generate(
@@ -133,7 +133,7 @@ class ReplayModel(_PlacedModel):
         reply = self.replay.reply(place, messages, self.offered)
         if warning := self.replay.drift(place, messages, self.offered):
             logger.warning(warning)
-        return self._said(reply)
+        return self._result_of(reply)
 
 
 class RecordModel(_PlacedModel):
@@ -141,7 +141,7 @@ class RecordModel(_PlacedModel):
 
     inner: BaseChatModel = Field(exclude=True)
     bound: Runnable[LanguageModelInput, AIMessage] = Field(exclude=True)
-    recorder: Recorder = Field(exclude=True)
+    recorder: ReplyRecorder = Field(exclude=True)
 
     @property
     def _llm_type(self) -> str:
@@ -155,7 +155,7 @@ class RecordModel(_PlacedModel):
         model = str(reply.response_metadata.get("model_name") or getattr(self.inner, "model", "") or "")
         place = self.turns.to_record(messages, prompt_of(messages, self.offered, self.recorder.redact).hash)
         self.recorder.write(place, model, messages, self.offered, reply)
-        return self._said(reply)
+        return self._result_of(reply)
 
     def _generate(
         self,
@@ -217,7 +217,7 @@ def record_model(
     Raises:
         RecordingError: If the file exists and is no recording; and later, if it cannot be written.
     """
-    recorder = Recorder(path)
+    recorder = ReplyRecorder(path)
     lines = Replay(path).lines if recorder.path.exists() and recorder.path.stat().st_size else {}
     return RecordModel(
         inner=model,

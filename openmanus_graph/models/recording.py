@@ -1,6 +1,6 @@
-"""Recording: replies of models kept in a file by place, one JSON line each, and given again without a model.
+"""Recording: replies of models in a file by place, one JSON line each, for replay without a model.
 
-The first line says what the file is; every other line is one reply. Lines are only ever added, by one process or
+The first line is the header; every other line is one reply. Lines are only ever added, by one process or
 several: a step that ran twice has two lines for one place, and the newer one counts.
 """
 
@@ -44,13 +44,13 @@ Source = Literal["live", "hand"]
 
 def secrets_of(settings: Settings) -> list[str]:
     """The secrets that settings hold or name: keys of models, and the database's password."""
-    found = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
-    found.append(os.environ.get(settings.model_cache.url_env or ""))
+    secrets = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
+    secrets.append(os.environ.get(settings.model_cache.url_env or ""))
     if settings.llm_api_key is not None:
-        found.append(settings.llm_api_key.get_secret_value())
+        secrets.append(settings.llm_api_key.get_secret_value())
     if settings.database_url is not None:
-        found.append(urlsplit(settings.database_url.get_secret_value()).password)
-    return [secret for secret in found if secret]
+        secrets.append(urlsplit(settings.database_url.get_secret_value()).password)
+    return [secret for secret in secrets if secret]
 
 
 def secrets_hidden(secrets: Iterable[str] = ()) -> Redactor:
@@ -77,7 +77,7 @@ def header(source: Source) -> dict[str, Any]:
     return {"format": FORMAT, "version": VERSION, "source": source}
 
 
-class Recorder:
+class ReplyRecorder:
     """Adds replies to a recording, each a durable line of its own; several processes may write to one file."""
 
     def __init__(self, path: str | Path, *, redact: Redactor | None = None, source: Source = "live") -> None:
@@ -98,7 +98,7 @@ class Recorder:
         """Add a reply; when this returns, it is on the disk.
 
         Args:
-            place: Where it was asked for.
+            place: The call site.
             model: The model that made it.
             messages: The prompt, of which only hashes and beginnings are kept.
             tools: The tools that were offered.
@@ -136,7 +136,7 @@ class Recorder:
             os.close(descriptor)
 
     def _prepared(self, descriptor: int) -> str:
-        """What must stand before the next line; half a line that a killed process left behind is cut off."""
+        """The text to write before the next line; half a line that a killed process left behind is cut off."""
         size = os.fstat(descriptor).st_size
         if size == 0:
             return json.dumps(header(self._source)) + "\n"
@@ -161,14 +161,14 @@ def _is_json(text: bytes) -> bool:
 
 
 def _end_of_last_line(descriptor: int, size: int) -> int:
-    """How many bytes of the file are whole lines."""
+    """The number of bytes of the file that are whole lines."""
     step = 1 << 16
     end = size
     while end > 0:
         start = max(0, end - step)
-        found = os.pread(descriptor, end - start, start).rfind(b"\n")
-        if found >= 0:
-            return start + found + 1
+        newline = os.pread(descriptor, end - start, start).rfind(b"\n")
+        if newline >= 0:
+            return start + newline + 1
         end = start
     return 0
 
@@ -190,7 +190,7 @@ _watchers: dict[Path, list[set[str]]] = {}
 
 @contextmanager
 def watched(path: str | Path) -> Generator[set[str]]:
-    """Notice which places of a recording this process is given replies for, whoever replays it.
+    """Collect the places of a recording that this process is given replies for, by any replay.
 
     Args:
         path: The recording.
@@ -254,12 +254,12 @@ class Replay:
 
     def _read_header(self, line: str) -> None:
         try:
-            found: Any = json.loads(line)
+            content: Any = json.loads(line)
         except ValueError as error:
             raise _no_recording(self.path) from error
-        if not isinstance(found, dict) or cast("dict[str, Any]", found).get("format") != FORMAT:
+        if not isinstance(content, dict) or cast("dict[str, Any]", content).get("format") != FORMAT:
             raise _no_recording(self.path)
-        fields = cast("dict[str, Any]", found)
+        fields = cast("dict[str, Any]", content)
         if fields.get("version") != VERSION:
             raise RecordingError(
                 f"The recording {str(self.path)!r} has version {fields.get('version')!r}, not {VERSION}.",

@@ -44,7 +44,7 @@ class BrokenCallLine(_Line):
 
 
 class UsageLine(_Line):
-    """What the reply used."""
+    """Usage of the reply."""
 
     input_tokens: int = 0
     output_tokens: int = 0
@@ -52,7 +52,7 @@ class UsageLine(_Line):
 
 
 class PromptLine(_Line):
-    """What the reply answered, as far as it takes to notice that the prompt is another one now."""
+    """Outline of the prompt that the reply answered, enough to notice another prompt."""
 
     hash: str
     messages: list[str]
@@ -82,15 +82,15 @@ class ReplyLine(_Line):
 
 
 def _message_text(message: BaseMessage) -> str:
-    """What a message says, without the ids that differ from run to run."""
-    said: list[Any] = [message.content]
+    """The content of a message, without the ids that differ from run to run."""
+    parts: list[Any] = [message.content]
     if isinstance(message, AIMessage):
-        said += [[call["name"], call["args"]] for call in message.tool_calls]
+        parts += [[call["name"], call["args"]] for call in message.tool_calls]
     if isinstance(message, ToolMessage):
-        said.insert(0, message.name)
-    if len(said) == 1 and isinstance(said[0], str):
-        return steady(said[0])
-    return steady(json.dumps(said, ensure_ascii=False, sort_keys=True, default=str))
+        parts.insert(0, message.name)
+    if len(parts) == 1 and isinstance(parts[0], str):
+        return steady(parts[0])
+    return steady(json.dumps(parts, ensure_ascii=False, sort_keys=True, default=str))
 
 
 def _short_hash(text: str) -> str:
@@ -137,13 +137,13 @@ def reply_line(place: CallSite, model: str, reply: AIMessage, prompt: PromptLine
 
 
 def _usage(reply: AIMessage) -> dict[str, int]:
-    """What a reply used: in the provider's words, else as it was counted."""
-    said = reply.usage_metadata
-    if said is not None:
-        cached = (said.get("input_token_details") or {}).get("cache_read") or 0
+    """Usage of a reply: as the provider reports it, else as counted."""
+    reported = reply.usage_metadata
+    if reported is not None:
+        cached = (reported.get("input_token_details") or {}).get("cache_read") or 0
         return {
-            "input_tokens": said["input_tokens"],
-            "output_tokens": said["output_tokens"],
+            "input_tokens": reported["input_tokens"],
+            "output_tokens": reported["output_tokens"],
             "cached_tokens": cached,
         }
     noted = cast("dict[str, dict[str, Any]]", reply.response_metadata.get("openmanus_graph") or {})

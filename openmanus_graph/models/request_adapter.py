@@ -1,4 +1,4 @@
-"""Shape: the form in which one request goes to one model, and how its reply is read back."""
+"""Request adapter: puts a request into the form that a model takes, and reads the reply back."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ NO_IMAGE = "[An image that this model cannot see.]"
 
 @dataclass(frozen=True)
 class Ask:
-    """What is asked of a model, whichever one answers."""
+    """A request, independent of the model that answers."""
 
     messages: Sequence[BaseMessage]
     """The conversation."""
@@ -32,17 +32,17 @@ class Ask:
     schema: Mapping[str, Any] | None = None
     """JSON Schema of the one object it is to answer with; `None` asks for words or calls of tools."""
     name: str = ""
-    """What that object is called."""
+    """Name of that object."""
     description: str = ""
-    """What that object is."""
+    """Description of that object."""
 
 
 @dataclass(frozen=True)
 class Shape:
-    """One request as one model gets it."""
+    """One request in the form of one model."""
 
     messages: list[BaseMessage]
-    """What it reads."""
+    """The messages to send."""
     tools: tuple[Tool, ...] = ()
     """Tools that travel beside the messages."""
     tool_choice: str | None = None
@@ -50,24 +50,24 @@ class Shape:
     response_format: dict[str, Any] | None = None
     """The format it must answer in."""
     needs: tuple[Feature, ...] = ()
-    """What the model must be able to do for this."""
+    """Features of the model that this form needs."""
     read: Callable[[AIMessage], AIMessage] = field(default=lambda reply: reply)
-    """Makes its reply the one that was asked for."""
+    """Turns its reply into the form of the `Ask`."""
 
 
 def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
-    """Form a request for a model.
+    """Adapt a request to a model.
 
     Args:
-        ask: What is asked.
+        ask: The request.
         sees: Whether the model sees images.
         lacks: Whether it lacks an ability.
 
     Returns:
         The request in the best form that the model takes.
     """
-    told = _told(_answered(_checked(ask.messages)), sees=sees)
-    messages = [_in_blocks(message) for message in _shown(told)]
+    visible = _without_unseen_images(_answered(_checked(ask.messages)), sees=sees)
+    messages = [_in_blocks(message) for message in _shown(visible)]
     if ask.schema is not None:
         return _object(ask, messages, lacks)
     if lacks("tools"):
@@ -105,7 +105,7 @@ def _object(ask: Ask, messages: list[BaseMessage], lacks: Callable[[Feature], bo
 
 
 def _arguments_as_text(name: str) -> Callable[[AIMessage], AIMessage]:
-    """Reads the arguments of the one call as what the model said."""
+    """A reader that takes the arguments of the one call as the reply's text."""
 
     def read(reply: AIMessage) -> AIMessage:
         for call in reply.tool_calls:
@@ -174,7 +174,7 @@ def _repaired(message: AIMessage, answered: set[str]) -> AIMessage:
     return message.model_copy(update={"tool_calls": [*message.tool_calls, *calls], "invalid_tool_calls": []})
 
 
-def _told(messages: list[BaseMessage], *, sees: bool) -> list[BaseMessage]:
+def _without_unseen_images(messages: list[BaseMessage], *, sees: bool) -> list[BaseMessage]:
     """The messages without the images a model cannot see."""
     if sees:
         return messages
@@ -197,8 +197,8 @@ def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:
         if images and not isinstance(message, ToolMessage):
             shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
             images = []
-        if isinstance(message, ToolMessage) and (found := _images(message)):
-            images += found
+        if isinstance(message, ToolMessage) and (result_images := _images(message)):
+            images += result_images
             message = _without_images(message, SEE_BELOW)  # noqa: PLW2901 - the message as it is sent
         shown.append(message)
     if images:

@@ -1,9 +1,11 @@
-"""Stream: the pieces of a reply put together, nothing guessed at, and what it used."""
+"""Stream: the pieces of a reply, passed on as events and put together; reasoning taken out, usage counted."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+import re
+import time
+from collections.abc import Callable, Mapping
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, AIMessageChunk, InvalidToolCall, ToolCall
@@ -12,18 +14,52 @@ from langchain_core.messages.utils import count_tokens_approximately
 
 from openmanus_graph.events import Usage
 from openmanus_graph.models import providers
-from openmanus_graph.models.catalog import Target
+from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.request_adapter import Shape
 
+EVERY_S = 0.05
+"""Seconds between two events: views are not flooded by a fast model."""
+_CLOSED = re.compile(r"\A\s*<(think(?:ing)?)>.*?(?:</\1>\s*|\Z)", re.DOTALL)
+"""At the beginning; one without an end is a reply that was cut while it thought."""
+_OPENED_BY_TEMPLATE = re.compile(r"\A(?:(?!</?think).)*?^\s*</think(?:ing)?>\s*", re.DOTALL | re.MULTILINE)
+"""Some chat templates open the tag in the prompt, so that only its end is in the reply."""
 
-def whole(gathered: AIMessageChunk, target: Target) -> AIMessage:
+
+class TokenStream:
+    """Gathers pieces of text and passes them on together."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        """Pass text on.
+
+        Args:
+            say: Takes the text gathered.
+        """
+        self._say = say
+        self._waiting = ""
+        self._last = 0.0
+
+    def add(self, text: str) -> None:
+        """Take a piece."""
+        self._waiting += text
+        if self._waiting and time.monotonic() - self._last >= EVERY_S:
+            self.flush()
+
+    def flush(self) -> None:
+        """Pass on the text gathered."""
+        if self._waiting:
+            self._say(self._waiting)
+            self._waiting = ""
+            self._last = time.monotonic()
+
+
+def whole(gathered: AIMessageChunk, target: ModelTarget) -> AIMessage:
     """The pieces of a stream as one message.
 
     Arguments of tools are read strictly: LangChain completes those that were cut, and half a command would run.
 
     Args:
         gathered: The pieces, added up.
-        target: The model that said them.
+        target: The model that sent them.
 
     Returns:
         The message, with calls that cannot be read in `invalid_tool_calls`.
@@ -82,21 +118,35 @@ def _arguments(piece: ToolCallChunk) -> tuple[dict[str, Any] | None, str | None]
     return cast("dict[str, Any]", value), None
 
 
-def usage_in(target: Target, reply: AIMessage, request: Shape) -> Usage:
-    """What a reply used; about four characters a token where the provider does not say.
+def without_thoughts(reply: AIMessage) -> AIMessage:
+    """The reply without reasoning in tags at its beginning; such tags elsewhere are part of the text.
+
+    A server that knows the tags sends the reasoning apart.
+    """
+    if not isinstance(reply.content, str) or "think" not in reply.content:
+        return reply
+    text = _CLOSED.sub("", reply.content, count=1)
+    if text == reply.content:
+        text = _OPENED_BY_TEMPLATE.sub("", text, count=1)
+    return reply if text == reply.content else reply.model_copy(update={"content": text})
+
+
+def usage_in(target: ModelTarget, reply: AIMessage, request: Shape) -> Usage:
+    """Usage of a reply; about four characters a token where the provider does not report it.
 
     Args:
         target: The model that gave it.
         reply: The reply.
-        request: What it was asked.
+        request: The request.
     """
-    said = reply.usage_metadata
-    if said is None:
+    reported = reply.usage_metadata
+    if reported is None:
         inputs = count_tokens_approximately(request.messages, tools=list(request.tools) or None)
         outputs, cached = count_tokens_approximately([reply]), 0
     else:
-        details = cast("Mapping[str, Any]", said.get("input_token_details") or {})
-        inputs, outputs, cached = said["input_tokens"], said["output_tokens"], int(details.get("cache_read") or 0)
+        details = cast("Mapping[str, Any]", reported.get("input_token_details") or {})
+        inputs, outputs = reported["input_tokens"], reported["output_tokens"]
+        cached = int(details.get("cache_read") or 0)
     usage = Usage(
         calls=1, input_tokens=inputs, output_tokens=outputs, cached_tokens=cached, cost_usd=None, cache_hits=0
     )

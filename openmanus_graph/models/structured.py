@@ -1,4 +1,4 @@
-"""Structured: a reply that is a JSON object, and how one is found in a model's words."""
+"""Structured: a reply as a JSON object, and the search for one in a reply's text."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _TRAILING_COMMA = re.compile(r'("(?:\\.|[^"\\])*")|,(\s*[}\]])')
 
 @dataclass(frozen=True)
 class Structured:
-    """What a model was asked to say as JSON."""
+    """A reply that was asked for as JSON."""
 
     value: Any | None
     """The JSON object; `None` when the reply holds none."""
@@ -104,7 +104,7 @@ def _parse(text: str) -> tuple[Any, str | None]:
     except ValueError as error:
         first = error
     try:
-        return json.loads(_TRAILING_COMMA.sub(lambda found: found[1] or found[2], text), strict=False), None
+        return json.loads(_TRAILING_COMMA.sub(lambda match: match[1] or match[2], text), strict=False), None
     except ValueError:
         pass
     if isinstance(first, json.JSONDecodeError):

@@ -31,10 +31,10 @@ _PATTERNS: tuple[tuple[re.Pattern[str], str], ...] = tuple(
 
 @lru_cache(maxsize=512)  # the same messages are looked at before every turn of a model
 def steady(text: str) -> str:
-    """The text with what is volatile replaced by what it is, so that two runs can be compared.
+    """The text with volatile parts replaced by their kind, so that two runs can be compared.
 
     Args:
-        text: Anything a tool or a person said.
+        text: Text of a tool or a person.
 
     Returns:
         The text with times, durations, process ids, memory addresses, loopback ports, UUIDs and temporary paths

@@ -1,4 +1,4 @@
-"""Testing: what tests of agents need: a scripted model provider over real HTTP, and recordings of models."""
+"""Testing: helpers for tests of agents: a scripted model provider over real HTTP, and recordings of models."""
 
 from openmanus_graph.models.recorded_model import record_model, replay_model
 from openmanus_graph.testing.replay import Replayed, replaying, write_recording

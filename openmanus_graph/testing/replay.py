@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
-from openmanus_graph.models.recording import Recorder, Replay, header, watched
+from openmanus_graph.models.recording import Replay, ReplyRecorder, header, watched
 from openmanus_graph.models.reply_line import ReplyLine
 
 
@@ -78,7 +78,7 @@ def write_recording(path: str | Path, replies: Mapping[str, str | Mapping[str, A
     """
     file = Path(path)
     file.write_text(json.dumps(header("hand")) + "\n", encoding="utf-8")
-    recorder = Recorder(file, source="hand")
+    recorder = ReplyRecorder(file, source="hand")
     for place, given in replies.items():
         fields: dict[str, Any] = {"text": given} if isinstance(given, str) else dict(given)
         try:

@@ -1,4 +1,4 @@
-"""Script: what a scripted provider says to each request, and what it was asked."""
+"""Script: replies of a scripted provider, and the requests it received."""
 
 from __future__ import annotations
 

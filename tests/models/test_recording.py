@@ -17,7 +17,7 @@ from langchain_core.tools import tool
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import RecordingError
-from openmanus_graph.models.recording import Recorder, Replay, secrets_hidden, secrets_of
+from openmanus_graph.models.recording import Replay, ReplyRecorder, secrets_hidden, secrets_of
 from openmanus_graph.testing import replaying, write_recording
 
 PLANNER = CallSite("planner")
@@ -46,7 +46,7 @@ def said(text: str = "Yes.", **fields: object) -> AIMessage:
 
 
 def record(path: Path, place: CallSite, reply: AIMessage, messages: Sequence[BaseMessage] = PROMPT) -> None:
-    Recorder(path).write(place, "openai/some-model", messages, [look], reply)
+    ReplyRecorder(path).write(place, "openai/some-model", messages, [look], reply)
 
 
 def lines_of(path: Path) -> list[dict[str, object]]:
@@ -236,7 +236,7 @@ def test_secrets_of_the_settings_are_known(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_a_redactor_of_ones_own(path: Path) -> None:
-    Recorder(path, redact=secrets_hidden(["Rosebud!"])).write(PLANNER, "m", PROMPT, [], said("It was Rosebud!"))
+    ReplyRecorder(path, redact=secrets_hidden(["Rosebud!"])).write(PLANNER, "m", PROMPT, [], said("It was Rosebud!"))
 
     assert Replay(path).reply(PLANNER).text == "It was [redacted]"
 
