@@ -190,9 +190,9 @@ async def _mark_kept(connection: AsyncConnection[DictRow], thread_id: str, cut: 
         " PRIMARY KEY (ns, id)) ON COMMIT DROP"
     )
     await connection.execute("CREATE TEMPORARY TABLE rerun (ns text, id text, task text) ON COMMIT DROP")
-    steps = {(one.namespace, one.id): one.step for one in await read_points(connection, thread_id)}
+    steps = {(point.namespace, point.id): point.step for point in await read_points(connection, thread_id)}
     kept = steps.keys() if cut is None else cut.kept
-    path = {(one.namespace, one.id) for one in cut.path} if cut else set[tuple[str, str]]()
+    path = {(level.namespace, level.id) for level in cut.path} if cut else set[tuple[str, str]]()
     at = (here.namespace, here.id) if cut else None
     rows = [(*key, steps[key], key == at, key in path) for key in kept if key in steps]
     async with connection.cursor() as cursor:
