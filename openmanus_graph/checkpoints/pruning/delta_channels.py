@@ -105,7 +105,7 @@ async def carry(
     stubs: dict[str, dict[str, Any]] = {}
     for at, rows in zip(cuts, stored, strict=True):
         fields = [await _gather(connection, {**place, "first": at.first}, name, rows[name]) for name in at.growing]
-        if any(found for found, _, _ in fields) or not set(named).isdisjoint(at.gone):
+        if any(has_values for has_values, _, _ in fields) or not set(named).isdisjoint(at.gone):
             stubs[at.first] = {
                 "channel_values": {key: value for _, values, _ in fields for key, value in values.items()},
                 "channel_versions": {key: value for _, _, versions in fields for key, value in versions.items()},
@@ -124,12 +124,12 @@ async def _stored(
     connection: AsyncConnection[DictRow], place: Mapping[str, Any], at: PruneCut
 ) -> dict[str, list[DictRow]]:
     """For each list and each point that goes, newest first: its version, and whether a value is there."""
-    found: dict[str, list[DictRow]] = {channel: [] for channel in at.growing}
-    if found:
+    rows: dict[str, list[DictRow]] = {channel: [] for channel in at.growing}
+    if rows:
         wanted = {**place, "ids": list(at.gone), "channels": list(at.growing)}
         for row in await (await connection.execute(_STORED, wanted)).fetchall():
-            found[str(row["channel"])].append(row)
-    return found
+            rows[str(row["channel"])].append(row)
+    return rows
 
 
 async def _gather(

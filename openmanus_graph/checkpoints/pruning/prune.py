@@ -130,13 +130,13 @@ async def _prune(connection: AsyncConnection[DictRow], thread_id: str, choose: C
 
 def _standing_stubs(points: Points, kept: Kept) -> set[Key]:
     """Stubs of earlier prunings that kept points still have as their parents, unchanged."""
-    found: set[Key] = set()
+    stubs: set[Key] = set()
     for namespace, names in kept.items():
         inside = points[namespace]
         changed = {at.first for at in cuts_of(inside, set(names))}
         parents = {inside[name].parent for name in names}
-        found |= {(namespace, name) for name, point in inside.items() if point.stub and name in parents - changed}
-    return found
+        stubs |= {(namespace, name) for name, point in inside.items() if point.stub and name in parents - changed}
+    return stubs
 
 
 def newest(points: Points, keep_last: int) -> Kept:
@@ -153,7 +153,9 @@ def newest(points: Points, keep_last: int) -> Kept:
     # What runs inside a graph belongs to the points of the graph that it was called from, even if an edit of the plan
     # has made newer ones meanwhile.
     for namespace, names in kept.items():
-        for around, caller in ((key, one) for name in names for key, one in points[namespace][name].parents.items()):
+        for around, caller in (
+            (key, caller_id) for name in names for key, caller_id in points[namespace][name].parents.items()
+        ):
             if around != namespace and around in kept and caller in points[around] and not points[around][caller].stub:
                 kept[around].add(caller)
     return kept
@@ -180,17 +182,17 @@ def _is_needed(namespace: str, points: Points, kept: Kept, oldest_round: int) ->
 async def points_of(connection: AsyncConnection[DictRow], thread_id: str) -> Points:
     """The points of a thread, by namespace, newest first."""
     rows = await (await connection.execute(_POINTS, {"thread": thread_id, "stub": STUB})).fetchall()
-    found: dict[str, dict[str, CheckpointLink]] = {}
+    points: dict[str, dict[str, CheckpointLink]] = {}
     for row in rows:
         number = row["round"]
-        found.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = CheckpointLink(
+        points.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = CheckpointLink(
             parent=row["parent_checkpoint_id"],
             stub=bool(row["stub"]),
             growing=row["growing"],
             parents=row["parents"] or {},
             round=number if isinstance(number, int) else 0,
         )
-    return found
+    return points
 
 
 async def _delete(
@@ -217,9 +219,9 @@ async def _delete(
     await connection.execute("SET LOCAL enable_nestloop TO off")
     rows = size = 0
     for query in (_DELETE_WRITES, _DELETE_CHECKPOINTS, _DELETE_VALUES):
-        found = await (await connection.execute(query, given)).fetchone()
-        if found is not None:
-            rows, size = rows + int(found["rows"]), size + int(found["size"])
+        counts = await (await connection.execute(query, given)).fetchone()
+        if counts is not None:
+            rows, size = rows + int(counts["rows"]), size + int(counts["size"])
     return rows, size
 
 
