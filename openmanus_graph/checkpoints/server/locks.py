@@ -106,10 +106,10 @@ def _has_open(pid: int, name: str, place: tuple[int, int]) -> bool:
                 # The name first: `stat` on a stranger's file could wait for a network share.
                 if entry.readlink().name != name:
                     continue
-                found = entry.stat()
+                status = entry.stat()
             except FileNotFoundError:
                 continue
-            if (found.st_dev, found.st_ino) == place:
+            if (status.st_dev, status.st_ino) == place:
                 return True
     except OSError:  # the process ended, or belongs to somebody else and cannot be ours
         return False

@@ -124,11 +124,11 @@ class ServerPaths:
         Raises:
             EmbeddedServerError: If it does not belong to the user of this process alone.
         """
-        found = self.root.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        status = self.root.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise EmbeddedServerError(
                 f"The folder {str(self.root)!r} is not one that only this user (id {os.geteuid()}) "
-                f"may change: it belongs to user id {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}.",
+                f"may change: it belongs to user id {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}.",
                 hint=f"Run as that user, or set OPENMANUS_GRAPH_HOME to a folder of your own. {OTHER_SERVER}",
             )
 
@@ -164,10 +164,10 @@ class ServerPaths:
         """Remove the socket folder, if it is one outside the data folder and the account's own."""
         folder = self.sockets
         try:
-            found = folder.lstat()
+            status = folder.lstat()
         except FileNotFoundError:
             return
-        if folder.parent == self.root or not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid:
+        if folder.parent == self.root or not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid:
             return
         for file in (socket_file(folder), lock_file(folder)):
             file.unlink(missing_ok=True)
@@ -200,10 +200,10 @@ class ServerPaths:
             ) from error
 
 
-def disk_full(home: Path, said: str) -> DatabaseFullError:
-    """The error for a full disk below `home`; `said` is the evidence."""
+def disk_full(home: Path, evidence: str) -> DatabaseFullError:
+    """The error for a full disk below `home`, with the evidence for it."""
     return DatabaseFullError(
-        f"The disk of the embedded server's data folder {str(home)!r} is full ({said}).",
+        f"The disk of the embedded server's data folder {str(home)!r} is full ({evidence}).",
         hint=f"Make room there (see: df -h {home}), then run the same command again.",
     )
 
