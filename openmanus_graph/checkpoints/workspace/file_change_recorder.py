@@ -177,22 +177,26 @@ class FileChangeRecorder:
     ) -> None:
         made_at = (moment or datetime.now(UTC)).isoformat()
         beside = [
-            {key: value for key, value in asdict(one).items() if key in ("checkpoint_ns", "checkpoint_id", "task_id")}
-            for one in self._active
+            {
+                key: value
+                for key, value in asdict(active_step).items()
+                if key in ("checkpoint_ns", "checkpoint_id", "task_id")
+            }
+            for active_step in self._active
         ]
         common = {**asdict(step), "beside": beside if step.checkpoint_id else [], "made_at": made_at}
         began = time.perf_counter()
         # In a small folder the way into a thread and back would take longer than the look.
         batches = list(self._changes()) if self._took_s < QUICK_S else await asyncio.to_thread(self._all_changes)
         self._took_s = time.perf_counter() - began
-        for found in batches:
+        for batch in batches:
             await saver.fenced(
                 config,
                 "SELECT put_files(%s, %s, %s::text[], %s::bytea[], %s)",
                 (
-                    list(found.contents),
-                    list(found.contents.values()),
-                    Jsonb([{**common, **row} for row in found.rows]),
+                    list(batch.contents),
+                    list(batch.contents.values()),
+                    Jsonb([{**common, **row} for row in batch.rows]),
                 ),
                 f"files {step.subtask or ''}",
             )
