@@ -112,10 +112,10 @@ class Checkpointer:
             if automatic:
                 await migrate(connection)
                 return
-            found = await schema_versions(connection)
-            refuse_newer(found)
-            if found != wanted_versions():
-                state = "has none of our tables" if found == (0, -1) else "has tables of an older version"
+            versions = await schema_versions(connection)
+            refuse_newer(versions)
+            if versions != wanted_versions():
+                state = "has none of our tables" if versions == (0, -1) else "has tables of an older version"
                 raise MigrationNeededError(
                     f"The database {state}, and nothing is created in a foreign one unasked.",
                     hint=f"Create them with: {shell_commands.MIGRATE}",

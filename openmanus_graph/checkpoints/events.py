@@ -151,11 +151,11 @@ async def stored_events(saver: ThreadSaver, thread_id: str, *, after: int = 0, l
     query = sql.SQL("SELECT number, event FROM events WHERE thread_id = %s AND number > %s ORDER BY number LIMIT %s")
     async with saver.connection() as connection:
         rows = await (await connection.execute(query, (thread_id, after, limit))).fetchall()
-    found: dict[str, Any] = {}
+    by_id: dict[str, Any] = {}
     for row in rows:
         event: dict[str, Any] = row["event"]
         key = str(event.get("id", row["number"]))
-        number = found[key]["number"] if key in found else row["number"]
+        number = by_id[key]["number"] if key in by_id else row["number"]
         # A step that ran again after a kill may have ended otherwise; only its newest end was committed.
-        found[key] = {**event, "number": number}
-    return [cast("Event", event) for event in found.values()]
+        by_id[key] = {**event, "number": number}
+    return [cast("Event", event) for event in by_id.values()]

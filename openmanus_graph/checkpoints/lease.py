@@ -129,7 +129,7 @@ class Lease:
                 async with connection.transaction():
                     # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
                     await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
-                    found = await (
+                    taken = await (
                         await connection.execute(
                             _TAKE,
                             {
@@ -148,7 +148,7 @@ class Lease:
                             },
                         )
                     ).fetchone()
-            epoch = int(cast("DictRow", found)["runner_epoch"])
+            epoch = int(cast("DictRow", taken)["runner_epoch"])
         except BaseException:
             await connection.close()
             raise

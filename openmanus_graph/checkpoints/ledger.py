@@ -173,12 +173,12 @@ class Ledger:
 
         async def read() -> DictRow | None:
             async with self._saver.pool.connection() as connection:
-                found = await connection.execute(
+                cursor = await connection.execute(
                     "SELECT * FROM effects WHERE thread_id = %s AND subtask = %s AND call_id = %s AND attempt >= %s"
                     " ORDER BY attempt DESC, claimed_at DESC LIMIT 1",
                     (intent.thread_id, intent.subtask, intent.call_id, intent.attempt),
                 )
-                return await found.fetchone()
+                return await cursor.fetchone()
 
         row = await self._saver.retried(read)
         return None if row is None else Effect(**row)
@@ -197,7 +197,7 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
-        found = await self._saver.fenced(
+        row = await self._saver.fenced(
             self._config,
             "SELECT * FROM claim_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
@@ -216,7 +216,7 @@ class Ledger:
             ),
             f"claim {intent.subtask}",
         )
-        effect = Effect(**cast("dict[str, Any]", found))
+        effect = Effect(**cast("dict[str, Any]", row))
         self._log("An effect is claimed.", intent, key=effect.key, status=effect.status)
         return effect
 
@@ -231,16 +231,16 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
-        found = await self._saver.fenced(
+        row = await self._saver.fenced(
             self._config,
             "SELECT * FROM retake_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (key, intent.call_id, intent.attempt, intent.namespace, intent.step, intent.skips, intent.token),
             f"retake {intent.subtask}",
         )
-        if found is None:
+        if row is None:
             raise StaleRunnerError(f"The effect {key!r} of the thread {intent.thread_id!r} was settled by another.")
         self._log("An unsettled effect is begun once more.", intent, key=key)
-        return Effect(**found)
+        return Effect(**row)
 
     async def settle(
         self,

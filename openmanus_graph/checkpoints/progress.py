@@ -48,9 +48,9 @@ def _questions_in(root: CheckpointTuple | None) -> list[Question]:
     # The dispatcher's own write comes first: it has the questions in plan order.
     for task, channel, value in sorted(root.pending_writes or [], key=_fewer_interrupts):
         if channel == INTERRUPT:
-            found = {item.id: item for item in cast("list[Interrupt]", value)}
-            raised |= found
-            answered |= found.keys() if task in ended else set()
+            interrupts = {item.id: item for item in cast("list[Interrupt]", value)}
+            raised |= interrupts
+            answered |= interrupts.keys() if task in ended else set()
     return [question_of(item) for key, item in raised.items() if key not in answered]
 
 
@@ -65,8 +65,8 @@ async def open_questions(saver: ThreadSaver, thread_id: str) -> list[Question]:
 
 async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, SubtaskResult]:
     """Results that subtask graphs have stored, by task name, of all rounds, in one query."""
-    found = await saver.latest_values(thread_id, SUBTASKS, "result")
-    tasks = ((dispatched(namespace), result) for namespace, result in found.items() if result is not None)
+    results = await saver.latest_values(thread_id, SUBTASKS, "result")
+    tasks = ((dispatched(namespace), result) for namespace, result in results.items() if result is not None)
     return {task.name: result for task, result in tasks if task is not None}
 
 

@@ -23,12 +23,12 @@ def go_on_from(checkpoint_id: str | None) -> None:
         checkpoint_id: A checkpoint's id; one that LangGraph has not made changes nothing.
     """
     try:
-        found = UUID(checkpoint_id or "")
+        parsed = UUID(checkpoint_id or "")
     except ValueError:
         return
-    if found.version != VERSION:
+    if parsed.version != VERSION:
         return
-    moment = (found.int >> 80) << 12 | (found.int >> 64) & 0x0FFF
+    moment = (parsed.int >> 80) << 12 | (parsed.int >> 64) & 0x0FFF
     # What LangGraph counts on from is a variable of its module; there is no other way to set it.
     last: int | None = vars(ids).get(_LAST)
     if moment < LATEST and (last is None or moment > last):
