@@ -1,4 +1,4 @@
-"""Lineage: what of a thread came before a point, and what causally after it.
+"""Causality: the checkpoints of a thread that came before a point, and those that follow from it.
 
 Time alone does not say it: while one subtask took a step, others took theirs, and those stay whatever becomes of it.
 After a point came its own step, the later steps of its namespace and of those around it, what ran inside of them, and
@@ -33,7 +33,7 @@ class WritingTask:
 
 @dataclass(frozen=True)
 class ForkCut:
-    """What a fork at a point takes over."""
+    """The checkpoints and tasks that a fork at a point takes over."""
 
     point: Point
     """The point; the fork goes on from it."""
@@ -55,7 +55,7 @@ class ForkCut:
 
 
 class Lineage:
-    """The checkpoints of one thread, and how they came of each other."""
+    """The checkpoints of one thread, and which of them follows from which."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         """Index a thread's points."""
@@ -77,7 +77,7 @@ class Lineage:
         return ids
 
     def next_of(self, point: Point) -> Point | None:
-        """The checkpoint that came of a point in its own namespace, the newest if there are several."""
+        """The checkpoint that follows a point in its own namespace, the newest if there are several."""
         later = [
             candidate
             for candidate in self.points
@@ -86,7 +86,7 @@ class Lineage:
         return later[-1] if later else None
 
     def cut(self, point: Point, tasks: Iterable[WritingTask], affected: Collection[str] = ()) -> ForkCut:
-        """What a fork at a point takes over.
+        """The checkpoints and tasks that a fork at a point takes over.
 
         Args:
             point: The point.

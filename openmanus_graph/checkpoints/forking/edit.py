@@ -25,7 +25,7 @@ from openmanus_graph.langgraph_internals import DELTA_COUNTERS_KEY, START_CHANNE
 
 @dataclass(frozen=True)
 class StateEdit:
-    """One change: what is at a path becomes a value."""
+    """One change of the state: a path gets a value."""
 
     path: tuple[str, ...]
     """A channel of the state, then keys and positions inside of it."""
@@ -50,7 +50,7 @@ def read_edit(text: str) -> tuple[str, Any]:
 
 @dataclass(frozen=True)
 class NewCheckpoint:
-    """A checkpoint that comes of the point of a fork."""
+    """A checkpoint that follows the point of a fork."""
 
     namespace: str
     parent: str
@@ -96,7 +96,7 @@ class NewInput:
 async def edited(
     saver: ThreadSaver, point: Point, edits: Sequence[StateEdit], folder: str, *, goto: str | None = None
 ) -> NewCheckpoint | NewInput | None:
-    """What a fork at a point has that its source has not; `None` if there is nothing.
+    """The checkpoint or input that a fork at a point has and its source has not; `None` if there is none.
 
     An edit makes a checkpoint that comes of the point, and what was to run there runs after it. An input that has not
     been taken yet is changed itself: it also names its thread's folder.

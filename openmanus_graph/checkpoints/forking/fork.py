@@ -172,7 +172,7 @@ def _had_ended(source: Thread, point: Point, points: Sequence[Point]) -> bool:
 
 
 async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | None = None) -> ForkCut:
-    """What a fork at a point takes over.
+    """The checkpoints and tasks that a fork at a point takes over.
 
     Args:
         saver: The store.
@@ -242,7 +242,7 @@ async def files_at(saver: ThreadSaver, point: Point) -> dict[str, FileState]:
 
 
 async def _note(saver: ThreadSaver, name: str, source: Thread, *, ended: bool) -> None:
-    """Write down what the new thread's row shows: its plan and progress as of the point."""
+    """Set the plan, progress and status in the new thread's row as of the point."""
     values = await state_values(saver, name)
     plan = plan_in(values)
     progress = await subtask_progress(saver, name, live=False)
