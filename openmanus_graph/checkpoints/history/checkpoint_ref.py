@@ -1,4 +1,4 @@
-"""Points: every moment of a thread that can be looked at or gone back to, and how a person names one.
+"""Checkpoint references: the points of a thread, and the addresses by which people name them.
 
 A point is a stored checkpoint: of the graph itself, or of what runs inside it, such as a step of a subtask.
 """
@@ -145,7 +145,7 @@ def newest_point(points: Sequence[Point], thread_id: str) -> Point:
 
 
 def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
-    """The point of a thread that a person means.
+    """The point of a thread that a number, an id or `SUBTASK:STEP` names.
 
     Args:
         points: The thread's points.

@@ -1,4 +1,4 @@
-"""Diff: what differs between two points of one thread or of two: state, plan, results, messages and files."""
+"""Diff: the differences between two points of one thread or of two: state, plan, results, messages and files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ APART = ("plan", "results", "messages", "workspace")
 
 @dataclass(frozen=True)
 class StateChange:
-    """One thing that differs."""
+    """One difference: a value, a subtask, a result, a message or a file."""
 
     name: str
     """A channel, a subtask or a file."""
@@ -41,7 +41,7 @@ class StateChange:
 
 @dataclass(frozen=True)
 class PointDifference:
-    """What differs between two points."""
+    """The differences between two points."""
 
     before: Point
     """The one."""
@@ -154,7 +154,7 @@ def _subtasks(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result without what is never the same twice."""
+    """A result without its times and its usage, which are never the same twice."""
     left_out = ("started_at", "finished_at", "usage")
     return {key: value for key, value in result.items() if key not in left_out}
 
@@ -183,7 +183,7 @@ def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[StateC
 
 
 def _message_changes(before: Any, after: Any) -> list[StateChange]:
-    """Messages behind the beginning that both have."""
+    """Messages after the beginning that both states share."""
     old, new = ([_message(item) for item in cast("list[Any]", side or [])] for side in (before, after))
     same = 0
     while same < min(len(old), len(new)) and old[same] == new[same]:

@@ -1,4 +1,4 @@
-"""History: every point of a thread with what led to it, in words, and the threads that were forked off there."""
+"""History: every point of a thread with the step that led to it, in words, and the threads forked off there."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ LARGEST_SHOWN = 100_000
 
 @dataclass
 class Moment:
-    """A point of a thread, and what led to it."""
+    """A point of a thread, and the step that led to it."""
 
     point: Point
     """The point."""
@@ -67,7 +67,7 @@ class Moment:
 
 
 async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[Moment] = ()) -> list[Moment]:
-    """Every point of a thread, oldest first, with what led to it.
+    """Every point of a thread, oldest first, with the step that led to it.
 
     Args:
         saver: The store.
@@ -110,7 +110,7 @@ async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[
 
 @dataclass
 class Growth:
-    """A thread's history as one run makes it longer: what is known is not read again.
+    """A thread's history as one run makes it longer: known points are not read again.
 
     It holds only while this process runs the thread, and only where every step that began before has been committed.
     """
@@ -126,14 +126,14 @@ class Growth:
 
     @classmethod
     async def read(cls, saver: ThreadSaver, thread_id: str, known: Sequence[Moment] = ()) -> Growth:
-        """Read all of it."""
+        """Read the whole history."""
         async with saver.connection() as connection:
             row = await (await connection.execute(_NEWEST, {"thread": thread_id})).fetchone()
         numbers = row or {"call": 0, "change": 0}
         return cls(await thread_history(saver, thread_id, known=known), int(numbers["call"]), int(numbers["change"]))
 
     async def follow(self, saver: ThreadSaver, thread_id: str, asking: Collection[str]) -> list[Point]:
-        """Read what has been added.
+        """Read the points that have been added.
 
         Args:
             saver: The store.
@@ -205,7 +205,7 @@ def _moment(
 
 
 def _checkpoints_to_read(points: Sequence[Point], known: Mapping[tuple[str, str], Moment]) -> list[str]:
-    """Checkpoints whose writes say something new: those that new points came of, and the newest of each namespace."""
+    """Ids of the checkpoints whose writes are read: new points, their parents, and the newest of each namespace."""
     newest = {point.namespace: point.id for point in points}
     new = [point for point in points if (point.namespace, point.id) not in known]
     return [*newest.values(), *(point.id for point in new), *(point.parent for point in new if point.parent)]
@@ -246,7 +246,7 @@ async def _rows(connection: AsyncConnection[DictRow], query: Any, given: Mapping
 async def _writes(
     connection: AsyncConnection[DictRow], saver: ThreadSaver, thread_id: str, only: Sequence[str] | None
 ) -> dict[tuple[str, str], list[Write]]:
-    """What tasks wrote, by the checkpoint at which they ran, of all or only some; contents only of what can be told."""
+    """Writes of tasks, by the checkpoint at which they ran, all or some; values only of channels that are shown."""
     given = {"thread": thread_id, "told": list(READ), "largest": LARGEST_SHOWN, "only": only}
     cursor = await connection.execute(_WRITES, given)
     writes: dict[tuple[str, str], list[Write]] = defaultdict(list)

@@ -1,4 +1,4 @@
-"""Wording: what a step did, in a line, from what its tasks wrote."""
+"""Step summary: describes a step in a line, from the writes of its tasks."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def nodes_of(writes: Sequence[Write]) -> list[str]:
 
 
 def what_changed(point: Point, writes: Sequence[Write]) -> str:
-    """What led to a point, in a line."""
+    """The step that led to a point, in a line."""
     if point.source == "input":
         return "the input"
     if point.source in ("update", "fork"):
@@ -70,7 +70,7 @@ def what_changed(point: Point, writes: Sequence[Write]) -> str:
 
 
 def what_is_asked(writes: Sequence[Write]) -> str:
-    """What a person was asked at a checkpoint, in a line."""
+    """The questions to a person at a checkpoint, in a line."""
     asked: list[str] = []
     for write in writes:
         if write.channel != INTERRUPT:
