@@ -1,4 +1,4 @@
-"""Prune: the older points of a thread removed, and with them nothing that a kept point or a resume needs.
+"""Prune: removes the older points of a thread, and nothing that a kept point or a resume needs.
 
 Kept are the newest points of the root and of each subtask. What they need beside their own rows is kept too: the
 parts of growing lists that lie in older points (see `chains`), and the namespaces of the subtasks of every dispatch
@@ -31,7 +31,7 @@ Kept = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning a thread removed, or would remove."""
+    """The points and rows that pruning a thread removed, or would remove."""
 
     thread_id: str
     """The thread."""
@@ -162,7 +162,7 @@ def newest(points: Points, keep_last: int) -> Kept:
 
 
 def _is_needed(namespace: str, points: Points, kept: Kept, oldest_round: int) -> bool:
-    """Whether a point that is kept may go on with what is in a namespace."""
+    """Whether a point that is kept may go on with the checkpoints of a namespace."""
     if (task := dispatched(namespace)) is not None and task.round <= oldest_round:
         return False  # the results of that dispatch are in the state of every kept point of the root
     above = namespace
@@ -203,7 +203,7 @@ async def _delete(
     spaces: Collection[str],
     token: str,
 ) -> tuple[int, int]:
-    """Delete what goes; how many rows, and their bytes."""
+    """Delete the checkpoints that go; return the number of rows, and their bytes."""
     emptied = [*gone, *stubs]
     given = {
         "thread": thread_id,

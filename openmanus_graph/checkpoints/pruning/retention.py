@@ -1,4 +1,4 @@
-"""Retention: how much each thread takes, and its older points removed."""
+"""Retention: the size of each thread, and the removal of its older points."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def prune_thread(saver: ThreadSaver, thread_id: str, *, keep_last: int = 1
 
 @dataclass(frozen=True)
 class Size:
-    """How much one thread takes."""
+    """The size of one thread."""
 
     thread_id: str
     """The thread."""
@@ -70,7 +70,7 @@ _KINDS = {"checkpoints": "checkpoints", "checkpoint_blobs": "checkpoints", "chec
 
 
 async def thread_sizes(saver: ThreadSaver, thread_ids: Sequence[str] | None = None) -> list[Size]:
-    """How much threads take, the largest first.
+    """The sizes of threads, the largest first.
 
     Args:
         saver: The store.
