@@ -46,7 +46,7 @@ class Binaries:
 
 
 def installed() -> list[Binaries]:
-    """What the package carries, newest first; it has more than one major version.
+    """The package's installations, newest first; it carries more than one major version.
 
     Raises:
         EmbeddedServerError: If the package is not installed, or has nothing for this machine.

@@ -46,7 +46,7 @@ class Cluster:
     """Who runs it."""
 
     def ask(self, database: str = DATABASE) -> wire.StartupAnswer:
-        """Log in, and make sure that who answers runs under our account.
+        """Log in, and make sure that the process that answers runs under our account.
 
         Raises:
             EmbeddedServerError: If the server does not let this user in, hangs, or is a stranger's.
@@ -108,7 +108,7 @@ class Cluster:
     def _end_orphans(self) -> None:
         """Kill back ends whose postmaster is dead: busy ones do not notice it, and block every start.
 
-        They are known by the inherited lock, and are told from a postmaster that is not listening yet by
+        They are known by the inherited lock, and differ from a postmaster that is not listening yet by
         the title that Postgres gives its children. The recovery that follows repairs what they left.
         """
         users = users_of(self.place.alive_lock) or []

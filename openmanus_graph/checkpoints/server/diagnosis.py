@@ -1,4 +1,4 @@
-"""Diagnosis: what the server's own words mean for the user."""
+"""Diagnosis: turns the output of the server's programs into errors for the user."""
 
 from __future__ import annotations
 

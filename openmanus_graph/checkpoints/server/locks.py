@@ -54,7 +54,7 @@ class FileLock:
         return self._try(fcntl.LOCK_EX)
 
     def wait(self, timeout_s: float, *, shared: bool = False) -> None:
-        """Lock alone, or together with others, waiting at most `timeout_s` seconds for who is in the way.
+        """Lock alone, or together with others, waiting at most `timeout_s` seconds for other holders.
 
         Raises:
             EmbeddedServerError: If somebody still is then.

@@ -1,4 +1,4 @@
-"""Place: where the embedded server's files lie, and who may touch them."""
+"""Server paths: the files and folders of the embedded server, and who may touch them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ServerPaths:
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The server's log."""
         return self.root / "server.log"
 
     @property
@@ -62,17 +62,17 @@ class ServerPaths:
 
     @property
     def start_lock(self) -> Path:
-        """Held by whoever starts or stops the server."""
+        """The lock of the process that starts or stops the server."""
         return self.root / "start.lock"
 
     @property
     def users_lock(self) -> Path:
-        """Held, shared, by every process that uses the server."""
+        """The lock that every process that uses the server holds, shared."""
         return self.root / "users.lock"
 
     @property
     def alive_lock(self) -> Path:
-        """Inherited by every process of the server: free means that none of them lives."""
+        """The lock that every process of the server inherits: free means that none of them lives."""
         return self.root / "alive.lock"
 
     @property
