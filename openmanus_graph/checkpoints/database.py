@@ -36,7 +36,7 @@ def redacted(url: str) -> str:
 
 
 class Checkpointer:
-    """What `open_checkpointer` returns: `async with` gives the saver and closes it, `await` gives it to keep."""
+    """The result of `open_checkpointer`: `async with` gives the saver and closes it, `await` gives it to keep."""
 
     def __init__(self, url: str | None, settings: Settings | None, migrate_tables: bool | None) -> None:
         self._url = url

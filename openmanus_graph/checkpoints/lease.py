@@ -47,7 +47,7 @@ def _me() -> dict[str, Any]:
 
 
 def describe_runner(runner: dict[str, Any] | None, since: datetime | None) -> str:
-    """Who holds a thread, in words: host, process and since when."""
+    """The holder of a thread, in words: host, process and since when."""
     who = "another process" if not runner else f"process {runner['pid']} on {runner['host']}"
     return who if since is None else f"{who} since {since.astimezone():%Y-%m-%d %H:%M:%S}"
 
@@ -198,7 +198,7 @@ class Lease:
             await self._note()
 
     async def _note(self) -> None:
-        """Write what changed; either way, ask the server something, to see whether it is there."""
+        """Store progress and active time; without changes, too, to see whether the server is there."""
         noted = self.progress
         changed = noted != self._noted
         with writing("progress"):

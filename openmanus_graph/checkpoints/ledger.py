@@ -82,7 +82,7 @@ class Effect:
     """When it was settled; `None` as long as it is not."""
 
     def as_json(self) -> dict[str, Any]:
-        """What a person may want to know of it, in JSON types."""
+        """The fields that a person may want to know, in JSON types."""
         hidden = ("token", "runner_epoch", "skips", "final", "result")
         shown = {key: value for key, value in vars(self).items() if key not in hidden}
         shown["result"] = None if self.result is None else json.loads(self.result)
@@ -109,7 +109,7 @@ class Intent:
 
     @property
     def key(self) -> str:
-        """What the idempotency key of an intent that begins with this call is made of."""
+        """The parts of the idempotency key of an intent that begins with this call."""
         return key_of(self.thread_id, self.subtask, self.call_id, self.args_hash, self.attempt)
 
 
@@ -169,7 +169,7 @@ class Ledger:
         return cls(saver, config) if saver is not None and held else None
 
     async def find(self, intent: Intent) -> Effect | None:
-        """What there is of a call that may have been begun before, whatever its arguments were."""
+        """The newest effect of a call that may have been begun before, whatever its arguments were."""
 
         async def read() -> DictRow | None:
             async with self._saver.pool.connection() as connection:
@@ -253,7 +253,7 @@ class Ledger:
         file: str | None = None,
         final: bool = False,
     ) -> None:
-        """Write down what became of a try.
+        """Record the outcome of a try.
 
         Args:
             intent: The call that it was made for.

@@ -1,4 +1,4 @@
-"""Health: whether what a thread has stored can be read; where it cannot, which checkpoint it is and the last good one.
+"""Readable saver: refuses a checkpoint that cannot be read, and names it and the last good one.
 
 Nothing is left out in silence: a value that is damaged, of an unknown type or missing makes its checkpoint unreadable.
 """
@@ -179,7 +179,7 @@ class ReadingSaver(AsyncPostgresSaver):
         return failure
 
     async def _last_good(self, thread_id: str, namespace: str, newest: str | None) -> str | None:
-        """The newest checkpoint up to a given one of which everything can be read but what came after it."""
+        """The newest fully readable checkpoint at or before the given one, ignoring pending writes."""
         growing = await self._growing(thread_id, namespace)
         rows = await self._rows(_CANDIDATES, (thread_id, namespace, newest, newest, MOST_TRIED))
         for row in rows:
@@ -213,7 +213,7 @@ ORDER BY checkpoint_id DESC LIMIT %s
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with a value, as the end of a sentence."""
+    """The fault of a value, as the end of a sentence."""
     if isinstance(error, NotImplementedError):  # LangGraph's word for a serialization that it does not know
         return f"is stored in an unknown way ({error})"
     if isinstance(error, ForeignTypeError):

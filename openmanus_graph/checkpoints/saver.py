@@ -162,7 +162,7 @@ class ThreadSaver(ReadingSaver):
         return unreachable(self.place, error)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Read a checkpoint, as the base does, surviving one broken connection; what pruning left is none."""
+        """Read a checkpoint, as the base does, surviving one broken connection; stubs of pruning count as absent."""
         stored = await self.retried(lambda: super(ThreadSaver, self).aget_tuple(config))
         if stored is None or STUB in stored.metadata:
             return None
@@ -172,7 +172,7 @@ class ThreadSaver(ReadingSaver):
     def _search_where(
         self, config: RunnableConfig | None, filter: Any, before: RunnableConfig | None = None
     ) -> tuple[str, list[Any]]:
-        """Which checkpoints are listed: those that the base lists, without what pruning left of some."""
+        """The condition for the checkpoints that are listed: that of the base, without the stubs left by pruning."""
         where, values = super()._search_where(config, filter, before)
         return f"{where} {'AND' if where else 'WHERE'} NOT metadata ? %s", [*values, STUB]
 

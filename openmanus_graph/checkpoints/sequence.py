@@ -1,4 +1,4 @@
-"""Sequence: the order of a thread's checkpoints, which their ids say, kept where the clock is behind them.
+"""Sequence: keeps the ids of a thread's checkpoints in order where the clock is behind them.
 
 LangGraph makes ids of the time, and takes the highest for the newest. They rise within one process; where a thread is
 resumed with a clock that is behind the one that it ran with, new checkpoints would count as older than old ones.

@@ -1,4 +1,4 @@
-"""Serializer: what may enter a checkpoint, refused by name when it is written, not when it is read."""
+"""Serializer: refuses foreign types by name when a checkpoint is written, not only when it is read."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Standing: where a thread is, read from its rows without its graph: what is next, what it holds, what it uses.
+"""Thread position: the next nodes, the channels and the tool calls of a thread, read from its rows without its graph.
 
 It is asked for when the graph has changed, so it goes by what LangGraph stores and not by what a graph would make of
 that: a node that is gone would simply not be run, in silence.
@@ -46,7 +46,7 @@ class Level:
     due: set[str] = field(default_factory=set[str])
     """Nodes that are next."""
     channels: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Channels that hold something, with what; a list of which only changes are stored counts as held, not known."""
+    """Non-empty channels with their values; delta channels count as non-empty, value unknown."""
     uses: list[Use] = field(default_factory=list[Use])
     """Calls of tools in its messages."""
 
@@ -65,7 +65,7 @@ UNKNOWN = Unknown()
 
 @dataclass
 class ThreadPosition:
-    """Where a thread is."""
+    """The position of a thread: its levels and its plan."""
 
     levels: list[Level]
     """The graph itself first; empty if it has no checkpoint."""
@@ -76,7 +76,7 @@ class ThreadPosition:
 async def position_of(
     saver: ThreadSaver, thread_id: str, fingerprint: Mapping[str, Any], *, going_on: bool
 ) -> ThreadPosition:
-    """Where a thread is.
+    """The position of a thread.
 
     Args:
         saver: The store.
@@ -103,7 +103,7 @@ async def position_of(
 
 
 def structure_at(structure: Mapping[str, Any], namespace: str) -> Mapping[str, Any] | None:
-    """What a fingerprint says of the graph that runs in a namespace; `None` if it knows none there."""
+    """The structure that a fingerprint has of the graph in a namespace; `None` if it knows none there."""
     graph: Mapping[str, Any] | None = structure
     for name in levels_of(namespace):
         if task_of(name) is not None:  # a task of the dispatcher, whose graph is the dispatcher's
@@ -221,7 +221,7 @@ def _due(stored: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]
 async def _grown(
     saver: ThreadSaver, thread_id: str, namespace: str, checkpoint_id: str, channels: list[str]
 ) -> list[Any]:
-    """What has been put into growing lists; where they were shortened, also what is no longer in them."""
+    """The items put into growing lists; where the lists were shortened, also the removed ones."""
     if not channels:
         return []
     place = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
