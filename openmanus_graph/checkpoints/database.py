@@ -36,7 +36,7 @@ def redacted(url: str) -> str:
 
 
 class Checkpointer:
-    """What `open_checkpointer` returns: `async with` gives the saver and closes it, `await` gives it to keep."""
+    """The result of `open_checkpointer`: `async with` gives the saver and closes it, `await` gives it to keep."""
 
     def __init__(self, url: str | None, settings: Settings | None, migrate_tables: bool | None) -> None:
         self._url = url
@@ -112,10 +112,10 @@ class Checkpointer:
             if automatic:
                 await migrate(connection)
                 return
-            found = await schema_versions(connection)
-            refuse_newer(found)
-            if found != wanted_versions():
-                state = "has none of our tables" if found == (0, -1) else "has tables of an older version"
+            versions = await schema_versions(connection)
+            refuse_newer(versions)
+            if versions != wanted_versions():
+                state = "has none of our tables" if versions == (0, -1) else "has tables of an older version"
                 raise MigrationNeededError(
                     f"The database {state}, and nothing is created in a foreign one unasked.",
                     hint=f"Create them with: {shell_commands.MIGRATE}",

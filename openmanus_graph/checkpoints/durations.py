@@ -21,7 +21,7 @@ async def learned_durations(saver: ThreadSaver, kinds: Sequence[str]) -> dict[st
 
 
 async def learn_durations(saver: ThreadSaver, samples: Mapping[str, Sequence[float]]) -> None:
-    """Add what completed subtasks took.
+    """Add the durations of completed subtasks.
 
     Args:
         saver: The store.

@@ -1,4 +1,4 @@
-"""Events: the stream of a thread as it is kept, in batches behind the run, for views that come later.
+"""Events: stores the event stream of a thread in batches behind the run, for later views.
 
 Events are a record of the run and no part of it: a database that does not take them does not end it. They wait, and
 what is lost in the end is said in a warning.
@@ -106,7 +106,7 @@ class EventLog:
         logger.warning("Of thread %r, %s could not be kept%s; the run goes on.", self._thread_id, what, why)
 
     async def close(self) -> None:
-        """Store what waits; what the database does not take now is lost, and a warning says so."""
+        """Store the waiting events; those that the database does not take now are lost, and a warning says so."""
         self._closing.set()
         # Not cancelled: a batch on its way to the database would be lost with its task.
         if self._flushing is not None:
@@ -123,7 +123,7 @@ def _first_line(error: Exception) -> str:
 
 
 def _storable(value: Any) -> Any:
-    """A value that Postgres takes as JSON: no NUL, no half of a surrogate pair, no number that is none."""
+    """A value that Postgres takes as JSON: no NUL, no half of a surrogate pair, no infinity, no NaN."""
     if isinstance(value, str):
         return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     if isinstance(value, Mapping):
@@ -151,11 +151,11 @@ async def stored_events(saver: ThreadSaver, thread_id: str, *, after: int = 0, l
     query = sql.SQL("SELECT number, event FROM events WHERE thread_id = %s AND number > %s ORDER BY number LIMIT %s")
     async with saver.connection() as connection:
         rows = await (await connection.execute(query, (thread_id, after, limit))).fetchall()
-    found: dict[str, Any] = {}
+    by_id: dict[str, Any] = {}
     for row in rows:
         event: dict[str, Any] = row["event"]
         key = str(event.get("id", row["number"]))
-        number = found[key]["number"] if key in found else row["number"]
+        number = by_id[key]["number"] if key in by_id else row["number"]
         # A step that ran again after a kill may have ended otherwise; only its newest end was committed.
-        found[key] = {**event, "number": number}
-    return [cast("Event", event) for event in found.values()]
+        by_id[key] = {**event, "number": number}
+    return [cast("Event", event) for event in by_id.values()]

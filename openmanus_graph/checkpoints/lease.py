@@ -47,7 +47,7 @@ def _me() -> dict[str, Any]:
 
 
 def describe_runner(runner: dict[str, Any] | None, since: datetime | None) -> str:
-    """Who holds a thread, in words: host, process and since when."""
+    """The holder of a thread, in words: host, process and since when."""
     who = "another process" if not runner else f"process {runner['pid']} on {runner['host']}"
     return who if since is None else f"{who} since {since.astimezone():%Y-%m-%d %H:%M:%S}"
 
@@ -129,7 +129,7 @@ class Lease:
                 async with connection.transaction():
                     # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
                     await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
-                    found = await (
+                    taken = await (
                         await connection.execute(
                             _TAKE,
                             {
@@ -148,7 +148,7 @@ class Lease:
                             },
                         )
                     ).fetchone()
-            epoch = int(cast("DictRow", found)["runner_epoch"])
+            epoch = int(cast("DictRow", taken)["runner_epoch"])
         except BaseException:
             await connection.close()
             raise
@@ -198,7 +198,7 @@ class Lease:
             await self._note()
 
     async def _note(self) -> None:
-        """Write what changed; either way, ask the server something, to see whether it is there."""
+        """Store progress and active time; without changes, too, to see whether the server is there."""
         noted = self.progress
         changed = noted != self._noted
         with writing("progress"):

@@ -82,7 +82,7 @@ class Effect:
     """When it was settled; `None` as long as it is not."""
 
     def as_json(self) -> dict[str, Any]:
-        """What a person may want to know of it, in JSON types."""
+        """The fields that a person may want to know, in JSON types."""
         hidden = ("token", "runner_epoch", "skips", "final", "result")
         shown = {key: value for key, value in vars(self).items() if key not in hidden}
         shown["result"] = None if self.result is None else json.loads(self.result)
@@ -109,7 +109,7 @@ class Intent:
 
     @property
     def key(self) -> str:
-        """What the idempotency key of an intent that begins with this call is made of."""
+        """The parts of the idempotency key of an intent that begins with this call."""
         return key_of(self.thread_id, self.subtask, self.call_id, self.args_hash, self.attempt)
 
 
@@ -169,16 +169,16 @@ class Ledger:
         return cls(saver, config) if saver is not None and held else None
 
     async def find(self, intent: Intent) -> Effect | None:
-        """What there is of a call that may have been begun before, whatever its arguments were."""
+        """The newest effect of a call that may have been begun before, whatever its arguments were."""
 
         async def read() -> DictRow | None:
             async with self._saver.pool.connection() as connection:
-                found = await connection.execute(
+                cursor = await connection.execute(
                     "SELECT * FROM effects WHERE thread_id = %s AND subtask = %s AND call_id = %s AND attempt >= %s"
                     " ORDER BY attempt DESC, claimed_at DESC LIMIT 1",
                     (intent.thread_id, intent.subtask, intent.call_id, intent.attempt),
                 )
-                return await found.fetchone()
+                return await cursor.fetchone()
 
         row = await self._saver.retried(read)
         return None if row is None else Effect(**row)
@@ -197,7 +197,7 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
-        found = await self._saver.fenced(
+        row = await self._saver.fenced(
             self._config,
             "SELECT * FROM claim_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (
@@ -216,7 +216,7 @@ class Ledger:
             ),
             f"claim {intent.subtask}",
         )
-        effect = Effect(**cast("dict[str, Any]", found))
+        effect = Effect(**cast("dict[str, Any]", row))
         self._log("An effect is claimed.", intent, key=effect.key, status=effect.status)
         return effect
 
@@ -231,16 +231,16 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
-        found = await self._saver.fenced(
+        row = await self._saver.fenced(
             self._config,
             "SELECT * FROM retake_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s)",
             (key, intent.call_id, intent.attempt, intent.namespace, intent.step, intent.skips, intent.token),
             f"retake {intent.subtask}",
         )
-        if found is None:
+        if row is None:
             raise StaleRunnerError(f"The effect {key!r} of the thread {intent.thread_id!r} was settled by another.")
         self._log("An unsettled effect is begun once more.", intent, key=key)
-        return Effect(**found)
+        return Effect(**row)
 
     async def settle(
         self,
@@ -253,7 +253,7 @@ class Ledger:
         file: str | None = None,
         final: bool = False,
     ) -> None:
-        """Write down what became of a try.
+        """Record the outcome of a try.
 
         Args:
             intent: The call that it was made for.

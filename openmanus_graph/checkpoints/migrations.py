@@ -20,8 +20,8 @@ LOCK_KEY = 0x6F6D67_6D6967  # one migration at a time, whatever the process
 
 def _own_migrations() -> list[tuple[int, LiteralString]]:
     folder = files("openmanus_graph.checkpoints") / "sql"
-    found = [(int(item.name.split("_")[0]), item) for item in folder.iterdir() if item.name.endswith(".sql")]
-    return [(number, cast("LiteralString", item.read_text())) for number, item in sorted(found)]
+    numbered = [(int(item.name.split("_")[0]), item) for item in folder.iterdir() if item.name.endswith(".sql")]
+    return [(number, cast("LiteralString", item.read_text())) for number, item in sorted(numbered)]
 
 
 def _saver_migrations() -> list[LiteralString]:
@@ -40,13 +40,13 @@ async def schema_versions(connection: AsyncConnection[DictRow]) -> tuple[int, in
     ).fetchone()
     if row is None or row["ours"] is None or row["saver"] is None:
         return 0, -1
-    found = await (
+    versions = await (
         await connection.execute(
             "SELECT (SELECT coalesce(max(version), 0) FROM openmanus_graph.migrations) AS ours,"
             " (SELECT coalesce(max(v), -1) FROM openmanus_graph.checkpoint_migrations) AS saver"
         )
     ).fetchone()
-    return (0, -1) if found is None else (int(found["ours"]), int(found["saver"]))
+    return (0, -1) if versions is None else (int(versions["ours"]), int(versions["saver"]))
 
 
 def wanted_versions() -> tuple[int, int]:
@@ -99,11 +99,11 @@ def _dotted(versions: tuple[int, int]) -> str:
     return f"{versions[0]}.{versions[1]}"
 
 
-def refuse_newer(found: tuple[int, int]) -> None:
+def refuse_newer(versions: tuple[int, int]) -> None:
     """Raise `MigrationNeededError` if the database's versions are above this program's."""
     wanted = wanted_versions()
-    if found[0] > wanted[0] or found[1] > wanted[1]:
+    if versions[0] > wanted[0] or versions[1] > wanted[1]:
         raise MigrationNeededError(
-            f"The database is of version {found[0]}.{found[1]}, newer than this program's {wanted[0]}.{wanted[1]}.",
+            f"The database is of version {_dotted(versions)}, newer than this program's {_dotted(wanted)}.",
             hint=f"Upgrade the program: {shell_commands.UPGRADE}",
         )

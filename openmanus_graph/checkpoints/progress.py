@@ -1,4 +1,4 @@
-"""Progress: what a thread's checkpoints say of its subtasks and questions, whether or not it runs."""
+"""Progress: the subtasks and questions of a thread, read from its checkpoints, whether or not it runs."""
 
 from __future__ import annotations
 
@@ -48,9 +48,9 @@ def _questions_in(root: CheckpointTuple | None) -> list[Question]:
     # The dispatcher's own write comes first: it has the questions in plan order.
     for task, channel, value in sorted(root.pending_writes or [], key=_fewer_interrupts):
         if channel == INTERRUPT:
-            found = {item.id: item for item in cast("list[Interrupt]", value)}
-            raised |= found
-            answered |= found.keys() if task in ended else set()
+            interrupts = {item.id: item for item in cast("list[Interrupt]", value)}
+            raised |= interrupts
+            answered |= interrupts.keys() if task in ended else set()
     return [question_of(item) for key, item in raised.items() if key not in answered]
 
 
@@ -65,8 +65,8 @@ async def open_questions(saver: ThreadSaver, thread_id: str) -> list[Question]:
 
 async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, SubtaskResult]:
     """Results that subtask graphs have stored, by task name, of all rounds, in one query."""
-    found = await saver.latest_values(thread_id, SUBTASKS, "result")
-    tasks = ((dispatched(namespace), result) for namespace, result in found.items() if result is not None)
+    results = await saver.latest_values(thread_id, SUBTASKS, "result")
+    tasks = ((dispatched(namespace), result) for namespace, result in results.items() if result is not None)
     return {task.name: result for task, result in tasks if task is not None}
 
 
@@ -80,7 +80,7 @@ def plan_in(values: Any) -> Plan | None:
 
 
 def progress_in(values: Any) -> dict[str, int] | None:
-    """What lists show of a state whose plan was run: `done` and `total` subtasks; `None` if it holds no plan."""
+    """Progress of a state whose plan was run, for lists: `done` and `total` subtasks; `None` if it holds no plan."""
     plan = plan_in(values)
     if plan is None:
         return None
@@ -125,7 +125,7 @@ async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) ->
 
 
 def _with_blocked(plan: Plan, progress: list[SubtaskProgress]) -> list[SubtaskProgress]:
-    """What can no longer start is blocked, also while the rest of the plan still goes on and nothing says so yet."""
+    """Mark subtasks that can no longer start as blocked, also while the rest of the plan still goes on."""
     status = {item.subtask.id: item.status for item in progress}
     for subtask in plan.in_order():
         stopped = any(status[need] in ("failed", "blocked", "skipped") for need in plan.prerequisites(subtask))

@@ -1,4 +1,4 @@
-"""Health: whether what a thread has stored can be read; where it cannot, which checkpoint it is and the last good one.
+"""Readable saver: refuses a checkpoint that cannot be read, and names it and the last good one.
 
 Nothing is left out in silence: a value that is damaged, of an unknown type or missing makes its checkpoint unreadable.
 """
@@ -51,11 +51,11 @@ class ReadingSaver(AsyncPostgresSaver):
     """LangGraph's Postgres saver that raises `ThreadUnreadableError` where a checkpoint cannot be read."""
 
     def _load_blobs(self, blob_values: Any) -> dict[str, Any]:
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for channel, kind, value in blob_values or ():
             if kind != b"empty":
-                found[channel.decode()] = self.load(channel.decode(), kind.decode(), value)
-        return found
+                values[channel.decode()] = self.load(channel.decode(), kind.decode(), value)
+        return values
 
     def _load_writes(self, writes: Any) -> list[tuple[str, str, Any]]:
         try:
@@ -81,12 +81,12 @@ class ReadingSaver(AsyncPostgresSaver):
             for name, kind in _RECORD.items():
                 if not isinstance(value["checkpoint"].get(name), kind):
                     raise BadValueError(name, "is missing in its record")
-            found = await super()._load_checkpoint_tuple(value)
+            stored = await super()._load_checkpoint_tuple(value)
             await self._refuse_lost_snapshot(value)
         except BadValueError as error:
             place = str(value["thread_id"]), str(value["checkpoint_ns"]), str(value["checkpoint_id"])
             raise await self.unreadable(*place, error) from error
-        return found
+        return stored
 
     async def _refuse_lost_snapshot(self, value: DictRow) -> None:
         """Raise `BadValueError` if the checkpoint marks a growing list as stored whole, and it is not there.
@@ -132,8 +132,8 @@ class ReadingSaver(AsyncPostgresSaver):
         unfinished: dict[str, bool] = {}
         token = _walks.set(unfinished)
         try:
-            found = await super().aget_delta_channel_history(config=config, channels=channels)
-            for name, history in found.items():
+            histories = await super().aget_delta_channel_history(config=config, channels=channels)
+            for name, history in histories.items():
                 if unfinished.get(name) or history.get("seed") is True:
                     raise BadValueError(name, "is missing a piece that earlier checkpoints had")
         except (psycopg.Error, ThreadUnreadableError, DatabaseError):
@@ -145,7 +145,7 @@ class ReadingSaver(AsyncPostgresSaver):
             raise await self.unreadable(*place, get_checkpoint_id(config) or "", bad) from error
         finally:
             _walks.reset(token)
-        return found
+        return histories
 
     async def unreadable(
         self, thread_id: str, namespace: str, checkpoint_id: str, error: BadValueError
@@ -167,7 +167,7 @@ class ReadingSaver(AsyncPostgresSaver):
                     good = await self._last_good(thread_id, "", None)
             finally:
                 _searching.reset(token)
-        found = ThreadUnreadableError(
+        failure = ThreadUnreadableError(
             f"The checkpoint {checkpoint_id} of {_whose(namespace)}thread {thread_id!r} cannot be read: {error}.",
             checkpoint_id=checkpoint_id,
             good=good,
@@ -175,11 +175,11 @@ class ReadingSaver(AsyncPostgresSaver):
             if good
             else f"No earlier point can be read. Begin anew, and remove it: {shell_commands.delete_thread(thread_id)}",
         )
-        found.__cause__ = error
-        return found
+        failure.__cause__ = error
+        return failure
 
     async def _last_good(self, thread_id: str, namespace: str, newest: str | None) -> str | None:
-        """The newest checkpoint up to a given one of which everything can be read but what came after it."""
+        """The newest fully readable checkpoint at or before the given one, ignoring pending writes."""
         growing = await self._growing(thread_id, namespace)
         rows = await self._rows(_CANDIDATES, (thread_id, namespace, newest, newest, MOST_TRIED))
         for row in rows:
@@ -213,7 +213,7 @@ ORDER BY checkpoint_id DESC LIMIT %s
 
 
 def _why(error: Exception) -> str:
-    """What is wrong with a value, as the end of a sentence."""
+    """The fault of a value, as the end of a sentence."""
     if isinstance(error, NotImplementedError):  # LangGraph's word for a serialization that it does not know
         return f"is stored in an unknown way ({error})"
     if isinstance(error, ForeignTypeError):

@@ -162,17 +162,17 @@ class ThreadSaver(ReadingSaver):
         return unreachable(self.place, error)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
-        """Read a checkpoint, as the base does, surviving one broken connection; what pruning left is none."""
-        found = await self.retried(lambda: super(ThreadSaver, self).aget_tuple(config))
-        if found is None or STUB in found.metadata:
+        """Read a checkpoint, as the base does, surviving one broken connection; stubs of pruning count as absent."""
+        stored = await self.retried(lambda: super(ThreadSaver, self).aget_tuple(config))
+        if stored is None or STUB in stored.metadata:
             return None
-        go_on_from(found.checkpoint["id"])
-        return found
+        go_on_from(stored.checkpoint["id"])
+        return stored
 
     def _search_where(
         self, config: RunnableConfig | None, filter: Any, before: RunnableConfig | None = None
     ) -> tuple[str, list[Any]]:
-        """Which checkpoints are listed: those that the base lists, without what pruning left of some."""
+        """The condition for the checkpoints that are listed: that of the base, without the stubs left by pruning."""
         where, values = super()._search_where(config, filter, before)
         return f"{where} {'AND' if where else 'WHERE'} NOT metadata ? %s", [*values, STUB]
 
@@ -360,15 +360,15 @@ class ThreadSaver(ReadingSaver):
                 )
                 return await cursor.fetchall()
 
-        found: dict[str, Any] = {}
+        values: dict[str, Any] = {}
         for row in await self.retried(read):
             namespace = str(row["checkpoint_ns"])
             try:
                 if row["type"] != "empty":
-                    found[namespace] = self.load(channel, str(row["type"]), bytes(row["blob"] or b""))
+                    values[namespace] = self.load(channel, str(row["type"]), bytes(row["blob"] or b""))
             except BadValueError as error:
                 raise await self.unreadable(thread_id, namespace, str(row["checkpoint_id"]), error) from error
-        return found
+        return values
 
     @asynccontextmanager
     async def connection(self) -> AsyncGenerator[AsyncConnection[DictRow]]:

@@ -1,4 +1,4 @@
-"""Sequence: the order of a thread's checkpoints, which their ids say, kept where the clock is behind them.
+"""Sequence: keeps the ids of a thread's checkpoints in order where the clock is behind them.
 
 LangGraph makes ids of the time, and takes the highest for the newest. They rise within one process; where a thread is
 resumed with a clock that is behind the one that it ran with, new checkpoints would count as older than old ones.
@@ -23,12 +23,12 @@ def go_on_from(checkpoint_id: str | None) -> None:
         checkpoint_id: A checkpoint's id; one that LangGraph has not made changes nothing.
     """
     try:
-        found = UUID(checkpoint_id or "")
+        parsed = UUID(checkpoint_id or "")
     except ValueError:
         return
-    if found.version != VERSION:
+    if parsed.version != VERSION:
         return
-    moment = (found.int >> 80) << 12 | (found.int >> 64) & 0x0FFF
+    moment = (parsed.int >> 80) << 12 | (parsed.int >> 64) & 0x0FFF
     # What LangGraph counts on from is a variable of its module; there is no other way to set it.
     last: int | None = vars(ids).get(_LAST)
     if moment < LATEST and (last is None or moment > last):

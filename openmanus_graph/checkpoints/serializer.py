@@ -1,4 +1,4 @@
-"""Serializer: what may enter a checkpoint, refused by name when it is written, not when it is read."""
+"""Serializer: refuses foreign types by name when a checkpoint is written, not only when it is read."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def foreign_type(value: Any, path: str = "") -> tuple[str, type[Any]] | None:
         return _foreign_item(cast("dict[Any, Any]", value), path)
     if kind in _SEQUENCES:
         items = cast("Iterable[Any]", value)
-        found = (foreign_type(item, f"{path}.{index}") for index, item in enumerate(items))
-        return next(filter(None, found), None)
+        foreign = (foreign_type(item, f"{path}.{index}") for index, item in enumerate(items))
+        return next(filter(None, foreign), None)
     return _foreign_control(value, path, kind)
 
 
@@ -40,8 +40,8 @@ def _foreign_item(fields: dict[Any, Any], path: str) -> tuple[str, type[Any]] | 
     for key, item in fields.items():
         if type(key) not in _SCALARS:
             return f"{path}.{key!r}", cast("type[Any]", type(key))
-        if found := foreign_type(item, f"{path}.{key}"):
-            return found
+        if foreign := foreign_type(item, f"{path}.{key}"):
+            return foreign
     return None
 
 
@@ -127,8 +127,8 @@ class PlainSerializer(JsonPlusSerializer):
         Raises:
             ForeignTypeError: If it holds anything but plain types and messages.
         """
-        if found := foreign_type(obj):
-            path, kind = found
+        if foreign := foreign_type(obj):
+            path, kind = foreign
             place = path.lstrip(".") or "the value itself"
             raise ForeignTypeError(
                 f"A checkpoint may hold built-in types and LangChain messages only, "

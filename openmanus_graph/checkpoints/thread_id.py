@@ -1,4 +1,4 @@
-"""Thread id: what can be one, and new ones that people can read."""
+"""Thread id: checks ids, and makes new ones that people can read."""
 
 from __future__ import annotations
 

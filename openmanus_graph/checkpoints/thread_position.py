@@ -1,4 +1,4 @@
-"""Standing: where a thread is, read from its rows without its graph: what is next, what it holds, what it uses.
+"""Thread position: the next nodes, the channels and the tool calls of a thread, read from its rows without its graph.
 
 It is asked for when the graph has changed, so it goes by what LangGraph stores and not by what a graph would make of
 that: a node that is gone would simply not be run, in silence.
@@ -46,7 +46,7 @@ class Level:
     due: set[str] = field(default_factory=set[str])
     """Nodes that are next."""
     channels: dict[str, Any] = field(default_factory=dict[str, Any])
-    """Channels that hold something, with what; a list of which only changes are stored counts as held, not known."""
+    """Non-empty channels with their values; delta channels count as non-empty, value unknown."""
     uses: list[Use] = field(default_factory=list[Use])
     """Calls of tools in its messages."""
 
@@ -65,7 +65,7 @@ UNKNOWN = Unknown()
 
 @dataclass
 class ThreadPosition:
-    """Where a thread is."""
+    """The position of a thread: its levels and its plan."""
 
     levels: list[Level]
     """The graph itself first; empty if it has no checkpoint."""
@@ -76,7 +76,7 @@ class ThreadPosition:
 async def position_of(
     saver: ThreadSaver, thread_id: str, fingerprint: Mapping[str, Any], *, going_on: bool
 ) -> ThreadPosition:
-    """Where a thread is.
+    """The position of a thread.
 
     Args:
         saver: The store.
@@ -95,24 +95,24 @@ async def position_of(
     if going_on:
         live = await _live(saver, thread_id, str(root.checkpoint["id"]), await _open_tasks(saver, thread_id, values))
         for namespace in live:
-            found = await _tuple(saver, thread_id, namespace)
-            if found is not None:
+            stored = await _tuple(saver, thread_id, namespace)
+            if stored is not None:
                 inner = structure_at(structure, namespace)
-                levels.append(await _level(saver, thread_id, namespace, found, inner or {}, going_on=True))
+                levels.append(await _level(saver, thread_id, namespace, stored, inner or {}, going_on=True))
     return ThreadPosition(levels, plan)
 
 
 def structure_at(structure: Mapping[str, Any], namespace: str) -> Mapping[str, Any] | None:
-    """What a fingerprint says of the graph that runs in a namespace; `None` if it knows none there."""
-    found: Mapping[str, Any] | None = structure
+    """The structure that a fingerprint has of the graph in a namespace; `None` if it knows none there."""
+    graph: Mapping[str, Any] | None = structure
     for name in levels_of(namespace):
         if task_of(name) is not None:  # a task of the dispatcher, whose graph is the dispatcher's
             continue
-        node = cast("Mapping[str, Any] | None", (found or {}).get("nodes", {}).get(name))
+        node = cast("Mapping[str, Any] | None", (graph or {}).get("nodes", {}).get(name))
         if node is None:
             return None
-        found = cast("Mapping[str, Any] | None", node.get("graph"))
-    return found
+        graph = cast("Mapping[str, Any] | None", node.get("graph"))
+    return graph
 
 
 async def _tuple(saver: ThreadSaver, thread_id: str, namespace: str) -> CheckpointTuple | None:
@@ -161,13 +161,13 @@ async def _level(
     saver: ThreadSaver,
     thread_id: str,
     namespace: str,
-    found: CheckpointTuple,
+    stored: CheckpointTuple,
     structure: Mapping[str, Any],
     *,
     going_on: bool,
 ) -> Level:
     level = Level(namespace)
-    checkpoint = found.checkpoint
+    checkpoint = stored.checkpoint
     known = cast("Mapping[str, Any]", structure.get("channels") or {})
     growing = [name for name, channel in known.items() if channel["kind"] == "DeltaChannel"]
     for name, value in checkpoint["channel_values"].items():
@@ -178,8 +178,8 @@ async def _level(
             level.channels[name] = UNKNOWN
     if not going_on:
         return level
-    level.due = set(_due(found, structure))
-    for _, channel, value in found.pending_writes or []:
+    level.due = set(_due(stored, structure))
+    for _, channel, value in stored.pending_writes or []:
         if not is_inner(channel) and value is not None:
             level.channels.setdefault(channel, UNKNOWN)
     if level.due:
@@ -189,9 +189,9 @@ async def _level(
     return level
 
 
-def _due(found: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]:
+def _due(stored: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]:
     """Nodes that the checkpoint starts, and those that tasks which have ended after it will start."""
-    checkpoint = found.checkpoint
+    checkpoint = stored.checkpoint
     versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
 
     def starts(channel: str, node: str) -> bool:
@@ -208,9 +208,12 @@ def _due(found: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]:
     for node, facts in nodes.items():
         if any(channel in values and starts(channel, node) for channel in facts.get("triggers", ())):
             yield node
-    for channel, value in [(SENDS, values.get(SENDS)), *((name, one) for _, name, one in found.pending_writes or [])]:
+    for channel, value in [
+        (SENDS, values.get(SENDS)),
+        *((name, written) for _, name, written in stored.pending_writes or []),
+    ]:
         if channel == SENDS:
-            yield from (one.node for one in (value if isinstance(value, list) else [value]) if isinstance(one, Send))
+            yield from (send.node for send in (value if isinstance(value, list) else [value]) if isinstance(send, Send))
         elif channel.startswith(TO_NODE):
             yield channel.removeprefix(TO_NODE)
 
@@ -218,12 +221,16 @@ def _due(found: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]:
 async def _grown(
     saver: ThreadSaver, thread_id: str, namespace: str, checkpoint_id: str, channels: list[str]
 ) -> list[Any]:
-    """What has been put into growing lists; where they were shortened, also what is no longer in them."""
+    """The items put into growing lists; where the lists were shortened, also the removed ones."""
     if not channels:
         return []
     place = {"thread_id": thread_id, "checkpoint_ns": namespace, "checkpoint_id": checkpoint_id}
     histories = await saver.aget_delta_channel_history(config={"configurable": place}, channels=channels)
-    return [part for one in histories.values() for part in (one.get("seed"), *(write[2] for write in one["writes"]))]
+    return [
+        part
+        for history in histories.values()
+        for part in (history.get("seed"), *(write[2] for write in history["writes"]))
+    ]
 
 
 def _uses(values: list[Any], by: str) -> Iterator[Use]:
@@ -240,12 +247,12 @@ def _messages(value: Any) -> Iterator[BaseMessage]:
     if isinstance(value, BaseMessage):
         yield value
     elif isinstance(value, list):
-        for one in cast("list[Any]", value):
-            yield from _messages(one)
+        for item in cast("list[Any]", value):
+            yield from _messages(item)
     elif isinstance(value, (Overwrite, DeltaSnapshot)):
         yield from _messages(cast("Any", value).value)
 
 
 def _who(namespace: str) -> str:
-    found = innermost_subtask(namespace)
-    return f"the subtask {found.subtask!r}" if found else "the thread"
+    task = innermost_subtask(namespace)
+    return f"the subtask {task.subtask!r}" if task else "the thread"

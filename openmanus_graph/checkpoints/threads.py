@@ -1,4 +1,4 @@
-"""Threads: the list of them, what each is, the answers given to it, and its removal."""
+"""Threads: the list of threads, their statuses, the answers given to them, and their removal."""
 
 from __future__ import annotations
 

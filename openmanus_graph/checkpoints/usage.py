@@ -1,4 +1,4 @@
-"""Usage: what a thread's calls of models used, by role, subtask and model, as committed call by call."""
+"""Usage: tokens and costs of a thread's model calls, by role, subtask and model, as committed call by call."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from openmanus_graph.events import Usage
 
 @dataclass(frozen=True)
 class Spent:
-    """What one role used for one subtask with one model, in all requests of the thread."""
+    """The usage of one role for one subtask with one model, in all requests of the thread."""
 
     role: str
     """Who called."""
@@ -30,7 +30,7 @@ class Spent:
 
 
 async def spent_in(saver: ThreadSaver, thread_id: str) -> list[Spent]:
-    """What a thread's calls used, the graph's own roles first, then subtask by subtask in the order of their calls."""
+    """Usage of a thread's calls, the graph's own roles first, then subtask by subtask in the order of their calls."""
     async with saver.connection() as connection:
         rows = await (
             await connection.execute(

@@ -1,4 +1,4 @@
-"""Lineage: what of a thread came before a point, and what causally after it.
+"""Causality: the checkpoints of a thread that came before a point, and those that follow from it.
 
 Time alone does not say it: while one subtask took a step, others took theirs, and those stay whatever becomes of it.
 After a point came its own step, the later steps of its namespace and of those around it, what ran inside of them, and
@@ -33,7 +33,7 @@ class WritingTask:
 
 @dataclass(frozen=True)
 class ForkCut:
-    """What a fork at a point takes over."""
+    """The checkpoints and tasks that a fork at a point takes over."""
 
     point: Point
     """The point; the fork goes on from it."""
@@ -55,7 +55,7 @@ class ForkCut:
 
 
 class Lineage:
-    """The checkpoints of one thread, and how they came of each other."""
+    """The checkpoints of one thread, and which of them follows from which."""
 
     def __init__(self, points: Sequence[Point]) -> None:
         """Index a thread's points."""
@@ -65,24 +65,28 @@ class Lineage:
     def path_to(self, point: Point) -> tuple[Point, ...]:
         """The checkpoints that were being worked on at a point, the outermost first, the point last."""
         around = [self.by_key[key] for key in point.parents.items() if key in self.by_key and key[0] != point.namespace]
-        return (*sorted(around, key=lambda one: _depth(one.namespace)), point)
+        return (*sorted(around, key=lambda level: _depth(level.namespace)), point)
 
     def ancestors(self, point: Point) -> set[str]:
         """The ids of the checkpoints before a point in its own namespace."""
-        found: set[str] = set()
+        ids: set[str] = set()
         parent = point.parent
-        while parent is not None and parent not in found and (point.namespace, parent) in self.by_key:
-            found.add(parent)
+        while parent is not None and parent not in ids and (point.namespace, parent) in self.by_key:
+            ids.add(parent)
             parent = self.by_key[point.namespace, parent].parent
-        return found
+        return ids
 
     def next_of(self, point: Point) -> Point | None:
-        """The checkpoint that came of a point in its own namespace, the newest if there are several."""
-        later = [one for one in self.points if one.namespace == point.namespace and one.parent == point.id]
+        """The checkpoint that follows a point in its own namespace, the newest if there are several."""
+        later = [
+            candidate
+            for candidate in self.points
+            if candidate.namespace == point.namespace and candidate.parent == point.id
+        ]
         return later[-1] if later else None
 
     def cut(self, point: Point, tasks: Iterable[WritingTask], affected: Collection[str] = ()) -> ForkCut:
-        """What a fork at a point takes over.
+        """The checkpoints and tasks that a fork at a point takes over.
 
         Args:
             point: The point.
@@ -92,14 +96,14 @@ class Lineage:
         path = self.path_to(point)
         rerun = _rerun(path, tasks)
         stale = {task_id for _, _, task_id in rerun}
-        before = {one.namespace: self.ancestors(one) for one in path}
-        at = {one.namespace: one.id for one in path}
+        before = {level.namespace: self.ancestors(level) for level in path}
+        at = {level.namespace: level.id for level in path}
         kept = {
-            (one.namespace, one.id)
-            for one in self.points
-            if self._stays(one, path, before, at, stale, frozenset(affected))
+            (candidate.namespace, candidate.id)
+            for candidate in self.points
+            if self._stays(candidate, path, before, at, stale, frozenset(affected))
         }
-        dispatching = next((one for one, inner in pairwise(path) if dispatches(one, inner)), None)
+        dispatching = next((level for level, inner in pairwise(path) if dispatches(level, inner)), None)
         after = None if dispatching is None else self.next_of(dispatching)
         return ForkCut(
             point=point,
@@ -112,29 +116,29 @@ class Lineage:
 
     def _stays(
         self,
-        one: Point,
+        candidate: Point,
         path: Sequence[Point],
         before: Mapping[str, set[str]],
         at: Mapping[str, str],
         stale: Collection[str],
         affected: Collection[str],
     ) -> bool:
-        if one.namespace in at:
-            return one.id == at[one.namespace] or one.id in before[one.namespace]
-        around = [level for level in path if level.namespace in one.parents]
+        if candidate.namespace in at:
+            return candidate.id == at[candidate.namespace] or candidate.id in before[candidate.namespace]
+        around = [level for level in path if level.namespace in candidate.parents]
         if not around:
             return False
         level = around[-1]
-        came_from = one.parents[level.namespace]
+        came_from = candidate.parents[level.namespace]
         if came_from in before[level.namespace]:
             return True
         if came_from != level.id or level is path[-1]:
             return False
         # It ran beside what led to the point.
-        inside = one.namespace.removeprefix(level.namespace)
+        inside = candidate.namespace.removeprefix(level.namespace)
         if any(task_id in stale for task_id in task_ids_in(inside)):
             return False
-        task = dispatched(one.namespace, level.namespace)
+        task = dispatched(candidate.namespace, level.namespace)
         return task is None or task.subtask not in affected
 
 
@@ -145,12 +149,12 @@ def dispatches(level: Point, inner: Point) -> bool:
 
 def _rerun(path: Sequence[Point], tasks: Iterable[WritingTask]) -> frozenset[tuple[str, str, str]]:
     """The tasks around the point whose writes go: those it ran in, and calls their node made after theirs."""
-    found: set[tuple[str, str, str]] = set()
+    rerun: set[tuple[str, str, str]] = set()
     known = list(tasks)
     for level, inner in pairwise(path):
         here = [task for task in known if (task.namespace, task.checkpoint_id) == (level.namespace, level.id)]
-        found |= {(level.namespace, level.id, name) for name in _around(level, inner, here)}
-    return frozenset(found)
+        rerun |= {(level.namespace, level.id, name) for name in _around(level, inner, here)}
+    return frozenset(rerun)
 
 
 def _around(level: Point, inner: Point, here: Sequence[WritingTask]) -> set[str]:

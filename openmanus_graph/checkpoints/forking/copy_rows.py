@@ -1,4 +1,4 @@
-"""Copying: the rows of a thread that a fork takes over, from one table after the other inside the database."""
+"""Row copies: copies a thread's rows into a fork, inside the database."""
 
 from __future__ import annotations
 
@@ -143,7 +143,7 @@ async def copy_up_to(
 
 
 def _row_values() -> dict[str, LiteralString]:
-    """What the new thread's row does not take from the old one's."""
+    """Columns of the new thread's row that are not copied from the old one's, with their values in SQL."""
     return {
         "status": "'paused'",
         "workspace": "%(folder)s",
@@ -184,15 +184,15 @@ async def _insert(
 
 
 async def _mark_kept(connection: AsyncConnection[DictRow], thread_id: str, cut: ForkCut | None, here: Point) -> None:
-    """Make temporary tables of what is taken over."""
+    """Make temporary tables of the checkpoints that are kept and of the tasks whose writes are left out."""
     await connection.execute(
         "CREATE TEMPORARY TABLE kept (ns text, id text, step int, point boolean, on_path boolean,"
         " PRIMARY KEY (ns, id)) ON COMMIT DROP"
     )
     await connection.execute("CREATE TEMPORARY TABLE rerun (ns text, id text, task text) ON COMMIT DROP")
-    steps = {(one.namespace, one.id): one.step for one in await read_points(connection, thread_id)}
+    steps = {(point.namespace, point.id): point.step for point in await read_points(connection, thread_id)}
     kept = steps.keys() if cut is None else cut.kept
-    path = {(one.namespace, one.id) for one in cut.path} if cut else set[tuple[str, str]]()
+    path = {(level.namespace, level.id) for level in cut.path} if cut else set[tuple[str, str]]()
     at = (here.namespace, here.id) if cut else None
     rows = [(*key, steps[key], key == at, key in path) for key in kept if key in steps]
     async with connection.cursor() as cursor:

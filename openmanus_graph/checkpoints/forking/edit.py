@@ -25,7 +25,7 @@ from openmanus_graph.langgraph_internals import DELTA_COUNTERS_KEY, START_CHANNE
 
 @dataclass(frozen=True)
 class StateEdit:
-    """One change: what is at a path becomes a value."""
+    """One change of the state: a path gets a value."""
 
     path: tuple[str, ...]
     """A channel of the state, then keys and positions inside of it."""
@@ -50,7 +50,7 @@ def read_edit(text: str) -> tuple[str, Any]:
 
 @dataclass(frozen=True)
 class NewCheckpoint:
-    """A checkpoint that comes of the point of a fork."""
+    """A checkpoint that follows the point of a fork."""
 
     namespace: str
     parent: str
@@ -96,7 +96,7 @@ class NewInput:
 async def edited(
     saver: ThreadSaver, point: Point, edits: Sequence[StateEdit], folder: str, *, goto: str | None = None
 ) -> NewCheckpoint | NewInput | None:
-    """What a fork at a point has that its source has not; `None` if there is nothing.
+    """The checkpoint or input that a fork at a point has and its source has not; `None` if there is none.
 
     An edit makes a checkpoint that comes of the point, and what was to run there runs after it. An input that has not
     been taken yet is changed itself: it also names its thread's folder.
@@ -111,26 +111,26 @@ async def edited(
     Raises:
         UsageError: If an edit names what the state does not have.
     """
-    found = await saver.aget_tuple(config_of(point))
-    if found is None:
+    stored = await saver.aget_tuple(config_of(point))
+    if stored is None:
         raise UsageError(
             f"The point {point.address!r} is gone.", hint=f"See what there is: {shell_commands.thread_history()}"
         )
-    given = found.checkpoint["channel_values"].get(START_CHANNEL)
+    given = stored.checkpoint["channel_values"].get(START_CHANNEL)
     if isinstance(given, dict):
         fields = copy.deepcopy(cast("dict[str, Any]", given))
         if "workspace" in fields and not point.namespace:
             fields["workspace"] = folder
         for edit in edits:
             _apply(fields, edit, known={edit.path[0]})
-        version = str(found.checkpoint["channel_versions"][START_CHANNEL])
+        version = str(stored.checkpoint["channel_versions"][START_CHANNEL])
         return NewInput(point.namespace, version, *saver.serde.dumps_typed(fields)) if fields != given else None
     if not edits and goto is None:
         return None
     values = copy.deepcopy(await values_at(saver, point))
     for edit in edits:
-        _apply(values, edit, known=set(found.checkpoint["channel_versions"]))
-    return _made(saver, point, found, {edit.path[0]: values[edit.path[0]] for edit in edits}, goto)
+        _apply(values, edit, known=set(stored.checkpoint["channel_versions"]))
+    return _made(saver, point, stored, {edit.path[0]: values[edit.path[0]] for edit in edits}, goto)
 
 
 def _apply(values: dict[str, Any], edit: StateEdit, known: set[str]) -> None:
@@ -164,11 +164,11 @@ def _apply(values: dict[str, Any], edit: StateEdit, known: set[str]) -> None:
 
 
 def _made(
-    saver: ThreadSaver, point: Point, found: CheckpointTuple, changed: dict[str, Any], goto: str | None
+    saver: ThreadSaver, point: Point, stored: CheckpointTuple, changed: dict[str, Any], goto: str | None
 ) -> NewCheckpoint:
-    old: Any = found.checkpoint
+    old: Any = stored.checkpoint
     versions = dict(old["channel_versions"])
-    growing = delta_channels(found)
+    growing = delta_channels(stored)
     blobs: list[tuple[str, str, str, bytes]] = []
     inline = {key: value for key, value in old["channel_values"].items() if _is_inline(value)}
     inline |= {key: True for key, value in old["channel_values"].items() if isinstance(value, DeltaSnapshot)}

@@ -172,7 +172,7 @@ def _had_ended(source: Thread, point: Point, points: Sequence[Point]) -> bool:
 
 
 async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | None = None) -> ForkCut:
-    """What a fork at a point takes over.
+    """The checkpoints and tasks that a fork at a point takes over.
 
     Args:
         saver: The store.
@@ -184,11 +184,11 @@ async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | Non
     async with saver.connection() as connection:
         tasks = await _tasks(connection, point.thread_id, path)
     for level, inner in pairwise(path):
-        found = dispatched(inner.namespace, level.namespace)
-        if found is None:
+        task = dispatched(inner.namespace, level.namespace)
+        if task is None:
             continue
-        plan, given = await _plan_at(saver, level, found.subtask, found.definition)
-        cut = lineage.cut(point, tasks, _downstream(plan, found.subtask))
+        plan, given = await _plan_at(saver, level, task.subtask, task.definition)
+        cut = lineage.cut(point, tasks, _downstream(plan, task.subtask))
         # The plan was edited while the dispatcher ran, and the edited one has no such subtask.
         return cut if given else replace(cut, rerun=cut.rerun | {(level.namespace, level.id, NULL_TASK)})
     return lineage.cut(point, tasks)
@@ -197,21 +197,21 @@ async def cut_at(saver: ThreadSaver, point: Point, points: Sequence[Point] | Non
 def _downstream(plan: Plan | None, subtask: str) -> set[str]:
     """A subtask, and all that depend on it, directly or not."""
     dependants = plan.dependants() if plan is not None else {}
-    found, waiting = {subtask}, [subtask]
+    affected, waiting = {subtask}, [subtask]
     while waiting:
-        new = set(dependants.get(waiting.pop(), ())) - found
-        found |= new
+        new = set(dependants.get(waiting.pop(), ())) - affected
+        affected |= new
         waiting += new
-    return found
+    return affected
 
 
 async def _plan_at(saver: ThreadSaver, point: Point, subtask: str, definition: str) -> tuple[Plan | None, bool]:
     """The plan with a subtask that a checkpoint's dispatcher executed, and whether what was given there stays."""
-    found = await saver.aget_tuple(config_of(point))
-    if found is None:
+    stored = await saver.aget_tuple(config_of(point))
+    if stored is None:
         return None, True
-    held = plan_in(found.checkpoint["channel_values"])
-    writes = found.pending_writes or []
+    held = plan_in(stored.checkpoint["channel_values"])
+    writes = stored.pending_writes or []
     edits = [plan_in({"plan": value}) for task, channel, value in writes if task == NULL_TASK and channel == "plan"]
     plan = edits[-1] if edits else held
     if edits and plan is not None and plan.definition_hashes().get(subtask) != definition:
@@ -242,11 +242,11 @@ async def files_at(saver: ThreadSaver, point: Point) -> dict[str, FileState]:
 
 
 async def _note(saver: ThreadSaver, name: str, source: Thread, *, ended: bool) -> None:
-    """Write down what the new thread's row shows: its plan and progress as of the point."""
+    """Set the plan, progress and status in the new thread's row as of the point."""
     values = await state_values(saver, name)
     plan = plan_in(values)
     progress = await subtask_progress(saver, name, live=False)
-    done = sum(1 for one in progress if one.result is not None)
+    done = sum(1 for subtask in progress if subtask.result is not None)
     status = (values.get("status") or source.status) if ended else "paused"
     async with saver.connection() as connection:
         await connection.execute(

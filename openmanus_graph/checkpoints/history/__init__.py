@@ -1,1 +1,1 @@
-"""History: the points of a thread, what each holds, and what differs between two."""
+"""History: the points of a thread, their contents, and the differences between two."""

@@ -1,4 +1,4 @@
-"""Points: every moment of a thread that can be looked at or gone back to, and how a person names one.
+"""Checkpoint references: the points of a thread, and the addresses by which people name them.
 
 A point is a stored checkpoint: of the graph itself, or of what runs inside it, such as a step of a subtask.
 """
@@ -51,8 +51,8 @@ class Point:
     @property
     def subtask(self) -> str | None:
         """The subtask it belongs to, the innermost one; `None` outside of any."""
-        found = innermost_subtask(self.namespace)
-        return found.subtask if found else None
+        task = innermost_subtask(self.namespace)
+        return task.subtask if task else None
 
     @property
     def address(self) -> str:
@@ -145,7 +145,7 @@ def newest_point(points: Sequence[Point], thread_id: str) -> Point:
 
 
 def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
-    """The point of a thread that a person means.
+    """The point of a thread that a number, an id or `SUBTASK:STEP` names.
 
     Args:
         points: The thread's points.
@@ -161,16 +161,16 @@ def chosen_point(points: Sequence[Point], place: str, thread_id: str) -> Point:
     subtask, separator, step = place.rpartition(":")
     if separator and subtask:
         return _step_of(points, subtask, step, thread_id)
-    found: list[Point] = []
+    matches: list[Point] = []
     if len(place) >= SHORTEST_BEGINNING:
-        found = [point for point in points if point.id.startswith(place) or point.id.endswith(place)]
-    if len(found) == 1:
-        return found[0]
+        matches = [point for point in points if point.id.startswith(place) or point.id.endswith(place)]
+    if len(matches) == 1:
+        return matches[0]
     hint = f"List its points: {shell_commands.thread_history(thread_id)}"
-    if found:
-        numbers = ", ".join(str(point.number) for point in found[:5])
+    if matches:
+        numbers = ", ".join(str(point.number) for point in matches[:5])
         raise UnknownPointError(
-            f"{len(found)} points of {thread_id!r} have an id like {place!r}: {numbers}.", hint=hint
+            f"{len(matches)} points of {thread_id!r} have an id like {place!r}: {numbers}.", hint=hint
         )
     raise UnknownPointError(f"The thread {thread_id!r} has no point {place!r}; it has {len(points)}.", hint=hint)
 
@@ -185,10 +185,10 @@ def _step_of(points: Sequence[Point], subtask: str, step: str, thread_id: str) -
         raise UnknownPointError(f"The thread {thread_id!r} has no points of a subtask {subtask!r}. {named}", hint=hint)
     newest = max(task.round for _, task in own)
     here = [point for point, task in own if task.round == newest]
-    found = [point for point in here if str(point.step) == step]
-    if not found:
+    matches = [point for point in here if str(point.step) == step]
+    if not matches:
         steps = f"{here[0].step} to {here[-1].step}"
         raise UnknownPointError(
             f"The subtask {subtask!r} of {thread_id!r} has no step {step!r}, only {steps}.", hint=hint
         )
-    return found[-1]
+    return matches[-1]

@@ -1,4 +1,4 @@
-"""Diff: what differs between two points of one thread or of two: state, plan, results, messages and files."""
+"""Diff: the differences between two points of one thread or of two: state, plan, results, messages and files."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ APART = ("plan", "results", "messages", "workspace")
 
 @dataclass(frozen=True)
 class StateChange:
-    """One thing that differs."""
+    """One difference: a value, a subtask, a result, a message or a file."""
 
     name: str
     """A channel, a subtask or a file."""
@@ -41,7 +41,7 @@ class StateChange:
 
 @dataclass(frozen=True)
 class PointDifference:
-    """What differs between two points."""
+    """The differences between two points."""
 
     before: Point
     """The one."""
@@ -66,8 +66,8 @@ class PointDifference:
     def as_json(self) -> dict[str, Any]:
         """Everything, in JSON types."""
         parts = ("state", "plan", "results", "messages", "files")
-        found: dict[str, Any] = {"before": self.before.address, "after": self.after.address}
-        return found | {name: [asdict(one) for one in getattr(self, name)] for name in parts}
+        addresses: dict[str, Any] = {"before": self.before.address, "after": self.after.address}
+        return addresses | {name: [asdict(change) for change in getattr(self, name)] for name in parts}
 
 
 async def diff_points(saver: ThreadSaver, before: str, after: str) -> PointDifference:
@@ -82,20 +82,22 @@ async def diff_points(saver: ThreadSaver, before: str, after: str) -> PointDiffe
         UnknownThreadError: If there is no such thread.
         UnknownPointError: If a thread has no such point.
     """
-    one, other = await _side(saver, before), await _side(saver, after)
-    if bool(one.point.namespace) == bool(other.point.namespace):
-        states = one.values, other.values
+    old_side, new_side = await _side(saver, before), await _side(saver, after)
+    if bool(old_side.point.namespace) == bool(new_side.point.namespace):
+        states = old_side.values, new_side.values
     else:  # a step of a subtask has another state than the graph itself
-        states = one.outer, other.outer
-    told = [{key: state_as_json(value) for key, value in state.items() if key not in APART} for state in states]
+        states = old_side.outer, new_side.outer
+    compared = [{key: state_as_json(value) for key, value in state.items() if key not in APART} for state in states]
     return PointDifference(
-        before=one.point,
-        after=other.point,
-        state=_changes(*told),
-        plan=_changes(_subtasks(one.outer), _subtasks(other.outer)),
-        results=_changes(*({key: _outcome(value) for key, value in side.results.items()} for side in (one, other))),
+        before=old_side.point,
+        after=new_side.point,
+        state=_changes(*compared),
+        plan=_changes(_subtasks(old_side.outer), _subtasks(new_side.outer)),
+        results=_changes(
+            *({key: _outcome(value) for key, value in side.results.items()} for side in (old_side, new_side))
+        ),
         messages=_message_changes(*(state.get("messages") for state in states)),
-        files=await _file_changes(saver, one.files, other.files),
+        files=await _file_changes(saver, old_side.files, new_side.files),
     )
 
 
@@ -116,11 +118,13 @@ async def _side(saver: ThreadSaver, address: str) -> _Side:
     here = point or newest_point(points, thread.thread_id)
     values = await values_at(saver, here)
     if point is None:
-        results = await _running_results(saver, thread.thread_id, values, {one.namespace for one in points})
+        results = await _running_results(
+            saver, thread.thread_id, values, {stored_point.namespace for stored_point in points}
+        )
         return _Side(here, values, values, results, await files_of(saver, thread.thread_id))
     cut = await cut_at(saver, point, points)
     outer = await values_at(saver, cut.root) if point.namespace else values
-    newest = {one.namespace: one.id for one in points}
+    newest = {stored_point.namespace: stored_point.id for stored_point in points}
     ended = {namespace for namespace, checkpoint in newest.items() if (namespace, checkpoint) in cut.kept}
     results = await _running_results(saver, thread.thread_id, outer, ended if point.namespace else set())
     return _Side(here, values, outer, results, await files_at(saver, point))
@@ -137,20 +141,20 @@ async def _running_results(
     committed = await committed_results(saver, thread_id)
     number = int(values.get("round") or 0) + 1
     definitions = plan.definition_hashes()
-    for one in plan.subtasks:
-        task = SubtaskTask(one.id, definitions[one.id], number)
+    for subtask in plan.subtasks:
+        task = SubtaskTask(subtask.id, definitions[subtask.id], number)
         if task.name in committed and task.namespace in ended:
-            results[one.id] = committed[task.name]
+            results[subtask.id] = committed[task.name]
     return results
 
 
 def _subtasks(values: Mapping[str, Any]) -> dict[str, Any]:
     plan = cast("Mapping[str, Any]", values.get("plan") or {})
-    return {str(one.get("id")): one for one in cast("list[dict[str, Any]]", plan.get("subtasks") or [])}
+    return {str(subtask.get("id")): subtask for subtask in cast("list[dict[str, Any]]", plan.get("subtasks") or [])}
 
 
 def _outcome(result: Mapping[str, Any]) -> dict[str, Any]:
-    """A result without what is never the same twice."""
+    """A result without its times and its usage, which are never the same twice."""
     left_out = ("started_at", "finished_at", "usage")
     return {key: value for key, value in result.items() if key not in left_out}
 
@@ -167,37 +171,35 @@ def state_as_json(value: Any) -> Any:
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[StateChange]:
-    found: list[StateChange] = []
+    changes: list[StateChange] = []
     for name in [*before, *(key for key in after if key not in before)]:
-        one, other = before.get(name), after.get(name)
-        if one == other:
+        old, new = before.get(name), after.get(name)
+        if old == new:
             continue
         kind = "added" if name not in before else "removed" if name not in after else "changed"
-        lines = _lines(one, other) if isinstance(one, str) and isinstance(other, str) else None
-        found.append(StateChange(name, kind, one, other, lines))
-    return found
+        lines = _lines(old, new) if isinstance(old, str) and isinstance(new, str) else None
+        changes.append(StateChange(name, kind, old, new, lines))
+    return changes
 
 
 def _message_changes(before: Any, after: Any) -> list[StateChange]:
-    """Messages behind the beginning that both have."""
-    one, other = ([_message(item) for item in cast("list[Any]", side or [])] for side in (before, after))
+    """Messages after the beginning that both states share."""
+    old, new = ([_message(item) for item in cast("list[Any]", side or [])] for side in (before, after))
     same = 0
-    while same < min(len(one), len(other)) and one[same] == other[same]:
+    while same < min(len(old), len(new)) and old[same] == new[same]:
         same += 1
-    removed = [StateChange(str(number), "removed", before=item) for number, item in enumerate(one[same:], same + 1)]
-    return removed + [
-        StateChange(str(number), "added", after=item) for number, item in enumerate(other[same:], same + 1)
-    ]
+    removed = [StateChange(str(number), "removed", before=item) for number, item in enumerate(old[same:], same + 1)]
+    return removed + [StateChange(str(number), "added", after=item) for number, item in enumerate(new[same:], same + 1)]
 
 
 def _message(item: Any) -> dict[str, Any]:
     if not isinstance(item, BaseMessage):
         return {"type": "unknown", "text": str(item)}
-    found: dict[str, Any] = {"type": item.type, "text": str(item.text)}
+    fields: dict[str, Any] = {"type": item.type, "text": str(item.text)}
     calls = getattr(item, "tool_calls", None)
     if calls:
-        found["calls"] = [{"name": made["name"], "args": made["args"]} for made in calls]
-    return found
+        fields["calls"] = [{"name": made["name"], "args": made["args"]} for made in calls]
+    return fields
 
 
 async def _file_changes(
@@ -209,7 +211,9 @@ async def _file_changes(
         if not path.startswith(".openmanus/") and _content(before.get(path)) != _content(after.get(path))
     ]
     states = [side[path] for path in different for side in (before, after) if path in side]
-    contents = await contents_of(saver, {one.digest for one in states if one.digest and one.size <= LARGEST_TEXT})
+    contents = await contents_of(
+        saver, {state.digest for state in states if state.digest and state.size <= LARGEST_TEXT}
+    )
     return [_file_change(path, before.get(path), after.get(path), contents) for path in different]
 
 
@@ -243,5 +247,5 @@ def _text(file: FileState | None, contents: Mapping[str, bytes]) -> str | None:
 
 def _lines(before: str, after: str, path: str = "") -> str:
     names = (f"a/{path}", f"b/{path}") if path else ("before", "after")
-    found = difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
-    return "\n".join(found)
+    diff = difflib.unified_diff(before.splitlines(), after.splitlines(), *names, lineterm="")
+    return "\n".join(diff)

@@ -1,4 +1,4 @@
-"""History: every point of a thread with what led to it, in words, and the threads that were forked off there."""
+"""History: every point of a thread with the step that led to it, in words, and the threads forked off there."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from openmanus_graph.checkpoints.threads import find_thread
 
 LATEST = 8
 """Points at the end of a history whose step is looked for again where it was not stored yet."""
-LARGEST_TOLD = 100_000
+LARGEST_SHOWN = 100_000
 """Bytes of a write above which its content is not told."""
 
 
 @dataclass
 class Moment:
-    """A point of a thread, and what led to it."""
+    """A point of a thread, and the step that led to it."""
 
     point: Point
     """The point."""
@@ -67,7 +67,7 @@ class Moment:
 
 
 async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[Moment] = ()) -> list[Moment]:
-    """Every point of a thread, oldest first, with what led to it.
+    """Every point of a thread, oldest first, with the step that led to it.
 
     Args:
         saver: The store.
@@ -79,36 +79,38 @@ async def thread_history(saver: ThreadSaver, thread_id: str, *, known: Sequence[
     """
     thread = await find_thread(saver, thread_id)
     points = await points_of(saver, thread.thread_id)
-    told = {(one.point.namespace, one.point.id): one for one in known}
+    known_by_key = {(moment.point.namespace, moment.point.id): moment for moment in known}
     given = {"thread": thread.thread_id}
     async with saver.connection() as connection:
-        writes = await _writes(connection, saver, thread.thread_id, _untold(points, told) if told else None)
+        writes = await _writes(
+            connection, saver, thread.thread_id, _checkpoints_to_read(points, known_by_key) if known_by_key else None
+        )
         calls = await _rows(connection, _CALLS, given)
         files = await _rows(connection, _FILES, given)
         forks = await _rows(connection, _FORKS, given)
     pruned = {(point.namespace, point.id) for point in points if point.pruned}
     for key in pruned:  # what is left there is of many steps
         writes.pop(key, None)
-    found = [_moment(point, writes, told) for point in points if not point.pruned]
-    _add_usage(found, calls)
+    moments = [_moment(point, writes, known_by_key) for point in points if not point.pruned]
+    _add_usage(moments, calls)
     children = {
-        (one.point.namespace, one.point.parent): one
-        for one in reversed(found)
-        if (one.point.namespace, one.point.parent) not in pruned
+        (moment.point.namespace, moment.point.parent): moment
+        for moment in reversed(moments)
+        if (moment.point.namespace, moment.point.parent) not in pruned
     }
     _add_files(children, files)
-    by_key = {(one.point.namespace, one.point.id): one for one in found}
+    by_key = {(moment.point.namespace, moment.point.id): moment for moment in moments}
     for row in forks:
         origin: dict[str, Any] = row["origin"]
         forked = by_key.get((origin["namespace"], origin["checkpoint"]))
         if forked is not None:
             forked.forks.append(str(row["thread_id"]))
-    return found
+    return moments
 
 
 @dataclass
 class Growth:
-    """A thread's history as one run makes it longer: what is known is not read again.
+    """A thread's history as one run makes it longer: known points are not read again.
 
     It holds only while this process runs the thread, and only where every step that began before has been committed.
     """
@@ -124,14 +126,14 @@ class Growth:
 
     @classmethod
     async def read(cls, saver: ThreadSaver, thread_id: str, known: Sequence[Moment] = ()) -> Growth:
-        """Read all of it."""
+        """Read the whole history."""
         async with saver.connection() as connection:
             row = await (await connection.execute(_NEWEST, {"thread": thread_id})).fetchone()
         numbers = row or {"call": 0, "change": 0}
         return cls(await thread_history(saver, thread_id, known=known), int(numbers["call"]), int(numbers["change"]))
 
     async def follow(self, saver: ThreadSaver, thread_id: str, asking: Collection[str]) -> list[Point]:
-        """Read what has been added.
+        """Read the points that have been added.
 
         Args:
             saver: The store.
@@ -144,23 +146,23 @@ class Growth:
         last = self.moments[-1].point if self.moments else None
         asked = self._newest(asking)
         # LangGraph may store what a step wrote a moment after the point that the step led to.
-        late = [one for one in self.moments[-LATEST:] if one.point.step > 0 and not one.nodes]
+        late = [moment for moment in self.moments[-LATEST:] if moment.point.step > 0 and not moment.nodes]
         given = {"thread": thread_id, "call": self.call, "change": self.change}
         async with saver.connection() as connection:
             new = await read_points(connection, thread_id, after=last)
             only = [
-                *(one.point.id for one in asked.values()),
-                *(one.id for one in new),
-                *(one.parent for one in (*new, *(behind.point for behind in late)) if one.parent),
+                *(moment.point.id for moment in asked.values()),
+                *(point.id for point in new),
+                *(point.parent for point in (*new, *(behind.point for behind in late)) if point.parent),
             ]
             writes = await _writes(connection, saver, thread_id, only)
             calls = await _rows(connection, _NEW_CALLS, given)
             files = await _rows(connection, _NEW_FILES, given)
-        for one in asked.values():
-            one.asks = what_is_asked(writes.get((one.point.namespace, one.point.id), ())) or one.asks
-        for one in late:
-            made = writes.get((one.point.namespace, one.point.parent or ""), ())
-            one.nodes, one.what = nodes_of(made), what_changed(one.point, made)
+        for moment in asked.values():
+            moment.asks = what_is_asked(writes.get((moment.point.namespace, moment.point.id), ())) or moment.asks
+        for moment in late:
+            made = writes.get((moment.point.namespace, moment.point.parent or ""), ())
+            moment.nodes, moment.what = nodes_of(made), what_changed(moment.point, made)
         added = [_moment(point, writes, {}) for point in new]
         self.moments = [*self.moments, *added]
         self._count(added, calls, files)
@@ -168,21 +170,21 @@ class Growth:
 
     def _newest(self, namespaces: Collection[str]) -> dict[str, Moment]:
         """The newest moments of some namespaces."""
-        found: dict[str, Moment] = {}
-        for one in reversed(self.moments):
-            if len(found) == len(namespaces):
+        newest: dict[str, Moment] = {}
+        for moment in reversed(self.moments):
+            if len(newest) == len(namespaces):
                 break
-            if one.point.namespace in namespaces:
-                found.setdefault(one.point.namespace, one)
-        return found
+            if moment.point.namespace in namespaces:
+                newest.setdefault(moment.point.namespace, moment)
+        return newest
 
     def _count(self, added: Sequence[Moment], calls: Sequence[DictRow], files: Sequence[DictRow]) -> None:
         """Give calls and changes of files to the steps that made them, which are new."""
         self.call = max([self.call, *(int(row["number"]) for row in calls)])
         self.change = max([self.change, *(int(row["number"]) for row in files)])
         calls, files = [*self.early[0], *calls], [*self.early[1], *files]
-        subtasks = {one.point.subtask or "" for one in added}
-        children = {(one.point.namespace, one.point.parent): one for one in reversed(added)}
+        subtasks = {moment.point.subtask or "" for moment in added}
+        children = {(moment.point.namespace, moment.point.parent): moment for moment in reversed(added)}
         self.early = (
             [row for row in calls if row["subtask"] not in subtasks],
             [row for row in files if (row["checkpoint_ns"], row["checkpoint_id"]) not in children],
@@ -192,39 +194,41 @@ class Growth:
 
 
 def _moment(
-    point: Point, writes: Mapping[tuple[str, str], Sequence[Write]], told: Mapping[tuple[str, str], Moment]
+    point: Point, writes: Mapping[tuple[str, str], Sequence[Write]], known: Mapping[tuple[str, str], Moment]
 ) -> Moment:
     here = what_is_asked(writes.get((point.namespace, point.id), ()))
-    old = told.get((point.namespace, point.id))
+    old = known.get((point.namespace, point.id))
     if old is not None:
         return Moment(point, old.nodes, old.what, asks=here or old.asks)
     made = writes.get((point.namespace, point.parent or ""), ())
     return Moment(point, nodes_of(made), what_changed(point, made), asks=here)
 
 
-def _untold(points: Sequence[Point], told: Mapping[tuple[str, str], Moment]) -> list[str]:
-    """Checkpoints whose writes say something new: those that new points came of, and the newest of each namespace."""
-    newest = {one.namespace: one.id for one in points}
-    new = [one for one in points if (one.namespace, one.id) not in told]
-    return [*newest.values(), *(one.id for one in new), *(one.parent for one in new if one.parent)]
+def _checkpoints_to_read(points: Sequence[Point], known: Mapping[tuple[str, str], Moment]) -> list[str]:
+    """Ids of the checkpoints whose writes are read: new points, their parents, and the newest of each namespace."""
+    newest = {point.namespace: point.id for point in points}
+    new = [point for point in points if (point.namespace, point.id) not in known]
+    return [*newest.values(), *(point.id for point in new), *(point.parent for point in new if point.parent)]
 
 
-def _add_usage(found: Sequence[Moment], calls: Iterable[Mapping[str, Any]]) -> None:
+def _add_usage(moments: Sequence[Moment], calls: Iterable[Mapping[str, Any]]) -> None:
     """Give each call of a model to the step during which it was made."""
     by_subtask: dict[str, list[Moment]] = defaultdict(list)
-    for one in found:
-        by_subtask[one.point.subtask or ""].append(one)
-    times: dict[str, list[datetime]] = {key: [one.point.made_at for one in group] for key, group in by_subtask.items()}
+    for moment in moments:
+        by_subtask[moment.point.subtask or ""].append(moment)
+    times: dict[str, list[datetime]] = {
+        key: [moment.point.made_at for moment in group] for key, group in by_subtask.items()
+    }
     for call in calls:
         group = by_subtask.get(str(call["subtask"])) or []
         if not group:
             continue
         # The step that made it was over at the first point after it.
         place = bisect_left(times[str(call["subtask"])], call["created_at"])
-        one = group[min(place, len(group) - 1)]
-        one.tokens += int(call["tokens"])
+        moment = group[min(place, len(group) - 1)]
+        moment.tokens += int(call["tokens"])
         cost: float | None = call["cost_usd"]
-        one.cost_usd = None if cost is None or one.cost_usd is None else one.cost_usd + cost
+        moment.cost_usd = None if cost is None or moment.cost_usd is None else moment.cost_usd + cost
 
 
 def _add_files(children: Mapping[tuple[str, str | None], Moment], files: Iterable[Mapping[str, Any]]) -> None:
@@ -242,17 +246,17 @@ async def _rows(connection: AsyncConnection[DictRow], query: Any, given: Mapping
 async def _writes(
     connection: AsyncConnection[DictRow], saver: ThreadSaver, thread_id: str, only: Sequence[str] | None
 ) -> dict[tuple[str, str], list[Write]]:
-    """What tasks wrote, by the checkpoint at which they ran, of all or only some; contents only of what can be told."""
-    given = {"thread": thread_id, "told": list(READ), "largest": LARGEST_TOLD, "only": only}
+    """Writes of tasks, by the checkpoint at which they ran, all or some; values only of channels that are shown."""
+    given = {"thread": thread_id, "told": list(READ), "largest": LARGEST_SHOWN, "only": only}
     cursor = await connection.execute(_WRITES, given)
-    found: dict[tuple[str, str], list[Write]] = defaultdict(list)
+    writes: dict[tuple[str, str], list[Write]] = defaultdict(list)
     for row in await cursor.fetchall():
         value = None
         if row["blob"] is not None:
             value = saver.serde.loads_typed((str(row["type"]), bytes(row["blob"])))
         key = (str(row["checkpoint_ns"]), str(row["checkpoint_id"]))
-        found[key].append(Write(str(row["task_id"]), str(row["task_path"]), str(row["channel"]), value))
-    return found
+        writes[key].append(Write(str(row["task_id"]), str(row["task_path"]), str(row["channel"]), value))
+    return writes
 
 
 _WRITES = """

@@ -1,4 +1,4 @@
-"""Playback: what happened in a thread once more, from its stored events and at their pace; nothing is called."""
+"""Playback: replays a thread's stored events at their pace; no tool and no model is called."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Wording: what a step did, in a line, from what its tasks wrote."""
+"""Step summary: describes a step in a line, from the writes of its tasks."""
 
 from __future__ import annotations
 
@@ -34,19 +34,22 @@ class Write:
 
 def nodes_of(writes: Sequence[Write]) -> list[str]:
     """The nodes that wrote, in order, each as often as it ran."""
-    found: dict[str, str] = {}
+    nodes: dict[str, str] = {}
     for write in writes:
         if pulled := pulled_node(write.path):
-            found[write.task_id] = pulled
+            nodes[write.task_id] = pulled
         elif is_send(write.path):
-            sent = next((one.name for one in _messages(write) if isinstance(one, ToolMessage) and one.name), None)
-            if sent or write.task_id not in found:
-                found[write.task_id] = sent or "sent"
-    return [node for node in found.values() if node != START_CHANNEL]
+            sent = next(
+                (message.name for message in _messages(write) if isinstance(message, ToolMessage) and message.name),
+                None,
+            )
+            if sent or write.task_id not in nodes:
+                nodes[write.task_id] = sent or "sent"
+    return [node for node in nodes.values() if node != START_CHANNEL]
 
 
 def what_changed(point: Point, writes: Sequence[Write]) -> str:
-    """What led to a point, in a line."""
+    """The step that led to a point, in a line."""
     if point.source == "input":
         return "the input"
     if point.source in ("update", "fork"):
@@ -54,29 +57,29 @@ def what_changed(point: Point, writes: Sequence[Write]) -> str:
     parts: list[str] = []
     values = {write.channel: write.value for write in writes}
     for write in writes:
-        said = _told(write, values)
-        if said and said not in parts:
-            parts.append(said)
+        part = _describe_write(write, values)
+        if part and part not in parts:
+            parts.append(part)
     if not parts and any(_is_start(write) for write in writes):
         return "begins"
     if not parts:
-        told = (write.channel for write in writes if not is_inner(write.channel) and write.channel not in NOT_SHOWN)
-        names = dict.fromkeys(told)
+        channels = (write.channel for write in writes if not is_inner(write.channel) and write.channel not in NOT_SHOWN)
+        names = dict.fromkeys(channels)
         return f"sets {', '.join(names)}" if names else ""
     return "; ".join(parts)
 
 
 def what_is_asked(writes: Sequence[Write]) -> str:
-    """What a person was asked at a checkpoint, in a line."""
+    """The questions to a person at a checkpoint, in a line."""
     asked: list[str] = []
     for write in writes:
         if write.channel != INTERRUPT:
             continue
-        for one in cast("Sequence[Any]", write.value or ()):
-            value: Any = one.value if isinstance(one, Interrupt) else one
+        for interrupt in cast("Sequence[Any]", write.value or ()):
+            value: Any = interrupt.value if isinstance(interrupt, Interrupt) else interrupt
             text = cast("dict[str, Any]", value).get("question", value) if isinstance(value, dict) else value
-            if (said := _short(text)) not in asked:
-                asked.append(said)
+            if (question := _short(text)) not in asked:
+                asked.append(question)
     return "; ".join(asked)
 
 
@@ -88,10 +91,10 @@ def _messages(write: Write) -> list[BaseMessage]:
     value: Any = write.value
     if write.channel != "messages" or not isinstance(value, list):
         return []
-    return [one for one in cast("list[Any]", value) if isinstance(one, BaseMessage)]
+    return [message for message in cast("list[Any]", value) if isinstance(message, BaseMessage)]
 
 
-def _told(write: Write, values: Mapping[str, Any]) -> str:
+def _describe_write(write: Write, values: Mapping[str, Any]) -> str:
     value = write.value
     if _is_start(write):
         return f"is asked: {_short(value)}" if write.channel == "task" and value else ""
@@ -100,7 +103,7 @@ def _told(write: Write, values: Mapping[str, Any]) -> str:
     if write.channel == "messages":
         if isinstance(value, Overwrite):
             return "shortens its messages" if value.value else "begins anew"
-        return "; ".join(filter(None, map(_said, _messages(write)))) if "draft" not in values else ""
+        return "; ".join(filter(None, map(_describe_message, _messages(write)))) if "draft" not in values else ""
     if value is None or value == "":
         return ""
     if isinstance(value, dict):
@@ -115,8 +118,11 @@ def _told(write: Write, values: Mapping[str, Any]) -> str:
         return "is to be tried again"
     if write.channel == RESUME:
         given = cast("list[Any]", value)[-1:] if isinstance(value, list) else [value]
-        said = [cast("dict[str, Any]", one).get("value", one) if isinstance(one, dict) else one for one in given]
-        return f"is answered: {_short(said[0])}" if said else ""
+        answers = [
+            cast("dict[str, Any]", answer).get("value", answer) if isinstance(answer, dict) else answer
+            for answer in given
+        ]
+        return f"is answered: {_short(answers[0])}" if answers else ""
     if write.channel == "approved":
         return "is approved" if value else "is not approved"
     return f"{words[write.channel]}: {_short(value)}" if write.channel in words else ""
@@ -135,13 +141,13 @@ def _structured(channel: str, value: dict[str, Any]) -> str:
     return ""
 
 
-def _said(message: BaseMessage) -> str:
+def _describe_message(message: BaseMessage) -> str:
     if isinstance(message, ToolMessage):
         return f"{message.name} {'fails' if message.status == 'error' else 'returns'}: {_short(message.text)}"
     if isinstance(message, AIMessage) and message.tool_calls:
         return "calls " + ", ".join(f"{made['name']}({_short(made['args'], 50)})" for made in message.tool_calls)
-    said = _short(message.text)
-    return f"says: {said}" if isinstance(message, AIMessage) else f"is told: {said}" if said else ""
+    text = _short(message.text)
+    return f"says: {text}" if isinstance(message, AIMessage) else f"is told: {text}" if text else ""
 
 
 def _short(value: Any, longest: int = LONGEST) -> str:

@@ -21,9 +21,9 @@ from openmanus_graph.langgraph_internals import (
 from openmanus_graph.state import appended
 
 
-def delta_channels(found: CheckpointTuple) -> Mapping[str, Any]:
+def delta_channels(stored: CheckpointTuple) -> Mapping[str, Any]:
     """The growing lists of a checkpoint's graph, each with its updates and steps since the last whole copy."""
-    return cast("Mapping[str, Any]", found.metadata.get(DELTA_COUNTERS_KEY) or {})
+    return cast("Mapping[str, Any]", stored.metadata.get(DELTA_COUNTERS_KEY) or {})
 
 
 def config_of(point: Point) -> Any:
@@ -39,10 +39,10 @@ async def values_at(saver: ThreadSaver, point: Point) -> dict[str, Any]:
     is given as it is.
     """
     config = config_of(point)
-    found = await saver.aget_tuple(config)
-    if found is None:
+    stored = await saver.aget_tuple(config)
+    if stored is None:
         return {}
-    held: dict[str, Any] = found.checkpoint["channel_values"]
+    held: dict[str, Any] = stored.checkpoint["channel_values"]
     if isinstance(held.get(START_CHANNEL), dict):
         return cast("dict[str, Any]", held[START_CHANNEL])
     values = {
@@ -51,11 +51,13 @@ async def values_at(saver: ThreadSaver, point: Point) -> dict[str, Any]:
         if not is_inner(key)
     }
     growing = [
-        key for key in delta_channels(found) if key not in values and key in found.checkpoint["channel_versions"]
+        key for key in delta_channels(stored) if key not in values and key in stored.checkpoint["channel_versions"]
     ]
     if growing:
         history = await saver.aget_delta_channel_history(config=config, channels=growing)
-        values |= {key: _put_together(cast("Mapping[str, Any]", one)) for key, one in history.items()}
+        values |= {
+            key: _put_together(cast("Mapping[str, Any]", channel_history)) for key, channel_history in history.items()
+        }
     return values
 
 
@@ -70,10 +72,10 @@ def _put_together(history: Mapping[str, Any]) -> list[Any]:
 async def next_nodes(saver: ThreadSaver, point: Point) -> list[str]:
     """The nodes that run after a point, as far as its edges say it."""
     config = config_of(point)
-    found = await saver.aget_tuple(config)
-    if found is None:
+    stored = await saver.aget_tuple(config)
+    if stored is None:
         return []
-    held: dict[str, Any] = found.checkpoint["channel_values"]
+    held: dict[str, Any] = stored.checkpoint["channel_values"]
     if START_CHANNEL in held:
         return [START_CHANNEL]
     sends = cast("list[Any]", held.get(SENDS) or [])

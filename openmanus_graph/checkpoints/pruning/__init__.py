@@ -1,1 +1,1 @@
-"""Pruning: older points removed, and how much each thread takes."""
+"""Pruning: removal of older points, and the size of each thread."""

@@ -1,4 +1,4 @@
-"""Chains: growing lists of which each checkpoint holds only what is new, kept whole when older checkpoints go.
+"""Delta channels: keep lists that are stored as increments readable after their older checkpoints are pruned.
 
 LangGraph rebuilds such a list (a `DeltaChannel`) by walking from a checkpoint to its ancestors, up to one that holds
 a snapshot, and applying the writes on the way. Where the ancestors of a kept checkpoint go, its parent stays as a
@@ -38,7 +38,7 @@ class CheckpointLink:
 
 @dataclass(frozen=True)
 class PruneCut:
-    """Where the ancestors of kept checkpoints go."""
+    """A cut in a namespace: ancestors of kept checkpoints that are pruned."""
 
     gone: tuple[str, ...]
     """The parent of a kept checkpoint and its ancestors that go, newest first."""
@@ -54,7 +54,7 @@ class PruneCut:
 
 
 def cuts_of(points: Mapping[str, CheckpointLink], kept: Collection[str]) -> list[PruneCut]:
-    """Where a namespace is cut when only some of its points are kept.
+    """The cuts of a namespace when only some of its points are kept.
 
     Args:
         points: All points of the namespace by id.
@@ -86,7 +86,7 @@ async def carry(
     token: str,
     named: Collection[str] = (),
 ) -> set[str]:
-    """Carry what is read across cuts into stubs, and link kept points where there is nothing to carry.
+    """Carry the writes that are read across cuts into stubs, and link kept points where there is nothing to carry.
 
     Args:
         connection: A connection, in a transaction that has the thread alone.
@@ -105,7 +105,7 @@ async def carry(
     stubs: dict[str, dict[str, Any]] = {}
     for at, rows in zip(cuts, stored, strict=True):
         fields = [await _gather(connection, {**place, "first": at.first}, name, rows[name]) for name in at.growing]
-        if any(found for found, _, _ in fields) or not set(named).isdisjoint(at.gone):
+        if any(has_values for has_values, _, _ in fields) or not set(named).isdisjoint(at.gone):
             stubs[at.first] = {
                 "channel_values": {key: value for _, values, _ in fields for key, value in values.items()},
                 "channel_versions": {key: value for _, _, versions in fields for key, value in versions.items()},
@@ -124,12 +124,12 @@ async def _stored(
     connection: AsyncConnection[DictRow], place: Mapping[str, Any], at: PruneCut
 ) -> dict[str, list[DictRow]]:
     """For each list and each point that goes, newest first: its version, and whether a value is there."""
-    found: dict[str, list[DictRow]] = {channel: [] for channel in at.growing}
-    if found:
+    rows: dict[str, list[DictRow]] = {channel: [] for channel in at.growing}
+    if rows:
         wanted = {**place, "ids": list(at.gone), "channels": list(at.growing)}
         for row in await (await connection.execute(_STORED, wanted)).fetchall():
-            found[str(row["channel"])].append(row)
-    return found
+            rows[str(row["channel"])].append(row)
+    return rows
 
 
 async def _gather(

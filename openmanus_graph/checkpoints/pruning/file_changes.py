@@ -1,4 +1,4 @@
-"""Changes: the records of which step changed which file, kept right when the steps' checkpoints go.
+"""File changes: reassign recorded file changes when the checkpoints they belong to are pruned.
 
 A fork takes the changes whose checkpoint it takes. Those of ancestors that go are given to the stub that stays for
 them, and those of requests that are over count by their time. Of several changes of one file between which no point
@@ -39,7 +39,7 @@ async def rehome(
     stubs: Collection[Key],
     gone: Collection[Key],
 ) -> tuple[int, int]:
-    """Give the changes of checkpoints that go to what stays for them.
+    """Give the file changes of pruned checkpoints to the stubs that stay for them.
 
     Args:
         connection: A connection, in the transaction that removes the checkpoints.

@@ -1,4 +1,4 @@
-"""Prune: the older points of a thread removed, and with them nothing that a kept point or a resume needs.
+"""Prune: removes the older points of a thread, and nothing that a kept point or a resume needs.
 
 Kept are the newest points of the root and of each subtask. What they need beside their own rows is kept too: the
 parts of growing lists that lie in older points (see `chains`), and the namespaces of the subtasks of every dispatch
@@ -31,7 +31,7 @@ Kept = Mapping[str, Collection[str]]
 
 @dataclass(frozen=True)
 class Pruned:
-    """What pruning a thread removed, or would remove."""
+    """The points and rows that pruning a thread removed, or would remove."""
 
     thread_id: str
     """The thread."""
@@ -130,13 +130,13 @@ async def _prune(connection: AsyncConnection[DictRow], thread_id: str, choose: C
 
 def _standing_stubs(points: Points, kept: Kept) -> set[Key]:
     """Stubs of earlier prunings that kept points still have as their parents, unchanged."""
-    found: set[Key] = set()
+    stubs: set[Key] = set()
     for namespace, names in kept.items():
         inside = points[namespace]
         changed = {at.first for at in cuts_of(inside, set(names))}
         parents = {inside[name].parent for name in names}
-        found |= {(namespace, name) for name, point in inside.items() if point.stub and name in parents - changed}
-    return found
+        stubs |= {(namespace, name) for name, point in inside.items() if point.stub and name in parents - changed}
+    return stubs
 
 
 def newest(points: Points, keep_last: int) -> Kept:
@@ -153,14 +153,16 @@ def newest(points: Points, keep_last: int) -> Kept:
     # What runs inside a graph belongs to the points of the graph that it was called from, even if an edit of the plan
     # has made newer ones meanwhile.
     for namespace, names in kept.items():
-        for around, caller in ((key, one) for name in names for key, one in points[namespace][name].parents.items()):
+        for around, caller in (
+            (key, caller_id) for name in names for key, caller_id in points[namespace][name].parents.items()
+        ):
             if around != namespace and around in kept and caller in points[around] and not points[around][caller].stub:
                 kept[around].add(caller)
     return kept
 
 
 def _is_needed(namespace: str, points: Points, kept: Kept, oldest_round: int) -> bool:
-    """Whether a point that is kept may go on with what is in a namespace."""
+    """Whether a point that is kept may go on with the checkpoints of a namespace."""
     if (task := dispatched(namespace)) is not None and task.round <= oldest_round:
         return False  # the results of that dispatch are in the state of every kept point of the root
     above = namespace
@@ -180,17 +182,17 @@ def _is_needed(namespace: str, points: Points, kept: Kept, oldest_round: int) ->
 async def points_of(connection: AsyncConnection[DictRow], thread_id: str) -> Points:
     """The points of a thread, by namespace, newest first."""
     rows = await (await connection.execute(_POINTS, {"thread": thread_id, "stub": STUB})).fetchall()
-    found: dict[str, dict[str, CheckpointLink]] = {}
+    points: dict[str, dict[str, CheckpointLink]] = {}
     for row in rows:
         number = row["round"]
-        found.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = CheckpointLink(
+        points.setdefault(str(row["checkpoint_ns"]), {})[str(row["checkpoint_id"])] = CheckpointLink(
             parent=row["parent_checkpoint_id"],
             stub=bool(row["stub"]),
             growing=row["growing"],
             parents=row["parents"] or {},
             round=number if isinstance(number, int) else 0,
         )
-    return found
+    return points
 
 
 async def _delete(
@@ -201,7 +203,7 @@ async def _delete(
     spaces: Collection[str],
     token: str,
 ) -> tuple[int, int]:
-    """Delete what goes; how many rows, and their bytes."""
+    """Delete the checkpoints that go; return the number of rows, and their bytes."""
     emptied = [*gone, *stubs]
     given = {
         "thread": thread_id,
@@ -217,9 +219,9 @@ async def _delete(
     await connection.execute("SET LOCAL enable_nestloop TO off")
     rows = size = 0
     for query in (_DELETE_WRITES, _DELETE_CHECKPOINTS, _DELETE_VALUES):
-        found = await (await connection.execute(query, given)).fetchone()
-        if found is not None:
-            rows, size = rows + int(found["rows"]), size + int(found["size"])
+        counts = await (await connection.execute(query, given)).fetchone()
+        if counts is not None:
+            rows, size = rows + int(counts["rows"]), size + int(counts["size"])
     return rows, size
 
 

@@ -1,4 +1,4 @@
-"""Retention: how much each thread takes, and its older points removed."""
+"""Retention: the size of each thread, and the removal of its older points."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ async def prune_thread(saver: ThreadSaver, thread_id: str, *, keep_last: int = 1
 
 @dataclass(frozen=True)
 class Size:
-    """How much one thread takes."""
+    """The size of one thread."""
 
     thread_id: str
     """The thread."""
@@ -70,19 +70,19 @@ _KINDS = {"checkpoints": "checkpoints", "checkpoint_blobs": "checkpoints", "chec
 
 
 async def thread_sizes(saver: ThreadSaver, thread_ids: Sequence[str] | None = None) -> list[Size]:
-    """How much threads take, the largest first.
+    """The sizes of threads, the largest first.
 
     Args:
         saver: The store.
         thread_ids: Which threads; `None` means all.
     """
-    found: dict[str, dict[str, int]] = {}
+    sizes_by_thread: dict[str, dict[str, int]] = {}
     async with saver.connection() as connection:
         for table in THREAD_TABLES:
             rows = await (await connection.execute(_size_query(table), {"ids": _listed(thread_ids)})).fetchall()
             kind = _KINDS.get(table, "events" if table == "events" else "other")
             for row in rows:
-                sizes = found.setdefault(str(row["thread_id"]), {})
+                sizes = sizes_by_thread.setdefault(str(row["thread_id"]), {})
                 sizes[kind] = sizes.get(kind, 0) + int(row["size"])
                 if table == CHECKPOINT_TABLES[0]:
                     sizes["points"] = int(row["rows"])
@@ -95,7 +95,7 @@ async def thread_sizes(saver: ThreadSaver, thread_ids: Sequence[str] | None = No
             )
         ).fetchall()
     known = {str(row["thread_id"]): row for row in rows}
-    sizes = [_size(name, sizes, known.get(name)) for name, sizes in found.items()]
+    sizes = [_size(name, sizes, known.get(name)) for name, sizes in sizes_by_thread.items()]
     return sorted(sizes, key=lambda size: (-size.total, size.thread_id))
 
 

@@ -18,7 +18,7 @@ OTHER_SERVER = "Or use a server of your own: set DATABASE_URL."
 
 @dataclass(frozen=True)
 class Account:
-    """Who runs the server: the user of this process or, if that is root, a named unprivileged account."""
+    """The user that runs the server: the user of this process or, if that is root, a named unprivileged account."""
 
     uid: int
     """User id."""

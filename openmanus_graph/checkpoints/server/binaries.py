@@ -46,7 +46,7 @@ class Binaries:
 
 
 def installed() -> list[Binaries]:
-    """What the package carries, newest first; it has more than one major version.
+    """The package's installations, newest first; it carries more than one major version.
 
     Raises:
         EmbeddedServerError: If the package is not installed, or has nothing for this machine.
@@ -54,13 +54,13 @@ def installed() -> list[Binaries]:
     # `find_spec` runs no code of a top-level package: of the wrapper nothing but its files is used.
     spec = find_spec(MODULE)
     places = list(spec.submodule_search_locations or ()) if spec else []
-    found = [each for place in places for each in _below(Path(place))]
-    if not found:
+    binaries = [each for place in places for each in _below(Path(place))]
+    if not binaries:
         raise EmbeddedServerError(
             "The embedded server's binaries are not installed for this Python.",
             hint=f"Install them: {shell_commands.install(PACKAGE)}. {OTHER_SERVER}",
         )
-    return sorted(found, key=lambda each: each.major, reverse=True)
+    return sorted(binaries, key=lambda each: each.major, reverse=True)
 
 
 def _below(package: Path) -> Iterator[Binaries]:
@@ -80,11 +80,11 @@ def choose(major: int | None) -> Binaries:
     Raises:
         EmbeddedServerError: If there are none.
     """
-    found = installed()
-    for each in found:
+    binaries = installed()
+    for each in binaries:
         if major is None or each.major == major:
             return each
-    have = " and ".join(str(each.major) for each in found)
+    have = " and ".join(str(each.major) for each in binaries)
     raise EmbeddedServerError(
         f"The data were written by Postgres {major}, and the installed binaries are Postgres {have}.",
         hint=f"Install a {PACKAGE} release that carries Postgres {major}, or choose another data folder with "
@@ -118,8 +118,8 @@ def _check(binaries: Binaries, account: Account) -> None:
         code, output = 126, str(error.strerror)
     if code == 0:
         return
-    said = output.strip().splitlines()
-    reason = said[-1] if said else f"it ended with code {code}"
+    lines = output.strip().splitlines()
+    reason = lines[-1] if lines else f"it ended with code {code}"
     library = re.search(r"loading shared libraries: (\S+):", output)
     raise EmbeddedServerError(
         f"The embedded server's program {str(binaries.initdb)!r} does not run here: {reason}.",

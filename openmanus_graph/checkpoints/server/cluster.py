@@ -46,7 +46,7 @@ class Cluster:
     """Who runs it."""
 
     def ask(self, database: str = DATABASE) -> wire.StartupAnswer:
-        """Log in, and make sure that who answers runs under our account.
+        """Log in, and make sure that the process that answers runs under our account.
 
         Raises:
             EmbeddedServerError: If the server does not let this user in, hangs, or is a stranger's.
@@ -108,11 +108,11 @@ class Cluster:
     def _end_orphans(self) -> None:
         """Kill back ends whose postmaster is dead: busy ones do not notice it, and block every start.
 
-        They are known by the inherited lock, and are told from a postmaster that is not listening yet by
+        They are known by the inherited lock, and differ from a postmaster that is not listening yet by
         the title that Postgres gives its children. The recovery that follows repairs what they left.
         """
-        found = users_of(self.place.alive_lock) or []
-        servers = [pid for pid in found if pid != os.getpid()]
+        users = users_of(self.place.alive_lock) or []
+        servers = [pid for pid in users if pid != os.getpid()]
         if all(_is_back_end(pid) for pid in servers):
             for pid in servers:
                 _signal(pid, signal.SIGKILL, lambda pid=pid: pid in (users_of(self.place.alive_lock) or []))
@@ -184,9 +184,9 @@ class Cluster:
                 # Postgres' own Unicode rules: sorting never depends on the machine's C library.
                 options += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8"]
             options += ["--wal-segsize=4", "--no-instructions"]
-            code, said = self.account.run([programs.initdb, "-D", draft, *options], keep=[alive.fd])
+            code, output = self.account.run([programs.initdb, "-D", draft, *options], keep=[alive.fd])
             if code != 0:
-                raise failure("could not create its data folder", said, self.place.home)
+                raise failure("could not create its data folder", output, self.place.home)
             draft.rename(self.place.data)
             _sync_folder(self.place.root)
         except BaseException:
@@ -200,8 +200,8 @@ class Cluster:
                 if self.ask().state in ("ready", "no database"):
                     return
                 if alive.try_exclusive():
-                    said = log.read(self.place.log, position).decode("utf-8", "replace")
-                    raise failure("could not be started", said, self.place.home, self.place.log)
+                    output = log.read(self.place.log, position).decode("utf-8", "replace")
+                    raise failure("could not be started", output, self.place.home, self.place.log)
                 if time.monotonic() > deadline:
                     break
                 time.sleep(pause)

@@ -1,4 +1,4 @@
-"""Diagnosis: what the server's own words mean for the user."""
+"""Diagnosis: turns the output of the server's programs into errors for the user."""
 
 from __future__ import annotations
 
@@ -24,32 +24,32 @@ PREFIX = re.compile(
 def meaningful(text: str) -> str:
     """The line of a log that tells most: the last severe one, else the last that sounds like a failure."""
     lines = [line.strip() for line in text.splitlines() if line.strip()]
-    told = [line for line in lines if not DETAIL.search(line)] or lines
+    candidates = [line for line in lines if not DETAIL.search(line)] or lines
     for kind in (SEVERE, SUSPECT, re.compile("")):
-        found = [line for line in told if kind.search(line)]
-        if found:
-            return PREFIX.sub("", found[-1]).rstrip(".")
+        matches = [line for line in candidates if kind.search(line)]
+        if matches:
+            return PREFIX.sub("", matches[-1]).rstrip(".")
     return "it said nothing"
 
 
-def failure(doing: str, said: str, home: Path, log: Path | None = None) -> DatabaseError:
+def failure(doing: str, output: str, home: Path, log: Path | None = None) -> DatabaseError:
     """The error for a server program that failed.
 
     Args:
         doing: What it did, as in "could not be started".
-        said: What it printed.
+        output: What it printed.
         home: The data folder.
         log: Where all of it can be read, if anywhere.
     """
-    line = meaningful(said)
-    if re.search(r"No space left on device|Disk quota exceeded", said):
+    line = meaningful(output)
+    if re.search(r"No space left on device|Disk quota exceeded", output):
         return disk_full(home, line)
     where = f"Read all of it in {log}. " if log else ""
-    library = re.search(r"loading shared libraries: (\S+):", said)
+    library = re.search(r"loading shared libraries: (\S+):", output)
     if library:
         where = f"Install the system library {library[1]}. "
-    elif "could not create shared memory segment" in said or "could not map anonymous shared memory" in said:
+    elif "could not create shared memory segment" in output or "could not map anonymous shared memory" in output:
         where = "Free some memory, or give this machine or container more. "
-    elif "Permission denied" in said or "Read-only file system" in said:
+    elif "Permission denied" in output or "Read-only file system" in output:
         where = f"Set OPENMANUS_GRAPH_HOME to a folder that can be written. {where}"
     return EmbeddedServerError(f"The embedded server {doing}: {line}.", hint=f"{where}{OTHER_SERVER}")

@@ -248,7 +248,7 @@ class EmbeddedServer:
             cluster.stop()
 
     def _leave(self, cluster: Cluster, users: FileLock) -> None:
-        """Leave after a failure, which must stay the one that the user is told."""
+        """Leave after a failure, which must stay the one that the user sees."""
         try:
             self._stop_if_last(cluster, users)
         except OpenManusGraphError as error:
@@ -294,7 +294,7 @@ class EmbeddedServer:
 
 
 def _boot() -> str:
-    """What tells this run of the machine from the next; empty where the system has no word for it."""
+    """The id of this boot of the machine; empty where the system has none."""
     try:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:

@@ -54,7 +54,7 @@ class FileLock:
         return self._try(fcntl.LOCK_EX)
 
     def wait(self, timeout_s: float, *, shared: bool = False) -> None:
-        """Lock alone, or together with others, waiting at most `timeout_s` seconds for who is in the way.
+        """Lock alone, or together with others, waiting at most `timeout_s` seconds for other holders.
 
         Raises:
             EmbeddedServerError: If somebody still is then.
@@ -106,10 +106,10 @@ def _has_open(pid: int, name: str, place: tuple[int, int]) -> bool:
                 # The name first: `stat` on a stranger's file could wait for a network share.
                 if entry.readlink().name != name:
                     continue
-                found = entry.stat()
+                status = entry.stat()
             except FileNotFoundError:
                 continue
-            if (found.st_dev, found.st_ino) == place:
+            if (status.st_dev, status.st_ino) == place:
                 return True
     except OSError:  # the process ended, or belongs to somebody else and cannot be ours
         return False

@@ -1,4 +1,4 @@
-"""Place: where the embedded server's files lie, and who may touch them."""
+"""Server paths: the files and folders of the embedded server, and who may touch them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class ServerPaths:
 
     @property
     def log(self) -> Path:
-        """What the server says."""
+        """The server's log."""
         return self.root / "server.log"
 
     @property
@@ -62,17 +62,17 @@ class ServerPaths:
 
     @property
     def start_lock(self) -> Path:
-        """Held by whoever starts or stops the server."""
+        """The lock of the process that starts or stops the server."""
         return self.root / "start.lock"
 
     @property
     def users_lock(self) -> Path:
-        """Held, shared, by every process that uses the server."""
+        """The lock that every process that uses the server holds, shared."""
         return self.root / "users.lock"
 
     @property
     def alive_lock(self) -> Path:
-        """Inherited by every process of the server: free means that none of them lives."""
+        """The lock that every process of the server inherits: free means that none of them lives."""
         return self.root / "alive.lock"
 
     @property
@@ -124,11 +124,11 @@ class ServerPaths:
         Raises:
             EmbeddedServerError: If it does not belong to the user of this process alone.
         """
-        found = self.root.lstat()
-        if not stat.S_ISDIR(found.st_mode) or found.st_uid != os.geteuid() or found.st_mode & 0o022:
+        status = self.root.lstat()
+        if not stat.S_ISDIR(status.st_mode) or status.st_uid != os.geteuid() or status.st_mode & 0o022:
             raise EmbeddedServerError(
                 f"The folder {str(self.root)!r} is not one that only this user (id {os.geteuid()}) "
-                f"may change: it belongs to user id {found.st_uid}, mode {stat.S_IMODE(found.st_mode):04o}.",
+                f"may change: it belongs to user id {status.st_uid}, mode {stat.S_IMODE(status.st_mode):04o}.",
                 hint=f"Run as that user, or set OPENMANUS_GRAPH_HOME to a folder of your own. {OTHER_SERVER}",
             )
 
@@ -164,10 +164,10 @@ class ServerPaths:
         """Remove the socket folder, if it is one outside the data folder and the account's own."""
         folder = self.sockets
         try:
-            found = folder.lstat()
+            status = folder.lstat()
         except FileNotFoundError:
             return
-        if folder.parent == self.root or not stat.S_ISDIR(found.st_mode) or found.st_uid != account.uid:
+        if folder.parent == self.root or not stat.S_ISDIR(status.st_mode) or status.st_uid != account.uid:
             return
         for file in (socket_file(folder), lock_file(folder)):
             file.unlink(missing_ok=True)
@@ -200,10 +200,10 @@ class ServerPaths:
             ) from error
 
 
-def disk_full(home: Path, said: str) -> DatabaseFullError:
-    """The error for a full disk below `home`; `said` is the evidence."""
+def disk_full(home: Path, evidence: str) -> DatabaseFullError:
+    """The error for a full disk below `home`, with the evidence for it."""
     return DatabaseFullError(
-        f"The disk of the embedded server's data folder {str(home)!r} is full ({said}).",
+        f"The disk of the embedded server's data folder {str(home)!r} is full ({evidence}).",
         hint=f"Make room there (see: df -h {home}), then run the same command again.",
     )
 

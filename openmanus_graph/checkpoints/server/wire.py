@@ -36,7 +36,7 @@ STATES: dict[str, State] = {
 
 @dataclass(frozen=True)
 class StartupAnswer:
-    """What a login met."""
+    """The outcome of a login."""
 
     state: State
     """In one word."""
@@ -63,17 +63,17 @@ class _Message:
 
 
 def socket_file(folder: Path) -> Path:
-    """Where the server listens below its socket folder."""
+    """The socket of the server below its socket folder."""
     return folder / f".s.PGSQL.{PORT}"
 
 
 def lock_file(folder: Path) -> Path:
-    """What the server puts beside its socket, with its process id."""
+    """The lock file that the server puts beside its socket, with its process id."""
     return folder / f"{socket_file(folder).name}.lock"
 
 
 def ask(folder: Path, user: str, database: str, timeout_s: float = 5.0) -> StartupAnswer:
-    """Log in and out again, and say what happened.
+    """Log in and out again, and return the outcome.
 
     Args:
         folder: The socket folder.
@@ -169,7 +169,7 @@ def _exactly(link: socket.socket, count: int) -> bytes:
 
 
 def _peer(link: socket.socket) -> tuple[int | None, int | None]:
-    """Who listens, in the kernel's own words; a pid of 0 is a process of another container."""
+    """The process that listens, as the kernel names it; a pid of 0 is a process of another container."""
     option = getattr(socket, "SO_PEERCRED", None)
     if option is None:
         return None, None

@@ -1,4 +1,4 @@
-"""Archive: one file with a whole thread, that is either as it was written or refused.
+"""Archive: one file with a whole thread; an altered or truncated file is refused.
 
 A line with the format's name and version, then a gzip stream of records, then the SHA-256 of all before it. A record
 is a line of JSON followed by pieces of bytes, each with its length in front; a piece of no length ends it. Names of
@@ -62,7 +62,7 @@ class ArchiveWriter:
 
 
 class _Hashed:
-    """A file that is written, and what it has been given so far as a digest."""
+    """A file that is written, and the digest of its bytes so far."""
 
     def __init__(self, file: IO[bytes]) -> None:
         self.digest = hashlib.sha256()
@@ -142,7 +142,7 @@ class ArchiveRecord:
 
 @contextmanager
 def open_archive(path: Path) -> Generator[Iterator[ArchiveRecord]]:
-    """Read an archive, once all of it is known to be as it was written.
+    """Read an archive, once its digest is checked.
 
     Raises:
         ArchiveError: If it is no archive, of another version, truncated or altered.

@@ -1,4 +1,4 @@
-"""Moving: a thread as one file, and a file as a thread again, in any database of this program's version or newer.
+"""Export and import: a thread as one file and back, in any database of this program's version or newer.
 
 Export takes a thread that nobody runs, so that its rows and its files belong together. Import is one transaction:
 what the file holds is checked before it is taken over, and if anything is wrong, nothing is.
@@ -44,7 +44,7 @@ _TYPES = ("msgpack", "null", "empty", "bytes", "bytearray")
 
 @dataclass(frozen=True)
 class Moved:
-    """What was written into an archive, or read from one."""
+    """The thread that was written into an archive or read from one, and the number of its rows and files."""
 
     thread_id: str
     """The thread, by its id in this database."""
@@ -285,7 +285,7 @@ async def _check(connection: AsyncConnection[DictRow], table: str, rows: int) ->
 
 
 async def _check_changes(connection: AsyncConnection[DictRow]) -> str | None:
-    """What is wrong with changes of files, which a fork of the thread would make again."""
+    """The fault in recorded file changes, which a fork of the thread would make again; `None` if there is none."""
     await connection.execute("UPDATE arriving SET mode = mode & 511 WHERE mode <> mode & 511")  # 0o777
     rows = await (await connection.execute("SELECT DISTINCT path, link FROM arriving")).fetchall()
     for row in rows:

@@ -1,4 +1,4 @@
-"""Relocation: what of a thread depends on the place where it was, changed to what is true here."""
+"""Relocation: rewrites stored paths when a thread moves to another folder or machine."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from openmanus_graph.langgraph_internals import START_CHANNEL
 async def take_over(
     connection: AsyncConnection[DictRow], thread_id: str, about: Mapping[str, Any], workspace: str | None
 ) -> None:
-    """Make a thread whose rows have arrived one of this database.
+    """Adapt the rows of an imported thread to this database.
 
     Its runner is gone, its folder is another, what it claimed is nobody's, and where it was to keep a recording or run
     without a sandbox, it no longer does: nobody here has said so.

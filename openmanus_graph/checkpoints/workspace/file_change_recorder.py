@@ -1,4 +1,4 @@
-"""Recorder: which files of a workspace each step changed, with their contents, so that one can go back to any of them.
+"""File change recorder: the files of a workspace that each step changed, with contents, to go back to any step.
 
 Contents go into the database, each kept once: in one transaction with the changes that name them, out of the reach of
 tools that could remove them with the files themselves, and wherever the thread is resumed from.
@@ -67,7 +67,7 @@ class Seen:
 
     @property
     def look(self) -> Look:
-        """What the file system says of it; if that is the same, nothing but the content could differ."""
+        """The file system's facts about it; if they are the same, only the content could differ."""
         return self.size, self.mode, self.mtime_ns, self.inode, self.link
 
 
@@ -96,7 +96,7 @@ def step_of(config: RunnableConfig, *, subtask: str | None, tool: str | None, ca
 
 @dataclass
 class FoundChanges:
-    """What a look at the workspace found."""
+    """The changes found by one look at the workspace."""
 
     rows: list[dict[str, Any]]
     contents: dict[str, bytes]
@@ -134,7 +134,7 @@ class FileChangeRecorder:
 
     @asynccontextmanager
     async def around(self, config: RunnableConfig, step: ChangingStep) -> AsyncGenerator[None]:
-        """Record what changes while the block runs, as the step's doing; nothing if it is left by an exception.
+        """Record the changes while the block runs, as the step's; nothing if it is left by an exception.
 
         What a block that was cut short changed is noticed by the next look.
         """
@@ -153,7 +153,7 @@ class FileChangeRecorder:
             await self._look(self._saver, config, step, None)
 
     async def _begin(self, saver: ThreadSaver, config: RunnableConfig) -> None:
-        """Take up what is known, and note what has changed since: before the thread's first step, or between runs."""
+        """Load the known files, and record the changes since: before the thread's first step, or between runs."""
 
         async def read() -> tuple[list[DictRow], DictRow | None, DictRow | None]:
             async with saver.pool.connection() as connection:
@@ -177,22 +177,26 @@ class FileChangeRecorder:
     ) -> None:
         made_at = (moment or datetime.now(UTC)).isoformat()
         beside = [
-            {key: value for key, value in asdict(one).items() if key in ("checkpoint_ns", "checkpoint_id", "task_id")}
-            for one in self._active
+            {
+                key: value
+                for key, value in asdict(active_step).items()
+                if key in ("checkpoint_ns", "checkpoint_id", "task_id")
+            }
+            for active_step in self._active
         ]
         common = {**asdict(step), "beside": beside if step.checkpoint_id else [], "made_at": made_at}
         began = time.perf_counter()
         # In a small folder the way into a thread and back would take longer than the look.
         batches = list(self._changes()) if self._took_s < QUICK_S else await asyncio.to_thread(self._all_changes)
         self._took_s = time.perf_counter() - began
-        for found in batches:
+        for batch in batches:
             await saver.fenced(
                 config,
                 "SELECT put_files(%s, %s, %s::text[], %s::bytea[], %s)",
                 (
-                    list(found.contents),
-                    list(found.contents.values()),
-                    Jsonb([{**common, **row} for row in found.rows]),
+                    list(batch.contents),
+                    list(batch.contents.values()),
+                    Jsonb([{**common, **row} for row in batch.rows]),
                 ),
                 f"files {step.subtask or ''}",
             )
@@ -201,7 +205,7 @@ class FileChangeRecorder:
         return list(self._changes())
 
     def _changes(self) -> Iterator[FoundChanges]:
-        """What differs from what is known, in batches; what is known is brought up to date."""
+        """The differences from the known files, in batches; the known files are brought up to date."""
         known = self._known if self._known is not None else {}
         batch = FoundChanges([], {})
         try:

@@ -79,13 +79,13 @@ async def changes_of(saver: ThreadSaver, thread_id: str) -> list[FileChange]:
 
 def newest_files(rows: Collection[Mapping[str, Any]]) -> dict[str, FileState]:
     """The files that changes, in order, have led to."""
-    found: dict[str, FileState] = {}
+    files: dict[str, FileState] = {}
     for row in rows:
         path = str(row["path"])
-        found.pop(path, None)
+        files.pop(path, None)
         if row["size"] is None:
             continue
-        found[path] = FileState(
+        files[path] = FileState(
             path=path,
             digest=row["after"],
             size=int(row["size"]),
@@ -96,7 +96,7 @@ def newest_files(rows: Collection[Mapping[str, Any]]) -> dict[str, FileState]:
             inode=int(row["inode"]) % (1 << 64),
             subtask=row["subtask"],
         )
-    return found
+    return files
 
 
 async def files_of(saver: ThreadSaver, thread_id: str) -> dict[str, FileState]:
@@ -146,7 +146,7 @@ async def restore_files(saver: ThreadSaver, origin: Thread, thread_id: str, fold
     wanted = list(files.values())
     for start in range(0, len(wanted), BATCH):
         batch = wanted[start : start + BATCH]
-        contents = await contents_of(saver, {one.digest for one in batch if one.digest and not one.left_out})
+        contents = await contents_of(saver, {file.digest for file in batch if file.digest and not file.left_out})
         missing += await asyncio.to_thread(_write, batch, contents, source, folder)
     return missing
 
@@ -174,11 +174,11 @@ def _write(batch: Collection[FileState], contents: Mapping[str, bytes], source: 
 def _still_there(path: Path, file: FileState) -> bool:
     """Whether a file whose content was not kept is still as it was."""
     try:
-        found = path.lstat()
+        status = path.lstat()
     except OSError:
         return False
-    now = (found.st_size, found.st_mtime_ns, found.st_ino)
-    return stat.S_ISREG(found.st_mode) and now == (file.size, file.mtime_ns, file.inode)
+    now = (status.st_size, status.st_mtime_ns, status.st_ino)
+    return stat.S_ISREG(status.st_mode) and now == (file.size, file.mtime_ns, file.inode)
 
 
 def _copy_folder(source: Path, folder: Path) -> None:
