@@ -2,46 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
-
-from langgraph.graph import END, START, StateGraph
-from langgraph.types import Command, interrupt
+from langgraph.types import Command
 
 from openmanus_graph.testing import Reply, ScriptedServer
 from tests.agent.conftest import Build
+from tests.agent.essay import ESSAY, essay_graph
 from tests.agent.replies import decides, plans, thread, wants_plan
-
-
-class Essay(TypedDict, total=False):
-    """State of a small graph."""
-
-    task: str
-    draft: str
-    answer: str
-
-
-def essay_graph(fails: bool = False, asks: bool = False) -> Any:
-    """Writes an essay in two steps."""
-
-    def draft(state: Essay) -> Essay:
-        if fails:
-            raise RuntimeError("no ink")
-        return {"draft": f"draft of {len(state.get('task', ''))} characters"}
-
-    def finish(state: Essay) -> Essay:
-        title = interrupt("Which title?") if asks else "Essay"
-        return {"answer": f"{title}: {state.get('draft')}"}
-
-    graph = StateGraph(Essay)
-    graph.add_node("draft", draft)
-    graph.add_node("finish", finish)
-    graph.add_edge(START, "draft")
-    graph.add_edge("draft", "finish")
-    graph.add_edge("finish", END)
-    return graph.compile(name="Writes essays of any length.")
-
-
-ESSAY = {"id": "e", "goal": "an essay on rivers", "agent": "essayist"}
 
 
 async def test_the_planner_knows_it_and_its_answer_is_the_output(build: Build, provider: ScriptedServer) -> None:

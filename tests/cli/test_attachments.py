@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,15 @@ import pytest
 from openmanus_graph.cli import attachments
 from openmanus_graph.cli.attachments import attach, checked
 from openmanus_graph.errors import UsageError
+
+
+def refused(folder: Path, *names: str) -> str:
+    """The sentence with which files of the folder are refused; nothing is written for those that could be."""
+    before = sorted(folder.iterdir())
+    with pytest.raises(UsageError) as raised:
+        checked([str(folder / name) for name in names])
+    assert sorted(folder.iterdir()) == before
+    return raised.value.message
 
 
 def test_a_file_is_copied_and_told_by_its_name(tmp_path: Path) -> None:
@@ -44,25 +54,49 @@ def test_a_link_in_the_workspace_is_not_followed(tmp_path: Path) -> None:
     assert (tmp_path / "outside").read_text() == "kept"
 
 
-@pytest.mark.parametrize("kind", ["missing", "folder", "pipe", "large", "many"])
+def nothing(path: Path) -> None:
+    """Leave it missing."""
+
+
+def large(path: Path) -> None:
+    """A file of one byte more than may be attached; it takes no room on the disk."""
+    with path.open("wb") as file:
+        file.truncate(attachments.LARGEST_FILE + 1)
+
+
+@pytest.mark.parametrize(
+    ("make", "reason"),
+    [
+        (nothing, "The file {path!r} cannot be attached: No such file or directory."),
+        (Path.mkdir, "{path!r} cannot be attached: it is a folder."),
+        (os.mkfifo, "{path!r} cannot be attached: it is no regular file."),
+        (large, "The file {path!r} has 104,857,601 bytes; at most 104,857,600 can be attached."),
+    ],
+    ids=["missing", "folder", "pipe", "large"],
+)
 def test_what_cannot_be_attached_is_named_before_anything_is_written(
-    tmp_path: Path, kind: str, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, make: Callable[[Path], None], reason: str
 ) -> None:
-    path = tmp_path / kind
-    files = [str(path)]
-    if kind == "folder":
-        path.mkdir()
-    elif kind == "pipe":
-        os.mkfifo(path)
-    elif kind == "large":
-        monkeypatch.setattr(attachments, "LARGEST_FILE", 10)
-        path.write_text("x" * 11)
-    elif kind == "many":
-        path.write_text("")
-        files *= 101
-    with pytest.raises(UsageError) as raised:
-        checked(files)
-    assert kind in str(raised.value) or "101" in str(raised.value)
+    (tmp_path / "fine").write_text("x")
+    make(tmp_path / "given")
+    assert refused(tmp_path, "fine", "given") == reason.format(path=str(tmp_path / "given"))
+
+
+def test_what_may_not_be_read_is_named_before_anything_is_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "fine").write_text("x")
+    (tmp_path / "given").write_text("x")
+    # The administrator may read whatever its mode says, and may be who runs the tests.
+    monkeypatch.setattr(os, "access", lambda path, mode: not (Path(path).name == "given" and mode & os.R_OK))
+    path = str(tmp_path / "given")
+    assert refused(tmp_path, "fine", "given") == f"The file {path!r} cannot be attached: it may not be read."
+
+
+def test_too_many_files_are_counted_before_anything_is_written(tmp_path: Path) -> None:
+    (tmp_path / "fine").write_text("x")
+    assert refused(tmp_path, *["fine"] * 101) == "101 files are attached; at most 100 can be."
+    assert len(checked([str(tmp_path / "fine")] * 100)) == 100
 
 
 def test_odd_names_become_printable_ones(tmp_path: Path) -> None:

@@ -19,7 +19,7 @@ from tests.conftest import Require
 from tests.engine.plans import subtask
 
 from .conftest import TOOLS, MakeProgram, Program
-from .test_runs import started, work
+from .runs import started, work
 
 pytestmark = pytest.mark.postgres
 

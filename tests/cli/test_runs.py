@@ -9,27 +9,15 @@ import signal
 import subprocess
 import sys
 import time
-from typing import Any
 
 import pytest
 
 from tests.engine.plans import subtask
 
 from .conftest import Program
+from .runs import started, work
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]
-
-
-def work(program: Program, name: str, seconds: float, needs: list[str] | None = None) -> dict[str, Any]:
-    log = str(program.folder / "log")
-    return subtask(name, "work", needs, args={"name": name, "seconds": seconds, "logfile": log})
-
-
-def started(program: Program, name: str) -> None:
-    deadline = time.monotonic() + 30
-    while f"start {name}" not in program.log():
-        assert time.monotonic() < deadline
-        time.sleep(0.02)
 
 
 def test_results_go_to_stdout_and_progress_to_stderr(program: Program) -> None:

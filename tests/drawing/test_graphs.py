@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import functools
-from typing import Any, TypedDict
+from typing import Any
 
 import pytest
 from langchain_core.runnables import RunnableLambda
@@ -14,35 +14,8 @@ from openmanus_graph import Settings, build_manus_graph, build_plan_graph
 from openmanus_graph.drawing import svg_of
 from openmanus_graph.drawing.graph import graph_diagram, graph_mermaid, graph_svg, graph_text
 from openmanus_graph.drawing.subgraphs import subgraphs_of
+from tests.drawing.graphs import AGENTS, READER, WRITER, State, around, calls_from_a_dict, chain
 from tests.drawing.svgs import box, keys, parsed
-
-
-class State(TypedDict):
-    x: int
-
-
-def chain(*names: str) -> Any:
-    graph: Any = StateGraph(State)
-    for name in names:
-        graph.add_node(name, lambda state: state)
-    for before, after in zip([START, *names], [*names, END], strict=True):
-        graph.add_edge(before, after)
-    return graph.compile()
-
-
-def around(node: Any) -> Any:
-    graph: Any = StateGraph(State)
-    graph.add_node("outer", node)
-    graph.add_edge(START, "outer")
-    return graph.compile()
-
-
-READER, WRITER = chain("read"), chain("write", "check")
-AGENTS = {"reader": READER, "writer": WRITER}
-
-
-def calls_from_a_dict(state: State) -> Any:
-    return [agent.invoke(state) for agent in AGENTS.values()]
 
 
 class Holder:

@@ -9,21 +9,10 @@ from openmanus_graph.checkpoints.history.history import thread_history
 from openmanus_graph.drawing import svg_of
 from openmanus_graph.drawing.history import history_tree
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_mermaid, tree_text
+from tests.drawing.histories import FORKED
 from tests.drawing.svgs import box, keys, parsed
 from tests.engine.plans import plan, subtask, thread
 from tests.engine.sample_tools import TOOLS
-
-FORKED = HistoryTree(
-    [
-        HistoryNode("a", None, "started", "12:00"),
-        HistoryNode("b", "a", "planner", state="completed"),
-        HistoryNode("c", "b", "s1"),
-        HistoryNode("d", "b", "fork: plan edited"),
-        HistoryNode("e", "c", "s2", state="failed"),
-        HistoryNode("f", "d", "s1 <again>", current=True),
-    ],
-    "History",
-)
 
 
 def test_a_fork_has_a_lane_of_its_own() -> None:

@@ -17,7 +17,7 @@ from openmanus_graph.drawing.report import report_html
 from openmanus_graph.events import Usage
 from openmanus_graph.questions import Question
 from tests.conftest import Require
-from tests.drawing.test_timelines import at, done
+from tests.drawing.runs import at, done
 from tests.notebooks.lab import browser_page, chromium
 
 pytestmark = pytest.mark.browser

@@ -21,10 +21,10 @@ from openmanus_graph.drawing.plan import plan_svg
 from openmanus_graph.drawing.style import STATES
 from openmanus_graph.drawing.svg import svg
 from openmanus_graph.drawing.timeline import timeline_of
+from tests.drawing.graphs import State, around, calls_from_a_dict
+from tests.drawing.histories import FORKED
 from tests.drawing.plans import plan_of
-from tests.drawing.test_graphs import State, around, calls_from_a_dict
-from tests.drawing.test_histories import FORKED
-from tests.drawing.test_timelines import ROWS, a_run, at
+from tests.drawing.runs import ROWS, a_run, at
 
 FOLDER = Path(__file__).with_name("pictures")
 

@@ -2,59 +2,23 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast
+from datetime import timedelta
 
 import pytest
 
 from openmanus_graph.drawing.gantt import gantt_mermaid, gantt_svg, gantt_text
 from openmanus_graph.drawing.record import newest_request
 from openmanus_graph.drawing.scale import scale_of, seconds_text, tick_text
-from openmanus_graph.drawing.timeline import Timeline, TimelineRow, timeline_of
-from openmanus_graph.events import Event
+from openmanus_graph.drawing.timeline import Timeline, timeline_of
 from openmanus_graph.state import SubtaskResult
+from tests.drawing.runs import ROWS, START, a_run, at, done
 from tests.drawing.svgs import SVG, box, hint, keys, parsed, texts
-
-START = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
-
-
-def at(seconds: float, kind: str, subtask: str = "", **fields: Any) -> Event:
-    moment = (START + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-    named = {"subtask": subtask} if subtask else {}
-    return cast("Event", {"type": kind, "time": moment, "thread_id": "t", **named, **fields})
-
-
-def done(seconds: float, subtask: str, status: str = "completed", **fields: Any) -> Event:
-    return at(seconds, "subtask_finished", subtask, status=status, **fields)
 
 
 def stretches(timeline: Timeline, key: str) -> list[tuple[str, float, float]]:
     row = next(row for row in timeline.rows if row.key == key)
     begun = START.timestamp()
     return [(one.kind, round(one.start - begun, 3), round(one.end - begun, 3)) for one in row.stretches]
-
-
-ROWS = [
-    TimelineRow("a", "bash"),
-    TimelineRow("b", "bash", ("a",)),
-    TimelineRow("c", "bash", ("a",)),
-    TimelineRow("d", "executor", ("b", "c")),
-]
-
-
-def a_run() -> list[Event]:
-    return [
-        at(0, "run_started"),
-        at(1, "subtask_started", "a"),
-        done(3, "a"),
-        at(3, "subtask_started", "b"),
-        at(3, "subtask_started", "c"),
-        done(4, "b"),
-        done(8, "c"),
-        at(8, "subtask_started", "d"),
-        done(9, "d"),
-        at(9, "run_finished", status="completed"),
-    ]
 
 
 def test_each_subtask_has_its_work_and_the_chain_that_decided_the_end_is_marked() -> None:

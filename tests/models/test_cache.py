@@ -15,7 +15,7 @@ from openmanus_graph.models.gateway import Models, usage_of
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.conftest import Require
 from tests.models.conftest import Asker, Maker
-from tests.models.test_replies import bash
+from tests.models.tools import bash
 
 
 @pytest.fixture

@@ -16,7 +16,7 @@ from openmanus_graph.errors import ModelRefusedError
 from openmanus_graph.models.structured import read_object
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.models.conftest import Maker
-from tests.models.test_replies import bash
+from tests.models.tools import bash
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 CITY = {"city": "Oslo"}

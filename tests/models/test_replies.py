@@ -12,7 +12,6 @@ from typing import Any
 import pytest
 from langchain_core.language_models.fake_chat_models import GenericFakeChatModel
 from langchain_core.messages import AIMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
-from langchain_core.tools import tool
 
 from openmanus_graph.config.sections import BudgetSettings, ModelSettings
 from openmanus_graph.errors import BudgetError, ModelError
@@ -20,12 +19,7 @@ from openmanus_graph.models import providers
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.models.conftest import PLACE, Asker, Maker
-
-
-@tool
-def bash(command: str) -> str:
-    """Run a command."""
-    return command
+from tests.models.tools import bash
 
 
 async def test_a_reply_comes_with_its_events_and_usage(server: ScriptedServer, asker: Maker) -> None:

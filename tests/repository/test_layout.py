@@ -46,6 +46,24 @@ def test_nothing_imports_through_a_root_link(tracked: list[Path]) -> None:
     assert found == []
 
 
+def test_no_test_imports_from_another_test(top: Path, tracked: list[Path]) -> None:
+    # What two tests share lives in a helper beside them: a test can then be moved, renamed or dropped alone.
+    found: list[str] = []
+    for path in tracked:
+        if path.suffix != ".py" or not path.is_relative_to(top / "tests"):
+            continue
+        for node in ast.walk(parse(path)):
+            names: list[str] = []
+            if isinstance(node, ast.Import):
+                names = [alias.name for alias in node.names]
+            elif isinstance(node, ast.ImportFrom):
+                # `from . import test_x` names the module behind the `import`.
+                names = [f"{node.module or ''}.{alias.name}" for alias in node.names]
+            found += [f"{path}: {name}" for name in names if re.search(r"(^|\.)test_", name)]
+
+    assert found == []
+
+
 def test_modules_stay_readable_in_one_go(top: Path, modules: list[Path]) -> None:
     lengths = {str(path): len((top / path).read_text(encoding="utf-8").splitlines()) for path in modules}
 

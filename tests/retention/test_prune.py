@@ -22,8 +22,8 @@ from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
+from tests.agent.essay import ESSAY, essay_graph
 from tests.agent.replies import calls, ends, plans, thread, verdict, wants_plan
-from tests.agent.test_agents import ESSAY, essay_graph
 from tests.engine.plans import plan, subtask
 from tests.engine.sample_tools import TOOLS
 

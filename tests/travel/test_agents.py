@@ -12,10 +12,10 @@ from openmanus_graph import Settings, ThreadSaver, build_manus_graph, fork_threa
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, points_of
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from tests.agent.essay import ESSAY, essay_graph
 from tests.agent.replies import calls, ends, plans, verdict, wants_plan
-from tests.agent.test_agents import ESSAY, essay_graph
 from tests.engine.sample_tools import with_effect
-from tests.travel.test_every_point import finish, outputs
+from tests.travel.outcomes import finish, outputs
 
 DONE: list[str] = []
 

@@ -5,14 +5,12 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from langgraph.types import Command
-
 from openmanus_graph import Plan, ThreadSaver, build_plan_graph
 from openmanus_graph.checkpoints.forking.fork import fork_thread
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, points_of
-from openmanus_graph.graphs.durable import DurableGraph
-from tests.engine.plans import plan, subtask, thread
+from tests.engine.plans import plan, subtask
 from tests.engine.sample_tools import TOOLS
+from tests.travel.outcomes import finish, outputs
 
 
 def branching(logfile: Path) -> dict[str, Any]:
@@ -29,24 +27,6 @@ def branching(logfile: Path) -> dict[str, Any]:
         works("both", ["left", "right"]),
         works("alone"),
     )
-
-
-async def finish(app: DurableGraph, name: str, given: Any) -> tuple[dict[str, Any], int]:
-    """Run a thread to its end, answering what it asks; its results, and how many questions there were."""
-    asked = 0
-    await app.ainvoke(given, thread(name))
-    for _ in range(3):
-        questions = await app.questions(name)
-        asked += len(questions)
-        answers = {one["id"]: {"kind": one["kind"], "value": f"to {one['subtask']}"} for one in questions}
-        if answers:
-            await app.ainvoke(Command(resume=answers), thread(name))
-    return (await app.snapshot(name)).values["results"], asked
-
-
-def outputs(results: dict[str, Any]) -> dict[str, Any]:
-    """What does not depend on when it was done."""
-    return {key: (result["status"], result["output"]) for key, result in results.items()}
 
 
 def comes_after(made: dict[str, Any], points: list[Point], point: Point) -> set[str]:

@@ -29,7 +29,7 @@ from openmanus_graph.errors import UnknownPointError, UsageError
 from openmanus_graph.graphs.durable import DurableGraph
 from tests.engine.plans import plan, subtask, thread
 from tests.engine.sample_tools import TOOLS
-from tests.travel.test_every_point import finish
+from tests.travel.outcomes import finish
 
 SMALL = plan(
     subtask("one", "echo", args={"value": "1"}),
