@@ -188,10 +188,10 @@ def _components(pairs: list[tuple[int, int]]) -> list[_Component]:
             if node not in group:
                 group[node] = root
                 stack += neighbours[node]
-    found: dict[int, list[tuple[int, int]]] = {}
+    by_group: dict[int, list[tuple[int, int]]] = {}
     for pair in pairs:
-        found.setdefault(group[pair[0]], []).append(pair)
-    return [_component(found[root]) for root in sorted(found)]
+        by_group.setdefault(group[pair[0]], []).append(pair)
+    return [_component(by_group[root]) for root in sorted(by_group)]
 
 
 def _component(pairs: list[tuple[int, int]]) -> _Component:

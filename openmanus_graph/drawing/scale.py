@@ -43,7 +43,7 @@ class Scale:
     def ticks(self) -> list[tuple[float, float]]:
         """Pixel and seconds since the start for each tick, none within a break."""
         origin = self.pieces[0][0]
-        found: list[tuple[float, float]] = []
+        ticks: list[tuple[float, float]] = []
         for start, end, left, right in self.pieces:
             if (start, end) in self.breaks:
                 continue
@@ -52,10 +52,10 @@ class Scale:
                 seconds = number * self.step
                 place = self.at(origin + seconds)
                 # Where a piece begins behind a break, its first tick may touch the last one before it.
-                if left - 0.01 <= place <= right + 0.01 and (not found or place - found[-1][0] > BREAK / 2):
-                    found.append((place, seconds))
+                if left - 0.01 <= place <= right + 0.01 and (not ticks or place - ticks[-1][0] > BREAK / 2):
+                    ticks.append((place, seconds))
                 number += 1
-        return found
+        return ticks
 
 
 def scale_of(work: Sequence[Span], start: float, end: float, width: float) -> Scale:

@@ -47,7 +47,7 @@ async def panel_of(stepper: Stepper, tab: str) -> dict[str, Any]:
         return {"tab": tab, "entries": entries[-MOST:], "left_out": max(len(entries) - MOST, 0)}
     panels: dict[str, Callable[[Stepper], dict[str, Any]]] = {
         "changes": _changes,
-        "state": lambda one: {"text": _text(one.state)},
+        "state": lambda stepper: {"text": _text(stepper.state)},
         "files": _files,
         "history": _history,
         "timings": _timings,
@@ -89,7 +89,7 @@ def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]
     for message in cast("list[Any]", state_as_json(stepper.state.get("messages")) or []):
         yield _message(message)
     for event in events:
-        if talk := _said(event):
+        if talk := _talk_of(event):
             yield {"who": talk[0], "text": cut(talk[1]), "time": event.get("time", "")}
     if not any(event.get("type") == "model_finished" for event in events):
         for branch in stepper.branches:
@@ -99,7 +99,7 @@ def _messages(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]
                 yield {**_message(message), "who": f"{branch['name']}: {_message(message)['who']}"}
 
 
-def _said(event: Event) -> tuple[str, str] | None:
+def _talk_of(event: Event) -> tuple[str, str] | None:
     """Speaker and text of an event, or `None`. Replies that the graph reads have none: the event after them has."""
     subtask = event.get("subtask", "")
     of = f" of {subtask}" if subtask else ""
