@@ -17,12 +17,7 @@ INSIDE = {
     "graph of a thread": "openmanus_graph.graphs.rebuild:rebuild_app",
 }
 """`module:name` by what it is."""
-RENAMED = {
-    "FileChangeRecorder": "Recorder",
-    "ForkCut": "Cut",
-    "PointDifference": "Difference",
-    "StateChange": "Change",
-}
+RENAMED: dict[str, str] = {}
 """Types that signatures name and that no page teaches to import: what they are called now, and were when promised."""
 
 
