@@ -88,17 +88,24 @@ async def test_a_failure_blocks_its_dependants_only(saver: ThreadSaver) -> None:
 
 
 class Crowd:
-    """A tool that counts how many of its calls run at the same time."""
+    """A tool that counts how many of its calls run at the same time.
 
-    def __init__(self, **facts: Any) -> None:
+    Its first calls wait until so many of them are there: a machine under load may be slow to start them.
+    """
+
+    def __init__(self, awaited: int, **facts: Any) -> None:
         self.most = self._now = 0
+        complete = asyncio.Event()
 
         @tool
         async def count() -> int:
             """Count who is here."""
             self._now += 1
             self.most = max(self.most, self._now)
-            await asyncio.sleep(0.05)
+            if self.most >= awaited:
+                complete.set()
+            await complete.wait()
+            await asyncio.sleep(0.05)  # in which one more than may be would come
             self._now -= 1
             return self.most
 
@@ -106,24 +113,25 @@ class Crowd:
 
 
 async def test_slots_bound_what_runs_at_the_same_time(saver: ThreadSaver) -> None:
-    crowd = Crowd()
+    crowd = Crowd(3)
     app = build_plan_graph([crowd.tool]).compile(checkpointer=saver)
     many = plan(*(subtask(f"s{index}", "count") for index in range(12)))
-    await app.ainvoke({"plan": many}, thread(max_parallel=3))
+    await asyncio.wait_for(app.ainvoke({"plan": many}, thread(max_parallel=3)), 60)
     assert crowd.most == 3
     # LangGraph's own limit would hold slots for subtasks that only wait; it becomes ours.
     crowd.most = 0
     chained = plan(*(subtask(f"s{index}", "count", [f"s{index + 1}"] if index < 11 else []) for index in range(12)))
     limited: Any = {**thread("u"), "max_concurrency": 2}
-    await asyncio.wait_for(app.ainvoke({"plan": chained}, limited), 20)
+    await asyncio.wait_for(app.ainvoke({"plan": chained}, limited), 60)
     assert crowd.most == 1
 
 
 async def test_a_resource_has_a_limit_of_its_own(saver: ThreadSaver) -> None:
-    crowd = Crowd(resource="browser")
+    crowd = Crowd(2, resource="browser")
     settings = Settings.load(resources={"browser": 2})
     app = build_plan_graph([crowd.tool], settings=settings).compile(checkpointer=saver)
-    await app.ainvoke({"plan": plan(*(subtask(f"s{index}", "count") for index in range(8)))}, thread())
+    many = plan(*(subtask(f"s{index}", "count") for index in range(8)))
+    await asyncio.wait_for(app.ainvoke({"plan": many}, thread()), 60)
     assert crowd.most == 2
 
 
