@@ -45,7 +45,9 @@ def help_texts() -> dict[str, str]:
 
 
 def _help(command: click.Command, words: tuple[str, ...]) -> Iterator[tuple[str, str]]:
-    said = CliRunner().invoke(command, ["--help"], prog_name=" ".join(words), terminal_width=WIDTH)
+    # Through the program itself: a command keeps the names of its help option from the context it is first run in.
+    root = inside("command line")
+    said = CliRunner().invoke(root, [*words[1:], "--help"], prog_name=NAME, terminal_width=WIDTH)
     assert said.exit_code == 0, said.output
     yield " ".join(words), said.output.rstrip()
     if isinstance(command, click.Group):
