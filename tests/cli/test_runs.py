@@ -146,7 +146,7 @@ def test_an_unfinished_thread_is_not_started_again(program: Program) -> None:
 
 
 def test_a_running_thread_names_its_holder(program: Program) -> None:
-    plan = program.plan(work(program, "a", 5))
+    plan = program.plan(work(program, "a", 600))
     with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
         started(program, "a")
         _, err = program("resume", "t", code=2)

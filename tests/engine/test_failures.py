@@ -140,7 +140,7 @@ async def test_a_foreign_type_in_a_checkpoint_is_refused_when_written(saver: Thr
     graph.add_edge(START, "node")
     graph.add_edge("node", END)
     app = graph.compile(checkpointer=saver)
-    with pytest.raises(ForeignTypeError, match=r"deep\.0.*openmanus_graph\.settings\.Settings"):
+    with pytest.raises(ForeignTypeError, match=r"deep\.0.*openmanus_graph\.config\.settings\.Settings"):
         await app.ainvoke({"value": 1}, thread(), durability="sync")
 
 

@@ -198,8 +198,8 @@ WRITER = """
 import sys
 from langchain_core.messages import AIMessage
 from openmanus_graph.call_site import CallSite
-from openmanus_graph.models.recording import Recorder
-recorder = Recorder(sys.argv[1])
+from openmanus_graph.models.recording import ReplyRecorder
+recorder = ReplyRecorder(sys.argv[1])
 for turn in range(1, 41):
     recorder.write(CallSite("executor", sys.argv[2], turn), "m", [], [], AIMessage("x" * 9000))
 """

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import operator
 from typing import Annotated, Any, Literal, NotRequired, TypedDict, cast
 
@@ -70,11 +71,22 @@ async def test_a_node_that_nobody_is_at_may_go(saver: ThreadSaver) -> None:
     assert len(await warnings_of(saver)) == 1
 
 
+async def _stored(saver: ThreadSaver, channel: str) -> bool:
+    async with saver.connection() as connection:
+        found = await connection.execute("SELECT 1 FROM checkpoint_writes WHERE channel = %s LIMIT 1", (channel,))
+        return await found.fetchone() is not None
+
+
 async def test_nodes_of_sends_and_of_tasks_that_have_ended_must_be_there(saver: ThreadSaver) -> None:
+    async def down_once_c_is_stored(state: Any) -> dict[str, Any]:
+        while not await _stored(saver, "branch:to:d"):
+            await asyncio.sleep(0.02)
+        return down(state)
+
     def graph(names: list[str]) -> StateGraph[Any, Any, Any, Any]:
         made = StateGraph(Words)
         for name in names:
-            made.add_node(name, cast("Any", down if name == "b" else says(name)))
+            made.add_node(name, cast("Any", down_once_c_is_stored if name == "b" else says(name)))
         made.add_edge(START, "a")
         made.add_conditional_edges(
             "a", lambda _: [Send("b", {}), Send("c", {})], [name for name in names if name > "a"]
