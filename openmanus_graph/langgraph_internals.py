@@ -27,6 +27,9 @@ RUNTIME_KEY = "__pregel_runtime"
 CHECKPOINT_MAP_KEY = "checkpoint_map"
 """Ids of the checkpoints that are worked on, by namespace, the innermost last."""
 
+LAST_ID_TIME = "_last_v6_timestamp"
+"""Variable of the module `langgraph.checkpoint.base.id`: the time in the newest id, from which it counts on."""
+
 # Metadata of checkpoints and of a node's config.
 NAMESPACE_KEY = "langgraph_checkpoint_ns"
 """In a node's metadata: the namespace that a graph inside of it would get."""

@@ -10,8 +10,9 @@ from uuid import UUID
 
 from langgraph.checkpoint.base import id as ids
 
+from openmanus_graph.langgraph_internals import LAST_ID_TIME
+
 VERSION = 6
-_LAST = "_last_v6_timestamp"
 LATEST = 1 << 59
 """Times from which on ids are not followed, in 100 ns since 1582: the year 3408, which only a broken id says."""
 
@@ -30,6 +31,6 @@ def go_on_from(checkpoint_id: str | None) -> None:
         return
     moment = (parsed.int >> 80) << 12 | (parsed.int >> 64) & 0x0FFF
     # What LangGraph counts on from is a variable of its module; there is no other way to set it.
-    last: int | None = vars(ids).get(_LAST)
+    last: int | None = vars(ids).get(LAST_ID_TIME)
     if moment < LATEST and (last is None or moment > last):
-        setattr(ids, _LAST, moment)
+        setattr(ids, LAST_ID_TIME, moment)

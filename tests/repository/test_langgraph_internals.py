@@ -8,6 +8,7 @@ from typing import Annotated, Any, TypedDict
 import pytest
 from langgraph._internal import _constants as constants
 from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.base import id as ids
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_config
 from langgraph.func import task
@@ -131,6 +132,12 @@ async def test_a_nodes_config_has_what_we_take_from_it() -> None:
     assert seen[internals.SCRATCHPAD_KEY].resume == ["yes"]
     assert seen[internals.TASK_ID_KEY] in seen["metadata"][internals.NAMESPACE_KEY]
     assert list(seen[internals.CHECKPOINT_MAP_KEY]) == [""]
+
+
+def test_ids_of_checkpoints_count_on_from_a_variable_that_can_be_set() -> None:
+    made = ids.uuid6()
+    moment = (made.int >> 80) << 12 | (made.int >> 64) & 0x0FFF
+    assert vars(ids)[internals.LAST_ID_TIME] == moment
 
 
 def test_a_whole_copy_of_a_growing_list_has_its_value() -> None:

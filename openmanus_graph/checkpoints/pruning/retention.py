@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from openmanus_graph.checkpoints.pruning.prune import Pruned, prune_rows
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_tables import CHECKPOINT_TABLES, THREAD_TABLES
 from openmanus_graph.errors import SettingsError
+from openmanus_graph.files.folder_size import folder_size
 
 
 async def prune_thread(saver: ThreadSaver, thread_id: str, *, keep_last: int = 1, dry_run: bool = False) -> Pruned:
@@ -115,15 +115,3 @@ def _size(thread_id: str, sizes: dict[str, int], row: Any) -> Size:
     kinds = {kind: sizes.get(kind, 0) for kind in ("points", "checkpoints", "writes", "events", "other")}
     files = 0 if row is None or not row["workspace"] else folder_size(Path(row["workspace"]))
     return Size(thread_id, "" if row is None else str(row["status"]), **kinds, files=files)
-
-
-def folder_size(folder: Path) -> int:
-    """Bytes of the files below a folder, as they lie on disk; 0 if there is none."""
-    total = 0
-    for base, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(base, name)).st_blocks * 512  # noqa: PTH118 - many files, and often
-            except FileNotFoundError:
-                continue
-    return total

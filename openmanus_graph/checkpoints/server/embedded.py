@@ -27,6 +27,7 @@ from urllib.parse import quote
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import EmbeddedServerError, OpenManusGraphError
+from openmanus_graph.files.folder_size import folder_size
 
 if sys.platform == "win32":
     raise EmbeddedServerError(
@@ -160,7 +161,7 @@ class EmbeddedServer:
                 log=place.log,
                 url=self.url,
                 users=users_of(place.users_lock) if place.users_lock.exists() else [],
-                size=_size(place.data),
+                size=folder_size(place.data),
             )
 
     def _cluster(self) -> Cluster:
@@ -299,15 +300,3 @@ def _boot() -> str:
         return Path("/proc/sys/kernel/random/boot_id").read_text(encoding="ascii").strip()
     except OSError:
         return ""
-
-
-def _size(folder: Path) -> int:
-    """Bytes on disk below `folder`; files come and go meanwhile."""
-    total = 0
-    for base, _, names in os.walk(folder):
-        for name in names:
-            try:
-                total += os.lstat(os.path.join(base, name)).st_blocks * 512  # noqa: PTH118 - many files, and often
-            except FileNotFoundError:
-                continue
-    return total
