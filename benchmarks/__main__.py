@@ -4,7 +4,25 @@ from __future__ import annotations
 
 import argparse
 
-from benchmarks import agent, drawing, durable, ledger, makespan, overhead, resume, startup, stepping, travel, widget
+from benchmarks import (
+    agent,
+    drawing,
+    durable,
+    early_start,
+    footprint,
+    ledger,
+    makespan,
+    many_runs,
+    memory,
+    overhead,
+    resume,
+    startup,
+    stepping,
+    templates,
+    tokens,
+    travel,
+    widget,
+)
 from benchmarks.figure import Figure, machine, say, table
 
 # Each part and the options that it takes.
@@ -12,12 +30,18 @@ PARTS = {
     "startup": (startup.main, ("quick",)),
     "drawing": (drawing.main, ("quick", "dags")),
     "overhead": (overhead.main, ("quick", "url")),
+    "footprint": (footprint.main, ("quick", "url")),
+    "many_runs": (many_runs.main, ("quick",)),
     "ledger": (ledger.main, ("quick", "url")),
     "resume": (resume.main, ("quick", "url")),
     "durable": (durable.main, ("quick", "url")),
     "travel": (travel.main, ("quick", "url")),
     "makespan": (makespan.main, ("quick", "url", "dags")),
     "agent": (agent.main, ("quick", "url")),
+    "early_start": (early_start.main, ("quick",)),
+    "tokens": (tokens.main, ("quick", "url")),
+    "memory": (memory.main, ("quick", "url")),
+    "templates": (templates.main, ("quick", "url")),
     "stepping": (stepping.main, ("quick", "url")),
     "widget": (widget.main, ("quick", "url")),
 }
@@ -27,7 +51,7 @@ def main() -> None:
     """Run what is asked for; a missed target is reported and is no failure."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
     parser.add_argument("parts", nargs="*", metavar="PART", help=f"which of {', '.join(PARTS)}; all by default")
-    parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: three minutes instead of twelve")
+    parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: five minutes instead of twenty")
     parser.add_argument("--dags", help="makespan and drawing: folder of DAG files; generated DAGs by default")
     parser.add_argument("--url", help="a Postgres to use; an embedded one in a temporary folder by default")
     given = parser.parse_args()

@@ -9,21 +9,20 @@ import argparse
 import asyncio
 import gc
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from langgraph.checkpoint.base import BaseCheckpointSaver
+
 from benchmarks.figure import Figure, machine, middle, say, table
 from benchmarks.mind import Mind, log_normal
+from benchmarks.our_agent import OurAgent
 from benchmarks.question import QUESTIONS, Question, Web
 from benchmarks.react import ask, react_agent
-from benchmarks.store import our_saver, temporary_folder
+from benchmarks.store import our_saver, rival_saver, temporary_folder
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.config.sections import ModelSettings
-from openmanus_graph.config.settings import Settings
-from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.testing import Fault, Reply, ScriptedServer
 from openmanus_graph.testing.script import count_tokens
 
@@ -33,11 +32,11 @@ TOOL_S = 0.5
 """A provider's median time to its reply, the spread of its logarithm, and what a tool takes, before the scale."""
 TOKENS_A_SECOND = 100.0
 SCALE = 0.2
-WINDOW = 128_000
 JUDGED = "8-way fan-out"
 FASTER, FEWER = 3.5, 4.0
 """How many times faster than the sequential loop, and how many times fewer prompt tokens, at `JUDGED`."""
 OURS, SEQUENTIAL, PARALLEL = "this agent", "sequential ReAct", "parallel ReAct"
+KEEPING = "parallel ReAct on LangGraph's Postgres saver"
 
 Client = Callable[[str], Awaitable[str]]
 
@@ -56,37 +55,22 @@ class Run:
     """Tokens of all replies."""
 
 
-def engine(server: ScriptedServer, web: Web, saver: ThreadSaver, folder: Path, builtin: bool) -> Client:
-    """The agent of this package, with every step on Postgres."""
-    settings = Settings.load(
-        home=folder,
-        llm_model="openai/scripted",
-        llm_base_url=server.base_url,
-        llm_api_key="sk-scripted-key",
-        models={"default": ModelSettings(window=WINDOW)},
-    )
-    app = build_manus_graph(tools=[*_builtin(builtin), *web.tools()], settings=settings).compile(checkpointer=saver)
-
-    async def client(question: str) -> str:
-        thread = uuid.uuid4().hex
-        config: Any = {"configurable": {"thread_id": thread, "workspace": str(folder / thread)}}
-        out: dict[str, Any] = await app.ainvoke({"task": question}, config)
-        if out["status"] != "completed":
-            raise RuntimeError(f"the agent's run ended as {out['status']!r}: {out['answer']}")
-        return str(out["answer"])
-
-    return client
-
-
 def _builtin(wanted: bool) -> list[Any]:
     from openmanus_graph.tools.registry import builtin_tools
 
     return builtin_tools() if wanted else []
 
 
-def rival(server: ScriptedServer, web: Web, *, parallel: bool, builtin: bool) -> Client:
+def rival(
+    server: ScriptedServer,
+    web: Web,
+    *,
+    parallel: bool,
+    builtin: bool,
+    saver: BaseCheckpointSaver[Any] | None = None,
+) -> Client:
     """A ReAct loop."""
-    agent = react_agent(server.base_url, [*_builtin(builtin), *web.tools()], parallel=parallel)
+    agent = react_agent(server.base_url, [*_builtin(builtin), *web.tools()], parallel=parallel, saver=saver)
 
     async def client(question: str) -> str:
         return await ask(agent, question)
@@ -98,6 +82,7 @@ async def forget(saver: ThreadSaver) -> None:
     """Empty the agent's memory: the answer to the same question may not come from it."""
     async with saver.connection() as connection:
         await connection.execute("DELETE FROM episodes")
+        await connection.execute("DELETE FROM templates")
 
 
 async def answered(client: Client, question: Question, server: ScriptedServer) -> Run:
@@ -134,11 +119,18 @@ class Conditions:
 
 
 class Comparison:
-    """The three agents on one provider."""
+    """The agents on one provider."""
 
-    def __init__(self, saver: ThreadSaver, folder: Path) -> None:
-        """Prepare it."""
+    def __init__(self, saver: ThreadSaver, plain: BaseCheckpointSaver[Any], folder: Path) -> None:
+        """Prepare it.
+
+        Args:
+            saver: Our checkpointer.
+            plain: LangGraph's own, on the same server.
+            folder: Where workspaces and settings are.
+        """
         self._saver = saver
+        self._plain = plain
         self._folder = folder
         self._mind = Mind(lambda tokens: 0.0)
         self._server = ScriptedServer(self._reply)
@@ -151,10 +143,12 @@ class Comparison:
         """Ask each agent each question; the rows of the table, from medians."""
         rows: list[Figure] = []
         with self._server:
+            tools = [*_builtin(given.builtin), *self._web.tools()]
             clients = {
-                OURS: engine(self._server, self._web, self._saver, self._folder, given.builtin),
+                OURS: OurAgent(self._server, self._saver, self._folder, tools).ask,
                 SEQUENTIAL: rival(self._server, self._web, parallel=False, builtin=given.builtin),
                 PARALLEL: rival(self._server, self._web, parallel=True, builtin=given.builtin),
+                KEEPING: rival(self._server, self._web, parallel=True, builtin=given.builtin, saver=self._plain),
             }
             self._mind, self._web.seconds = Mind(lambda tokens: 0.0), 0.0
             for client in clients.values():  # what is imported and connected once does not count
@@ -169,8 +163,8 @@ class Comparison:
                         self._mind = Mind(log_normal(seed, MEDIAN_S, SIGMA, given.per_token_s, given.scale))
                         runs[name].append(await answered(client, question, self._server))
                 found = {name: _middle(several) for name, several in runs.items()}
-                title = f"{question.name}{given.what}"
-                say(f"{title}, {given.repeats} runs: {_line(found)}")
+                title, seeds = f"{question.name}{given.what}", ", ".join(map(str, range(given.repeats)))
+                say(f"{title}, {given.repeats} runs (seeds {seeds}): {_line(found)}")
                 rows += figures(title, found, judged=title == JUDGED)
         return rows
 
@@ -195,7 +189,7 @@ def figures(title: str, runs: dict[str, Run], *, judged: bool) -> list[Figure]:
     """The rows of one question: wall time and prompt tokens beside each rival."""
     ours = runs[OURS]
     rows: list[Figure] = []
-    for name, faster, fewer in ((SEQUENTIAL, FASTER, FEWER), (PARALLEL, 1.0, 1.0)):
+    for name, faster, fewer in ((SEQUENTIAL, FASTER, FEWER), (PARALLEL, 1.0, 1.0), (KEEPING, 1.0, 1.0)):
         theirs = runs[name]
         what = f"{name}, {theirs.calls} calls"
         slowest = round(theirs.wall_s / faster, 2) if judged else None
@@ -208,18 +202,21 @@ def figures(title: str, runs: dict[str, Run], *, judged: bool) -> list[Figure]:
 
 async def compare(home: Path, url: str | None, scale: float, repeats: int, *, quick: bool) -> list[Figure]:
     """All questions under the plain conditions, and the judged one under others too."""
-    async with our_saver(home, url) as saver:
-        comparison = Comparison(saver, home)
+    async with our_saver(home, url) as saver, rival_saver(saver) as plain:
+        comparison = Comparison(saver, plain, home)
         rows = await comparison.measure(QUESTIONS, Conditions("", scale, repeats))
         one = [question for question in QUESTIONS if question.name == JUDGED]
         others = [
             Conditions(f", {TOKENS_A_SECOND:g} tokens/s", scale, 1, per_token_s=1 / TOKENS_A_SECOND),
             Conditions(", tools of varied speed", scale, 1, tool_spread=SIGMA),
             Conditions(", built-in tools too", scale, 1, builtin=True),
-            Conditions(", latencies in full", 1.0, 1),
         ]
         for conditions in others[:1] if quick else others:
             rows += await comparison.measure(one, conditions)
+        if not quick:
+            full = f", {TOKENS_A_SECOND:g} tokens/s, in full"
+            rows += await comparison.measure(QUESTIONS, Conditions(", in full", 1.0, repeats))
+            rows += await comparison.measure(one, Conditions(full, 1.0, 1, per_token_s=1 / TOKENS_A_SECOND))
         return rows
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from langchain_core.language_models import BaseChatModel
-from langchain_core.messages import AIMessage, BaseMessage, ToolMessage
+from langchain_core.messages import AIMessage, BaseMessage, SystemMessage, ToolMessage
 from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 from langchain_core.tools import BaseTool, StructuredTool
@@ -27,6 +27,8 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 
 from benchmarks.figure import Figure, machine, middle, say, table
+from benchmarks.model import END as ENDING
+from benchmarks.model import VERDICT
 from benchmarks.startup import PROGRAM, environment
 from benchmarks.store import our_saver, rival_saver, temporary_folder
 from openmanus_graph import ThreadSaver, build_manus_graph
@@ -59,7 +61,12 @@ class LoopModel(BaseChatModel):
         turn = sum(isinstance(message, ToolMessage) for message in messages)
         working = turn > 0 or str(messages[-1].text).startswith("# Your subtask")
         call = {"name": "noop", "args": {"number": turn}, "id": f"call-{turn}", "type": "tool_call"}
-        said = AIMessage("", tool_calls=[call]) if working and turn < self.turns else AIMessage("done")
+        if working and turn < self.turns:
+            said = AIMessage("", tool_calls=[call])
+        elif working and isinstance(messages[0], SystemMessage):  # the agent; a bare loop has no such tool
+            said = AIMessage("", tool_calls=[{**ENDING, "id": "call-end"}])
+        else:
+            said = AIMessage(VERDICT if str(messages[-1].text).startswith("# The subtask") else "done")
         return ChatResult(generations=[ChatGeneration(message=said)])
 
     async def _agenerate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:

@@ -30,19 +30,21 @@ class Figure:
     """The rival's number from the same run, in the same unit; `None` if there is none."""
     rival_name: str = ""
     """Who the rival is."""
+    at_least: bool = False
+    """Whether the target is what it should reach, as with shares of right answers."""
 
     @property
     def verdict(self) -> str:
         """`ok` or `MISSED`; nothing without a target."""
         if self.target is None:
             return ""
-        return "ok" if self.value <= self.target else "MISSED"
+        return "ok" if (self.value >= self.target if self.at_least else self.value <= self.target) else "MISSED"
 
     def cells(self) -> list[str]:
         """The row of the table."""
         rival = "" if self.rival is None else f"{self.rival:.3g} {self.unit} ({self.rival_name})"
         ratio = "" if self.rival is None or not self.value else f"{self.rival / self.value:.2f}"
-        target = "" if self.target is None else f"≤ {self.target:g} {self.unit}"
+        target = "" if self.target is None else f"{'≥' if self.at_least else '≤'} {self.target:g} {self.unit}"
         return [self.name, f"{self.value:.3g} {self.unit}", target, self.verdict, rival, ratio]
 
 

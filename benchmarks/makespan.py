@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import random
 import time
 import uuid
 from dataclasses import dataclass, field
@@ -17,14 +18,19 @@ from benchmarks.dag import Dag, generated_dags, read_dags
 from benchmarks.figure import Figure, machine, say, table
 from benchmarks.rival import run_waves
 from benchmarks.store import our_saver, rival_saver, temporary_folder
-from openmanus_graph import build_plan_graph
+from openmanus_graph import Plan, build_plan_graph
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.plans.list_schedule import list_schedule
+from openmanus_graph.plans.sampled_order import sampled_order
+from openmanus_graph.plans.schedule import Order, upward_ranks
 
 SLOTS = 8
+RANDOM_ORDERS = 3_000
 COST_SECONDS = 0.005
 """What the engine may cost per subtask; Graham's bound is checked with that much added for each."""
 UNLIMITED_TARGET = 1.05
+SIMULATED_TARGET = 1.02
 SLOTS_TARGET = 1.15
 WAVES = "Send waves"
 
@@ -86,6 +92,10 @@ class Ratios:
     """The engine on `SLOTS`, which knows the needs alone."""
     waves: list[float] = field(default_factory=list)
     """The waves on `SLOTS`."""
+    hinted_beside: list[float] = field(default_factory=list)
+    """What `hinted` took, as multiples of the simulated schedules of the same order."""
+    plain_beside: list[float] = field(default_factory=list)
+    """The same of `plain`."""
     broken: list[str] = field(default_factory=list)
     """Runs outside Graham's bound."""
 
@@ -99,6 +109,8 @@ class Ratios:
             Figure("the same, worst DAG", worst[0], "×", UNLIMITED_TARGET, worst[1], WAVES),
             Figure(f"makespan / {bound}, {SLOTS} slots, mean", mean(self.hinted), "×", SLOTS_TARGET, waves, WAVES),
             Figure("the same without expected_s", mean(self.plain), "×", SLOTS_TARGET, waves, WAVES),
+            Figure("makespan / its simulated schedule, worst DAG", max(self.hinted_beside), "×", SIMULATED_TARGET),
+            Figure("the same without expected_s, worst DAG", max(self.plain_beside), "×", SIMULATED_TARGET),
             Figure("runs outside Graham's bound", len(self.broken), "runs", 0),
         ]
 
@@ -115,6 +127,33 @@ async def _without_limit(bench: Bench, dag: Dag, ratios: Ratios) -> None:
     )
 
 
+def simulated(dag: Dag, *, expected: bool) -> float:
+    """Seconds of the schedule that the engine's order gives on `SLOTS`, if nothing but the work takes time."""
+    plan = Plan.from_dict(dag.plan(expected=expected))
+    needs: dict[str, tuple[str, ...]] = {task.id: task.needs for task in dag.tasks}
+    seconds = {task.id: task.seconds for task in dag.tasks}
+    ranks = upward_ranks(plan)
+    order: dict[str, Order] = {task.id: (0.0, -ranks[task.id], place) for place, task in enumerate(dag.tasks)}
+    return list_schedule(needs, sampled_order(needs, order, seconds, SLOTS) if expected else order, seconds, SLOTS)[1]
+
+
+def other_orders(dag: Dag) -> str:
+    """Other orders, simulated, as multiples of the bound: the ranks alone, first come, and the best of random ones."""
+    needs: dict[str, tuple[str, ...]] = {task.id: task.needs for task in dag.tasks}
+    seconds = {task.id: task.seconds for task in dag.tasks}
+    ranks = upward_ranks(Plan.from_dict(dag.plan(expected=True)))
+    places = {task.id: float(place) for place, task in enumerate(dag.tasks)}
+    chance = random.Random(2026)
+
+    def took(order: dict[str, Order]) -> float:
+        return list_schedule(needs, order, seconds, SLOTS)[1] / dag.bound(SLOTS)
+
+    by_rank = took({key: (-ranks[key], place) for key, place in places.items()})
+    fifo = took({key: (place,) for key, place in places.items()})
+    best = min(took({key: (chance.random(), place) for key, place in places.items()}) for _ in range(RANDOM_ORDERS))
+    return f"ranks {by_rank:.3f}, first come {fifo:.3f}, best of {RANDOM_ORDERS:,} random orders {best:.3f}"
+
+
 async def _on_slots(bench: Bench, dag: Dag, ratios: Ratios) -> None:
     bound = dag.bound(SLOTS)
     hinted, plain = [await bench.engine(dag, SLOTS, expected=known) for known in (True, False)]
@@ -122,12 +161,16 @@ async def _on_slots(bench: Bench, dag: Dag, ratios: Ratios) -> None:
     ratios.hinted.append(hinted / bound)
     ratios.plain.append(plain / bound)
     ratios.waves.append(waved / bound)
+    known, unknown = (simulated(dag, expected=given) for given in (True, False))
+    ratios.hinted_beside.append(hinted / known)
+    ratios.plain_beside.append(plain / unknown)
     ratios.broken += [f"{dag.name} on {SLOTS}" for took in (hinted, plain) if not graham_held(dag, SLOTS, took)]
     say(
         f"{dag.name}: {SLOTS} slots, CP {dag.critical_path:.1f} s, W/{SLOTS} {dag.work / SLOTS:.1f} s,"
         f" Graham {dag.graham(SLOTS):.1f} s: engine {hinted:.2f} s ({hinted / bound:.3f} × bound),"
         f" without expected_s {plain:.2f} s ({plain / bound:.3f}),"
-        f" {WAVES} {waved:.2f} s ({waved / bound:.3f})"
+        f" {WAVES} {waved:.2f} s ({waved / bound:.3f}); simulated {known / bound:.3f} and {unknown / bound:.3f},"
+        f" {other_orders(dag)}"
     )
 
 

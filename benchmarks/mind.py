@@ -24,9 +24,9 @@ _TASK = re.compile(r"The firms are: ([\w, ]+)\.")
 
 
 def firms_in(text: str) -> list[str]:
-    """The firms that a question is about."""
-    found = _TASK.search(text)
-    return [] if found is None else [firm for firm in FIRMS if firm in found[1]]
+    """The firms that the last question is about: what is remembered of other questions comes before it."""
+    found = _TASK.findall(text)
+    return [firm for firm in FIRMS if firm in found[-1]] if found else []
 
 
 def facts_in(text: str) -> dict[str, int]:
@@ -49,30 +49,6 @@ def sum_of(facts: dict[str, int]) -> str:
     return " + ".join(str(number) for number in facts.values())
 
 
-def _plan(text: str) -> dict[str, Any]:
-    """The plan of a question: searches and pages side by side, and an agent where something is to be reckoned."""
-    firms = firms_in(text)
-    subtasks: list[dict[str, Any]] = []
-    for firm in firms:
-        low = firm.lower()
-        url = address(firm)
-        if url not in text:
-            url = f"${{find-{low}.0.url}}"
-            subtasks.append({"id": f"find-{low}", "tool": "search", "args": {"query": f"{firm} number of employees"}})
-        subtasks.append({"id": f"read-{low}", "tool": "read_page", "args": {"url": url}})
-    if REQUEST in text:
-        total = {
-            "id": "total",
-            "goal": f"Add up how many people work for {', '.join(firms)}, as their pages say.",
-            "agent": "executor",
-            "needs": [f"read-{firm.lower()}" for firm in firms],
-            "tools": ["calculate"],
-            "done_when": "The sum of the numbers was calculated with the tool.",
-        }
-        subtasks.append(total)
-    return {"goal": "Say how many people work for the firms.", "subtasks": subtasks}
-
-
 class Mind:
     """The script of a scripted server: who asks, and what is said to them."""
 
@@ -90,15 +66,12 @@ class Mind:
         offered = {str(tool["function"]["name"]) for tool in body.get("tools") or []}
         messages: list[dict[str, Any]] = body["messages"]
         text = "\n".join(_words(message) for message in messages if message["role"] != "system")
-        if "submit_plan" in offered:
-            return Reply(tool_calls=[ToolUse("submit_plan", _plan(text))])
-        if "verdict" in offered:
-            return _verdict(text)
-        if not offered:
-            return _report(text)
-        if "# Your subtask" in text:
-            return _executor(messages, text)
-        return _loop(messages, text, one_at_a_time=body.get("parallel_tool_calls") is False)
+        return _loop(
+            messages,
+            text,
+            one_at_a_time=body.get("parallel_tool_calls") is False,
+            refers="delegate" in offered,
+        )
 
 
 def _words(message: dict[str, Any]) -> str:
@@ -114,12 +87,20 @@ def _made(messages: list[dict[str, Any]]) -> list[tuple[str, dict[str, Any]]]:
     return [(str(call["name"]), json.loads(call["arguments"])) for call in calls]
 
 
-def _last_result(messages: list[dict[str, Any]]) -> str | None:
+def last_result(messages: list[dict[str, Any]]) -> str | None:
+    """What the last call came to, if that is the last message."""
     return _words(messages[-1]) if messages[-1]["role"] == "tool" else None
 
 
-def _loop(messages: list[dict[str, Any]], text: str, *, one_at_a_time: bool) -> Reply:
-    """A ReAct loop's next reply: the calls that can be made now, or the answer."""
+def _loop(messages: list[dict[str, Any]], text: str, *, one_at_a_time: bool, refers: bool) -> Reply:
+    """The next reply of a loop: the calls that can be made now, or the answer.
+
+    Args:
+        messages: The conversation.
+        text: Its words.
+        one_at_a_time: Whether one call a reply is all it may make.
+        refers: Whether a call may use the output of another one of the same reply.
+    """
     firms, facts, made = firms_in(text), facts_in(text), _made(messages)
     asked = "\n".join(_words(message) for message in messages if message["role"] == "user")
     read = {args["url"] for name, args in made if name == "read_page"}
@@ -127,39 +108,23 @@ def _loop(messages: list[dict[str, Any]], text: str, *, one_at_a_time: bool) -> 
     wanted: list[ToolUse] = []
     for firm in firms:
         url, query = address(firm), f"{firm} number of employees"
+        if firm in facts:
+            continue
         if url in text and url not in read:
             wanted.append(ToolUse("read_page", {"url": url}))
         elif url not in text and query not in searched:
             wanted.append(ToolUse("search", {"query": query}))
+            if refers:
+                number = len(made) + len(wanted)
+                wanted.append(ToolUse("read_page", {"url": f"${{c{number}.0.url}}"}))
     if one_at_a_time:  # one firm after the other, as it would be thought of
         wanted = wanted[:1]
     if not wanted and REQUEST in asked:
         if made[-1][0] != "calculate":
             return Reply(tool_calls=[ToolUse("calculate", {"expression": sum_of(facts)})])
-        return Reply(f"Together they employ {_last_result(messages)} people.")
+        total = re.search(r"(?:^|\n)(\d+)(?:\n|$)", last_result(messages) or "")
+        return Reply(f"Together they employ {total[1] if total else 'how many'} people.")
     return Reply(tool_calls=wanted) if wanted else Reply(answer_text(firms, facts))
-
-
-def _executor(messages: list[dict[str, Any]], text: str) -> Reply:
-    """An executor's next reply: calculate, then end."""
-    result = _last_result(messages)
-    if result is None:
-        return Reply(tool_calls=[ToolUse("calculate", {"expression": sum_of(facts_in(text))})])
-    return Reply(f"Together they employ {result} people.")
-
-
-def _verdict(text: str) -> Reply:
-    shown = re.search(r"call calculate .*\nresult of calculate \(success\): \W*(\d+)", text)
-    good = shown is not None and f"Together they employ {shown[1]} people" in text
-    return Reply(tool_calls=[ToolUse("verdict", {"verified": good, "why": "The tool gave the number."})])
-
-
-def _report(text: str) -> Reply:
-    """The reporter's answer, from the outputs that it is shown."""
-    total = re.search(r"Together they employ (\d+) people", text)
-    if total is not None:
-        return Reply(f"Together they employ {total[1]} people.")
-    return Reply(answer_text(firms_in(text), facts_in(text)))
 
 
 def log_normal(seed: int, median_s: float, sigma: float, per_token_s: float, scale: float) -> Callable[[int], float]:

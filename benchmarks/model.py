@@ -1,4 +1,4 @@
-"""Model: a chat model that takes no time: it calls `noop` once per subtask and then ends."""
+"""Model: a chat model that takes no time: it calls `noop` once per subtask, then ends, and agrees to what was done."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from langchain_core.outputs import ChatGeneration, ChatResult
 from langchain_core.runnables import Runnable
 
 CALL: dict[str, Any] = {"name": "noop", "args": {}, "id": "call-1", "type": "tool_call"}
+ENDED = {"status": "success", "answer": "done"}
+END: dict[str, Any] = {"name": "terminate", "args": ENDED, "id": "call-2", "type": "tool_call"}
+VERDICT = '{"verified": true, "why": "It was called."}'
 
 
 class InstantModel(BaseChatModel):
@@ -26,8 +29,13 @@ class InstantModel(BaseChatModel):
         return self
 
     def _reply(self, messages: Sequence[BaseMessage]) -> ChatResult:
-        working = str(messages[-1].text).startswith("# Your subtask") and not isinstance(messages[-1], ToolMessage)
-        said = AIMessage("", tool_calls=[CALL]) if working else AIMessage("done")
+        last = messages[-1]
+        if isinstance(last, ToolMessage):
+            said = AIMessage("", tool_calls=[END])
+        elif str(last.text).startswith("# Your subtask"):
+            said = AIMessage("", tool_calls=[CALL])
+        else:
+            said = AIMessage(VERDICT if str(last.text).startswith("# The subtask") else "done")
         return ChatResult(generations=[ChatGeneration(message=said)])
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:

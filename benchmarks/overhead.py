@@ -34,6 +34,8 @@ HOPS = 100
 SERIES = ("direct", "CPU of direct", "agent", "CPU of agent", "nested", "tasks", "send")
 LARGEST_JUDGED = 1000
 """Beyond so many subtasks, figures are only reported."""
+LARGEST = 10_000
+GROWTH_TARGET = 1.15
 NESTED = "@task, one-node graph in each"
 TASKS = "@task, nothing in it"
 
@@ -44,7 +46,7 @@ def independent(count: int) -> dict[str, Any]:
 
 
 def worked_on(count: int) -> dict[str, Any]:
-    """A plan of so many subtasks for an agent, each of which takes two calls of a model and one of a tool."""
+    """A plan of so many subtasks for an agent, each of which takes three calls of a model and one of a tool."""
     subtasks = [
         {"id": f"s{number}", "goal": "do nothing", "agent": "executor", "tools": ["noop"]} for number in range(count)
     ]
@@ -81,7 +83,9 @@ async def _nothing(seconds: float) -> None:
 
 def _figures(count: int, best: dict[str, float]) -> list[Figure]:
     direct = best["direct"]
-    target = DIRECT_TARGET_MS if count <= LARGEST_JUDGED else None
+    if count > LARGEST_JUDGED:
+        return [Figure(f"direct call, {count} subtasks", direct, "ms")]
+    target = DIRECT_TARGET_MS
     figures = [
         Figure(f"direct call, {count} subtasks", direct, "ms", target, best["nested"], NESTED),
         Figure("the same beside tasks", direct, "ms", None, best["tasks"], TASKS),
@@ -98,6 +102,7 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
     """Run every count on every engine; the median of the repeats counts."""
     settings = Settings.load(max_subtasks=100_000)
     figures: list[Figure] = []
+    directs: dict[int, float] = {}
     async with our_saver(home, url) as ours, rival_saver(ours) as theirs:
         gc.collect()
         await engine(build_plan_graph([tool.noop], settings=settings), independent(20), ours, home)
@@ -114,6 +119,8 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
                     agent = build_manus_graph(InstantModel(), [tool.noop], settings=settings)
                     cpu = found["CPU of agent"]
                     found["agent"].append(await engine(agent, worked_on(count), ours, home, cpu))
+                if count > LARGEST_JUDGED:
+                    continue  # LangGraph's own calls take the square of their number
                 nested = TaskRun(count, _nothing, theirs, SLOTS, nested=True)
                 found["nested"].append(await nested() * 1000 / count)
                 found["tasks"].append(await TaskRun(count, _nothing, theirs, SLOTS)() * 1000 / count)
@@ -123,6 +130,10 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
             spread = f"{min(found['direct']):.2f}-{max(found['direct']):.2f}"
             say(f"{count} no-op subtasks, {times} runs: {shown} (direct {spread})")
             figures += _figures(count, best)
+            directs[count] = best["direct"]
+        if {LARGEST_JUDGED, LARGEST} <= directs.keys():
+            grown = directs[LARGEST] / directs[LARGEST_JUDGED]
+            figures.append(Figure("a direct call at 10,000 beside one at 1,000", grown, "×", GROWTH_TARGET))
         hops = build_plan_graph([tool.noop], settings=settings)
         hop = middle([await engine(hops, chain(HOPS), ours, home) for _ in range(repeats)])
         figures.append(Figure(f"chain of {HOPS} direct calls, per subtask", hop, "ms"))
@@ -136,7 +147,7 @@ def main(arguments: list[str] | None = None) -> list[Figure]:
     parser.add_argument("--counts", type=int, nargs="+", help="numbers of subtasks")
     parser.add_argument("--quick", action="store_true", help="100 subtasks only")
     given = parser.parse_args(arguments)
-    counts = given.counts or ([100] if given.quick else [100, 1000, 5000])
+    counts = given.counts or ([100] if given.quick else [100, 1_000, 10_000])
     with temporary_folder() as home:
         return asyncio.run(measure(counts, home, given.url, repeats=3))
 

@@ -103,7 +103,8 @@ def _shown(folder: Path, home: Path, url: str | None, steps: int) -> tuple[float
     import nbformat
     from nbformat.v4 import new_code_cell, new_notebook
 
-    from tests.notebooks.lab import browser_page, running_lab
+    from tests.browser import browser_page
+    from tests.notebooks.lab import running_lab
 
     notebooks, people = folder / "notebooks", folder / "people"
     notebooks.mkdir()
@@ -134,7 +135,7 @@ def _shown(folder: Path, home: Path, url: str | None, steps: int) -> tuple[float
 
 def measure(steps: int, url: str | None) -> list[Figure]:
     """Both, on one server."""
-    from tests.notebooks.lab import chromium
+    from tests.browser import chromium
 
     if chromium() is None:
         say("  there is no Chromium; install it with: apt-get install chromium")
