@@ -1,9 +1,11 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests test-fresh chaos mutants compat bench docs site notebooks lock hooks dist release clean distclean
+.PHONY: help setup demo test check lint format types tests tests-fast coverage test-fresh chaos mutants compat bench docs site notebooks neo4j lock hooks dist release clean distclean
 
 bin := .venv/bin
 # Free words for a target's own command: make tests ARGS="-k plan"
 ARGS ?=
+# Tests of the fast tier: those without a mark for what takes time.
+fast := not (postgres or sandbox or browser or kill or programs or fresh or chaos)
 
 # make test REQUIRE=all: a test that would be skipped for a missing component fails instead.
 ifdef REQUIRE
@@ -11,7 +13,7 @@ export OPENMANUS_GRAPH_REQUIRE := $(REQUIRE)
 endif
 
 help: ## list the targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
+	@awk -F ':.*## ' '/^[a-z0-9-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(firstword $(MAKEFILE_LIST))
 
 setup: ## create or repair .venv from the lock (PYTHON=... picks the interpreter)
 	@PYTHON='$(PYTHON)' scripts/setup.sh
@@ -34,15 +36,25 @@ format: setup ## correct the format and what the linter can correct
 types: setup ## check the types
 	$(bin)/pyright
 
-tests: setup ## run the tests with branch coverage (ARGS="-k plan" chooses some)
+tests: setup ## run the tests (ARGS="-k plan" chooses some)
 	@scripts/browser.sh
+	@scripts/neo4j.sh
+	$(bin)/pytest -n auto --dist loadfile $(ARGS)
+
+tests-fast: setup ## run the tests that need no server, sandbox, browser or installer (under a minute)
+	$(bin)/pytest -n auto -m "$(fast)" --hypothesis-profile=fast $(ARGS)
+
+coverage: setup ## run the tests with branch coverage, and fail below the limit (half as long again)
+	@scripts/browser.sh
+	@scripts/neo4j.sh
 	$(bin)/pytest -n auto --dist loadfile --cov --cov-report=term $(ARGS)
 
 test-fresh: setup ## clone and set up from nothing, as root and as an ordinary user (minutes)
 	$(bin)/pytest -m fresh $(ARGS)
 
-chaos: setup ## kill at every write, cut connections, move clocks (minutes)
-	$(bin)/pytest -m chaos tests/chaos $(ARGS)
+chaos: setup ## kill at every write and stores of memory in the middle, cut connections, move clocks (minutes)
+	@scripts/neo4j.sh
+	$(bin)/pytest -m chaos tests/chaos tests/memory $(ARGS)
 
 mutants: setup ## change the code in small ways and list what no test notices (hours; ARGS="plans --sample 60")
 	$(bin)/python scripts/mutants.py $(ARGS)
@@ -61,6 +73,9 @@ site: setup ## make the documentation site in build/site; a broken link is an er
 
 notebooks: setup ## run the notebooks and store what they print and draw (ARGS="02" for one)
 	$(bin)/python scripts/notebooks.py $(ARGS)
+
+neo4j: ## get the Neo4j server that tests of templates run on (Maven, some hundred megabytes)
+	@scripts/neo4j.sh
 
 lock: ## resolve the dependencies into the lock files (UPGRADE=1 for the newest)
 	@UPGRADE='$(UPGRADE)' scripts/lock.sh

@@ -43,6 +43,7 @@ if TYPE_CHECKING:
         EmbeddedServerError,
         ForeignTypeError,
         GraphNotImportableError,
+        MemoryStoreError,
         MigrationNeededError,
         ModelError,
         ModelRefusedError,
@@ -65,6 +66,7 @@ if TYPE_CHECKING:
         UnknownQuestionError,
         UnknownThreadError,
         UsageError,
+        VectorIndexError,
     )
     from openmanus_graph.events import Event
     from openmanus_graph.graphs.manus import build_manus_graph
@@ -133,6 +135,7 @@ _HOMES = {
     # errors
     "OpenManusGraphError": "errors",
     "UsageError": "errors",
+    "VectorIndexError": "errors",
     "PlanError": "errors",
     "SettingsError": "errors",
     "UnknownThreadError": "errors",
@@ -153,6 +156,7 @@ _HOMES = {
     "DatabaseError": "errors",
     "DatabaseUnreachableError": "errors",
     "DatabaseFullError": "errors",
+    "MemoryStoreError": "errors",
     "MigrationNeededError": "errors",
     "EmbeddedServerError": "errors",
     "ThreadUnreadableError": "errors",
@@ -185,6 +189,7 @@ __all__ = [
     "Gate",
     "GraphNotImportableError",
     "Memory",
+    "MemoryStoreError",
     "MigrationNeededError",
     "ModelError",
     "ModelRefusedError",
@@ -217,6 +222,7 @@ __all__ = [
     "UnknownQuestionError",
     "UnknownThreadError",
     "UsageError",
+    "VectorIndexError",
     "__version__",
     "ask",
     "build_manus_graph",

@@ -34,6 +34,8 @@ class AgentRole:
     """Its node's name, and the name under which its model is configured."""
     runs_in: Literal["agent", "subtask", "tool"]
     """Whose node it is: the agent's graph's, the subtask graph's, or none, where a tool asks its model."""
+    is_told: str = ""
+    """What its model gets to see; empty for a role that calls none."""
     acting: str = ""
     """What views show while its model replies; empty for a role that calls none."""
     prompts: tuple[str, ...] = ()
@@ -45,18 +47,58 @@ class AgentRole:
 
 
 ROLES = (
-    AgentRole(COORDINATOR, "agent", "deciding how to go on", (COORDINATOR, "decision"), is_read_by_graph=True),
+    AgentRole(KNOWLEDGE, "agent", acting="looking for what helps"),
+    AgentRole(
+        COORDINATOR,
+        "agent",
+        "its conversation: requests with their files, what memory has of other threads, its own replies, and what came "
+        "of each call; of an output that another call has used, a line",
+        "thinking",
+        (COORDINATOR,),
+        is_read_by_graph=True,
+    ),
     AgentRole(CLARIFY, "agent"),
-    AgentRole(KNOWLEDGE, "agent", "looking for what helps", keeps_plan=False),
-    AgentRole(PLANNER, "agent", "planning", (PLANNER,), is_read_by_graph=True, keeps_plan=False),
+    AgentRole(
+        PLANNER,
+        "agent",
+        "the task, what was asked about it, earlier requests with answers, tools and agents, memory, and the plan "
+        "so far with what came of it",
+        "planning",
+        (PLANNER,),
+        is_read_by_graph=True,
+        keeps_plan=False,
+    ),
     AgentRole(REVIEW, "agent"),
     AgentRole(DISPATCHER, "agent"),
-    AgentRole(REPORTER, "agent", "writing the answer", (REPORTER,), keeps_plan=False),
+    AgentRole(
+        REPORTER,
+        "agent",
+        "the task, earlier requests with their answers, every output in its share of the window, files that were made, "
+        "what is not completed and why",
+        "writing the answer",
+        (REPORTER,),
+        keeps_plan=False,
+    ),
     AgentRole(REMEMBER, "agent", keeps_plan=False),
     AgentRole(BRIEF, "subtask"),
-    AgentRole(EXECUTOR, "subtask", "thinking", (EXECUTOR,)),
-    AgentRole(VERIFIER, "subtask", "checking", (VERIFIER,), is_read_by_graph=True),
-    AgentRole(VISION, "tool", "looking at a picture"),
+    AgentRole(
+        EXECUTOR,
+        "subtask",
+        "its goal with outputs filled in, what done looks like, outputs it builds on, the whole task, the workspace's "
+        "files, its own calls with their results",
+        "thinking",
+        (EXECUTOR,),
+    ),
+    AgentRole(
+        VERIFIER,
+        "subtask",
+        "the same goal and outputs, what done looks like, each call with its result, the files named, the answer, what "
+        "earlier checks refused",
+        "checking",
+        (VERIFIER,),
+        is_read_by_graph=True,
+    ),
+    AgentRole(VISION, "tool", "the picture and the question about it", "looking at a picture"),
 )
 """Every role, in the order in which a request meets them."""
 
@@ -70,14 +112,15 @@ PLAN_MAY_CHANGE = frozenset(role.name for role in ROLES if not role.keeps_plan)
 """Nodes after which the plan in the state is not executed as it is."""
 
 CONTENT_SHOWN = (
-    "answer", "approved", "decision", "draft", "knowledge", "messages", "plan", "problems", "question", "reason",
-    "result", "retry_at", "task",
+    "answer", "approved", "decision", "dialogue", "draft", "knowledge", "messages", "plan", "problems", "question",
+    "reason", "result", "retry_at", "task",
 )  # fmt: skip
 """Fields of the agent's and the subtasks' state whose content a history shows."""
-NAME_SHOWN = ("attachments", "clarifications", "proposal", "results", "status")
+NAME_SHOWN = ("attachments", "clarifications", "proposal", "ran", "results", "sources", "status")
 """Fields of which a history shows that they changed."""
 NOT_SHOWN = (
-    "active_s", "attempts", "checks", "definition", "earlier", "plan_tries", "replans", "request", "round", "stage",
-    "started_at", "steps", "subtask", "turns", "usage", "workspace", "sandbox",
+    "active_s", "attempts", "calls", "checks", "definition", "earlier", "failed_round", "heard", "made", "plan_tries",
+    "replans", "replies", "request", "round", "sandbox", "stage", "started_at", "steps", "subtask", "template", "told",
+    "turns", "usage", "workspace",
 )  # fmt: skip
 """Fields that say nothing to a person."""

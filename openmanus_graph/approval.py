@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 from openmanus_graph.errors import UnknownQuestionError
 
 Action = Literal["approve", "edit", "reject", "answer"]
-"""`approve`: do it; `edit`: do it with other arguments, or take this plan; `reject`: do not; `answer`: take this
+"""`approve`: do it; `edit`: do it with some arguments changed, or take this plan; `reject`: do not; `answer`: take this
 value for the call's result."""
 
 _YES = ("y", "yes", "true", "approve", "ok")
@@ -29,7 +30,8 @@ class Approval:
     action: Action
     """What to do."""
     args: dict[str, Any] | None = None
-    """With `edit`: the arguments to call with, in place of all those asked about."""
+    """With `edit`: the arguments that change, `None` for one that goes; as `ask` returns it, all arguments to call
+    with."""
     reason: str = ""
     """With `reject`: why, for the model or the subtask's error."""
     value: Any = None
@@ -40,6 +42,27 @@ class Approval:
     def __bool__(self) -> bool:
         """Whether it is a plain yes: an edit or an answer is one only for who looks at it."""
         return self.action == "approve"
+
+    def applied_to(self, args: Mapping[str, Any] | None) -> Approval:
+        """The same with all arguments of the call: an edit changes those that it names, and leaves the others.
+
+        Args:
+            args: The arguments that were asked about; `None` where it was about no call.
+
+        Raises:
+            UnknownQuestionError: If it takes an argument away that is not there.
+        """
+        if self.args is None or args is None:
+            return self
+        for name, value in self.args.items():
+            if value is None and name not in args:
+                raise UnknownQuestionError(
+                    f"The edit takes away the argument {name!r}, which the call does not have.",
+                    hint=f"It has {', '.join(args) or 'none'}; null takes an argument away.",
+                )
+        changed = {**args, **self.args}
+        gone = {name for name, value in self.args.items() if value is None}
+        return replace(self, args={name: value for name, value in changed.items() if name not in gone})
 
     def plain(self) -> dict[str, Any]:
         """The same as built-in types, as `approval_of` takes it."""
@@ -83,6 +106,9 @@ def approval_of(value: Any, question: Mapping[str, Any] | None = None) -> Approv
 
 def _from_text(text: str, *, about_plan: bool) -> dict[str, Any]:
     word = text.strip()
+    if word.startswith("{"):
+        with suppress(ValueError):
+            return cast("dict[str, Any]", json.loads(word))
     if word.lower() in _YES:
         return {"action": "approve"}
     if word.lower() in _NO:
@@ -97,7 +123,7 @@ def _from_text(text: str, *, about_plan: bool) -> dict[str, Any]:
         except ValueError as error:
             raise UnknownQuestionError(
                 f"What follows 'edit' in the answer {text!r} is not JSON: {error}.",
-                hint="""Write all arguments as one JSON object, such as: edit {"command": "ls"}""",
+                hint="""Write what changes as one JSON object, such as: edit {"command": "ls"}""",
             ) from error
         return {"action": "edit", "plan" if about_plan else "args": given}
     raise _odd(text)
@@ -132,7 +158,8 @@ def _check(fields: dict[str, Any], value: Any, question: Mapping[str, Any] | Non
         asked = "args" if "tool" in question else "plan" if "plan" in question else None
         if asked is None or (action == "answer" and asked == "plan") or (action == "edit" and given != [asked]):
             raise UnknownQuestionError(
-                f"This question takes no {action!r} with {given[0]!r}.", hint="Answer with yes, or with no: REASON."
+                f"This question takes no {action!r} with {given[0]!r}.",
+                hint=f"Answer with yes, with no: REASON{', or with edit {PLAN AS JSON}' if asked == 'plan' else ''}.",
             )
 
 

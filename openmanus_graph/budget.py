@@ -9,6 +9,7 @@ from typing import cast
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.sections import BudgetSettings
+from openmanus_graph.display_text import counted
 from openmanus_graph.errors import BudgetError
 from openmanus_graph.events import Usage
 from openmanus_graph.fault_points import writing
@@ -36,6 +37,8 @@ class Spending:
         self._saver = saver
         self._began = time.monotonic()
         self._active_before = 0.0
+        self._sent: set[int] = set()
+        """Calls of this process that have no reply yet."""
 
     @property
     def active_s(self) -> float:
@@ -62,7 +65,8 @@ class Spending:
                            CASE WHEN bool_or(c.number IS NOT NULL AND c.cost_usd IS NULL) THEN NULL
                                 ELSE coalesce(sum(c.cost_usd), 0) END AS cost_usd,
                            coalesce(sum(c.cost_usd), 0) AS known_usd,
-                           count(*) FILTER (WHERE c.from_cache) AS cache_hits
+                           count(*) FILTER (WHERE c.from_cache) AS cache_hits,
+                           count(*) FILTER (WHERE c.in_flight) AS in_flight
                     FROM threads t LEFT JOIN model_calls c
                       ON c.thread_id = t.thread_id AND c.created_at >= t.request_started_at
                     WHERE t.thread_id = %s GROUP BY t.thread_id
@@ -74,10 +78,62 @@ class Spending:
             fields = dict(row)
             self._active_before = float(fields.pop("active_s"))
             self.known_usd = float(fields.pop("known_usd"))
+            if not fields["in_flight"]:
+                del fields["in_flight"]
             self.total = cast("Usage", fields)
 
-    async def add(self, place: CallSite, model: str, usage: Usage, elapsed_s: float) -> None:
-        """Count a call, and commit it."""
+    async def send(self, place: CallSite, model: str) -> int | None:
+        """Commit that a call is about to be sent: it is paid for, whatever becomes of this process.
+
+        Returns:
+            What `add` and `forget` know it by; `None` where calls are counted in this process only.
+        """
+        if self._saver is None:
+            return None
+        with writing(f"model call sent {place.subtask or place.role}"):
+            async with self._saver.connection() as connection:
+                row = await (
+                    await connection.execute(
+                        """
+                        INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens,
+                                                 cost_usd, in_flight)
+                        VALUES (%s, %s, %s, %s, %s, 0, 0, 0, true) RETURNING number
+                        """,
+                        (self._thread_id, place.role, place.subtask, place.turn, model),
+                    )
+                ).fetchone()
+        number = None if row is None else int(row["number"])
+        if number is not None:
+            self._sent.add(number)
+        return number
+
+    async def forget(self, number: int | None) -> None:
+        """Take back that a call was sent: the provider refused it, or it failed."""
+        if self._saver is None or number is None:
+            return
+        self._sent.discard(number)
+        async with self._saver.connection() as connection:
+            await connection.execute(
+                "DELETE FROM model_calls WHERE thread_id = %s AND number = %s AND in_flight", (self._thread_id, number)
+            )
+
+    @property
+    def used(self) -> Usage:
+        """What is used, calls that were sent and have no reply included."""
+        sent = len(self._sent)
+        return add_usage(self.total, {"calls": sent, "in_flight": sent}) if sent else self.total
+
+    async def add(self, place: CallSite, model: str, usage: Usage, elapsed_s: float, sent: int | None = None) -> None:
+        """Count a call that has its reply, and commit it.
+
+        Args:
+            place: Its call site.
+            model: The model that replied.
+            usage: What it used.
+            elapsed_s: Seconds that it took.
+            sent: What `send` gave for it; `None` for a call that was answered without a provider.
+        """
+        self._sent.discard(-1 if sent is None else sent)
         self.total = add_usage(self.total, usage)
         self.known_usd += usage["cost_usd"] or 0.0
         if self._saver is None:
@@ -86,11 +142,14 @@ class Spending:
             async with self._saver.connection() as connection:
                 await connection.execute(
                     """
+                    WITH answered AS (DELETE FROM model_calls WHERE thread_id = %s AND number = %s AND in_flight)
                     INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens,
                                              cached_tokens, cost_usd, from_cache, elapsed_s)
                     VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
                     """,
                     (
+                        self._thread_id,
+                        sent,
                         self._thread_id,
                         place.role,
                         place.subtask,
@@ -133,9 +192,9 @@ class Spending:
         """A used-up budget in a sentence."""
         limit = getattr(self.budget, name)
         words = {
-            "tokens": f"{limit:,} tokens",
+            "tokens": counted(limit, "token"),
             "usd": f"${limit:g}",
             "wall_s": f"{limit:g} s",
-            "model_calls": f"{limit} model call{'' if limit == 1 else 's'}",
+            "model_calls": counted(limit, "model call"),
         }
         return f"The budget of {words[name]} is used up."

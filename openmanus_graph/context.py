@@ -33,6 +33,10 @@ class Sessions:
         self._open: dict[str, Session] = {}
         self._lock = asyncio.Lock()
 
+    def __bool__(self) -> bool:
+        """Whether any is open."""
+        return bool(self._open)
+
     async def get(self, key: str, opener: Callable[[], Awaitable[SessionT]]) -> SessionT:
         """The session under `key`, opened with `opener` if there is none yet."""
         async with self._lock:

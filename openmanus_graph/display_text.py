@@ -42,17 +42,36 @@ def one_line(text: str, longest: int = 400) -> str:
     return line if len(line) <= longest else line[: longest - 1] + "…"
 
 
-def call_line(tool: str, args: Mapping[str, Any]) -> str:
-    """A tool call in a line: the first text as it is, the other arguments by name."""
+def call_line(tool: str, args: Mapping[str, Any], *, whole: bool = False) -> str:
+    """A tool call in a line: the first text as it is, the other arguments by name.
+
+    Args:
+        tool: The tool's name.
+        args: Its arguments.
+        whole: Whether all arguments have their names, and long values more room.
+    """
     words = [tool]
+    if whole:
+        texts = {key: item if isinstance(item, str) else json.dumps(item, default=str) for key, item in args.items()}
+        return " ".join([tool, *(f"{key}={one_line(text, 5 * LONGEST_VALUE)}" for key, text in texts.items())])
     bare = next((key for key, value in args.items() if isinstance(value, str)), None)
     if bare is not None:
         words.append(one_line(str(args[bare]), LONGEST_VALUE * (2 if len(args) == 1 else 1)))
     for key, value in args.items():
         if key != bare:
             text = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False, default=str)
-            words.append(f"{key}={one_line(text, LONGEST_VALUE // 2)}")
+            words.append(f"{key}={one_line(text, LONGEST_VALUE * 2 if len(args) == 1 else LONGEST_VALUE // 2)}")
     return " ".join(words)
+
+
+def work_line(goal: str | None, tool: str | None, args: Mapping[str, Any] | None) -> str:
+    """What a subtask does, in a line: its goal, or the call that it makes where nobody gave it one."""
+    return one_line(goal) if goal else call_line(tool, args or {}) if tool else ""
+
+
+def counted(number: int, singular: str, several: str | None = None) -> str:
+    """A number of things: `1 call`, `1,200 calls`."""
+    return f"{number:,} {singular if number == 1 else several or singular + 's'}"
 
 
 def amount(number: float) -> str:
@@ -101,4 +120,17 @@ def usage_line(usage: Usage) -> str:
     calls = usage["calls"]
     tokens = usage["input_tokens"] + usage["output_tokens"]
     hits = f", {usage['cache_hits']} from the cache" if usage["cache_hits"] else ""
-    return f"{calls} model call{'' if calls == 1 else 's'}{hits}, {tokens:,} tokens, {cost(usage['cost_usd'])}"
+    return (
+        f"{counted(calls, 'model call')}{hits}{in_flight_text(usage)}, {counted(tokens, 'token')},"
+        f" {cost(usage['cost_usd'])}"
+    )
+
+
+def in_flight_text(usage: Usage) -> str:
+    """How many calls were sent and have no reply, as an insertion into a line about usage; empty for none."""
+    number = usage.get("in_flight", 0)
+    if not number:
+        return ""
+    return (
+        f" ({number} of them in flight when {'its' if number == 1 else 'their'} process ended, not counted in tokens)"
+    )

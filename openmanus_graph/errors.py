@@ -20,6 +20,8 @@ OpenManusGraphError                 1
 │   ├── DatabaseFullError               the server's disk is full
 │   ├── MigrationNeededError            a database without our tables, or of another version
 │   └── EmbeddedServerError             the embedded server cannot be started or stopped
+├── VectorIndexError                1   an index of passages does not answer, or refuses what it is given
+├── MemoryStoreError                1   a store of memories does not answer, or refuses; runs go on without it
 ├── ThreadUnreadableError           1   a checkpoint of a thread cannot be read; the last good one is named
 ├── StaleRunnerError                1   this runner lost its thread to another one
 ├── BudgetError                     4   a budget is used up
@@ -188,6 +190,14 @@ class MigrationNeededError(DatabaseError):
 
 class EmbeddedServerError(DatabaseError):
     """The embedded server cannot be started or stopped."""
+
+
+class VectorIndexError(OpenManusGraphError):
+    """An index of passages does not answer, or refuses what it is given; full text finds them all the same."""
+
+
+class MemoryStoreError(OpenManusGraphError):
+    """A store of memories does not answer, or refuses; a run goes on without it."""
 
 
 class ThreadUnreadableError(OpenManusGraphError):

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any, Literal, NotRequired
 
 from typing_extensions import TypedDict  # before Python 3.12 no JSON Schema can be made of the one in `typing`
 
@@ -66,6 +66,9 @@ class Usage(TypedDict):
     """US dollars; `None` if a price is unknown."""
     cache_hits: int
     """Calls answered by the cache of replies, at no cost."""
+    in_flight: NotRequired[int]
+    """Of the calls, those that were sent and whose process ended before their reply: paid for, but in no other count;
+    missing means none."""
 
 
 class Event(TypedDict, total=False):

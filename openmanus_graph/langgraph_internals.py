@@ -4,16 +4,28 @@ Read in langgraph 1.2.22 and langgraph-checkpoint 4.3; `tests/repository/test_la
 LangGraph's own and fails when one has moved.
 """
 
+# LangGraph ships no types for what is internal.
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 import re
+from collections.abc import Generator
+from typing import Any
 
+from langchain_core.runnables import RunnableConfig
+from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPACK_TYPES
 from langgraph.checkpoint.serde.types import (
     _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - the record itself is private
 )
+from langgraph.store.base import BaseStore
 
 DeltaSnapshot = _DeltaSnapshot
 """A whole copy of a `DeltaChannel`'s value among its increments; `.value` is the list."""
+SAFE_TYPES = SAFE_MSGPACK_TYPES
+"""Module and name of what LangGraph's strict serializer makes of stored values."""
+SAFE_METHODS = SAFE_MSGPACK_METHODS
+"""Module, name and method of what it calls."""
 
 # `configurable`, from langgraph/_internal/_constants.py.
 TASK_ID_KEY = "__pregel_task_id"
@@ -22,13 +34,34 @@ CHECKPOINTER_KEY = "__pregel_checkpointer"
 """The saver that graphs inside a node use."""
 SCRATCHPAD_KEY = "__pregel_scratchpad"
 """Counters of a node's calls and interrupts; `.resume` is the list of answers that it was given."""
+RESUME_MAP_KEY = "__pregel_resume_map"
+"""The answers that a run was given, by the ids of their questions."""
+SEND_KEY = "__pregel_send"
+"""A function that takes a node's writes."""
 RUNTIME_KEY = "__pregel_runtime"
 """The node's `Runtime`."""
 CHECKPOINT_MAP_KEY = "checkpoint_map"
 """Ids of the checkpoints that are worked on, by namespace, the innermost last."""
 
+PRIVATE = "__pregel_"
+"""What keys begin with that LangGraph keeps out of checkpoints and of the configs that its streams hand out."""
+
 LAST_ID_TIME = "_last_v6_timestamp"
 """Variable of the module `langgraph.checkpoint.base.id`: the time in the newest id, from which it counts on."""
+
+NAMESPACE_OF_TASK = "checkpoint_ns"
+"""The namespace of the task that runs; ids of questions are made of it."""
+
+# Methods of `ToolNode`, from langgraph/prebuilt/tool_node.py.
+CALLS_OF = "_parse_input"
+"""Gives the calls of tools in an input, first."""
+RUN_CALL = "_run_one"
+"""Makes one of the calls, given with it the kind of input and the tool's runtime."""
+ARUN_CALL = "_arun_one"
+"""The same, asynchronously."""
+
+SAVED = "_put_checkpoint_fut"
+"""Attribute of a graph's loop: its newest checkpoint, which `durability="sync"` awaits after each step."""
 
 # Metadata of checkpoints and of a node's config.
 NAMESPACE_KEY = "langgraph_checkpoint_ns"
@@ -58,7 +91,7 @@ NULL_TASK = "00000000-0000-0000-0000-000000000000"
 
 # Paths of tasks, from langgraph/pregel/_algo.py: `~PULL, NODE`, `~PUSH, INDEX, BOOL` or `~PUSH, CALLER, INDEX, BOOL`.
 _PULL = re.compile(r"~__pregel_pull, (?P<node>.+)")
-_SEND = re.compile(r"~__pregel_push, \d+, \d+")
+_SEND = re.compile(r"~__pregel_push, (?P<index>\d+), \d+")
 _PUSH = "~__pregel_push, "
 _CALL = re.compile(r"~__pregel_push, (?P<caller>.+), (?P<index>\d+), \d+")
 
@@ -76,7 +109,13 @@ def pulled_node(path: str) -> str | None:
 
 def is_send(path: str) -> bool:
     """Whether a task's path is that of a `Send`."""
-    return _SEND.fullmatch(path) is not None
+    return send_index(path) is not None
+
+
+def send_index(path: str) -> int | None:
+    """Which of the `Send`s that were due a task's path is that of; `None` for any other task's path."""
+    found = _SEND.fullmatch(path)
+    return None if found is None else int(found["index"])
 
 
 def is_pushed(path: str) -> bool:
@@ -88,3 +127,78 @@ def call_in(path: str) -> tuple[str, int] | None:
     """The caller's path and the call's index in it, of a call of a `@task`; `None` for any other task's path."""
     found = _CALL.fullmatch(path)
     return None if found is None else (found["caller"], int(found["index"]))
+
+
+def asks_for_more(node: Any, tool: str) -> bool:
+    """Whether a tool of a `ToolNode` is given more than its arguments, from langgraph/prebuilt/tool_node.py.
+
+    Args:
+        node: The node.
+        tool: The tool's name.
+    """
+    found = node._injected_args[tool]
+    return bool(found.state or found.store or found.runtime or found.all_injected_keys)
+
+
+def configurable_in(*configs: RunnableConfig | None) -> dict[str, Any]:
+    """The `configurable` that LangGraph runs a graph with: of the configs, and of the node it is called in, if any.
+
+    Args:
+        configs: The graph's own config and that of the call; later ones win.
+    """
+    from langgraph._internal._config import ensure_config  # imports LangGraph's runtime, which help texts do not need
+
+    return ensure_config(*configs).get("configurable") or {}
+
+
+def with_store(config: RunnableConfig, store: BaseStore | None) -> RunnableConfig:
+    """The config of a node with another store for a graph that the node runs, which would get the node's own.
+
+    Args:
+        config: The node's.
+        store: The store; `None` leaves the node's.
+    """
+    configurable = config.get("configurable") or {}
+    runtime = configurable.get(RUNTIME_KEY)
+    if store is None or runtime is None:
+        return config
+    return {**config, "configurable": {**configurable, RUNTIME_KEY: runtime.override(store=store)}}
+
+
+def question_id(namespace: str, answers: int) -> str:
+    """The id of what a task asks.
+
+    Args:
+        namespace: The task's, which a graph inside of it would get.
+        answers: How many answers the task has been given before.
+    """
+    from langgraph.types import _interrupt_id  # pyright: ignore[reportPrivateUsage] - no public name makes ids
+
+    return _interrupt_id(namespace, answers)
+
+
+def is_question_id(key: object) -> bool:
+    """Whether a key of `Command(resume={…})` is the id of a question."""
+    return isinstance(key, str) and len(key) == 32 and all(letter in "0123456789abcdef" for letter in key)
+
+
+class _NothingSaved:
+    """Stands in for the checkpoint of a graph that makes none."""
+
+    def __await__(self) -> Generator[Any]:
+        yield from ()
+
+    def result(self) -> None:
+        """Nothing to wait for."""
+
+
+def let_graphs_without_checkpoints_run() -> None:
+    """Let `durability="sync"` run graphs that are compiled with `checkpointer=False` inside others.
+
+    LangGraph awaits the newest checkpoint of every graph then, also of one that never makes any, and fails because it
+    has none. The attribute of the class is what it finds where the loop itself has none.
+    """
+    from langgraph.pregel._loop import PregelLoop
+
+    if not hasattr(PregelLoop, SAVED):
+        setattr(PregelLoop, SAVED, _NothingSaved())

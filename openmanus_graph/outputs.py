@@ -21,6 +21,7 @@ from pydantic import BaseModel
 from openmanus_graph.errors import ForeignTypeError
 from openmanus_graph.files.atomic_write import put_file
 from openmanus_graph.state import SubtaskResult
+from openmanus_graph.values.storable_json import MOST_BITS, storable_text
 
 FOLDER = ".openmanus/outputs"
 """Where large outputs live, below the workspace."""
@@ -32,11 +33,16 @@ PREVIEW_CHARACTERS = 2_000
 def to_json_value(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR0912 - one branch a type reads best
     """The value in JSON types, the usual Python ones converted (models, dataclasses, dates, paths, sets).
 
+    Text becomes text that can be stored: halves of a surrogate pair that stand together are joined, others, like NUL,
+    are U+FFFD. A whole number of over 64 bits becomes text, and what is no finite number is null.
+
     Raises:
         ForeignTypeError: If there is no obvious plain form; the message names the place and the type.
     """
-    if value is None or type(value) in (str, bool):
+    if value is None or type(value) is bool:
         return value
+    if type(value) is str:
+        return storable_text(value)
     if isinstance(value, float):
         return float(value) if math.isfinite(value) else None
     if isinstance(value, BaseModel):
@@ -46,7 +52,7 @@ def to_json_value(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR09
         return to_json_value(fields, path)
     if isinstance(value, Mapping):
         items = cast("Mapping[Any, Any]", value).items()
-        named = {str(key): to_json_value(item, f"{path}.{key}") for key, item in items}
+        named = {storable_text(str(key)): to_json_value(item, f"{path}.{key}") for key, item in items}
         if len(named) == len(cast("Mapping[Any, Any]", value)):
             return named
         raise ForeignTypeError(f"The value at {path!r} has two keys that are the same as text.")
@@ -62,17 +68,63 @@ def to_json_value(value: Any, path: str = "output") -> Any:  # noqa: C901, PLR09
     if isinstance(value, timedelta):
         return value.total_seconds()
     if isinstance(value, (Path, UUID, Decimal, str)):
-        return str(value)
+        return storable_text(str(value))
     if isinstance(value, int):
         if -(2**63) <= value < 2**64:
             return int(value)
-        raise ForeignTypeError(f"The value at {path!r} is a whole number of over 64 bits.", hint="Return it as text.")
+        return f"{value:#x}" if value.bit_length() > MOST_BITS else f"{value:d}"
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return storable_text(value.decode("utf-8", "replace"))
     raise ForeignTypeError(
         f"The value at {path!r} is a {type(value).__module__}.{type(value).__qualname__}, which has no plain form.",
         hint="Return plain dicts, lists, strings and numbers from the tool.",
     )
+
+
+ARTIFACT_KEYS = frozenset({"content", "artifact"})
+"""Members of the output of a call that also gave an artifact."""
+
+
+def with_artifact(content: Any, reference: dict[str, Any]) -> dict[str, Any]:
+    """The output of a call that also gave an artifact: what is meant for models, and where the artifact is."""
+    return {"content": content, "artifact": reference}
+
+
+def artifact_in(output: Any) -> tuple[Any, dict[str, Any]] | None:
+    """Content and reference of an output that `with_artifact` made; `None` of any other."""
+    if not isinstance(output, dict) or cast("dict[str, Any]", output).keys() != ARTIFACT_KEYS:
+        return None
+    reference = cast("dict[str, Any]", output)["artifact"]
+    is_ours = isinstance(reference, dict) and ("not_kept" in reference or {"file", "bytes"} <= reference.keys())
+    return (cast("dict[str, Any]", output)["content"], cast("dict[str, Any]", reference)) if is_ours else None
+
+
+def content_of(output: Any) -> Any:
+    """An output without the reference to its artifact, if it has one."""
+    found = artifact_in(output)
+    return output if found is None else found[0]
+
+
+def store_artifact(artifact: Any, *, workspace: Path, subtask_id: str) -> dict[str, Any]:
+    """Keep an artifact as a file: bytes and text as they are, anything else as JSON.
+
+    Returns:
+        `{"file": its path in the workspace, "bytes": its size}`, or `{"not_kept": why}`: what a call has done is not
+        lost to an artifact that cannot be kept.
+    """
+    try:
+        if isinstance(artifact, bytes | bytearray):
+            data, suffix = bytes(artifact), "bin"
+        elif isinstance(artifact, str):
+            data, suffix = str(artifact).encode("utf-8", "surrogatepass"), "txt"
+        else:
+            plain = to_json_value(artifact, "artifact")
+            data, suffix = json.dumps(plain, ensure_ascii=False).encode("utf-8", "surrogatepass"), "json"
+        name = f"{subtask_id}-artifact-{hashlib.sha256(data).hexdigest()[:12]}.{suffix}"
+        _write_durably(workspace, name, data)
+    except (OSError, ValueError, ForeignTypeError, RecursionError) as problem:
+        return {"not_kept": str(problem)}
+    return {"file": f"{FOLDER}/{name}", "bytes": len(data)}
 
 
 def stored(output: Any, *, workspace: Path, subtask_id: str, limit: int) -> tuple[Any, str | None]:
@@ -92,7 +144,7 @@ def stored(output: Any, *, workspace: Path, subtask_id: str, limit: int) -> tupl
         return output, None
     digest = _digest(text)
     relative = f"{FOLDER}/{subtask_id}-{digest}.json"
-    _write_durably(workspace, Path(relative).name, text)
+    _write_durably(workspace, Path(relative).name, text.encode("utf-8", "surrogatepass"))
     shown = output if isinstance(output, str) else text
     return {"file": relative, "characters": len(text), "preview": shown[:PREVIEW_CHARACTERS]}, relative
 
@@ -141,8 +193,8 @@ def _outputs_folder(workspace: Path) -> Generator[int]:
         os.close(folder)
 
 
-def _write_durably(workspace: Path, name: str, text: str) -> None:
+def _write_durably(workspace: Path, name: str, data: bytes) -> None:
     # The checkpoint that names the file must never be committed before the file's bytes are.
     with _outputs_folder(workspace) as folder:
-        put_file(folder, name, text.encode("utf-8", "surrogatepass"), mode=0o644)
+        put_file(folder, name, data, mode=0o644)
         os.fsync(folder)

@@ -24,7 +24,7 @@ from pydantic import ValidationError
 from openmanus_graph.config.sections import PolicyRule, PolicySettings, Verdict
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.tools.spec import Effect, effect_of, names_of
+from openmanus_graph.tools.spec import Effect, effect_of, names_of, spec_of
 
 _WORDS: tuple[str, ...] = get_args(Verdict)
 _SPACES = re.compile(r"\s+")
@@ -102,6 +102,22 @@ class Policy:
         if effect == "external":
             return Decision("ask", "it has an effect outside the workspace.")
         return Decision("allow", f"its effect is {effect!r}.")
+
+    def always_denies(self, tool: BaseTool) -> bool:
+        """Whether every call of a tool is refused, whatever its arguments."""
+        spec, names = spec_of(tool), names_of(tool)
+        effects: set[Effect] = {spec.effect} if spec.reads_when is None else {spec.effect, "read"}
+        return all(self._always_denies(names, effect) for effect in effects)
+
+    def _always_denies(self, names: tuple[str, ...], effect: Effect) -> bool:
+        for rule in self.chosen.rules:
+            if rule.effect not in (None, effect) or not any(fnmatchcase(name, rule.tool) for name in names):
+                continue
+            if rule.action != "deny":
+                return False  # its arguments, if it names any, may let a call through
+            if not rule.args:
+                return True
+        return self.chosen.default == "deny"
 
 
 def _said_by(rule: PolicyRule, number: int) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, Literal, NotRequired, TypedDict, cast, get_args
@@ -16,6 +17,7 @@ from openmanus_graph.effect_outcome import effect_outcome_of
 from openmanus_graph.errors import UnknownQuestionError
 from openmanus_graph.langgraph_internals import SCRATCHPAD_KEY
 from openmanus_graph.run_config import configurable_of
+from openmanus_graph.values.storable_json import storable
 
 __all__ = [
     "Answer",
@@ -30,6 +32,7 @@ __all__ = [
     "handle_of",
     "is_answered",
     "is_own",
+    "nothing_asked",
     "pass_over",
     "question_of",
     "resume_with",
@@ -50,6 +53,9 @@ HANDLE_CHARACTERS = 8
 """Characters of an id that are shown to name a question."""
 SHORTEST_BEGINNING = 4
 """Characters of an id that are enough to name a question, if no other one begins so."""
+
+_ID = re.compile(r"[0-9a-f]{8,32}")
+"""What is taken for a question's id, or its beginning, before a `=`."""
 
 
 class Question(TypedDict):
@@ -98,6 +104,7 @@ def ask(
     reason: str | None = None,
     plan: Mapping[str, Any] | None = None,
     about: str | None = None,
+    check: Callable[[Any], None] | None = None,
 ) -> Any:
     """Ask a person and suspend until the answer comes; the process may end meanwhile.
 
@@ -110,10 +117,12 @@ def ask(
         reason: Why it is asked.
         plan: The plan to be approved.
         about: What it is about: an answer to a question about something else is not taken.
+        check: Raises `UnknownQuestionError` for an answer that cannot be taken, so that it is asked again; it is given
+            what would be returned.
 
     Returns:
-        The answer's value; for `approve` an `Approval`, which is true only for a plain yes, for `effect` an
-        `EffectOutcome`.
+        The answer's value; for `approve` an `Approval`, which is true only for a plain yes and has all arguments of a
+        call after an edit, for `effect` an `EffectOutcome`.
     """
     payload: dict[str, Any] = {"kind": kind, "subtask": subtask, "question": question}
     more = {"tool": tool, "args": args and dict(args), "reason": reason, "plan": plan and dict(plan), "about": about}
@@ -128,14 +137,27 @@ def ask(
             if fields.get("kind") == kind and "value" in fields:
                 if fields.get("about") != about:
                     why = "The last answer was to an earlier question."
-                elif kind not in _READERS:
-                    return fields["value"]
                 else:
                     try:
-                        return _READERS[kind](fields["value"], payload)
+                        return _read(fields["value"], payload, check)
                     except UnknownQuestionError as error:
                         why = str(error)
         payload = {**payload, "refused": why}
+
+
+def _read(value: Any, payload: Mapping[str, Any], check: Callable[[Any], None] | None) -> Any:
+    """The answer that a value means.
+
+    Raises:
+        UnknownQuestionError: If it cannot be taken.
+    """
+    kind = payload["kind"]
+    read: Any = value if kind not in _READERS else _READERS[kind](value, payload)
+    if isinstance(read, Approval):
+        read = read.applied_to(payload.get("args"))
+    if check is not None:
+        check(read)
+    return read
 
 
 def asked_so_far() -> int:
@@ -182,7 +204,7 @@ def question_of(given: Interrupt) -> Question:
 
 
 def _bare_question(given: Interrupt) -> Question:
-    payload, subtask = given.value, ""
+    payload, subtask = storable(given.value), ""
     if isinstance(payload, dict):
         fields = dict(cast("dict[str, Any]", payload))
         if isinstance(fields.get("subtask"), str):
@@ -237,7 +259,7 @@ def answers_for(
     Args:
         questions: The open ones.
         given: `VALUE`, when one question is open, or `SUBTASK=VALUE` or `ID=VALUE`, where the id's beginning is enough.
-        subtasks: Ids of the plan's subtasks; one of them before a `=` names a question, open or not.
+        subtasks: Ids of the plan's subtasks; one of them before a `=` names a question, open or not, as an id does.
 
     Returns:
         Answers by interrupt id.
@@ -251,14 +273,14 @@ def answers_for(
         named = _named(questions, key, text) if separator else None
         if named is not None:
             question = named
-        elif len(questions) == 1 and not (separator and key in subtasks):
+        elif len(questions) == 1 and not (separator and (key in subtasks or _ID.fullmatch(key))):
             question, value = questions[0], text
         else:
             raise _unknown(questions, text)
         if question["id"] in answers:
             raise UnknownQuestionError(
                 f"The answer {text!r} is the second one to the same question.",
-                hint="Answer each question once, as --answer SUBTASK=VALUE.",
+                hint=f"Answer each question once, as --answer {handle_of(question, questions)}=VALUE.",
             )
         answers[question["id"]] = Answer(kind=question["kind"], value=_value(question, value))
     return answers
@@ -309,9 +331,18 @@ def _value(question: Question, text: str) -> Any:
     return approval.plain()
 
 
+def nothing_asked(answer: Any) -> UnknownQuestionError:
+    """The error for an answer to a thread that asks nothing."""
+    return UnknownQuestionError(
+        f"The thread asks nothing, so {answer!r} answers no question.",
+        hint="If it was answered already, go on without an answer: "
+        f"{shell_commands.resume('THREAD')}, or in Python await app.ainvoke(None, config).",
+    )
+
+
 def _unknown(questions: Sequence[Question], text: str) -> UnknownQuestionError:
     if not questions:
-        return UnknownQuestionError(f"The thread asks nothing, so {text!r} answers no question.")
+        return nothing_asked(text)
     open_ones = ", ".join(f"{handle_of(question, questions)}=…" for question in questions)
     return UnknownQuestionError(f"The answer {text!r} names no open question.", hint=f"Open are: --answer {open_ones}")
 

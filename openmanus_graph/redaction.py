@@ -3,15 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 KEY = "[key]"
 """Stands where a secret was."""
 _KEY_SHAPES = re.compile(
-    r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|key|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}"
+    r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}|"
+    # Names of threads begin with "key-", too; a key has asterisks, or a part of 12 characters or more with a digit.
+    r"\bkey[-_](?=[A-Za-z0-9*_-]*(?:\*|(?<![A-Za-z0-9])[A-Za-z]*\d[A-Za-z0-9]*(?<=[A-Za-z0-9]{12})))[A-Za-z0-9*_-]{6,}"
 )
 _SECRET_WORDS = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|apikey|authorization|credentials?|cookie"  # noqa: S105
-_SECRET_NAME = re.compile(rf"(?:^|[_.-])(?:{_SECRET_WORDS})$", re.IGNORECASE)
+_SECRET_NAME = re.compile(
+    r"pass(?:word|wd|phrase)?$|secret|token|api.?key|authorization|cookie|credentials?$|private", re.IGNORECASE
+)
+_COUNT_NAME = re.compile(r"tokens|tokens?[_.-]?(?:count|limit|budget|usage)", re.IGNORECASE)
 _ASSIGNED = re.compile(
     rf"((?:\b|_)(?:{_SECRET_WORDS})[\"']?\s*[:=]\s*)(?:(?:bearer|basic)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&)}}\]]+)",
     re.IGNORECASE,
@@ -19,19 +24,32 @@ _ASSIGNED = re.compile(
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
 
 
-def redact(text: str, secrets: Iterable[str] = ()) -> str:
-    """Take keys out of a text: the known ones wherever they stand, and whatever looks like one."""
+def redact(text: str, secrets: Iterable[str] = (), names: Collection[str] = ()) -> str:
+    """Take keys out of a text: the known ones wherever they stand, and whatever looks like one.
+
+    Args:
+        text: The text.
+        secrets: The known keys.
+        names: What looks like a key and is none, such as the id of a thread.
+    """
     for secret in sorted(set(secrets), key=len, reverse=True):
         if len(secret) >= 6:
             text = text.replace(secret, KEY)
-    return _KEY_SHAPES.sub(KEY, text)
+    return _KEY_SHAPES.sub(lambda found: found[0] if found[0] in names else KEY, text)
 
 
-def redact_log(text: str) -> str:
-    """Take keys, values after names such as `password=`, and passwords of URLs out of a text."""
-    return _ASSIGNED.sub(rf"\1{KEY}", _URL_PASSWORD.sub(rf"\1{KEY}", redact(text)))
+def redact_log(text: str, names: Collection[str] = ()) -> str:
+    """Take keys, values after names such as `password=`, and passwords of URLs out of a text.
+
+    Args:
+        text: The text.
+        names: What looks like a key and is none.
+    """
+    return _ASSIGNED.sub(rf"\1{KEY}", _URL_PASSWORD.sub(rf"\1{KEY}", redact(text, names=names)))
 
 
-def is_secret_name(name: str) -> bool:
-    """Whether a field of this name holds a secret, such as `api_key` or `db.password`."""
-    return _SECRET_NAME.search(name) is not None
+def is_secret_field(name: str, value: object) -> bool:
+    """Whether a field holds a secret: its name says so, such as `api_key`, and it is no count, such as of tokens."""
+    if not _SECRET_NAME.search(name):
+        return False
+    return not (isinstance(value, int | float) and _COUNT_NAME.search(name))

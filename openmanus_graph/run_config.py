@@ -8,13 +8,14 @@
 | `title`, `plan_file` | the command line | plan and agent graphs | what lists show, where a plan was read from |
 | `force` | the caller | `DurableGraph` | go on with a graph that does not fit; removed before the run |
 | `idempotency_key` | the ledger | tools | names what a call is to bring about |
-| `__openmanus_graph_lease` | `DurableGraph` | saver, ledger, dispatcher | the run's lease |
-| `__openmanus_graph_scope` | `DurableGraph` | nodes | the run's scope |
-| `__openmanus_graph_said` | the command line | `DurableGraph` | settings chosen for one thread, kept in its row |
-| `__openmanus_graph_tools` | user graphs | `tool_context()` | makes the context of a user graph's tools |
+| `…openmanus_graph_lease` | `DurableGraph` | saver, ledger, dispatcher | the run's lease |
+| `…openmanus_graph_scope` | `DurableGraph` | nodes | the run's scope |
+| `…openmanus_graph_said` | the command line | `DurableGraph` | settings of one thread, kept in its row |
+| `…openmanus_graph_tools` | user graphs | `tool_context()` | makes the context of a user graph's tools |
+| `…openmanus_graph_began` | `DurableGraph` | `WORKSPACE`, `SANDBOX` | what the thread began with of these |
 
-LangGraph copies plain keys into every checkpoint's metadata and keeps those with two underscores out of it, so what is
-alive or private has them.
+LangGraph copies plain keys into every checkpoint's metadata and hands them out with the configs of its streams. What is
+alive or private has a prefix that keeps it out of both, `langgraph_internals.PRIVATE`, shortened to `…` above.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 
+from openmanus_graph.langgraph_internals import PRIVATE
+
 NO_THREAD = "thread"
 """The id of a run without a thread: nothing of it is stored."""
 
@@ -34,24 +37,28 @@ class ConfigKey:
     """One key in `configurable`."""
 
     name: str
-    """The key; with two underscores in front it stays out of checkpoints."""
+    """The key; with `PRIVATE` in front it stays out of checkpoints and of what streams hand out."""
 
     def get(self, configurable: Mapping[str, Any]) -> Any:
-        """The value in a `configurable`; `None` if it has none."""
-        return configurable.get(self.name)
+        """The value in a `configurable`, else what the thread began with; `None` if there is none."""
+        began: Mapping[str, Any] = configurable.get(_BEGAN) or {}
+        return configurable[self.name] if configurable.get(self.name) is not None else began.get(self.name)
 
     def of(self, config: RunnableConfig | Mapping[str, Any] | None) -> Any:
         """The value in a config; `None` if it has none."""
-        return configurable_of(config).get(self.name)
+        return self.get(configurable_of(config))
 
 
-LEASE = ConfigKey("__openmanus_graph_lease")
+_OURS = f"{PRIVATE}openmanus_graph_"
+_BEGAN = f"{_OURS}began"
+
+LEASE = ConfigKey(f"{_OURS}lease")
 """The run's `Lease`."""
-SCOPE = ConfigKey("__openmanus_graph_scope")
+SCOPE = ConfigKey(f"{_OURS}scope")
 """The run's `Scope`."""
-SAID = ConfigKey("__openmanus_graph_said")
+SAID = ConfigKey(f"{_OURS}said")
 """Settings chosen for one thread, by name."""
-TOOL_CONTEXT = ConfigKey("__openmanus_graph_tools")
+TOOL_CONTEXT = ConfigKey(f"{_OURS}tools")
 """A function that makes the `ToolContext` of a user graph's tools."""
 FORCE = ConfigKey("force")
 """Whether to go on with a graph that does not fit the thread."""
@@ -67,6 +74,16 @@ TITLE = ConfigKey("title")
 """What lists show of the thread."""
 PLAN_FILE = ConfigKey("plan_file")
 """The absolute path of the plan's file."""
+
+
+def with_beginning(configurable: Mapping[str, Any], began: Mapping[ConfigKey, Any]) -> dict[str, Any]:
+    """A `configurable` in which these hold for each key that it does not have itself.
+
+    Args:
+        configurable: What the caller said.
+        began: What the thread began with; `None` and empty values do not count.
+    """
+    return {**configurable, _BEGAN: {key.name: value for key, value in began.items() if value}}
 
 
 def configurable_of(config: RunnableConfig | Mapping[str, Any] | None) -> dict[str, Any]:

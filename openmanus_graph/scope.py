@@ -24,6 +24,21 @@ from openmanus_graph.run_config import SCOPE, thread_id_of
 
 
 @dataclass
+class Changes:
+    """What was said of values that change when they are stored."""
+
+    fields: set[str] = field(default_factory=set[str])
+    """The fields that it was said of."""
+    events: list[Event] = field(default_factory=list[Event])
+    """The warnings that nobody has streamed yet."""
+
+    def taken(self) -> list[Event]:
+        """The warnings to stream, which are then none any more."""
+        events, self.events = self.events, []
+        return events
+
+
+@dataclass
 class Scope:
     """One run of a thread."""
 
@@ -35,16 +50,22 @@ class Scope:
     """The store; `None` when the graph runs on another saver, or none: then nothing outlives the process."""
     sinks: EventSinks | None = None
     """Plug-ins that receive the events; `None` where no run of ours is there to close them."""
+    owner: str = field(init=False)
+    """Whose memory the run uses: the thread's owner, by default that of the settings."""
     spending: Spending = field(init=False)
     """Usage of the request, and its budgets."""
     log: EventLog = field(init=False)
     """The log that keeps events."""
     recorders: dict[Path, FileChangeRecorder] = field(init=False, default_factory=dict["Path", "FileChangeRecorder"])
     """Recorders of file changes, by workspace."""
+    changes: Changes = field(init=False)
+    """Fields of which it was said that they change when they are stored."""
 
     def __post_init__(self) -> None:
+        self.owner = self.settings.owner
         self.spending = Spending(self.thread_id, self.settings.budget, self.saver)
         self.log = EventLog(self.thread_id, self.saver)
+        self.changes = Changes()
 
     def recorder(self, workspace: Path) -> FileChangeRecorder:
         """The recorder of the file changes that steps make in a workspace."""
@@ -69,6 +90,20 @@ class Scope:
 
         return emit
 
+    def tell_change(self, field: str, text: str) -> None:
+        """Warn, once, that what is in a field of the state comes back as something else than it was.
+
+        Args:
+            field: The field.
+            text: What is in it, and what comes back.
+        """
+        if field not in self.changes.fields:
+            self.changes.fields.add(field)
+            name = f"{self.thread_id}/changes/{field}"
+            event = Event(type="warned", id=name, thread_id=self.thread_id, time=now(), text=text)
+            self.keep(event)
+            self.changes.events.append(event)
+
     def keep(self, event: Event) -> None:
         """Have a complete event stored, and hand it to the sinks."""
         self.log.add(event)
@@ -89,6 +124,7 @@ class NodeScope(Scope):
         # Not by `super().__init__`, which would begin to count anew.
         self.thread_id, self.settings, self.saver, self.sinks = run.thread_id, run.settings, run.saver, run.sinks
         self.spending, self.log, self.recorders = run.spending, run.log, run.recorders
+        self.changes, self.owner = run.changes, run.owner
         self.emit = emit
 
     def tell(self, kind: Any, **fields: Any) -> None:

@@ -19,7 +19,10 @@ RECORD = f"{PROGRAM} run TASK --record FILE"
 MIGRATE = f"{PROGRAM} db migrate"
 STOP_SERVER = f"{PROGRAM} db stop"
 FORCE_SERVER_TO_STOP = f"{PROGRAM} db stop --force"
+MEMORY_TEMPLATES = f"{PROGRAM} memory templates list"
 UPGRADE = f"pip install --upgrade {PROGRAM}"
+SEARCH_MEMORY = f"{PROGRAM} memory search QUERY"
+MEMORY_STATUS = f"{PROGRAM} memory status"
 INSTALL_BUBBLEWRAP = "apt-get install bubblewrap"
 
 
@@ -51,6 +54,16 @@ def rerun(address: str) -> str:
 def delete_thread(thread_id: str) -> str:
     """The command that removes a thread."""
     return shlex.join([PROGRAM, "threads", "delete", thread_id])
+
+
+def run_template(key: str, *more: str) -> str:
+    """The command that executes a template.
+
+    Args:
+        key: Its key.
+        more: Options.
+    """
+    return shlex.join([PROGRAM, "memory", "templates", "run", key, *more])
 
 
 def install(package: str) -> str:

@@ -18,9 +18,11 @@ from openmanus_graph.usage import add_usage
 SubtaskStatus = Literal["pending", "running", "waiting", "completed", "failed", "blocked", "skipped"]
 """Statuses of a subtask; only the last four are final."""
 
-Stage = Literal["new", "recalled", "planned", "again", "clarified", "dispatched"]
+Stage = Literal["new", "recalled", "planned", "again", "clarified", "looked", "refused", "dispatched"]
 """What the agent's coordinator is to decide about; `nodes/transitions.py` has the table."""
-Decision = Literal["recall", "answer", "ask", "plan", "propose", "dispatch", "report", "replan", "stop"]
+Decision = Literal[
+    "recall", "answer", "ask", "plan", "propose", "look", "dispatch", "conclude", "report", "replan", "stop"
+]
 """How the agent goes on; `nodes/transitions.py` has the table."""
 PLAN_GIVEN: Stage = "planned"
 """The stage of a request that came with its plan."""
@@ -56,6 +58,30 @@ class SubtaskResult(TypedDict):
     """What the check went by."""
     usage: NotRequired[Usage]
     """What its calls of models used."""
+    args: NotRequired[dict[str, Any]]
+    """Arguments of its direct call, where they were not those of the plan: long values cut, secrets left out."""
+    args_by: NotRequired[str]
+    """Who changed them: `a person`."""
+    sources: NotRequired[list[str]]
+    """Addresses that its calls read without an error."""
+
+
+class Ran(TypedDict):
+    """Arguments that a direct call was made with, where they are not the plan's."""
+
+    args: dict[str, Any]
+    """The arguments, long values cut and secrets left out."""
+    args_by: str
+    """Who changed them."""
+
+
+MOST_SOURCES = 100
+
+
+def merge_sources(old: list[str] | None, new: list[str] | None) -> list[str]:
+    """Addresses, each once, in the order in which they were read; the first hundred."""
+    every: list[str] = [*(old or []), *(new or [])]
+    return list(dict.fromkeys(every))[:MOST_SOURCES]
 
 
 def merge_results(
@@ -111,6 +137,16 @@ class ManusState(PlanState, total=False):
 
     messages: Messages
     """The conversation: requests, clarifications and answers."""
+    dialogue: Messages
+    """The coordinator's own conversation: what it was told and said, its calls and what came of them."""
+    heard: int
+    """How many of `messages` are in it."""
+    told: list[str]
+    """Subtasks of this request whose completed results are in it."""
+    made: int
+    """How many calls it has made for this request, refused ones included."""
+    calls: dict[str, str]
+    """Subtasks that the calls of its last reply became, by the id of the call."""
     task: str
     """The request, in the person's own words."""
     attachments: list[str]
@@ -129,6 +165,9 @@ class ManusState(PlanState, total=False):
     """Its questions of this request, each with the answer."""
     knowledge: str
     """What memory had to say."""
+    template: dict[str, Any]
+    """The template that memory offered: its `key`, and whether its plan was `filled` by rules; `unavailable` where the
+    store did not answer."""
     proposal: str
     """The plan just made, as the planner gave it."""
     problems: list[str]
@@ -137,6 +176,10 @@ class ManusState(PlanState, total=False):
     """How often the planner has tried since it was last given something new."""
     replans: int
     """How often this request has been planned again."""
+    failed_round: int
+    """The last dispatch with failures that was counted as one of them."""
+    replies: int
+    """How often the coordinator has replied to this request."""
     turns: dict[str, int]
     """Calls of a model by role, over the whole thread."""
     earlier: list[Earlier]
@@ -164,6 +207,8 @@ class ManusInput(TypedDict, total=False):
     """Whether to try again what an ended request left undone."""
     stage: Stage
     """What the coordinator is to decide about; the graph itself sets it from the rest."""
+    decision: Decision
+    """How it begins; the graph itself sets it, too."""
     workspace: str
     """The thread's folder; by default `./openmanus-work/<thread>`."""
     sandbox: str
@@ -247,5 +292,9 @@ class SubtaskState(TypedDict, total=False):
     """How often its outcome has been checked, in all attempts."""
     draft: Draft | None
     """What it would end with, as long as that is not checked."""
+    ran: Ran | None
+    """With which arguments a direct call was made, where a person changed them."""
+    sources: Annotated[list[str], merge_sources]
+    """Addresses that its calls read without an error."""
     usage: Annotated[Usage, add_usage]
     """What its calls of models used."""

@@ -16,7 +16,7 @@ def add_usage(first: Mapping[str, Any] | None = None, other: Mapping[str, Any] |
     total = dict(NO_USAGE)
     for usage in (first, other):
         for key, value in (usage or {}).items():
-            known = total.get(key)
+            known = total.get(key, 0)
             total[key] = None if value is None or known is None else cast("Any", known) + value
     return cast("Usage", total)
 

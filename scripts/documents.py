@@ -3,10 +3,10 @@
 
 A generated part stands between `<!-- generated: KIND WORDS -->` and `<!-- end -->`; the rest is by hand.
 Kinds: `help COMMAND`, `settings`, `reference`, `taught` (names of submodules that pages use),
-`graph TOOLS` (the plan graph), `manus` (the agent's roles), `transitions` and `stages` (how it goes on),
+`graph TOOLS` (the plan graph), `manus` (the agent's graph), `transitions`, `stages` and `roles` (how it goes on),
 `subtask TOOLS` (the agent's subtask graph), `exits`,
 `tools`, `arguments TOOL`,
-`compat PART` (what `make compat ARGS=--store` kept: `versions`, `features`, `differences` or `faults`).
+`compat PART` (what `make compat ARGS=--store` kept: `versions`, `features`, `differences`, `libraries` or `faults`).
 
     python scripts/documents.py          write them
     python scripts/documents.py --check  say which are out of date; exit 1 if any is
@@ -94,7 +94,7 @@ def settings_table(_: str) -> str:
         alias = field.validation_alias
         variable = str(alias.choices[0]) if isinstance(alias, AliasChoices) else f"OPENMANUS_GRAPH_{name.upper()}"
         value = field.get_default(call_default_factory=True)
-        default = "see below" if name == "home" or isinstance(value, BaseModel) else f"`{value!r}`"
+        default = "see below" if name in ("home", "owner") or isinstance(value, BaseModel) else f"`{value!r}`"
         rows.append(f"| `{name}` | `{variable}` | {default} | {notes[name]} |")
     return "\n".join(rows)
 
@@ -332,10 +332,42 @@ def stages_table(_: str) -> str:
     from openmanus_graph.nodes.transitions import INPUT, STAGES
 
     rows = ["| Stage | Set by | What has happened | The coordinator may decide |", "|---|---|---|---|"]
+    replied = set(next(row.decisions for row in STAGES if row.stage == "new"))
     for row in STAGES:
-        by = "the input" if row.set_by == INPUT else f"`{row.set_by}`"
-        rows.append(f"| `{row.stage}` | {by} | {row.why} | {', '.join(f'`{one}`' for one in row.decisions)} |")
+        own = [f"`{one}`" for one in row.decisions if one not in replied]
+        may = ", ".join([*own, "whatever its model replies"] if replied <= set(row.decisions) else own)
+        by = ", ".join("the input" if node == INPUT else f"`{node}`" for node in row.set_by)
+        rows.append(f"| `{row.stage}` | {by} | {row.why} | {may} |")
     return "\n".join(rows)
+
+
+def roles_table(_: str) -> str:
+    """What each role is told, and what of the fields that steer the graph its module writes."""
+    from openmanus_graph.agent_nodes import ROLES
+
+    rows = ["| Role | Its model is told | Writes `stage` | Writes `decision` |", "|---|---|---|---|"]
+    for role in ROLES:
+        stages, decisions = (_written_by(role.name, name) for name in ("at_stage", "decided"))
+        if role.is_told or stages or decisions:
+            rows.append(f"| `{role.name}` | {role.is_told} | {stages} | {decisions} |")
+    return "\n".join(rows)
+
+
+def _written_by(role: str, function: str) -> str:
+    """The arguments with which a node's module calls a function that steers the graph."""
+    if role == "dispatcher":  # the graph of a plan has no stages: it is told what to write
+        role_file = TOP / "openmanus_graph" / "graphs" / "manus.py"
+    else:
+        role_file = TOP / "openmanus_graph" / "nodes" / f"{role}.py"
+    if not role_file.is_file():
+        return ""
+    found = [
+        str(node.args[0].value)
+        for node in ast.walk(ast.parse(role_file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == function
+        if isinstance(node.args[0], ast.Constant)
+    ]
+    return ", ".join(f"`{name}`" for name in dict.fromkeys(found))
 
 
 def compat_of(words: str) -> str:
@@ -372,6 +404,14 @@ def _compat_differences(stored: dict[str, Any]) -> str:
     return "\n\n".join(parts) or "None."
 
 
+def _compat_libraries(stored: dict[str, Any]) -> str:
+    rows = [
+        f"| {one['library']} {one['version']} | {one['tries']} | {'yes' if one['outcome'] == 'passed' else 'no'} |"
+        for one in stored["libraries"]
+    ]
+    return "\n".join(["| Library | What the graph uses | Killed and resumed |", "|---|---|---|", *rows])
+
+
 def _compat_faults(stored: dict[str, Any]) -> str:
     faults = [failure for failure in stored["failures"] if failure["cause"] is None]
     rows = [f"- {failure['saver']}: `{failure['test']}`: {failure['said']}" for failure in faults]
@@ -383,6 +423,7 @@ _COMPAT: dict[str, Callable[[dict[str, Any]], str]] = {
     "features": _compat_features,
     "differences": _compat_differences,
     "faults": _compat_faults,
+    "libraries": _compat_libraries,
 }
 
 KINDS: dict[str, Callable[[str], str]] = {
@@ -394,6 +435,7 @@ KINDS: dict[str, Callable[[str], str]] = {
     "manus": manus_of,
     "transitions": transitions_table,
     "stages": stages_table,
+    "roles": roles_table,
     "subtask": subtask_of,
     "exits": exits_table,
     "tools": tools_table,

@@ -30,6 +30,7 @@ compile requirements.lock pyproject.toml
 compile requirements-dev.lock --all-extras --group dev --constraints requirements.lock pyproject.toml
 # What these need is in the environment of requirements-dev.lock, whose versions they must fit.
 compile requirements-compat.lock --no-deps --group compat --constraints requirements-dev.lock
-for lock in requirements.lock requirements-dev.lock requirements-compat.lock; do
+compile requirements-libraries.lock --no-deps --group libraries --constraints requirements-dev.lock
+for lock in requirements.lock requirements-dev.lock requirements-compat.lock requirements-libraries.lock; do
     echo "$lock: $(grep -c '^[a-z0-9]' "$lock") packages"
 done

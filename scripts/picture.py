@@ -5,7 +5,7 @@ python scripts/picture.py THREAD OUTPUT.svg [TYPE:SUBTASK] [HEIGHT]
 
 The thread's stored events are shown up to the last one of that type and subtask, by default to the end:
 
-    openmanus-graph demo --thread lamps && python scripts/picture.py lamps docs/images/live.svg tool_called:report
+    openmanus-graph demo --thread lamps && python scripts/picture.py lamps docs/images/live.svg tool_called:c10
 """
 
 from __future__ import annotations

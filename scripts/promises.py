@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
 """Promises: writes down what users and their databases rely on, which `tests/repository/test_promises.py` compares.
 
-    python scripts/promises.py          write tests/repository/promises/kept anew; `git diff` says what has changed
-    python scripts/promises.py --check  say what no longer holds; exit 1 if anything
+    .venv/bin/python scripts/promises.py          write what is kept anew; `git diff` says what has changed
+    .venv/bin/python scripts/promises.py --check  say what no longer holds; exit 1 if anything
 
 What needs no database is taken from the code, the rest from runs on an embedded server in a folder of its own.
 """

@@ -8,14 +8,41 @@ import shutil
 import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
+import hypothesis
 import psycopg
 import pytest
 from psycopg import conninfo, sql
 
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from tests.interpreter import Interpreter
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_auto_num_workers() -> int:
+    """One more than there are processors: most tests wait for processes that they have started."""
+    return len(os.sched_getaffinity(0)) + 1
+
+
+hypothesis.settings.register_profile("fast", max_examples=20)
+
+SERVED = {"database", "saver", "empty_database", "bench_of", "shell_of", "home", "elsewhere"}
+"""Fixtures that need the server."""
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests by what their fixtures need, whether or not they say so."""
+    for item in items:
+        used = set(getattr(item, "fixturenames", ()))
+        if used & SERVED:
+            item.add_marker(pytest.mark.postgres)
+        if "interpreter" in used:
+            item.add_marker(pytest.mark.programs)
+
 
 Require = Callable[[bool, str, str], None]
 
@@ -36,6 +63,25 @@ def require() -> Require:
 
 
 TEMPLATE = "template_for_tests"
+FAST = ("fsync", "synchronous_commit", "full_page_writes")
+"""Settings of Postgres that outlive only a crash of the whole machine, which no test makes; without them, making and
+dropping a database takes a twentieth of the time."""
+
+
+@contextmanager
+def new_database(server: str, template: str = TEMPLATE) -> Iterator[str]:
+    """Make a database for the block; gives its URL.
+
+    Args:
+        server: The session's server.
+        template: The database that it is a copy of.
+    """
+    name = f"test_{uuid.uuid4().hex[:12]}"
+    made = sql.SQL("CREATE DATABASE {} TEMPLATE {} STRATEGY file_copy")
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(made.format(sql.Identifier(name), sql.Identifier(template)))
+        yield conninfo.make_conninfo(server, dbname=name)
+        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
 
 
 @pytest.fixture(scope="session")
@@ -46,6 +92,9 @@ def server() -> Iterator[str]:
     embedded = EmbeddedServer(Settings.load(home=home))
     url = asyncio.run(embedded.acquire())
     with psycopg.connect(url, autocommit=True) as connection:
+        for setting in FAST:
+            connection.execute(sql.SQL("ALTER SYSTEM SET {} = off").format(sql.Identifier(setting)))
+        connection.execute("SELECT pg_reload_conf()")
         connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(TEMPLATE)))
 
     async def prepare() -> None:
@@ -58,16 +107,18 @@ def server() -> Iterator[str]:
     shutil.rmtree(home)
 
 
+@pytest.fixture(scope="session")
+def interpreter() -> Iterator[Interpreter]:
+    """Forks a process for each command, as long as the session lives."""
+    with Interpreter() as started:
+        yield started
+
+
 @pytest.fixture
 def database(server: str) -> Iterator[str]:
     """The URL of a migrated database of the test's own."""
-    name = f"test_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        )
-        yield conninfo.make_conninfo(server, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(server) as url:
+        yield url
 
 
 @pytest.fixture

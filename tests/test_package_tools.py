@@ -20,6 +20,8 @@ from openmanus_graph.plan import Plan
 from openmanus_graph.tools.rebuild import load_tools
 from openmanus_graph.tools.spec import spec_of
 
+pytestmark = pytest.mark.programs
+
 EXAMPLES = Path(__file__).parents[1] / "examples"
 
 

@@ -10,21 +10,26 @@ from typing import Any, cast
 import psycopg
 from psycopg import AsyncConnection, conninfo
 from psycopg.rows import DictRow, dict_row
+from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.lease import KEEPALIVES
 from openmanus_graph.checkpoints.migrations import migrate, refuse_newer, schema_versions, wanted_versions
-from openmanus_graph.checkpoints.saver import ThreadSaver, unreachable
+from openmanus_graph.checkpoints.refusals import unreachable
+from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.store import ThreadStore
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import MigrationNeededError, SettingsError
+from openmanus_graph.values.storable_json import storable_json
 
 CONNECT_SECONDS = 5.0
 """How long a server may take to answer before it counts as unreachable."""
 
 
 async def _configure(connection: AsyncConnection[DictRow]) -> None:
+    set_json_dumps(storable_json, connection)
     await connection.execute("SET search_path TO openmanus_graph")
 
 
@@ -70,6 +75,9 @@ class Checkpointer:
             pool = await self._open_pool(url, place)
             await self._prepare(pool, automatic=embedded if self._migrate is None else self._migrate)
             saver = ThreadSaver(pool, url, place, settings.home if embedded else None)
+            saver.store = store = ThreadStore(saver)
+            self._stack.push_async_callback(store.aclose)
+            saver.closing = self._stack
             saver.aclose = self._stack.aclose
         except BaseException:
             await self._stack.aclose()

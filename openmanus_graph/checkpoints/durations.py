@@ -2,22 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.fault_points import writing
 
 MEMORY = 50
 """Runs after which an old mean weighs no more than this, so that it follows a change."""
+TOOL_WEIGHT = 2
+"""Runs of a kind that weigh as much as what is known of its tool."""
 
 
-async def learned_durations(saver: ThreadSaver, kinds: Sequence[str]) -> dict[str, float]:
-    """Mean seconds by kind, of those among `kinds` that have been run before."""
+@dataclass(frozen=True)
+class Learned:
+    """What is known of one kind of subtask."""
+
+    mean_s: float
+    """Mean seconds; that of late runs weighs more."""
+    runs: int
+    """How many runs it is of."""
+
+
+async def learned_durations(saver: ThreadSaver, kinds: Collection[str]) -> dict[str, Learned]:
+    """What is known by kind, of those among `kinds` that have been run before."""
     async with saver.connection() as connection:
         rows = await (
-            await connection.execute("SELECT kind, mean_s FROM durations WHERE kind = ANY(%s)", (list(set(kinds)),))
+            await connection.execute(
+                "SELECT kind, mean_s, runs FROM durations WHERE kind = ANY(%s)", (list(set(kinds)),)
+            )
         ).fetchall()
-    return {str(row["kind"]): float(row["mean_s"]) for row in rows}
+    return {str(row["kind"]): Learned(float(row["mean_s"]), int(row["runs"])) for row in rows}
+
+
+def shrunk(kind: Learned | None, tool: Learned | None) -> float | None:
+    """Seconds that a subtask may take: the mean of its kind, drawn towards that of its tool while runs are few.
+
+    Args:
+        kind: What is known of the kind.
+        tool: What is known of all subtasks of the same tool or agent.
+
+    Returns:
+        Seconds; `None` if nothing is known.
+    """
+    if kind is None or tool is None:
+        known = kind or tool
+        return None if known is None else known.mean_s
+    return (kind.mean_s * kind.runs + tool.mean_s * TOOL_WEIGHT) / (kind.runs + TOOL_WEIGHT)
 
 
 async def learn_durations(saver: ThreadSaver, samples: Mapping[str, Sequence[float]]) -> None:

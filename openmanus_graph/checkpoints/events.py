@@ -8,8 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
-from collections.abc import Mapping
 from contextlib import suppress
 from typing import Any, cast
 
@@ -18,9 +16,11 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.display_text import counted
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import UNSTORED, Event
 from openmanus_graph.fault_points import writing
+from openmanus_graph.values.storable_json import storable
 
 FLUSH_SECONDS = 0.25
 """How long an event may wait for others; a kill loses what waits, and checkpoints say the same."""
@@ -81,7 +81,7 @@ class EventLog:
         batch, self._waiting = self._waiting, []
         if self._saver is None or not batch:
             return
-        rows = [(self._thread_id, event.get("type"), event.get("subtask"), Jsonb(_storable(event))) for event in batch]
+        rows = [(self._thread_id, event.get("type"), event.get("subtask"), Jsonb(storable(event))) for event in batch]
         try:
             with writing("events"):
                 async with self._saver.connection() as connection, connection.cursor() as cursor:
@@ -102,7 +102,7 @@ class EventLog:
     def _lose(self, count: int, error: Exception | None) -> None:
         self.lost += count
         why = f": {_first_line(error)}" if error is not None else ""
-        what = f"{count} event{'' if count == 1 else 's'}"
+        what = counted(count, "event")
         logger.warning("Of thread %r, %s could not be kept%s; the run goes on.", self._thread_id, what, why)
 
     async def close(self) -> None:
@@ -120,20 +120,6 @@ class EventLog:
 
 def _first_line(error: Exception) -> str:
     return (str(error).strip().splitlines() or [type(error).__name__])[0]
-
-
-def _storable(value: Any) -> Any:
-    """A value that Postgres takes as JSON: no NUL, no half of a surrogate pair, no infinity, no NaN."""
-    if isinstance(value, str):
-        return value.replace("\0", "\ufffd").encode("utf-16", "surrogatepass").decode("utf-16", "replace")
-    if isinstance(value, Mapping):
-        fields = cast("Mapping[Any, Any]", value)
-        return {_storable(str(key)): _storable(item) for key, item in fields.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [_storable(item) for item in cast("list[Any]", value)]
-    if isinstance(value, float):
-        return value if math.isfinite(value) else str(value)
-    return value if value is None or isinstance(value, int) else _storable(str(value))
 
 
 async def stored_events(saver: ThreadSaver, thread_id: str, *, after: int = 0, limit: int = 10_000) -> list[Event]:

@@ -22,11 +22,12 @@ import psycopg
 from psycopg import AsyncConnection
 from psycopg.conninfo import make_conninfo
 from psycopg.rows import DictRow, dict_row
-from psycopg.types.json import Jsonb
+from psycopg.types.json import Jsonb, set_json_dumps
 
 from openmanus_graph import shell_commands
 from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
+from openmanus_graph.values.storable_json import storable_json, storable_text
 
 logger = logging.getLogger(__name__)
 
@@ -35,7 +36,10 @@ KEEPALIVES = {"keepalives": 1, "keepalives_idle": 15, "keepalives_interval": 5, 
 
 
 RETAKE_TRIES = 30
-"""How often, every 100 ms, a runner tries to get its own lock back."""
+"""How often, every 100 ms, a runner tries to get its own lock back, or that of a process that was killed."""
+
+UNLOCK_S = 1.0
+"""How long a server that may have gone is given to take back a lock."""
 
 CHECK_SECONDS = 1.0
 """How often a runner looks whether its lock's connection is still there."""
@@ -52,12 +56,27 @@ def describe_runner(runner: dict[str, Any] | None, since: datetime | None) -> st
     return who if since is None else f"{who} since {since.astimezone():%Y-%m-%d %H:%M:%S}"
 
 
+def _has_ended(runner: Mapping[str, Any] | None) -> bool:
+    """Whether a runner was a process of this machine that is there no more."""
+    if not runner or runner["host"] != socket.gethostname():
+        return False
+    try:
+        os.kill(runner["pid"], 0)
+    except ProcessLookupError:
+        return True
+    except PermissionError:  # another account's
+        pass
+    return False
+
+
 _TAKE: LiteralString = """
 INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
-                     fingerprint, forced, status, runner_epoch, runner, runner_since)
+                     fingerprint, forced, input_type, input, input_after,
+                     status, runner_epoch, runner, runner_since, owner)
 VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
-        %(sandbox)s, %(workspace)s, %(fingerprint)s, %(forced)s, 'running', nextval('runner_epochs'),
-        %(runner)s, clock_timestamp())
+        %(sandbox)s, %(workspace)s, %(fingerprint)s, %(forced)s,
+        %(input_type)s, %(input)s, newest_checkpoint(%(thread_id)s),
+        'running', nextval('runner_epochs'), %(runner)s, clock_timestamp(), %(owner)s)
 ON CONFLICT (thread_id) DO UPDATE SET
     graph = EXCLUDED.graph,
     title = CASE WHEN EXCLUDED.title = '' THEN threads.title ELSE EXCLUDED.title END,
@@ -68,16 +87,42 @@ ON CONFLICT (thread_id) DO UPDATE SET
     workspace = coalesce(EXCLUDED.workspace, threads.workspace),
     fingerprint = coalesce(EXCLUDED.fingerprint, threads.fingerprint),
     forced = threads.forced || EXCLUDED.forced,
+    input_type = coalesce(EXCLUDED.input_type, threads.input_type),
+    input = coalesce(EXCLUDED.input, threads.input),
+    input_after = CASE WHEN EXCLUDED.input IS NULL THEN threads.input_after ELSE EXCLUDED.input_after END,
     status = 'running', error = NULL, finished_at = NULL, questions = '[]',
     updated_at = clock_timestamp(),
+    owner = CASE WHEN threads.owner = '' THEN EXCLUDED.owner ELSE threads.owner END,
     runner_epoch = EXCLUDED.runner_epoch,
     runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since,
     request_started_at = CASE WHEN %(new_request)s THEN EXCLUDED.request_started_at
                               ELSE threads.request_started_at END,
     active_s = CASE WHEN %(new_request)s THEN 0 ELSE threads.active_s END
-RETURNING runner_epoch
+RETURNING runner_epoch, owner
 """
 """Makes the thread's row, or takes it over from an earlier runner."""
+
+
+def _row_values(thread_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
+    """The values of a thread's row, as `_TAKE` takes them."""
+    given = row.get("input") or (None, None)
+    return {
+        "thread_id": thread_id,
+        "graph": Jsonb(row["graph"]),
+        "title": storable_text(row.get("title") or ""),
+        "plan": None if row.get("plan") is None else Jsonb(row["plan"]),
+        "plan_file": row.get("plan_file"),
+        "settings": Jsonb(row.get("settings") or {}),
+        "sandbox": row.get("sandbox") or "auto",
+        "workspace": row.get("workspace"),
+        "fingerprint": _json(row.get("fingerprint")),
+        "forced": Jsonb(row.get("forced") or []),
+        "input_type": given[0],
+        "input": given[1],
+        "new_request": bool(row.get("new_request")),
+        "runner": Jsonb(_me()),
+        "owner": storable_text(row.get("owner") or ""),
+    }
 
 
 class Lease:
@@ -86,12 +131,16 @@ class Lease:
     def __init__(self, conninfo: str, thread_id: str, connection: AsyncConnection[DictRow], epoch: int) -> None:
         self.thread_id = thread_id
         self.epoch = epoch
+        self.owner = ""
+        """Whose thread it is: who began it, whoever runs it now."""
         self.lost: StaleRunnerError | None = None
         """Why the run must stop, once another runner has taken the thread."""
         self.progress: dict[str, int] | None = None
         """What lists show of the run: `done` and `total` subtasks; written every `CHECK_SECONDS` when it changed."""
         self.active: Callable[[], float] | None = None
         """Seconds that the request has been running, for its budget of time; written every `CHECK_SECONDS`."""
+        self.unwritten: set[str] = set()
+        """Namespaces of the thread in which nothing is stored: this runner knows, and nobody else can change it."""
         self._noted: dict[str, int] | None = None
         self._conninfo = conninfo
         self._connection = connection
@@ -112,7 +161,8 @@ class Lease:
             conninfo: Where the database is.
             thread_id: The thread to take.
             row: Values of the thread's row for a new thread, and of its changing columns for an old one;
-                `new_request` says whether budgets count from here.
+                `new_request` says whether budgets count from here, `input` is the input as the saver's serializer
+                gives it, until a checkpoint has it.
             check: Called once nobody else can have the thread and before anything is written; it gives more columns
                 (`fingerprint`, `forced`), or raises to leave the thread as it is.
 
@@ -121,38 +171,21 @@ class Lease:
         """
         connection = await _connect(conninfo, thread_id)
         try:
-            if not await _try_lock(connection, thread_id):
-                raise await _busy(connection, thread_id)
+            await _lock(connection, thread_id)
             if check is not None:
                 row = {**row, **await check()}
             with writing("lease"):
                 async with connection.transaction():
                     # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
                     await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
-                    taken = await (
-                        await connection.execute(
-                            _TAKE,
-                            {
-                                "thread_id": thread_id,
-                                "graph": Jsonb(row["graph"]),
-                                "title": row.get("title") or "",
-                                "plan": None if row.get("plan") is None else Jsonb(row["plan"]),
-                                "plan_file": row.get("plan_file"),
-                                "settings": Jsonb(row.get("settings") or {}),
-                                "sandbox": row.get("sandbox") or "auto",
-                                "workspace": row.get("workspace"),
-                                "fingerprint": _json(row.get("fingerprint")),
-                                "forced": Jsonb(row.get("forced") or []),
-                                "new_request": bool(row.get("new_request")),
-                                "runner": Jsonb(_me()),
-                            },
-                        )
-                    ).fetchone()
-            epoch = int(cast("DictRow", taken)["runner_epoch"])
+                    taken = await (await connection.execute(_TAKE, _row_values(thread_id, row))).fetchone()
+            taken = cast("DictRow", taken)
+            epoch = int(taken["runner_epoch"])
         except BaseException:
             await connection.close()
             raise
         lease = cls(conninfo, thread_id, connection, epoch)
+        lease.owner = str(taken["owner"])
         lease.log("The lease is taken.")
         return lease
 
@@ -260,10 +293,7 @@ class Lease:
                     await self._retake()
                 await self.update(**columns)
                 self.log("The lease is released.", status=columns["status"])
-                # Not left to the end of the connection: the server notices that a moment later, and until then
-                # whoever looks sees a runner. Should it fail, the connection is broken, and its lock with it.
-                with contextlib.suppress(psycopg.Error):
-                    await self._connection.execute("SELECT pg_advisory_unlock(runner_key(%s))", (self.thread_id,))
+                await self._unlock()
         finally:
             await self._connection.close()
 
@@ -271,7 +301,16 @@ class Lease:
         """Let the thread go without a record of how the run ended, where none can be written."""
         await self._unwatch()
         self.log("The lease is abandoned; the end of the run is not recorded.")
+        await self._unlock()
         await self._connection.close()
+
+    async def _unlock(self) -> None:
+        """Let go of the lock, which is not left to the end of the connection: the server notices that a moment later,
+        and until then whoever looks sees a runner. Should it fail, the connection is broken, and its lock with it.
+        """
+        with contextlib.suppress(psycopg.Error, TimeoutError):
+            async with asyncio.timeout(UNLOCK_S):
+                await self._connection.execute("SELECT pg_advisory_unlock(runner_key(%s))", (self.thread_id,))
 
     async def _unwatch(self) -> None:
         if self._watch is not None:
@@ -290,6 +329,7 @@ class Lease:
                     questions = coalesce(%(questions)s, questions),
                     error = %(error)s,
                     active_s = coalesce(%(active)s, active_s),
+                    input = CASE WHEN input_after IS NOT DISTINCT FROM newest_checkpoint(thread_id) THEN input END,
                     updated_at = clock_timestamp(),
                     finished_at = CASE WHEN %(status)s IN ('completed', 'failed', 'partial') THEN clock_timestamp() END
                 WHERE thread_id = %(thread_id)s AND runner_epoch = %(epoch)s
@@ -300,7 +340,7 @@ class Lease:
                     "status": columns["status"],
                     "progress": _json(self.progress),
                     "questions": _json(columns.get("questions")),
-                    "error": columns.get("error"),
+                    "error": None if columns.get("error") is None else storable_text(columns["error"]),
                     "active": self._active_s(),
                 },
             )
@@ -323,6 +363,7 @@ async def _connect(conninfo: str, thread_id: str) -> AsyncConnection[DictRow]:
         connect_timeout=5,
         application_name=_application(thread_id),
     )
+    set_json_dumps(storable_json, connection)
     await connection.execute("SET search_path TO openmanus_graph")
     return connection
 
@@ -334,12 +375,20 @@ async def _try_lock(connection: AsyncConnection[DictRow], thread_id: str) -> boo
     return row is not None and bool(row["held"])
 
 
-async def _busy(connection: AsyncConnection[DictRow], thread_id: str) -> ThreadBusyError:
-    row = await (
-        await connection.execute("SELECT runner, runner_since FROM threads WHERE thread_id = %s", (thread_id,))
-    ).fetchone()
+async def _lock(connection: AsyncConnection[DictRow], thread_id: str) -> None:
+    """Take the lock; one whose holder was killed a moment ago is waited for until the server has noticed it."""
+    row: DictRow | None = None
+    for _ in range(RETAKE_TRIES):
+        if await _try_lock(connection, thread_id):
+            return
+        row = await (
+            await connection.execute("SELECT runner, runner_since FROM threads WHERE thread_id = %s", (thread_id,))
+        ).fetchone()
+        if row is None or not _has_ended(row["runner"]):
+            break
+        await asyncio.sleep(0.1)
     who = describe_runner(row["runner"], row["runner_since"]) if row else "another process"
-    return ThreadBusyError(
+    raise ThreadBusyError(
         f"The thread {thread_id!r} is already running: {who} holds it.",
         hint=f"Wait for it or stop that process, then: {shell_commands.resume(thread_id)}",
     )

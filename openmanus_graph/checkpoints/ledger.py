@@ -11,7 +11,7 @@ import json
 import logging
 import re
 import secrets
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Literal, cast
@@ -22,7 +22,9 @@ from psycopg.rows import DictRow
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import StaleRunnerError
+from openmanus_graph.redaction import is_secret_field, redact_log
 from openmanus_graph.run_config import LEASE
+from openmanus_graph.values.storable_json import storable, storable_text
 
 logger = logging.getLogger(__name__)
 
@@ -32,7 +34,7 @@ EffectStatus = Literal["claimed", "done", "failed", "waiting"]
 KEY_CHARACTERS = 32
 LONGEST_VALUE = 80
 LONGEST_PREVIEW = 400
-_SECRET = re.compile(r"pass(word|wd|phrase)?$|secret|token|api.?key|authorization|cookie|credentials$|private", re.I)
+LONGEST_KEPT = 3_000
 _PASSWORD = re.compile(r"(?<=://)[^/@\s]+@")
 
 
@@ -127,20 +129,54 @@ def hash_of(args: Mapping[str, Any]) -> str:
 
 def preview_of(args: Mapping[str, Any]) -> str:
     """Arguments for people to recognise a call by: long values cut, what looks like a secret left out."""
-    text = json.dumps(_shown(dict(args)), ensure_ascii=False, default=str)
-    text = text.replace("\0", "\ufffd").encode("utf-8", "replace").decode()
+    text = storable_text(_json(_shortened(args, LONGEST_PREVIEW, (LONGEST_VALUE, LONGEST_VALUE // 2))))
     return text if len(text) <= LONGEST_PREVIEW else text[: LONGEST_PREVIEW - 1] + "…"
 
 
-def _shown(value: Any) -> Any:
+def kept_args(args: Mapping[str, Any] | Effect) -> dict[str, Any]:
+    """Arguments for the record: by name, long values cut, secrets left out, at most a few thousand characters.
+
+    Args:
+        args: The arguments, or an effect, which has a preview of its own.
+    """
+    if isinstance(args, Effect):
+        try:
+            return cast("dict[str, Any]", json.loads(args.args))
+        except ValueError:  # too many for a preview
+            return {"…": args.args}
+    return cast("dict[str, Any]", storable(_shortened(args, LONGEST_KEPT, (1_000, 200, LONGEST_VALUE))))
+
+
+def _shortened(args: Mapping[str, Any], most: int, lengths: Sequence[int]) -> dict[str, Any]:
+    """Arguments whose JSON has at most about so many characters, with values as long as that allows."""
+    shown: dict[str, Any] = {}
+    for longest in lengths:
+        shown = _shown(dict(args), longest)
+        if len(_json(shown)) <= most:
+            return shown
+    return {name: _cut(_json(value), LONGEST_VALUE // 4) for name, value in list(shown.items())[:20]}
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _cut(text: str, longest: int) -> str:
+    return text if len(text) <= longest else text[: longest - 1] + "…"
+
+
+def _shown(value: Any, longest: int = LONGEST_VALUE) -> Any:
     if isinstance(value, dict):
         fields = cast("dict[Any, Any]", value)
-        return {str(key): "***" if _SECRET.search(str(key)) else _shown(item) for key, item in fields.items()}
+        return {
+            str(key): "***" if is_secret_field(str(key), item) else _shown(item, longest)
+            for key, item in fields.items()
+        }
     if isinstance(value, list | tuple):
-        return [_shown(item) for item in cast("list[Any]", value)[:20]]
+        return [_shown(item, longest) for item in cast("list[Any]", value)[:20]]
     if isinstance(value, str):
-        clean = _PASSWORD.sub("***@", value)
-        return clean if len(clean) <= LONGEST_VALUE else clean[: LONGEST_VALUE - 1] + "…"
+        clean = redact_log(_PASSWORD.sub("***@", value))
+        return _cut(clean, longest)
     return value
 
 
@@ -276,7 +312,7 @@ class Ledger:
                 intent.attempt,
                 effect.token,
                 status,
-                None if error is None else error.replace("\0", "\ufffd").encode("utf-8", "replace").decode(),
+                None if error is None else storable_text(error),
                 result,
                 file,
                 final,

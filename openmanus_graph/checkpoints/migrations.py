@@ -95,6 +95,39 @@ async def migrate(connection: AsyncConnection[DictRow]) -> bool:
     return True
 
 
+async def make_store_tables(connection: AsyncConnection[DictRow]) -> None:
+    """Bring the tables of LangGraph's store to its version, in one transaction; safe to race.
+
+    Args:
+        connection: An autocommit connection with our schema on its search path.
+    """
+    from langgraph.store.postgres.base import MIGRATIONS
+
+    if await _store_version(connection) >= len(MIGRATIONS) - 1:
+        return
+    async with connection.transaction():
+        await connection.execute("SELECT pg_advisory_xact_lock(%s)", (LOCK_KEY,))
+        await connection.execute("LOCK TABLE pg_catalog.pg_namespace IN ACCESS SHARE MODE")
+        before = await _store_version(connection)
+        await connection.execute("CREATE TABLE IF NOT EXISTS store_migrations (v integer PRIMARY KEY)")
+        for version, statement in enumerate(MIGRATIONS):
+            if version > before:
+                await connection.execute(cast("LiteralString", statement.replace("CONCURRENTLY", "")))
+                await connection.execute("INSERT INTO store_migrations (v) VALUES (%s)", (version,))
+    logger.info("The tables of the store are made.", extra={"schema": before, "to": len(MIGRATIONS) - 1})
+
+
+async def _store_version(connection: AsyncConnection[DictRow]) -> int:
+    """The version of the store's tables; -1 where there are none."""
+    there = await (
+        await connection.execute("SELECT to_regclass('openmanus_graph.store_migrations') AS there")
+    ).fetchone()
+    if there is None or there["there"] is None:
+        return -1
+    row = await (await connection.execute("SELECT coalesce(max(v), -1) AS v FROM store_migrations")).fetchone()
+    return -1 if row is None else int(row["v"])
+
+
 def _dotted(versions: tuple[int, int]) -> str:
     return f"{versions[0]}.{versions[1]}"
 

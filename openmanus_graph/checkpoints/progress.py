@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from langgraph.checkpoint.base import WRITES_IDX_MAP, CheckpointTuple
 from langgraph.types import Interrupt
 
+from openmanus_graph.checkpoints.answered import answered_ids
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.errors import PlanError
 from openmanus_graph.langgraph_internals import INTERRUPT
 from openmanus_graph.namespaces import SUBTASKS, SubtaskTask, dispatched
@@ -30,7 +33,8 @@ class SubtaskProgress:
 
 
 async def _root(saver: ThreadSaver, thread_id: str) -> CheckpointTuple | None:
-    return await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
+    with stand_ins():
+        return await saver.aget_tuple({"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}})
 
 
 async def state_values(saver: ThreadSaver, thread_id: str) -> dict[str, Any]:
@@ -39,12 +43,23 @@ async def state_values(saver: ThreadSaver, thread_id: str) -> dict[str, Any]:
     return dict(root.checkpoint["channel_values"]) if root else {}
 
 
-def _questions_in(root: CheckpointTuple | None) -> list[Question]:
+def ended_tasks(stored: CheckpointTuple) -> set[str]:
+    """Ids of the tasks that have ended after a checkpoint: what they wrote is stored, and they do not run again."""
+    return {task for task, channel, _ in stored.pending_writes or [] if channel not in WRITES_IDX_MAP}
+
+
+def questions_in(root: CheckpointTuple | None, answered_before: Collection[str] = ()) -> list[Question]:
+    """The questions that are open after a thread's newest checkpoint.
+
+    Args:
+        root: The checkpoint.
+        answered_before: Ids of questions whose answer is stored although their task has not ended.
+    """
     if root is None:
         return []
-    ended = {task for task, channel, _ in root.pending_writes or [] if channel not in WRITES_IDX_MAP}
+    ended = ended_tasks(root)
     raised: dict[str, Interrupt] = {}
-    answered: set[str] = set()
+    answered = set(answered_before)
     # The dispatcher's own write comes first: it has the questions in plan order.
     for task, channel, value in sorted(root.pending_writes or [], key=_fewer_interrupts):
         if channel == INTERRUPT:
@@ -60,7 +75,17 @@ def _fewer_interrupts(write: tuple[str, str, Any]) -> int:
 
 async def open_questions(saver: ThreadSaver, thread_id: str) -> list[Question]:
     """The questions a thread waits for, also while other branches of it still run or after they were killed."""
-    return _questions_in(await _root(saver, thread_id))
+    root = await _root(saver, thread_id)
+    return questions_in(root, await answered_ids(saver, thread_id) if questions_in(root) else ())
+
+
+async def asked_at(saver: ThreadSaver, thread_id: str, checkpoint_id: str) -> set[str]:
+    """The ids of all questions that were asked at a checkpoint of the thread, answered or not."""
+    place = {"thread_id": thread_id, "checkpoint_ns": "", "checkpoint_id": checkpoint_id}
+    stored = await saver.aget_tuple({"configurable": place})
+    writes = (stored.pending_writes if stored else None) or []
+    asked = [value for _, channel, value in writes if channel == INTERRUPT]
+    return {item.id for value in asked for item in cast("list[Interrupt]", value)}
 
 
 async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, SubtaskResult]:
@@ -88,23 +113,26 @@ def progress_in(values: Any) -> dict[str, int] | None:
     return {"done": sum(str(subtask.id) in results for subtask in plan.subtasks), "total": len(plan.subtasks)}
 
 
-async def subtask_progress(saver: ThreadSaver, thread_id: str, *, live: bool) -> list[SubtaskProgress]:
+async def subtask_progress(
+    saver: ThreadSaver, thread_id: str, *, live: bool, known: Plan | None = None
+) -> list[SubtaskProgress]:
     """How far every subtask of the thread's plan is, in plan order.
 
     Args:
         saver: The store.
         thread_id: The thread.
         live: Whether a runner holds the thread, so that what has begun counts as running.
+        known: The thread's plan, where it need not be read and validated again.
     """
     root = await _root(saver, thread_id)
     values: dict[str, Any] = root.checkpoint["channel_values"] if root else {}
-    plan = plan_in(values)
+    plan = known or plan_in(values)
     if plan is None:
         return []
     results: dict[str, SubtaskResult] = values.get("results") or {}
     committed = await committed_results(saver, thread_id)
     begun = await saver.latest_values(thread_id, SUBTASKS, "subtask")
-    waiting = {question["subtask"] for question in _questions_in(root)}
+    waiting = {question["subtask"] for question in questions_in(root)}
     number = int(values.get("round") or 0) + 1
     definitions = plan.definition_hashes()
     progress: list[SubtaskProgress] = []
@@ -132,3 +160,9 @@ def _with_blocked(plan: Plan, progress: list[SubtaskProgress]) -> list[SubtaskPr
         if stopped and status[subtask.id] == "pending":
             status[subtask.id] = "blocked"
     return [replace(item, status=status[item.subtask.id]) for item in progress]
+
+
+async def results_so_far(saver: ThreadSaver, thread_id: str, known: Plan | None = None) -> dict[str, SubtaskResult]:
+    """The results that subtasks of the thread's plan have, by subtask id, also while others wait or run."""
+    progress = await subtask_progress(saver, thread_id, live=False, known=known)
+    return {str(item.subtask.id): item.result for item in progress if item.result is not None}

@@ -167,13 +167,17 @@ class ReadingSaver(AsyncPostgresSaver):
                     good = await self._last_good(thread_id, "", None)
             finally:
                 _searching.reset(token)
+        cure = f"Go on from the last good point, in a new thread: {shell_commands.rerun(f'{thread_id}@{good}')}"
+        if good is None:
+            remove = shell_commands.delete_thread(thread_id)
+            cure = f"No earlier point can be read. Begin anew, and remove it: {remove}"
+        if isinstance(missing := error.__cause__, ForeignTypeError):
+            cure = f"{missing.hint} Else: {cure[0].lower()}{cure[1:]}"
         failure = ThreadUnreadableError(
             f"The checkpoint {checkpoint_id} of {_whose(namespace)}thread {thread_id!r} cannot be read: {error}.",
             checkpoint_id=checkpoint_id,
             good=good,
-            hint=f"Go on from the last good point, in a new thread: {shell_commands.rerun(f'{thread_id}@{good}')}"
-            if good
-            else f"No earlier point can be read. Begin anew, and remove it: {shell_commands.delete_thread(thread_id)}",
+            hint=cure,
         )
         failure.__cause__ = error
         return failure

@@ -6,9 +6,12 @@ import asyncio
 import logging
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from copy import copy
+from functools import partial
 from pathlib import Path
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString, TypeVar, cast
+from weakref import WeakKeyDictionary
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
@@ -23,33 +26,42 @@ from langgraph.checkpoint.base import (
 from langgraph.checkpoint.serde.types import (
     ERROR,
 )
+from langgraph.store.base import BaseStore
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
-from psycopg.types.json import Jsonb
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.lease import Lease, stale_runner
+from openmanus_graph.checkpoints.checked_write import CheckedWrite, refusal, writer_in
+from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB
 from openmanus_graph.checkpoints.pruning.prune import prune_rows, remove_runs
 from openmanus_graph.checkpoints.readable_saver import BadValueError, ReadingSaver
+from openmanus_graph.checkpoints.refusals import database_full, refused_writes, unreachable
 from openmanus_graph.checkpoints.sequence import go_on_from
-from openmanus_graph.checkpoints.serializer import PlainSerializer
+from openmanus_graph.checkpoints.serializer import PlainSerializer, StateSerializer, stand_ins
+from openmanus_graph.checkpoints.step_rows import checkpoint_write, task_write
+from openmanus_graph.checkpoints.thread_id import storable_thread
 from openmanus_graph.checkpoints.thread_tables import copy_rows, remove_rows, try_alone
+from openmanus_graph.checkpoints.values.encoding import UnstorableError
+from openmanus_graph.checkpoints.write_queue import Write, WriteQueue, batch_of
 from openmanus_graph.errors import (
     DatabaseError,
-    DatabaseFullError,
-    DatabaseUnreachableError,
+    ForeignTypeError,
     ThreadBusyError,
     UsageError,
 )
 from openmanus_graph.fault_points import writing
-from openmanus_graph.langgraph_internals import DeltaSnapshot
+from openmanus_graph.langgraph_internals import SENDS, send_index
 from openmanus_graph.run_config import LEASE
 
 logger = logging.getLogger(__name__)
 
 ResultT = TypeVar("ResultT")
+
+MOST_REFUSED = 100
+"""Refused writes that are remembered."""
+_PLACE = ("thread_id", "checkpoint_ns", "checkpoint_id")
 
 LITTLE_SPACE = 20 * 2**20
 """Bytes free below which a server that stops is taken to have run out of space: it needs 16 MiB to go on."""
@@ -84,14 +96,39 @@ class ThreadSaver(ReadingSaver):
             place: The server in words and the setting that chose it, for error messages.
             folder: Where the server's data is, if that is on this machine.
         """
-        super().__init__(pool, serde=PlainSerializer())
+        super().__init__(pool, serde=StateSerializer())
         self.lock = _NoLock()
         self.pool = pool
         self.conninfo = conninfo
         self.place = place
         self.folder = folder
+        self._refused: dict[tuple[str, ...], str] = {}
+        self._queues: WeakKeyDictionary[Lease, WriteQueue] = WeakKeyDictionary()
+        self.closing = AsyncExitStack()
+        """Closed with the saver, before its connections: what graphs that run on it need open."""
+        self.store: BaseStore | None = None
+        """Where what outlives threads is kept, for graphs that were compiled without a store of their own."""
         self.aclose: Callable[[], Awaitable[None]] = pool.close
         """Closes the pool, and lets go of the embedded server if this saver holds it."""
+
+    @property
+    def _serializer(self) -> StateSerializer:
+        return cast("StateSerializer", self.serde)
+
+    def for_plain_values(self) -> ThreadSaver:
+        """This saver for graphs of ours, whose values are plain so that old threads load after the code moved."""
+        return self._with(PlainSerializer)
+
+    def for_any_values(self) -> ThreadSaver:
+        """This saver for users' graphs, whose states may hold all that comes back as it was."""
+        return self._with(StateSerializer)
+
+    def _with(self, serializer: type[StateSerializer]) -> ThreadSaver:
+        if type(self.serde) is serializer:
+            return self
+        other = copy(self)
+        other.serde = serializer()
+        return other
 
     async def fenced(
         self, config: RunnableConfig, query: LiteralString, row: Sequence[Any], what: str
@@ -113,26 +150,11 @@ class ThreadSaver(ReadingSaver):
         """
         configurable: dict[str, Any] = config.get("configurable", {})
         lease: Lease | None = LEASE.get(configurable)
-        thread_id = str(configurable["thread_id"])
+        thread_id = storable_thread(configurable["thread_id"])
 
-        async def write() -> DictRow | None:
-            async with self.pool.connection() as connection:
-                cursor = connection.cursor(binary=True)
-                await cursor.execute(query, (thread_id, None if lease is None else lease.epoch, *row))
-                return await cursor.fetchone()
-
-        try:
-            with writing(what):
-                return await self.retried(write)
-        except psycopg.Error as error:
-            if error.sqlstate == "OM001":
-                raise stale_runner(thread_id) from error
-            if error.sqlstate == "OM002":
-                raise ThreadBusyError(
-                    f"The thread {thread_id!r} is being run, so its state cannot be edited now.",
-                    hint=f"See who runs it with: {shell_commands.show_thread(thread_id)}",
-                ) from error
-            raise
+        full = (thread_id, None if lease is None else lease.epoch, *row)
+        with writing(what), refused_writes(thread_id):
+            return await self.retried(lambda: self._one_row(query, full))
 
     async def retried(self, operation: Callable[[], Awaitable[ResultT]]) -> ResultT:
         """Run an idempotent operation, once more if its connection broke.
@@ -163,6 +185,12 @@ class ThreadSaver(ReadingSaver):
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint, as the base does, surviving one broken connection; stubs of pruning count as absent."""
+        configurable: dict[str, Any] = config.get("configurable", {})
+        storable_thread(configurable["thread_id"])
+        lease: Lease | None = LEASE.get(configurable)
+        if lease is not None and configurable.get("checkpoint_ns") in lease.unwritten:
+            lease.unwritten.discard(configurable["checkpoint_ns"])  # it writes there next
+            return None
         stored = await self.retried(lambda: super(ThreadSaver, self).aget_tuple(config))
         if stored is None or STUB in stored.metadata:
             return None
@@ -173,6 +201,8 @@ class ThreadSaver(ReadingSaver):
         self, config: RunnableConfig | None, filter: Any, before: RunnableConfig | None = None
     ) -> tuple[str, list[Any]]:
         """The condition for the checkpoints that are listed: that of the base, without the stubs left by pruning."""
+        if config is not None and "thread_id" in (config.get("configurable") or {}):
+            storable_thread(config["configurable"]["thread_id"])  # type: ignore[index]
         where, values = super()._search_where(config, filter, before)
         return f"{where} {'AND' if where else 'WHERE'} NOT metadata ? %s", [*values, STUB]
 
@@ -252,38 +282,20 @@ class ThreadSaver(ReadingSaver):
     ) -> RunnableConfig:
         """Write a checkpoint behind the fence, in one statement; the rows are the base's."""
         configurable: dict[str, Any] = config.get("configurable", {})
-        inline: dict[str, Any] = {}
-        blobs: dict[str, Any] = {}
-        for channel, value in checkpoint["channel_values"].items():
-            if isinstance(value, DeltaSnapshot):
-                inline[channel], blobs[channel] = True, value
-            elif value is None or isinstance(value, (str, int, float, bool)):
-                inline[channel] = value
-            else:
-                blobs[channel] = value
-        dumped = [
-            (channel, str(version), *self.serde.dumps_typed(blobs[channel]))
-            for channel, version in new_versions.items()
-            if channel in blobs
-        ]
-        channels, versions, types, values = _columns(dumped, 4)
         namespace = str(configurable["checkpoint_ns"])
-        await self.fenced(
-            config,
-            "SELECT put_checkpoint(%s, %s, %s, %s, %s, %s, %s, %s::text[], %s::text[], %s::text[], %s::bytea[])",
-            (
-                namespace,
-                checkpoint["id"],
-                configurable.get("checkpoint_id"),
-                Jsonb({**checkpoint, "channel_values": inline}),
-                Jsonb(get_serializable_checkpoint_metadata(config, metadata)),
-                channels,
-                versions,
-                types,
-                values,
-            ),
-            f"checkpoint {namespace}",
-        )
+        try:
+            write = checkpoint_write(
+                CheckedWrite(self._serializer, config),
+                configurable,
+                checkpoint,
+                get_serializable_checkpoint_metadata(config, metadata),
+                new_versions,
+            )
+        except UnstorableError as error:
+            raise await self._refusal(config, error) from error
+        # What a graph inside another was given is worth nothing without the step that follows, which it is stored with.
+        alone = not namespace or metadata.get("source") != "input"
+        await self._queued(config, write, f"checkpoint {namespace}", patient=not alone, awaited=alone)
         return {
             "configurable": {
                 "thread_id": configurable["thread_id"],
@@ -305,24 +317,108 @@ class ThreadSaver(ReadingSaver):
             # A step that was cancelled half-way comes with what it had written so far, which a resume would take for
             # all of it: its update without the edge that follows ends the run in silence. So it runs again.
             writes = [write for write in writes if write[0] in WRITES_IDX_MAP]
-        dumped = [
-            (WRITES_IDX_MAP.get(channel, index), channel, *self.serde.dumps_typed(value))
-            for index, (channel, value) in enumerate(writes)
-        ]
-        replace = all(channel in WRITES_IDX_MAP for channel, _ in writes)
-        await self.fenced(
-            config,
-            "SELECT put_writes(%s, %s, %s, %s, %s, %s, %s, %s::int[], %s::text[], %s::text[], %s::bytea[])",
-            (
-                configurable["checkpoint_ns"],
-                configurable["checkpoint_id"],
-                task_id,
-                task_path,
-                replace,
-                *_columns(dumped, 4),
-            ),
-            f"writes {configurable['checkpoint_ns']}",
-        )
+        try:
+            write = task_write(
+                CheckedWrite(self._serializer, config, task_path), configurable, writes, task_id, task_path
+            )
+        except UnstorableError as error:
+            raise await self._refusal(config, error, task_path) from error
+        # Patiently: LangGraph goes on meanwhile, and awaits what it wrote only where a graph ends.
+        await self._queued(config, write, f"writes {configurable['checkpoint_ns']}", patient=True)
+
+    async def _queued(
+        self, config: RunnableConfig, write: Write, what: str, *, patient: bool = False, awaited: bool = True
+    ) -> None:
+        """Store rows of a thread behind the fence, together with others of its runner.
+
+        Raises:
+            StaleRunnerError: If another runner has taken the thread.
+            ThreadBusyError: If the write has no lease and somebody runs the thread.
+        """
+        configurable: dict[str, Any] = config.get("configurable", {})
+        lease: Lease | None = LEASE.get(configurable)
+        thread_id = storable_thread(configurable["thread_id"])
+        with writing(what), refused_writes(thread_id):
+            if lease is None:
+                await self._store(thread_id, None, [write])
+                return
+            if lease not in self._queues:
+                self._queues[lease] = WriteQueue(partial(self._store, thread_id, lease.epoch))
+            await self._queues[lease].put(write, patient=patient, awaited=awaited)
+
+    async def _store(self, thread_id: str, epoch: int | None, writes: Sequence[Write]) -> None:
+        """Store rows in one statement and one commit."""
+        row = (thread_id, epoch, *batch_of(writes))
+        await self.retried(lambda: self._one_row("SELECT put_batch(%s, %s, %s::jsonb, %s::bytea[])", row))
+
+    async def _one_row(self, query: LiteralString, row: Sequence[Any]) -> DictRow | None:
+        async with self.pool.connection() as connection:
+            cursor = connection.cursor(binary=True)
+            await cursor.execute(query, row)
+            return await cursor.fetchone()
+
+    async def recorded_tasks(self, thread_id: str) -> set[str]:
+        """Ids of the tasks that have ended after a thread's newest checkpoint, without reading what they wrote."""
+
+        async def read() -> list[DictRow]:
+            async with self._cursor() as cursor:
+                await cursor.execute(
+                    "SELECT DISTINCT task_id FROM checkpoint_writes WHERE thread_id = %(thread)s AND checkpoint_ns = ''"
+                    " AND checkpoint_id = newest_checkpoint(%(thread)s) AND idx >= 0",
+                    {"thread": thread_id},
+                )
+                return await cursor.fetchall()
+
+        return {str(row["task_id"]) for row in await self.retried(read)}
+
+    async def namespaces(self, thread_id: str, prefix: str) -> set[str]:
+        """The namespaces of a thread that begin so and in which a checkpoint is stored."""
+
+        async def read() -> list[DictRow]:
+            async with self._cursor() as cursor:
+                await cursor.execute(
+                    "SELECT DISTINCT checkpoint_ns FROM checkpoints"
+                    " WHERE thread_id = %s AND starts_with(checkpoint_ns, %s)",
+                    (thread_id, prefix),
+                )
+                return await cursor.fetchall()
+
+        return {str(row["checkpoint_ns"]) for row in await self.retried(read)}
+
+    async def task_paths(self, thread_id: str, namespace: str, checkpoint_id: str) -> dict[str, str]:
+        """The paths of the tasks that have written after a checkpoint, by task id."""
+
+        async def read() -> list[DictRow]:
+            async with self._cursor() as cursor:
+                await cursor.execute(
+                    "SELECT DISTINCT task_id, task_path FROM checkpoint_writes"
+                    " WHERE thread_id = %s AND checkpoint_ns = %s AND checkpoint_id = %s",
+                    (thread_id, namespace, checkpoint_id),
+                )
+                return await cursor.fetchall()
+
+        return {str(row["task_id"]): str(row["task_path"]) for row in await self.retried(read)}
+
+    async def _refusal(
+        self, config: RunnableConfig, error: UnstorableError, task_path: str | None = None
+    ) -> ForeignTypeError:
+        """The error for a value that cannot be stored, with the node that wrote it.
+
+        Of a task's write and the checkpoint after it, LangGraph raises what fails there, which does not know the node.
+        """
+        place = tuple(str(config["configurable"].get(key)) for key in _PLACE)  # type: ignore[typeddict-item]
+        if task_path is not None:
+            if len(self._refused) >= MOST_REFUSED:
+                self._refused.clear()
+            self._refused[*place, error.channel] = task_path
+        path = self._refused.get((*place, error.channel), "")
+        writer, index = writer_in(path), send_index(path)
+        if index is not None:
+            with stand_ins():
+                stored = await self.aget_tuple(config)
+            sends: list[Any] = [] if stored is None else stored.checkpoint["channel_values"].get(SENDS) or []
+            writer = f"the node {sends[index].node!r}" if index < len(sends) else None
+        return refusal(error, writer)
 
     async def latest_values(self, thread_id: str, namespace_prefix: str, channel: str) -> Mapping[str, Any]:
         """The newest value of `channel` in every namespace that starts with the prefix, in one query.
@@ -380,24 +476,3 @@ class ThreadSaver(ReadingSaver):
             raise database_full(self.place) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise self.lost(error) from error
-
-
-def _columns(rows: Sequence[tuple[Any, ...]], count: int) -> list[list[Any]]:
-    return [[row[index] for row in rows] for index in range(count)]
-
-
-def unreachable(place: str, error: Exception) -> DatabaseUnreachableError:
-    """The error for a server that does not answer: where it was looked for and which setting says so."""
-    reason = str(error).strip().splitlines()
-    return DatabaseUnreachableError(
-        f"No Postgres answers at {place}: {reason[0] if reason else type(error).__name__}.",
-        hint=f"Check with: {shell_commands.DOCTOR}",
-    )
-
-
-def database_full(place: str) -> DatabaseFullError:
-    """The error for a server without space."""
-    return DatabaseFullError(
-        f"The disk of the Postgres at {place} is full; nothing committed is lost.",
-        hint=f"Free some space, then resume the thread: {shell_commands.RESUME_LAST}",
-    )

@@ -6,10 +6,31 @@ import re
 import secrets
 
 from openmanus_graph.errors import UsageError
+from openmanus_graph.values.storable_json import storable_text
 
 _THREAD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@-]{0,127}")
 SLUG_CHARACTERS = 40
 """Characters of a task or a plan's name that a thread's id begins with."""
+
+
+LONGEST = 1_000
+"""Characters of the longest id that the indexes of the database take."""
+
+
+def storable_thread(thread_id: object) -> str:
+    """The id as text, if the database can hold it; callers from Python may name their threads as they like.
+
+    Raises:
+        UsageError: If it cannot.
+    """
+    text = str(thread_id)
+    if "\0" in text or len(text) > LONGEST or storable_text(text) != text:
+        what = f"{text[:40]!r}… ({len(text):,} characters)" if len(text) > LONGEST else repr(text)
+        raise UsageError(
+            f"{what} cannot be a thread's id: the database does not hold it.",
+            hint=f"Use at most {LONGEST:,} characters, without NUL and halves of surrogate pairs.",
+        )
+    return text
 
 
 def new_thread_id(stem: str) -> str:

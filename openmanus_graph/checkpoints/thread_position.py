@@ -9,7 +9,7 @@ that: a node that is gone would simply not be run, in silence.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -19,7 +19,7 @@ from langgraph.types import Overwrite, Send
 
 from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.langgraph_internals import SENDS, TO_NODE, DeltaSnapshot, is_inner
+from openmanus_graph.langgraph_internals import JOIN, SENDS, START_CHANNEL, TO_NODE, DeltaSnapshot, is_inner
 from openmanus_graph.namespaces import SubtaskTask, innermost_subtask, levels_of, subtask_at, task_of
 
 
@@ -178,7 +178,7 @@ async def _level(
             level.channels[name] = UNKNOWN
     if not going_on:
         return level
-    level.due = set(_due(stored, structure))
+    level.due = {*sent_nodes(stored), *pulled_nodes(stored, structure), *_following(stored)} - {START_CHANNEL}
     for _, channel, value in stored.pending_writes or []:
         if not is_inner(channel) and value is not None:
             level.channels.setdefault(channel, UNKNOWN)
@@ -189,31 +189,68 @@ async def _level(
     return level
 
 
-def _due(stored: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]:
-    """Nodes that the checkpoint starts, and those that tasks which have ended after it will start."""
+def sent_nodes(stored: CheckpointTuple) -> list[str]:
+    """The nodes that `Send`s in a checkpoint start, in the order that the paths of their tasks count."""
+    return list(_sent(stored.checkpoint["channel_values"].get(SENDS)))
+
+
+def pulled_nodes(stored: CheckpointTuple, structure: Mapping[str, Any]) -> Iterator[str]:
+    """Nodes that edges of the step after a checkpoint start, whether or not they have run since; some may come twice.
+
+    Args:
+        stored: The checkpoint.
+        structure: The structure of its graph, as a fingerprint has it; without one, only edges are known.
+    """
     checkpoint = stored.checkpoint
     versions, seen = checkpoint["channel_versions"], checkpoint["versions_seen"]
+    values = checkpoint["channel_values"]
 
     def starts(channel: str, node: str) -> bool:
         version = versions.get(channel)
         before = seen.get(node, {}).get(channel)
-        return version is not None and (before is None or cast("Any", version) > before)
+        newer = version is not None and (before is None or cast("Any", version) > before)
+        return newer and channel in values and _is_available(channel, values[channel])
 
-    values = checkpoint["channel_values"]
+    if starts(START_CHANNEL, START_CHANNEL):
+        yield START_CHANNEL
     for channel in values:
-        node = channel.removeprefix(TO_NODE)
+        node = channel.rpartition(":")[2] if channel.startswith(JOIN) else channel.removeprefix(TO_NODE)
         if node != channel and starts(channel, node):
             yield node
     nodes = cast("Mapping[str, Mapping[str, Any]]", structure.get("nodes") or {})
     for node, facts in nodes.items():
-        if any(channel in values and starts(channel, node) for channel in facts.get("triggers", ())):
+        if any(starts(channel, node) for channel in facts.get("triggers", ())):
             yield node
-    for channel, value in [
-        (SENDS, values.get(SENDS)),
-        *((name, written) for _, name, written in stored.pending_writes or []),
-    ]:
+
+
+def _is_available(channel: str, value: Any) -> bool:
+    """Whether a channel that starts nodes does so with a value: a join once all are there, a deferred one at the end.
+
+    A join's name has those that it waits for, and its value those that have come.
+    """
+    finished = True
+    if channel.startswith((JOIN, TO_NODE)) and isinstance(value, (list, tuple)):
+        pair = cast("Sequence[Any]", value)
+        if len(pair) == 2 and isinstance(pair[1], bool):
+            value, finished = pair
+    if not channel.startswith(JOIN):
+        return finished
+    awaited = channel.removeprefix(JOIN).rpartition(":")[0]
+    return finished and len(awaited) == len("+".join(map(str, cast("Collection[Any]", value))))
+
+
+def _sent(sends: Any) -> Iterator[str]:
+    """Nodes that `Send`s start."""
+    for send in cast("list[Any]", sends) if isinstance(sends, list) else [sends]:
+        if isinstance(send, Send):
+            yield send.node
+
+
+def _following(stored: CheckpointTuple) -> Iterator[str]:
+    """Nodes that tasks which have ended after the checkpoint will start."""
+    for _, channel, value in stored.pending_writes or []:
         if channel == SENDS:
-            yield from (send.node for send in (value if isinstance(value, list) else [value]) if isinstance(send, Send))
+            yield from _sent(value)
         elif channel.startswith(TO_NODE):
             yield channel.removeprefix(TO_NODE)
 

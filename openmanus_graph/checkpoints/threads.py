@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.thread_id import storable_thread
 from openmanus_graph.checkpoints.thread_tables import remove_rows, try_alone
 from openmanus_graph.errors import ThreadBusyError, UnknownThreadError
 from openmanus_graph.fault_points import writing
@@ -59,6 +60,8 @@ class Thread:
     runner_since: datetime | None
     origin: dict[str, Any] | None = None
     """Where it was forked from: `thread`, and the point's `checkpoint`, `namespace` and `number` there."""
+    owner: str = ""
+    """Whose it is: who began it; empty for those from before there were owners."""
 
     @property
     def finished(self) -> bool:
@@ -72,7 +75,7 @@ class Thread:
 
 _COLUMNS = sql.SQL(
     "thread_id, graph, title, plan, plan_file, settings, sandbox, workspace, progress, questions, error,"
-    " created_at, updated_at, finished_at, runner, runner_since, origin,"
+    " created_at, updated_at, finished_at, runner, runner_since, origin, owner,"
     " CASE WHEN status = 'running' AND NOT has_runner(thread_id) THEN 'stopped' ELSE status END AS status"
 )
 
@@ -102,8 +105,17 @@ async def get_thread(saver: ThreadSaver, thread_id: str) -> Thread | None:
     """The thread of exactly this id, or `None`."""
     query = sql.SQL("SELECT {columns} FROM threads WHERE thread_id = %s").format(columns=_COLUMNS)
     async with saver.connection() as connection:
-        row = await (await connection.execute(query, (thread_id,))).fetchone()
+        row = await (await connection.execute(query, (storable_thread(thread_id),))).fetchone()
     return None if row is None else _thread(row)
+
+
+async def stored_fingerprint(saver: ThreadSaver, thread_id: str) -> tuple[bool, dict[str, Any] | None]:
+    """Whether a thread exists, and the fingerprint of the graph that ran it last; `None` if that is not known."""
+    async with saver.connection() as connection:
+        row = await (
+            await connection.execute("SELECT fingerprint FROM threads WHERE thread_id = %s", (thread_id,))
+        ).fetchone()
+    return row is not None, None if row is None else row["fingerprint"]
 
 
 async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:

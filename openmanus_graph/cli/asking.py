@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import click
 import yaml
@@ -13,6 +13,7 @@ import yaml
 from openmanus_graph.display_text import clean, visible
 from openmanus_graph.drawing.plan import plan_text
 from openmanus_graph.errors import OpenManusGraphError, PlanError
+from openmanus_graph.nodes.material.prompt_context import work_of
 from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Answer, Question, answers_for
 
@@ -79,8 +80,21 @@ class InLines:
         return None
 
 
-def ask_all(questions: Sequence[Question], person: Person) -> dict[str, Answer] | None:
+Check = Callable[[Question, Answer], None]
+"""Raises for an answer that cannot be taken; then it is asked again."""
+
+
+def _takes_all(question: Question, answer: Answer) -> None:
+    """Nothing: the node that asks checks what it is given."""
+
+
+def ask_all(questions: Sequence[Question], person: Person, check: Check = _takes_all) -> dict[str, Answer] | None:
     """Ask every open question, one after the other.
+
+    Args:
+        questions: The questions.
+        person: Who is asked.
+        check: What an answer must pass.
 
     Returns:
         Answers by interrupt id; `None` if the person would rather not answer any.
@@ -89,14 +103,14 @@ def ask_all(questions: Sequence[Question], person: Person) -> dict[str, Answer] 
     for number, question in enumerate(questions, 1):
         if len(questions) > 1:
             person.say(f"\nQuestion {number} of {len(questions)}")
-        answer = ask_one(question, person)
+        answer = ask_one(question, person, check)
         if answer is None:
             break
         answers[question["id"]] = answer
     return answers or None
 
 
-def ask_one(question: Question, person: Person) -> Answer | None:
+def ask_one(question: Question, person: Person, check: Check = _takes_all) -> Answer | None:
     """Ask until the answer fits the question; `None` if there is none to come."""
     person.say(described(question))
     approving = question["kind"] == "approve"
@@ -111,9 +125,9 @@ def ask_one(question: Question, person: Person) -> Answer | None:
         if not typed.strip():
             continue
         try:
-            if not approving:
-                return _parsed(question, typed)
-            answer = _approval(question, typed.strip(), person)
+            answer = _approval(question, typed.strip(), person) if approving else _parsed(question, typed)
+            if answer is not None:
+                check(question, answer)
         except OpenManusGraphError as error:
             person.say(f"{error.message} {error.hint or ''}".rstrip())
             continue
@@ -126,7 +140,9 @@ def described(question: Question) -> str:
     who = f"{question['subtask']}: " if question["subtask"] else ""
     words = visible(question["question"])
     if "plan" in question:  # drawn here, whatever the question says of it
-        lines = [f"{who}{words.split(chr(10))[0]}", _indented(_plan_as_text(question["plan"]))]
+        plan = Plan.parse(question["plan"])
+        work = "\n".join(visible(f"{subtask.id}: {work_of(subtask)}") for subtask in plan.subtasks)
+        lines = [f"{who}{words.split(chr(10))[0]}", _indented(clean(plan_text(plan))), _indented(work)]
     elif question["kind"] == "approve" and "tool" in question:  # laid out here, to be read
         lines = [f"{who}may {visible(question['tool'])} be called?", *_arguments(question.get("args") or {})]
     else:
@@ -178,6 +194,7 @@ def _edited_arguments(question: Question, args: Mapping[str, Any], inline: str, 
     text = inline
     if not text:
         text = person.edit(json.dumps(dict(args), indent=2, ensure_ascii=False) + "\n", ".json") or ""
+    whole = not inline
     if not text.strip():
         person.say("Nothing was changed.")
         return None
@@ -186,7 +203,18 @@ def _edited_arguments(question: Question, args: Mapping[str, Any], inline: str, 
     except ValueError as error:
         person.say(f"That is no JSON: {error}.")
         return None
+    if whole and isinstance(given, dict):
+        given = _difference(args, cast("dict[str, Any]", given))
+        if not given:
+            person.say("Nothing was changed.")
+            return None
     return _parsed(question, f"edit {json.dumps(given, ensure_ascii=False)}")
+
+
+def _difference(args: Mapping[str, Any], edited: Mapping[str, Any]) -> dict[str, Any]:
+    """What an edit names for all arguments as they stood in the editor: those that differ, and `None` for one gone."""
+    changed = {name: value for name, value in edited.items() if name not in args or args[name] != value}
+    return changed | {name: None for name in args if name not in edited}
 
 
 def _edited_plan(question: Question, plan: Any, person: Person) -> Answer | None:

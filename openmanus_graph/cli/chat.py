@@ -10,6 +10,7 @@ import asyncio
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -25,13 +26,14 @@ from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal, InLines, Person, ask_all
 from openmanus_graph.cli.attachments import checked
 from openmanus_graph.cli.execution import RunDisplay, RunOutcome, perform
+from openmanus_graph.cli.lines import LONGEST_ERROR
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.report import WORDS, print_result
 from openmanus_graph.cli.resume import next_input
 from openmanus_graph.cli.run import agent_graph, attached, refuse_request
 from openmanus_graph.cli.terminal import interactive, print_error, with_program
 from openmanus_graph.config.sections import BudgetSettings
-from openmanus_graph.display_text import one_line, usage_line, visible
+from openmanus_graph.display_text import one_line, usage_line, visible, work_line
 from openmanus_graph.graphs.durable import DurableGraph
 
 HELP = """\
@@ -153,7 +155,8 @@ class Talk:
         app = self._app()
         given: Any = await next_input(app, self.thread, (), None)
         if self.thread.status == "waiting":
-            answers = ask_all(self.thread.questions, self.person)
+            check = partial(app.check_answer, workspace=self.thread.workspace)
+            answers = ask_all(self.thread.questions, self.person, check)
             if answers is None:
                 return
             given = Command(resume=answers)
@@ -179,8 +182,8 @@ class Talk:
         if thread.finished and isinstance(answer, str) and answer:
             print_result(answer)
         for name, result in ended.results.items():
-            if result["status"] == "failed":
-                self.person.say(f"{name} failed: {one_line(str(result['error']), 1000)}")
+            if result["status"] == "failed" and name not in ended.told:
+                self.person.say(f"{name} failed: {one_line(str(result['error']), LONGEST_ERROR)}")
         if thread.status != "completed":
             self.person.say(f"The request {WORDS.get(thread.status, thread.status)}; /resume goes on with it.")
         if ended.usage["calls"]:
@@ -205,7 +208,8 @@ class Talk:
             result = item.result or {}
             checked = ", checked" if result.get("verified") else ""
             needs = f"  ← {', '.join(item.subtask.needs)}" if item.subtask.needs else ""
-            self.person.say(f"  {item.subtask.id} ({item.status}{checked}): {one_line(item.subtask.goal)}{needs}")
+            work = work_line(item.subtask.goal, item.subtask.tool, item.subtask.args)
+            self.person.say(f"  {item.subtask.id} ({item.status}{checked}): {work}{needs}")
 
     async def _files(self) -> None:
         folder = Path(self.thread.workspace) if self.thread is not None and self.thread.workspace else None

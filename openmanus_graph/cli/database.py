@@ -7,6 +7,7 @@ import asyncio
 import click
 
 from openmanus_graph.checkpoints.database import open_checkpointer
+from openmanus_graph.checkpoints.migrations import make_store_tables
 
 
 def migrate() -> None:
@@ -16,5 +17,5 @@ def migrate() -> None:
 
 
 async def _migrate() -> None:
-    async with open_checkpointer(migrate_tables=True):
-        pass
+    async with open_checkpointer(migrate_tables=True) as saver, saver.pool.connection() as connection:
+        await make_store_tables(connection)  # else made at their first use, by a user who may not be allowed to

@@ -12,6 +12,7 @@ from typing import Any
 import click
 from pydantic import SecretStr
 
+from openmanus_graph._version import __version__
 from openmanus_graph.checkpoints.database import open_checkpointer, redacted
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.config.settings import Settings
@@ -41,7 +42,8 @@ def doctor(as_json: bool) -> int:
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
         facts = [asdict(finding) for finding in findings]
-        print_json({"settings": values, "models": models, "findings": facts, "plugins": plugins, "ready": ready})
+        found = {"settings": values, "models": models, "findings": facts, "plugins": plugins}
+        print_json({"version": __version__, **found, "ready": ready})
         return 0 if ready else 1
     click.echo(click.style("Settings", bold=True))
     for value in values:

@@ -63,18 +63,20 @@ def _print(preview: ResumePreview) -> None:
         )
     for question in preview.questions:
         click.echo(f"\n{question['subtask'] or 'The graph'} asks: {clean(question['question'])}")
-    if not (preview.status == "completed" and not preview.nodes):
+    if preview.status != "completed":
         click.echo(with_program(f"\nGo on with: openmanus-graph resume {preview.thread_id}"))
 
 
 def _where(preview: ResumePreview) -> str:
     if preview.status == "running":
         return f"The thread {preview.thread_id} is running; if it stopped now, a resume would do this."
-    if not preview.nodes:
+    if preview.standing == "ended":
         completed = preview.status == "completed"
         again = "nothing is left to do" if completed else "a resume tries again what is not completed"
+        if preview.status not in ("completed", "failed", "partial"):
+            again = "a resume records how it ended"
         return f"The thread {preview.thread_id} ran to its end ({preview.status}); {again}."
-    return f"The thread {preview.thread_id} is {preview.status}; a resume goes on with {', '.join(preview.nodes)}."
+    return f"The thread {preview.thread_id} is {preview.status}. {preview.text}"
 
 
 def _subtask_row(subtask: SubtaskPreview) -> list[str]:

@@ -7,12 +7,12 @@
 from __future__ import annotations
 
 import asyncio
-import json
 import os
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, cast
 
 import click
@@ -25,7 +25,7 @@ from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal, Person, ask_all
 from openmanus_graph.cli.report import EXIT_CODES, current_plan, current_results, next_step, report
 from openmanus_graph.cli.run_view_model import RunViewModel
-from openmanus_graph.cli.terminal import interactive, with_program
+from openmanus_graph.cli.terminal import interactive, print_json_line, with_program
 from openmanus_graph.cli.view import View, choose_view
 from openmanus_graph.errors import DatabaseError, OpenManusGraphError, StaleRunnerError
 from openmanus_graph.events import Event, Usage, now
@@ -96,6 +96,8 @@ class RunOutcome:
     """The signal that stopped it, or `None`."""
     plan: Plan | None = None
     """Its present plan, or `None` if it has none."""
+    told: Collection[str] = ()
+    """Subtasks whose failure was said already."""
     results: dict[str, Any] = field(init=False)
     """Results of the present plan."""
 
@@ -107,6 +109,8 @@ class RunOutcome:
         """Exit code of the process."""
         if self.signal_number is not None and self.thread.status == "waiting":
             return 128 + self.signal_number
+        if self.signal_number is None and self.thread.status == "paused":  # by a stop of the graph itself
+            return EXIT_CODES["waiting"]
         return EXIT_CODES.get(self.thread.status, 128 + (self.signal_number or signal.SIGINT))
 
 
@@ -146,7 +150,8 @@ async def execute(
     if as_json:
         _print_last_event(ended)
     else:
-        report(ended.thread, ended.values, hint=next_step(ended.thread), usage=ended.usage, plan=ended.plan)
+        hint, told = next_step(ended.thread), ended.told
+        report(ended.thread, ended.values, hint=hint, usage=ended.usage, plan=ended.plan, told=told)
     return ended.exit_code
 
 
@@ -172,7 +177,7 @@ async def perform(
         await _stream(app, given, {**configurable, "thread_id": thread_id}, stop)
         thread = cast("Thread", await get_thread(saver, thread_id))
         if thread.status == "waiting" and showing.person is not None and stop.signal_number is None:
-            answers = ask_all(thread.questions, showing.person)
+            answers = ask_all(thread.questions, showing.person, partial(app.check_answer, workspace=thread.workspace))
             if answers is not None:
                 given = Command(resume=answers)
                 view_model.again()
@@ -183,7 +188,8 @@ async def perform(
     await spent.load()
     values = cast("Mapping[str, Any]", snapshot.values)
     plan = current_plan(thread, values, app.builder.plans)
-    return RunOutcome(thread, values, spent.total, time.monotonic() - began, stop.signal_number, plan)
+    elapsed_s = time.monotonic() - began
+    return RunOutcome(thread, values, spent.total, elapsed_s, stop.signal_number, plan, view_model.told)
 
 
 async def _view_model(app: DurableGraph, thread_id: str, task: str, going_on: bool) -> RunViewModel:
@@ -225,7 +231,7 @@ async def _tell_stopped(saver: ThreadSaver, thread_id: str, error: OpenManusGrap
     if as_json:
         last = Event(type="run_finished", id=f"{thread_id}/run_finished", thread_id=thread_id, time=now())
         last.update(status=thread.status, error=error.message, next=with_program(command))
-        click.echo(json.dumps(last, ensure_ascii=False))
+        print_json_line(last)
 
 
 def _print_last_event(ended: RunOutcome) -> None:
@@ -241,4 +247,4 @@ def _print_last_event(ended: RunOutcome) -> None:
         "questions": thread.questions,
         "workspace": thread.workspace,
     }
-    click.echo(json.dumps({**last, **more}, ensure_ascii=False, default=str))
+    print_json_line({**last, **more})

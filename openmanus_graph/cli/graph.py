@@ -24,9 +24,14 @@ def show(which: str, form: str | None, output: Path | None, flat: bool, places: 
     put_out(draw(_compiled(which, places), xray=not flat), output)
 
 
+async def _own(which: str) -> Any:
+    async with await load_graph(which) as loaded:
+        return loaded.graph
+
+
 def _compiled(which: str, places: tuple[str, ...]) -> Any:
     if which not in ("manus", "plan"):
-        loaded: Any = asyncio.run(load_graph(which)).graph
+        loaded = asyncio.run(_own(which))
         return loaded.compile() if hasattr(loaded, "compile") else loaded
     tools = list(available_tools(places).values())
     if which == "plan":

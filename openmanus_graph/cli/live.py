@@ -113,6 +113,7 @@ class LiveView:
         self._console = console
         self._glyphs = PRETTY if console.encoding.lower().startswith("utf") else PLAIN
         self._note = ""
+        self._ended = False
         self._lock = RLock()  # drawn from a thread of its own
         self._live = Live(console=console, refresh_per_second=8, get_renderable=self.render, transient=False)
 
@@ -122,6 +123,7 @@ class LiveView:
 
     def stop(self) -> None:
         """Print the last state, if there was a plan to show, and give the terminal back."""
+        self._ended = self._view_model.over
         self._live.transient = not self._view_model.rows
         self._live.stop()
 
@@ -222,9 +224,13 @@ class LiveView:
         return [
             Text(mark, style=style),
             Text(one_line(row.id), style=style, overflow="ellipsis", no_wrap=True),
-            Text(row.doing, style=style_of_text, overflow="ellipsis", no_wrap=True),
+            Text(self._doing(row), style=style_of_text, overflow="ellipsis", no_wrap=True),
             Text(tokens + clock, style="dim"),
         ]
+
+    def _doing(self, row: SubtaskRow) -> str:
+        """What the row says; at the end, why it failed is told below the picture, in full."""
+        return one_line(row.goal) if self._ended and row.status == "failed" else row.doing
 
     def _frame(self) -> str:
         frames = self._glyphs.frames

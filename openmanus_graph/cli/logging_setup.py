@@ -10,7 +10,7 @@ from datetime import UTC, datetime
 from typing import Any, cast
 
 from openmanus_graph.display_text import clean
-from openmanus_graph.redaction import KEY, is_secret_name, redact_log
+from openmanus_graph.redaction import KEY, is_secret_field, redact_log
 
 LEVELS = ["debug", "info", "warning", "error"]
 LEVEL_VARIABLE = "OPENMANUS_GRAPH_LOG_LEVEL"
@@ -65,7 +65,7 @@ class LineFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         """One record as a line, its traceback below."""
         fields = "".join(f" {name}={_shown(value)}" for name, value in _extra(record).items())
-        message = redact_log(" ".join(record.getMessage().splitlines()))
+        message = redact_log(" ".join(record.getMessage().splitlines()), _names(record))
         line = f"{_time(record)} {record.levelname} {record.name}: {message}{fields}"
         return clean("\n".join(filter(None, [line, _traceback(self, record)])))
 
@@ -79,11 +79,16 @@ class JsonFormatter(logging.Formatter):
             "time": _time(record),
             "level": record.levelname.lower(),
             "logger": record.name,
-            "message": redact_log(record.getMessage()),
+            "message": redact_log(record.getMessage(), _names(record)),
         }
         if traceback := _traceback(self, record):
             fields["exception"] = traceback
         return json.dumps({**_extra(record), **fields}, ensure_ascii=False, default=str)
+
+
+def _names(record: logging.LogRecord) -> frozenset[str]:
+    """The names in a record that may look like keys."""
+    return frozenset(str(value) for name, value in vars(record).items() if name in _NAMES)
 
 
 def _extra(record: logging.LogRecord) -> dict[str, Any]:
@@ -93,7 +98,7 @@ def _extra(record: logging.LogRecord) -> dict[str, Any]:
 
 def _safe(name: str, value: Any) -> Any:
     """A value without secrets: all of it is one if its name says so."""
-    if is_secret_name(name):
+    if is_secret_field(name, value):
         return KEY
     if value is None or isinstance(value, (bool, int, float)) or name in _NAMES:
         return value
@@ -117,4 +122,4 @@ def _time(record: logging.LogRecord) -> str:
 
 def _traceback(formatter: logging.Formatter, record: logging.LogRecord) -> str:
     """The record's traceback without secrets; empty if it has none."""
-    return redact_log(formatter.formatException(record.exc_info)) if record.exc_info else ""
+    return redact_log(formatter.formatException(record.exc_info), _names(record)) if record.exc_info else ""

@@ -9,6 +9,7 @@ from typing import Any
 
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import UsageError
 from openmanus_graph.run_config import SAID
 
 _BUDGETS = ("tokens", "usd", "wall_s", "model_calls")
@@ -38,8 +39,12 @@ class RunOptions:
     budget_usd: float | None = None
     budget_wall_s: float | None = None
     budget_model_calls: int | None = None
+    owner: str | None = None
+    """Whose memory a new thread uses."""
     attach: tuple[str, ...] = ()
     """Files for the workspace."""
+    no_memory: bool = False
+    """Whether nothing is remembered or recalled."""
     force: bool = False
     """Whether to go on with a thread whose graph no longer fits."""
     as_json: bool = False
@@ -67,6 +72,8 @@ class RunOptions:
             chosen["budget"] = {**(chosen.get("budget") or {}), **self.budget}
         if self.review:
             chosen["review"] = self.review
+        if self.no_memory:
+            chosen["memory"] = False
         if self.record:
             chosen["record"] = absolute(self.record)
         return chosen
@@ -84,8 +91,16 @@ class RunOptions:
 
         Args:
             thread: The thread that goes on, or `None`.
+
+        Raises:
+            UsageError: If the thread is somebody else's than the owner that was named.
         """
-        return Settings.load(policy=self.policy, **self.thread_settings(thread))
+        if thread is not None and self.owner and thread.owner not in ("", self.owner):
+            raise UsageError(
+                f"The thread {thread.thread_id!r} belongs to {thread.owner!r}, not to {self.owner!r}.",
+                hint="Leave --owner out: a thread stays with who began it.",
+            )
+        return Settings.load(policy=self.policy, owner=self.owner, **self.thread_settings(thread))
 
 
 def _given(values: Mapping[str, Any]) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import click
 from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.display_text import counted
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
 from openmanus_graph.errors import PlanError
 from openmanus_graph.plan import Plan
@@ -32,7 +33,7 @@ def check(file: str, places: tuple[str, ...], as_json: bool) -> int:
     if as_json:
         print_json({"valid": True, "problems": []})
     else:
-        click.echo(f"{file} is a valid plan of {len(parsed.subtasks)} subtasks.")
+        click.echo(f"{file} is a valid plan of {counted(len(parsed.subtasks), 'subtask')}.")
     return 0
 
 

@@ -4,14 +4,16 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from typing import Any, cast
 
 import click
 
 from openmanus_graph.checkpoints.progress import plan_in
+from openmanus_graph.checkpoints.standing import Standing
 from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.cli.lines import LONGEST_ERROR
 from openmanus_graph.cli.terminal import program, with_program
 from openmanus_graph.display_text import clean, one_line, usage_line
 from openmanus_graph.events import Usage
@@ -44,6 +46,13 @@ def next_step(thread: Thread) -> str | None:
     return f"openmanus-graph resume {name}"
 
 
+def note_not_begun(standing: Standing, thread_id: str) -> None:
+    """Tell, on stderr, that a run was cut off before anything of it had begun, and begins now."""
+    if standing.input_due:
+        what = "the newest request of" if standing.begun else "the thread"
+        click.echo(f"Nothing of {what} {thread_id} had begun; it begins now, with the input it was given.", err=True)
+
+
 def sinks(plan: Plan, results: Mapping[str, Any]) -> dict[str, Any]:
     """Outputs of completed subtasks that no other subtask needs."""
     needed = {need for subtask in plan.subtasks for need in plan.prerequisites(subtask)}
@@ -67,7 +76,7 @@ def as_text(output: Any) -> str:
 
 def print_result(text: str) -> None:
     """Print a result on stdout; on a terminal without what could take it over."""
-    click.echo(clean(text) if sys.stdout.isatty() else text)
+    click.echo(clean(text) if sys.stdout.isatty() else text.encode("utf-8", "replace").decode())
 
 
 def current_plan(thread: Thread, values: Mapping[str, Any], accepted: AcceptedPlans | None = None) -> Plan | None:
@@ -102,6 +111,7 @@ def report(
     hint: str | None,
     usage: Usage | None = None,
     plan: Plan | None = None,
+    told: Collection[str] = (),
 ) -> None:
     """Print the end of a run: its answer or results on stdout, the rest on stderr.
 
@@ -111,6 +121,7 @@ def report(
         hint: The command that goes on, or `None`.
         usage: What the request has used, or `None` if nothing is said of it.
         plan: What `current_plan` gives, where it is known already.
+        told: Subtasks whose failure was said already.
     """
     plan = plan or current_plan(thread, values)
     results = current_results(thread, values, plan)
@@ -121,8 +132,8 @@ def report(
         for name, output in sinks(Plan.parse(thread.plan, known=plan), results).items():
             print_result(as_text(output) if output is not None else f"{name}: done")
     for name, result in results.items():
-        if result["status"] == "failed":
-            click.echo(f"{name} failed: {one_line(str(result['error']), 1000)}", err=True)
+        if result["status"] == "failed" and name not in told:
+            click.echo(f"{name} failed: {one_line(str(result['error']), LONGEST_ERROR)}", err=True)
     if thread.sandbox == "none":
         click.echo("It ran without a sandbox (--sandbox none).", err=True)
     if usage is not None and usage["calls"]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import click
 from langgraph.types import Command
@@ -18,18 +18,22 @@ from openmanus_graph.checkpoints.database import open_checkpointer
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.progress import open_questions, state_values
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.standing import standing_of
 from openmanus_graph.checkpoints.threads import Thread, find_thread, get_thread, store_answers
 from openmanus_graph.cli.dry_run import print_foresight
 from openmanus_graph.cli.execution import execute
 from openmanus_graph.cli.options import RunOptions, absolute
-from openmanus_graph.cli.report import report
+from openmanus_graph.cli.report import note_not_begun, report
 from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.cli.user_graph import UserGraphOptions, resume_user_graph
 from openmanus_graph.errors import PlanError, UsageError
 from openmanus_graph.graphs.builders import runs_agent, runs_user_graph
-from openmanus_graph.graphs.rebuild import rebuild_graph
+from openmanus_graph.graphs.rebuild import rebuild_app, rebuild_graph
 from openmanus_graph.plan import Plan
-from openmanus_graph.questions import answers_for
+from openmanus_graph.questions import Answer, answers_for
+
+HANDED_ON = 5
+"""Exit code where an answer was left with the process that runs the thread, which has not ended."""
 
 
 def resume(
@@ -65,16 +69,21 @@ async def resume_thread(
     Returns:
         The exit code.
     """
+    if plan_file is not None and runs_user_graph(thread):
+        raise UsageError(f"The thread {thread.thread_id!r} runs a graph of your own, which takes no plan.")
+    if thread.status == "running" and answers:
+        stopped = await _deliver(saver, thread, answers, options)
+        if stopped is None:
+            return HANDED_ON
+        thread, answers = stopped, ()  # they are stored, and the run takes them up
     if runs_user_graph(thread):
-        return await _resume_user_graph(thread, saver, answers, plan_file, options)
+        return await _resume_user_graph(thread, saver, answers, options)
     return await _resume_built_in(thread, saver, answers, plan_file, options)
 
 
 async def _resume_built_in(
     thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
 ) -> int:
-    if thread.status == "running" and answers:
-        return await _deliver(saver, thread, answers)
     if plan_file is None:
         _note_changed_plan(thread)
         if thread.status == "completed" and not answers:  # no graph is needed to say it again, and no model
@@ -108,52 +117,71 @@ async def _resume_built_in(
     )
 
 
-async def _resume_user_graph(
-    thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], plan_file: str | None, options: RunOptions
-) -> int:
-    if plan_file is not None:
-        raise UsageError(f"The thread {thread.thread_id!r} runs a graph of your own, which takes no plan.")
-    if thread.status == "running" and answers:
-        return await _deliver(saver, thread, answers)
+async def _resume_user_graph(thread: Thread, saver: ThreadSaver, answers: tuple[str, ...], options: RunOptions) -> int:
     own = UserGraphOptions(thread.thread_id, options.configurable, options.as_json, options.quiet)
     return await resume_user_graph(thread, saver, answers, own, options.effective_settings(thread))
 
 
-async def next_input(app: Any, thread: Thread, answers: tuple[str, ...], edited: Plan | None) -> Any:
-    """Input of the resumed graph: nothing, answers, an edited plan, or the unfinished work once more."""
-    snapshot = await app.snapshot(thread.thread_id)
+async def next_input(app: Any, thread: Thread, answers: tuple[str, ...] = (), edited: Plan | None = None) -> Any:
+    """Input of the resumed graph: nothing, answers, an edited plan, or the unfinished work once more.
+
+    Args:
+        app: The thread's compiled graph.
+        thread: The thread.
+        answers: Answers as they were typed.
+        edited: An edited plan to go on with.
+
+    Raises:
+        ThreadUnreadableError: If the thread's newest checkpoint cannot be read.
+        UsageError: If nothing of the thread is stored.
+        UnknownQuestionError: If an answer fits no open question, or is an edit that cannot be taken.
+    """
+    # Which nodes are next as the graph is now matters only to an edited plan; the rest is in the rows.
+    standing = await standing_of(app.checkpointer, thread, None if edited is None else app)
+    if standing.kind != "empty" or not thread.plan:
+        standing.refuse(thread.thread_id)
+    note_not_begun(standing, thread.thread_id)
     given = None
     if answers:
-        plan = snapshot.values.get("plan") or thread.plan
-        given = dict(answers_for(await app.questions(thread.thread_id), list(answers), _subtask_ids(plan)))
-    if snapshot.next:
-        if edited is None:
-            return None if given is None else Command(resume=given)
-        return Command(update={"plan": edited}, resume=given)
+        plan = standing.values.get("plan") or thread.plan
+        given = dict(answers_for(standing.questions, list(answers), _subtask_ids(plan)))
+        for question in standing.questions:
+            app.check_answer(question, given.get(question["id"]), thread.workspace)
     if edited is not None:
-        return {"plan": edited}
-    if runs_agent(thread):
-        return {"again": True}
-    return {"plan": snapshot.values.get("plan") or thread.plan}
+        # Without a node that is still to run, it would come too late for the step that is being recorded.
+        return Command(update={"plan": edited}, resume=given) if standing.nodes else {"plan": edited}
+    if given is not None:
+        return Command(resume=given)
+    if not thread.finished and standing.kind != "empty":  # to go on, or to record that nothing is left
+        return None
+    return {"again": True} if runs_agent(thread) else {"plan": standing.values.get("plan") or thread.plan}
 
 
 def _subtask_ids(plan: Mapping[str, Any] | None) -> list[str]:
     return [str(subtask["id"]) for subtask in (plan or {}).get("subtasks", [])]
 
 
-async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...]) -> int:
-    """Store an answer for the process that runs the thread."""
+async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...], options: RunOptions) -> Thread | None:
+    """Store an answer for the process that runs the thread; the thread, if that process has stopped meanwhile."""
     questions = await open_questions(saver, thread.thread_id)
     plan = (await state_values(saver, thread.thread_id)).get("plan") or thread.plan
-    await store_answers(saver, thread.thread_id, answers_for(questions, list(answers), _subtask_ids(plan)))
+    given = answers_for(questions, list(answers), _subtask_ids(plan))
+    if any(_is_edit(answer) for answer in given.values()):
+        app = await rebuild_app(thread, saver, options.effective_settings(thread))
+        for question in questions:
+            app.check_answer(question, given.get(question["id"]), thread.workspace)
+    await store_answers(saver, thread.thread_id, given)
     now = await get_thread(saver, thread.thread_id)
     if now is not None and now.status != "running":
-        command = with_program(f"openmanus-graph resume {thread.thread_id}")
-        click.echo(f"The answer is kept, but the thread has stopped meanwhile. Go on with: {command}", err=True)
-        return 0
+        return now
     who = describe_runner(thread.runner, thread.runner_since)
     click.echo(f"The answer is with {who}, which runs the thread and goes on with it.", err=True)
-    return 0
+    return None
+
+
+def _is_edit(answer: Answer) -> bool:
+    value = answer["value"]
+    return isinstance(value, dict) and cast("dict[str, Any]", value).get("action") == "edit"
 
 
 def _note_changed_plan(thread: Thread) -> None:

@@ -179,13 +179,17 @@ async def run_plan(plan_file: Path, options: RunOptions) -> int:
 
 
 def plan_graph(plan_file: Path, options: RunOptions, settings: Settings) -> tuple[Any, Plan]:
-    """The graph that can execute the plan, and the plan, checked with the graph's tools."""
+    """The graph that can execute the plan of a file, and the plan, checked with the graph's tools."""
     plan = Plan.from_file(plan_file)
+    graph = graph_of_plan(plan, options, settings)
+    return graph, plan if any(subtask.agent for subtask in plan.subtasks) else graph.plans.accept(plan)
+
+
+def graph_of_plan(plan: Plan, options: RunOptions, settings: Settings) -> Any:
+    """The graph that can execute a plan: the agent's, where a subtask is for an agent."""
     if any(subtask.agent for subtask in plan.subtasks):
-        graph: Any = agent_graph(options, None)
-        return graph, plan
-    graph = build_plan_graph(list(available_tools(options.tools, settings).values()), settings=settings)
-    return graph, graph.plans.accept(plan)
+        return agent_graph(options, None)
+    return build_plan_graph(list(available_tools(options.tools, settings).values()), settings=settings)
 
 
 def _anew(plan_file: Path, options: RunOptions, name: str) -> str:

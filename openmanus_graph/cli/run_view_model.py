@@ -9,12 +9,14 @@ from typing import Any, cast
 
 from openmanus_graph.agent_nodes import ACTING
 from openmanus_graph.config.sections import BudgetSettings
-from openmanus_graph.display_text import call_line, cost, duration, one_line
+from openmanus_graph.display_text import call_line, cost, counted, duration, one_line
 from openmanus_graph.events import Event, Usage
 from openmanus_graph.usage import NO_USAGE, add_usage
 
 ENDED = frozenset({"completed", "failed", "blocked", "skipped"})
 """Statuses of a subtask that has ended."""
+_BEGINS = frozenset({"plan_started", "subtask_started", "model_started", "node_started"})
+"""Events after which something is still to come."""
 TAIL = 2000
 """Characters kept of a reply that is being written."""
 
@@ -110,6 +112,13 @@ class RunViewModel:
         """The last thing that a role decided, in a line."""
         self.warning = ""
         self.questions: list[dict[str, Any]] = []
+        self.told: set[str] = set()
+        """Subtasks whose failure a view has said in full, so that nobody says it again."""
+        self.over = False
+        """Whether nothing comes any more, so that what failed is told at the end of the run."""
+        self._has_roles = False
+        self._goes_on = False
+        """Whether a new stream goes on with the plan that is known, and announces it once more."""
         self.clock = clock
         self._budget = budget or BudgetSettings()
         self._before_s = active_s
@@ -141,13 +150,13 @@ class RunViewModel:
         tokens = usage["input_tokens"] + usage["output_tokens"]
         shares: list[tuple[float, str]] = []
         if budget.tokens:
-            shares.append((tokens / budget.tokens, f"{budget.tokens:,} tokens"))
+            shares.append((tokens / budget.tokens, counted(budget.tokens, "token")))
         if budget.usd:
             shares.append(((usage["cost_usd"] or 0.0) / budget.usd, cost(budget.usd)))
         if budget.wall_s:
             shares.append(((self._before_s + self.elapsed_s) / budget.wall_s, duration(budget.wall_s)))
         if budget.model_calls:
-            shares.append((usage["calls"] / budget.model_calls, f"{budget.model_calls} calls"))
+            shares.append((usage["calls"] / budget.model_calls, counted(budget.model_calls, "call")))
         if not shares:
             return ""
         share, words = max(shares)
@@ -155,9 +164,19 @@ class RunViewModel:
 
     def take(self, event: Event) -> None:
         """Apply one event; types without a handler change nothing."""
+        kind = str(event.get("type"))
+        if kind in ("decided", "plan_made"):
+            self._has_roles, self._goes_on = True, False
+        self.over = self._ends(event) or (self.over and kind not in _BEGINS)
         handler = _HANDLERS.get(str(event.get("type")))
         if handler is not None:
             handler(self, event)
+
+    def _ends(self, event: Event) -> bool:
+        """Whether an event is the last of its run: the answer, without roles the end of the plan, or a failed node."""
+        kind = event.get("type")
+        failed = kind == "node_finished" and event.get("status") == "failed"
+        return kind == "answered" or failed or (kind == "plan_finished" and not self._has_roles)
 
     def row(self, event: Event) -> SubtaskRow | None:
         """The row an event is about."""
@@ -165,6 +184,7 @@ class RunViewModel:
 
     def again(self) -> None:
         """Clear unfinished calls, replies and questions when a stream has ended."""
+        self._goes_on = True
         self.active_roles.clear()
         self.questions.clear()
         for row in self.rows.values():
@@ -177,7 +197,8 @@ class RunViewModel:
         identity = str(event.get("id"))
         if identity not in self._seen:
             self._seen.add(identity)
-            self.plans += 1
+            self.plans += 0 if self._goes_on and self.plans else 1
+        self._goes_on = False
         self.goal = event.get("goal") or self.goal
         self.questions.clear()  # a node that asked repeats its question when it is resumed with the answer
         kept = set(event.get("kept", []))
@@ -306,7 +327,7 @@ class RunViewModel:
 
     def _plan_refused(self, event: Event) -> None:
         problems = event.get("problems", [])
-        self.warning = one_line(f"the plan is corrected: {'; '.join(problems)}")
+        self.warning = one_line(f"the plan is refused: {'; '.join(problems)}")
 
     def _warned(self, event: Event) -> None:
         self.warning = one_line(event.get("text", ""))

@@ -5,17 +5,20 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import shutil
 import sys
+from collections.abc import Generator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
 from openmanus_graph.errors import OpenManusGraphError, UsageError
 
 _OWN_COMMAND = re.compile(
-    r"\bopenmanus-graph (?=(?:run|chat|resume|step|threads|plan|graph|tools|db|doctor|new|demo)\b)"
+    r"\bopenmanus-graph (?=(?:run|chat|resume|step|threads|memory|plan|graph|tools|db|doctor|new|demo)\b)"
 )
 
 
@@ -60,13 +63,56 @@ def print_error(error: Exception) -> int:
         click.echo(f"{click.style('Error:', fg='red')} {error.strerror or error}: {error.filename!r}.", err=True)
         return 1
     click.echo(f"{click.style('Error:', fg='red')} An unexpected failure: {type(error).__name__}: {error}", err=True)
-    click.echo(f"See where with: {program()} --debug {' '.join(sys.argv[1:])}", err=True)
+    click.echo(f"See where with: {program()} --debug {shlex.join(sys.argv[1:])}", err=True)
     return 1
+
+
+_json_out: TextIO | None = None
+"""Where JSON goes while stdout is kept for it; `None` where it is stdout itself."""
+
+
+@contextmanager
+def stdout_for_json() -> Generator[None]:
+    """Keep stdout for JSON: what graphs, tools and the processes they start print there goes to stderr."""
+    global _json_out  # noqa: PLW0603 - stdout is the process's, and so is this
+    before, sys_stdout = _json_out, cast("TextIO | None", sys.stdout)
+    if sys_stdout is None:  # closed by whoever started the program
+        yield
+        return
+    sys_stdout.flush()
+    shared = _is_own_stdout(sys_stdout)
+    saved = os.dup(1) if shared else None
+    try:
+        if saved is None:
+            _json_out, sys.stdout = sys_stdout, sys.stderr
+        else:
+            os.dup2(2, 1)
+            _json_out = open(saved, "w", encoding="utf-8", errors="surrogateescape", closefd=False)  # noqa: SIM115
+        yield
+    finally:
+        sys.stdout.flush()
+        if saved is not None:
+            os.dup2(saved, 1)
+            os.close(saved)
+        _json_out, sys.stdout = before, sys_stdout
+
+
+def _is_own_stdout(stream: TextIO) -> bool:
+    """Whether Python's stdout is the process's, and not something that stands in for it."""
+    try:
+        return stream.fileno() == 1
+    except (OSError, ValueError):
+        return False
 
 
 def print_json(value: Any) -> None:
     """Print a value as indented JSON on stdout."""
-    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str))
+    click.echo(json.dumps(value, indent=2, ensure_ascii=False, default=str), file=_json_out)
+
+
+def print_json_line(value: Any) -> None:
+    """Print a value as one line of JSON on stdout."""
+    click.echo(json.dumps(value, ensure_ascii=False, default=str), file=_json_out)
 
 
 def print_table(headings: list[str], rows: list[list[str]]) -> None:

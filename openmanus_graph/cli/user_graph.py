@@ -23,8 +23,8 @@ from openmanus_graph.checkpoints.thread_id import new_thread_id
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.cli.asking import AtTerminal
 from openmanus_graph.cli.execution import RunDisplay, RunOutcome, perform
-from openmanus_graph.cli.report import next_step, print_result, report
-from openmanus_graph.cli.terminal import interactive, print_json, print_table, with_program
+from openmanus_graph.cli.report import EXIT_CODES, next_step, note_not_begun, print_result, report
+from openmanus_graph.cli.terminal import interactive, print_json, print_json_line, print_table, with_program
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError, ThreadUnfinishedError, UsageError
 from openmanus_graph.events import Event, now
@@ -36,6 +36,7 @@ from openmanus_graph.loading.input_schema import check_input, input_of, read_inp
 from openmanus_graph.loading.langgraph_json import find_project
 from openmanus_graph.loading.user_modules import described
 from openmanus_graph.questions import answers_for
+from openmanus_graph.values.storable_json import storable
 
 
 @dataclass(frozen=True)
@@ -112,15 +113,21 @@ async def resume_user_graph(
     force = bool(options.configurable.get("force"))
     if not thread.finished and thread.status != "running":  # what is next is known only to a graph that fits
         await app.check_version(thread.thread_id, force=force)
-    snapshot = await app.snapshot(thread.thread_id)
+    standing = await app.standing(thread)
+    standing.refuse(thread.thread_id)
+    note_not_begun(standing, thread.thread_id)
     given: Any = None
     if answers:
-        given = Command(resume=dict(answers_for(await app.questions(thread.thread_id), list(answers))))
-    elif not snapshot.next and not isinstance(app.builder, UserGraphBuilder):
-        given = None if thread.status == "completed" else _again(app, snapshot.values)
-    if not snapshot.next and given is None and (thread.finished or not force):
-        _say_end(app, thread, cast("Mapping[str, Any]", snapshot.values))
-        return 0
+        found = answers_for(standing.questions, list(answers))
+        for question in standing.questions:
+            app.check_answer(question, found.get(question["id"]), thread.workspace)
+        given = Command(resume=dict(found))
+    elif thread.finished and thread.status != "completed" and not isinstance(app.builder, UserGraphBuilder):
+        given = _again(app, standing.values)
+    if thread.finished and given is None:
+        ended = await app.snapshot(thread.thread_id)
+        _say_end(app, thread, cast("Mapping[str, Any]", ended.values))
+        return EXIT_CODES[thread.status]
     kept = {"max_parallel": thread.settings["max_parallel"]} if thread.settings.get("max_parallel") else {}
     configurable = {**kept, **options.configurable, "title": thread.title}
     return await _perform(app, given, thread.thread_id, configurable, options, thread.title)
@@ -198,7 +205,7 @@ def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended
     hint = next_step(thread)
     usage = None if ended is None else ended.usage
     if not isinstance(app.builder, UserGraphBuilder):
-        report(thread, values, hint=hint, usage=usage)
+        report(thread, values, hint=hint, usage=usage, told=() if ended is None else ended.told)
         return
     if thread.status == "completed":
         output = output_of(app, values)
@@ -216,7 +223,7 @@ def _print_last(app: DurableGraph, ended: RunOutcome) -> None:
     if hint:
         last["next"] = with_program(hint)
     more = {"answer": answer_in(output), "output": as_json(output), "questions": thread.questions}
-    click.echo(json.dumps({**last, **more}, ensure_ascii=False))
+    print_json_line({**last, **more})
 
 
 def as_json(value: Any) -> Any:
@@ -228,7 +235,7 @@ def as_json(value: Any) -> Any:
         return {str(key): as_json(item) for key, item in cast("Mapping[Any, Any]", value).items()}
     if isinstance(value, (list, tuple, set, frozenset)):
         return [as_json(item) for item in cast("Sequence[Any]", value)]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else str(value)
+    return storable(value)
 
 
 def list_graphs(in_json: bool) -> None:
@@ -249,7 +256,8 @@ async def _list() -> list[dict[str, str]]:
     graphs: list[dict[str, str]] = []
     for name, place in project.graphs.items() if project else ():
         try:
-            description = (await load_graph(name)).description
+            async with await load_graph(name) as loaded:
+                description = loaded.description
         except UsageError as error:
             description = f"cannot be loaded: {error.message}"
         graphs.append({"name": name, "from": place, "description": description})

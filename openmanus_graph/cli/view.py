@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from typing import Protocol
 
@@ -12,6 +11,7 @@ from rich.console import Console
 from openmanus_graph.cli.lines import LineView
 from openmanus_graph.cli.live import LiveView
 from openmanus_graph.cli.run_view_model import RunViewModel
+from openmanus_graph.cli.terminal import print_json_line
 from openmanus_graph.events import Event
 
 
@@ -59,7 +59,7 @@ class JsonView(QuietView):
     def show(self, event: Event) -> None:
         """Print it."""
         self._view_model.take(event)
-        click.echo(json.dumps(event, ensure_ascii=False, default=str))
+        print_json_line(event)
 
 
 def choose_view(view_model: RunViewModel, *, as_json: bool, quiet: bool) -> View:

@@ -77,7 +77,7 @@ class BudgetSettings(Configuration):
     model_calls: PositiveInt | None = None
     """Calls of models."""
     steps: PositiveInt = 30
-    """Model calls an executor may make for one subtask."""
+    """Model calls an executor may make for one subtask, and replies of the coordinator to one request."""
 
 
 class PolicyRule(Configuration):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import pwd
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
@@ -26,6 +27,7 @@ from openmanus_graph.config.sections import (
 from openmanus_graph.errors import SettingsError
 
 SandboxChoice = Literal["auto", "bubblewrap", "landlock", "none"]
+VectorIndexChoice = Literal["auto", "chroma", "pgvector", "none"]
 
 CONFIG_VARIABLE = "OPENMANUS_GRAPH_CONFIG"
 CONFIG_NAME = "openmanus-graph.toml"
@@ -42,6 +44,14 @@ def default_home() -> Path:
         return Path("/var/lib/openmanus-graph")
     base = os.environ.get("XDG_DATA_HOME") or "~/.local/share"
     return Path(base).expanduser() / "openmanus-graph"
+
+
+def account_name() -> str:
+    """The name of the account that runs the program; its number where it has no name."""
+    try:
+        return pwd.getpwuid(os.geteuid()).pw_name
+    except KeyError:
+        return f"account-{os.geteuid()}"
 
 
 class Settings(BaseSettings):
@@ -116,8 +126,29 @@ class Settings(BaseSettings):
     """Folder with one's own prompts, `<role>.md`; those it lacks are the built-in ones."""
     instructions: str = ""
     """More instructions for every role, such as the language of answers."""
+    owner: str = Field(default_factory=account_name, min_length=1, max_length=200)
+    """Whose memory a thread uses, and whose it is; by default the account that runs the program."""
+    vector_index: VectorIndexChoice = "auto"
+    """Where passages are found by meaning: Chroma where it is installed, else pgvector, else by their words alone."""
+    chroma_url: str | None = Field(default=None, validation_alias=AliasChoices("CHROMA_URL", "chroma_url"))
+    """Where a Chroma server answers; `None` means a folder in the data folder."""
+    chroma_headers: dict[str, str] = Field(default_factory=dict[str, str])
+    """Header fields of every request to it: to each field the name of the environment variable that holds its value."""
+    embedder: str | None = None
+    """What makes vectors of passages where `[models.embedding]` names no model: `minilm`, `hashing` or a plug-in;
+    `None` means MiniLM where it is installed, else hashing."""
     memory_store: str | None = None
     """Where past requests are remembered: the name of an installed plug-in; `None` means the checkpoint database."""
+    memory: bool = True
+    """Whether past requests and ways of doing tasks are remembered and recalled."""
+    neo4j_uri: str | None = Field(default=None, validation_alias=AliasChoices("NEO4J_URI", "neo4j_uri"))
+    """Where a Neo4j server answers that keeps templates, such as `bolt://localhost:7687`; `None` means Postgres."""
+    neo4j_username: str = Field(default="neo4j", validation_alias=AliasChoices("NEO4J_USERNAME", "neo4j_username"))
+    """Its user."""
+    neo4j_password: SecretStr | None = Field(
+        default=None, validation_alias=AliasChoices("NEO4J_PASSWORD", "neo4j_password")
+    )
+    """The user's password; `None` means none."""
     search_engines: tuple[str, ...] = ()
     """Engines of `web_search`, in order; empty means those that are configured, those of plug-ins, then DuckDuckGo."""
     searxng_url: str | None = None

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.drawing.diagram import State
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
 from openmanus_graph.drawing.mermaid import mermaid_label, mermaid_words
@@ -58,7 +59,7 @@ def gantt_svg(timeline: Timeline, *, theme: Theme = "auto", headline: bool = Tru
 
 def _footer(timeline: Timeline, more: int) -> str:
     """Time of the run, and a legend of its kinds of bars."""
-    facts = [f"{more:,} more rows"] if more else []
+    facts = [counted(more, "more row")] if more else []
     if _work(timeline):
         facts.append(f"Begun {moment_text(timeline.start)}, {short_time(timeline.end - timeline.start)} in all")
     kinds = {stretch.kind for row in timeline.rows for stretch in row.stretches}

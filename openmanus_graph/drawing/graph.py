@@ -13,6 +13,7 @@ from langgraph.constants import END, START
 from langgraph.errors import InvalidUpdateError
 from langgraph.graph import StateGraph
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.drawing.diagram import Box, Diagram, Link, State
 from openmanus_graph.drawing.label import plain
 from openmanus_graph.drawing.mermaid import mermaid
@@ -191,4 +192,5 @@ def _description(boxes: list[Box], links: list[Link]) -> str:
         for link in links[:200]
     ]
     more = f", and {len(links) - 200} more" if len(links) > 200 else ""
-    return f"{len(boxes)} nodes. Edges: {', '.join(edges)}{more}." if edges else f"{len(boxes)} nodes."
+    nodes = counted(len(boxes), "node")
+    return f"{nodes}. Edges: {', '.join(edges)}{more}." if edges else f"{nodes}."

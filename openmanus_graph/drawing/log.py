@@ -6,8 +6,9 @@ from collections.abc import Iterator, Sequence
 from typing import Any, cast
 
 from openmanus_graph.checkpoints.progress import SubtaskProgress
+from openmanus_graph.display_text import counted, in_flight_text
 from openmanus_graph.drawing.label import escaped
-from openmanus_graph.drawing.page import block, clipped_text, counted, muted, status_text
+from openmanus_graph.drawing.page import block, clipped_text, muted, status_text
 from openmanus_graph.drawing.record import Record
 from openmanus_graph.drawing.scale import short_time
 from openmanus_graph.drawing.timeline import TimelineRow
@@ -48,7 +49,7 @@ def log_sections(record: Record) -> Iterator[str]:
             log.setdefault(str(event.get("subtask", "")), {})[str(event.get("id"))] = event
     room = _Room(MOST_LOG)
     if record.left_out:
-        yield f'<p class="muted">{record.left_out:,} older events are left out.</p>'
+        yield f'<p class="muted">{counted(record.left_out, "older event")} left out.</p>'
     own = list(log.pop("", {}).values())
     if own:
         roles = any("role" in event for event in own)
@@ -82,13 +83,20 @@ def _subtask(
     parts.append(f"<p>{muted(_facts(item, row, used))}</p>")
     if len(subtask.goal) > 200:
         parts.append(f"<h3>Goal</h3>{block(subtask.goal)}")
+    changed = None if result is None else result.get("args")
+    if result is not None and changed is not None:
+        who = escaped(result.get("args_by") or "a person")
+        parts.append(f"<h3>Arguments, as {who} changed them</h3>{block(changed)}")
     if subtask.args:
-        parts.append(f"<h3>Arguments</h3>{block(subtask.args)}")
+        head = "Arguments" if changed is None else "Arguments in the plan"
+        parts.append(f"<h3>{head}</h3>{block(subtask.args)}")
     if result is not None:
         if result["error"]:
             parts.append(f"<h3>Why not</h3>{block(result['error'])}")
         if result["output"] is not None:
             parts.append(f"<h3>Output</h3>{_output(result['output'], result.get('output_file'))}")
+        if sources := result.get("sources"):
+            parts.append("<h3>Read</h3>" + block("\n".join(sources)))
         if result.get("verified_why"):
             passed = "passed" if result.get("verified") else "not passed"
             parts.append(f"<h3>Check: {passed}</h3>{block(result.get('verified_why'))}")
@@ -115,7 +123,7 @@ def used_text(usage: Usage) -> str:
     """Usage of models in a line."""
     cost = "unknown cost" if usage["cost_usd"] is None else f"${usage['cost_usd']:.4f}"
     tokens = counted(usage["input_tokens"] + usage["output_tokens"], "token")
-    return f"{counted(usage['calls'], 'model call')}, {tokens}, {cost}"
+    return f"{counted(usage['calls'], 'model call')}{in_flight_text(usage)}, {tokens}, {cost}"
 
 
 def _output(output: Any, file: str | None) -> str:

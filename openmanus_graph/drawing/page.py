@@ -77,8 +77,3 @@ def status_text(status: str) -> str:
 def muted(text: str) -> str:
     """A remark; `text` is escaped."""
     return f'<span class="muted">{escaped(text)}</span>'
-
-
-def counted(number: int, singular: str, several: str | None = None) -> str:
-    """A number of things: `1 call`, `1,200 calls`."""
-    return f"{number:,} {singular if number == 1 else several or singular + 's'}"

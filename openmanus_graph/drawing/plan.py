@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from itertools import pairwise
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.drawing.diagram import Box, Diagram, Link, State
 from openmanus_graph.drawing.label import plain
 from openmanus_graph.drawing.mermaid import mermaid
@@ -62,7 +63,7 @@ def _description(plan: Plan, states: Mapping[str, State]) -> str:
         state = states.get(subtask.id)
         parts.append(f"{subtask.id}{f' ({state})' if state else ''}{after}")
     more = len(plan.subtasks) - len(parts)
-    return f"{len(plan.subtasks)} subtasks: {'; '.join(parts)}{f'; and {more} more' if more else ''}."
+    return f"{counted(len(plan.subtasks), 'subtask')}: {'; '.join(parts)}{f'; and {more} more' if more else ''}."
 
 
 def plan_svg(

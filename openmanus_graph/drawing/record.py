@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
 from psycopg import sql
 
-from openmanus_graph.checkpoints.progress import SubtaskProgress, plan_in, state_values, subtask_progress
+from openmanus_graph.checkpoints.progress import SubtaskProgress, plan_in, subtask_progress
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.standing import Standing, standing_of
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.usage import Spent, spent_in
 from openmanus_graph.drawing.diagram import State
@@ -44,8 +45,8 @@ class Record:
     """How far its subtasks are, in plan order."""
     spent: list[Spent]
     """What its calls of models used."""
-    values: dict[str, Any]
-    """The state's values, messages left out."""
+    standing: Standing
+    """Where it stands, with the state's values, messages left out."""
     events: list[Event]
     """Everything that happened, each time it happened, oldest first."""
     left_out: int
@@ -54,6 +55,11 @@ class Record:
     """When it was read, in seconds since the epoch."""
     active_s: float | None = None
     """Seconds that its newest request has been at work, as last noted."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The state's values, messages left out."""
+        return self.standing.values
 
     @property
     def states(self) -> dict[str, State]:
@@ -83,9 +89,11 @@ async def record_of(saver: ThreadSaver, thread: Thread, *, whole: bool = False) 
         whole: Whether to read the events' texts too, as a report needs them.
     """
     live = thread.status == "running"
-    values = await state_values(saver, thread.thread_id)
+    standing = await standing_of(saver, thread)
+    if standing.error is not None:
+        raise standing.error
     progress = await subtask_progress(saver, thread.thread_id, live=live)
-    spent = await spent_in(saver, thread.thread_id)
+    spent = await spent_in(saver, thread)
     given = {"thread": thread.thread_id, "most": MOST_EVENTS, "long": _LONG}
     async with saver.connection() as connection:
         rows = await (await connection.execute(_ALL if whole else _SHORT, given)).fetchall()
@@ -93,8 +101,8 @@ async def record_of(saver: ThreadSaver, thread: Thread, *, whole: bool = False) 
     events = [cast("Event", {**row["event"], "number": row["number"]}) for row in reversed(rows)]
     left_out = (int(noted["events"]) if noted else 0) - len(events)
     active_s = float(noted["active_s"]) if noted else None
-    plan = plan_in(values)
-    return Record(thread, plan, progress, spent, values, events, max(left_out, 0), time.time(), active_s)
+    plan = plan_in(standing.values)
+    return Record(thread, plan, progress, spent, standing, events, max(left_out, 0), time.time(), active_s)
 
 
 def newest_request(events: Sequence[Event]) -> Sequence[Event]:

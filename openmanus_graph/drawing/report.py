@@ -6,10 +6,11 @@ whatever would have to be fetched.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import reduce
 from typing import Any, cast
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.drawing.artefacts import Artefact, artefacts_in
 from openmanus_graph.drawing.gantt import gantt_svg
 from openmanus_graph.drawing.label import escaped, plain
@@ -70,9 +71,11 @@ def _summary(record: Record, title: str) -> Iterator[str]:
     )
     if thread.status == "running":
         facts.append(f"as of {moment_text(record.moment)}")
+    if thread.status in ("stopped", "paused"):
+        facts.append(escaped(record.standing.text))
     if record.progress:
         done = sum(item.status == "completed" for item in record.progress)
-        facts.append(f"{done} of {len(record.progress)} subtasks completed")
+        facts.append(f"{done} of {counted(len(record.progress), 'subtask')} completed")
     if record.spent:
         facts.append(escaped(used_text(_total(record))))
     if thread.origin is not None:
@@ -97,14 +100,14 @@ def _requests(record: Record) -> Iterator[str]:
         return
     yield "<h2>Messages</h2>"
     if len(requests) > MOST_REQUESTS:
-        yield f'<p class="muted">{len(requests) - MOST_REQUESTS:,} earlier requests are left out.</p>'
+        yield f'<p class="muted">{counted(len(requests) - MOST_REQUESTS, "earlier request")} left out.</p>'
     for asked, answered in requests[-MOST_REQUESTS:]:
         yield f'<div class="entry"><b>Asked</b>{block(asked)}</div>'
         if answered:
             yield f'<div class="entry"><b>Answered</b>{block(answered, 4 * LONGEST)}</div>'
 
 
-def _earlier(values: dict[str, Any]) -> list[dict[str, Any]]:
+def _earlier(values: Mapping[str, Any]) -> list[dict[str, Any]]:
     requests = values.get("earlier")
     if not isinstance(requests, list):
         return []
@@ -141,19 +144,19 @@ def _artefacts(artefacts: Sequence[Artefact], more: int) -> Iterator[str]:
         return
     yield "<h2>Artefacts</h2>"
     for artefact in artefacts:
-        head = f"<code>{escaped(artefact.path)}</code> {muted(f'{artefact.size:,} bytes')}"
+        head = f"<code>{escaped(artefact.path)}</code> {muted(counted(artefact.size, 'byte'))}"
         if artefact.image is not None:
             image = f'<img alt="{escaped(artefact.path)}" src="{escaped(artefact.image)}">'
             yield f"<details><summary>{head}</summary>{image}</details>"
         elif artefact.text is not None:
             cut = artefact.size - len(artefact.text.encode())
-            end = f"<p>{muted(f'… {cut:,} more bytes')}</p>" if cut > 0 else ""
+            end = f"<p>{muted('… ' + counted(cut, 'more byte'))}</p>" if cut > 0 else ""
             text = f'<pre dir="auto">{escaped(artefact.text)}</pre>'
             yield f"<details><summary>{head}</summary>{text}{end}</details>"
         else:
             yield f'<div class="entry">{head}</div>'
     if more:
-        yield f'<p class="muted">… and {more:,} more files.</p>'
+        yield f'<p class="muted">… and {counted(more, "more file")}.</p>'
 
 
 def _costs(record: Record) -> Iterator[str]:
@@ -167,7 +170,7 @@ def _costs(record: Record) -> Iterator[str]:
         names = "".join(f"<td>{clipped_text(name, 120)}</td>" for name in (spent.role, spent.subtask, spent.model))
         yield f"<tr>{names}{_numbers(spent.usage, spent.elapsed_s)}</tr>"
     if len(record.spent) > 1000:
-        yield f'<tr><td colspan="9" class="muted">… and {len(record.spent) - 1000:,} more rows</td></tr>'
+        yield f'<tr><td colspan="9" class="muted">… and {counted(len(record.spent) - 1000, "more row")}</td></tr>'
     elapsed = sum(spent.elapsed_s for spent in record.spent)
     yield f'<tr><th colspan="3">In all</th>{_numbers(_total(record), elapsed)}</tr></table></div>'
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.drawing.diagram import State
 from openmanus_graph.drawing.label import clipped, escaped, number, plain, width_of
 from openmanus_graph.drawing.mermaid import mermaid_label, mermaid_words
@@ -110,7 +111,7 @@ def tree_svg(tree: HistoryTree, *, theme: Theme = "auto") -> str:
     width = max(left + widest * SLACK + MARGIN, 200.0)
     height = top + ROW * len(nodes) + MARGIN
     branches = max(lanes.values(), default=0)
-    description = f"{len(tree.nodes)} points in {branches + 1} lane{'s' if branches else ''}."
+    description = f"{counted(len(tree.nodes), 'point')} in {counted(branches + 1, 'lane')}."
     return document(parts, width, height, tree.title or "History", description, theme)
 
 
@@ -165,7 +166,7 @@ def tree_text(tree: HistoryTree, columns: int = 100) -> str:
             begun.setdefault(index_of[node.parent], []).append((lanes[node.key], index))
     lines = [_cut(plain(tree.title), columns)] if tree.title else []
     if len(tree.nodes) > len(nodes):
-        lines.append(f"… {len(tree.nodes) - len(nodes)} older points")
+        lines.append(f"… {counted(len(tree.nodes) - len(nodes), 'older point')}")
     until = [-1] * (max(lanes.values(), default=0) + 1)
     for index, node in enumerate(nodes):
         cells = ["│" if end > index else " " for end in until]

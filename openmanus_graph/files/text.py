@@ -6,6 +6,7 @@ import codecs
 import io
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO
 
@@ -36,6 +37,13 @@ class Encoding:
     """Python's name of the codec behind the mark."""
     label: str
     """What a person calls it."""
+    guessed: bool = False
+    """Whether nothing states it: the file is not UTF-8, and this is what its bytes look like."""
+
+    @property
+    def note(self) -> str:
+        """What is said beside the text; empty unless the encoding is a guess."""
+        return f"[The file is not in UTF-8; it is read as {self.label}, which is a guess.]" if self.guessed else ""
 
     def encode(self, text: str) -> bytes:
         """The bytes of `text` without the mark.
@@ -54,7 +62,65 @@ class Encoding:
 
 
 UTF8 = Encoding(b"", "utf-8", "UTF-8")
-LATIN1 = Encoding(b"", "latin-1", "Latin-1")
+
+_WESTERN = "cp1252"
+_CANDIDATES = (
+    *("cp1252", "cp1250", "cp1251", "cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"),
+    *("iso8859_2", "iso8859_5", "iso8859_7", "iso8859_9", "iso8859_15", "koi8_r", "koi8_u", "mac_roman"),
+    *("cp437", "cp850", "cp852", "cp866", "cp932", "euc_jp", "gb18030", "big5", "cp949"),
+)
+"""Encodings that files on disks are in; among rarer ones the library finds some that fit a few letters better."""
+_LABELS = {
+    "latin_1": "Latin-1",
+    "cp437": "code page 437",
+    "cp850": "code page 850",
+    "cp852": "code page 852",
+    "cp866": "code page 866",
+    "cp932": "Shift-JIS",
+    "cp949": "EUC-KR",
+    "euc_jp": "EUC-JP",
+    "gb18030": "GB 18030",
+    "big5": "Big5",
+    "koi8_r": "KOI8-R",
+    "koi8_u": "KOI8-U",
+    "mac_roman": "Mac Roman",
+}
+_SAMPLE = 1 << 15
+_SAMPLE_LINE = 1 << 12
+
+
+class _Sample:
+    """The lines with bytes beyond ASCII, as many as a guess needs."""
+
+    def __init__(self) -> None:
+        self.data = b""
+
+    def add(self, chunk: bytes) -> None:
+        for line in chunk.split(b"\n") if len(self.data) < _SAMPLE else ():
+            if not line.isascii() and len(self.data) < _SAMPLE:
+                self.data += line[:_SAMPLE_LINE] + b"\n"
+
+    def guesses(self) -> list[Encoding]:
+        """What the bytes may be, the likeliest first; the last one takes any bytes."""
+        from charset_normalizer import from_bytes
+
+        matches = list(from_bytes(self.data, cp_isolation=list(_CANDIDATES)))
+        names = [match.encoding for match in matches]
+        if matches:
+            best = matches[0]
+            # Of encodings between which a few letters cannot decide, the most common one.
+            western = [match for match in matches if _WESTERN in match.could_be_from_charset]
+            if western and western[0].chaos <= best.chaos and western[0].coherence >= best.coherence:
+                names.insert(0, _WESTERN)
+        return [
+            Encoding(b"", name, _label(name), guessed=True) for name in dict.fromkeys([*names, _WESTERN, "latin_1"])
+        ]
+
+
+def _label(codec: str) -> str:
+    if codec in _LABELS:
+        return _LABELS[codec]
+    return codec.replace("iso8859_", "ISO 8859-").replace("cp", "Windows-")
 
 
 def marked_encoding(head: bytes) -> Encoding | None:
@@ -86,10 +152,32 @@ def decode(data: bytes, path: str) -> tuple[str, Encoding]:
     try:
         return data.decode("utf-8"), UTF8
     except UnicodeDecodeError as error:
-        # Any bytes are Latin-1; control characters show that these are not meant as text.
+        # Any bytes are text in some encoding; control characters show that these are not meant as text.
         if _CONTROLS.search(data):
             raise binary(path) from error
-        return data.decode("latin-1"), LATIN1
+    sample = _Sample()
+    for start in range(0, len(data), _CHUNK):
+        sample.add(data[start : start + _CHUNK])
+    for guess in sample.guesses():
+        with suppress(UnicodeDecodeError):
+            return data.decode(guess.codec), guess
+    raise binary(path)
+
+
+def decode_to_edit(data: bytes, path: str) -> tuple[str, Encoding]:
+    """As `decode`, for text that will be written back.
+
+    Raises:
+        ToolError: If it is binary, or would not be written back as it is.
+    """
+    text, encoding = decode(data, path)
+    if encoding.guessed and text.encode(encoding.codec, "replace") != data:
+        raise ToolError(
+            f"The file {path!r} is not in UTF-8; it is read as {encoding.label}, which is a guess, and writing it back"
+            " would change more than the edit.",
+            hint="Convert it to UTF-8 with a program first.",
+        )
+    return text, encoding
 
 
 def stream_encoding(stream: BinaryIO, path: str) -> Encoding:
@@ -108,11 +196,12 @@ def stream_encoding(stream: BinaryIO, path: str) -> Encoding:
 
 def _scan(stream: BinaryIO, chunk: bytes, path: str) -> Encoding:
     decoder = codecs.getincrementaldecoder("utf-8")()
-    utf8, controls = True, False
+    utf8, controls, sample = True, False, _Sample()
     while chunk:
         if b"\0" in chunk:
             raise binary(path)
         controls = controls or bool(_CONTROLS.search(chunk))
+        sample.add(chunk)
         if utf8:
             utf8 = _decodes(decoder, chunk)
         if not utf8 and controls:
@@ -122,7 +211,17 @@ def _scan(stream: BinaryIO, chunk: bytes, path: str) -> Encoding:
         return UTF8
     if controls:
         raise binary(path)
-    return LATIN1
+    return next(guess for guess in sample.guesses() if _holds(stream, guess))
+
+
+def _holds(stream: BinaryIO, encoding: Encoding) -> bool:
+    """Whether a whole file can be read so."""
+    decoder = codecs.getincrementaldecoder(encoding.codec)()
+    stream.seek(0)
+    while chunk := stream.read(_CHUNK):
+        if not _decodes(decoder, chunk):
+            return False
+    return _decodes(decoder, b"", final=True)
 
 
 def _decodes(decoder: codecs.IncrementalDecoder, chunk: bytes, *, final: bool = False) -> bool:

@@ -11,36 +11,61 @@ and takes up answers that other processes give while it runs. With any other sav
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
 from contextlib import aclosing
-from dataclasses import replace
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 import psycopg
 from langchain_core.runnables import RunnableConfig
-from langgraph.errors import GraphDrained
+from langgraph.checkpoint.base import BaseCheckpointSaver
+from langgraph.errors import GraphDrained, InvalidUpdateError
 from langgraph.graph import StateGraph
 from langgraph.graph.state import CompiledStateGraph
+from langgraph.pregel import Pregel
 from langgraph.runtime import RunControl
-from langgraph.types import Command, StateSnapshot
+from langgraph.store.base import BaseStore
+from langgraph.types import StateSnapshot
 
-from openmanus_graph.checkpoints.lease import Lease
-from openmanus_graph.checkpoints.progress import open_questions, progress_in
+from openmanus_graph.checkpoints.progress import open_questions, results_so_far
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.checkpoints.threads import forget_answers, get_thread, waiting_answers
+from openmanus_graph.checkpoints.standing import Standing, standing_of
+from openmanus_graph.checkpoints.store import ThreadStore
+from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.errors import DatabaseError
-from openmanus_graph.event_sinks import EventSinks
-from openmanus_graph.events import Event, now
+from openmanus_graph.errors import DatabaseError, UnknownQuestionError
+from openmanus_graph.events import Event
 from openmanus_graph.graphs.chunk import shaped
-from openmanus_graph.graphs.compatibility.check import GraphChange, change_of
-from openmanus_graph.graphs.orphan_tool_calls import with_results
-from openmanus_graph.langgraph_internals import TASK_ID_KEY
-from openmanus_graph.nodes.gate import ANSWER_ARRIVED, Gate
+from openmanus_graph.graphs.compatibility.check import change_of
+from openmanus_graph.graphs.synchronous_stream import synchronous
+from openmanus_graph.graphs.thread_run import ThreadRun
+from openmanus_graph.langgraph_internals import (
+    TASK_ID_KEY,
+    configurable_in,
+    let_graphs_without_checkpoints_run,
+    with_store,
+)
+from openmanus_graph.nodes.gate import Gate
 from openmanus_graph.plans.accepted import AcceptedPlans
-from openmanus_graph.questions import Question, for_graph, resume_with
-from openmanus_graph.run_config import FORCE, LEASE, SAID, SCOPE, thread_id_of, with_keys
+from openmanus_graph.questions import Approval, Question, approval_of
+from openmanus_graph.run_config import (
+    FORCE,
+    MAX_PARALLEL,
+    SAID,
+    SANDBOX,
+    SCOPE,
+    WORKSPACE,
+    configurable_of,
+    thread_id_of,
+    with_beginning,
+)
 from openmanus_graph.scope import Scope
+
+let_graphs_without_checkpoints_run()
+
+_NO_THREAD = """\
+A graph with a checkpointer runs a thread, and the config names none: give its `configurable` a `thread_id`.\
+"""
+"""LangGraph raises a `ValueError` here, too; it names the same key."""
 
 
 class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
@@ -64,16 +89,48 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
             ThreadVersionError: If the thread needs what the graph no longer has, unless `configurable` has `force`.
             StaleRunnerError: If another runner took it meanwhile.
         """
-        config = _without_semaphore(config)
-        configurable = dict(config.get("configurable") or {})
+        config = _without_semaphore(self.complete(config))
+        configurable = configurable_of(config)
         if TASK_ID_KEY in configurable:  # a node of another graph: that graph's run has the lease
-            config = self._scoped(config, thread_id_of(config))
+            config = self.nested(self._scoped(config, thread_id_of(config)))
             chunks = self.inner_stream(input, config, control=control, durability=durability, **options)
         else:
             chunks = await self._root(input, config, configurable, Gate(control), durability, options)
         async with aclosing(chunks):
             async for chunk in chunks:
                 yield chunk
+
+    def stream(self, input: Any, config: RunnableConfig | None = None, **options: Any) -> Iterator[Any]:  # type: ignore[override]
+        """Stream the graph to a caller in another thread than that of the saver's event loop, which runs it.
+
+        Raises:
+            UsageError: If this thread runs that loop, or none does.
+            ThreadBusyError: As `astream`, and whatever else that raises.
+        """
+        completed = self.complete(config)
+        if TASK_ID_KEY in configurable_of(completed):
+            return super().stream(input, self.nested(completed), **options)
+        if not isinstance(self.checkpointer, ThreadSaver):
+            return super().stream(input, config, **options)
+        return synchronous(
+            lambda: cast("AsyncGenerator[Any]", self.astream(input, config, **options)), self.checkpointer.loop
+        )
+
+    def complete(self, config: RunnableConfig | None) -> RunnableConfig:
+        """The config with what LangGraph adds to its `configurable`: of the graph itself, and of the node around it.
+
+        Raises:
+            ValueError: If the graph keeps its steps, runs for itself, and the config names no thread.
+        """
+        configurable = configurable_in(self.config, config)
+        keeps = isinstance(self.checkpointer, BaseCheckpointSaver) and TASK_ID_KEY not in configurable
+        if keeps and configurable.get("thread_id") is None:
+            raise ValueError(_NO_THREAD)
+        return cast("RunnableConfig", {**(config or {}), "configurable": configurable})
+
+    def nested(self, config: RunnableConfig) -> RunnableConfig:
+        """The config of a node that runs this graph, with the store that the graph was compiled with, if any."""
+        return config if isinstance(self.store, ThreadStore) else with_store(config, self.store)
 
     def inner_stream(self, given: Any, config: RunnableConfig, **options: Any) -> AsyncGenerator[Any]:
         """The stream of the graph's steps, which runs inside lease and scope: here LangGraph's own.
@@ -91,26 +148,42 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         self,
         given: Any,
         config: RunnableConfig,
-        configurable: dict[str, Any],
+        configurable: Mapping[str, Any],
         gate: Gate,
         durability: Any,
         options: dict[str, Any],
     ) -> AsyncGenerator[Any]:
         mode = durability or ("sync" if self.checkpointer else None)
-        if not isinstance(self.checkpointer, ThreadSaver) or configurable.get("thread_id") is None:
+        if not isinstance(self.checkpointer, ThreadSaver):
             prepared = self.builder.prepare_input(given, configurable)
             config = self._scoped(config, thread_id_of(config))
             return self.inner_stream(prepared, config, control=gate, durability=mode, **options)
         thread_id = str(configurable["thread_id"])
-        force = bool(configurable.pop(FORCE.name, False))  # nothing that checkpoints should remember
+        force = bool(FORCE.get(configurable))
+        configurable = {key: value for key, value in configurable.items() if key != FORCE.name}  # not to be remembered
         known = await get_thread(self.checkpointer, thread_id)
         if known is not None:  # what the thread began with holds, unless the caller says otherwise
-            began = {"workspace": known.workspace, "sandbox": known.sandbox, SAID.name: known.settings.get("said")}
-            configurable = {**{key: value for key, value in began.items() if value}, **configurable}
+            began = {WORKSPACE: known.workspace, SANDBOX: known.sandbox, SAID: known.settings.get("said")}
+            configurable = with_beginning(configurable, began)
         config = cast("RunnableConfig", {**config, "configurable": configurable})
         prepared = self.builder.prepare_input(given, configurable)
-        run = _ThreadRun(self, thread_id, prepared, config, gate, is_new=known is None, force=force)
+        stops = self._stops_silently(options)
+        run = ThreadRun(self, thread_id, prepared, config, gate, is_new=known is None, force=force, stops=stops)
         return self._alone(run, mode, options)
+
+    def is_one_answer(self, resume: Any) -> bool:
+        """Whether what a `Command` resumes with is the answer to the one open question, not several by their ids."""
+        return not isinstance(resume, dict)
+
+    def _stops_silently(self, options: Mapping[str, Any]) -> bool:
+        """Whether the graph or one inside of it stops before or after nodes, without a question."""
+        graphs = [self, *(graph for _, graph in self.get_subgraphs(recurse=True))]
+        stops = [
+            getattr(graph, name, None)
+            for graph in graphs
+            for name in ("interrupt_before_nodes", "interrupt_after_nodes")
+        ]
+        return any([*stops, options.get("interrupt_before"), options.get("interrupt_after")])
 
     def _scoped(self, config: RunnableConfig, thread_id: str) -> RunnableConfig:
         """The config with a scope for a run that nothing of ours records, unless a run around it has one."""
@@ -118,7 +191,7 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         configurable.setdefault(SCOPE.name, Scope(thread_id, self.builder.settings, None))
         return cast("RunnableConfig", {**config, "configurable": configurable})
 
-    async def _alone(self, run: _ThreadRun, durability: Any, options: dict[str, Any]) -> AsyncGenerator[Any]:
+    async def _alone(self, run: ThreadRun, durability: Any, options: dict[str, Any]) -> AsyncGenerator[Any]:
         """Stream with the thread held; repeat as long as answers arrive from other processes."""
         await run.begin()
         try:
@@ -139,6 +212,8 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
                     continue
                 if drained is not None:
                     raise drained
+                if (chunk := await self._waiting_values(run, **options)) is not None:
+                    yield chunk
                 return
         except BaseException as error:
             try:
@@ -151,6 +226,24 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         finally:
             await asyncio.shield(run.end(None))
 
+    async def _waiting_values(
+        self, run: ThreadRun, stream_mode: Any = None, subgraphs: bool = False, version: Any = "v1", **_: Any
+    ) -> Any:
+        """The values of a run that ends with a question, as its caller's stream has them, where the graph knows more
+        than LangGraph's own last ones have; else `None`.
+        """
+        wanted = self.stream_mode if stream_mode is None else stream_mode
+        if "values" not in ([wanted] if isinstance(wanted, str) else wanted):
+            return None
+        plans = self.builder.plans
+        if plans is None or not await self.questions(run.thread_id):
+            return None
+        values = (await self.snapshot(run.thread_id)).values
+        known = {name: values[name] for name in self.output_channels if name in values}
+        if found := await results_so_far(run.saver, run.thread_id, plans.find(values.get("plan"))):
+            known["results"] = found
+        return shaped((), "values", known, wanted, subgraphs, version)
+
     def _as_chunk(
         self, event: Event, stream_mode: Any = None, subgraphs: bool = False, version: Any = "v1", **_: Any
     ) -> Any:
@@ -161,8 +254,17 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         return shaped((), "custom", event, wanted, subgraphs, version)
 
     async def snapshot(self, thread_id: str) -> StateSnapshot:
-        """The thread's state at its newest checkpoint."""
-        return await self.aget_state({"configurable": {"thread_id": thread_id}})
+        """The thread's state at its newest checkpoint, with what ended tasks have written since."""
+        place: Any = {"configurable": {"thread_id": thread_id, "checkpoint_ns": ""}}
+        try:
+            return await self.aget_state(place)
+        except InvalidUpdateError:  # those writes do not fit together, which is what ended the run
+            root = await cast("ThreadSaver", self.checkpointer).aget_tuple(place)
+            return await self.aget_state(place if root is None else root.config)
+
+    async def standing(self, thread: Thread) -> Standing:
+        """Where one of its threads stands."""
+        return await standing_of(cast("ThreadSaver", self.checkpointer), thread, self)
 
     async def check_version(self, thread_id: str, given: Any = None, *, force: bool = False) -> None:
         """Raise if a thread cannot go on with this graph.
@@ -177,202 +279,30 @@ class DurableGraph(CompiledStateGraph[Any, Any, Any, Any]):
         """
         await change_of(self, cast("ThreadSaver", self.checkpointer), thread_id, given, force=force)
 
+    def check_answer(self, question: Question, answer: Any, workspace: str | None) -> None:
+        """Refuse an edit that cannot be taken, such as one with arguments that the tool does not have.
+
+        Args:
+            question: What was asked.
+            answer: An answer to it, as a `Command` resumes with; what is no approval is for the node to judge.
+            workspace: The thread's folder.
+
+        Raises:
+            UnknownQuestionError: With what is wrong; the question stays open.
+        """
+        fields = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+        if question["kind"] != "approve" or fields.get("kind") != "approve":
+            return
+        try:
+            approval = approval_of(fields.get("value"), cast("Mapping[str, Any]", question))
+        except UnknownQuestionError:
+            return  # the node asks again, and says why
+        if approval.action == "edit":
+            self.builder.check_approval(question, approval.applied_to(question.get("args")), workspace)
+
     async def questions(self, thread_id: str) -> list[Question]:
         """The thread's open questions, also those of branches that wait while others run."""
         return await open_questions(cast("ThreadSaver", self.checkpointer), thread_id)
-
-
-class _ThreadRun:
-    """One run of a thread in this process, from taking the lease to recording how it ended."""
-
-    def __init__(
-        self,
-        graph: DurableGraph,
-        thread_id: str,
-        given: Any,
-        config: RunnableConfig,
-        gate: Gate,
-        *,
-        is_new: bool,
-        force: bool,
-    ) -> None:
-        self.graph = graph
-        self.first_events: list[Event] = []
-        """Events that come before those of any node."""
-        self._is_new = is_new
-        self._force = force
-        self.thread_id = thread_id
-        self.input: Any = given
-        self.config: RunnableConfig = config
-        self._caller = gate
-        self.gate = Gate(gate)
-        self._ended = False
-        self._answers: dict[str, Any] = {}
-        self.saver = cast("ThreadSaver", graph.checkpointer)
-        self.lease: Lease
-        self.sinks = EventSinks(thread_id)
-        self.scope = Scope(thread_id, graph.builder.settings, self.saver, self.sinks)
-
-    async def begin(self) -> None:
-        if isinstance(self.input, Command) and isinstance(self.input.resume, dict):
-            open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
-            resume_with(cast("dict[str, Any]", self.input.resume), open_ids)
-        row: dict[str, Any] = {"new_request": self.input is not None and not isinstance(self.input, Command)}
-        configurable = dict(self.config.get("configurable") or {})
-        row |= self.graph.builder.thread_row(self.input, configurable)
-        if chosen := SAID.get(configurable):
-            row["settings"] = {**row.get("settings", {}), "said": chosen}
-        change = GraphChange()
-
-        async def check() -> Mapping[str, Any]:
-            nonlocal change
-            change = await change_of(self.graph, self.saver, self.thread_id, self.input, force=self._force)
-            return change.columns
-
-        try:
-            self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row, check)
-        except psycopg.OperationalError as error:
-            raise self.saver.lost(error) from error
-        self.config = with_keys(self.config, {LEASE: self.lease, SCOPE: self.scope})
-        self.lease.watch(self._answer_arrived, self._lease_lost)
-        try:
-            await self.scope.spending.load()
-            if (holder := self.gate.holder) is not None:
-                self.scope.spending.held_s = lambda: holder.held_s
-            self.lease.active = lambda: self.scope.spending.active_s
-            await self._take_up_waiting()
-            interrupted: list[str] = []
-            if not self._is_new:
-                self.input, interrupted = await with_results(
-                    self.graph, lambda: self.graph.snapshot(self.thread_id), self.input
-                )
-        except BaseException:
-            await self.lease.abandon()
-            raise
-        self.lease.log("The run begins." if self._is_new else "The thread is resumed.")
-        self._note("run_started", {"active_s": round(self.scope.spending.active_s, 3)})
-        if change.text:
-            self.first_events.append(self._note("warned", {"text": change.text}))
-        if interrupted:
-            self.first_events.append(self._note("warned", {"text": _interrupted(interrupted)}, "/interrupted"))
-
-    async def for_graph(self) -> Any:
-        """The input with its answers as the graph takes them."""
-        if not isinstance(self.input, Command) or not isinstance(self.input.resume, dict):
-            return self.input
-        questions = await self.graph.questions(self.thread_id)
-        return replace(
-            cast("Command[Any]", self.input), resume=for_graph(cast("dict[str, Any]", self.input.resume), questions)
-        )
-
-    def _note(self, kind: Any, fields: dict[str, Any], which: str = "") -> Event:
-        """Keep an event of the run itself, which no node sends."""
-        name = f"{self.thread_id}/{kind}/{self.lease.epoch}{which}"
-        event = Event(type=kind, id=name, thread_id=self.thread_id, time=now())
-        kept = cast("Event", {**event, **fields})
-        self.scope.keep(kept)
-        return kept
-
-    async def _take_up_waiting(self) -> None:
-        """Add answers that were left for a runner that stopped before it could take them up."""
-        resume = self.input.resume if isinstance(self.input, Command) else None
-        if self.input is not None and not isinstance(resume, dict):
-            return
-        self._answers = dict(cast("dict[str, Any]", resume or {}))
-        answers = await self._open_answers()
-        if answers and self.input is None:
-            self.input = Command(resume=answers)
-        elif answers:
-            self.input = replace(cast("Command[Any]", self.input), resume={**answers, **self._answers})
-        self._answers = {**answers, **self._answers}
-
-    async def _open_answers(self) -> dict[str, Any]:
-        """Answers to open questions: given to this run, or left for it; those to closed ones are forgotten."""
-        left = await waiting_answers(self.saver, self.thread_id)
-        answers = {**left, **self._answers}
-        if not answers:
-            return {}
-        open_ids = {question["id"] for question in await self.graph.questions(self.thread_id)}
-        if closed := left.keys() - open_ids:
-            await forget_answers(self.saver, self.thread_id, closed)
-        return {key: value for key, value in answers.items() if key in open_ids}
-
-    def _answer_arrived(self) -> None:
-        self.lease.log("An answer from another process arrived.")
-        self.gate.request_drain(ANSWER_ARRIVED)
-
-    def _lease_lost(self) -> None:
-        self.gate.request_drain("another runner took the thread")
-
-    async def goes_on(self) -> bool:
-        """Whether there is an answer to take up, which is then the next input."""
-        if self.lease.lost is not None or self._caller.drain_requested:
-            return False
-        answers = await self._open_answers()
-        if not answers.keys() - self._answers.keys() and self.gate.drain_reason != ANSWER_ARRIVED:
-            return False
-        # Those given before too: a drain may have come before their questions took them.
-        self._answers = {**self._answers, **answers}
-        self.gate = Gate(self._caller)
-        self.input = Command(resume=answers) if answers else None
-        return True
-
-    async def end(self, error: BaseException | None) -> None:
-        """Record the end and let the thread go; the first call counts."""
-        if self._ended:
-            return
-        self._ended = True
-        try:
-            await self._let_go(error)
-        finally:
-            await self.sinks.close()
-
-    async def _let_go(self, error: BaseException | None) -> None:
-        if isinstance(error, DatabaseError):
-            await self.lease.abandon()  # nothing could be recorded; without a runner the thread counts as stopped
-            return
-        try:
-            await self._record(error)
-        except psycopg.OperationalError as worse:
-            await self.lease.abandon()
-            raise self.saver.lost(worse) from worse
-        except BaseException:
-            await self.lease.abandon()
-            raise
-
-    async def _record(self, error: BaseException | None) -> None:
-        if error is not None and not isinstance(error, GraphDrained):
-            text = None if isinstance(error, (asyncio.CancelledError, GeneratorExit)) else str(error)
-            await self._conclude(status="stopped", error=text)
-            return
-        await self._open_answers()  # forgets those that were taken up
-        snapshot = await self.graph.snapshot(self.thread_id)
-        questions = await self.graph.questions(self.thread_id) if snapshot.next else []
-        if self.lease.progress is None:  # every subtask had ended before this process began
-            self.lease.progress = progress_in(snapshot.values)
-        if error is not None:
-            self.lease.log("The run is drained.", reason=self.gate.drain_reason)
-            status = "paused"
-        elif questions:
-            status = "waiting"
-        elif snapshot.next:
-            status = "paused"
-        else:
-            status = self.graph.builder.outcome(snapshot.values)
-        await self._conclude(status=status, questions=questions)
-
-    async def _conclude(self, **columns: Any) -> None:
-        spent = self.scope.spending.total
-        self._note("run_finished", {"status": columns["status"], "error": columns.get("error"), "usage": spent})
-        if self.lease.lost is None:
-            await self.scope.log.close()
-        await self.lease.release(**columns)
-
-
-def _interrupted(tools: list[str]) -> str:
-    """The warning about calls that never got a result."""
-    calls = f"a call of {tools[0]!r}" if len(tools) == 1 else f"{len(tools)} calls of {', '.join(map(repr, tools))}"
-    return f"The thread had {calls} without a result, which the new input leaves behind: it is marked as interrupted."
 
 
 def _without_semaphore(config: RunnableConfig | None) -> RunnableConfig:
@@ -384,7 +314,7 @@ def _without_semaphore(config: RunnableConfig | None) -> RunnableConfig:
     limit = config.get("max_concurrency")
     if limit is None:
         return config
-    configurable = {"max_parallel": limit, **(config.get("configurable") or {})}
+    configurable = {MAX_PARALLEL.name: limit, **configurable_of(config)}
     return cast("RunnableConfig", {**config, "max_concurrency": None, "configurable": configurable})
 
 
@@ -419,8 +349,44 @@ class DurableStateGraph(StateGraph[Any, Any, Any, Any]):
         """The status of a thread that ran to its end: `completed` or `failed`."""
         return "completed"
 
+    def check_approval(self, question: Question, approval: Approval, workspace: str | None) -> None:
+        """Refuse an approval that the node would not take; a graph of plans and tools knows which.
+
+        Args:
+            question: What was asked.
+            approval: What a person said.
+            workspace: The thread's folder.
+
+        Raises:
+            UnknownQuestionError: With what is wrong.
+        """
+
     def compile(self, *arguments: Any, **options: Any) -> DurableGraph:  # type: ignore[override]
         """Compile, as LangGraph does."""
         compiled = super().compile(*arguments, **options)
         attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
+        if isinstance(compiled.checkpointer, ThreadSaver):
+            attributes["checkpointer"] = compiled.checkpointer.for_plain_values()
+        attributes["store"] = store_for(compiled, compiled.checkpointer)
         return DurableGraph(**attributes)
+
+
+def store_for(graph: Pregel[Any, Any, Any, Any], checkpointer: Any) -> BaseStore | None:
+    """The store of a graph's runs: its own, else that of the graphs inside of it, else that of its saver.
+
+    LangGraph gives graphs inside of others the outer one's store, and none if that has none.
+
+    Args:
+        graph: The graph.
+        checkpointer: What it keeps its steps with.
+    """
+    if graph.store is not None:
+        return graph.store
+    inside = {id(inner.store): inner.store for _, inner in graph.get_subgraphs(recurse=True) if _has_store(inner)}
+    if len(inside) == 1:
+        return next(iter(inside.values()))
+    return checkpointer.store if isinstance(checkpointer, ThreadSaver) else None
+
+
+def _has_store(graph: Any) -> TypeGuard[Pregel[Any, Any, Any, Any]]:
+    return isinstance(graph, Pregel) and graph.store is not None and not isinstance(graph.store, ThreadStore)

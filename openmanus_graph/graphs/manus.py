@@ -1,8 +1,8 @@
 """Manus: the agent's graph; it reads as the architecture.
 
-`START → coordinator → knowledge → planner → review → dispatcher → coordinator → reporter → remember → END`, where the
-coordinator may answer at once, ask, have the task planned again, or stop. Where the planner has no model of its own,
-the coordinator has memory recalled first and gives the plan in its first reply, which the planner checks.
+`START → knowledge → coordinator → planner → review → dispatcher → coordinator → remember → END`, where the coordinator
+answers, asks, or gives work, and sees what came of it in the same conversation, until it answers. Where the planner has
+a model of its own, that one plans; the reporter answers where the coordinator cannot have seen enough.
 """
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
@@ -31,7 +31,7 @@ from openmanus_graph.agent_nodes import (
     REVIEW,
 )
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.errors import SettingsError, UsageError
+from openmanus_graph.errors import SettingsError, UnknownQuestionError, UsageError
 from openmanus_graph.graphs.builders import AGENT_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
@@ -39,30 +39,35 @@ from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
 from openmanus_graph.loading.plugins import Agent, agent_of, find_agents
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
+from openmanus_graph.models.clean_text import cleaned
 from openmanus_graph.models.gateway import Models, ModelsChoice
 from openmanus_graph.namespaces import DISPATCHER
 from openmanus_graph.nodes.clarify import clarify_node
+from openmanus_graph.nodes.consent import check_asked_edit
 from openmanus_graph.nodes.coordinator import coordinator_node
 from openmanus_graph.nodes.dispatcher import dispatcher_node
 from openmanus_graph.nodes.knowledge import knowledge_node
+from openmanus_graph.nodes.material.prompt_context import background_text
 from openmanus_graph.nodes.planner import planner_node
-from openmanus_graph.nodes.prompt_context import background_text
+from openmanus_graph.nodes.planning.proposal import checked_edit
 from openmanus_graph.nodes.remember import remember_node
 from openmanus_graph.nodes.reporter import reporter_node
 from openmanus_graph.nodes.review import review_node
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.transitions import at_stage, deciding_nodes, plain_edges, router, targets
+from openmanus_graph.nodes.transitions import at_stage, begun, deciding_nodes, plain_edges, router, targets
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.policy import Policy
+from openmanus_graph.questions import Approval, Question
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import TRY_AGAIN, ManusInput, ManusOutput, ManusState
 from openmanus_graph.tools.rebuild import tool_references
+from openmanus_graph.values.storable_json import storable_text
 from openmanus_graph.workspace import default_workspace
 
 AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agent
 """A graph of the user's own, compiled or not, or one with a description."""
 
-EXECUTOR_WORK = "Works on a goal step by step with tools, where something must be judged, written or tried out."
+EXECUTOR_WORK = "Works on a goal with tools, where something must be judged, written or tried out."
 TITLE_CHARACTERS = 120
 
 
@@ -113,7 +118,7 @@ class ManusGraph(DurableStateGraph):
             return given
         fields = dict(cast("Mapping[str, Any]", given))
         if fields.pop("again", False):
-            return at_stage("again")
+            return begun("again")
         fields |= self._request(fields)
         folder = WORKSPACE.get(configurable) or fields.get("workspace")
         workspace = Path(folder or default_workspace(str(configurable.get("thread_id", NO_THREAD))))
@@ -129,10 +134,10 @@ class ManusGraph(DurableStateGraph):
         """The fields of a new request: its task in the person's words, or its plan."""
         if fields.get("plan"):
             plan = self.plans.accept(fields["plan"])
-            task = str(fields.get("task") or plan.goal or "Carry out the given plan.")
-            return {"plan": plan.to_dict(), "task": task, "messages": [HumanMessage(task)], **at_stage("planned")}
-        messages: list[BaseMessage] = convert_to_messages(fields.get("messages") or [])
-        task = str(fields.get("task") or "").strip()
+            task = storable_text(str(fields.get("task") or plan.goal or "Carry out the given plan."))
+            return {"plan": plan.to_dict(), "task": task, "messages": [HumanMessage(task)], **begun("planned")}
+        messages: list[BaseMessage] = [cleaned(one) for one in convert_to_messages(fields.get("messages") or [])]
+        task = storable_text(str(fields.get("task") or "")).strip()
         if not task:
             task = next(
                 (str(message.text) for message in reversed(messages) if isinstance(message, HumanMessage)), ""
@@ -141,7 +146,7 @@ class ManusGraph(DurableStateGraph):
             raise UsageError(
                 "The input names no task.", hint='Give {"task": "..."}, {"plan": ...}, or {"again": True} to try again.'
             )
-        return {"task": task, "messages": messages or [HumanMessage(task)], **at_stage("new")}
+        return {"task": task, "messages": messages or [HumanMessage(task)], **begun("new")}
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of the thread's row: what a resume by id needs, and what lists show."""
@@ -158,6 +163,22 @@ class ManusGraph(DurableStateGraph):
             row["plan"] = fields.get("plan")
             row["plan_file"] = PLAN_FILE.get(configurable)
         return row
+
+    def check_approval(self, question: Question, approval: Approval, workspace: str | None) -> None:
+        """Refuse an edited plan that is not sound, and arguments that the tool cannot take or the policy refuses.
+
+        Raises:
+            UnknownQuestionError: With what is wrong.
+        """
+        if approval.plan is None:
+            check_asked_edit(question, approval, self.tools, self.roles.policy, workspace)
+            return
+        limit = self.roles.settings.max_subtasks
+        edited, problems = checked_edit(approval.plan, self.tools, list(self.roles.agents), limit)
+        if edited is None:
+            raise UnknownQuestionError(
+                f"The edited plan cannot be taken: {' '.join(problems)}", hint="Correct it, or answer with yes or no."
+            )
 
     def outcome(self, values: Any) -> str:
         """The status that the coordinator or the reporter set: `completed`, `failed` or `partial`."""

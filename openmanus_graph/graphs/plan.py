@@ -20,13 +20,16 @@ from openmanus_graph.errors import SettingsError
 from openmanus_graph.graphs.builders import PLAN_BUILDER
 from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.subtask import RESERVED_NAMES, build_subtask_graph
+from openmanus_graph.nodes.consent import check_asked_edit
 from openmanus_graph.nodes.dispatcher import NODE, dispatcher_node, outcome_of
 from openmanus_graph.plans.accepted import AcceptedPlans
+from openmanus_graph.plans.arguments import check_schema
 from openmanus_graph.policy import Policy
+from openmanus_graph.questions import Approval, Question
 from openmanus_graph.run_config import MAX_PARALLEL, NO_THREAD, PLAN_FILE, SANDBOX, WORKSPACE
 from openmanus_graph.state import PlanInput, PlanOutput, PlanState
-from openmanus_graph.tools.rebuild import available_tools, tool_references
-from openmanus_graph.tools.registry import builtin
+from openmanus_graph.tools.rebuild import available_tools, nearest, tool_references
+from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin
 from openmanus_graph.workspace import default_workspace
 
 ToolChoice = BaseTool | str
@@ -46,6 +49,7 @@ class PlanGraph(DurableStateGraph):
         """
         super().__init__(PlanState, input_schema=PlanInput, output_schema=PlanOutput, settings=settings)
         self.tools = tools
+        self.policy = policy
         plans = AcceptedPlans(tools, (), settings.max_subtasks)
         self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         self.reference = {
@@ -99,6 +103,14 @@ class PlanGraph(DurableStateGraph):
             row["sandbox"] = fields.get("sandbox")
         return row
 
+    def check_approval(self, question: Question, approval: Approval, workspace: str | None) -> None:
+        """Refuse an edit with arguments that the tool cannot take or the policy refuses.
+
+        Raises:
+            UnknownQuestionError: With what is wrong.
+        """
+        check_asked_edit(question, approval, self.tools, self.policy, workspace)
+
     def outcome(self, values: Any) -> str:
         """Status of a thread that ran to its end: `completed` if every subtask of the plan is, else `failed`."""
         fields = cast("Mapping[str, Any]", values)
@@ -113,22 +125,42 @@ def _title(plan: Mapping[str, Any]) -> str:
     return first.strip().split("\n")[0][:120]
 
 
+def _chosen_tool(given: Any) -> BaseTool:
+    if isinstance(given, BaseTool):
+        return given
+    if isinstance(given, str):
+        if given in BUILTIN_TOOLS:
+            return builtin(given)
+        near = nearest(given, BUILTIN_TOOLS)
+        raise SettingsError(
+            f"There is no built-in tool {given!r}.", hint=near or f"There are {', '.join(BUILTIN_TOOLS)}."
+        )
+    if callable(given) and not isinstance(given, type):
+        name = str(getattr(given, "__qualname__", type(given).__qualname__))
+        raise SettingsError(
+            f"The function {name!r} is given as a tool, and is none.",
+            hint="Decorate it with `@tool` of langchain_core.tools; `tool(...)` and `builtin_tool(...)` by themselves"
+            " give a decorator.",
+        )
+    raise SettingsError(
+        f"A tool cannot be {given!r}.", hint="Give LangChain tools and names of built-in ones, each by itself."
+    )
+
+
 def chosen_tools(tools: Sequence[ToolChoice] | None) -> dict[str, BaseTool]:
     """Tools by name: LangChain's as they are, built-in ones by name, all of those and those of plug-ins for `None`.
 
     Raises:
-        SettingsError: If two have the same name, or a name is unknown or reserved.
+        SettingsError: If two have the same name, a name is unknown or reserved, a schema is none, or one is no tool.
     """
-    if tools is None:
-        chosen = list(available_tools(()).values())
-    else:
-        chosen = [builtin(tool) if isinstance(tool, str) else tool for tool in tools]
+    chosen = list(available_tools(()).values()) if tools is None else [_chosen_tool(tool) for tool in tools]
     by_name: dict[str, BaseTool] = {}
     for tool in chosen:
         if tool.name in by_name:
             raise SettingsError(f"Two tools are named {tool.name!r}.", hint="Rename one of them.")
         if tool.name in RESERVED_NAMES or "|" in tool.name or ":" in tool.name:
             raise SettingsError(f"A tool cannot be named {tool.name!r}.", hint="Rename it.")
+        check_schema(tool)
         by_name[tool.name] = tool
     return by_name
 

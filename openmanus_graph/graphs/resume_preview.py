@@ -15,6 +15,7 @@ from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.ledger import Effect, EffectStatus, list_effects
 from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.standing import Standing, StandingKind
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.errors import UnknownThreadError
 from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY
@@ -75,10 +76,16 @@ class ResumePreview:
     thread_id: str
     status: str
     """The thread's status."""
+    standing: StandingKind
+    """Where it stands."""
     step: int
     """The step of the whole graph that it goes on with."""
     nodes: tuple[str, ...]
-    """The nodes of that step; none where the thread ran to its end."""
+    """The nodes of that step that run; none where the thread ran to its end."""
+    recorded: tuple[str, ...]
+    """The nodes of that step that have run, whose stored writes are taken up."""
+    text: str
+    """Where it stands, in a sentence."""
     subtasks: tuple[SubtaskPreview, ...]
     """Subtasks in plan order; none where there is no plan yet."""
     effects: tuple[EffectPreview, ...]
@@ -125,17 +132,22 @@ class _Previewer:
 
     async def look(self) -> ResumePreview:
         thread_id = self.thread.thread_id
-        snapshot = await self.app.snapshot(thread_id)
+        standing = await self.app.standing(self.thread)
+        if standing.error is not None:
+            raise standing.error
         self.effects = await list_effects(self.saver, thread_id)
-        self.questions = await self.app.questions(thread_id) if snapshot.next else []
-        plan = plan_in(snapshot.values)
-        subtasks = () if plan is None else await self._subtasks(plan, snapshot)
+        self.questions = list(standing.questions)
+        plan = plan_in(standing.values)
+        subtasks = () if plan is None else await self._subtasks(plan, standing)
         over = {subtask.id for subtask in subtasks if subtask.action in ("kept", "blocked")}
         return ResumePreview(
             thread_id=thread_id,
             status=self.thread.status,
-            step=int((snapshot.metadata or {}).get("step", -2)) + 1,
-            nodes=tuple(snapshot.next),
+            standing=standing.kind,
+            step=standing.step,
+            nodes=standing.nodes,
+            recorded=standing.recorded,
+            text=standing.text,
             subtasks=subtasks,
             effects=tuple(self._effect(effect, over) for effect in self.effects),
             questions=tuple(self.questions),
@@ -159,8 +171,8 @@ class _Previewer:
             return "repeated"
         return "verified" if spec is not None and spec.verify is not None else "asked"
 
-    async def _subtasks(self, plan: Plan, snapshot: StateSnapshot) -> tuple[SubtaskPreview, ...]:
-        values = cast("Mapping[str, Any]", snapshot.values)
+    async def _subtasks(self, plan: Plan, standing: Standing) -> tuple[SubtaskPreview, ...]:
+        values = standing.values
         results: Mapping[str, Any] = values.get("results") or {}
         definitions = plan.definition_hashes()
         kept = {
@@ -168,9 +180,9 @@ class _Previewer:
             for key, result in results.items()
             if result["status"] == "completed" and definitions.get(key) == result["definition"]
         }
-        if not snapshot.next:
+        if not standing.goes_on:
             return tuple(self._after_the_end(subtask.id, kept, results) for subtask in plan.subtasks)
-        if DISPATCHER not in snapshot.next:  # what comes of the plan is not decided yet
+        if DISPATCHER not in standing.nodes + standing.recorded:  # what comes of the plan is not decided yet
             return tuple(SubtaskPreview(key, "kept", kept[key]["status"]) for key in definitions if key in kept)
         thread_id, number = self.thread.thread_id, int(values.get("round") or 0) + 1
         self.committed = await committed_results(self.saver, thread_id)

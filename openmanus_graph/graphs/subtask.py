@@ -24,19 +24,21 @@ from langgraph.runtime import Runtime
 from langgraph.types import Send
 
 from openmanus_graph.agent_nodes import AGENT_PREFIX, BRIEF, EXECUTOR, VERIFIER
-from openmanus_graph.errors import SettingsError
+from openmanus_graph.errors import OpenManusGraphError, SettingsError
 from openmanus_graph.nodes.agent import agent_node
 from openmanus_graph.nodes.brief import brief_node
-from openmanus_graph.nodes.consent import consent_of
-from openmanus_graph.nodes.executor import executor_node, open_calls
-from openmanus_graph.nodes.gate import gated, wait_until
+from openmanus_graph.nodes.consent import check_edit, consent_of, is_refused
+from openmanus_graph.nodes.executor import executor_node
+from openmanus_graph.nodes.gate import Node, gated, wait_until
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay
+from openmanus_graph.nodes.reply import open_calls
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.tool import tool_node
 from openmanus_graph.nodes.verifier import verifier_node
+from openmanus_graph.plans.references import resolve
 from openmanus_graph.policy import Policy
-from openmanus_graph.questions import ask
+from openmanus_graph.questions import Approval, ask
 from openmanus_graph.state import Draft, SubtaskState
 
 APPROVAL = "approval"
@@ -93,22 +95,37 @@ async def _after_tool(state: SubtaskState) -> str:
     return BACKOFF if state.get("retry_at") else VERIFIER
 
 
-async def _approval(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
-    subtask = state.get("subtask", {})
-    does = f"call {subtask['tool']}" if subtask.get("tool") else "start"
-    question = f"May {subtask['id']!r} {does}? {subtask.get('goal', '')}".strip()
-    details: dict[str, Any] = (
-        {"tool": subtask["tool"], "args": subtask.get("args") or {}} if subtask.get("tool") else {}
-    )
-    consent = consent_of(
-        ask(question, subtask=str(subtask["id"]), kind="approve", **details), subtask.get("args") or {}
-    )
-    if consent.args is not None:
-        return {"approved": consent.args if consent.edited else True}
-    if consent.answered:
-        return {"approved": False, "result": ended(state, draft_of(consent.value, None, runtime.context.context))}
-    nothing = Draft(output=None, error=consent.refusal, output_file=None)
-    return {"approved": False, "result": ended(state, nothing, status="skipped")}
+def _approval_node(tools: Mapping[str, BaseTool], policy: Policy | None) -> Node[SubtaskState]:
+    """The gated node that asks whether a subtask may begin."""
+
+    async def approval(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
+        subtask, run = state.get("subtask", {}), runtime.context
+        name, tool = str(subtask["id"]), tools.get(str(subtask.get("tool")))
+        args: dict[str, Any] = {}
+        details: dict[str, Any] = {}
+        if tool is not None:
+            workspace = run.context.workspace
+            try:
+                args = resolve(dict(subtask.get("args") or {}), run.lookup)
+            except OpenManusGraphError:
+                return {"approved": None}  # it fails, and says why
+            if is_refused(tool, args, policy, workspace):
+                return {"approved": None}
+
+            def check(given: Approval) -> None:
+                check_edit(given, tool, args, policy, workspace)
+
+            details = {"tool": tool.name, "args": args, "check": check}
+        question = f"May {name!r} {'start' if tool is None else f'call {tool.name}'}? {subtask.get('goal', '')}".strip()
+        consent = consent_of(ask(question, subtask=name, kind="approve", **details), args)
+        if consent.args is not None:
+            return {"approved": consent.args if consent.edited else True}
+        if consent.answered:
+            return {"approved": False, "result": ended(state, draft_of(consent.value, None, run.context))}
+        nothing = Draft(output=None, error=consent.refusal, output_file=None)
+        return {"approved": False, "result": ended(state, nothing, status="skipped")}
+
+    return gated(approval, APPROVAL)
 
 
 async def _backoff(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
@@ -146,7 +163,7 @@ def build_subtask_graph(
         if name in tools:
             raise SettingsError(f"A tool cannot be named {name!r}.", hint="Rename it.")
     workers = [*tools, *((BRIEF, *(AGENT_PREFIX + name for name in agents)) if roles else ())]
-    graph.add_node(APPROVAL, cast("Any", gated(_approval, APPROVAL)))
+    graph.add_node(APPROVAL, cast("Any", _approval_node(tools, policy)))
     graph.add_node(BACKOFF, cast("Any", gated(_backoff, BACKOFF)))
     after_tool = [BACKOFF, END, *([EXECUTOR, VERIFIER] if roles else [])]
     for name, tool in tools.items():

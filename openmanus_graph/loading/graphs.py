@@ -9,11 +9,12 @@ from __future__ import annotations
 import importlib.util
 import inspect
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from contextlib import AbstractAsyncContextManager, AbstractContextManager, AsyncExitStack
+from dataclasses import dataclass, field
 from difflib import get_close_matches
 from pathlib import Path
 from types import ModuleType
-from typing import Any, cast
+from typing import Any, Self, cast
 
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
@@ -40,6 +41,18 @@ class LoadedGraph:
     """How another process loads it: `file` (absolute) or `module`, and `attribute`."""
     description: str
     """What it is for; empty if nobody said."""
+    closing: AsyncExitStack = field(default_factory=AsyncExitStack, repr=False, compare=False)
+    """What the graph needs open as long as it is used, where its function is a context manager."""
+
+    async def aclose(self) -> None:
+        """Close what the graph needed open."""
+        await self.closing.aclose()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        await self.aclose()
 
 
 async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
@@ -52,7 +65,8 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
 
     Returns:
         The graph. The attribute may be a `StateGraph`, a compiled graph, or a function without required
-        arguments (but a config) that returns one, sync or async.
+        arguments (but a config) that returns one, sync or async, also as a context manager; that is left when what is
+        returned is closed (`async with await load_graph(...) as loaded`).
 
     Raises:
         UsageError: If there is no such file, module or attribute, or it is no graph, or its function failed.
@@ -69,24 +83,31 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
         if not named and ":" not in place and not _is_importable(where, base):
             raise _unknown_name(place, project)
         reference = {"module": where, "attribute": attribute, "folder": str(base)}
-    found, attribute = await _load(reference)
+    closing = AsyncExitStack()
+    found, attribute = await _load(reference, closing)
     description = project.descriptions.get(place, "") if project is not None and named else ""
     return LoadedGraph(
         graph=found,
         name=place if named else attribute,
         reference={**reference, "attribute": attribute},
         description=description or description_of(found),
+        closing=closing,
     )
 
 
-async def reload_graph(reference: Mapping[str, Any], thread_id: str) -> AnyGraph:
+async def reload_graph(reference: Mapping[str, Any], thread_id: str, closing: AsyncExitStack | None = None) -> AnyGraph:
     """The graph of a thread, by the `reference` that `load_graph` gave.
+
+    Args:
+        reference: How it is loaded.
+        thread_id: The thread.
+        closing: Receives what the graph needs open as long as it is used; `None` leaves that open.
 
     Raises:
         GraphNotImportableError: If it cannot be loaded here any more.
     """
     try:
-        return (await _load(reference))[0]
+        return (await _load(reference, closing or AsyncExitStack()))[0]
     except UsageError as error:
         place = reference.get("file") or reference.get("module")
         raise GraphNotImportableError(
@@ -96,7 +117,7 @@ async def reload_graph(reference: Mapping[str, Any], thread_id: str) -> AnyGraph
         ) from error
 
 
-async def _load(reference: Mapping[str, Any]) -> tuple[AnyGraph, str]:
+async def _load(reference: Mapping[str, Any], closing: AsyncExitStack) -> tuple[AnyGraph, str]:
     file = reference.get("file")
     start = Path(str(file)).parent if file else Path(str(reference.get("folder") or Path.cwd()))
     project = find_project(start) if start.is_dir() else None
@@ -106,7 +127,7 @@ async def _load(reference: Mapping[str, Any]) -> tuple[AnyGraph, str]:
         module = import_file(Path(str(file))) if file else import_named(str(reference["module"]))
         place = str(file or reference["module"])
         attribute = str(reference.get("attribute") or "") or _only_graph(module, place)
-        found = await _made(_attribute(module, attribute, place), attribute, place)
+        found = await _made(_attribute(module, attribute, place), attribute, place, closing)
     return found, attribute
 
 
@@ -179,8 +200,8 @@ def _attribute(module: ModuleType, attribute: str, place: str) -> Any:
     return found
 
 
-async def _made(found: Any, attribute: str, place: str) -> AnyGraph:
-    """The graph that an attribute is, or that its function returns."""
+async def _made(found: Any, attribute: str, place: str, closing: AsyncExitStack) -> AnyGraph:
+    """The graph that an attribute is, or that its function returns or holds open."""
     if isinstance(found, (StateGraph, Pregel)):
         return cast("AnyGraph", found)
     if not callable(found):
@@ -194,22 +215,36 @@ async def _made(found: Any, attribute: str, place: str) -> AnyGraph:
             f"The function {attribute!r} of {place!r} needs arguments: {', '.join(required)}.",
             hint="Give them defaults, or name a function without any.",
         )
+    entered = AsyncExitStack()
     try:
-        made = found({"configurable": {}}) if required else found()
-        if inspect.isawaitable(made):
-            made = await made
+        made = await _entered(found({"configurable": {}}) if required else found(), entered)
     except OpenManusGraphError:
         raise
     except Exception as error:
         raise UsageError(f"The function {attribute!r} of {place!r} failed: {described(error)}.") from error
+    closing.push_async_callback(entered.aclose)
     if not isinstance(made, (StateGraph, Pregel)):
+        await closing.aclose()
         raise UsageError(
             f"The function {attribute!r} of {place!r} returned no graph but a {type(made).__name__}.",
-            hint="It may return a StateGraph or a compiled graph.",
+            hint="It may return a StateGraph or a compiled graph, or be a context manager that yields one.",
         )
     if not description_of(made) and (description := _first_paragraph(inspect.getdoc(found))):
         cast("Any", made).description = description
     return cast("AnyGraph", made)
+
+
+async def _entered(made: Any, closing: AsyncExitStack) -> Any:
+    """What a function has made, awaited or entered where it wants that."""
+    if inspect.isawaitable(made):
+        return await made
+    if isinstance(made, (StateGraph, Pregel)):
+        return made
+    if isinstance(made, AbstractAsyncContextManager):
+        return await closing.enter_async_context(cast("AbstractAsyncContextManager[Any]", made))
+    if isinstance(made, AbstractContextManager):
+        return closing.enter_context(cast("AbstractContextManager[Any]", made))
+    return made
 
 
 def _required(function: Any) -> Sequence[str]:

@@ -17,17 +17,19 @@ from importlib.metadata import EntryPoint, EntryPoints, entry_points
 from pathlib import Path
 from typing import Any, TypeVar, cast
 
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, BaseToolkit
 from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import EventSink
+from openmanus_graph.loading.toolkits import tools_in
+from openmanus_graph.plans.arguments import check_schema
 
 AGENTS = "openmanus_graph.agents"
 """Entry points of agents: each names a graph, an `Agent`, or a function without arguments that returns one."""
 TOOLS = "openmanus_graph.tools"
-"""Entry points of tools: each names a LangChain tool, a list of them, or a function that returns either."""
+"""Entry points of tools: each names a LangChain tool, a list of them, a toolkit, or a function that returns one."""
 SEARCH_ENGINES = "openmanus_graph.search_engines"
 """Entry points of engines for `web_search`: each names an `Engine`, or a class or function that makes one."""
 EVENT_SINKS = "openmanus_graph.event_sinks"
@@ -244,12 +246,14 @@ def _takes_nothing(function: Callable[..., Any]) -> bool:
 
 
 def _tools_in(point: EntryPoint) -> dict[str, BaseTool]:
-    made, _ = _made(point, (BaseTool, list, tuple))
-    items = list(cast("Any", made)) if isinstance(made, (list, tuple)) else [made]
-    for item in items:
-        if not isinstance(item, BaseTool):
-            raise SettingsError(f"it is no LangChain tool but a {type(item).__name__}")
-    tools = cast("list[BaseTool]", items)
+    made, _ = _made(point, (BaseTool, BaseToolkit, list, tuple))
+    tools = tools_in(made)
+    if not tools and made not in ([], ()):
+        items = cast("list[Any]", made) if isinstance(made, list | tuple) else [made]
+        other = next((item for item in items if not isinstance(item, BaseTool)), made)
+        raise SettingsError(f"it is no LangChain tool but a {type(other).__name__}")
+    for tool in tools:
+        check_schema(tool)
     by_name = {tool.name: tool for tool in tools}
     if len(by_name) < len(tools):
         raise SettingsError("two of its tools have the same name")

@@ -5,7 +5,9 @@ from __future__ import annotations
 import hashlib
 import importlib
 import importlib.util
+import logging
 import os
+import re
 import sys
 import traceback
 from collections.abc import Generator, Sequence
@@ -13,11 +15,26 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import ModuleType
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import UsageError
+from openmanus_graph.files.atomic_write import put_file
 
 _PREFIX = "openmanus_graph_own_"
+_OWN = re.compile(_PREFIX + r"(?P<stem>.+)_[0-9a-f]{8}")
 _KEPT = frozenset(sys.stdlib_module_names) | {"openmanus_graph"}
 """Top-level names that a user's folder never takes away from this process."""
+_STAND_IN = """\
+import importlib.util
+import sys
+
+spec = importlib.util.spec_from_file_location(__name__, {path})
+module = importlib.util.module_from_spec(spec)
+sys.modules[__name__] = module
+spec.loader.exec_module(module)
+"""
+"""A module that puts the one of a user's file in its own place."""
+
+logger = logging.getLogger(__name__)
 
 
 def _names_in(folders: Sequence[Path]) -> set[str]:
@@ -90,6 +107,7 @@ def import_file(path: Path) -> ModuleType:
         raise UsageError(f"The file {str(path)!r} is no Python module.", hint="Name a .py file.")
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
+    _name_for_children(name, path)
     try:
         spec.loader.exec_module(module)
     except Exception as error:
@@ -99,6 +117,44 @@ def import_file(path: Path) -> ModuleType:
             hint="Run it with Python to see the whole traceback.",
         ) from error
     return module
+
+
+def plain_module_name(name: str) -> str:
+    """The name by which a module is known in other folders and programs: that of its file, for one of a user's own."""
+    if name == "__main__":
+        file = getattr(sys.modules.get(name), "__file__", None)
+        return Path(file).stem if file else name
+    found = _OWN.fullmatch(name) if name.startswith(_PREFIX) else None
+    return name if found is None else found["stem"]
+
+
+def modules_named(name: str) -> list[ModuleType]:
+    """The imported modules of a plain name: that of this very name first."""
+    own = (known for known in list(sys.modules) if known == "__main__" or known.startswith(_PREFIX))
+    names = [name, *(known for known in own if known != name and plain_module_name(known) == name)]
+    return [sys.modules[known] for known in names if known in sys.modules]
+
+
+def _name_for_children(name: str, path: Path) -> None:
+    """Let processes that this one starts import the module by its name, as what is pickled for them needs."""
+    folder = Settings.load().home / "modules"
+    stand_in = folder / f"{name}.py"
+    text = _STAND_IN.format(path=ascii(str(path))).encode()
+    try:
+        if not stand_in.is_file() or stand_in.read_bytes() != text:
+            folder.mkdir(parents=True, exist_ok=True)
+            opened = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+            try:
+                put_file(opened, stand_in.name, text)
+            finally:
+                os.close(opened)
+    except OSError as error:
+        logger.info(
+            "Processes of a graph cannot import its file by name.", extra={"file": str(path), "why": str(error)}
+        )
+        return
+    if str(folder) not in sys.path:
+        sys.path.append(str(folder))  # which the processes get, too
 
 
 def import_named(name: str) -> ModuleType:

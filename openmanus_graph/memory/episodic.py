@@ -4,15 +4,25 @@ from __future__ import annotations
 
 import math
 import re
-from collections import Counter
-from typing import Literal, cast
+from collections.abc import Iterable, Set
+from typing import cast
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.fault_points import writing
 from openmanus_graph.memory.protocols import Episode
+from openmanus_graph.values.storable_json import storable_text
 
-LEAST_SHARE = 0.3
-"""Share of the new task's words, stop words aside, that an episode must have to be like it."""
+LEAST_LIKENESS = 0.6
+"""Cosine of two tasks' words from which the one may be an example for the other.
+
+At 0.6 two short tasks that share what they are about and differ in one word of it are alike ("compare the prices of
+laptops", "... of laptops and phones": 0.83), and two that share the kind of work but not its matter are not ("... of
+cars": 0.57; "write a mail to ...", with another person: 0.57).
+"""
+COMMON_WEIGHT = 0.3
+"""What a word of work that nearly every task has, such as *write*, counts beside one of its matter."""
+CANDIDATES = 200
+"""Episodes with a word of the task that are compared with it, those that share most first."""
 MOST_WORDS = 200
 """Words of a task that are looked for; more say nothing new, and each costs time."""
 MOST_CHARACTERS = 20_000
@@ -21,20 +31,21 @@ MOST_CHARACTERS = 20_000
 
 def storable(text: str) -> str:
     """A text that Postgres takes: no NUL, no half of a surrogate pair, not beyond `MOST_CHARACTERS`."""
-    cut = text[:MOST_CHARACTERS].replace("\0", " ")
-    return cut.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
+    return storable_text(text[:MOST_CHARACTERS])
 
 
 class PostgresEpisodes:
     """Episodes in the checkpoint database, found by full text."""
 
-    def __init__(self, saver: ThreadSaver) -> None:
+    def __init__(self, saver: ThreadSaver, owner: str | None = None) -> None:
         """Remember in a store.
 
         Args:
             saver: The store; an episode's thread must be in it, and takes its episodes along when it is deleted.
+            owner: Whose threads' episodes are recalled, besides those of threads without an owner; `None` means all.
         """
         self._saver = saver
+        self._owner = owner
 
     async def remember(self, episode: Episode) -> None:
         """Store an episode; the same request of the same thread again replaces it.
@@ -64,7 +75,7 @@ class PostgresEpisodes:
                 )
 
     async def recall(self, task: str, *, limit: int = 3, not_thread: str = "") -> list[Episode]:
-        """Episodes like a task: any of its words may match, but at least `LEAST_SHARE` of them must.
+        """Episodes whose tasks are like a task by `fits_as_example`.
 
         Args:
             task: Any text.
@@ -72,7 +83,7 @@ class PostgresEpisodes:
             not_thread: The thread whose episodes are left out: the conversation has them.
 
         Returns:
-            The episodes, best first by `ts_rank_cd`, the newer of two equals first.
+            The episodes, the likest first, the newer of two equals first.
 
         Raises:
             DatabaseError: If the store does not answer.
@@ -84,34 +95,38 @@ class PostgresEpisodes:
                 await connection.execute(
                     r"""
                     WITH asked AS MATERIALIZED (
-                        -- Lexemes are quoted by hand, because plainto_tsquery wants all words, not any.
-                        SELECT array_agg(lexeme) AS words, string_agg(
-                            '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || '''', ' | '
+                        -- Lexemes are quoted by hand, because plainto_tsquery wants all words, not any; of an
+                        -- episode they are looked for in its task.
+                        SELECT string_agg(
+                            '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''':A', ' | '
                         )::tsquery AS query
                         FROM (SELECT lexeme FROM unnest(to_tsvector('english', %(task)s)) LIMIT %(words)s) found
+                    ), likely AS (
+                        SELECT episodes.* FROM episodes, asked
+                        WHERE search @@ query AND thread_id <> %(not_thread)s
+                          AND (%(owner)s::text IS NULL OR EXISTS (
+                              SELECT 1 FROM threads t
+                              WHERE t.thread_id = episodes.thread_id AND t.owner IN ('', %(owner)s)
+                          ))
+                        ORDER BY ts_rank('{0,0,0,1}', search, query, 1) DESC, created_at DESC
+                        LIMIT %(candidates)s
                     )
                     SELECT thread_id, request, task, outline, outcome, failures, answer
-                    FROM episodes, asked
-                    WHERE search @@ query AND thread_id <> %(not_thread)s
-                      AND cardinality(ARRAY(
-                              SELECT unnest(words) INTERSECT SELECT unnest(tsvector_to_array(search))
-                          )) >= %(share)s * cardinality(words)
-                    ORDER BY ts_rank_cd(search, query, 1) DESC, created_at DESC
-                    LIMIT %(limit)s
+                    FROM likely ORDER BY created_at DESC
                     """,
                     {
                         "task": storable(task),
                         "words": MOST_WORDS,
                         "not_thread": storable(not_thread),
-                        "share": LEAST_SHARE,
-                        "limit": limit,
+                        "owner": self._owner,
+                        "candidates": CANDIDATES,
                     },
                 )
             ).fetchall()
-        return [cast("Episode", dict(row)) for row in rows]
+        return _likest(task, [cast("Episode", dict(row)) for row in rows], limit)
 
 
-_STOP_WORDS = frozenset(
+STOP_WORDS = frozenset(
     re.findall(
         r"\w+",
         "a about all an and are as at be by can do for from give has have how i in into is it its me my not of on or "
@@ -119,13 +134,22 @@ _STOP_WORDS = frozenset(
         "who why will with you your",
     )
 )
-_Field = Literal["task", "outline", "failures", "answer"]
-_WEIGHTS: tuple[tuple[_Field, float], ...] = (("task", 1.0), ("outline", 0.4), ("failures", 0.2), ("answer", 0.2))
+_COMMON_WORDS = frozenset(
+    re.findall(
+        r"\w+",
+        "add answer ask build calculate change check collect compare compute convert copy count create describe draft "
+        "explain fetch file files find get give help list look make me need new put read report result results run "
+        "save search send show sort sum summarise summarize task tell text turn update use want work write",
+    )
+)
+_WORD = re.compile(r"\w+")
+_OPENING = " \t\"'([{„“«"
+_SENTENCE_ENDS = ".!?\n"
 
 
-def _words(text: str) -> list[str]:
+def word_stems(text: str) -> list[str]:
     """Words that tell tasks apart, without their commonest endings."""
-    found = (word for word in re.findall(r"\w+", text.lower()) if word not in _STOP_WORDS)
+    found = (word for word in re.findall(r"\w+", text.lower()) if word not in STOP_WORDS)
     return [re.sub(r"(?<=\w{3})(?:ing|ies|ed|es|s|e|y)$", "", word) for word in found]
 
 
@@ -150,27 +174,56 @@ class LocalEpisodes:
             limit: How many at most.
             not_thread: The thread whose episodes are left out.
         """
-        wanted = set(_words(task)[:MOST_WORDS])
-        if not wanted:
-            return []
-        ranked: list[tuple[float, Episode]] = []
-        for episode in reversed(self._episodes.values()):  # the newer of two equals first: sorting is stable
-            if episode["thread_id"] == not_thread:
-                continue
-            rank, matched = _likeness(wanted, episode)
-            if len(matched) >= LEAST_SHARE * len(wanted):
-                ranked.append((rank, cast("Episode", dict(episode))))
-        ranked.sort(key=lambda pair: -pair[0])
-        return [episode for _, episode in ranked[: max(limit, 0)]]
+        newest_first = [
+            cast("Episode", dict(episode))
+            for episode in reversed(self._episodes.values())
+            if episode["thread_id"] != not_thread
+        ]
+        return _likest(task, newest_first, max(limit, 0))
 
 
-def _likeness(wanted: set[str], episode: Episode) -> tuple[float, set[str]]:
-    """How well an episode fits, and which of the words it has."""
-    rank, length = 0.0, 0
-    matched: set[str] = set()
-    for name, weight in _WEIGHTS:
-        counted: Counter[str] = Counter(_words(episode[name]))
-        length += counted.total()
-        matched |= wanted & set(counted)
-        rank += weight * sum(counted[word] for word in wanted)
-    return rank / (1 + math.log1p(length)), matched
+def _likest(task: str, newest_first: Iterable[Episode], limit: int) -> list[Episode]:
+    """The episodes that fit as examples, the likest first, the newer of two equals first."""
+    fitting = [episode for episode in newest_first if fits_as_example(episode["task"], task)]
+    return sorted(fitting, key=lambda episode: -likeness(episode["task"], task))[:limit]
+
+
+def fits_as_example(earlier: str, task: str) -> bool:
+    """Whether an earlier task may be an example for one: it is like it, and names nothing that this one does not.
+
+    What was done for another order, date or person would be taken for a part of this task.
+    """
+    return likeness(earlier, task) >= LEAST_LIKENESS and particulars(earlier) <= _stems(task)
+
+
+def likeness(one: str, other: str) -> float:
+    """Cosine of the words of two tasks, 0 to 1; words of nearly every task count less, and by themselves nothing."""
+    first, second = _stems(one), _stems(other)
+    shared = first & second
+    if not shared - COMMON_STEMS:
+        return 0.0
+    return _weight(shared) / math.sqrt(_weight(first) * _weight(second))
+
+
+def _stems(task: str) -> set[str]:
+    return set(word_stems(task)[:MOST_WORDS])
+
+
+def _weight(stems: Set[str]) -> float:
+    return sum(COMMON_WEIGHT if stem in COMMON_STEMS else 1.0 for stem in stems)
+
+
+def particulars(task: str) -> set[str]:
+    """The numbers, codes and names of a task: longer words with a digit, and those capitalised within a sentence."""
+    found: set[str] = set()
+    for word in _WORD.finditer(task):
+        before = task[max(word.start() - 9, 0) : word.start()].rstrip(_OPENING)
+        is_name = word[0][0].isupper() and before[-1:] not in ("", *_SENTENCE_ENDS)
+        is_code = len(word[0]) > 2 and any(character.isdigit() for character in word[0])
+        if is_name or is_code:
+            found.update(word_stems(word[0]))
+    return found
+
+
+COMMON_STEMS = frozenset(stem for word in _COMMON_WORDS for stem in word_stems(word))
+"""Stems of words of work that nearly every task has."""

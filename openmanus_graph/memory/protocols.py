@@ -1,13 +1,15 @@
 """Protocols: the three kinds of memory, as the roles see them.
 
-Episodic memory is in Postgres, or in the store of a plug-in. Semantic and procedural memory have no store yet: a graph
-that is given one uses it.
+Episodic memory is in Postgres, or in the store of a plug-in. Procedural memory is in Neo4j where one is configured,
+else in Postgres. Semantic memory has no store yet: a graph that is given one uses it.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Protocol, TypedDict, runtime_checkable
+
+from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
 
 
 class Episode(TypedDict):
@@ -54,6 +56,39 @@ class ProceduralMemory(Protocol):
 
     async def recall(self, task: str, *, limit: int = 2) -> list[str]:
         """Procedures for tasks like this, best first, in words."""
+        ...
+
+
+@runtime_checkable
+class TemplateMemory(ProceduralMemory, Protocol):
+    """Remembers how kinds of tasks are done as templates of plans, those of one owner."""
+
+    async def remember(self, template: Template, run: TemplateRun) -> None:
+        """Store a template and a run that counts for it; the same run again replaces it, and counts once."""
+        ...
+
+    async def offered(self, task: str, *, limit: int = 1) -> list[KnownTemplate]:
+        """Templates that fit a task and have not failed too often, best first."""
+        ...
+
+    async def templates(self) -> list[KnownTemplate]:
+        """Every template, those that are not offered too, the last used first."""
+        ...
+
+    async def template(self, key: str) -> KnownTemplate | None:
+        """The template with this key, or the one whose key begins so; `None` if there is none, or several."""
+        ...
+
+    async def rate(self, thread_id: str, *, good: bool, why: str = "") -> str | None:
+        """Say how the last run of a thread really went; gives the key of its template, or `None` without one."""
+        ...
+
+    async def forget(self, key: str) -> bool:
+        """Remove a template with its runs; gives whether there was one."""
+        ...
+
+    async def forget_thread(self, thread_id: str) -> int:
+        """Remove the runs of a thread, and templates that no other thread has run; gives how many templates."""
         ...
 
 

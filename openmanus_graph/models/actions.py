@@ -17,6 +17,7 @@ from langchain_core.messages import (
     ToolMessage,
 )
 
+from openmanus_graph.models.fence import fenced
 from openmanus_graph.models.structured import read_object
 
 _INSTRUCTIONS = """\
@@ -68,7 +69,7 @@ def as_text(messages: Sequence[BaseMessage], tools: Sequence[Mapping[str, Any]])
             plain.append(AIMessage("\n".join(part for part in (message.text, spoken) if part)))
         elif isinstance(message, ToolMessage):
             name = names.get(message.tool_call_id, message.name or "tool")
-            _add_result(plain, f"Result of {name}:\n{message.text}")
+            _add_result(plain, f"Result of {name}:\n{fenced(message.text)}")
         else:
             plain.append(message)
     if not tools:

@@ -14,6 +14,7 @@ from langchain_core.messages.ai import add_ai_message_chunks
 from langchain_core.messages.utils import count_tokens_approximately
 
 from openmanus_graph.call_site import CallSite
+from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import Emit, Event, Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.cache import ReplyCache
@@ -25,6 +26,7 @@ from openmanus_graph.models.request_adapter import Ask, Shape, shape
 from openmanus_graph.models.stream import TokenStream, usage_in, whole, without_thoughts
 from openmanus_graph.scope import Scope
 from openmanus_graph.usage import add_usage
+from openmanus_graph.values.storable_json import storable_text
 
 NOTE = "openmanus_graph"
 """Where in `response_metadata` the gateway notes what is its own."""
@@ -82,6 +84,8 @@ class ModelCall:
         self._pieces_sent = 0
         self._retried = 0
         self._used: Usage = add_usage()
+        self._sent: int | None = None
+        """The attempt that has no reply yet, as the budget knows it."""
 
     def event(self, fields: Event) -> None:
         """Send an event of this call."""
@@ -96,7 +100,7 @@ class ModelCall:
         if not text:
             return
         self._pieces_sent += 1
-        self.event({"type": "model_tokens", "model": model, "text": text, "id": f" {self._pieces_sent}"})
+        self.event({"type": "model_tokens", "model": model, "text": storable_text(text), "id": f" {self._pieces_sent}"})
 
     def _retrying(self, model: str, fault: ProviderFault, attempt: int, delay_s: float) -> None:
         self._retried += 1
@@ -146,7 +150,11 @@ class ModelCall:
             began = time.monotonic()
             try:
                 raw = await self._received(target, request)
+            except DatabaseError:
+                raise  # it could not be noted, so nothing was sent
             except Exception as error:  # noqa: BLE001 - whatever a provider raises is sorted, and raised as ours
+                sent, self._sent = self._sent, None
+                await self._scope.spending.forget(sent)
                 fault = sort(error, target, secrets_of(target), request.needs)
             else:
                 await self._spend(target, usage_in(target, raw, request), time.monotonic() - began)
@@ -197,16 +205,19 @@ class ModelCall:
 
     async def _spend(self, target: ModelTarget, usage: Usage, elapsed_s: float) -> None:
         """Commit the usage of a reply, even of one that is discarded."""
-        await self._scope.spending.add(self._place, target.name, usage, elapsed_s)
+        await self._scope.spending.add(self._place, target.name, usage, elapsed_s, self._sent)
+        self._sent = None
         self._used = add_usage(self._used, usage)
 
     async def _received(self, target: ModelTarget, request: Shape) -> AIMessage:
         """The model's reply as received, within the limits a minute."""
         pace = self._tools.pace(target)
         if pace is None:
+            self._sent = await self._scope.spending.send(self._place, target.name)
             async with asyncio.timeout(target.settings.timeout_s):
                 return await self._streamed(target, request)
         entry = await pace.wait(count_tokens_approximately(request.messages))
+        self._sent = await self._scope.spending.send(self._place, target.name)
         async with asyncio.timeout(target.settings.timeout_s):
             reply = await self._streamed(target, request)
         usage = usage_in(target, reply, request)
@@ -221,7 +232,7 @@ class ModelCall:
             async for piece in pieces:
                 chunks.append(piece)
                 tokens.add(piece.text)
-        tokens.flush()
+        tokens.end()
         if not chunks:
             raise BrokenReplyError("gives an empty reply")
         # Added up at once: each sum reads the arguments of calls anew, which takes seconds for a long file.
@@ -243,6 +254,8 @@ def _empty(reply: AIMessage) -> ProviderFault:
         return ProviderFault(
             "fall_back", "uses up its tokens before it says anything", "Give it more with 'max_tokens'."
         )
+    if reply.response_metadata.get("finish_reason") == "content_filter":
+        return ProviderFault("fall_back", "filters its reply out", "Put it differently, or set a fallback.")
     return ProviderFault("retry", "gives an empty reply")
 
 

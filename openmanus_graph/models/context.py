@@ -244,10 +244,11 @@ def summary_request(messages: Sequence[BaseMessage], *, keep_last: int = 2) -> l
         keep_last: How many turns of the model are not summarised.
 
     Returns:
-        A prompt without calls of tools, so that any model can be asked; the reply's text is for `summarised`.
+        A prompt without calls of tools, so that any model can be asked; the reply's text is for `summarised`. Empty
+        where there is nothing to summarise.
     """
     head, old, _ = _parted(messages, keep_last)
-    if not old:
+    if all(message.name == SUMMARY for message in _flat(old)):  # a summary of a summary makes nothing shorter
         return []
     brief = next((message.text for message in _flat(head) if isinstance(message, HumanMessage)), "")
     transcript = "\n\n".join(_transcript_of(message) for message in _flat(old))

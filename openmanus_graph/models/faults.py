@@ -77,6 +77,21 @@ class BrokenReplyError(Exception):
     """An empty reply, or one whose stream broke off."""
 
 
+class ServerSaidError(Exception):
+    """An error that a server tells in an answer whose status is 200."""
+
+    def __init__(self, message: str, status: int | None = None) -> None:
+        """Keep what it said.
+
+        Args:
+            message: Its words.
+            status: The HTTP status that it means; `None` if it does not say.
+        """
+        self.message = message
+        self.status_code = status
+        super().__init__(message)
+
+
 @dataclass(frozen=True)
 class ProviderFault:
     """One failed call, sorted."""
@@ -158,6 +173,8 @@ def _of_moment(
     """Faults that may pass, and the rest."""
     if "ContentPolicyViolationError" in names:
         return ProviderFault("fall_back", f"refuses the content: {words}", "Put it differently, or set a fallback.")
+    if isinstance(error, ServerSaidError) and status is None:
+        return ProviderFault("retry", f"answers with an error: {words}")
     transient = status in (408, 409, 425, 429) or (status is not None and status >= 500)
     if isinstance(error, TimeoutError) or "Timeout" in names or "APITimeoutError" in names:
         return ProviderFault("retry", f"did not answer within {target.settings.timeout_s:g} s")

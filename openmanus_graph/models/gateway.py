@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage
 from langchain_core.tools import BaseTool
-from langchain_core.utils.function_calling import convert_to_openai_tool
 
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.settings import Settings
@@ -22,8 +21,10 @@ from openmanus_graph.models.cache import ReplyCache
 from openmanus_graph.models.call import NOTE, CallResources, ModelCall
 from openmanus_graph.models.capability import Capabilities
 from openmanus_graph.models.catalog import Catalog, ModelsChoice, ModelTarget
-from openmanus_graph.models.request_adapter import Ask, Tool
+from openmanus_graph.models.clean_text import clean_values, cleaned
+from openmanus_graph.models.request_adapter import Ask
 from openmanus_graph.models.structured import Structured, read_object
+from openmanus_graph.models.tool_schema import compact, request_tool
 from openmanus_graph.scope import Scope
 from openmanus_graph.usage import NO_USAGE
 
@@ -117,7 +118,7 @@ class Models:
             ModelError: If no model of the role answers, after retries and fallbacks.
             NoModelError: If the role has no model, or its key is missing.
         """
-        return await self._reply(place, Ask(messages, tuple(_in_openai_form(tool) for tool in tools)), scope, emit)
+        return await self._reply(place, Ask(messages, tuple(request_tool(tool) for tool in tools)), scope, emit)
 
     async def structured(
         self,
@@ -147,10 +148,10 @@ class Models:
         Raises:
             OpenManusGraphError: As `reply` does.
         """
-        ask = Ask(messages, schema=schema, name=name, description=description)
+        ask = Ask(messages, schema=compact(schema), name=name, description=description)
         message = await self._reply(place, ask, scope, emit)
         value, problem = _object_of(message)
-        return Structured(value, problem, message)
+        return Structured(clean_values(value), problem, message)
 
     async def _reply(self, place: CallSite, ask: Ask, scope: Scope, emit: Emit) -> AIMessage:
         scope.spending.check()
@@ -174,6 +175,7 @@ class Models:
                 }
             )
             raise
+        reply = cleaned(reply)
         noted = {**reply.response_metadata, NOTE: {"usage": dict(usage), "model": target.name}}
         reply = reply.model_copy(update={"response_metadata": noted})
         if self._recorder is not None and target.replay is None:
@@ -235,10 +237,6 @@ class Models:
 
     def _first(self, role: str) -> ModelTarget:
         return self._usable(role)[0]
-
-
-def _in_openai_form(tool: BaseTool) -> Tool:
-    return convert_to_openai_tool(tool)
 
 
 def _object_of(message: AIMessage) -> tuple[dict[str, Any] | None, str | None]:

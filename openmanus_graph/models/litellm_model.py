@@ -10,7 +10,8 @@ from typing import Any
 
 from langchain_litellm import ChatLiteLLMRouter
 
-from openmanus_graph.models.faults import BrokenReplyError
+from openmanus_graph.models.faults import BrokenReplyError, ServerSaidError
+from openmanus_graph.models.wire import heard
 
 
 class LiteLLMModel(ChatLiteLLMRouter):
@@ -18,17 +19,34 @@ class LiteLLMModel(ChatLiteLLMRouter):
 
     async def acompletion_with_retry(self, run_manager: Any = None, **kwargs: Any) -> Any:
         """Call the model; a stream is watched to its end."""
-        answer: Any = await super().acompletion_with_retry(run_manager=run_manager, **kwargs)
-        return _watched(answer) if kwargs.get("stream") else answer
+        said: list[ServerSaidError] = []
+        token = heard.set(said)
+        try:
+            answer: Any = await super().acompletion_with_retry(run_manager=run_manager, **kwargs)
+        except Exception as error:
+            if said:
+                raise said[0] from error
+            raise
+        finally:
+            heard.reset(token)
+        return _watched(answer, said) if kwargs.get("stream") else answer
 
 
-async def _watched(stream: Any) -> AsyncIterator[Any]:
-    """The stream; one that a proxy cut politely has no finish reason, and LiteLLM makes one up for it.
+async def _watched(stream: Any, said: list[ServerSaidError]) -> AsyncIterator[Any]:
+    """The stream; what the server said in it goes before what its clients made of that.
 
-    Its `chunks` hold only chunks of the provider, so the invented reason is not there.
+    One that a proxy cut politely has no finish reason, and LiteLLM makes one up for it. Its `chunks` hold only chunks
+    of the provider, so the invented reason is not there.
     """
-    async for chunk in stream:
-        yield chunk
+    try:
+        async for chunk in stream:
+            yield chunk
+    except Exception as error:
+        if said:
+            raise said[0] from error
+        raise
+    if said:
+        raise said[0]
     kept: Any = getattr(stream, "chunks", None)
     if isinstance(kept, list) and kept and not any(_ends(chunk) for chunk in kept):  # pyright: ignore[reportUnknownVariableType] - LiteLLM's own classes
         raise BrokenReplyError("breaks its reply off")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import functools
 import hashlib
 import importlib
@@ -44,6 +45,9 @@ _OF_LITELLM = (
     ".*`ReadOnly` qualifier.*",
 )
 _FREE = ("ollama", "ollama_chat")
+CACHE_POINTS = ({"location": "message", "role": "system"}, {"location": "message", "index": -1})
+"""Where a provider that caches only what it is told to is to look for what it has read already: the system prompt, and
+all of the conversation so far."""
 _starting = threading.RLock()
 
 
@@ -61,7 +65,42 @@ def _litellm() -> Any:
         settable.disable_hf_tokenizer_download = True
         for name in ("LiteLLM", "LiteLLM Router", "LiteLLM Proxy"):
             logging.getLogger(name).setLevel(logging.CRITICAL)
+        if settable.aclient_session is None:
+            settable.aclient_session = _client()
         return litellm
+
+
+def _client() -> Any:
+    """The HTTP client for OpenAI's interface: it reads along what LiteLLM's own ones get."""
+    import httpx
+
+    from openmanus_graph.models.wire import ReadingTransport
+
+    # What the environment says of proxies holds for the inner clients.
+    transport = ReadingTransport(_client_of_loop)
+    return httpx.AsyncClient(transport=transport, follow_redirects=True, trust_env=False)
+
+
+_clients: dict[asyncio.AbstractEventLoop, tuple[Any, AsyncGenerator[None]]] = {}
+"""LiteLLM's clients by the event loop that they belong to, each with what closes it."""
+
+
+async def _client_of_loop() -> Any:
+    """LiteLLM's client for the event loop that runs; the loop closes it with its generators, as it ends."""
+    loop = asyncio.get_running_loop()
+    if loop not in _clients:
+        client = importlib.import_module("litellm.llms.custom_httpx.http_handler").AsyncHTTPHandler()
+        _clients[loop] = client, (closing := _closing(loop, client))
+        await anext(closing)
+    return _clients[loop][0].client
+
+
+async def _closing(loop: asyncio.AbstractEventLoop, client: Any) -> AsyncGenerator[None]:
+    try:
+        yield
+    finally:
+        _clients.pop(loop, None)
+        await client.close()
 
 
 @functools.cache
@@ -119,9 +158,15 @@ def _parameters(target: ModelTarget) -> dict[str, Any]:
         "stream_timeout": table.timeout_s,
         "keep_alive": table.keep_alive,
         "max_retries": 0,
+        "cache_control_injection_points": list(CACHE_POINTS) if _caches_as_told(target.litellm_name) else None,
         **table.extra,
     }
     return {name: value for name, value in given.items() if value is not None}
+
+
+def _caches_as_told(name: str) -> bool:
+    """Whether a model's prompts are cached only up to breakpoints, as Anthropic's are wherever they are served."""
+    return "claude" in name.lower() or name.startswith("anthropic/")
 
 
 def usable(target: ModelTarget) -> None:
@@ -190,6 +235,15 @@ async def stream(target: ModelTarget, request: Shape) -> AsyncGenerator[AIMessag
     async with aclosing(pieces):
         async for piece in pieces:
             yield piece
+
+
+async def embed_once(target: ModelTarget, texts: Sequence[str]) -> Any:
+    """Ask a model of vectors for those of some texts, once; LiteLLM's answer."""
+    litellm = await asyncio.to_thread(_litellm)
+    _hush()
+    wanted = {"model", "api_base", "api_key", "timeout", "max_retries", *target.settings.extra}
+    given = {name: value for name, value in _parameters(target).items() if name in wanted}
+    return await litellm.aembedding(input=list(texts), encoding_format="float", **given)
 
 
 def known(target: ModelTarget) -> Mapping[str, Any]:

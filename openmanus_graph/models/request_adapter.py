@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, System
 from openmanus_graph.errors import ModelError
 from openmanus_graph.models.actions import as_text, read_actions
 from openmanus_graph.models.capability import Feature
+from openmanus_graph.models.clean_text import cleaned
 
 Tool = dict[str, Any]
 """A tool in OpenAI's form."""
@@ -66,7 +67,8 @@ def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
     Returns:
         The request in the best form that the model takes.
     """
-    visible = _without_unseen_images(_answered(_checked(ask.messages)), sees=sees)
+    clean = [cleaned(message) for message in ask.messages]
+    visible = _without_unseen_images(_answered(_checked(clean)), sees=sees)
     messages = [_in_blocks(message) for message in _shown(visible)]
     if ask.schema is not None:
         return _object(ask, messages, lacks)

@@ -16,6 +16,7 @@ from openmanus_graph.events import Usage
 from openmanus_graph.models import providers
 from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.request_adapter import Shape
+from openmanus_graph.values.storable_json import storable_text
 
 EVERY_S = 0.05
 """Seconds between two events: views are not flooded by a fast model."""
@@ -45,11 +46,19 @@ class TokenStream:
             self.flush()
 
     def flush(self) -> None:
-        """Pass on the text gathered."""
+        """Pass on the text gathered, but for half an emoji at its end, whose other half is in the next piece."""
+        held = self._waiting[-1:] if "\ud800" <= self._waiting[-1:] <= "\udbff" else ""
+        if text := self._waiting.removesuffix(held):
+            self._say(text)
+            self._waiting = held
+            self._last = time.monotonic()
+
+    def end(self) -> None:
+        """Pass on all that is left."""
+        self.flush()
         if self._waiting:
             self._say(self._waiting)
             self._waiting = ""
-            self._last = time.monotonic()
 
 
 def whole(gathered: AIMessageChunk, target: ModelTarget) -> AIMessage:
@@ -106,7 +115,7 @@ def _calls(gathered: AIMessage) -> tuple[list[ToolCall], list[InvalidToolCall]]:
 
 
 def _arguments(piece: ToolCallChunk) -> tuple[dict[str, Any] | None, str | None]:
-    text = piece["args"]
+    text = storable_text(piece["args"] or "")
     if not text or not text.strip():
         return {}, None
     try:

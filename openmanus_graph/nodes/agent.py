@@ -17,10 +17,12 @@ from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 
 from openmanus_graph.agent_nodes import AGENT_PREFIX
+from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import using_tool_context
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import now
+from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, with_store
 from openmanus_graph.loading.input_schema import input_fields
 from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
@@ -28,10 +30,13 @@ from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_eve
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import to_json_value
 from openmanus_graph.plan import Subtask
+from openmanus_graph.run_config import ConfigKey, configurable_of, with_keys
 from openmanus_graph.state import SubtaskState
 
 FAILED = ("failed", "failure", "error", "partial", "cancelled", "blocked")
 """What a graph may say in `status` when it did not do what it was to do."""
+ANSWER_FIELDS = ("answer", "output", "result", "report", "structured_response")
+"""Fields that hold a graph's answer; the last one is that of LangChain's agents with a `response_format`."""
 TASK_FIELDS = ("task", "goal", "question", "query", "input")
 
 
@@ -59,11 +64,11 @@ def agent_input(graph: Pregel[Any, Any, Any, Any], text: str) -> dict[str, Any]:
 
 
 def agent_answer(values: Any) -> Any:
-    """The answer of a graph: `answer`, `output`, `result` or `report`, else its last message, else everything."""
+    """The answer of a graph: `answer`, `output` and the like, else its last message, else everything."""
     if not isinstance(values, Mapping):
         return to_json_value(values)
     fields = cast("Mapping[str, Any]", values)
-    for name in ("answer", "output", "result", "report"):
+    for name in ANSWER_FIELDS:
         if fields.get(name) not in (None, ""):
             return to_json_value(fields[name])
     messages = fields.get("messages")
@@ -89,6 +94,14 @@ def agent_failure(graph: Pregel[Any, Any, Any, Any], values: Any) -> str | None:
     return "it said nothing." if "messages" in fields and answer == "" else None
 
 
+def _for_any_values(config: RunnableConfig) -> RunnableConfig:
+    """The config with a saver for states of a user's graph, which may hold what ours do not."""
+    saver = configurable_of(config).get(CHECKPOINTER_KEY)
+    if not isinstance(saver, ThreadSaver):
+        return config
+    return with_keys(config, {ConfigKey(CHECKPOINTER_KEY): saver.for_any_values()})
+
+
 def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskState]:
     """The gated node that runs an agent's graph on a subtask.
 
@@ -109,7 +122,7 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
             async with run.recorder(run.context.workspace).around(config, step):
                 with using_tool_context(run.context):
                     async with asyncio.timeout(subtask.timeout_s):
-                        values = await graph.ainvoke(given, config)
+                        values = await graph.ainvoke(given, with_store(_for_any_values(config), graph.store))
         except (GraphBubbleUp, asyncio.CancelledError):
             raise
         except Exception as error:  # noqa: BLE001 - a user's graph may raise anything; it becomes the subtask's failure

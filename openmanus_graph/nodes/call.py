@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import threading
-from collections.abc import Callable, Mapping
-from contextlib import suppress
-from contextvars import copy_context
-from dataclasses import dataclass
-from functools import partial
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool, StructuredTool, ToolException
+from langchain_core.tools import BaseTool, ToolException
 from langgraph.errors import GraphBubbleUp
 from pydantic import ValidationError
 
+from openmanus_graph.checkpoints.ledger import Effect
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import ForeignTypeError, OpenManusGraphError, ToolArgumentsError, ToolError
-from openmanus_graph.outputs import to_json_value
+from openmanus_graph.nodes.failure_line import TRACEBACK, failure_line
+from openmanus_graph.nodes.invocation import Returned, invoke
+from openmanus_graph.outputs import store_artifact, to_json_value, with_artifact
+from openmanus_graph.plans.arguments import check_call
+from openmanus_graph.values.storable_json import storable, storable_text
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,8 @@ class CallOutcome:
     """Whether it is certain what the call did; a timeout or a broken connection leaves that open."""
     again: bool = True
     """Whether another attempt could end otherwise."""
+    recorded: Effect | None = None
+    """The call as the ledger has it, where an earlier process made it; its arguments may be others than those given."""
 
 
 def failure_in(output: Any) -> str | None:
@@ -45,17 +48,23 @@ def failure_in(output: Any) -> str | None:
         return "The command ran into its time limit."
     code = fields.get("exit_code")
     if isinstance(code, int) and code != 0:
-        stderr = str(fields.get("stderr") or "").strip().splitlines()
-        tail = [line for line in stderr if not line.startswith("[")]  # our own notes are in brackets
-        return f"The command ended with exit code {code}{': ' + tail[-1] if tail else ''}."
+        line = failure_line(str(fields.get("stderr") or ""))
+        return f"The command ended with exit code {code}{': ' + line.removesuffix('.') if line else ''}."
     if fields.keys() == {"status", "answer"} and fields["status"] == "failure":
         return str(fields["answer"] or "It was ended as a failure.")
     error = fields.get("error")
-    return error if isinstance(error, str) and error else None
+    if not isinstance(error, str) or not error:
+        return None
+    return failure_line(error) or error if TRACEBACK in error else error  # which the output has whole
 
 
 async def call(
-    tool: BaseTool, arguments: Mapping[str, Any], context: ToolContext, config: RunnableConfig, limit: float | None
+    tool: BaseTool,
+    arguments: Mapping[str, Any],
+    context: ToolContext,
+    config: RunnableConfig,
+    limit: float | None,
+    call_id: str,
 ) -> CallOutcome:
     """Make a call within its time.
 
@@ -65,15 +74,30 @@ async def call(
         context: What the tool is handed.
         config: The node's config.
         limit: Seconds it may take; `None` means no limit.
+        call_id: The call's id, as the tool is told it.
 
     Raises:
         OpenManusGraphError: If the engine itself failed, such as for a lost database.
     """
+    with using_tool_context(context):
+        outcome = await _made(tool, lambda: _checked(tool, arguments, config, call_id), context, limit)
+    return outcome if outcome.error is None else replace(outcome, error=storable_text(outcome.error))
+
+
+async def _checked(tool: BaseTool, arguments: Mapping[str, Any], config: RunnableConfig, call_id: str) -> Returned:
+    check_call(tool, dict(arguments))
+    return await invoke(tool, arguments, config, call_id)
+
+
+async def _made(
+    tool: BaseTool, make: Callable[[], Awaitable[Returned]], context: ToolContext, limit: float | None
+) -> CallOutcome:
+    """The outcome of a call that `make` makes, whatever it raises."""
     scope = asyncio.timeout(limit)
     try:
-        with using_tool_context(context):
-            async with scope:
-                output = to_json_value(await _invoke(tool, dict(arguments), config))
+        async with scope:
+            returned = await make()
+        return await _outcome(returned, context)
     except GraphBubbleUp:
         raise
     except asyncio.CancelledError:
@@ -85,55 +109,41 @@ async def call(
         if not scope.expired():
             return CallOutcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
         return CallOutcome(error=f"The tool {tool.name!r} did not end within {limit:g} s.", known=False)
-    except ValidationError as error:
-        return CallOutcome(error=_arguments_problem(tool, error), again=False)
-    except ToolArgumentsError as error:
-        return CallOutcome(error=str(error), again=False)
-    except ForeignTypeError as error:
-        return CallOutcome(error=str(error), again=False)
-    except (ToolError, ToolException) as error:
-        return CallOutcome(error=str(error))
+    except (ValidationError, ToolException, ToolError, ForeignTypeError) as error:
+        return _refused(tool, error)
     except OpenManusGraphError:
         raise  # the engine's own failure, such as a lost database, is not the tool's
     except Exception as error:  # noqa: BLE001 - a tool may raise anything; it becomes its subtask's failure
         return CallOutcome(error=f"The tool {tool.name!r} failed: {_words(error)}", known=False)
-    return CallOutcome(output=output, error=failure_in(output))
 
 
-async def _invoke(tool: BaseTool, arguments: dict[str, Any], config: RunnableConfig) -> Any:
-    if isinstance(tool, StructuredTool) and tool.coroutine is None:
-        return await _in_thread(partial(copy_context().run, tool.invoke, arguments, config))
-    return await tool.ainvoke(arguments, config)
+async def _outcome(returned: Returned, context: ToolContext) -> CallOutcome:
+    again, unfit = returned.again, None
+    try:
+        output = to_json_value(returned.content)
+    except (ForeignTypeError, RecursionError) as problem:
+        # The work is done: what has a plain form is kept, and the rest as text.
+        output, again = to_json_value(storable(returned.content)), False
+        unfit = (
+            str(problem)
+            if isinstance(problem, ForeignTypeError)
+            else "The output holds itself, or is nested too deeply."
+        )
+    error = returned.error or unfit or failure_in(output)
+    if returned.artifact is not None:
+        kept = await asyncio.to_thread(
+            store_artifact, returned.artifact, workspace=context.workspace, subtask_id=context.subtask_id
+        )
+        output = with_artifact(output, kept)
+    return CallOutcome(output, error, again=again)
 
 
-async def _in_thread(function: Callable[..., Any]) -> Any:
-    """Run what blocks in a thread of its own.
-
-    Not in a pool: a call that ran out of time keeps its thread, which would then be missing for the next ones and
-    hold up the end of the process. Slots bound how many there are.
-    """
-    loop = asyncio.get_running_loop()
-    future: asyncio.Future[Any] = loop.create_future()
-
-    def settle(result: Any, error: BaseException | None) -> None:
-        if future.done():
-            return
-        if error is None:
-            future.set_result(result)
-        else:
-            future.set_exception(RuntimeError(repr(error)) if isinstance(error, StopIteration) else error)
-
-    def work() -> None:
-        result, error = None, None
-        try:
-            result = function()
-        except BaseException as raised:  # noqa: BLE001 - handed to whoever awaits
-            error = raised
-        with suppress(RuntimeError):  # the loop is gone
-            loop.call_soon_threadsafe(settle, result, error)
-
-    threading.Thread(target=work, name="tool", daemon=True).start()
-    return await future
+def _refused(tool: BaseTool, error: Exception) -> CallOutcome:
+    """The outcome of a call of which it is certain what it did."""
+    arguments = error.__cause__ if isinstance(error, ToolException) else error  # so `ToolNode` tells of arguments
+    if isinstance(arguments, ValidationError):
+        return CallOutcome(error=_arguments_problem(tool, arguments), again=False)
+    return CallOutcome(error=str(error), again=not isinstance(error, ToolArgumentsError | ForeignTypeError))
 
 
 def _words(error: BaseException) -> str:
@@ -141,6 +151,9 @@ def _words(error: BaseException) -> str:
 
 
 def _arguments_problem(tool: BaseTool, error: ValidationError) -> str:
-    first = error.errors()[0]
-    field = ".".join(str(part) for part in first["loc"]) or "the arguments"
+    found = [(".".join(str(part) for part in one["loc"]) or "the arguments", one) for one in error.errors()]
+    lacking = [repr(field) for field, one in found if one["type"] == "missing"]
+    if lacking:
+        return f"The tool {tool.name!r} needs {', '.join(lacking)}."
+    field, first = found[0]
     return f"The tool {tool.name!r} cannot take {field!r} = {first.get('input')!r}: {first['msg']}."

@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from openmanus_graph.checkpoints.ledger import Effect
 from openmanus_graph.context import ToolContext
+from openmanus_graph.errors import UnknownQuestionError
+from openmanus_graph.plans.arguments import call_problems
 from openmanus_graph.policy import Policy
-from openmanus_graph.questions import Approval, ask
+from openmanus_graph.questions import Approval, Question, ask
+from openmanus_graph.tools.spec import spec_of
 
 SHOWN_CHARACTERS = 300
 
@@ -32,9 +37,16 @@ class Consent:
     """Whether a person was asked."""
     edited: bool = False
     """Whether a person changed the arguments."""
+    recorded: Effect | None = None
+    """The call as the ledger has it, where it has been made with other arguments."""
 
 
-def consent_to(tool: BaseTool, args: Mapping[str, Any], context: ToolContext, policy: Policy | None) -> Consent:
+def consent_to(
+    tool: BaseTool,
+    args: Mapping[str, Any],
+    context: ToolContext,
+    policy: Policy | None,
+) -> Consent:
     """Decide about a call; suspends the run where a person must be asked.
 
     Args:
@@ -60,8 +72,70 @@ def consent_to(tool: BaseTool, args: Mapping[str, Any], context: ToolContext, po
         tool=tool.name,
         args=args,
         reason=decision.reason,
+        check=lambda given: check_edit(given, tool, args, policy, context.workspace),
     )
     return consent_of(approval, args)
+
+
+def check_edit(
+    approval: Approval, tool: BaseTool, args: Mapping[str, Any], policy: Policy | None, workspace: Path | None
+) -> None:
+    """Refuse an edit with arguments that the tool cannot take or the policy refuses; other approvals pass.
+
+    Args:
+        approval: What a person said, with all arguments of the call.
+        tool: The tool.
+        args: The arguments that were asked about.
+        policy: The policy; `None` allows every call.
+        workspace: The thread's folder, for the policy's patterns.
+
+    Raises:
+        UnknownQuestionError: With what is wrong.
+    """
+    if approval.action != "edit" or approval.args is None:
+        return
+    # Where a tool checks arguments itself, it may take what its schema does not have, and what it was given counts.
+    known = call_problems(tool, args) if spec_of(tool).checks_arguments else []
+    problems = [text for text in call_problems(tool, approval.args) if text not in known]
+    if problems:
+        what = "; it ".join(problems)
+        raise UnknownQuestionError(
+            f"The edited call cannot be made: it {what}{'' if what.endswith('?') else '.'}",
+            hint="An edit names what it changes, as JSON; null takes an argument away.",
+        )
+    decision = None if policy is None else policy.decide(tool, approval.args, workspace=workspace)
+    if decision is not None and decision.verdict == "deny":
+        raise UnknownQuestionError(decision.refusal(tool.name), hint="Answer with other arguments, or with no: REASON.")
+
+
+def check_asked_edit(
+    question: Question,
+    approval: Approval,
+    tools: Mapping[str, BaseTool],
+    policy: Policy | None,
+    workspace: str | None,
+) -> None:
+    """Refuse an edit of a call before it is handed to the node that asked; that one checks it again.
+
+    Args:
+        question: What was asked.
+        approval: What a person said, with all arguments of the call.
+        tools: The graph's tools by name.
+        policy: The policy; `None` allows every call.
+        workspace: The thread's folder, or `None`.
+
+    Raises:
+        UnknownQuestionError: With what is wrong.
+    """
+    tool = tools.get(question.get("tool") or "")
+    if tool is not None:
+        folder = None if workspace is None else Path(workspace)
+        check_edit(approval, tool, question.get("args") or {}, policy, folder)
+
+
+def is_refused(tool: BaseTool, args: Mapping[str, Any], policy: Policy | None, workspace: Path | None) -> bool:
+    """Whether the policy refuses a call, so that nobody needs to be asked, and nobody's word makes it."""
+    return policy is not None and policy.decide(tool, args, workspace=workspace).verdict == "deny"
 
 
 def consent_of(approval: Approval, args: Mapping[str, Any]) -> Consent:
@@ -69,7 +143,8 @@ def consent_of(approval: Approval, args: Mapping[str, Any]) -> Consent:
     if approval.action == "approve":
         return Consent(dict(args), asked=True)
     if approval.action == "edit":
-        return Consent(dict(approval.args or {}), asked=True, edited=True)
+        edited = dict(args if approval.args is None else approval.args)
+        return Consent(edited, asked=True, edited=edited != dict(args))
     if approval.action == "answer":
         return Consent(None, asked=True, answered=True, value=approval.value)
     why = f": {approval.reason}" if approval.reason else "."

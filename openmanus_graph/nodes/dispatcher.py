@@ -1,8 +1,8 @@
 """Dispatcher: the node that executes a plan as a DAG, every subtask durable on its own and no barrier between them.
 
 LangGraph runs super-steps, so parallel branches would wait for the slowest. Here one node starts every subtask as a
-`@task`, up front and in plan order (LangGraph keys a task's stored result by name and call index), and each waits
-inside for its own prerequisites and then for a slot.
+`@task`, when its turn in the schedule has come. A subtask has ended once its own graph has committed the result, by
+which a resume knows it; LangGraph's record of the `@task` follows, and is not waited for.
 """
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
@@ -14,7 +14,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
-from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -22,27 +21,30 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.checkpoint.base import BaseCheckpointSaver
 from langgraph.errors import GraphBubbleUp, GraphDrained, GraphInterrupt
-from langgraph.func import task
 from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Interrupt
 
-from openmanus_graph.checkpoints.durations import learn_durations, learned_durations
+from openmanus_graph.checkpoints.durations import Learned, learn_durations, learned_durations, shrunk
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import Sessions, ToolContext
+from openmanus_graph.display_text import work_line
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, NAMESPACE_KEY
 from openmanus_graph.namespaces import LEVEL, SubtaskTask, plain_namespace
+from openmanus_graph.nodes.dispatching.collection import rarer_collections
+from openmanus_graph.nodes.dispatching.task_calls import TaskCalls
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.accepted import AcceptedPlans
-from openmanus_graph.plans.schedule import Slots, upward_ranks
+from openmanus_graph.plans.sampled_order import sampled_order
+from openmanus_graph.plans.schedule import Order, Schedule, expected_seconds, upward_ranks
 from openmanus_graph.questions import question_of
 from openmanus_graph.run_config import LEASE, MAX_PARALLEL, configurable_of, thread_id_of
 from openmanus_graph.scope import scope_of
@@ -58,6 +60,8 @@ NODE = "dispatcher"
 PREVIEW_CHARACTERS = 160
 CLOSING_S = 10.0
 """How long the sessions of tools may take to close."""
+MOST_STARTING = 16
+"""How many subtasks may be between their slot and the start of their work."""
 SHORTEST_S = 0.001
 """What the scheduler learns of a subtask that took no measurable time; the scheduler takes 0 for *unknown*."""
 
@@ -83,8 +87,6 @@ class Dispatch:
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
-    due: set[str] = field(default_factory=set[str])
-    """Under a holder: subtasks whose prerequisites have all ended, and that have not taken that up yet."""
     drained: str | None = None
     done: int = 0
 
@@ -94,16 +96,19 @@ class Dispatch:
         self.lease: Lease | None = LEASE.get(configurable)
         saver = configurable.get(CHECKPOINTER_KEY)
         self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
+        self.keeps_results = saver is None or isinstance(saver, ThreadSaver)
+        """Whether a resume finds what subtask graphs have stored, as `_committed` does."""
         self.round = self.state.get("round", 0) + 1
         self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
+        self.subtasks: dict[str, Subtask] = {subtask.id: subtask for subtask in self.plan.subtasks}
+        self.needs: dict[str, tuple[str, ...]] = {one.id: one.prerequisites() for one in self.plan.subtasks}
         self.goals: dict[str, str] = {subtask.id: subtask.goal for subtask in self.plan.subtasks}
+        self._level = plain_namespace(str((self.config.get("metadata") or {}).get(NAMESPACE_KEY, NODE)))
         self.workspace = workspace_of(self.state, self.thread_id)
         self.scope = scope_of(self.config, self.settings)
         self.holder = holder_of(self.runtime.control)
         self._emit = self.scope.emitter(self.runtime.stream_writer, str(self.round))
         self.max_parallel = _positive(configurable.get(MAX_PARALLEL.name, self.settings.max_parallel))
-        self.slots = Slots(self.max_parallel, dict(self.settings.resources))
-        self.order: dict[str, tuple[float, ...]] = {}
         self.took: dict[str, list[float]] = {}
 
     async def run(self) -> dict[str, Any]:
@@ -115,17 +120,23 @@ class Dispatch:
         """
         kept = self._kept(self.state.get("results") or {})
         committed = await self._committed()
-        self.order = await self._ranked()
+        order = await self._ranked()
         self.workspace.mkdir(parents=True, exist_ok=True)
         loop = asyncio.get_running_loop()
         self.outcomes = {subtask.id: loop.create_future() for subtask in self.plan.subtasks}
-        self._announce([*kept, *committed])
+        known = {**committed, **kept}
+        for key, result in known.items():
+            self.outcomes[key].set_result(result)
+        self.done = len(known)
+        self._announce(list(known))
+        self.calls: TaskCalls[SubtaskResult] = TaskCalls()
+        self.schedule = self._scheduled(order, known)
         if self.holder is not None:
-            self._begin_due(kept)
-            self.holder.follow(lambda: bool(self.due) or not self.slots.settled)
+            self.holder.follow(lambda: not self.schedule.settled)
         try:
-            futures = [self._issue(subtask, kept, committed) for subtask in self.plan.subtasks]
-            await _all_ended([future for future in futures if future is not None])
+            with rarer_collections():
+                self._issue_first(known)
+                await self.calls.all_ended()
         finally:
             await self._close()
         if isinstance(self.saver, ThreadSaver):
@@ -145,25 +156,23 @@ class Dispatch:
         if self.drained is not None:
             raise GraphDrained(self.drained)
         results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
-        self._conclude(results)
+        self._tell_end(results)
         return {"plan": self.plan.to_dict(), "results": results, "round": self.round, **self.ended_with}
 
-    def _begin_due(self, kept: Collection[str]) -> None:
-        """Count for each subtask the prerequisites that have not ended."""
-        self._dependants = self.plan.dependants()
-        self._open = {
-            subtask.id: sum(before not in kept for before in self.plan.prerequisites(subtask))
-            for subtask in self.plan.subtasks
+    def _scheduled(self, order: Mapping[str, Order], known: Mapping[str, SubtaskResult]) -> Schedule:
+        """The schedule of what is not known to have ended."""
+        uses: dict[str, str | None] = {
+            one.id: spec_of(self.tools[one.tool]).resource for one in self.plan.subtasks if one.tool
         }
-        self.due |= {key for key, number in self._open.items() if not number and key not in kept}
-
-    def _tell_due(self, ended: Subtask) -> None:
-        """Note which subtasks the end of one sets going, so that a holder does not take them for standing still."""
-        self.due.discard(ended.id)
-        for key in self._dependants.get(ended.id, ()):
-            self._open[key] -= 1
-            if not self._open[key] and not self.outcomes[key].done():  # a failure before was enough to block it
-                self.due.add(key)
+        return Schedule(
+            self.needs,
+            order,
+            self.max_parallel,
+            resources=self.settings.resources,
+            uses=uses,
+            ended={key: result["status"] == "completed" for key, result in known.items()},
+            most_starting=MOST_STARTING if self.holder is None else None,  # a holder holds each before it starts
+        )
 
     def _kept(self, results: Mapping[str, SubtaskResult]) -> dict[str, SubtaskResult]:
         return {
@@ -172,23 +181,38 @@ class Dispatch:
             if result["status"] == "completed" and self.definitions.get(key) == result["definition"]
         }
 
-    async def _ranked(self) -> dict[str, tuple[float, ...]]:
-        """The order for slots: priority, then the longest path to an end, then the place in the plan."""
-        learned: dict[str, float] = {}
-        unstated = [subtask.work_kind for subtask in self.plan.subtasks if subtask.expected_s is None]
+    async def _ranked(self) -> Mapping[str, Order]:
+        """The order for slots: priority, then the longest path to an end, then the place in the plan.
+
+        Where every duration is known and no resource is limited, orders near that one are tried out too.
+        """
+        known: dict[str, Learned] = {}
+        unstated = [one for one in self.plan.subtasks if one.expected_s is None]
         if unstated and isinstance(self.saver, ThreadSaver):
-            learned = await learned_durations(self.saver, unstated)
+            known = await learned_durations(self.saver, {kind for one in unstated for kind in _kinds(one)})
+
+        def learned(subtask: Subtask) -> float | None:
+            kind, tool = _kinds(subtask)
+            return shrunk(known.get(kind), known.get(tool))
+
         ranks = upward_ranks(self.plan, learned)
-        return {
+        order: dict[str, Order] = {
             subtask.id: (-subtask.priority, -ranks[subtask.id], index)
             for index, subtask in enumerate(self.plan.subtasks)
         }
+        seconds = expected_seconds(self.plan, learned)
+        if len(seconds) < len(order) or self.settings.resources:
+            return order
+        return sampled_order(self.needs, order, seconds, self.max_parallel)
 
     async def _committed(self) -> dict[str, SubtaskResult]:
         """Results of this round that subtask graphs stored before an earlier process ended, in one query."""
         if not isinstance(self.saver, ThreadSaver):
             return {}
         found = await committed_results(self.saver, self.thread_id)
+        if self.lease is not None:
+            places = {self._namespace(subtask) for subtask in self.plan.subtasks}
+            self.lease.unwritten |= places - await self.saver.namespaces(self.thread_id, self._level + LEVEL)
         by_name = {self._name(subtask): subtask.id for subtask in self.plan.subtasks}
         return {by_name[name]: result for name, result in found.items() if name in by_name}
 
@@ -197,44 +221,42 @@ class Dispatch:
 
     def _namespace(self, subtask: Subtask) -> str:
         """The namespace of the subtask's graph."""
-        own = str((self.config.get("metadata") or {}).get(NAMESPACE_KEY, NODE))
-        return f"{plain_namespace(own)}{LEVEL}{self._name(subtask)}"
+        return f"{self._level}{LEVEL}{self._name(subtask)}"
 
-    def _issue(
-        self, subtask: Subtask, kept: Mapping[str, SubtaskResult], committed: Mapping[str, SubtaskResult]
-    ) -> asyncio.Future[SubtaskResult] | None:
-        if subtask.id in kept:
-            self.done += 1
-            self.outcomes[subtask.id].set_result(kept[subtask.id])
-            return None
+    def _issue_first(self, known: Collection[str]) -> None:
+        """Call the subtasks whose turn it is, and from then on each whose turn comes.
 
-        # A function of its own each: naming a task renames its function.
+        With another saver all are called at once, in plan order: it keeps results by the number of the call.
+        """
+        if self.keeps_results:
+            self.schedule.follow(lambda key: self._issue(self.subtasks[key]))
+            return
+        for subtask in self.plan.subtasks:
+            if subtask.id not in known:
+                self._issue(subtask)
+
+    def _issue(self, subtask: Subtask) -> None:
         async def body() -> SubtaskResult:
-            if subtask.id in committed:
-                return committed[subtask.id]
-            return await self._execute(subtask)
+            result = await self._execute(subtask)
+            if self.keeps_results:
+                self._conclude(subtask, result)  # another saver's resume would not find it before the task's own record
+            return result
 
-        make = cast("Callable[[], asyncio.Future[SubtaskResult]]", task(name=self._name(subtask))(body))
-        issued = make()
-        issued.add_done_callback(lambda ended: self._settle(subtask, ended, subtask.id in committed))
-        return issued
+        self.calls.issue(self._name(subtask), body, lambda ended: self._settle(subtask, ended))
 
     async def _execute(self, subtask: Subtask) -> SubtaskResult:
-        for prerequisite in self.plan.prerequisites(subtask):
-            outcome = await asyncio.shield(self.outcomes[prerequisite])
+        prerequisite = await self.schedule.turn(subtask.id)
+        if prerequisite is not None:
+            outcome = self.outcomes[prerequisite].result()
             if outcome is None:  # it waits for a person, or was drained
                 raise GraphInterrupt(())
-            if outcome["status"] != "completed":
-                return self._never_ran(subtask, "blocked", f"Its prerequisite {prerequisite!r} is {outcome['status']}.")
-        resource = spec_of(self.tools[subtask.tool]).resource if subtask.tool else None
-        self.due.discard(subtask.id)
-        async with self.slots.hold(self.order[subtask.id], resource):
-            await enter(self.runtime.control)
-            if (budget := self.scope.spending.reached()) is not None:
-                return self._never_ran(subtask, "skipped", self.scope.spending.describe(budget))
-            if self.holder is not None:
-                self.holder.began(self._namespace(subtask))
-            return await self._run_graph(subtask)
+            return self._never_ran(subtask, "blocked", f"Its prerequisite {prerequisite!r} is {outcome['status']}.")
+        await enter(self.runtime.control)
+        if (budget := self.scope.spending.reached()) is not None:
+            return self._never_ran(subtask, "skipped", self.scope.spending.describe(budget))
+        if self.holder is not None:
+            self.holder.began(self._namespace(subtask))
+        return await self._run_graph(subtask)
 
     async def _run_graph(self, subtask: Subtask) -> SubtaskResult:
         sessions = Sessions()
@@ -271,9 +293,10 @@ class Dispatch:
         try:
             ended = await self.subtask_graph.ainvoke(start, context=given, **durable)
         finally:
-            # Not awaited here: nothing may stand between the committed result and its dependants.
-            closing = asyncio.create_task(sessions.aclose())
-            self.closing.add(closing)
+            if sessions:  # not awaited here: nothing may stand between the committed result and its dependants
+                closing = asyncio.create_task(sessions.aclose())
+                self.closing.add(closing)
+                closing.add_done_callback(self._closed)
         return cast("SubtaskResult", ended["result"])
 
     def _result_of(self, subtask_id: str) -> SubtaskResult:
@@ -295,49 +318,64 @@ class Dispatch:
             output_file=None,
         )
 
-    def _settle(self, subtask: Subtask, ended: asyncio.Future[SubtaskResult], kept: bool) -> None:
-        """Release the dependants of a subtask that ended, and tell the views."""
-        outcome = self.outcomes[subtask.id]
+    def _conclude(self, subtask: Subtask, result: SubtaskResult) -> None:
+        """Give the slot and the dependants of a subtask that has ended with a result on, and tell the views."""
+        self.done += 1
+        self.outcomes[subtask.id].set_result(result)
+        self.schedule.ended(subtask.id, completed=result["status"] == "completed")
         if self.holder is not None:
-            self._tell_due(subtask)
             self.holder.ended(self._namespace(subtask))
+        self._finished(subtask, result)
+
+    def _settle(self, subtask: Subtask, ended: asyncio.Future[SubtaskResult]) -> None:
+        """Conclude a subtask of which nothing has been told yet, or note why it has no result."""
+        outcome = self.outcomes[subtask.id]
         if outcome.done():
             return
-        if ended.cancelled():
+        error = None if ended.cancelled() else ended.exception()
+        if not ended.cancelled() and error is None:
+            self._conclude(subtask, ended.result())
+            return
+        if isinstance(error, GraphBubbleUp):
+            self._note_stop(subtask, error)
+            outcome.set_result(None)
+        else:
             outcome.cancel()
+        self.schedule.ended(subtask.id, completed=False)
+        if self.holder is not None:
+            self.holder.ended(self._namespace(subtask))
+
+    def _note_stop(self, subtask: Subtask, stop: GraphBubbleUp) -> None:
+        """Note the questions of a subtask that waits for a person, or that it was drained."""
+        if isinstance(stop, GraphDrained):
+            self.drained = stop.reason
+        if not isinstance(stop, GraphInterrupt):
             return
-        error = ended.exception()
-        if error is None:
-            self.done += 1
-            outcome.set_result(ended.result())
-            if not kept:
-                self._finished(subtask, ended.result())
-            return
-        if isinstance(error, GraphInterrupt):
-            raised = tuple(cast("tuple[Interrupt, ...]", error.args[0]))
-            if raised:
-                self.interrupts[subtask.id] = raised
-            for open_one in raised:
-                question = cast("dict[str, Any]", question_of(open_one))
-                self.emit(Event(type="subtask_waiting", id=open_one.id, subtask=subtask.id, question=question))
-        elif isinstance(error, GraphDrained):
-            self.drained = error.reason
-        elif not isinstance(error, GraphBubbleUp):
-            outcome.cancel()
-            return
-        outcome.set_result(None)
+        raised = tuple(cast("tuple[Interrupt, ...]", stop.args[0]))
+        if raised:
+            self.interrupts[subtask.id] = raised
+        for open_one in raised:
+            question = cast("dict[str, Any]", question_of(open_one))
+            self.emit(Event(type="subtask_waiting", id=open_one.id, subtask=subtask.id, question=question))
+
+    def _closed(self, closing: asyncio.Task[None]) -> None:
+        """Say why a session did not close, and let go of what it held; the results are committed all the same."""
+        self.closing.discard(closing)
+        problem = None if closing.cancelled() else closing.exception()
+        if problem is not None:
+            logger.warning("A tool's session did not close: %s", problem)
 
     async def _close(self) -> None:
-        if not self.closing:
-            return
-        ended, hanging = await asyncio.wait(self.closing, timeout=CLOSING_S)
-        # The results are committed; a session that does not close cannot undo that.
-        for problem in [*(closed.exception() for closed in ended), *("it hangs" for _ in hanging)]:
-            if problem is not None:
-                logger.warning("A tool's session did not close: %s", problem)
+        """Wait until all sessions are closed, within limits."""
+        if self.closing:
+            _, hanging = await asyncio.wait(self.closing, timeout=CLOSING_S)
+            for _ in hanging:
+                logger.warning("A tool's session did not close: it hangs")
 
     def emit(self, event: Event) -> None:
         """Complete an event with thread and time, and send it into the run's own stream."""
+        if event.get("type") == "subtask_started":
+            self.schedule.begun(event.get("subtask") or "")
         self._emit(event)
         if self.lease is not None:
             self.lease.progress = {"done": self.done, "total": len(self.plan.subtasks)}
@@ -351,7 +389,7 @@ class Dispatch:
         outline = [
             {
                 "id": subtask.id,
-                "goal": subtask.goal,
+                "goal": subtask.goal or work_line(None, subtask.tool, subtask.args),
                 "runs": subtask.tool or subtask.agent,
                 "needs": list(self.plan.prerequisites(subtask)),
             }
@@ -366,7 +404,8 @@ class Dispatch:
         output = result["output"]
         elapsed = seconds_between(started, finished) if started else 0.0
         if result["status"] == "completed" and started:
-            self.took.setdefault(subtask.work_kind, []).append(max(elapsed, SHORTEST_S))
+            for kind in set(_kinds(subtask)):
+                self.took.setdefault(kind, []).append(max(elapsed, SHORTEST_S))
         shown = "" if output is None else output if isinstance(output, str) else repr(cast("object", output))
         self.emit(
             Event(
@@ -380,7 +419,7 @@ class Dispatch:
             )
         )
 
-    def _conclude(self, results: Mapping[str, SubtaskResult]) -> None:
+    def _tell_end(self, results: Mapping[str, SubtaskResult]) -> None:
         counts: dict[str, int] = {}
         for result in results.values():
             counts[result["status"]] = counts.get(result["status"], 0) + 1
@@ -392,19 +431,9 @@ def outcome_of(results: Mapping[str, SubtaskResult]) -> str:
     return "completed" if all(result["status"] == "completed" for result in results.values()) else "failed"
 
 
-async def _all_ended(futures: list[asyncio.Future[SubtaskResult]]) -> None:
-    """Wait for all, but raise at once what is no subtask's own end, such as a lost database."""
-    pending: set[asyncio.Future[SubtaskResult]] = set(futures)
-    while pending:
-        ended, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_EXCEPTION)
-        for future in ended:
-            error = None if future.cancelled() else future.exception()
-            if error is not None and not isinstance(error, GraphBubbleUp):
-                for other in pending:
-                    other.cancel()
-                with suppress(asyncio.CancelledError):
-                    await asyncio.gather(*pending, return_exceptions=True)
-                raise error
+def _kinds(subtask: Subtask) -> tuple[str, str]:
+    """The kind of work that a subtask is, and its tool or agent; the same where it states no kind."""
+    return subtask.work_kind, str(subtask.tool or subtask.agent)
 
 
 def _positive(value: Any) -> int:

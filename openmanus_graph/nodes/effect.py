@@ -20,12 +20,13 @@ from langgraph.errors import GraphBubbleUp
 from openmanus_graph.checkpoints.ledger import Effect, Intent, Ledger, hash_of, key_of, new_token, preview_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.effect_outcome import EffectOutcome, effect_outcome_of
-from openmanus_graph.errors import ForeignTypeError, UnknownQuestionError
+from openmanus_graph.errors import ForeignTypeError, ToolArgumentsError, UnknownQuestionError
 from openmanus_graph.langgraph_internals import NAMESPACE_KEY
 from openmanus_graph.nodes.call import CallOutcome, call
 from openmanus_graph.nodes.consent import Consent, consent_to
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import stored, whole
+from openmanus_graph.plans.arguments import check_call
 from openmanus_graph.policy import Policy
 from openmanus_graph.questions import ask, asked_so_far, pass_over
 from openmanus_graph.run_config import IDEMPOTENCY, with_keys
@@ -51,6 +52,8 @@ class EffectCall:
     context: ToolContext
     config: RunnableConfig
     run: SubtaskScope
+    id: str
+    """The id that the tool is told: of the model's call, or one that names a direct call."""
 
     def _ledger(self, args: Mapping[str, Any]) -> Ledger | None:
         if self.context.call_id is None or not in_ledger(self.tool, args):
@@ -74,7 +77,15 @@ class EffectCall:
         )
 
     async def consent(self, args: Mapping[str, Any], policy: Policy | None) -> Consent:
-        """The decision whether the call is made; a person who has approved a call that was begun is not asked again."""
+        """The decision whether the call is made.
+
+        A person who has approved a call that was begun is not asked again, and nobody is asked about one that its
+        arguments will make fail.
+        """
+        try:
+            check_call(self.tool, dict(args))
+        except ToolArgumentsError:
+            return Consent(dict(args))
         ledger = self._ledger(args)
         if ledger is not None and policy is not None:
             verdict = policy.decide(self.tool, args, workspace=self.context.workspace).verdict
@@ -85,7 +96,8 @@ class EffectCall:
                 if found is not None and (
                     settled or (found.status == "claimed" and found.args_hash == intent.args_hash)
                 ):
-                    return Consent(dict(args), asked=True)
+                    other = found if found.args_hash != intent.args_hash else None
+                    return Consent(dict(args), asked=True, recorded=other)
         return consent_to(self.tool, args, self.context, policy)
 
     async def make(self, args: dict[str, Any], limit: float | None) -> CallOutcome:
@@ -124,7 +136,7 @@ class EffectCall:
         config, context = self.config, replace(self.context, idempotency_key=key)
         if key is not None:
             config = with_keys(config, {IDEMPOTENCY: key})
-        return await call(self.tool, args, context, config, limit)
+        return await call(self.tool, args, context, config, limit, self.id)
 
     async def _claimed(self, ledger: Ledger, intent: Intent, args: dict[str, Any]) -> Effect | CallOutcome:
         """The claim under which the call is to be made, or its outcome where that is known."""
@@ -133,7 +145,7 @@ class EffectCall:
             return found
         if found.status in ("done", "failed"):
             self.context.report(f"{self.tool.name} is not called again: how it ended is recorded")
-            return self._recorded(found)
+            return replace(self._recorded(found), recorded=found)
         if found.status == "waiting":
             pass_over(found.skips)
             return await ledger.retake(replace(intent, skips=max(found.skips, intent.skips)), found.key)
@@ -146,7 +158,7 @@ class EffectCall:
         if known.happened:
             outcome = CallOutcome(known.output if known.has_result else {"happened": True, "note": TOLD_HAPPENED})
             await self._settle(ledger, intent, found, outcome)
-            return outcome
+            return replace(outcome, recorded=found)
         if same:
             return await ledger.retake(intent, found.key)
         await ledger.settle(intent, found, "failed", error="It did not happen.", final=True)

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 from langchain_core.runnables import RunnableConfig
@@ -18,10 +18,12 @@ from langgraph.types import Overwrite
 from openmanus_graph.agent_nodes import EXECUTOR
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
-from openmanus_graph.models.context import fit, repaired, summarised, summary_request
+from openmanus_graph.models.context import KEPT, fit, repaired, summarised, summary_request
 from openmanus_graph.models.gateway import usage_of
+from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.loops import stuck
+from openmanus_graph.nodes.loops import REMINDER, stuck
+from openmanus_graph.nodes.offered_tools import offered_tools
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
 from openmanus_graph.nodes.reply import TERMINATE, failed_calls, read_reply
 from openmanus_graph.nodes.roles import Roles
@@ -30,37 +32,19 @@ from openmanus_graph.nodes.tool import FACTS
 from openmanus_graph.nodes.turn import is_cut
 from openmanus_graph.plan import Subtask
 from openmanus_graph.state import SubtaskState
-from openmanus_graph.tools.registry import builtin
 from openmanus_graph.tools.spec import spec_of
 
 KEPT_TURNS = 2
 """Turns of the model that summarising leaves as they are."""
 SHARE_FOR_MESSAGES = 0.85
 """Share of the window that messages may take; the rest is for the tools' schemas and the reply."""
+STEPS_TOLD = 3
+"""Steps left from which on the model is told how many there are."""
+PROSE_CHARACTERS = 4_000
+"""How much the model is sent again of a reply of its own that calls nothing."""
+NUDGE = "Your reply calls no tool, so nothing has ended: call `terminate` with the result, or go on with a tool."
 SHORTENINGS = 3
 """How often a context that the provider calls too long is halved before the subtask fails."""
-
-
-def allowed_tools(subtask: Subtask, roles: Roles) -> list[BaseTool]:
-    """The tools of a subtask: those it names, or all but second names of one; `terminate` is always among them."""
-    if subtask.tools is None:
-        found = {name: tool for name, tool in roles.tools.items() if spec_of(tool).alias_of is None}
-    else:
-        found = {name: roles.tools[name] for name in subtask.tools if name in roles.tools}
-    return list({**found, TERMINATE: roles.tools.get(TERMINATE) or builtin(TERMINATE)}.values())
-
-
-def open_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
-    """The calls of the last reply that have no result yet."""
-    answered: set[str] = set()
-    for message in reversed(messages):
-        if isinstance(message, ToolMessage):
-            answered.add(message.tool_call_id)
-        elif isinstance(message, AIMessage):
-            return [cast("dict[str, Any]", made) for made in message.tool_calls if made["id"] not in answered]
-        else:
-            return []
-    return []
 
 
 class ExecutorStep:
@@ -72,7 +56,8 @@ class ExecutorStep:
         self.run = run
         self.subtask = Subtask.model_validate(state.get("subtask"))
         self.messages: list[BaseMessage] = list(repaired(state.get("messages") or []))
-        self.tools = allowed_tools(self.subtask, roles)
+        self.offered = offered_tools(self.subtask, roles, self.messages)
+        self.tools = self.offered.tools
         self.steps = state.get("steps") or 0
         self.turn = (state.get("turns") or 0) + 1
         self.window = 0
@@ -96,7 +81,7 @@ class ExecutorStep:
             if older:
                 return await self._summary(older)
             began = time.monotonic()
-            reply = await self._reply([*self.messages, *warnings])
+            reply = await self._reply(with_note([*map(_shown, self.messages), *warnings], self._left(most)))
         except BudgetError as error:
             return self._failed(str(error.message), again=False)
         except ModelRefusedError:
@@ -110,6 +95,15 @@ class ExecutorStep:
             "usage": usage_of(reply),
         }
         return {**counted, **self._read(reply, warnings)}
+
+    def _left(self, most: int) -> str:
+        """What the model is told of its steps when few are left."""
+        left = most - self.steps
+        if left > STEPS_TOLD:
+            return ""
+        if left == 1:
+            return "[This is your last step: end with `terminate` now, and say what is not done.]"
+        return f"[{left} steps are left, with this one. Come to an end with `terminate` before they are used up.]"
 
     def _failed(self, error: str, *, again: bool = True) -> dict[str, Any]:
         return failed_or_again(self.state, self.run, error, again=again)
@@ -148,32 +142,66 @@ class ExecutorStep:
 
     def _read(self, reply: AIMessage, warnings: list[HumanMessage]) -> dict[str, Any]:
         """The state update of a reply: calls to make, the end, or a message to the model."""
-        offered = [tool.name for tool in self.tools]
-        read = read_reply(reply, offered, self.roles.tools, self.turn, ", ".join(offered))
-        added: list[BaseMessage] = [*warnings, read.message, *read.refused, *read.noted]
+        names = self.offered.callable_names
+        read = read_reply(reply, names, self.roles.tools, self.turn, ", ".join(names))
+        added: list[BaseMessage] = [*warnings, *self.offered.answered(read.message), *read.refused, *read.noted]
         if read.end is not None and read.refused and read.end["status"] == "success":
             return {"messages": [*added, _too_early(read.refused)]}
         if read.end is not None:
-            return {"messages": added, "draft": self._ended_by(read.end)}
+            return {"messages": added, "draft": self._ended_by(read.end, read.message)}
         if read.message.tool_calls:
             return {"messages": added}
         if is_cut(reply):
-            added.append(HumanMessage("Your reply was cut off by the model's limits. Go on, more briefly."))
+            added.append(_reminder("Your reply was cut off by the model's limits. Go on, more briefly."))
             return {"messages": added}
+        if TERMINATE in self.offered.callable_names and self._may_be_nudged():
+            return {"messages": [*added, _reminder(NUDGE, kept=True)]}
         return {"messages": added, "draft": draft_of(str(reply.text), None, self.run.context)}
 
-    def _ended_by(self, args: Mapping[str, Any]) -> Any:
+    def _may_be_nudged(self) -> bool:
+        """Whether words without a call are not taken for the result yet: once, as long as there is a step for it."""
+        nudged = any(message.name == REMINDER and message.text == NUDGE for message in self.messages)
+        return not nudged and self.steps + 1 < self.roles.settings.budget.steps
+
+    def _ended_by(self, args: Mapping[str, Any], reply: AIMessage) -> Any:
         answer = args.get("answer")
         if args.get("status") == "failure":
             return draft_of(None, str(answer or "Its agent gave up without saying why."), self.run.context)
         if answer in (None, ""):
-            answer = next((str(m.text) for m in reversed(self.messages) if isinstance(m, AIMessage) and m.text), "")
+            said = [message for message in (*self.messages, reply) if isinstance(message, AIMessage) and message.text]
+            answer = str(said[-1].text) if said else ""
         return draft_of(answer, None, self.run.context)
 
 
 def _too_early(messages: Sequence[BaseMessage]) -> HumanMessage:
     failed = ", ".join(failed_calls(messages))
-    return HumanMessage(f"You said that it is done in one reply with calls that failed: {failed}. It is not ended yet.")
+    return _reminder(f"You said that it is done in one reply with calls that failed: {failed}. It is not ended yet.")
+
+
+def _reminder(text: str, *, kept: bool = False) -> HumanMessage:
+    return HumanMessage(text, name=REMINDER, additional_kwargs={KEPT: True} if kept else {})
+
+
+def with_note(messages: Sequence[BaseMessage], note: str) -> list[BaseMessage]:
+    """Messages with a note at their very end, so that what a provider has cached of them stays valid.
+
+    Args:
+        messages: The conversation.
+        note: The note; empty adds nothing.
+    """
+    if not note:
+        return list(messages)
+    last = messages[-1]
+    if isinstance(last, HumanMessage):  # many models take no two human messages in a row
+        return [*messages[:-1], last.model_copy(update={"content": f"{last.text}\n\n{note}"})]
+    return [*messages, HumanMessage(note)]
+
+
+def _shown(message: BaseMessage) -> BaseMessage:
+    """A message as the model is sent it: long prose without a call, which is no result, is shortened."""
+    if not isinstance(message, AIMessage) or message.tool_calls or len(message.text) <= PROSE_CHARACTERS:
+        return message
+    return message.model_copy(update={"content": clipped(str(message.text), PROSE_CHARACTERS)})
 
 
 def _slowest(messages: Sequence[BaseMessage]) -> float:

@@ -14,6 +14,7 @@ from typing import Any, Literal, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.models.context import KEPT, LEFT_OUT, SUMMARY, exchanges
 from openmanus_graph.models.volatile import steady
 
@@ -23,6 +24,8 @@ steps that find nothing new and change nothing."""
 
 LOOP_WARNING = "loop_warning"
 """Name of the message that tells the model."""
+REMINDER = "reminder"
+"""Name of a message of the engine's own to the model about its last reply."""
 
 SHOWN = 160
 """Characters of a call or result that evidence shows."""
@@ -88,7 +91,8 @@ def stuck(messages: Sequence[BaseMessage], *, reads: Collection[str], limit: int
         window: How many steps in a row may bring nothing new.
 
     Returns:
-        What it does, or `None`. A person's or the verifier's word starts the count anew, and so does a warning.
+        What it does, or `None`. A person's or the verifier's word starts the count anew, and so does a warning; what
+        the engine reminds the model of does not.
     """
     row = _row(messages, reads)
     was_warned = any(_is_warning(message) for message in messages)
@@ -111,7 +115,7 @@ def _row(messages: Sequence[BaseMessage], reads: Collection[str]) -> list[_Step]
     seen: set[object] = set()
     for exchange in exchanges(messages):
         first = exchange.messages[0]
-        if isinstance(first, HumanMessage) and first.name not in (SUMMARY, LEFT_OUT):
+        if isinstance(first, HumanMessage) and first.name not in (SUMMARY, LEFT_OUT, REMINDER):
             row = []
         if not isinstance(first, AIMessage) or not first.tool_calls:
             continue
@@ -198,9 +202,9 @@ def _in_turn(step: _Step, other: _Step, times: int) -> str:
 
 
 def _nothing_new(steps: Sequence[_Step]) -> str:
-    counted = Counter(call.words for step in steps for call in step.calls)
-    calls = ", ".join(f"{words} {times}×" for words, times in counted.most_common(3))
-    more = f" and {len(counted) - 3} other calls" if len(counted) > 3 else ""
+    made = Counter(call.words for step in steps for call in step.calls)
+    calls = ", ".join(f"{words} {times}×" for words, times in made.most_common(3))
+    more = f" and {counted(len(made) - 3, 'other call')}" if len(made) > 3 else ""
     return (
         f"The last {len(steps)} steps found nothing new and changed nothing: {calls}{more}; "
         f"the last result is {steps[-1].calls[-1].shown!r}."

@@ -72,12 +72,20 @@ def ended(
         verified=verified,
         verified_why=why,
         **_used(state),
+        **_noted(state),
     )
 
 
 def _used(state: Mapping[str, Any]) -> Any:
     usage = state.get("usage")
     return {"usage": usage} if usage and usage.get("calls") else {}
+
+
+def _noted(state: Mapping[str, Any]) -> Any:
+    """Arguments that a person changed, and the addresses that were read, where there are any."""
+    ran: Any = state.get("ran") or {}
+    sources: Any = state.get("sources")
+    return {**ran, **({"sources": sources} if sources else {})}
 
 
 def failed_or_again(

@@ -13,20 +13,20 @@ from openmanus_graph import shell_commands
 from openmanus_graph.agent_nodes import PLANNER
 from openmanus_graph.errors import BudgetError, PlanningError
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.prompt_context import earlier_text, request_text, results_text
+from openmanus_graph.nodes.offered_tools import usable_tools
 from openmanus_graph.nodes.planning.plan_repair import mended
-from openmanus_graph.nodes.planning.proposal import checked_plan, merged, proposal_schema
+from openmanus_graph.nodes.planning.proposal import SUBMIT, checked_plan, merged, proposal_schema
 from openmanus_graph.nodes.planning.tool_catalogue import catalogue_text, planned_tools
-from openmanus_graph.nodes.prompt_context import earlier_text, request_text, results_text
 from openmanus_graph.nodes.roles import Roles
-from openmanus_graph.nodes.transitions import decided
+from openmanus_graph.nodes.transitions import at_stage, decided
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import ManusState, SubtaskResult
+from openmanus_graph.tools.surroundings import surroundings_line
 
 RESULT_CHARACTERS = 12_000
 SHOWN_PROBLEMS = 20
-SUBMIT = "submit_plan"
-"""The call with which a plan is given."""
 
 
 def planning_text(state: ManusState, roles: Roles) -> str:
@@ -36,6 +36,8 @@ def planning_text(state: ManusState, roles: Roles) -> str:
     if earlier:
         parts.append(f"# Earlier in this conversation\n{earlier}")
     parts.append(catalogue_text(roles))
+    sandbox = state.get("sandbox") or roles.settings.sandbox
+    parts.append(f"# The surroundings\n{surroundings_line(usable_tools(roles), sandbox)}")
     if state.get("knowledge"):
         parts.append(f"# From memory\n{state.get('knowledge')}")
     plan = state.get("plan") or {}
@@ -53,7 +55,7 @@ def planning_text(state: ManusState, roles: Roles) -> str:
 
 def plan_schema(roles: Roles) -> dict[str, Any]:
     """The JSON Schema of a plan for these tools and agents, as a model is asked for it."""
-    return proposal_schema(list(planned_tools(roles.tools)), list(roles.agents))
+    return proposal_schema(list(planned_tools(usable_tools(roles))), list(roles.agents))
 
 
 def planner_node(roles: Roles) -> Node[ManusState]:
@@ -93,9 +95,12 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
     proposal = mended(value, roles.tools, list(roles.agents), kept)
     if (state.get("plan") or {}).get("subtasks"):
         proposal = merged(proposal, state.get("plan") or {}, state.get("results") or {})
-    plan, problems = checked_plan(proposal, roles.tools, list(roles.agents), roles.settings.max_subtasks)
+    plan, problems = checked_plan(proposal, roles.tools, list(roles.agents), roles.settings.max_subtasks, kept)
     if value is None and problem:
         problems = [problem]
+    is_proposed = state.get("decision") == "propose"
+    if plan is not None and not _left(plan, state) and is_proposed:
+        plan, problems = None, ["All of its subtasks are completed already: answer, or plan what is left."]
     if plan is not None and not _left(plan, state):
         reason = "The new plan has nothing but what is completed already; what is not completed stays so."
         turn.tell("decided", decision="stop", text=reason)
@@ -105,15 +110,20 @@ def _taken(turn: Turn, value: Any, problem: str) -> dict[str, Any]:
         taken: dict[str, Any] = {"plan": plan.to_dict(), "problems": [], "proposal": "", **decided("dispatch")}
         return {**taken, "plan_tries": tries, "results": _dropped(plan, state)}
     turn.tell("plan_refused", problems=problems, attempt=tries)
+    text = json.dumps(value, ensure_ascii=False) if value is not None else "(no plan)"
+    refused: dict[str, Any] = {"problems": problems, "proposal": text, "plan_tries": tries}
+    if is_proposed:
+        # The last try is the planner's own, with a prompt that has nothing but the task.
+        is_last = tries + 1 >= roles.settings.max_plan_tries
+        return {**refused, "calls": {}, **decided("plan")} if is_last else {**refused, **at_stage("refused")}
     if tries >= roles.settings.max_plan_tries:
         listed = "\n".join(f"  - {problem}" for problem in problems[:SHOWN_PROBLEMS])
         raise PlanningError(
             f"The model {roles.models.names.get(PLANNER, 'of the planner')!r} made no valid plan in {tries} tries. "
             f"The last one has these problems:\n{listed}",
-            hint=f"Try again with: {shell_commands.RESUME_LAST}\nOr set another model for [models.planner].",
+            hint=f"Try again with: {shell_commands.resume(turn.thread_id)}\nOr set another model for [models.planner].",
         )
-    text = json.dumps(value, ensure_ascii=False) if value is not None else "(no plan)"
-    return {"problems": problems, "proposal": text, "plan_tries": tries}
+    return refused
 
 
 def _left(plan: Plan, state: ManusState) -> list[str]:

@@ -13,6 +13,8 @@ from openmanus_graph.nodes.tool import FACTS
 from openmanus_graph.tools.spec import spec_of
 
 TERMINATE = "terminate"
+MALFORMED_CHARACTERS = 300
+"""How much of malformed arguments the model is shown."""
 _SUCCESS = frozenset({"success", "successful", "succeeded", "completed", "complete", "done", "ok"})
 _FAILURE = frozenset({"failure", "failed", "fail", "error", "incomplete", "partial", "blocked", "aborted", "cancelled"})
 
@@ -65,8 +67,10 @@ def read_reply(
     for number, broken in enumerate(reply.invalid_tool_calls):
         key = _own_id(broken["id"], taken, f"malformed-{turn}-{number}")
         calls.append(ToolCall(type="tool_call", id=key, name=broken["name"] or "unknown", args={}))
-        why = f"The arguments are not valid JSON ({broken['error'] or 'malformed'}): {str(broken['args'])[:300]}"
-        refused.append(refusal(key, broken["name"] or "unknown", why + "\nMake the call again with valid JSON."))
+        why = broken["error"] or "The arguments are not valid JSON."
+        shown = str(broken["args"] or "")[:MALFORMED_CHARACTERS]
+        text = f"{why} They are: {shown!r}\nMake the call again with valid JSON."
+        refused.append(refusal(key, broken["name"] or "unknown", text))
     message = reply.model_copy(update={"tool_calls": calls, "invalid_tool_calls": []}) if calls else reply
     return ReadReply(message, refused, noted, end)
 
@@ -75,6 +79,19 @@ def refusal(call_id: str, name: str, text: str) -> ToolMessage:
     """The answer to a call that is not made."""
     facts = {FACTS: {"failed": True, "elapsed_s": 0.0}}
     return ToolMessage(text, tool_call_id=call_id, name=name, status="error", additional_kwargs=facts)
+
+
+def open_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
+    """The calls of the last reply that have no result yet."""
+    answered: set[str] = set()
+    for message in reversed(messages):
+        if isinstance(message, ToolMessage):
+            answered.add(message.tool_call_id)
+        elif isinstance(message, AIMessage):
+            return [cast("dict[str, Any]", made) for made in message.tool_calls if made["id"] not in answered]
+        else:
+            return []
+    return []
 
 
 def failed_calls(messages: Sequence[BaseMessage]) -> list[str]:

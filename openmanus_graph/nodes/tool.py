@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Mapping
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, cast
@@ -13,6 +14,7 @@ from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
+from openmanus_graph.checkpoints.ledger import hash_of, kept_args
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OpenManusGraphError
@@ -23,17 +25,19 @@ from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
-from openmanus_graph.outputs import stored
+from openmanus_graph.outputs import artifact_in, content_of, stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
 from openmanus_graph.policy import Policy
-from openmanus_graph.state import Draft, SubtaskState
-from openmanus_graph.tools.spec import ToolSpec, spec_of
+from openmanus_graph.state import Draft, Ran, SubtaskState
+from openmanus_graph.tools.spec import ToolSpec, sources_of, spec_of
 
 HEAD_CHARACTERS = 12_000
 TAIL_CHARACTERS = 4_000
 """How much of a large result a model gets to see; all of it is in a file."""
 PREVIEW_CHARACTERS = 160
+A_PERSON = "a person"
+"""Who changes the arguments of a direct call."""
 FACTS = "openmanus_graph"
 """Where a tool message keeps what no provider is sent: whether the call failed, and how long it took."""
 
@@ -98,13 +102,14 @@ async def _direct_call(
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
     context = replace(run.context, attempt=attempt)
+    arguments = dict(subtask.args)
     try:
-        arguments = resolve(dict(subtask.args), run.lookup)
+        arguments = resolve(arguments, run.lookup)
     except OpenManusGraphError as error:
-        outcome, consent = CallOutcome(error=str(error), again=False), Consent(dict(subtask.args))
+        outcome, consent = CallOutcome(error=str(error), again=False), Consent(arguments)
     else:
-        effect = EffectCall(tool, context, config, run)
-        consent = _given_consent(state, arguments) or await effect.consent(arguments, policy)
+        effect = EffectCall(tool, context, config, run, context.call_id or subtask.id)
+        consent = _given_consent(state, tool, arguments, policy, context) or await effect.consent(arguments, policy)
         if consent.args is None:
             run.emit(subtask_event("subtask_started", subtask.id, attempt))
             return {"result": _not_made(consent, state, context, attempt, started)}
@@ -121,18 +126,49 @@ async def _direct_call(
     if error is not None and not outcome.known and not again:
         error += " What the call did is unknown, so it is not repeated."
     draft = draft_of(outcome.output, error, context)
-    update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None}
+    noted = _noted(tool, arguments, consent.args, outcome)
+    update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None, **noted}
     if checked and subtask.done_when and draft["error"] is None:
         return {**update, "draft": draft}
-    return {**update, "result": ended(state, draft, attempt=attempt, started=started)}
+    known = cast("SubtaskState", {**state, **noted})
+    return {**update, "result": ended(known, draft, attempt=attempt, started=started)}
 
 
-def _given_consent(state: SubtaskState, arguments: dict[str, Any]) -> Consent | None:
-    """The decision that a person has already made about this call, or `None`."""
+def _noted(
+    tool: BaseTool, planned: Mapping[str, Any], args: Mapping[str, Any] | None, outcome: CallOutcome
+) -> dict[str, Any]:
+    """What the result is to say of a call: its arguments where they are not the planned ones, and what it has read."""
+    if args is None:
+        return {}
+    ran = _ran(planned, args, outcome)
+    read = [] if outcome.error is not None else sources_of(tool, args, content_of(outcome.output))
+    return {**({} if ran is None else {"ran": ran}), **({"sources": read} if read else {})}
+
+
+def _ran(planned: Mapping[str, Any], args: Mapping[str, Any], outcome: CallOutcome) -> Ran | None:
+    """The arguments of a call where they are not the planned ones; only a person's word changes them.
+
+    Args:
+        planned: The arguments of the plan or the model.
+        args: Those that were consented to.
+        outcome: The outcome, which may be that of an earlier process's call, with others.
+    """
+    made = outcome.recorded
+    if made is None or made.args_hash == hash_of(args):
+        return None if args == planned else Ran(args=kept_args(args), args_by=A_PERSON)
+    return None if made.args_hash == hash_of(planned) else Ran(args=kept_args(made), args_by=A_PERSON)
+
+
+def _given_consent(
+    state: SubtaskState, tool: BaseTool, arguments: dict[str, Any], policy: Policy | None, context: ToolContext
+) -> Consent | None:
+    """The decision that a person has already made about this call, or `None`; not where the policy refuses it."""
     approved = state.get("approved")
-    if approved is True:
-        return Consent(arguments)
-    return Consent(approved) if isinstance(approved, dict) else None
+    args = arguments if approved is True else approved if isinstance(approved, dict) else None
+    if args is None or policy is None:
+        return None if args is None else Consent(args)
+    decision = policy.decide(tool, args, workspace=context.workspace)
+    return Consent(None, refusal=decision.refusal(tool.name)) if decision.verdict == "deny" else Consent(args)
 
 
 def _not_made(consent: Consent, state: SubtaskState, context: ToolContext, attempt: int, started: str) -> Any:
@@ -155,19 +191,21 @@ async def _agent_call(
     key = str(made["id"])
     subtask_id = run.context.subtask_id
     context = replace(run.context, call_id=_call_id(run.context, config, key))
-    effect = EffectCall(tool, context, config, run)
+    effect = EffectCall(tool, context, config, run, key)
     consent = await effect.consent(dict(made["args"]), policy)
     if consent.args is None:
         text = _output_text(consent.value, context) if consent.answered else str(consent.refusal)
         return {"messages": [_message(tool, key, text, failed=not consent.answered, elapsed_s=0.0)]}
     name = f"{subtask_id}/call/{key}"
-    run.emit(Event(type="tool_called", id=name, subtask=subtask_id, tool=tool.name, call=key, args=consent.args))
+    told = consent.args if consent.recorded is None else kept_args(consent.recorded)
+    run.emit(Event(type="tool_called", id=name, subtask=subtask_id, tool=tool.name, call=key, args=told))
     began = time.monotonic()
     outcome = await effect.make(consent.args, _limit(run, spec.timeout_s))
     elapsed = round(time.monotonic() - began, 3)
     shown = _result_text(outcome, context)
-    if consent.edited:
-        shown = f"A person changed the arguments to {json.dumps(consent.args, ensure_ascii=False)}.\n{shown}"
+    if (ran := _ran(made["args"], consent.args, outcome)) is not None:
+        args = consent.args if outcome.recorded is None else ran["args"]
+        shown = f"A person changed the arguments to {json.dumps(args, ensure_ascii=False)}.\n{shown}"
     run.emit(
         Event(
             type="tool_returned",
@@ -180,7 +218,9 @@ async def _agent_call(
             preview=shown[:PREVIEW_CHARACTERS],
         )
     )
-    return {"messages": [_message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed)]}
+    message = _message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed)
+    read = [] if outcome.error is not None else sources_of(tool, consent.args, content_of(outcome.output))
+    return {"messages": [message], **({"sources": read} if read else {})}
 
 
 def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
@@ -212,6 +252,11 @@ def _result_text(outcome: CallOutcome, context: ToolContext) -> str:
 
 def _output_text(output: Any, context: ToolContext) -> str:
     """An output as a model reads it; a large one is kept as a file, and its beginning and end are shown."""
+    found = artifact_in(output)
+    if found is not None:
+        content, artifact = found
+        place = f"in the file {artifact['file']}" if "file" in artifact else f"not kept: {artifact['not_kept']}"
+        return f"{_output_text(content, context)}\n[The call also gave an artifact, {place}.]"
     text = output if isinstance(output, str) else json.dumps(output, ensure_ascii=False)
     if len(text) <= context.settings.inline_output:
         return text

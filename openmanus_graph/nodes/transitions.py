@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from langgraph.graph import END, START
+from langgraph.types import Overwrite
 
 from openmanus_graph.agent_nodes import CLARIFY, COORDINATOR, KNOWLEDGE, PLANNER, REMEMBER, REPORTER, REVIEW
 from openmanus_graph.errors import UsageError
@@ -43,27 +44,32 @@ class Transition:
         return bool(state.get("problems")) or not self.has_problems
 
 
-FIRST_DECISION: Decision = "plan"
-"""What counts as decided where nothing is."""
+FIRST_DECISION: Decision = "recall"
+"""What counts as decided where nothing is: a request begins with it."""
 
 TRANSITIONS = (
-    Transition(START, COORDINATOR, why="a request comes in"),
-    Transition(COORDINATOR, END, "answer", why="small talk: it has answered itself"),
+    Transition(START, KNOWLEDGE, why="a request comes in"),
+    Transition(KNOWLEDGE, PLANNER, "plan", why="only in threads of earlier versions"),
+    Transition(KNOWLEDGE, PLANNER, "replan", why="the same"),
+    Transition(KNOWLEDGE, PLANNER, "propose", why="rules have made its plan of a template that has proved itself"),
+    Transition(KNOWLEDGE, COORDINATOR, why="what is remembered is there"),
+    Transition(COORDINATOR, END, "answer", why="it has answered, and no work was done"),
+    Transition(COORDINATOR, REMEMBER, "conclude", why="it has answered from what came of the work"),
     Transition(COORDINATOR, CLARIFY, "ask", why="a person must answer a question first"),
-    Transition(COORDINATOR, KNOWLEDGE, "recall", why="it is about to plan itself, and what is remembered comes first"),
-    Transition(COORDINATOR, KNOWLEDGE, "plan", why="the planner is to plan"),
-    Transition(COORDINATOR, PLANNER, "propose", why="it has given the plan, which is to be checked"),
-    Transition(COORDINATOR, KNOWLEDGE, "replan", why="what failed is to be planned again"),
+    Transition(COORDINATOR, COORDINATOR, "look", why="its reply was answered at once, and it replies again"),
+    Transition(COORDINATOR, PLANNER, "propose", why="it has made calls, or given a plan, which are to be checked"),
+    Transition(COORDINATOR, PLANNER, "plan", why="the planner has a model of its own, which is to plan"),
+    Transition(COORDINATOR, PLANNER, "replan", why="the same, after a failure"),
     Transition(COORDINATOR, DISPATCHER, "dispatch", why="there is a plan to execute"),
-    Transition(COORDINATOR, REPORTER, "report", why="the work is over"),
+    Transition(COORDINATOR, REPORTER, "report", why="the answer is the reporter's to write"),
     Transition(COORDINATOR, REPORTER, "stop", why="a budget is used up, or going on is of no use"),
     Transition(CLARIFY, COORDINATOR, why="the person has answered"),
-    Transition(KNOWLEDGE, COORDINATOR, "recall", why="the coordinator plans"),
-    Transition(KNOWLEDGE, PLANNER, why="the planner plans"),
     Transition(PLANNER, REPORTER, "stop", why="a budget is used up, or the plan has nothing left to do"),
-    Transition(PLANNER, PLANNER, has_problems=True, why="the plan has problems, and a try is left"),
+    Transition(PLANNER, COORDINATOR, "propose", why="what the coordinator gave has problems, which it is told"),
+    Transition(PLANNER, PLANNER, has_problems=True, why="the planner's own plan has problems, and a try is left"),
     Transition(PLANNER, REVIEW, why="the plan is sound"),
-    Transition(REVIEW, PLANNER, "replan", why="the person has sent the plan back"),
+    Transition(REVIEW, PLANNER, "replan", why="the person has sent the planner's plan back"),
+    Transition(REVIEW, COORDINATOR, "propose", why="the person has sent the coordinator's plan back"),
     Transition(REVIEW, DISPATCHER, why="the plan is approved, or nobody is to be asked"),
     Transition(DISPATCHER, COORDINATOR, why="every subtask has ended"),
     Transition(REPORTER, REMEMBER, why="the answer is written"),
@@ -78,8 +84,8 @@ class StageRow:
 
     stage: Stage
     """Its name in the state."""
-    set_by: str
-    """What sets it: a node, or the input of the graph."""
+    set_by: tuple[str, ...]
+    """What sets it: nodes, or the input of the graph."""
     decisions: tuple[Decision, ...]
     """What the coordinator may decide."""
     why: str
@@ -87,17 +93,62 @@ class StageRow:
 
 
 INPUT = "input"
-_RECEIVED: tuple[Decision, ...] = ("answer", "ask", "plan", "propose", "stop")
+_REPLIED: tuple[Decision, ...] = (
+    "answer",
+    "conclude",
+    "ask",
+    "look",
+    "propose",
+    "plan",
+    "replan",
+    "report",
+    "stop",
+)
 
 STAGES = (
-    StageRow("new", INPUT, ("recall", *_RECEIVED), "a request in words"),
-    StageRow("planned", INPUT, ("dispatch",), "a request with its plan"),
-    StageRow("again", INPUT, ("dispatch", "plan"), "what an ended request left undone is to be tried again"),
-    StageRow("recalled", KNOWLEDGE, _RECEIVED, "what is remembered is there"),
-    StageRow("clarified", CLARIFY, ("replan", *_RECEIVED), "the person has answered its question"),
-    StageRow("dispatched", DISPATCHER, ("report", "replan", "ask", "stop"), "every subtask has ended"),
+    StageRow("new", (INPUT,), _REPLIED, "a request in words"),
+    StageRow("planned", (INPUT,), ("dispatch",), "a request with its plan"),
+    StageRow("again", (INPUT,), ("dispatch", *_REPLIED), "what an ended request left undone is to be tried again"),
+    StageRow("clarified", (CLARIFY,), _REPLIED, "the person has answered its question"),
+    StageRow("looked", (COORDINATOR,), _REPLIED, "its own reply was answered at once"),
+    StageRow("refused", (PLANNER, REVIEW), _REPLIED, "what it gave has problems, or a person sent it back"),
+    StageRow("dispatched", (DISPATCHER,), _REPLIED, "every subtask has ended"),
+    StageRow("recalled", (KNOWLEDGE,), _REPLIED, "only in threads of earlier versions: what is remembered is there"),
 )
 """Every stage."""
+
+
+def begun(stage: Stage) -> dict[str, Any]:
+    """The part of an input that says what the coordinator is to decide about; nothing of an earlier request counts."""
+    return {**at_stage(stage), **decided(FIRST_DECISION)}
+
+
+def anew(state: ManusState) -> dict[str, Any]:
+    """The fields that a new request resets; the earlier ones stay in `earlier` and in the conversation.
+
+    Behind a request that did not end, dispatches count on, or what its subtasks left would be taken for this one's.
+    """
+    unfinished = bool(state.get("request")) and not state.get("status")
+    return {
+        "round": state.get("round", 0) + unfinished,
+        "request": (state.get("request") or 0) + 1,
+        "results": Overwrite({}),
+        "plan": {},
+        "told": [],
+        "made": 0,
+        "calls": {},
+        "clarifications": [],
+        "question": "",
+        "proposal": "",
+        "problems": [],
+        "plan_tries": 0,
+        "replans": 0,
+        "failed_round": 0,
+        "replies": 0,
+        "reason": "",
+        "answer": "",
+        "status": "",
+    }
 
 
 def at_stage(stage: Stage) -> dict[str, Any]:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
-from langchain_core.messages import AIMessage, BaseMessage, SystemMessage
+from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
 from openmanus_graph.call_site import CallSite
-from openmanus_graph.errors import ContextOverflowError
+from openmanus_graph.errors import BudgetError, ContextOverflowError
 from openmanus_graph.events import Usage
 from openmanus_graph.models.gateway import Structured, usage_of
 from openmanus_graph.nodes.brief import clipped
@@ -24,6 +24,14 @@ SHORTENINGS = 3
 """How often the longest message is halved after the provider said that the context is too long."""
 CUT = ("length", "content_filter")
 """Why a reply ended that is not whole."""
+CUT_OFF = "\n\n(The answer was cut off by the model's limits.)"
+"""What an answer says that is not whole."""
+MOST_CONTINUATIONS = 3
+GO_ON = "Your answer was cut off. Go on exactly where it stops, and repeat nothing."
+CHARACTERS_PER_TOKEN = 3
+"""Characters that a token has at least, reckoned carefully."""
+MOST_CHARACTERS = 60_000
+"""What outputs may take of one prompt, however large the window is."""
 
 AnswerT = TypeVar("AnswerT")
 
@@ -102,6 +110,31 @@ class Turn(NodeScope):
             lambda fitting: self.roles.models.reply(place, fitting, scope=self, emit=self.emit, tools=tools),
         )
         self._usage = add_usage(self._usage, usage_of(reply))
+        return reply
+
+    async def reply_in_full(
+        self, role: str, messages: Sequence[BaseMessage], tools: Sequence[BaseTool] = ()
+    ) -> AIMessage:
+        """Call the role's model, and have an answer in words continued that hit the limit of tokens.
+
+        Returns:
+            The reply with its whole text; `is_cut` tells whether it is still not whole.
+
+        Raises:
+            BudgetError: If a budget is used up before the first reply.
+            ModelError: If the model cannot be reached.
+        """
+        reply = await self.reply(role, messages, tools)
+        try:
+            for _ in range(MOST_CONTINUATIONS):
+                calls = reply.tool_calls or reply.invalid_tool_calls
+                if calls or not reply.text or reply.response_metadata.get("finish_reason") != "length":
+                    break
+                text = str(reply.text)
+                further = await self.reply(role, [*messages, AIMessage(text), HumanMessage(GO_ON)], tools)
+                reply = further.model_copy(update={"content": text + str(further.text)})
+        except BudgetError as error:
+            self.tell("budget_reached", budget=error.budget, text=error.message)
         return reply
 
     async def structured(

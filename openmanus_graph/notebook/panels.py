@@ -10,6 +10,7 @@ from openmanus_graph.agent_nodes import COORDINATOR, EXECUTOR, PLANNER, READ_BY_
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.display_text import work_line
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_svg
 from openmanus_graph.events import Event
 from openmanus_graph.stepping.stepper import Stepper
@@ -112,7 +113,11 @@ def _talk_of(event: Event) -> tuple[str, str] | None:
         case "plan_made":
             plan = event.get("plan") or {}
             subtasks = cast("list[dict[str, Any]]", plan.get("subtasks") or [])
-            lines = [f"{listed.get('id')}: {listed.get('goal') or listed.get('tool')}" for listed in subtasks]
+            works = [
+                (one.get("id"), one.get("goal") or work_line(None, one.get("tool"), one.get("args")))
+                for one in subtasks
+            ]
+            lines = [f"{name}: {work}" for name, work in works]
             return PLANNER, "\n".join([str(plan.get("goal") or "A plan"), *lines])
         case "plan_refused":
             return f"the {PLANNER}'s plan was refused", "\n".join(event.get("problems") or [])
@@ -146,7 +151,8 @@ def _calls(stepper: Stepper, events: list[Event]) -> Iterator[dict[str, Any]]:
         result = results.get(subtask.id)
         if subtask.tool and result is not None:
             shown = result["error"] or _text(result["output"])
-            yield _call(subtask.id, str(subtask.tool), subtask.args, str(result["status"]), shown)
+            args = result.get("args") or subtask.args
+            yield _call(subtask.id, str(subtask.tool), args, str(result["status"]), shown)
     returned = {str(event.get("call")): event for event in events if event.get("type") == "tool_returned"}
     for event in events:
         if event.get("type") != "tool_called":

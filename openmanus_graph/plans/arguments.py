@@ -6,20 +6,20 @@ its type; one inside other text makes the argument text, of unknown content.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import BaseModel, ValidationError
 
-from openmanus_graph.plans.json_schema import SchemaChecker, described, mapping_of
+from openmanus_graph.errors import SettingsError, ToolArgumentsError
+from openmanus_graph.plans.json_schema import Schema, named_members, validator_of
 from openmanus_graph.plans.json_values import PlanPath, shown
+from openmanus_graph.plans.misfit import described, misfits
 from openmanus_graph.plans.references import Unresolved, has_unresolved, mark_unresolved
 from openmanus_graph.plans.validation import Names, PlanProblem
 
 if TYPE_CHECKING:
     from langchain_core.tools import BaseTool
-
-Schema = dict[str, Any]
 
 _NOT_TEXT = frozenset(
     f"{kind}_{what}"
@@ -49,7 +49,20 @@ def argument_problems(tool: BaseTool, args: dict[str, Any], path: PlanPath) -> I
         args: Plain values, references unresolved and well-formed.
         path: Where the arguments are in the plan.
     """
-    args = mark_unresolved(args)
+    yield from _problems(tool, mark_unresolved(args), path)
+
+
+def call_problems(tool: BaseTool, args: Mapping[str, Any]) -> list[str]:
+    """The problems of a call's arguments, each as words that follow *it*, such as *gives tool 'x' ...*.
+
+    Args:
+        tool: Any LangChain tool.
+        args: Its arguments as they would be sent: `${` in a text is no reference.
+    """
+    return [problem.text for problem in _problems(tool, dict(args), ())]
+
+
+def _problems(tool: BaseTool, args: dict[str, Any], path: PlanPath) -> Iterator[PlanProblem]:
     full: Any = tool.args_schema
     if isinstance(full, type) and issubclass(full, BaseModel):
         yield from _against_model(tool, full, args, path)
@@ -62,7 +75,48 @@ def argument_problems(tool: BaseTool, args: dict[str, Any], path: PlanPath) -> I
         schema = call.model_json_schema()
     else:
         schema = call.schema()
-    yield from _against_schema(tool.name, schema, args, path)
+    try:
+        yield from _against_schema(tool.name, schema, args, path)
+    except ToolArgumentsError as error:
+        yield PlanProblem(path, f"has args that cannot be checked for tool {tool.name!r}: {error.message}")
+
+
+def check_call(tool: BaseTool, args: dict[str, Any]) -> None:
+    """Check the arguments of a call, as it is about to be made, where nothing else does.
+
+    Tools with a JSON Schema are handed whatever they are given; those with a model check it themselves.
+
+    Raises:
+        ToolArgumentsError: If they do not fit.
+    """
+    schema = _unchecked_schema(tool)
+    if schema is not None:
+        problems = list(_against_schema(tool.name, schema, args, ()))
+        if problems:
+            raise ToolArgumentsError(f"The call {'; it '.join(problem.text for problem in problems)}.")
+
+
+def check_schema(tool: BaseTool) -> None:
+    """Refuse a tool whose arguments cannot be checked.
+
+    Raises:
+        SettingsError: If the schema of its arguments is a mapping that is no JSON Schema.
+    """
+    schema = _unchecked_schema(tool)
+    if schema is not None:
+        try:
+            validator_of(schema)
+        except ToolArgumentsError as error:
+            raise SettingsError(
+                f"The tool {tool.name!r} cannot be used: {error.message}", hint="Correct its `args_schema`."
+            ) from error
+
+
+def _unchecked_schema(tool: BaseTool) -> Schema | None:
+    """The JSON Schema of a tool that does not check its arguments itself."""
+    schema: Any = tool.args_schema
+    own = bool((tool.metadata or {}).get("checks_arguments"))
+    return cast("Schema", schema) if isinstance(schema, dict) and not own else None
 
 
 def _against_model(
@@ -141,17 +195,21 @@ def _unknown(
 
 
 def _against_schema(tool: str, schema: Schema, args: dict[str, Any], path: PlanPath) -> Iterator[PlanProblem]:
-    properties = mapping_of(schema.get("properties"))
-    if not schema.get("additionalProperties") and not schema.get("patternProperties"):
-        yield from _unknown(tool, args, path, set(properties), list(properties))
-    for name in cast("list[Any]", schema.get("required") or []):
-        if name not in args:
-            text = f"does not give the argument {str(name)!r} that tool {tool!r} needs; add it to 'args'"
-            yield PlanProblem(path, text)
-    for name, value in args.items():
-        if name in properties:
-            misfit = SchemaChecker(schema).misfit(value, properties[name], name)
-            if misfit is not None:
-                where, what = misfit
-                text = f"gives tool {tool!r} the argument {where!r}, which does not fit: it {what}"
-                yield PlanProblem((*path, name), text)
+    names, is_open = named_members(schema)
+    told: set[str | int] = set()
+    if not is_open:
+        told.update(name for name in args if name not in names)
+        yield from _unknown(tool, args, path, {*names}, list(names))
+    for misfit in misfits(args, schema):
+        if not misfit.path and misfit.missing:
+            for name in misfit.missing:
+                text = f"does not give the argument {name!r} that tool {tool!r} needs; add it to 'args'"
+                yield PlanProblem(path, text)
+        elif not misfit.path:
+            if not misfit.excess or not told.issuperset(misfit.excess):
+                yield PlanProblem(path, f"gives tool {tool!r} args which do not fit: together they {misfit.what}")
+        elif misfit.path[0] not in told:
+            told.add(misfit.path[0])
+            where = ".".join(str(part) for part in misfit.path)
+            text = f"gives tool {tool!r} the argument {where!r}, which does not fit: it {misfit.what}"
+            yield PlanProblem((*path, misfit.path[0]), text)

@@ -1,134 +1,279 @@
-"""JSON Schema: the part of it that tools use, for arguments in which references are `Unresolved`."""
+"""JSON Schema: validators made with the library `jsonschema`, also for values in which references are `Unresolved`.
+
+What is not known yet is never refused: of a value with references only that is an error which no output of a subtask
+could mend. Without references the rules are those of JSON Schema, `format` among them.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from functools import partial
+import json
+import re
+from collections.abc import Callable, Iterator
+from contextvars import ContextVar
+from datetime import datetime, time
+from functools import lru_cache, partial
+from importlib import import_module
 from typing import Any, cast
+from urllib.parse import unquote, urlsplit
 
-from openmanus_graph.plans.json_values import shown
-from openmanus_graph.plans.references import Unresolved, has_unresolved, kind_of
+from openmanus_graph.errors import ToolArgumentsError
+from openmanus_graph.plans.references import Unresolved, has_unresolved
 
 Schema = dict[str, Any]
+Keyword = Callable[[Any, Any, Any, Any], Iterator[Any]]
+"""A keyword as `jsonschema` calls it: validator, the keyword's value, the instance, the schema around it."""
 
-_MAX_DEPTH = 100
-_MAX_STEPS = 100_000
+_KINDS = ("Draft202012Validator", "Draft7Validator", "Draft4Validator")
+"""What a schema without `$schema` may be written in; the first under which it is sound is taken."""
+_OF_OPTIONS = frozenset({"enum", "const"})
+_OF_TEXT = frozenset({"pattern", "minLength", "maxLength", "format"})
+_OF_PARTS = frozenset({"uniqueItems", "unevaluatedItems", "unevaluatedProperties"})
+_FORMATS = ("date", "email", "idn-email", "ipv4", "ipv6", "uuid")
+_MOMENT = re.compile(r"\d{4}-\d\d-\d\d[Tt]\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_TIME_OF_DAY = re.compile(r"\d\d:\d\d:\d\d(\.\d+)?([Zz]|[+-]\d\d:\d\d)")
+_ECMA_ONLY = re.compile(r"\\[pP]\{|\\u\{|\\c[A-Za-z]|\(\?<[A-Za-z_$]|\\k<|\[\^?\]")
+"""What JavaScript's regular expressions have and Python's have not; a pattern with it is not checked."""
 
-_WORDS = {
-    "string": "text",
-    "boolean": "true or false",
-    "null": "null",
-    "array": "a list",
-    "object": "a mapping",
-    "number": "a number",
-    "integer": "a whole number",
-}
-
-_KINDS: dict[str, type | tuple[type, ...]] = {
-    "string": str,
-    "boolean": bool,
-    "null": type(None),
-    "array": list,
-    "object": dict,
-    "number": (int, float),
-    "integer": (int, float),
-}
+_sure: ContextVar[bool] = ContextVar("openmanus_graph_schema_sure", default=False)
+"""Whether unknown parts of a value count as wrong, for what must be certain to fit, such as the part of a `not`."""
 
 
-def described(value: Any) -> str:
-    """A plain value for a message; null in words."""
-    return kind_of(value) if value is None else shown(value)
+def validator_of(schema: Any) -> Any:
+    """A validator of the dialect that `$schema` names, else of the first in which it is sound.
 
+    It never reaches for the network: a `$ref` leads to places inside the schema only.
 
-def _is(value: Any, kind: Any) -> bool:
-    expected = _KINDS.get(str(kind))
-    if expected is None:
-        return True
-    if not isinstance(value, expected) or (isinstance(value, bool) and kind != "boolean"):
-        return False
-    return kind != "integer" or not isinstance(value, float) or value.is_integer()
-
-
-class SchemaChecker:
-    """The part of JSON Schema that tools use: types, enumerations, members, items, bounds, unions, `$ref`.
-
-    Keywords it does not know are passed over, so it may accept too much, never too little.
+    Raises:
+        ToolArgumentsError: If `schema` is no JSON Schema.
     """
+    try:
+        return _validator(json.dumps(schema))
+    except (TypeError, ValueError, RecursionError) as error:
+        raise ToolArgumentsError(f"The schema is no JSON Schema: {error}.") from error
 
-    def __init__(self, root: Schema) -> None:
-        self._root = root
-        self._steps = 0  # schemas may refer to themselves in ways that never end
 
-    def misfit(self, value: Any, schema: Any, where: str, depth: int = 0) -> tuple[str, str] | None:
-        """Path of the first value that does not fit, and the rule that it breaks; `None` if all fits."""
-        self._steps += 1
-        if not isinstance(schema, dict) or depth > _MAX_DEPTH or self._steps > _MAX_STEPS:
-            return None
-        rules = cast("Schema", schema)
-        unknown = isinstance(value, Unresolved)
-        if isinstance(value, Unresolved) and value.whole:
-            return None
-        if isinstance(rules.get("$ref"), str):
-            misfit = self.misfit(value, self._target(rules["$ref"]), where, depth + 1)
-            if misfit is not None:
-                return misfit
-        checks: list[Callable[[], tuple[str, str] | None]] = [
-            partial(_wrong_type, value, rules, where),
-            partial(self._combined, value, rules, where, depth),
-        ]
-        if not unknown:
-            checks.append(partial(_wrong_content, value, rules, where))
-        if isinstance(value, dict):
-            checks.append(partial(self._members, cast("dict[str, Any]", value), rules, where, depth))
-        if isinstance(value, list):
-            checks.append(partial(self._items, cast("list[Any]", value), rules, where, depth))
-        return next((misfit for check in checks if (misfit := check()) is not None), None)
+@lru_cache(maxsize=256)
+def _validator(text: str) -> Any:
+    library, referencing = import_module("jsonschema"), import_module("referencing")
+    schema: Any = json.loads(text)
+    stated = library.validators.validator_for(schema, default=None)
+    kinds = [getattr(library, name) for name in _KINDS] if stated is None else [stated]
+    problems: list[Any] = []
+    for kind in kinds:
+        try:
+            kind.check_schema(schema, format_checker=_formats())
+        except library.SchemaError as error:
+            problems.append(error)
+            continue
+        own = _without_dialect(schema)
+        _check_references(own, kind)
+        return _aware(kind)(own, registry=referencing.Registry(), format_checker=_formats())
+    where = ".".join(str(part) for part in problems[0].absolute_path) or "the schema itself"
+    message = str(problems[0].message)
+    raise ToolArgumentsError(f"The schema is no JSON Schema at {where!r}: {message[:200]}.")
 
-    def _target(self, reference: str) -> Any:
-        target: Any = self._root
-        for part in reference.removeprefix("#").strip("/").split("/"):
-            target = mapping_of(target).get(part.replace("~1", "/").replace("~0", "~"))
-        return target
 
-    def _combined(self, value: Any, rules: Schema, where: str, depth: int) -> tuple[str, str] | None:
-        for part in _listed(rules.get("allOf")):
-            misfit = self.misfit(value, part, where, depth + 1)
-            if misfit is not None:
-                return misfit
-        for key in ("anyOf", "oneOf"):
-            options = _listed(rules.get(key))
-            misfits = [self.misfit(value, option, where, depth + 1) for option in options]
-            if misfits and None not in misfits:
-                # Of a union with null, the other option says more.
-                others = [found for found in misfits if found is not None and not found[1].startswith("must be null")]
-                return others[0] if len(others) == 1 else (where, "fits none of the allowed types")
-        return None
+def _without_dialect(schema: Any) -> Any:
+    """The schema without `$schema`, at which `jsonschema` would take its own validator for a part."""
+    if not isinstance(schema, dict):
+        return schema
+    kept = {key: value for key, value in cast("Schema", schema).items() if key != "$schema"}
+    for key in ("$defs", "definitions"):
+        if isinstance(kept.get(key), dict):
+            kept[key] = {name: _without_dialect(part) for name, part in kept[key].items()}
+    return kept
 
-    def _members(self, value: dict[str, Any], rules: Schema, where: str, depth: int) -> tuple[str, str] | None:
-        properties = mapping_of(rules.get("properties"))
-        for name in _listed(rules.get("required")):
-            if name not in value:
-                return where, f"must have the member {str(name)!r}"
-        others = rules.get("additionalProperties")
-        for name, member in value.items():
-            if name in properties:
-                misfit = self.misfit(member, properties[name], f"{where}.{name}", depth + 1)
-            elif others is False and not rules.get("patternProperties"):
-                return where, f"must not have the member {name!r}"
-            else:
-                misfit = self.misfit(member, others, f"{where}.{name}", depth + 1)
-            if misfit is not None:
-                return misfit
-        return None
 
-    def _items(self, value: list[Any], rules: Schema, where: str, depth: int) -> tuple[str, str] | None:
-        first = _listed(rules.get("prefixItems"))
-        for index, item in enumerate(value):
-            schema = first[index] if index < len(first) else rules.get("items")
-            misfit = self.misfit(item, schema, f"{where}.{index}", depth + 1)
-            if misfit is not None:
-                return misfit
-        return None
+def _check_references(schema: Any, kind: Any) -> None:
+    """Refuse a schema with a `$ref` that leads nowhere.
+
+    Raises:
+        ToolArgumentsError: If one does.
+    """
+    referencing = import_module("referencing")
+    dialect = import_module("referencing.jsonschema").specification_with(kind.ID_OF(kind.META_SCHEMA))
+    root = dialect.create_resource(schema)
+    waiting = [(root, import_module("jsonschema_specifications").REGISTRY.resolver_with_root(root))]
+    while waiting:
+        resource, resolver = waiting.pop()
+        reference = mapping_of(resource.contents).get("$ref")
+        if isinstance(reference, str):
+            try:
+                resolver.lookup(reference)
+            except referencing.exceptions.Unresolvable as error:
+                raise ToolArgumentsError(
+                    f"The schema refers to {reference!r}, which is not in it.", hint="Put it below '$defs'."
+                ) from error
+        waiting += [(part, resolver.in_subresource(part)) for part in resource.subresources()]
+
+
+@lru_cache(maxsize=1)
+def _formats() -> Any:
+    """The formats that are checked, the same on every machine: the library's own list depends on what is installed."""
+    checker = import_module("jsonschema").FormatChecker(formats=_FORMATS)
+    for name, check in (
+        ("date-time", partial(_reads, _MOMENT, datetime.fromisoformat)),
+        ("time", partial(_reads, _TIME_OF_DAY, time.fromisoformat)),
+        ("uri", _is_uri),
+        ("regex", _is_pattern),
+    ):
+        checker.checks(name)(check)
+    return checker
+
+
+def _reads(shape: re.Pattern[str], read: Callable[[str], Any], value: Any) -> bool:
+    if not isinstance(value, str):
+        return True
+    if not shape.fullmatch(value):
+        return False
+    try:
+        read(value.upper())
+    except ValueError:
+        return False
+    return True
+
+
+def _is_uri(value: Any) -> bool:
+    if not isinstance(value, str):
+        return True
+    try:
+        return bool(urlsplit(value).scheme) and not re.search(r"[\s<>\"{}|\\^`]", value)
+    except ValueError:
+        return False
+
+
+def _is_pattern(value: Any) -> bool:
+    if not isinstance(value, str) or _ECMA_ONLY.search(value):
+        return True
+    try:
+        re.compile(value)
+    except re.error:
+        return False
+    return True
+
+
+@lru_cache(maxsize=8)
+def _aware(kind: Any) -> Any:
+    """The validator class `kind` with keywords that know of `Unresolved`."""
+    stock: dict[str, Keyword] = dict(kind.VALIDATORS)
+    special = {"not": _not, "if": _if, "oneOf": _one_of, "contains": _contains}
+    keywords = {name: _careful(name, special.get(name, check), check) for name, check in stock.items()}
+    return import_module("jsonschema").validators.extend(kind, keywords)
+
+
+def _careful(name: str, unresolved: Keyword, resolved: Keyword) -> Keyword:
+    named = _named_parts if name == "properties" else _as_it_is
+
+    def check(validator: Any, rule: Any, instance: Any, schema: Any) -> Iterator[Any]:
+        if not has_unresolved(instance):
+            try:
+                yield from resolved(validator, named(rule), instance, schema) or ()
+            except re.error:
+                return  # a pattern that only JavaScript reads
+        elif not _depends(name, rule, instance):
+            yield from unresolved(validator, named(rule), instance, schema) or ()
+        elif _sure.get():
+            yield _error("is not known yet")
+
+    return check
+
+
+def _as_it_is(rule: Any) -> Any:
+    return rule
+
+
+def _named_parts(rule: Any) -> Any:
+    """The rules of members, `false` as another schema that nothing fits: of `false` the library does not say where."""
+    named: Schema = {name: {"not": {}} if part is False else part for name, part in rule.items()}
+    return named
+
+
+def _depends(keyword: str, rule: Any, instance: Any) -> bool:
+    """Whether it depends on what references turn out to be, whether a value meets a keyword by itself."""
+    if not isinstance(instance, Unresolved):
+        return keyword in _OF_OPTIONS or keyword in _OF_PARTS
+    if instance.whole or keyword in _OF_TEXT:
+        return True
+    options = [rule] if keyword == "const" else rule
+    return keyword in _OF_OPTIONS and any(isinstance(option, str) for option in options)
+
+
+def _error(message: str, **more: Any) -> Any:
+    return import_module("jsonschema").ValidationError(message, **more)
+
+
+def _fits(validator: Any, schema: Any, instance: Any, *, sure: bool) -> bool:
+    """Whether a value may fit a schema or, if `sure`, whether it does whatever its references turn out to be."""
+    token = _sure.set(sure)
+    try:
+        return validator.evolve(schema=schema).is_valid(instance)
+    finally:
+        _sure.reset(token)
+
+
+def _not(validator: Any, rule: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    del schema
+    if _fits(validator, rule, instance, sure=not _sure.get()):
+        yield _error("fits what it must not")
+
+
+def _if(validator: Any, rule: Any, instance: Any, schema: Schema) -> Iterator[Any]:
+    yes, maybe = (_fits(validator, rule, instance, sure=sure) for sure in (True, False))
+    both = maybe and not yes and _sure.get()
+    if "then" in schema and (yes or both):
+        yield from validator.descend(instance, schema["then"], schema_path="then")
+    if "else" in schema and (not maybe or both):
+        yield from validator.descend(instance, schema["else"], schema_path="else")
+
+
+def _one_of(validator: Any, rule: Any, instance: Any, schema: Any) -> Iterator[Any]:
+    del schema
+    sure = _sure.get()
+    errors = [list(validator.descend(instance, part, schema_path=place)) for place, part in enumerate(rule)]
+    if all(errors):
+        yield _error("fits none", context=[error for found in errors for error in found])
+    elif sum(_fits(validator, part, instance, sure=not sure) for part in rule) > 1:
+        yield _error("fits more than one")
+
+
+def _contains(validator: Any, rule: Any, instance: Any, schema: Schema) -> Iterator[Any]:
+    if not validator.is_type(instance, "array"):
+        return
+    sure = _sure.get()
+    found = sum(_fits(validator, rule, item, sure=sure) for item in instance)
+    if found < schema.get("minContains", 1):
+        yield _error("too few")
+    if sum(_fits(validator, rule, item, sure=not sure) for item in instance) > schema.get("maxContains", found + 1e9):
+        yield _error("too many", validator="maxContains", validator_value=schema["maxContains"])
+
+
+def named_members(schema: Schema) -> tuple[tuple[str, ...], bool]:
+    """The members that a mapping may have by name, and whether it may have others that the schema describes."""
+    names: dict[str, None] = {}
+    is_open = False
+    waiting: list[Any] = [schema]
+    seen: list[Any] = []
+    while waiting:
+        part = mapping_of(waiting.pop(0))
+        if not part or any(part is other for other in seen):
+            continue
+        seen.append(part)
+        names |= dict.fromkeys([*mapping_of(part.get("properties")), *map(str, list_of(part.get("required")))])
+        others = ("additionalProperties", "patternProperties", "unevaluatedProperties")
+        is_open = is_open or any(part.get(key) for key in others)
+        waiting += [option for key in ("allOf", "anyOf", "oneOf") for option in list_of(part.get(key))]
+        waiting += [part.get(key) for key in ("if", "then", "else")]
+        waiting += mapping_of(part.get("dependentSchemas")).values()
+        if isinstance(part.get("$ref"), str):
+            waiting.append(_target(schema, part["$ref"]))
+    return tuple(names), is_open
+
+
+def _target(schema: Schema, reference: str) -> Any:
+    target: Any = schema
+    for part in unquote(reference.removeprefix("#")).split("/")[1:]:
+        target = mapping_of(target).get(part.replace("~1", "/").replace("~0", "~"))
+    return target
 
 
 def mapping_of(value: Any) -> dict[str, Any]:
@@ -136,45 +281,6 @@ def mapping_of(value: Any) -> dict[str, Any]:
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}
 
 
-def _listed(value: Any) -> list[Any]:
+def list_of(value: Any) -> list[Any]:
+    """`value` if it is a list, else an empty one."""
     return cast("list[Any]", value) if isinstance(value, list) else []
-
-
-def _wrong_type(value: Any, rules: Schema, where: str) -> tuple[str, str] | None:
-    kinds: list[Any] = _listed(rules.get("type")) or [rules.get("type")]
-    if any(_is(value, kind) for kind in kinds):
-        return None
-    words = " or ".join(_WORDS.get(str(kind), str(kind)) for kind in kinds)
-    return where, f"must be {words}, not {described(value)}"
-
-
-def _same(value: Any, other: Any) -> bool:
-    return value == other and isinstance(value, bool) == isinstance(other, bool)
-
-
-def _wrong_content(value: Any, rules: Schema, where: str) -> tuple[str, str] | None:
-    if has_unresolved(value):
-        return None
-    allowed = _listed(rules.get("enum"))
-    if "const" in rules:
-        allowed = [rules["const"]]
-    if allowed and not any(_same(value, option) for option in allowed):
-        return (
-            where,
-            f"must be one of {', '.join(described(option) for option in allowed[:20])}, not {described(value)}",
-        )
-    if _is(value, "number"):
-        measured, bounds = value, ("minimum", "maximum")
-    elif isinstance(value, str):
-        measured, bounds = len(value), ("minLength", "maxLength")
-    elif isinstance(value, list):
-        measured, bounds = len(cast("list[Any]", value)), ("minItems", "maxItems")
-    else:
-        return None
-    unit = "" if measured is value else " characters" if isinstance(value, str) else " items"
-    least, most = rules.get(bounds[0]), rules.get(bounds[1])
-    if _is(least, "number") and measured < cast("float", least):
-        return where, f"must be at least {least}{unit}, not {measured}"
-    if _is(most, "number") and measured > cast("float", most):
-        return where, f"must be at most {most}{unit}, not {measured}"
-    return None

@@ -11,9 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import math
-from collections.abc import AsyncGenerator, Callable, Mapping
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping, Sequence
 from heapq import heappop, heappush
 from statistics import median
 from typing import TYPE_CHECKING
@@ -22,39 +20,47 @@ if TYPE_CHECKING:
     from openmanus_graph.plan import Plan
     from openmanus_graph.plans.subtask import Subtask
 
-Expected = Callable[["Subtask"], float | None] | Mapping[str, float]
-"""Learned durations: seconds by `Subtask.work_kind`, or by a function; `None` if nothing is known."""
+Expected = Callable[["Subtask"], float | None]
+"""What was learned of durations: seconds of a subtask; `None` if nothing is known."""
 
 Order = tuple[float, ...]
-"""Sort key of waiters; the smallest goes first."""
+"""Sort key of ready subtasks; the smallest goes first."""
 
-SETTLING_TICKS = 16
-"""Turns of the event loop between a slot becoming free and the choice of who gets it.
+START_S = 0.01
+"""Seconds after which a subtask no longer counts as starting: it then waits for something, and costs no time here."""
 
-A subtask that ends frees its slot first, and its dependants hear of it some turns later (a future, a shield,
-a task's callback; 8 in the dispatcher, measured). Without the pause an old waiter would always win against a
-dependant of a higher rank."""
+
+def expected_seconds(plan: Plan, expected: Expected | None = None) -> dict[str, float]:
+    """How long subtasks are expected to take, by id: `expected_s`, else what was learned; only those that are known.
+
+    Args:
+        plan: The plan.
+        expected: What was learned; what is not a finite number above 0 is unknown.
+    """
+    known: dict[str, float] = {}
+    for subtask in plan.subtasks:
+        seconds = subtask.expected_s
+        if seconds is None and expected is not None:
+            seconds = expected(subtask)
+        if seconds is not None and math.isfinite(seconds) and seconds > 0:
+            known[subtask.id] = seconds
+    return known
 
 
 def upward_ranks(plan: Plan, expected: Expected | None = None) -> dict[str, float]:
     """For every id, in plan order, the longest way through its dependants to an end, itself included.
 
-    A subtask's own length is its `expected_s`, else the learned one. Where neither is known (or the learned one
-    is not a finite number above 0), it counts as the median of those that are known; if none is
-    known, every subtask counts as 1 and the rank is a number of hops.
+    Where the length of a subtask is not known, it counts as the median of those that are; if none is known, every
+    subtask counts as 1 and the rank is a number of hops.
 
     Args:
         plan: The plan.
-        expected: Learned durations in seconds.
+        expected: What was learned, as `expected_seconds` takes it.
 
     Returns:
         Seconds, or hops if no duration is known at all.
     """
-    known: dict[str, float] = {}
-    for subtask in plan.subtasks:
-        seconds = subtask.expected_s if subtask.expected_s is not None else _learned(subtask, expected)
-        if seconds is not None and math.isfinite(seconds) and seconds > 0:
-            known[subtask.id] = seconds
+    known = expected_seconds(plan, expected)
     usual = median(known.values()) if known else 1.0
     dependants = plan.dependants()
     ranks: dict[str, float] = {}
@@ -64,146 +70,168 @@ def upward_ranks(plan: Plan, expected: Expected | None = None) -> dict[str, floa
     return {subtask.id: ranks[subtask.id] for subtask in plan.subtasks}
 
 
-def _learned(subtask: Subtask, expected: Expected | None) -> float | None:
-    if expected is None:
-        return None
-    return expected(subtask) if callable(expected) else expected.get(subtask.work_kind)
+class Schedule:
+    """A list schedule in progress: the ready subtask of the highest rank gets each slot that becomes free.
 
-
-@dataclass(order=True)
-class _Waiter:
-    order: Order
-    number: int
-    """Which waiter this is, so that the first come goes first among equals."""
-    resource: str | None = field(compare=False)
-    future: asyncio.Future[None] = field(compare=False)
-    """Done once the slot is given."""
-    granted: bool = field(default=False, compare=False)
-
-
-class Slots:
-    """Execution slots for subtasks, each given to the most urgent waiter; for one event loop.
-
-    No place stays empty while someone waits for it: where the resource of the most urgent waiter is used up,
-    the next one whose resource is free goes first. Each operation takes O(log n) in the number of waiters,
-    plus the number of limited resources.
+    Everything is decided where an end is told, in the same turn of the event loop: dependants become ready, the slot
+    is given back, and the next subtasks are chosen, so that no slot goes to a lower rank because a dependant is late.
+    Where the resource of the most urgent subtask is used up, the next one whose resource is free goes first. An end
+    takes O(d log n) for d dependants among n ready subtasks. It belongs to one event loop.
     """
 
-    def __init__(self, max_parallel: int, resources: Mapping[str, int] | None = None) -> None:
-        """Start with every place free.
+    def __init__(
+        self,
+        needs: Mapping[str, Sequence[str]],
+        order: Mapping[str, Order],
+        max_parallel: int,
+        *,
+        resources: Mapping[str, int] | None = None,
+        uses: Mapping[str, str | None] | None = None,
+        ended: Mapping[str, bool] | None = None,
+        most_starting: int | None = None,
+    ) -> None:
+        """Choose the first subtasks.
 
         Args:
-            max_parallel: How many may be held at the same time, at least 1.
-            resources: How many of them may use a named resource; one that is not named has no limit.
+            needs: The prerequisites of every subtask.
+            order: Their sort keys, all of the same length, no two alike.
+            max_parallel: How many slots there are, at least 1.
+            resources: How many subtasks may use a named resource; one that is not named has no limit.
+            uses: The resources that subtasks use.
+            ended: Those that have ended already, and whether they are completed.
+            most_starting: How many may hold a slot whose work has not `begun`, for `START_S` at most each, so that
+                hundreds that start at once do not keep the processor from the critical path; `None` means any number.
 
         Raises:
             ValueError: If a number is below 1.
         """
-        self._limits = dict(resources or {})
-        for name, number in [("max_parallel", max_parallel), *self._limits.items()]:
+        self._left = dict(resources or {})
+        for name, number in [("max_parallel", max_parallel), *self._left.items()]:
             if number < 1:
                 raise ValueError(f"{name!r} must be at least 1, not {number!r}")
+        self._loop = asyncio.get_running_loop()
+        self._needs = needs
+        self._order = order
+        self._resource = {key: used for key, used in (uses or {}).items() if used is not None and used in self._left}
         self._free = max_parallel
-        self._max_parallel = max_parallel
-        self._left = dict(self._limits)
-        self._queues: dict[str | None, list[_Waiter]] = {}
-        """Heaps by limited resource, all others under `None`; a waiter that gave up stays in until it surfaces."""
-        self._waiting = 0
-        self._numbers = 0
-        self._waking = 0
-        """Waiters that were given a place and have not woken up yet."""
-        self._choosing = False
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._most_starting = most_starting
+        self._starting: set[str] = set()
+        self._holders: set[str] = set()
+        self._ended: dict[str, bool] = dict(ended or {})
+        self._next = dict.fromkeys(needs, 0)
+        """Of each subtask's prerequisites, the first that is not known to be completed."""
+        self._dependants: dict[str, list[str]] = {key: [] for key in needs}
+        for key, before in needs.items():
+            for one in before:
+                self._dependants[one].append(key)
+        self._ready: dict[str | None, list[tuple[Order, str]]] = {}
+        """Heaps by limited resource, all others under `None`."""
+        self._fates: dict[str, asyncio.Future[str | None]] = {
+            key: self._loop.create_future() for key in needs if key not in self._ended
+        }
+        self._untaken: dict[str, None] = {}
+        """Those whose turn has come and who have not taken it up, in that order."""
+        self._follower: Callable[[str], None] | None = None
+        for key in self._fates:
+            self._advance(key)
+        self._choose()
 
     @property
     def held(self) -> int:
-        """How many places are held now."""
-        return self._max_parallel - self._free
+        """How many slots are held now."""
+        return len(self._holders)
 
     @property
     def waiting(self) -> int:
-        """How many wait now."""
-        return self._waiting
+        """How many subtasks are ready and wait for a slot."""
+        return sum(key not in self._ended for heap in self._ready.values() for _, key in heap)
 
     @property
     def settled(self) -> bool:
-        """Whether waiters keep waiting until a place becomes free: none is being chosen or waking up."""
-        return not self._choosing and not self._waking
+        """Whether nothing begins before another subtask ends: all that was decided has been taken up."""
+        return not self._untaken
 
-    @asynccontextmanager
-    async def hold(self, order: Order = (), resource: str | None = None) -> AsyncGenerator[None]:
-        """Wait for a place and hold it during the block.
+    def follow(self, follower: Callable[[str], None]) -> None:
+        """Call a function with each subtask whose `turn` has come, also with those whose it is now."""
+        self._follower = follower
+        for key in list(self._untaken):
+            follower(key)
 
-        Args:
-            order: The smallest waiting order gets the next place; all of them should have the same length.
-            resource: The named resource that is used as well; `None` means none.
+    async def turn(self, key: str) -> str | None:
+        """Wait until a subtask holds a slot, which it does until it has `ended`.
+
+        Returns:
+            `None` when it may run; the prerequisite that is not completed if it never may.
         """
-        waiter = self._enqueue(order, resource)
         try:
-            await waiter.future
-        except BaseException:
-            if waiter.granted:  # given and cancelled in the same turn
-                self._release(waiter)
-            raise
+            return await self._fates[key]
         finally:
-            self._waiting -= 1
-            self._waking -= waiter.granted
-        try:
-            yield
-        finally:
-            self._release(waiter)
+            self._untaken.pop(key, None)
 
-    def _enqueue(self, order: Order, resource: str | None) -> _Waiter:
-        limited = resource if resource in self._limits else None
-        self._numbers += 1
-        self._loop = asyncio.get_running_loop()
-        waiter = _Waiter(order, self._numbers, limited, self._loop.create_future())
-        self._waiting += 1
-        heappush(self._queues.setdefault(limited, []), waiter)
-        self._choose_soon()
-        return waiter
-
-    def _release(self, waiter: _Waiter) -> None:
-        self._free += 1
-        if waiter.resource is not None:
-            self._left[waiter.resource] += 1
-        self._choose_soon()
-
-    def _choose_soon(self) -> None:
-        """Choose once this turn of the loop, and the few after it in which dependants wake up, are over."""
-        loop = self._loop
-        if self._choosing or not self._free or not self._queues or loop is None or loop.is_closed():
-            return
-        self._choosing = True
-        loop.call_soon(self._settle, loop, SETTLING_TICKS)
-
-    def _settle(self, loop: asyncio.AbstractEventLoop, ticks: int) -> None:
-        if ticks:
-            loop.call_soon(self._settle, loop, ticks - 1)
-        else:
+    def begun(self, key: str) -> None:
+        """Note that the work of a subtask that holds a slot has begun."""
+        if key in self._starting:
+            self._starting.discard(key)
             self._choose()
 
+    def ended(self, key: str, *, completed: bool) -> None:
+        """Note the end of a subtask: its dependants become ready, and who gets its slot is chosen. Once is enough."""
+        if key in self._ended:
+            return
+        self._ended[key] = completed
+        self._starting.discard(key)
+        if key in self._holders:
+            self._holders.discard(key)
+            self._free += 1
+            if key in self._resource:
+                self._left[self._resource[key]] += 1
+        for dependant in self._dependants[key]:
+            self._advance(dependant)
+        self._choose()
+
+    def _advance(self, key: str) -> None:
+        """Look on through the prerequisites, in their order: all completed make it ready, another end decides it."""
+        if key in self._ended or self._fates[key].done():
+            return
+        needs, at = self._needs[key], self._next[key]
+        while at < len(needs) and needs[at] in self._ended:
+            if not self._ended[needs[at]]:
+                self._decide(key, needs[at])
+                return
+            at += 1
+        self._next[key] = at
+        if at == len(needs):
+            heappush(self._ready.setdefault(self._resource.get(key), []), (self._order[key], key))
+
+    def _decide(self, key: str, fate: str | None) -> None:
+        self._untaken[key] = None
+        if not self._fates[key].done():  # else it was cancelled, and its end gives the slot back
+            self._fates[key].set_result(fate)
+        if self._follower is not None:
+            self._follower(key)
+
     def _choose(self) -> None:
-        self._choosing = False
-        while self._free:
-            waiter = self._pop_best()
-            if waiter is None:
+        while self._free and (self._most_starting is None or len(self._starting) < self._most_starting):
+            key = self._pop_best()
+            if key is None:
                 return
             self._free -= 1
-            if waiter.resource is not None:
-                self._left[waiter.resource] -= 1
-            waiter.granted = True
-            self._waking += 1
-            waiter.future.set_result(None)
+            if key in self._resource:
+                self._left[self._resource[key]] -= 1
+            self._holders.add(key)
+            if self._most_starting is not None:
+                self._starting.add(key)
+                self._loop.call_later(START_S, self.begun, key)
+            self._decide(key, None)
 
-    def _pop_best(self) -> _Waiter | None:
-        """Take out the most urgent waiter whose resource is free."""
-        best: list[_Waiter] | None = None
-        for resource, queue in list(self._queues.items()):
-            while queue and queue[0].future.done():  # gave up
-                heappop(queue)
-            if not queue:
-                del self._queues[resource]
-            elif (resource is None or self._left[resource]) and (best is None or queue[0] < best[0]):
-                best = queue
-        return None if best is None else heappop(best)
+    def _pop_best(self) -> str | None:
+        """Take out the most urgent subtask whose resource is free."""
+        best: list[tuple[Order, str]] | None = None
+        for resource, heap in list(self._ready.items()):
+            while heap and heap[0][1] in self._ended:  # it was cancelled
+                heappop(heap)
+            if not heap:
+                del self._ready[resource]
+            elif (resource is None or self._left[resource]) and (best is None or heap[0] < best[0]):
+                best = heap
+        return None if best is None else heappop(best)[1]

@@ -27,27 +27,28 @@ class Subtask(PlanModel):
     needs: list[SubtaskId] = Field(default_factory=list[SubtaskId])
     """Ids of the subtasks that must be completed before it starts; references count as well."""
     tool: Name | None = None
-    """Tool to call directly, with no model involved; `None` means that an agent works on it."""
+    """Tool to call directly, with no model involved; left out, an agent works on it. One of both is needed."""
     args: dict[str, Any] = Field(default_factory=dict[str, Any])
     """Arguments of the tool: plain values in which references to earlier outputs are filled in."""
     agent: Name | None = None
-    """Agent that works on the goal; `None` means that a tool is called."""
+    """Agent that works on the goal; left out, a tool is called. One of both is needed."""
     done_when: str | None = None
-    """What done looks like, for whoever verifies it; `None` means that it has to end without failure."""
+    """What done looks like, for whoever verifies it; left out, the built-in agent's work is judged by its goal, and all
+    else has to end without failure."""
     tools: list[Name] | None = None
-    """Tools that the agent may use; `None` means all."""
+    """All tools that the agent may use; left out, it is offered the usual ones, and may ask for others."""
     priority: int = 0
     """Of subtasks that are ready, a higher number starts first; any whole number."""
     retries: int = Field(default=0, ge=0)
     """How many more times it is tried after a failure, 0 or more."""
     timeout_s: Seconds | None = None
-    """Seconds that an attempt may take, waiting for people not counted; `None` means the tool's own limit."""
+    """Seconds that an attempt may take, waiting for people not counted; left out, it is the tool's own limit."""
     approval: bool = False
     """Whether a person must approve it before it starts."""
     kind: Name | None = None
-    """Class of work, by which durations are learned; `None` means the name of its tool or agent."""
+    """Class of work, by which durations are learned; left out, the name of its tool or agent."""
     expected_s: Seconds | None = None
-    """Seconds it is expected to take, for scheduling only; `None` means what was learned for its kind."""
+    """Seconds it is expected to take, for scheduling only; left out, what was learned for its kind."""
 
     if TYPE_CHECKING:
 

@@ -15,6 +15,7 @@ from langgraph.types import Command
 from openmanus_graph.checkpoints.history.values import values_at
 from openmanus_graph.errors import UsageError
 from openmanus_graph.events import Event
+from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.stepping.answering import answer_to, deliver
 from openmanus_graph.stepping.background import BackgroundRun
 from openmanus_graph.stepping.branch_selection import (
@@ -138,7 +139,7 @@ class Driver:
     @property
     def _was_cut(self) -> bool:
         """Whether the last run ended in the midst of a step: a node raised, or its process died."""
-        if self.live or not self.record.next:
+        if self.live or not self.record.goes_on:
             return False
         return self.record.status == "stopped" if self._run is None else self._run.error is not None
 
@@ -234,6 +235,8 @@ class Driver:
         """
         self.reading.record = await read_record(self.app, self.thread_id)
         question, answer = answer_to(self.record.questions, value, interrupt)
+        if isinstance(self.app, DurableGraph):
+            self.app.check_answer(question, answer, str(self.record.values.get("workspace") or "") or None)
         given = await deliver(self.app, self.thread_id, question, answer, value)
         if self.record.runner is not None and not self.live:
             return self.stop("ready", text=f"The answer is with {self.record.runner}, which runs the thread.")
@@ -330,7 +333,7 @@ class Driver:
                 f"There is no thread {self.thread_id!r} yet, and no input to begin it with.",
                 hint='Give one: Stepper(app, input={"task": "..."}, thread_id=...)',
             )
-        self._start(None if self.record.next else self.input)
+        self._start(None if self.record.goes_on else self.input)
         await self.hold_point.until_quiet()
         return None if self.live and self.hold_point.standing else await self._settled(None)
 

@@ -99,15 +99,7 @@ def stop_text(stop: Stop, record: StoredThread, cursor: int | None, *, asking: b
     asks = f" Asked: {asked}" if asked else ""
     match stop["reason"]:
         case "ready":
-            if not record.exists:
-                return f"The thread {thread!r} has not begun; step() begins it."
-            if record.over:
-                return f"The thread {thread!r} is {record.status}; nothing runs next."
-            standing = [
-                f"{branch['name']} {branch['node']}".strip() for branch in head_of(record) if branch["status"] == "next"
-            ]
-            nodes = ", ".join(stop["standing"] or standing) or "nothing that could go on by itself"
-            return f"The thread {thread!r} stands before {nodes}; nothing runs.{asks}"
+            return _ready_text(stop, record, asks)
         case "step":
             return f"{trouble}{_ran(stop, at, asking=asking)} {standing}{asks}".strip()
         case "breakpoint":
@@ -137,3 +129,19 @@ def _ran(stop: Stop, at: str, *, asking: bool) -> str:
     if any(question["subtask"] == (stop["branch"] or "") for question in stop["questions"]):
         return f"{at} asks."
     return f"{at} asks; that can be answered once what stands beside it in {stop['branch']} has run."
+
+
+def _ready_text(stop: Stop, record: StoredThread, asks: str) -> str:
+    """The line about a thread that was read and does not run."""
+    thread = stop["thread_id"]
+    if not record.exists:
+        return f"The thread {thread!r} has not begun; step() begins it."
+    if record.over:
+        return f"The thread {thread!r} is {record.status}; nothing runs next."
+    following = [
+        f"{branch['name']} {branch['node']}".strip() for branch in head_of(record) if branch["status"] == "next"
+    ]
+    nodes = ", ".join(stop["standing"] or following)
+    if not nodes and not asks and record.stands:
+        return f"The thread {thread!r} is {record.status}; nothing runs. {record.stands}"
+    return f"The thread {thread!r} stands before {nodes or 'nothing that could go on by itself'}; nothing runs.{asks}"

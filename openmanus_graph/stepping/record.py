@@ -11,14 +11,13 @@ from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, cast
 
-from langgraph.checkpoint.base import WRITES_IDX_MAP
 from langgraph.checkpoint.serde.types import INTERRUPT
 from langgraph.pregel import Pregel
 
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.history.history import Growth
 from openmanus_graph.checkpoints.lease import describe_runner
-from openmanus_graph.checkpoints.progress import committed_results, plan_in
+from openmanus_graph.checkpoints.progress import committed_results, ended_tasks, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.errors import ThreadBusyError
@@ -45,7 +44,11 @@ class StoredThread:
     values: dict[str, Any] = field(default_factory=dict[str, Any])
     """The state; results of a dispatch that has not ended are among its `results`."""
     next: tuple[str, ...] = ()
-    """The nodes that run next; none when the run is over."""
+    """The nodes that run next."""
+    stands: str = ""
+    """Where it stands, in a sentence."""
+    goes_on: bool = False
+    """Whether a run without an input has something to do; also where only stored writes are to be taken up."""
     questions: list[Question] = field(default_factory=list[Question])
     """What it asks."""
     plan: Plan | None = None
@@ -84,7 +87,7 @@ class StoredThread:
     @property
     def over(self) -> bool:
         """Whether nothing is left to run."""
-        return self.exists and not self.next
+        return self.exists and not self.goes_on
 
     @property
     def reentered(self) -> set[str]:
@@ -105,17 +108,22 @@ async def read_record(app: Pregel[Any, Any, Any, Any], thread_id: str) -> Stored
     thread = await get_thread(saver, thread_id)
     if thread is None:
         return StoredThread()
-    snapshot = await app.snapshot(thread_id)
-    if not snapshot.created_at and thread.status != "running":  # refused before anything was stored
+    standing = await app.standing(thread)
+    if standing.kind == "empty" and thread.status != "running":  # refused before anything was stored
         return StoredThread(error=thread.error)
+    if standing.error is not None:
+        raise standing.error
+    snapshot = await app.snapshot(thread_id)
     values = dict(cast("Mapping[str, Any]", snapshot.values or {}))
     plan = plan_in(values)
-    record = StoredThread(True, str(thread.status), values, tuple(snapshot.next), [], plan, error=thread.error)
+    goes_on = standing.goes_on or thread.status == "running"
+    record = StoredThread(True, str(thread.status), values, standing.nodes, standing.text, goes_on, [], plan)
+    record.error = thread.error
     if thread.status == "running":
         record.runner = describe_runner(thread.runner, thread.runner_since)
-    if plan is not None and DISPATCHER in snapshot.next:
+    if plan is not None and DISPATCHER in record.next:
         await _add_dispatch(saver, thread_id, record, plan)
-    if snapshot.next:
+    if record.next:
         await _add_questions(saver, thread_id, record, await app.questions(thread_id))
     return record
 
@@ -145,7 +153,7 @@ async def read_standing(
     else:
         values, following = dict(known.values), known.next
         homes = {home for point in new if (home := home_of(point.namespace))}
-    record = StoredThread(True, "running", values, following)
+    record = StoredThread(True, "running", values, following, goes_on=True)
     same = bool(values.get("plan")) and (homes is not None or values.get("plan") == known.values.get("plan"))
     record.plan, record.names = (known.plan, known.names) if same else (plan_in(values), {})
     if record.plan is not None and DISPATCHER in following:
@@ -208,11 +216,12 @@ async def _asking(saver: ThreadSaver, thread_id: str, namespace: str) -> dict[st
     """The open questions of a graph's newest checkpoint, each with the task that asks."""
     config: Any = {"configurable": {"thread_id": thread_id, "checkpoint_ns": namespace}}
     newest = await saver.aget_tuple(config)
-    writes = (newest.pending_writes or []) if newest is not None else []
-    ended = {task for task, channel, _ in writes if channel not in WRITES_IDX_MAP}
+    if newest is None:
+        return {}
+    ended = ended_tasks(newest)
     return {
         interrupt.id: task
-        for task, channel, value in writes
+        for task, channel, value in newest.pending_writes or []
         if channel == INTERRUPT and task not in ended
         for interrupt in value
     }
@@ -246,9 +255,10 @@ async def _foreign(app: Pregel[Any, Any, Any, Any], thread_id: str) -> StoredThr
         return StoredThread()
     values = snapshot.values if isinstance(snapshot.values, dict) else {"output": snapshot.values}
     asked = [question_of(interrupt) for interrupt in snapshot.interrupts]
-    status = "waiting" if asked else "paused" if snapshot.next else "completed"
+    status = "waiting" if asked else "paused" if snapshot.tasks else "completed"
     asking = {task.id for task in snapshot.tasks if task.interrupts}
-    return StoredThread(True, status, cast("dict[str, Any]", values), tuple(snapshot.next), asked, asking=asking)
+    left = tuple(snapshot.next), "", bool(snapshot.tasks)
+    return StoredThread(True, status, cast("dict[str, Any]", values), *left, asked, asking=asking)
 
 
 async def read_history(app: Pregel[Any, Any, Any, Any], thread_id: str, known: Growth) -> Growth:

@@ -2,11 +2,12 @@
 
 from openmanus_graph.models.recorded_model import record_model, replay_model
 from openmanus_graph.testing.replay import Replayed, replaying, write_recording
-from openmanus_graph.testing.script import Fault, Received, Reply, Script, ToolUse
+from openmanus_graph.testing.script import Fault, Raw, Received, Reply, Script, ToolUse
 from openmanus_graph.testing.server import ScriptedServer
 
 __all__ = [
     "Fault",
+    "Raw",
     "Received",
     "Replayed",
     "Reply",

@@ -112,6 +112,31 @@ class Fault:
         return cls(breaks=reply, pieces=pieces, politely=politely)
 
 
+@dataclass(frozen=True)
+class Raw:
+    """A whole answer as a server that is not quite OpenAI's may give it."""
+
+    body: Mapping[str, Any] | str | bytes
+    """The body: a mapping is sent as JSON."""
+    status: int = 200
+    """HTTP status."""
+    kind: str = "application/json"
+    """Its content type."""
+
+    @classmethod
+    def events(cls, *data: Mapping[str, Any] | str) -> Raw:
+        """A stream of these chunks, its end among them or not; a mapping is sent as JSON."""
+        texts = [item if isinstance(item, str) else json.dumps(item) for item in data]
+        return cls("".join(f"data: {text}\n\n" for text in texts), kind="text/event-stream")
+
+    @property
+    def content(self) -> bytes:
+        """The bytes that are sent."""
+        if isinstance(self.body, bytes):
+            return self.body
+        return (self.body if isinstance(self.body, str) else json.dumps(self.body)).encode()
+
+
 @dataclass
 class Received:
     """One request, as the server's log has it."""
@@ -124,7 +149,7 @@ class Received:
     """When it came, seconds since the server started."""
     prompt_tokens: int
     """Tokens of its messages and tools, see `count_tokens`."""
-    outcome: Reply | Fault | None = None
+    outcome: Reply | Fault | Raw | None = None
     """What it got; `None` while it is being answered."""
     finished_at: float | None = None
     """When the last byte went out, seconds since the server started; `None` when it never did."""
@@ -141,7 +166,7 @@ class Received:
         return [str(tool["function"]["name"]) for tool in tools]
 
 
-Script = Callable[[dict[str, Any]], Reply | Fault]
+Script = Callable[[dict[str, Any]], Reply | Fault | Raw]
 """Says what a request gets, from its body; called in the server's thread, one request at a time."""
 
 

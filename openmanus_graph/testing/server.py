@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import AsyncIterator, Callable, Iterable, Mapping
 from typing import Any, Self, cast
 
-from openmanus_graph.testing.script import Fault, Received, Reply, Script, ToolUse, count_tokens
+from openmanus_graph.testing.script import Fault, Raw, Received, Reply, Script, ToolUse, count_tokens
 
 MODEL = "scripted"
 """The model's name."""
@@ -30,7 +30,7 @@ class ScriptedServer:
 
     def __init__(
         self,
-        script: Script | Iterable[Reply | Fault] = (),
+        script: Script | Iterable[Reply | Fault | Raw] = (),
         *,
         latency: Callable[[dict[str, Any]], float] | float = 0.0,
     ) -> None:
@@ -41,7 +41,7 @@ class ScriptedServer:
             latency: Seconds before each reply, or what says them from the request.
         """
         self.requests: list[Received] = []
-        self._queue: deque[Reply | Fault] = deque()
+        self._queue: deque[Reply | Fault | Raw] = deque()
         self._script: Script = script if callable(script) else self._next
         if not callable(script):
             self._queue.extend(script)
@@ -52,7 +52,7 @@ class ScriptedServer:
         self._thread: threading.Thread | None = None
         self._calls = 0
 
-    def add(self, *outcomes: Reply | Fault) -> None:
+    def add(self, *outcomes: Reply | Fault | Raw) -> None:
         """Put more at the end of the queue."""
         self._queue.extend(outcomes)
 
@@ -71,7 +71,7 @@ class ScriptedServer:
         """Prompt tokens of all requests."""
         return sum(request.prompt_tokens for request in self.requests)
 
-    def _next(self, body: dict[str, Any]) -> Reply | Fault:
+    def _next(self, body: dict[str, Any]) -> Reply | Fault | Raw:
         del body
         if not self._queue:
             return Fault(400, "The script has no more replies.")
@@ -170,6 +170,8 @@ class ScriptedServer:
         await asyncio.sleep(latency + (outcome.delay_s if isinstance(outcome, Reply) else 0.0))
         if isinstance(outcome, Fault) and outcome.breaks is None:
             await self._fail(outcome, writer)
+        elif isinstance(outcome, Raw):
+            _send(writer, outcome.status, outcome.kind, outcome.content)
         elif isinstance(outcome, Reply) and path.endswith("/api/chat"):
             _send_lines(writer, ollama_lines(outcome, received))
         elif body.get("stream"):
@@ -282,15 +284,18 @@ def _send_head(writer: asyncio.StreamWriter, status: int, headers: Mapping[str, 
 def _send_json(
     writer: asyncio.StreamWriter, status: int, value: Mapping[str, Any], more: Mapping[str, str] | None = None
 ) -> None:
-    text = json.dumps(value).encode()
-    _send_head(writer, status, {"Content-Type": "application/json", "Content-Length": str(len(text)), **(more or {})})
-    writer.write(text)
+    _send(writer, status, "application/json", json.dumps(value).encode(), more)
 
 
 def _send_lines(writer: asyncio.StreamWriter, lines: Iterable[Mapping[str, Any]]) -> None:
-    text = "".join(f"{json.dumps(line)}\n" for line in lines).encode()
-    _send_head(writer, 200, {"Content-Type": "application/x-ndjson", "Content-Length": str(len(text))})
-    writer.write(text)
+    _send(writer, 200, "application/x-ndjson", "".join(f"{json.dumps(line)}\n" for line in lines).encode())
+
+
+def _send(
+    writer: asyncio.StreamWriter, status: int, kind: str, body: bytes, more: Mapping[str, str] | None = None
+) -> None:
+    _send_head(writer, status, {"Content-Type": kind, "Content-Length": str(len(body)), **(more or {})})
+    writer.write(body)
 
 
 def _send_chunk(writer: asyncio.StreamWriter, data: bytes) -> None:

@@ -11,7 +11,7 @@ from openmanus_graph.plans.output_shape import ANY
 from openmanus_graph.questions import ask
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
-_SPEC = ToolSpec(effect="read", idempotent=True, returns={"answer": ANY})
+_SPEC = ToolSpec(effect="read", idempotent=True, returns={"answer": ANY}, free_text=("answer",))
 
 
 class AskHumanArguments(BaseModel):
@@ -22,5 +22,5 @@ class AskHumanArguments(BaseModel):
 
 @builtin_tool("ask_human", AskHumanArguments, _SPEC)
 async def ask_human(inquire: str) -> dict[str, Any]:
-    """Ask the person a question and wait for the answer. Returns {answer}."""
+    """Ask the person a question; the answer may take long."""
     return {"answer": ask(inquire, subtask=tool_context().subtask_id)}

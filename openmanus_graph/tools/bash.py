@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
+import shlex
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, Field
@@ -10,6 +13,7 @@ from pydantic import BaseModel, Field
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.plans.output_shape import TEXT
+from openmanus_graph.plans.references import as_text
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.sandbox.shell import Shell, ShellOutcome
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
@@ -17,11 +21,14 @@ from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 INTERRUPT = "ctrl+c"
 DEFAULT_TIMEOUT_S = 120.0
 
+_NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
 _SPEC = ToolSpec(
     effect="write",
     returns={"stdout": TEXT, "stderr": TEXT, "exit_code": TEXT, "timed_out": TEXT},
     takes_code=True,
     runs_commands=True,
+    code_argument="command",
 )
 
 
@@ -29,13 +36,14 @@ class BashArguments(BaseModel):
     """What the tool takes."""
 
     command: str = Field(
-        default="",
-        description="The command to run. An empty string fetches more output; `ctrl+c` interrupts.",
+        default="", description="The command. Empty: fetch more output. `ctrl+c`: interrupt what runs."
     )
-    restart: bool = Field(default=False, description="End the session and start a new one; no command then.")
-    timeout_s: float = Field(
-        default=DEFAULT_TIMEOUT_S, gt=0, description="Seconds the command may take, 120 by default."
+    variables: dict[str, Any] | None = Field(
+        default=None,
+        description='Shell variables set before it, by name: how text of any content reaches a command, as "$name".',
     )
+    restart: bool = Field(default=False, description="Start a new session; no command then.")
+    timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, description="Seconds it may take.")
 
 
 class BashSession:
@@ -46,11 +54,13 @@ class BashSession:
         self._shell: Shell | None = None
         self._turn = asyncio.Lock()
 
-    async def run(self, command: str, timeout_s: float) -> ShellOutcome:
-        """Run a command; calls of one subtask wait for each other."""
+    async def run(self, command: str, timeout_s: float, assignments: str = "") -> ShellOutcome:
+        """Run a command after assignments; calls of one subtask wait for each other."""
         async with self._turn:
             shell = await self._ready()
-            outcome = await shell.run(command, timeout_s)
+            outcome = await shell.run(assignments, timeout_s) if assignments else None
+            if outcome is None or not outcome.exit_code:
+                outcome = await shell.run(command, timeout_s)
             if not shell.alive:
                 await self._discard()
                 note = "[The session ended with this command; the next one starts a new session.]"
@@ -103,19 +113,39 @@ class BashSession:
             await shell.aclose()
 
 
+def _assignments(variables: Mapping[str, Any]) -> str:
+    """Shell variables as a command, each value quoted; what is no text is written as JSON.
+
+    Raises:
+        ToolArgumentsError: If a name is none of a shell variable, or a value holds what a shell cannot.
+    """
+    lines: list[str] = []
+    for name, value in variables.items():
+        text = as_text(value)
+        if not _NAME.fullmatch(name):
+            raise ToolArgumentsError(f"The argument 'variables' has {name!r}, which is no name of a shell variable.")
+        if "\0" in text:
+            raise ToolArgumentsError(f"The variable {name!r} contains a NUL character.", hint="Leave it out.")
+        lines.append(f"{name}={shlex.quote(text)}")
+    return "\n".join(lines)
+
+
 def _add_line(text: str, line: str) -> str:
     return f"{text}{'' if not text or text.endswith(chr(10)) else chr(10)}{line}"
 
 
 @builtin_tool("bash", BashArguments, _SPEC)
-async def bash(command: str = "", restart: bool = False, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
-    """Run a bash command in the workspace, in one session that keeps directory and variables between calls.
+async def bash(
+    command: str = "",
+    variables: dict[str, Any] | None = None,
+    restart: bool = False,
+    timeout_s: float = DEFAULT_TIMEOUT_S,
+) -> dict[str, Any]:
+    """Run a bash command in the workspace; directory and variables are kept from call to call.
 
-    Returns stdout, stderr, exit_code and timed_out. Commands get no input. One that takes longer than
-    timeout_s is interrupted and then killed with everything it started; its output so far is returned with
-    timed_out, and the session goes on. Start what must run longer in the background with `&`, its output
-    redirected to a file or fetched later with an empty command (exit_code is null while it runs). The
-    command `ctrl+c` interrupts what another call is running; restart gives a new session.
+    Returns stdout, stderr, exit_code and timed_out. There is no input. After timeout_s a command is killed with
+    all that it started; its output so far is returned, and the session goes on. Start what runs longer with `&`,
+    its output in a file or fetched later (exit_code is null while it runs).
     """
     context = tool_context()
     if "\0" in command:
@@ -134,7 +164,7 @@ async def bash(command: str = "", restart: bool = False, timeout_s: float = DEFA
         outcome = await session.fetch()
     else:
         context.report(command.strip().splitlines()[0][:80])
-        outcome = await session.run(command, timeout_s)
+        outcome = await session.run(command, timeout_s, _assignments(variables or {}))
     return {
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,

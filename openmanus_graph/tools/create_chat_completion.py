@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 from typing import Any, cast
 
 from langchain_core.tools import BaseTool, StructuredTool
@@ -10,12 +11,13 @@ from pydantic import BaseModel, ConfigDict, Field, PydanticSchemaGenerationError
 from pydantic.errors import PydanticInvalidForJsonSchema
 
 from openmanus_graph.errors import SettingsError, ToolArgumentsError
+from openmanus_graph.plans.json_schema import validator_of
 from openmanus_graph.plans.output_shape import ANY
-from openmanus_graph.tools.schema import mended, validator_of
+from openmanus_graph.tools.schema import mended
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 
 NAME = "create_chat_completion"
-_SPEC = ToolSpec(effect="read", idempotent=True, returns=ANY)
+_SPEC = ToolSpec(effect="read", idempotent=True, returns=ANY, planned=False)
 _DESCRIPTION = "Give the final answer in the form that was asked for. Returns the answer, checked."
 
 
@@ -28,7 +30,7 @@ class CompletionArguments(BaseModel):
     response: Any = Field(description="The answer itself, as the schema wants it.")
 
 
-@builtin_tool(NAME, CompletionArguments, _SPEC)
+@builtin_tool(NAME, CompletionArguments, replace(_SPEC, on_request=True))
 async def create_chat_completion(response_schema: dict[str, Any], response: Any) -> Any:
     """Give the final answer in the form of a JSON Schema. Returns the answer, checked against the schema.
 

@@ -7,7 +7,7 @@ import re
 
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import SafePath, open_parent, read_file, remove_file, write_file
-from openmanus_graph.files.text import NEWLINE, UTF8, Encoding, decode, newline_of
+from openmanus_graph.files.text import NEWLINE, UTF8, Encoding, decode_to_edit, newline_of
 from openmanus_graph.tools.undo_history import open_history
 from openmanus_graph.tools.viewing import numbered
 
@@ -62,7 +62,7 @@ def replace(place: SafePath, old: str, new: str, call: str | None) -> str:
         raise ToolError("The arguments 'old_str' and 'new_str' are equal, so nothing would change.")
     with open_history(place, call) as history:
         data, mode = read_file(place, EDIT_LIMIT)
-        text, encoding = decode(data, place.path)
+        text, encoding = decode_to_edit(data, place.path)
         if history.made_by_this_call(data):
             return f"Edited {place.path!r}."
         found = _only_match(place, text, old)
@@ -72,7 +72,7 @@ def replace(place: SafePath, old: str, new: str, call: str | None) -> str:
         _check_size(place, after)
         history.record(data, after, mode)
         write_file(place, after)
-    return _edited(place, text[: found.start()], new, text[found.end() :])
+    return _edited(place, text[: found.start()], new, text[found.end() :], encoding)
 
 
 def insert(place: SafePath, line: int, new: str, call: str | None) -> str:
@@ -83,7 +83,7 @@ def insert(place: SafePath, line: int, new: str, call: str | None) -> str:
     """
     with open_history(place, call) as history:
         data, mode = read_file(place, EDIT_LIMIT)
-        text, encoding = decode(data, place.path)
+        text, encoding = decode_to_edit(data, place.path)
         if history.made_by_this_call(data):
             return f"Edited {place.path!r}."
         at = _start_of_line(place, text, line)
@@ -98,7 +98,7 @@ def insert(place: SafePath, line: int, new: str, call: str | None) -> str:
         _check_size(place, after)
         history.record(data, after, mode)
         write_file(place, after)
-    return _edited(place, text[:at], body, text[at:])
+    return _edited(place, text[:at], body, text[at:], encoding)
 
 
 def undo(place: SafePath, call: str | None) -> str:
@@ -189,7 +189,7 @@ def _exists(place: SafePath) -> bool:
     return True
 
 
-def _edited(place: SafePath, before: str, new: str, behind: str) -> str:
+def _edited(place: SafePath, before: str, new: str, behind: str, encoding: Encoding) -> str:
     """The changed place as it is now, with some lines around it."""
     lines = NEWLINE.split(before + new + behind)
     start = _line_of(before, len(before))
@@ -198,4 +198,5 @@ def _edited(place: SafePath, before: str, new: str, behind: str) -> str:
     shown = lines[first - 1 : min(last, first + _SNIPPET_LINES)]
     if shown and first - 1 + len(shown) == len(lines) and not shown[-1]:
         shown.pop()  # what is behind the last line end is no line
-    return f"Edited {place.path!r}. It now reads there:\n{numbered(shown, first)}"
+    note = f"\n{encoding.note}" if encoding.note else ""
+    return f"Edited {place.path!r}. It now reads there:\n{numbered(shown, first)}{note}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
@@ -41,7 +42,21 @@ _FENCED = {
 }
 
 _PAGE = dict.fromkeys(("url", "title", "markdown", "status", "error", "truncated"), TEXT) | {"links": ANY}
-SPEC = ToolSpec(effect="read", idempotent=True, returns={"pages": [_PAGE]})
+
+
+def read_addresses(args: Mapping[str, Any], output: Any) -> list[str]:
+    """The addresses of the pages that could be read."""
+    del args
+    return [page["url"] for page in output["pages"] if page["error"] is None]
+
+
+SPEC = ToolSpec(
+    effect="read",
+    idempotent=True,
+    returns={"pages": [_PAGE]},
+    free_text=("url", "title", "markdown", "error", "links"),
+    source=read_addresses,
+)
 
 
 class FetchArguments(BaseModel):
@@ -49,11 +64,9 @@ class FetchArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    urls: list[str] | str = Field(description="Addresses that begin with http:// or https://, or one of them.")
+    urls: list[str] | str = Field(description="Addresses with http:// or https://, or one of them.")
     timeout: float = Field(default=30, gt=0, le=600, description="Seconds each page may take.")
-    max_chars: int | None = Field(
-        default=None, ge=1, description="Characters of Markdown kept for each page; all if not given."
-    )
+    max_chars: int | None = Field(default=None, ge=1, description="Characters of Markdown kept of each page.")
 
 
 @builtin_tool("fetch_page", FetchArguments, SPEC)
@@ -63,7 +76,7 @@ async def fetch_page(
     timeout: float = 30,  # noqa: ASYNC109 - the tool's own parameter, applied to each page by itself
     max_chars: int | None = None,
 ) -> dict[str, Any]:
-    """Read pages of the Web: for each its title, its content as Markdown, and its links.
+    """Read pages of the Web as Markdown; each comes with its title and links.
 
     A page that cannot be read has an `error`, and the others are read all the same. Scripts are not run.
     """

@@ -44,9 +44,20 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
 Scalar = str | int | float | bool
 
+
+def _read_addresses(args: Mapping[str, Any], output: Any) -> list[str]:
+    """The address, where its content was asked for."""
+    del output
+    return [str(args.get("url"))] if str(args.get("method")).strip().upper() == "GET" else []
+
+
 _SPEC = ToolSpec(
     effect="external",
+    on_request=True,
     reads_when=("method", ("get", "head")),
+    checks_arguments=True,
+    free_text=("headers", "json", "text", "error"),
+    source=_read_addresses,
     returns={"status": TEXT, "headers": ANY, "json": ANY, "text": TEXT, "truncated": TEXT, "error": TEXT},
 )
 

@@ -28,24 +28,18 @@ class ListArguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     pattern: str = Field(
-        description="Such as `*.csv` (in the folder itself), `**/*.py` (at any depth) or `src/**/*.{ts,tsx}`."
+        description="Such as `*.csv` (in the folder), `**/*.py` (at any depth) or `src/**/*.{ts,tsx}`."
     )
-    path: str = Field(default=".", description="The folder to start from, relative to the workspace.")
-    max_results: int = Field(default=DEFAULT_RESULTS, ge=1, le=MAX_RESULTS, description="Files returned at most.")
-    include_hidden: bool = Field(
-        default=False, description="Whether names that begin with a dot are matched by `*` and `**`."
-    )
+    path: str = Field(default=".", description="The folder to start from.")
+    max_results: int = Field(default=DEFAULT_RESULTS, ge=1, le=MAX_RESULTS, description="Files at most.")
+    include_hidden: bool = Field(default=False, description="Whether `*` and `**` match names with a dot in front.")
 
 
 @builtin_tool("list_files", ListArguments, _SPEC)
 async def list_files(
     pattern: str, path: str = ".", max_results: int = DEFAULT_RESULTS, include_hidden: bool = False
 ) -> dict[str, Any]:
-    """List the files of the workspace that match a pattern, as paths relative to the workspace.
-
-    `truncated` says that there are more. Hidden files are left out unless the pattern names them or
-    `include_hidden` is set.
-    """
+    """List the files of the workspace that match a pattern; `truncated` says that there are more."""
     glob = Glob(pattern, include_hidden=include_hidden)
     place = await asyncio.to_thread(locate, tool_context().workspace, path)
     if await asyncio.to_thread(place.full.is_file):

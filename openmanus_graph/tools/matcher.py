@@ -16,7 +16,7 @@ from typing import Any
 
 from openmanus_graph.errors import OpenManusGraphError, ToolError
 from openmanus_graph.files.safe_paths import SafePath, locate, open_file
-from openmanus_graph.files.text import decode
+from openmanus_graph.files.text import Encoding, decode
 from openmanus_graph.tools.glob import Glob, walk
 
 FILE_LIMIT = 20 * 2**20
@@ -42,14 +42,16 @@ def search(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
     for file in files:
         yield {"file": file.path}
         try:
-            text = _text_of(file)
+            read = _text_of(file)
         except ToolError:
             if file == place:
                 raise  # named by the caller, who must hear that it is binary or gone
             continue
-        if text is None:
+        if read is None:
             truncated = True
             continue
+        text, encoding = read
+        guess = {"encoding": encoding.label} if encoding.guessed else {}
         for number, line in enumerate(text.split("\n"), 1):
             found = pattern.search(line.removesuffix("\r"))
             if found is None:
@@ -58,7 +60,7 @@ def search(request: dict[str, Any]) -> Iterator[dict[str, Any]]:
                 yield {"truncated": True}
                 return
             room -= 1
-            yield {"match": {"path": file.path, "line": number, "text": _excerpt(line, found.start())}}
+            yield {"match": {"path": file.path, "line": number, "text": _excerpt(line, found.start()), **guess}}
     yield {"truncated": truncated}
 
 
@@ -72,8 +74,8 @@ def _candidates(place: SafePath, request: dict[str, Any]) -> tuple[list[SafePath
     return [file for file in files if not file.full.is_symlink()], found.truncated
 
 
-def _text_of(file: SafePath) -> str | None:
-    """The text of a file, `None` if it is too large to search.
+def _text_of(file: SafePath) -> tuple[str, Encoding] | None:
+    """The text of a file and how it holds it, `None` if it is too large to search.
 
     Raises:
         ToolError: If it is binary or cannot be opened.
@@ -81,11 +83,11 @@ def _text_of(file: SafePath) -> str | None:
     with os.fdopen(open_file(file), "rb") as stream:
         data = stream.read(_SNIFFED)
         if not data.startswith((b"\xff\xfe", b"\xfe\xff")) and b"\0" in data:
-            return decode(data, file.path)[0]
+            return decode(data, file.path)
         if os.fstat(stream.fileno()).st_size > FILE_LIMIT:
             return None
         data += stream.read(FILE_LIMIT)
-    return decode(data, file.path)[0]
+    return decode(data, file.path)
 
 
 def _excerpt(line: str, at: int) -> str:

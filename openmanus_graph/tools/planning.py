@@ -40,7 +40,12 @@ class Step(BaseModel):
     needs: list[str] | None = Field(default=None, description="Ids of the steps that come before it.")
 
 
-_SPEC = ToolSpec(effect="write", returns={"text": TEXT, "plan_id": TEXT, "plan": ANY, "plans": ANY}, planned=False)
+_SPEC = ToolSpec(
+    effect="write",
+    returns={"text": TEXT, "plan_id": TEXT, "plan": ANY, "plans": ANY},
+    planned=False,
+    on_request=True,
+)
 
 
 class PlanningArguments(BaseModel):
@@ -76,7 +81,7 @@ async def planning(
     step_status: StepStatus | None = None,
     step_notes: str | None = None,
 ) -> dict[str, Any]:
-    """Keep plans: lists of steps with states, which stay when the process ends and are shared by all subtasks.
+    """Keep plans: lists of steps with states; they stay when the process ends, and all subtasks share them.
 
     Commands: create (title, steps), update (title, steps), list, get, set_active (plan_id), mark_step (step_id,
     step_status, step_notes), delete. Without plan_id the active plan is meant. Returns {text, plan_id, plan, plans}.

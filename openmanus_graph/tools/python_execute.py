@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import keyword
 import os
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, Field
 
 from openmanus_graph.context import ToolContext, tool_context
+from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.sandbox.interpreter import CodeOutcome, Interpreter
 from openmanus_graph.sandbox.level import choose_level
@@ -28,6 +32,7 @@ _SPEC = ToolSpec(
     returns={"stdout": TEXT, "result": ANY, "error": ANY, "files": [TEXT]},
     takes_code=True,
     runs_commands=True,
+    code_argument="code",
 )
 
 
@@ -35,11 +40,11 @@ class PythonArguments(BaseModel):
     """What the tool takes."""
 
     code: str = Field(description="The Python code to run.")
-    timeout_s: float = Field(
-        default=DEFAULT_TIMEOUT_S,
-        gt=0,
-        description="Seconds the code may take, 60 by default and 600 at most.",
+    variables: dict[str, Any] | None = Field(
+        default=None,
+        description="Variables set before it, by name: how text of any content, lists and mappings reach the code.",
     )
+    timeout_s: float = Field(default=DEFAULT_TIMEOUT_S, gt=0, description="Seconds it may take, 600 at most.")
 
 
 class PythonSession:
@@ -50,10 +55,12 @@ class PythonSession:
         self._interpreter: Interpreter | None = None
         self._turn = asyncio.Lock()
 
-    async def run(self, code: str, timeout_s: float) -> tuple[CodeOutcome, list[str]]:
-        """Run code, and name the files that it made or changed; calls of one subtask wait for each other."""
+    async def run(self, code: str, timeout_s: float, assignments: str = "") -> tuple[CodeOutcome, list[str]]:
+        """Run code after assignments, and name the files that it changed; calls of one subtask wait for each other."""
         async with self._turn:
             interpreter = await self._ready()
+            if assignments:
+                await interpreter.run(assignments, timeout_s)
             workspace = self._context.workspace
             before = await asyncio.to_thread(_stamps, workspace)
             outcome = await interpreter.run(code, timeout_s)
@@ -94,14 +101,27 @@ def _stamps(workspace: Path) -> dict[str, Stamp]:
     return stamps
 
 
+def _assignments(variables: Mapping[str, Any]) -> str:
+    """Python variables as code of its own, so that the lines of a traceback stay those of the caller's code.
+
+    Raises:
+        ToolArgumentsError: If a name is none of a Python variable.
+    """
+    for name in variables:
+        if not name.isidentifier() or keyword.iskeyword(name):
+            raise ToolArgumentsError(f"The argument 'variables' has {name!r}, which is no name of a Python variable.")
+    return f"globals().update(__import__('json').loads({json.dumps(variables)!r}))" if variables else ""
+
+
 @builtin_tool("python_execute", PythonArguments, _SPEC)
-async def python_execute(code: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> dict[str, Any]:
+async def python_execute(
+    code: str, variables: dict[str, Any] | None = None, timeout_s: float = DEFAULT_TIMEOUT_S
+) -> dict[str, Any]:
     """Run Python code in the workspace; variables and imports are kept from call to call.
 
-    Returns stdout (everything printed, standard error included), result (repr of the last expression, or
-    null), error (the traceback, or null) and files (made or changed in the workspace, matplotlib figures
-    among them, which are saved as figure-<n>.png). After timeout_s the interpreter is ended: what it printed
-    is returned, its variables are lost. There is no network and no input.
+    Returns stdout (all that is printed), result (repr of the last expression), error (the traceback) and files
+    (made or changed). Where matplotlib is installed, open figures are saved as figure-<n>.png. After timeout_s the
+    interpreter is ended and its variables are lost. There is no input.
     """
     context = tool_context()
     context.report("running Python")
@@ -110,5 +130,5 @@ async def python_execute(code: str, timeout_s: float = DEFAULT_TIMEOUT_S) -> dic
         return PythonSession(context)
 
     session = await context.sessions.get("python", opener)
-    outcome, files = await session.run(code, min(timeout_s, LONGEST_TIMEOUT_S))
+    outcome, files = await session.run(code, min(timeout_s, LONGEST_TIMEOUT_S), _assignments(variables or {}))
     return {"stdout": outcome.output, "result": outcome.result, "error": outcome.error, "files": files}

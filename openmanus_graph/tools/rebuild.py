@@ -9,13 +9,15 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
-from langchain_core.tools import BaseTool
+from langchain_core.tools import BaseTool, BaseToolkit
 
 from openmanus_graph.config.settings import Settings, config_file
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
 from openmanus_graph.loading.langgraph_json import project_folders
 from openmanus_graph.loading.plugins import find_tools
+from openmanus_graph.loading.toolkits import tools_in
 from openmanus_graph.loading.user_modules import import_file, import_named, imports_from
+from openmanus_graph.plans.arguments import check_schema
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin, builtin_tools
 
 _found: dict[int, tuple[BaseTool, dict[str, Any]]] = {}
@@ -46,7 +48,11 @@ def _reference(tool: BaseTool) -> dict[str, Any]:
 
 
 def _attribute(module: ModuleType | None, tool: BaseTool) -> str | None:
-    return next((key for key, value in vars(module or object).items() if value is tool), None)
+    """The variable of a module that is a tool, or a list with it."""
+    for key, value in vars(module or object).items():
+        if value is tool or (isinstance(value, list | tuple) and any(item is tool for item in tools_in(value))):
+            return key
+    return None
 
 
 def _where(module: ModuleType | None, name: str) -> str:
@@ -57,7 +63,7 @@ def _where(module: ModuleType | None, name: str) -> str:
 
 
 def load_tools(place: str) -> list[BaseTool]:
-    """Every tool that a module or a Python file defines at its top level.
+    """Every tool that a module or a Python file has at its top level, by itself, in a list or in a toolkit.
 
     Args:
         place: `package.module`, or the path of a `.py` file.
@@ -70,19 +76,26 @@ def load_tools(place: str) -> list[BaseTool]:
     if not tools:
         raise SettingsError(
             f"{place!r} has no LangChain tools at its top level.",
-            hint="Define them with `@tool` from langchain_core.tools.",
+            hint="Define them with `@tool` from langchain_core.tools; lists of tools and toolkits are taken, too.",
         )
     return tools
 
 
 def _tools_of(place: str) -> list[BaseTool]:
     module = _module(place)
-    tools = [value for value in vars(module).values() if isinstance(value, BaseTool)]
-    for key, value in vars(module).items():
-        if isinstance(value, BaseTool):
-            origin: dict[str, Any] = {"file": module.__file__} if place.endswith(".py") else {"module": place}
-            _found[id(value)] = (value, {"name": value.name, **origin, "attribute": key})
-    return list({id(tool): tool for tool in tools}.values())
+    origin: dict[str, Any] = {"file": module.__file__} if place.endswith(".py") else {"module": place}
+    found: dict[int, BaseTool] = {}
+    # A toolkit makes its tools anew each time, so those of a list that it filled are not taken twice.
+    kinds: tuple[Any, ...] = (BaseTool, (list, tuple), BaseToolkit)
+    for kind in kinds:
+        names = {tool.name for tool in found.values()} if kind is BaseToolkit else ()
+        for key, value in vars(module).items():
+            for tool in tools_in(value) if isinstance(value, kind) else ():
+                if id(tool) not in found and tool.name not in names:
+                    check_schema(tool)
+                    found[id(tool)] = tool
+                    _found[id(tool)] = (tool, {"name": tool.name, **origin, "attribute": key})
+    return list(found.values())
 
 
 def available_tools(places: Sequence[str], settings: Settings | None = None) -> dict[str, BaseTool]:
@@ -177,8 +190,10 @@ def rebuild_tools(references: Sequence[Mapping[str, Any]], thread_id: str) -> li
             tools.append(plugged)
             continue
         try:
-            found = getattr(_module_of(reference, modules), str(reference["attribute"]), None)
-            tools += [found] if isinstance(found, BaseTool) else []
+            value = getattr(_module_of(reference, modules), str(reference["attribute"]), None)
+            # A variable that is one tool may have another name for it by now, which the comparison speaks of.
+            found = tools_in(value)
+            tools += found if isinstance(value, BaseTool) else [tool for tool in found if tool.name == name]
         except (KeyError, UsageError) as error:
             where = reference.get("where") or reference.get("module") or reference.get("file") or "a plug-in"
             raise GraphNotImportableError(

@@ -31,6 +31,11 @@ def builtin(name: str) -> BaseTool:
     return tool
 
 
+def is_builtin(tool: BaseTool) -> bool:
+    """Whether it is one of the built-in tools, and not another one of its name."""
+    return tool.name in BUILTIN_TOOLS and tool is builtin(tool.name)
+
+
 def builtin_tools(names: Sequence[str] = BUILTIN_TOOLS) -> list[BaseTool]:
     """The built-in tools called `names`, by default all of them."""
     return [builtin(name) for name in names]

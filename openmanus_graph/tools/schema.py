@@ -6,12 +6,10 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from copy import copy
-from importlib import import_module
 from typing import Any, cast
 
 from openmanus_graph.errors import ToolArgumentsError
-
-Schema = dict[str, Any]
+from openmanus_graph.plans.json_schema import Schema, validator_of
 
 MAX_ROUNDS = 12
 """Rounds of mending; each mends one level of a value."""
@@ -23,22 +21,6 @@ _NO = object()
 _FENCE = re.compile(r"\s*```(?:json)?\s*\n(?P<inside>.*)\n```\s*", re.DOTALL)
 _INTEGER = re.compile(r"[+-]?\d{1,19}")
 _NUMBER = re.compile(r"[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,3})?")
-
-
-def validator_of(schema: Schema) -> Any:
-    """A validator (`jsonschema`, draft 2020-12 unless `$schema` says otherwise) that never reaches for the network.
-
-    Raises:
-        ToolArgumentsError: If `schema` is no JSON Schema.
-    """
-    jsonschema, referencing = import_module("jsonschema"), import_module("referencing")
-    kind = jsonschema.validators.validator_for(schema, default=jsonschema.Draft202012Validator)
-    try:
-        kind.check_schema(schema)
-    except jsonschema.SchemaError as error:
-        where = ".".join(str(part) for part in error.absolute_path) or "the schema itself"
-        raise ToolArgumentsError(f"The schema is no JSON Schema at {where!r}: {_cut(error.message)}.") from error
-    return kind(schema, registry=referencing.Registry())
 
 
 def mended(value: Any, schema: Schema, name: str = "response") -> Any:
@@ -64,10 +46,6 @@ def mended(value: Any, schema: Schema, name: str = "response") -> Any:
         problems = list(dict.fromkeys(_sentences(_errors(validator, value), name)))
     except RecursionError as error:
         raise ToolArgumentsError("The schema refers to itself without end.") from error
-    except import_module("referencing").exceptions.Unresolvable as error:
-        raise ToolArgumentsError(
-            f"The schema refers to {error.ref!r}, which is not in it.", hint="Put it below '$defs'."
-        ) from error
     more = f" There are {len(problems) - MAX_PROBLEMS} more." if len(problems) > MAX_PROBLEMS else ""
     raise ToolArgumentsError(f"The {name} does not fit the schema: {'; '.join(problems[:MAX_PROBLEMS])}.{more}")
 

@@ -26,7 +26,13 @@ TIME_LIMIT = 30.0
 _ANSWER_LIMIT = 2**20
 
 _MATCH = {"path": TEXT, "line": TEXT, "text": TEXT}
-_SPEC = ToolSpec(effect="read", idempotent=True, returns={"matches": [_MATCH], "truncated": TEXT})
+_SPEC = ToolSpec(
+    on_request=True,
+    effect="read",
+    idempotent=True,
+    returns={"matches": [_MATCH], "truncated": TEXT},
+    free_text=("text",),
+)
 
 
 class SearchArguments(BaseModel):
@@ -34,16 +40,12 @@ class SearchArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    pattern: str = Field(min_length=1, description="A Python regular expression, matched against each line.")
-    path: str = Field(default=".", description="The folder or file to search, relative to the workspace.")
+    pattern: str = Field(min_length=1, description="A Python regular expression, tried on each line.")
+    path: str = Field(default=".", description="The folder or file to search.")
     glob: str = Field(default="**/*", description="Which files of the folder, such as `**/*.py`.")
-    ignore_case: bool = Field(default=False, description="Whether capital and small letters are the same.")
-    max_results: int = Field(
-        default=DEFAULT_RESULTS, ge=1, le=MAX_RESULTS, description="Matching lines returned at most."
-    )
-    include_hidden: bool = Field(
-        default=False, description="Whether files and folders that begin with a dot are searched."
-    )
+    ignore_case: bool = Field(default=False, description="Whether case does not matter.")
+    max_results: int = Field(default=DEFAULT_RESULTS, ge=1, le=MAX_RESULTS, description="Lines at most.")
+    include_hidden: bool = Field(default=False, description="Whether names with a dot in front are searched.")
 
 
 @builtin_tool("search_files", SearchArguments, _SPEC)
@@ -58,8 +60,7 @@ async def search_files(
 ) -> dict[str, Any]:
     """Find the lines of the workspace's text files that match a regular expression.
 
-    Each match has `path`, `line` (from 1) and `text`. Binary files are left out. `truncated` says that there
-    may be more: too many matches, or a file too large to search.
+    Each match has `path`, `line` (from 1) and `text`. `truncated` says that there may be more.
     """
     try:
         re.compile(pattern)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Awaitable, Callable, Mapping
+import logging
+import re
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, fields
 from typing import Any, Literal, cast
 
@@ -13,11 +15,26 @@ from pydantic import BaseModel
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.plans.output_shape import Shape, shape_of
+from openmanus_graph.redaction import redact_log
+
+logger = logging.getLogger(__name__)
+
+LONGEST_ADDRESS = 2_000
+"""Characters of an address that is kept as a source."""
+_ADDRESS = re.compile(r"\s*https?://", re.IGNORECASE)
 
 Effect = Literal["read", "write", "external"]
 
+USE_CHARACTERS = 120
+"""Characters that the use of a tool may have where it is told in a line."""
+_SENTENCE = re.compile(r"[.;] ")
+
 Verify = Callable[[dict[str, Any], ToolContext], Any]
 """Takes a call's arguments and context; gives `{"happened": bool, "result": ...}`, or `None` where it cannot tell."""
+
+
+Source = str | Callable[[Mapping[str, Any], Any], Iterable[str]]
+"""The argument that holds the address or addresses that a call reads, or what tells them by arguments and output."""
 
 
 @dataclass(frozen=True)
@@ -42,12 +59,23 @@ class ToolSpec:
     """Finds out whether a call that nobody knows the outcome of has happened."""
     returns: Shape | None = None
     """Shape of the output, which a plan's references to it must fit; `None` means unknown, and nothing is checked."""
+    free_text: tuple[str, ...] = ()
+    """Fields of the output with words of pages, files or people, whose content nobody knows before the call."""
     planned: bool = True
     """Whether the planner is shown it; `False` for a tool that is of use inside an agent's subtask only."""
+    on_request: bool = False
+    """Whether an agent whose subtask names no tools is offered it only once it asks for it by name."""
     takes_code: bool = False
     """Whether its arguments are code with `$` and braces of its own, which are no references gone wrong."""
+    code_argument: str | None = None
+    """The argument that is run as code, into which a model's plan must not paste text from elsewhere."""
     runs_commands: bool = False
     """Whether a call runs a command or program, whose failure counts where a subtask must end without an error."""
+    checks_arguments: bool = False
+    """Whether the tool itself checks arguments that a JSON Schema describes; then it is called with what is given."""
+    source: Source | None = None
+    """Where the addresses are that a call reads: an argument, or a function of arguments and output that gives them.
+    Of calls without an error they are the sources of an answer; `None` means that the tool reads nothing of the Web."""
 
     @property
     def repeatable(self) -> bool:
@@ -69,8 +97,8 @@ def spec_of(tool: BaseTool) -> ToolSpec:
     """The spec stated in `tool.metadata`, unknown keys ignored.
 
     Raises:
-        SettingsError: If `effect` is not one of `read`, `write`, `external`, `verify` is no function, or `returns`
-            is no shape.
+        SettingsError: If `effect` is not one of `read`, `write`, `external`, `verify` is no function, `source` neither
+            a name nor a function, or `returns` is no shape.
     """
     metadata: dict[str, Any] = dict(tool.metadata or {})
     effect = metadata.get("effect", "external")
@@ -91,10 +119,39 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         ledger=bool(metadata.get("ledger", False)),
         verify=_verify(tool, metadata.get("verify")),
         returns=shape_of(tool),
+        free_text=tuple(str(name) for name in metadata.get("free_text") or ()),
         planned=bool(metadata.get("planned", True)),
+        on_request=bool(metadata.get("on_request", False)),
         takes_code=bool(metadata.get("takes_code", False)),
+        code_argument=None if metadata.get("code_argument") is None else str(metadata["code_argument"]),
         runs_commands=bool(metadata.get("runs_commands", False)),
+        checks_arguments=bool(metadata.get("checks_arguments", False)),
+        source=_source(tool, metadata.get("source")),
     )
+
+
+def sources_of(tool: BaseTool, args: Mapping[str, Any], output: Any) -> list[str]:
+    """The addresses of the Web that a call without an error has read, secrets left out.
+
+    Args:
+        tool: The tool.
+        args: The arguments that it was called with.
+        output: What it returned.
+    """
+    source = spec_of(tool).source
+    if source is None:
+        return []
+    try:
+        given: Any = args.get(source) if isinstance(source, str) else list(source(args, output))
+    except Exception:  # a user's function may raise anything, and the call is made
+        logger.warning("The 'source' of the tool %r failed.", tool.name, exc_info=True)
+        return []
+    found = [given] if isinstance(given, str) else cast("list[Any]", given) if isinstance(given, list) else []
+    return [
+        redact_log(text.strip())
+        for text in found
+        if isinstance(text, str) and _ADDRESS.match(text) and len(text) <= LONGEST_ADDRESS
+    ]
 
 
 def _verify(tool: BaseTool, stated: Any) -> Verify | None:
@@ -103,6 +160,15 @@ def _verify(tool: BaseTool, stated: Any) -> Verify | None:
     raise SettingsError(
         f"The tool {tool.name!r} declares {stated!r} as 'verify'.",
         hint="Give a function of the call's arguments and its context, async or not.",
+    )
+
+
+def _source(tool: BaseTool, stated: Any) -> Source | None:
+    if stated is None or isinstance(stated, str) or callable(stated):
+        return cast("Source | None", stated)
+    raise SettingsError(
+        f"The tool {tool.name!r} declares {stated!r} as 'source'.",
+        hint="Give the name of an argument, or a function of the call's arguments and its output.",
     )
 
 
@@ -142,6 +208,13 @@ def schema_of(tool: BaseTool) -> dict[str, Any]:
     if isinstance(shown, dict):
         return cast("dict[str, Any]", shown)
     return shown.model_json_schema() if issubclass(shown, BaseModel) else shown.schema()
+
+
+def use_of(tool: BaseTool) -> str:
+    """The use of a tool in a few words: the first sentence of its description, up to a semicolon."""
+    words = " ".join(tool.description.partition("\n\n")[0].split())
+    first = _SENTENCE.split(words, maxsplit=1)[0].removesuffix(".")
+    return first if len(first) <= USE_CHARACTERS else f"{first[:USE_CHARACTERS].rsplit(' ', 1)[0]} ..."
 
 
 def names_of(tool: BaseTool) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from openmanus_graph.tools.viewing import view
 
 ValueT = TypeVar("ValueT")
 
-_SPEC = ToolSpec(effect="write", returns={"text": TEXT, "path": TEXT}, takes_code=True)
+_SPEC = ToolSpec(effect="write", returns={"text": TEXT, "path": TEXT}, free_text=("text",), takes_code=True)
 
 
 class EditorArguments(BaseModel):
@@ -25,25 +25,23 @@ class EditorArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    command: Literal["view", "create", "str_replace", "insert", "undo_edit"] = Field(
-        description="What to do with the file."
-    )
-    path: str = Field(description="The file, relative to the workspace or absolute inside it.")
-    file_text: str | None = Field(default=None, description="For `create`: the whole content.")
+    command: Literal["view", "create", "str_replace", "insert", "undo_edit"] = Field(description="What to do.")
+    path: str = Field(description="The file, in the workspace.")
+    file_text: str | None = Field(default=None, description="`create`: the whole content.")
     old_str: str | None = Field(
-        default=None, description="For `str_replace`: the text to replace; it must occur exactly once."
+        default=None, description="`str_replace`: the text to replace; it must occur exactly once."
     )
     new_str: str | None = Field(
-        default=None, description="For `str_replace`: the new text, empty to delete. For `insert`: the lines."
+        default=None, description="`str_replace`: the new text, empty to delete. `insert`: the lines."
     )
     insert_line: int | None = Field(
-        default=None, ge=0, description="For `insert`: the line to insert after; 0 is the top of the file."
+        default=None, ge=0, description="`insert`: the line to insert after, 0 for the top."
     )
     view_range: list[int] | None = Field(
         default=None,
         min_length=2,
         max_length=2,
-        description="For `view`: first and last line, counted from 1; -1 as the last means the end.",
+        description="`view`: first and last line, from 1; -1 is the end.",
     )
 
 
@@ -60,9 +58,8 @@ async def str_replace_editor(
 ) -> dict[str, Any]:
     """View, create and edit text files in the workspace.
 
-    `view` shows a file with line numbers, or what a folder holds. `create` writes a new file and refuses
-    one that exists. `str_replace` replaces the one place where `old_str` occurs. `insert` puts `new_str`
-    after line `insert_line`. `undo_edit` takes back the last edit of the file.
+    `view` shows a file with line numbers, or what is in a folder; `create` refuses a file that exists; `undo_edit`
+    takes back the last edit of the file.
     """
     context = tool_context()
     place = await asyncio.to_thread(locate, context.workspace, path)

@@ -24,9 +24,7 @@ class TerminateArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    status: Literal["success", "failure"] = Field(
-        description="`success` if the goal is reached, `failure` if it cannot be reached."
-    )
+    status: Literal["success", "failure"] = Field(description="`failure` if the goal cannot be reached.")
     answer: Annotated[str, BeforeValidator(_as_text)] = Field(
         default="", description="The result, or why it failed, in full: it is all that others see."
     )
@@ -34,9 +32,6 @@ class TerminateArguments(BaseModel):
 
 @builtin_tool("terminate", TerminateArguments, _SPEC)
 async def terminate(status: Literal["success", "failure"], answer: str = "") -> dict[str, Any]:
-    """End the subtask with its answer, when the goal is reached or cannot be reached.
-
-    Returns {status, answer, error}, where error is null unless the status is failure.
-    """
+    """End the subtask with its answer, when the goal is reached or cannot be reached."""
     error = None if status == "success" else answer.strip() or "The goal cannot be reached."
     return {"status": status, "answer": answer, "error": error}

@@ -48,9 +48,8 @@ def view(place: SafePath, view_range: list[int] | None) -> str:
         )
     seen = max(shown.lines)
     wanted = total if last is None or view_range is None else min(last, total)
-    if seen < wanted:
-        return f"{shown.text()}\n[Lines {first}-{seen} of {total:,} shown; see more with `view_range`.]"
-    return shown.text()
+    more = f"[Lines {first}-{seen} of {total:,} shown; see more with `view_range`.]" if seen < wanted else ""
+    return "\n".join(part for part in (shown.text(), more, encoding.note) if part)
 
 
 def numbered(lines: list[str], first: int) -> str:

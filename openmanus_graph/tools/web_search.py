@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -33,7 +34,24 @@ MAX_CACHED = 128
 """Searches that are remembered."""
 
 _RESULT = dict.fromkeys(("position", "title", "url", "description", "text", "engine"), TEXT)
-_SPEC = ToolSpec(effect="read", idempotent=True, returns={"results": [_RESULT]})
+
+
+def _read_addresses(args: Mapping[str, Any], output: Any) -> list[str]:
+    """The addresses of the results whose pages were read, not of those that were only found."""
+    if not args.get("fetch_content"):
+        return []
+    return [found["url"] for found in output["results"] if found["text"] and not _NOT_READ.fullmatch(found["text"])]
+
+
+_SPEC = ToolSpec(
+    effect="read",
+    idempotent=True,
+    returns={"results": [_RESULT]},
+    free_text=("title", "url", "description", "text"),
+    source=_read_addresses,
+)
+_NOT_READ = re.compile(r"\[[^\[\]\n]*\.\]")
+"""What stands in place of a page's text if it could not be read."""
 
 
 class SearchArguments(BaseModel):
@@ -41,13 +59,11 @@ class SearchArguments(BaseModel):
 
     model_config = ConfigDict(extra="forbid")
 
-    query: str = Field(min_length=1, max_length=1000, description="The words to search for.")
+    query: str = Field(min_length=1, max_length=1000, description="The words.")
     num_results: int = Field(default=5, ge=1, le=20, description="How many results.")
-    lang: str = Field(default="en", pattern="^[A-Za-z]{2}$", description="Language of the results, two letters.")
-    country: str | None = Field(
-        default=None, pattern="^[A-Za-z]{2}$", description="Country the results are for, two letters."
-    )
-    fetch_content: bool = Field(default=False, description="Whether to read the pages too, each as `text`.")
+    lang: str = Field(default="en", pattern="^[A-Za-z]{2}$", description="Language of results, two letters.")
+    country: str | None = Field(default=None, pattern="^[A-Za-z]{2}$", description="Country, two letters.")
+    fetch_content: bool = Field(default=False, description="Whether to read the pages too.")
 
 
 class Cache:
@@ -86,8 +102,7 @@ async def web_search(
 ) -> dict[str, Any]:
     """Search the Web.
 
-    Returns {results: [{position, title, url, description, text, engine}]}; text is the page as Markdown if
-    fetch_content is true, else empty.
+    Each result has position, title, url, description, engine, and with fetch_content the page's Markdown as text.
     """
     context = tool_context()
     engines = engines_of(context.settings, os.environ)

@@ -32,9 +32,14 @@ def verdict(verified: bool, why: str = "It was seen.") -> Reply:
     return Reply(tool_calls=[ToolUse("verdict", {"verified": verified, "why": why})])
 
 
-def decides(decision: str, reason: str = "because", **more: str) -> Reply:
-    """The coordinator's word after a failure."""
-    return Reply(tool_calls=[ToolUse("decision", {"decision": decision, "reason": reason, **more})])
+def asks(question: str) -> Reply:
+    """The coordinator asks the person."""
+    return Reply(tool_calls=[ToolUse("ask", {"question": question})])
+
+
+def done(answer: str, status: str = "success") -> tuple[Reply, Reply]:
+    """An executor's last reply, and the verifier's that agrees."""
+    return ends(answer, status), verdict(True)
 
 
 def thread(name: str = "t", **configurable: Any) -> Any:

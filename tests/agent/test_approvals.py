@@ -30,6 +30,7 @@ def question(number: str, **fields: Any) -> Question:
         ("No, that is mine", Approval("reject", reason="that is mine")),
         ('edit {"command": "ls"}', Approval("edit", args={"command": "ls"})),
         ('edit: {"command": "a=b"}', Approval("edit", args={"command": "a=b"})),
+        ('{"action": "edit", "args": {"command": "ls"}}', Approval("edit", args={"command": "ls"})),
         ("answer: nothing to do", Approval("answer", value="nothing to do")),
         ("= nothing to do", Approval("answer", value="nothing to do")),
         ('answer: {"stdout": "x"}', Approval("answer", value={"stdout": "x"})),
@@ -177,10 +178,17 @@ def test_a_debuggers_go_on_approves_nothing() -> None:
 
 
 def test_edited_arguments_arrive() -> None:
-    app = waiting_graph(tool="bash", args={"command": "rm x"})
+    app = waiting_graph(tool="bash", args={"command": "rm x", "cwd": "/", "timeout": 5})
     asked = question_of(app.invoke({}, CONFIG)["__interrupt__"][0])
-    answers = answers_for([asked], ['s1=edit {"command": "ls"}'])
+    answers = answers_for([asked], ['s1=edit {"command": "ls", "timeout": null}'])
 
     out = app.invoke(Command(resume=answers), CONFIG)
 
-    assert out["said"] == {"action": "edit", "args": {"command": "ls"}}
+    assert out["said"] == {"action": "edit", "args": {"command": "ls", "cwd": "/"}}, "all that the call is made with"
+
+
+def test_an_argument_that_is_not_there_cannot_be_taken_away() -> None:
+    app = waiting_graph(tool="bash", args={"command": "rm x"})
+    asked = question_of(app.invoke({}, CONFIG)["__interrupt__"][0])
+    out = app.invoke(Command(resume=answers_for([asked], ['s1=edit {"cmd": null}'])), CONFIG)
+    assert "'cmd', which the call does not have" in question_of(out["__interrupt__"][0]).get("refused", "")

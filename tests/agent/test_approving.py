@@ -9,7 +9,7 @@ from langgraph.types import Command
 from openmanus_graph import ThreadSaver
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
-from tests.agent.replies import calls, decides, ends, plans, thread, wants_plan
+from tests.agent.replies import calls, done, ends, plans, thread, wants_plan
 
 ASK_BASH = {"rules": [{"tool": "bash", "action": "ask", "reason": "shells are asked about"}]}
 SAY = {"id": "a", "goal": "say a", "tool": "bash", "args": {"command": "printf a"}}
@@ -50,7 +50,7 @@ async def test_an_agent_is_told_why_its_call_was_refused(build: Build, provider:
     provider.add(wants_plan(), plans(WORK), calls(ToolUse("bash", {"command": "rm x"})))
     await app.ainvoke({"task": "do it"}, thread())
     (question,) = await app.questions("t")
-    provider.add(ends("Not allowed.", "failure"), decides("report"), Reply("It was not allowed."))
+    provider.add(ends("Not allowed.", "failure"), Reply("It was not allowed."))
     out = await app.ainvoke(approve({"action": "reject", "reason": "never remove"}, question["id"]), thread())
     assert out["status"] == "failed"
     assert "A person did not approve it: never remove" in str(provider.requests[3].messages[-1]["content"])
@@ -67,7 +67,7 @@ async def test_two_calls_wait_at_once_and_are_answered_by_id(build: Build, provi
     await app.ainvoke(approve(True, questions[0]["id"]), thread())
     (left,) = await app.questions("t")
     assert left["id"] == questions[1]["id"], "the other one still waits"
-    provider.add(ends("both"), Reply("both"))
+    provider.add(*done("both"), Reply("both"))
     out = await app.ainvoke(approve({"action": "answer", "value": "mine"}, left["id"]), thread())
     assert out["status"] == "completed"
     results = [m["content"] for m in provider.requests[3].messages if m["role"] == "tool"]

@@ -7,7 +7,7 @@ import asyncio
 from openmanus_graph import ThreadSaver, get_thread
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
-from tests.agent.replies import calls, plans, thread, wants_plan
+from tests.agent.replies import calls, done, plans, thread, wants_plan
 
 SAY = {"id": "a", "goal": "say a", "tool": "bash", "args": {"command": "printf a"}}
 WORK = {"id": "w", "goal": "do it", "agent": "executor", "tools": ["bash"]}
@@ -31,7 +31,7 @@ async def test_model_calls_end_in_a_partial_answer(build: Build, provider: Scrip
 async def test_a_larger_budget_goes_on_with_what_is_left(build: Build, provider: ScriptedServer) -> None:
     provider.add(wants_plan(), plans(SAY, WORK), calls(ToolUse("bash", {"command": "printf x"})))
     await build(settings={"budget": {"model_calls": 3}}).ainvoke({"task": "do it"}, thread())
-    provider.add(Reply("worked"), Reply("All done."))
+    provider.add(*done("worked"), Reply("All done."))
     out = await build(settings={"budget": {"model_calls": 9}}).ainvoke({"again": True}, thread())
     assert (out["status"], out["answer"]) == ("completed", "All done.")
     provider.add(Reply("more"))

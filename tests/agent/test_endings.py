@@ -10,7 +10,7 @@ from langgraph.graph import END, START, StateGraph
 
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
-from tests.agent.replies import decides, plans, thread
+from tests.agent.replies import plans, thread
 
 SAY = {"id": "a", "goal": "say a", "tool": "bash", "args": {"command": "printf a"}}
 FAILS = {"id": "b", "goal": "fails", "tool": "bash", "args": {"command": "exit 3"}}
@@ -31,17 +31,21 @@ class TestRequests:
         assert out["answer"] == "a"
 
     async def test_dropping_what_failed_completes_nothing(self, build: Build, provider: ScriptedServer) -> None:
-        provider.add(plans(SAY, FAILS), decides("replan"), plans({"id": "a"}), Reply("Only a."))
+        provider.add(plans(SAY, FAILS), plans({"id": "a"}), Reply("Only a."))
         out = await build().ainvoke({"task": "say a and b"}, thread())
         assert (out["status"], out["answer"]) == ("failed", "Only a.")
-        assert "exit code 3" in provider.requests[-1].messages[-1]["content"]
+        assert "exit code 3" in provider.requests[1].messages[-1]["content"]
+        assert provider.requests[1].messages[-1] in provider.requests[-1].messages
 
-    async def test_the_reporter_is_told_what_a_later_plan_dropped(self, build: Build, provider: ScriptedServer) -> None:
+    async def test_what_a_later_plan_dropped_stays_in_the_conversation(
+        self, build: Build, provider: ScriptedServer
+    ) -> None:
         other = {"id": "c", "tool": "bash", "args": {"command": "printf c"}}
-        provider.add(plans(SAY, FAILS), decides("replan"), plans({"id": "a"}, other), Reply("a and c."))
+        provider.add(plans(SAY, FAILS), plans({"id": "a"}, other), Reply("a and c."))
         out = await build().ainvoke({"task": "say a and b"}, thread())
         assert out["results"]["b"]["status"] == "skipped"
-        assert "exit code 3" in provider.requests[-1].messages[-1]["content"]
+        assert "exit code 3" in provider.requests[1].messages[-1]["content"]
+        assert provider.requests[1].messages[-1] in provider.requests[-1].messages
 
     async def test_an_answer_that_is_cut_goes_on(self, build: Build, provider: ScriptedServer) -> None:
         provider.add(plans(SAY), Reply("One, two,", finish_reason="length"), Reply(" three."))
@@ -98,7 +102,7 @@ class TestAgents:
         ],
     )
     async def test_it_is_believed(self, build: Build, provider: ScriptedServer, ended: dict[str, Any]) -> None:
-        provider.add(plans({"id": "w", "goal": "do", "agent": "own"}), decides("report"), Reply("No."))
+        provider.add(plans({"id": "w", "goal": "do", "agent": "own"}), Reply("No."))
         out = await build(agents={"own": _agent(**ended)}).ainvoke({"task": "try"}, thread())
         assert (out["status"], out["results"]["w"]["status"]) == ("failed", "failed")
 
@@ -107,9 +111,7 @@ class TestAgents:
         provider.add(
             plans({"id": "w", "goal": "do", "agent": "inner"}),
             plans(FAILS),
-            decides("report"),
             Reply("It did not work."),
-            decides("report"),
             Reply("No."),
         )
         out = await build(agents={"inner": inner}).ainvoke({"task": "try"}, thread())

@@ -9,7 +9,7 @@ from openmanus_graph.errors import ModelError, ModelRefusedError, NoModelError
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
-from tests.agent.replies import calls, decides, ends, plans, thread, wants_plan
+from tests.agent.replies import calls, done, plans, thread, wants_plan
 
 SAY = {"id": "a", "goal": "say a", "tool": "bash", "args": {"command": "printf a"}}
 WORK = {"id": "w", "goal": "do it", "agent": "executor", "tools": ["bash"]}
@@ -36,7 +36,7 @@ async def test_a_wrong_key_stops_the_run_and_resumes_once_it_is_mended(
     row = await get_thread(saver, "t")
     assert row is not None
     assert row.status == "stopped"
-    provider.add(ends("done"), Reply("done"))
+    provider.add(*done("done"), Reply("done"))
     out = await app.ainvoke(None, thread())
     assert (out["status"], out["answer"]) == ("completed", "done")
 
@@ -55,7 +55,7 @@ async def test_a_stream_that_breaks_off_is_no_reply(build: Build, provider: Scri
 
 async def test_malformed_arguments_go_back_to_the_model(build: Build, provider: ScriptedServer) -> None:
     broken = calls(ToolUse("bash", '{"command": "printf'), ToolUse("bash", {"command": "printf fine"}))
-    provider.add(wants_plan(), plans(WORK), broken, ends("fine"), Reply("fine"))
+    provider.add(wants_plan(), plans(WORK), broken, *done("fine"), Reply("fine"))
     out = await build().ainvoke({"task": "do it"}, thread())
     assert out["status"] == "completed"
     told = [m["content"] for m in provider.requests[3].messages if m["role"] == "tool"]
@@ -64,14 +64,14 @@ async def test_malformed_arguments_go_back_to_the_model(build: Build, provider: 
 
 
 async def test_a_tool_that_does_not_exist_is_named(build: Build, provider: ScriptedServer) -> None:
-    provider.add(wants_plan(), plans(WORK), calls(ToolUse("rm_rf", {})), ends("fine"), Reply("fine"))
+    provider.add(wants_plan(), plans(WORK), calls(ToolUse("rm_rf", {})), *done("fine"), Reply("fine"))
     out = await build().ainvoke({"task": "do it"}, thread())
     assert out["status"] == "completed"
     assert "There is no tool 'rm_rf'" in str(provider.requests[3].messages[-1]["content"])
 
 
 async def test_a_tool_that_the_subtask_does_not_allow_cannot_be_called(build: Build, provider: ScriptedServer) -> None:
-    provider.add(wants_plan(), plans(WORK), calls(ToolUse("python_execute", {"code": "1"})), ends("x"), Reply("x"))
+    provider.add(wants_plan(), plans(WORK), calls(ToolUse("python_execute", {"code": "1"})), *done("x"), Reply("x"))
     await build().ainvoke({"task": "do it"}, thread())
     assert provider.requests[2].tools == ["bash", "terminate"]
     assert "There is no tool 'python_execute'" in str(provider.requests[3].messages[-1]["content"])
@@ -79,14 +79,14 @@ async def test_a_tool_that_the_subtask_does_not_allow_cannot_be_called(build: Bu
 
 async def test_a_reply_cut_at_its_limit_is_not_taken_for_the_result(build: Build, provider: ScriptedServer) -> None:
     cut = Reply("The result is that", finish_reason="length")
-    provider.add(wants_plan(), plans(WORK), cut, ends("whole"), Reply("whole"))
+    provider.add(wants_plan(), plans(WORK), cut, *done("whole"), Reply("whole"))
     out = await build().ainvoke({"task": "do it"}, thread())
     assert out["results"]["w"]["output"] == "whole"
 
 
 async def test_an_overflow_shortens_the_context(build: Build, provider: ScriptedServer) -> None:
     long = calls(ToolUse("bash", {"command": "seq 1 4000"}))
-    provider.add(wants_plan(), plans(WORK), long, Fault.overflow(), ends("counted"), Reply("counted"))
+    provider.add(wants_plan(), plans(WORK), long, Fault.overflow(), *done("counted"), Reply("counted"))
     out = await build().ainvoke({"task": "do it"}, thread())
     assert out["results"]["w"]["output"] == "counted"
     before, after = provider.requests[3], provider.requests[4]
@@ -108,7 +108,7 @@ async def test_a_provider_that_is_down_fails_the_subtask_and_not_silently(
     build: Build, provider: ScriptedServer
 ) -> None:
     down = [Fault(503, "Overloaded.", retry_after="0.05") for _ in range(2)]
-    provider.add(wants_plan(), plans(WORK), *down, decides("report"), Reply("It could not be done."))
+    provider.add(wants_plan(), plans(WORK), *down, Reply("It could not be done."))
     out = await build(settings={"models": {"default": {"retries": 1}}}).ainvoke({"task": "do it"}, thread())
     assert out["status"] == "failed"
     assert "executor" in out["results"]["w"]["error"]

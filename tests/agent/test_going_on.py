@@ -11,7 +11,7 @@ from langgraph.types import Command
 from openmanus_graph.errors import ModelRefusedError, UsageError
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
-from tests.agent.replies import calls, ends, plans, thread, wants_plan
+from tests.agent.replies import calls, done, plans, thread, wants_plan
 
 WORK = {"id": "w", "goal": "do it", "agent": "executor", "tools": ["bash"]}
 COUNT = {"id": "n", "tool": "bash", "args": {"command": "echo x >> n.txt; grep -c x n.txt"}}
@@ -24,7 +24,7 @@ async def test_an_equal_subtask_of_an_unfinished_request_is_not_taken_for_this_o
     provider.add(plans(COUNT, {**WORK, "needs": ["n"]}), Fault.wrong_key())
     with pytest.raises(ModelRefusedError):
         await app.ainvoke({"task": "one"}, thread())
-    provider.add(plans(COUNT, {**WORK, "needs": ["n"]}), ends("done"), Reply("2"))
+    provider.add(plans(COUNT, {**WORK, "needs": ["n"]}), *done("done"), Reply("2"))
     out = await app.ainvoke({"task": "two"}, thread())
     assert out["results"]["n"]["output"]["stdout"].strip() == "2"
 
@@ -36,7 +36,7 @@ async def test_an_agent_does_not_read_what_an_unfinished_request_told_it(
     provider.add(plans(WORK), calls(ToolUse("bash", {"command": "echo of the first"})), Fault.wrong_key())
     with pytest.raises(ModelRefusedError):
         await app.ainvoke({"task": "the first task"}, thread())
-    provider.add(plans(WORK), ends("done"), Reply("done"))
+    provider.add(plans(WORK), *done("done"))
     out = await app.ainvoke({"task": "the second task"}, thread())
     assert out["results"]["w"]["output"] == "done"
     told = str(provider.requests[-2].messages)
@@ -49,7 +49,7 @@ async def test_trying_again_goes_on_with_an_unfinished_agent(build: Build, provi
     provider.add(plans(WORK), calls(ToolUse("bash", {"command": "echo once"})), Fault.wrong_key())
     with pytest.raises(ModelRefusedError):
         await app.ainvoke({"task": "try"}, thread())
-    provider.add(ends("done"), Reply("done"))
+    provider.add(*done("done"))
     out = await app.ainvoke({"again": True}, thread())
     assert (out["status"], out["results"]["w"]["output"]) == ("completed", "done")
     assert sum(one["role"] == "system" for one in provider.requests[-2].messages) == 1
@@ -109,7 +109,7 @@ async def test_an_agent_knows_the_whole_task_and_what_came_with_it(
     provider.add(asks)
     await app.ainvoke({"task": "Compare them well", "attachments": ["prices.csv"]}, thread())
     question = (await app.questions("t"))[0]["id"]
-    provider.add(plans(WORK), ends("done"), Reply("done"))
+    provider.add(plans(WORK), *done("done"))
     await app.ainvoke(Command(resume={question: {"kind": "answer", "value": "The blue one."}}), thread())
     told = provider.requests[-2].messages[-1]["content"]
     for known in ("Compare them well", "The blue one.", "# Files that came with the task\nprices.csv", "number is 42"):

@@ -10,7 +10,7 @@ from langchain_core.tools import StructuredTool
 
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
-from tests.agent.replies import calls, plans, thread, verdict
+from tests.agent.replies import calls, done, plans, thread
 
 CITIES = ("Aba", "Brno", "Cork", "Doha", "Enna", "Faro", "Gent", "Hilo")
 
@@ -47,31 +47,42 @@ async def test_direct_calls_of_tools_take_two_calls_however_many_they_are(
     assert all(f"{city} has 400,000 inhabitants." in told for city in cities)
 
 
-async def test_an_agent_that_calls_a_tool_costs_two_calls_more(build: Build, provider: ScriptedServer) -> None:
-    work = {"id": "work", "goal": "find out about Cork", "agent": "executor"}
+async def test_calls_of_tools_in_one_reply_take_two_calls_of_the_model(build: Build, provider: ScriptedServer) -> None:
+    provider.add(calls(*(ToolUse("look_up", {"city": city}) for city in CITIES)), Reply("Here they are."))
+    out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live there?"}, thread())
+    assert (out["status"], out["answer"]) == ("completed", "Here they are.")
+    assert len(provider.requests) == 2
+    assert list(out["results"]) == [f"c{number}" for number in range(1, 9)]
+
+
+async def test_a_call_that_uses_another_of_the_same_reply_takes_no_call_more(
+    build: Build, provider: ScriptedServer
+) -> None:
     provider.add(
-        plans(work),
-        calls(ToolUse("look_up", {"city": "Cork"})),
-        Reply("400,000"),
-        Reply("400,000 people."),
+        calls(ToolUse("look_up", {"city": "Cork"}), ToolUse("look_up", {"city": "the twin of: ${c1}"})),
+        Reply("Here they are."),
     )
-    out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live in Cork?"}, thread())
-    assert out["results"]["work"]["verified"] is None
-    assert len(provider.requests) == 4
+    out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live there?"}, thread())
+    assert len(provider.requests) == 2
+    assert out["results"]["c2"]["output"] == "the twin of: Cork has 400,000 inhabitants. has 400,000 inhabitants."
 
 
-async def test_what_done_looks_like_costs_one_call_more(build: Build, provider: ScriptedServer) -> None:
+async def test_the_answer_of_a_plans_one_agent_is_the_answer(build: Build, provider: ScriptedServer) -> None:
+    work = {"id": "work", "goal": "sum up ${cork} and ${brno}", "agent": "executor"}
+    provider.add(plans(lookup("Cork"), lookup("Brno"), work), *done("400,000 people each."))
+    out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live in Cork and Brno?"}, thread())
+    assert (out["status"], out["answer"]) == ("completed", "400,000 people each.")
+    assert [request.tools for request in provider.requests].count([]) == 0, "no reporter was asked"
+
+
+async def test_an_agent_that_calls_a_tool_and_is_checked_takes_four_calls(
+    build: Build, provider: ScriptedServer
+) -> None:
     work = {"id": "work", "goal": "find out about Cork", "agent": "executor", "done_when": "a number is given"}
-    provider.add(
-        plans(work),
-        calls(ToolUse("look_up", {"city": "Cork"})),
-        Reply("400,000"),
-        verdict(True),
-        Reply("400,000 people."),
-    )
+    provider.add(plans(work), calls(ToolUse("look_up", {"city": "Cork"})), *done("400,000 people."))
     out = await build(tools=[LOOK_UP]).ainvoke({"task": "how many people live in Cork?"}, thread())
-    assert out["results"]["work"]["verified"] is True
-    assert len(provider.requests) == 5
+    assert (out["answer"], out["results"]["work"]["verified"]) == ("400,000 people.", True)
+    assert len(provider.requests) == 4
 
 
 async def test_a_given_plan_takes_one_call_for_its_answer(build: Build, provider: ScriptedServer) -> None:

@@ -8,7 +8,7 @@ from langchain_core.tools import StructuredTool
 
 from openmanus_graph.testing import Reply, ScriptedServer
 from tests.agent.conftest import Build
-from tests.agent.replies import thread
+from tests.agent.replies import done, thread
 
 
 async def _read(name: str, characters: int) -> str:
@@ -39,11 +39,11 @@ async def test_short_outputs_leave_their_room_to_long_ones(build: Build, provide
 async def test_only_a_little_is_told_of_what_an_agent_has_worked_through(
     build: Build, provider: ScriptedServer
 ) -> None:
-    provider.add(Reply("It says LONG0, as long0 shows."), Reply("LONG0."))
+    provider.add(*done("It says LONG0, as long0 shows."), Reply("LONG0."))
     sum_up = {"id": "sum", "goal": "say the fact", "agent": "executor", "needs": ["long0"]}
     plan = {"subtasks": [reading("long0", 6_000), reading("long1", 6_000), sum_up]}
     await build(tools=[READ], settings={"models": {"default": {"window": 128_000}}}).ainvoke({"plan": plan}, thread())
-    brief, report = (str(request.messages) for request in provider.requests)
+    brief, _, report = (str(request.messages) for request in provider.requests)
     assert "The fact about long0 is LONG0." in brief
     assert "The fact about long0" not in report
     assert "It says LONG0, as long0 shows." in report

@@ -13,18 +13,18 @@ from openmanus_graph.errors import RecordingError
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse, replaying, write_recording
-from tests.agent.replies import calls, ends, plans, thread, verdict, wants_plan
+from tests.agent.replies import calls, ends, plans, thread, verdict
 
 pytestmark = pytest.mark.postgres
 
 TASK = {"task": "Write a.txt and b.txt"}
 PLACES = [
     "coordinator/-/1",
+    "coordinator/-/2",
     "executor/a/1",
     "executor/a/2",
     "executor/b/1",
     "executor/b/2",
-    "reporter/-/1",
     "verifier/a/1",
     "verifier/b/1",
 ]
@@ -35,7 +35,9 @@ def says(body: dict[str, Any]) -> Reply:
     text = json.dumps(body["messages"])
     offered = [tool["function"]["name"] for tool in body.get("tools", [])]
     name = "a" if "make the file a" in text else "b"
-    if "submit_plan" in offered:
+    if "delegate" in offered and body["messages"][-1]["role"] == "tool":
+        return Reply("Both files are written.")
+    if "delegate" in offered:
         return plans(
             *(
                 {"id": key, "goal": f"make the file {key}", "agent": "executor", "done_when": f"{key}.txt says {key}"}
@@ -49,7 +51,7 @@ def says(body: dict[str, Any]) -> Reply:
             return ends(f"{name} is written.")
         args = {"command": "create", "path": f"{name}.txt", "file_text": name}
         return calls(ToolUse("str_replace_editor", args))
-    return wants_plan() if "plan" in offered else Reply("Both files are written.")
+    raise AssertionError(f"nobody offers {offered}")
 
 
 def compiled(settings: Settings, saver: ThreadSaver) -> DurableGraph:
@@ -131,11 +133,11 @@ async def test_a_missing_reply_stops_the_run_which_goes_on_once_it_is_there(save
     }
     path = write_recording(tmp_path / "hand.jsonl", replies)
     with replaying(path, home=tmp_path / "home") as replayed:
-        with pytest.raises(RecordingError, match="has no reply for reporter/-/1"):
+        with pytest.raises(RecordingError, match="has no reply for coordinator/-/2"):
             await compiled(replayed.settings, saver).ainvoke({"task": "Look around"}, thread())
         assert (await find_thread(saver, "t")).status == "stopped"
 
-        write_recording(path, {**replies, "reporter/-/1": "There is nothing."})
+        write_recording(path, {**replies, "coordinator/-/2": "There is nothing."})
         out = await compiled(replayed.settings, saver).ainvoke(None, thread())
 
     assert out["answer"] == "There is nothing."

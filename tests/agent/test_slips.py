@@ -133,10 +133,17 @@ def test_references_in_goals(written: str, meant: str) -> None:
         ("echo {{s1.stdout}} ${s1.stdout}", "echo ${s1.stdout} ${s1.stdout}"),
         ("echo $${HOME}", "echo $${HOME}"),
         ("echo ${unclosed", "echo $${unclosed"),
+        ("${list[@]} ${x:-a.b} ${x-a.b} ${x%.txt} ${x##*.}", "$${list[@]} $${x:-a.b} $${x-a.b} $${x%.txt} $${x##*.}"),
     ],
 )
 def test_variables_of_a_shell_are_its_own(written: str, meant: str) -> None:
     assert read_two(tool="bash", args={"command": written})["args"]["command"] == meant
+
+
+def test_a_file_may_hold_code_with_braces_of_its_own() -> None:
+    written = {"command": "create", "path": "a.js", "file_text": "console.log(`${user.name}`)"}
+    made = read_two(tool="str_replace_editor", args=written)
+    assert made["args"]["file_text"] == "console.log(`$${user.name}`)"
 
 
 def test_numbers_as_words_and_lists_as_text() -> None:
@@ -161,6 +168,10 @@ def test_what_is_completed_may_be_named() -> None:
         ({"goal": "x", "needs": ["s7"]}, "'s7'"),
         ({"tool": "bash", "agent": "writer", "args": {"command": "ls"}}, "both a tool and an agent"),
         ({"tool": "bash", "args": {"command": "echo ${s3.stdout}"}}, "'s3'"),
+        ({"tool": "bash", "args": {"command": "echo ${zz.stdout}"}}, "refers to 'zz' in 'args.command'"),
+        ({"tool": "bash", "args": {"command": "echo ${zz.pages[0].text}"}}, "refers to 'zz'"),
+        ({"tool": "bash", "args": {"command": "ls", "variables": {"x": "${zz}"}}}, "refers to 'zz'"),
+        ({"tool": "python_execute", "args": {"code": "print('${zz.stdout}')"}}, "refers to 'zz' in 'args.code'"),
         ({"goal": "x", "agent": "painter"}, "'painter'"),
         ({"goal": "x", "args": {"a": 1}}, "args"),
         ({"tool": "bash", "args": "ls -l"}, "mapping"),

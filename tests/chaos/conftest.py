@@ -4,42 +4,51 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from functools import cache
 
-import psycopg
 import pytest
-from psycopg import conninfo, sql
 
 from openmanus_graph.testing import ScriptedServer
 from tests.chaos.runner import Bench, Fork
 from tests.chaos.shapes import replies
-from tests.conftest import TEMPLATE
+from tests.chaos.shell import Shell
+from tests.chaos.shell_shapes import SHELL_SHAPES
+from tests.conftest import new_database
 
 COUNTED = "chaos"
 """Under what a test's report, which comes here from whichever process it ran in, has its lines."""
 BenchOf = Callable[[str], Bench]
+ShellOf = Callable[[str], Shell]
 
 
 @pytest.fixture(scope="session")
 def bench_of(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BenchOf]:
     """Gives the bench of a shape, with a database of its own, which all tests of the shape share."""
-    benches: dict[str, Bench] = {}
     with ExitStack() as stack:
         fork = stack.enter_context(Fork())
         provider = stack.enter_context(ScriptedServer(replies))
-        admin = stack.enter_context(psycopg.connect(server, autocommit=True))
 
+        @cache
         def bench(shape: str) -> Bench:
-            if shape not in benches:
-                name = sql.Identifier(f"chaos_{shape}")
-                admin.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(name, sql.Identifier(TEMPLATE)))
-                database = conninfo.make_conninfo(server, dbname=f"chaos_{shape}")
-                benches[shape] = Bench(fork, shape, database, tmp_path_factory.mktemp(shape), provider.base_url)
-            return benches[shape]
+            database = stack.enter_context(new_database(server))
+            return Bench(fork, shape, database, tmp_path_factory.mktemp(shape), provider.base_url)
 
         yield bench
-    with psycopg.connect(server, autocommit=True) as admin:
-        for shape in benches:
-            admin.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(f"chaos_{shape}")))
+
+
+@pytest.fixture(scope="session")
+def shell_of(server: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[ShellOf]:
+    """Gives the shell of a shape, with a database and a model of its own, which all tests of the shape share."""
+    with ExitStack() as stack:
+        fork = stack.enter_context(Fork())
+
+        @cache
+        def shell(shape: str) -> Shell:
+            provider = stack.enter_context(ScriptedServer(SHELL_SHAPES[shape].script))
+            database = stack.enter_context(new_database(server))
+            return Shell(fork, shape, database, tmp_path_factory.mktemp(shape), provider)
+
+        yield shell
 
 
 @pytest.fixture

@@ -14,7 +14,7 @@ from openmanus_graph.fault_points import passed
 from openmanus_graph.questions import Question
 from openmanus_graph.testing import Reply, ToolUse
 from openmanus_graph.tools.registry import builtin
-from tests.agent.replies import calls, ends, plans, verdict, wants_plan
+from tests.agent.replies import calls, ends, plans, verdict
 from tests.engine.plans import plan, subtask
 from tests.ledger.paying import lines, paying
 
@@ -92,10 +92,8 @@ def replies(body: Mapping[str, Any]) -> Reply:
     """What the model says, from the request alone: the same place always gets the same reply."""
     names = {one["function"]["name"] for one in body.get("tools") or []}
     results = [message for message in body["messages"] if message["role"] == "tool"]
-    if "plan" in names:
-        return wants_plan()
-    if "submit_plan" in names:
-        return plans(*AGENT)
+    if "delegate" in names:
+        return Reply("Everybody is paid.") if results else plans(*AGENT)
     if "verdict" in names:
         return verdict(True)
     if "terminate" in names:
@@ -104,7 +102,7 @@ def replies(body: Mapping[str, Any]) -> Reply:
         if len(results) == 2:
             return calls(ToolUse("once", {"amount": 12}, "c1"), ToolUse("str_replace_editor", _create("n.txt"), "c2"))
         return ends("all is paid")
-    return Reply("Everybody is paid.")
+    raise AssertionError(f"nobody offers {names}")
 
 
 @dataclass(frozen=True)

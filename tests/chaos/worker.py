@@ -24,9 +24,12 @@ from langgraph.types import Command
 
 from openmanus_graph import fault_points, get_thread, open_checkpointer
 from openmanus_graph.checkpoints.progress import subtask_progress
+from openmanus_graph.cli import main as main_of_program
 from tests.chaos import shapes
 
-for slow in ("langchain_litellm", "openai.resources.chat", "mcp"):  # imported late in a run with a model
+SLOW = "openmanus_graph.cli.run", "openmanus_graph.cli.resume", "langchain_litellm", "openai.resources.chat", "mcp"
+"""Imported late in a run."""
+for slow in SLOW:
     with suppress(ImportError):
         import_module(slow)
 
@@ -34,6 +37,8 @@ PR_SET_CHILD_SUBREAPER = 36
 GRACE_S = 10.0
 """How long what a killed runner had started may take to notice."""
 _TASK_ID = re.compile(r":[0-9a-f-]{36}")
+_OWN_MODULE = re.compile(r"_[0-9a-f]{8}\.py")
+"""What is of a folder in the names of modules that stand in for a user's files."""
 
 
 class Watcher:
@@ -42,12 +47,12 @@ class Watcher:
     def __init__(self, case: dict[str, Any]) -> None:
         self.case = case
         self.passed: list[str] = []
-        self.times: Counter[str] = Counter()
+        self.times: Counter[str] = Counter(case.get("passed", {}))
         self.offset = float(case.get("clock", 0.0))
 
     def __call__(self, name: str) -> None:
         """Come to a boundary."""
-        name = _TASK_ID.sub("", name)
+        name = _OWN_MODULE.sub(".py", _TASK_ID.sub("", name))
         self.times[name] += 1
         full = f"{name} #{self.times[name]}"
         self.passed.append(full)
@@ -116,13 +121,33 @@ def run(case: dict[str, Any]) -> None:
     Path("ended.json").write_text(json.dumps(said))
 
 
+def type_command(case: dict[str, Any]) -> None:
+    """What a forked shell command does: the program's own `main`, with its words, folder and environment."""
+    os.environ |= {"OPENMANUS_GRAPH_HOME": str(Path(case["folder"]) / "home"), **case["environment"]}
+    os.chdir(case["folder"])
+    for number, name, mode in ((1, "stdout", os.O_TRUNC), (2, "stderr", os.O_APPEND)):
+        os.dup2(os.open(name, os.O_WRONLY | os.O_CREAT | mode), number)
+    os.dup2(os.open(os.devnull, os.O_RDONLY), 0)
+    sys.argv = ["openmanus-graph", *case["argv"]]
+    watcher = Watcher(case)
+    fault_points.watch(watcher)
+    try:
+        main_of_program()
+    finally:
+        sys.stdout.flush()
+        Path("ended.json").write_text(json.dumps(watcher.passed))
+
+
 def fork(case: dict[str, Any]) -> int:
     """A runner of its own."""
     child = os.fork()
     if child:
         return child
     try:
-        run(case)
+        type_command(case) if "argv" in case else run(case)
+    except SystemExit as ended:
+        sys.stderr.flush()
+        os._exit(ended.code if isinstance(ended.code, int) else 0)
     except BaseException:  # noqa: BLE001 - whatever it is, a fork must not go on as its parent
         traceback.print_exc()
         sys.stderr.flush()

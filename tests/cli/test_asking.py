@@ -8,7 +8,8 @@ from typing import Any
 import yaml
 
 from openmanus_graph.cli.asking import ask_all, ask_one, described
-from openmanus_graph.questions import Question
+from openmanus_graph.errors import UnknownQuestionError
+from openmanus_graph.questions import Answer, Question
 
 CALL: Question = {
     "id": "0123456789abcdef0123456789abcdef",
@@ -89,9 +90,22 @@ def test_arguments_are_edited_in_the_editor() -> None:
     person = Scripted("e", "e", edits=(None, '{"command": "ls"}'))
     answer = ask_one(CALL, person)
     assert answer is not None
-    assert answer["value"] == {"action": "edit", "args": {"command": "ls"}}
+    assert answer["value"] == {"action": "edit", "args": {"command": "ls", "timeout_s": None}}, "the line was deleted"
     assert json.loads(person.edited[0]) == CALL.get("args")
     assert "Nothing was changed." in person.shown
+
+
+def test_an_edit_that_cannot_be_taken_is_asked_again() -> None:
+    def check(question: Question, answer: Answer) -> None:
+        assert question is CALL
+        if answer["value"] == {"action": "edit", "args": {"comand": "ls"}}:
+            raise UnknownQuestionError("The tool has no 'comand'.", hint="Correct it.")
+
+    person = Scripted('e {"comand": "ls"}', 'e {"command": "ls"}')
+    answers = ask_all([CALL], person, check)
+    assert answers is not None
+    assert answers[CALL["id"]]["value"] == {"action": "edit", "args": {"command": "ls"}}
+    assert "The tool has no 'comand'. Correct it." in person.shown
 
 
 def test_an_answer_in_words_is_taken_as_it_is() -> None:

@@ -93,3 +93,15 @@ def test_what_does_not_go_together_is_refused(words: list[str]) -> None:
     done = CliRunner().invoke(cli, words)
     assert done.exit_code == 2
     assert "Error" in done.output
+
+
+@pytest.mark.parametrize("command", ["run", "chat"])
+def test_a_thread_without_memory_stays_so(command: str) -> None:
+    shown = CliRunner().invoke(cli, [command, "--help"]).output
+    options = RunOptions(no_memory=True)
+
+    assert "--no-memory" in shown
+    assert options.thread_settings(None) == {"memory": False}
+    assert not options.effective_settings().memory
+    assert not RunOptions().effective_settings(thread_with(memory=False)).memory
+    assert RunOptions().effective_settings().memory

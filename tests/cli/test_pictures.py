@@ -10,6 +10,8 @@ from tests.cli.conftest import MakeProgram, Program
 from tests.drawing.svgs import keys, parsed
 from tests.engine.plans import subtask
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.mark.postgres
 def test_a_run_is_drawn_and_reported(program: Program) -> None:

@@ -109,9 +109,13 @@ def test_another_plan_keeps_what_is_kept_and_counts_as_another_one() -> None:
 def test_the_same_plan_announced_again_by_a_resume_is_no_other_plan() -> None:
     shown = view_model_of(plan("a", "b", id="p"), {"type": "subtask_started", "subtask": "a", "attempt": 1})
     shown.again()
-    shown.take({**plan("a", "b"), "id": "p"})  # type: ignore[typeddict-item]
+    shown.take({**plan("a", "b"), "id": "p in the next run"})  # type: ignore[typeddict-item]
     assert shown.plans == 1
     assert shown.rows["a"].status == "pending"
+    shown.again()
+    shown.take({"type": "decided", "id": "d", "decision": "replan"})
+    shown.take({**plan("a", "c"), "id": "p2"})  # type: ignore[typeddict-item]
+    assert shown.plans == 2
 
 
 def test_a_question_is_open_until_the_run_goes_on() -> None:

@@ -31,6 +31,16 @@ def test_results_go_to_stdout_and_progress_to_stderr(program: Program) -> None:
     assert "started" not in err
 
 
+def test_a_call_without_a_goal_is_told_by_what_it_calls(program: Program) -> None:
+    bare = {"goal": "", "done_when": None}
+    plan = program.plan({**subtask("a", "echo", args={"value": ["x" * 50]}), **bare}, {**subtask("b", "fail"), **bare})
+    line = f'echo value=["{"x" * 50}"]'
+    _, err = program("run", "--plan", plan, "--tools", program.tools, "--thread", "t", code=1)
+    assert f"  a started: {line}\n" in err
+    out, _ = program("threads", "show", "t")
+    assert re.search(r"^b +failed .* fail$", out, re.MULTILINE), out
+
+
 def test_json_is_one_event_a_line(program: Program) -> None:
     plan = program.plan(subtask("a"), subtask("b", "fail", ["a"]))
     out, _ = program("run", "--plan", plan, "--tools", program.tools, "--json", "--thread", "t", code=1)
@@ -130,7 +140,7 @@ def test_an_answer_reaches_the_process_that_runs_the_thread(program: Program) ->
     )
     with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
         started(program, "slow")
-        _, err = program("resume", "t", "--answer", "now")
+        _, err = program("resume", "t", "--answer", "now", code=5)
         assert f"process {process.pid}" in err
         out, _ = process.communicate(timeout=30)
     assert process.returncode == 0
@@ -230,7 +240,7 @@ def test_an_answer_left_for_a_runner_that_stops_is_taken_up_by_the_next(program:
     with program.start("run", "--plan", plan, "--tools", program.tools, "--thread", "t") as process:
         started(program, "slow")
         process.send_signal(signal.SIGINT)
-        program("resume", "t", "--answer", "kept")
+        program("resume", "t", "--answer", "kept", code=5)
         process.communicate(timeout=30)
     assert process.returncode == 130
     out, _ = program("resume", "t")
@@ -262,9 +272,9 @@ def test_events_are_followed_from_another_terminal_until_the_run_ends(program: P
         assert process.wait(30) == 0
     lines = out.splitlines()
     assert [re.sub(r"^\S+ +|in [0-9.]+ s", "", line).strip() for line in lines[1:]] == [
-        "a started",
+        "a started: do a",
         "[1/2] a completed",
-        "b started",
+        "b started: do b",
         "[2/2] b completed",
     ]
     out, _ = program("threads", "events", "t", "--json")

@@ -83,8 +83,34 @@ def _appendable(url: str) -> str:
     return f"postgresql://{user}@{quote(host, safe='')}:{port or 5432}/"
 
 
-async def run(suite: Suite, saver: Saver, url: str, options: Sequence[str], jobs: int) -> Run:
+def last_failed(saver: Saver) -> list[str]:
+    """The tests that failed on a saver when it was run whole last.
+
+    Raises:
+        SuiteError: If none did, or it never was.
+    """
+    report, again = (BUILD / f"{saver}-{which}.json" for which in ("all", "again"))
+    if not report.is_file():
+        raise SuiteError(f"{str(saver)!r} was not run whole yet, so nothing is known of its failures.")
+    found = _read(report)
+    ended = {**found, **(_read(again) if again.is_file() else {})}
+    failed = [name for name in found if ended[name].outcome == "failed"]
+    if not failed:
+        raise SuiteError(f"No test failed on {str(saver)!r} last time.")
+    return failed
+
+
+def _read(report: Path) -> dict[str, Ended]:
+    said: dict[str, dict[str, str]] = json.loads(report.read_text(encoding="utf-8"))
+    return {name: Ended(**ended) for name, ended in said.items()}
+
+
+async def run(
+    suite: Suite, saver: Saver, url: str, options: Sequence[str], jobs: int, only: Sequence[str] | None = None
+) -> Run:
     """Run the suite on one saver; what fails is run once more, alone, because some tests of the suite need speed.
+
+    What is said of a part is kept apart from what is said of the whole.
 
     Args:
         suite: The suite.
@@ -92,21 +118,24 @@ async def run(suite: Suite, saver: Saver, url: str, options: Sequence[str], jobs
         url: The server, as `server` gives it.
         options: More options of pytest.
         jobs: How many tests at the same time.
+        only: Ids of the tests to run; `None` means those that the options choose of all.
 
     Raises:
         SuiteError: If it could not be run.
     """
     began = time.monotonic()
-    tests = await _pytest(suite, saver, url, ["--numprocesses", str(jobs), *options, *suite.files])
+    part = "part-" if options or only is not None else ""
+    chosen = suite.files if only is None else only
+    if not part:
+        (BUILD / f"{saver}-again.json").unlink(missing_ok=True)
+    tests = await _pytest(suite, saver, url, ["--numprocesses", str(jobs), *options, *chosen], f"{part}all")
     failed = [name for name, ended in tests.items() if ended.outcome == "failed"]
-    again = await _pytest(suite, saver, url, failed, "again") if failed else {}
+    again = await _pytest(suite, saver, url, failed, f"{part}again") if failed else {}
     unsteady = tuple(name for name in failed if again[name].outcome == "passed")
     return Run(saver, {**tests, **again}, time.monotonic() - began, unsteady)
 
 
-async def _pytest(
-    suite: Suite, saver: Saver, url: str, arguments: Sequence[str], which: str = "all"
-) -> dict[str, Ended]:
+async def _pytest(suite: Suite, saver: Saver, url: str, arguments: Sequence[str], which: str) -> dict[str, Ended]:
     """Run tests in a process of their own; its output is kept in a file."""
     report, log = (BUILD / f"{saver}-{which}.{end}" for end in ("json", "log"))
     report.unlink(missing_ok=True)
@@ -124,7 +153,7 @@ async def _pytest(
             stdin=asyncio.subprocess.DEVNULL,
             stdout=output,
             stderr=output,
-            env={**_clean(), **ours},
+            env={**clean_environment(), **ours},
         )
         try:
             code = await process.wait()
@@ -134,11 +163,10 @@ async def _pytest(
                 await process.wait()
     if code not in (0, 1) or not report.is_file():
         raise SuiteError(f"pytest ended with {code} on {str(saver)!r}. What it said is in {log}")
-    said: dict[str, dict[str, str]] = json.loads(report.read_text(encoding="utf-8"))
-    return {name: Ended(**ended) for name, ended in said.items()}
+    return _read(report)
 
 
-def _clean() -> dict[str, str]:
+def clean_environment() -> dict[str, str]:
     """The environment without what would change the suite or the product."""
     changing = ("PYTEST_", "LANG", "OPENMANUS_GRAPH_", "DATABASE_URL")
     kept = {key: value for key, value in os.environ.items() if not key.startswith(changing)}

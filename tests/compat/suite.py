@@ -5,6 +5,7 @@ Nothing of them is kept in this repository; they are under `build/compat`, which
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shutil
 import subprocess
@@ -22,6 +23,9 @@ LOCK = TOP / "requirements.lock"
 
 HELPERS_LOCK = TOP / "requirements-compat.lock"
 """Packages that the suite imports and the project does not need."""
+
+LIBRARIES_LOCK = TOP / "requirements-libraries.lock"
+"""Packages that are built on LangGraph; LangChain among the suite's own would change what LangGraph tells of runs."""
 
 FIXTURES = ("sync_checkpointer", "async_checkpointer")
 """The suite's fixtures that make checkpointers; a test counts here if it takes one."""
@@ -44,6 +48,9 @@ class Suite:
     helpers: Path
     """A folder of packages for the import path."""
 
+    libraries: Path
+    """Such a folder for graphs of libraries."""
+
     @property
     def files(self) -> list[str]:
         """The test files that take a checkpointer, relative to `folder`."""
@@ -59,9 +66,7 @@ def prepare() -> Suite:
         SuiteError: If it cannot be fetched, or is not what the lock says.
     """
     installed = version("langgraph")
-    suite = Suite(installed, BUILD / f"langgraph-{installed}", BUILD / "helpers")
-    if not suite.helpers.is_dir():
-        _install_helpers(suite.helpers)
+    suite = Suite(installed, BUILD / f"langgraph-{installed}", _installed(HELPERS_LOCK), _installed(LIBRARIES_LOCK))
     if not suite.folder.is_dir():
         _unpack(_fetch(installed), suite.folder)
     return suite
@@ -74,12 +79,17 @@ def _pip(*arguments: str | Path) -> None:
         raise SuiteError(f"pip cannot get what the suite needs.\n{ran.stderr.strip()}")
 
 
-def _install_helpers(folder: Path) -> None:
-    draft = folder.with_name("helpers.draft")
+def _installed(lock: Path) -> Path:
+    """The folder with the packages of a lock, which is made if it is missing."""
+    folder = BUILD / f"{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:8]}"
+    if folder.is_dir():
+        return folder
+    draft = folder.with_name("packages.draft")
     shutil.rmtree(draft, ignore_errors=True)
     # What these packages need is in the project's own environment; without --no-deps pip would put a second one here.
-    _pip("install", "--no-deps", "--require-hashes", "--target", draft, "--requirement", HELPERS_LOCK)
+    _pip("install", "--no-deps", "--require-hashes", "--target", draft, "--requirement", lock)
     draft.rename(folder)
+    return folder
 
 
 def _fetch(wanted: str) -> Path:

@@ -12,6 +12,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any, cast
 
+from .kills import Tried
 from .runs import Run
 from .savers import Saver
 
@@ -75,6 +76,19 @@ class Failure:
 
 
 @dataclass(frozen=True)
+class LibraryOutcome:
+    """A library that is built on LangGraph, and how its graph fared when it was killed and resumed."""
+
+    library: str
+    version: str
+    tries: str
+    """What of it the graph uses."""
+
+    outcome: str
+    """`passed` or `failed`."""
+
+
+@dataclass(frozen=True)
 class Summary:
     """The figures."""
 
@@ -92,6 +106,9 @@ class Summary:
 
     differences: list[Difference]
     """Those that were seen, or all if not everything was run."""
+
+    libraries: list[LibraryOutcome] = field(default_factory=list[LibraryOutcome])
+    """Libraries that are built on LangGraph."""
 
     unseen: list[str] = field(default_factory=list[str])
     """Documented differences by which nothing failed: the table is out of date."""
@@ -151,13 +168,14 @@ def feature_of(test: str, known: dict[str, str]) -> str:
     return found
 
 
-def summarize(runs: Sequence[Run], known: Sequence[Difference], *, whole: bool) -> Summary:
+def summarize(runs: Sequence[Run], known: Sequence[Difference], *, whole: bool, tried: Sequence[Tried] = ()) -> Summary:
     """Put runs side by side.
 
     Args:
         runs: One per saver.
         known: The documented differences.
         whole: Whether everything was run, so that a difference that was not seen is out of date.
+        tried: How libraries fared.
     """
     groups = features()
     failures = list(_failures(runs, known))
@@ -168,6 +186,7 @@ def summarize(runs: Sequence[Run], known: Sequence[Difference], *, whole: bool) 
         features=_counted(runs, {test: feature_of(test, groups) for run in runs for test in run.tests}, groups),
         failures=failures,
         differences=[difference for difference in known if difference.cause in seen or not whole],
+        libraries=[LibraryOutcome(one.library, one.version, one.tries, one.ended.outcome) for one in tried],
         unseen=[difference.cause for difference in known if whole and difference.cause not in seen],
         unsteady=[f"{run.saver} {test}" for run in runs if run.saver in OURS for test in run.unsteady],
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import json
 from importlib.metadata import version
+from pathlib import Path
 
 import pytest
 
 from tests.compat.__main__ import main
-from tests.compat.runs import Ended, Run
+from tests.compat.kills import Tried
+from tests.compat.runs import Ended, Run, last_failed
 from tests.compat.savers import Saver
+from tests.compat.suite import SuiteError
 from tests.compat.summary import STOCK, STORED, Difference, Failure, differences, feature_of, features, summarize
 from tests.compat.table import failures_of, table_of
 
@@ -67,6 +70,34 @@ def test_difference_that_was_not_run_is_not_out_of_date() -> None:
     assert summarize([ran(Saver.OURS, sends=PASSED)], [difference()], whole=False).unseen == []
 
 
+def test_what_failed_last_time_is_what_failed_when_it_was_run_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("tests.compat.runs.BUILD", tmp_path)
+    with pytest.raises(SuiteError, match="not run whole"):
+        last_failed(Saver.OURS)
+
+    def ended(which: str, **tests: str) -> None:
+        said = {{"sends": TEST, "tasks": OTHER}[name]: {"outcome": outcome} for name, outcome in tests.items()}
+        (tmp_path / f"ours-{which}.json").write_text(json.dumps(said))
+
+    ended("all", sends="failed", tasks="failed")
+    assert last_failed(Saver.OURS) == [TEST, OTHER]
+    ended("again", sends="passed", tasks="failed")
+    assert last_failed(Saver.OURS) == [OTHER]
+    ended("again", sends="passed", tasks="passed")
+    with pytest.raises(SuiteError, match="No test failed"):
+        last_failed(Saver.OURS)
+
+
+def test_a_library_that_fails_is_told() -> None:
+    tried = [Tried("deepagents", "1.0", "all of it", Ended("failed", "paid for twice"))]
+    summary = summarize([], [], whole=False, tried=tried)
+
+    assert [(one.library, one.outcome) for one in summary.libraries] == [("deepagents", "failed")]
+    assert json.loads(summary.as_json())["libraries"][0]["version"] == "1.0"
+
+
 def test_figures_are_by_file_and_by_feature() -> None:
     summary = summarize([ran(Saver.OURS, sends=PASSED, tasks=FAILED)], [], whole=False)
     known = features()
@@ -86,9 +117,10 @@ def test_tables_name_every_failure_and_its_cause() -> None:
     assert told.index("Faults (1)") < told.index(OTHER) < told.index("Another order (1)") < told.index(TEST)
 
 
-def test_figures_of_a_part_are_not_stored(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize("part", [["-k", "interrupt"], ["--saver", "ours"], ["--last"], ["--libraries"]])
+def test_figures_of_a_part_are_not_stored(part: list[str], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        main(["--store", "-k", "interrupt"])
+        main(["--store", *part])
 
     assert "--store needs everything" in capsys.readouterr().err
 

@@ -42,7 +42,8 @@ class Demo:
         """Where models were called, a line for each call that was made."""
         with psycopg.connect(self.database) as connection:
             found = connection.execute(
-                "SELECT role, subtask, turn FROM openmanus_graph.model_calls WHERE thread_id = %s", (thread,)
+                "SELECT role, subtask, turn FROM openmanus_graph.model_calls WHERE thread_id = %s AND NOT in_flight",
+                (thread,),
             ).fetchall()
         return [f"{role}/{subtask or '-'}/{turn}" for role, subtask, turn in found]
 

@@ -19,6 +19,7 @@ from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
 from tests.docs.blocks import TOP
 from tests.docs.story import Story
+from tests.interpreter import Interpreter
 
 
 @pytest.fixture(scope="session")
@@ -45,17 +46,19 @@ def forget_threads(home: Path) -> None:
     with psycopg.connect(asyncio.run(server.acquire()), autocommit=True) as connection:
         found = connection.execute("SELECT to_regclass('openmanus_graph.threads') IS NOT NULL").fetchone()
         if found is not None and found[0]:
-            names = sql.SQL(", ").join(sql.Identifier("openmanus_graph", name) for name in THREAD_TABLES)
+            names = sql.SQL(", ").join(
+                sql.Identifier("openmanus_graph", name) for name in (*THREAD_TABLES, "passages", "vector_targets")
+            )
             connection.execute(sql.SQL("TRUNCATE {} CASCADE").format(names))
     asyncio.run(server.release())
 
 
 @pytest.fixture
-def story(home: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
+def story(home: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch) -> Iterator[Story]:
     """A page's own folder, with the environment that its blocks run in."""
     folder = Path(tempfile.mkdtemp(prefix="omg-page-"))
     folder.chmod(0o755)
-    followed = Story(folder, home)
+    followed = Story(folder, home, interpreter)
     monkeypatch.setenv("OPENMANUS_GRAPH_HOME", str(home))
     monkeypatch.delenv("DATABASE_URL", raising=False)
     monkeypatch.syspath_prepend(folder)

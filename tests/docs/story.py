@@ -18,6 +18,7 @@ from typing import Any
 
 from openmanus_graph import Plan, ThreadSaver
 from tests.docs.blocks import TOP, Block
+from tests.interpreter import Interpreter
 
 SET_UP = re.compile(r"^(make|git clone|cd openmanus-graph|pip install|sudo|apt-get|source)\b")
 """Commands that set a machine up: tested elsewhere, so only checked to name what exists."""
@@ -29,11 +30,12 @@ _MARK = "@@ended"
 class Story:
     """One page being followed."""
 
-    def __init__(self, folder: Path, home: Path) -> None:
+    def __init__(self, folder: Path, home: Path, interpreter: Interpreter) -> None:
         self.folder = folder
+        programs = Path(interpreter.command()).parent
         self.environment = {key: value for key, value in os.environ.items() if not _private(key)}
         self.environment |= {
-            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+            "PATH": os.pathsep.join([str(programs), str(Path(sys.executable).parent), os.environ["PATH"]]),
             "OPENMANUS_GRAPH_HOME": str(home),
             "PYTHONPATH": str(TOP),
         }
@@ -141,7 +143,7 @@ def set_up(line: str) -> bool:
     """Whether a line sets the machine up; a target of make that it names must exist."""
     if not SET_UP.match(line):
         return False
-    if target := re.match(r"make +([a-z-]+)", line):
+    if target := re.match(r"make +([a-z0-9-]+)", line):
         makefile = (TOP / "Makefile").read_text(encoding="utf-8")
         assert re.search(rf"^{target[1]}:", makefile, re.MULTILINE), f"there is no target {target[1]!r}"
     return True

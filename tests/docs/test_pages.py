@@ -39,7 +39,7 @@ def test_every_block_says_its_language(page: Path) -> None:
 @pytest.mark.parametrize("page", pages(), ids=name)
 def test_targets_of_make_exist(page: Path) -> None:
     named = {line for block in blocks_of(page) for line in block.text.splitlines() if SET_UP.match(line)}
-    named |= set(re.findall(r"`(make [a-z-]+)[^`]*`", page.read_text(encoding="utf-8")))
+    named |= set(re.findall(r"`(make [a-z0-9-]+)[^`]*`", page.read_text(encoding="utf-8")))
 
     assert all(set_up(line) for line in named)
 
@@ -125,6 +125,8 @@ def test_docs_show_the_help_of_every_command() -> None:
         names.add(command.name or "")
         if isinstance(command, click.Group):
             names |= {f"{command.name} {inner}" for inner in command.commands}
+            groups = [inner for inner in command.commands.values() if isinstance(inner, click.Group)]
+            names |= {f"{command.name} {group.name} {inner}" for group in groups for inner in group.commands}
 
     assert set(commands()) == names
 

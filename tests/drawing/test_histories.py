@@ -65,7 +65,7 @@ def test_what_runs_beside_a_line_has_its_own_lane_and_the_line_keeps_its() -> No
 def test_a_long_history_is_drawn_soon_and_cut() -> None:
     nodes = [HistoryNode(str(number), str(number - 1), f"step {number}" * 40) for number in range(5000)]
     lines = tree_text(HistoryTree(nodes), 80).splitlines()
-    assert lines[0] == "… 3000 older points"
+    assert lines[0] == "… 3,000 older points"
     assert all(len(line) <= 80 for line in lines)
     assert len(keys(parsed(svg_of(HistoryTree(nodes))))) == 2000
 

@@ -10,15 +10,16 @@ import pytest
 
 from openmanus_graph import Plan
 from openmanus_graph.checkpoints.progress import SubtaskProgress
+from openmanus_graph.checkpoints.standing import Standing
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.usage import Spent
 from openmanus_graph.drawing.record import Record
 from openmanus_graph.drawing.report import report_html
 from openmanus_graph.events import Usage
 from openmanus_graph.questions import Question
+from tests.browser import browser_page, chromium
 from tests.conftest import Require
 from tests.drawing.runs import at, done
-from tests.notebooks.lab import browser_page, chromium
 
 pytestmark = pytest.mark.browser
 
@@ -83,7 +84,7 @@ def a_record(folder: Path) -> Record:
         runner_since=None,
     )
     spent = [Spent("executor", "a" * 64, LONG, usage, 2.0)]
-    return Record(thread, plan, progress, spent, {"task": EVIL}, events, 0, now.timestamp())
+    return Record(thread, plan, progress, spent, Standing("ended", values={"task": EVIL}), events, 0, now.timestamp())
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])

@@ -127,9 +127,8 @@ async def test_what_models_used_is_in_the_report_to_the_token(saver: ThreadSaver
         provider.add(
             Reply(tool_calls=[ToolUse("plan", {"why": "It must be done."})], usage=(1000, 20)),
             Reply(tool_calls=[ToolUse("submit_plan", {"goal": "it", "subtasks": [say, work]})], usage=(2000, 30)),
-            Reply("Done: <b>it</b>.", usage=(3000, 40)),
+            Reply("Done: <b>it</b>.", tool_calls=[ToolUse("terminate", {"status": "success"})], usage=(3000, 40)),
             Reply(tool_calls=[ToolUse("verdict", {"verified": True, "why": "Seen."})], usage=(500, 5)),
-            Reply("All | done", usage=(100, 7)),
         )
         settings = Settings.load(
             llm_model="openai/gpt-4o-mini", llm_base_url=provider.base_url, llm_api_key="sk-x", home=tmp_path / "home"
@@ -144,8 +143,8 @@ async def test_what_models_used_is_in_the_report_to_the_token(saver: ThreadSaver
     page = Page(report_html(record))
 
     cost = sum(one.usage["cost_usd"] or 0.0 for one in record.spent)
-    assert "In all 5 6,600 0 102 " in " ".join(page.texts)
-    assert f"5 model calls, 6,702 tokens, ${cost:.4f}" in page.text
+    assert "In all 4 6,500 0 95 " in " ".join(page.texts)
+    assert f"4 model calls, 6,595 tokens, ${cost:.4f}" in page.text
     assert "2 model calls, 3,545 tokens" in page.text
     assert "coordinator replied without words" in page.text
     assert "executor said" in page.text
@@ -188,7 +187,7 @@ async def test_a_long_run_makes_no_endless_report(
     text = report_html(noisy)
     assert len(text) < 500_000
     assert "more characters" in text
-    assert "12,345 older events are left out" in text
+    assert "12,345 older events left out" in text
     assert "more.</p>" in text
 
 

@@ -9,7 +9,7 @@ import pytest
 from langchain_core.tools import tool
 
 from openmanus_graph import Plan, PlanError, Settings, ThreadSaver, build_plan_graph
-from openmanus_graph.checkpoints.durations import learned_durations
+from openmanus_graph.checkpoints.durations import Learned, learned_durations, shrunk
 from openmanus_graph.drawing.graph import graph_mermaid, graph_text
 
 from .plans import plan, subtask, thread
@@ -165,7 +165,7 @@ async def test_durations_are_learned_by_kind_and_change_the_order(saver: ThreadS
     assert await finishing_order(app, {"plan": both(0.0)}, thread("second", max_parallel=1)) == ["slow", "quick"]
     learned = await learned_durations(saver, ["quick", "slow", "never"])
     assert learned.keys() == {"quick", "slow"}
-    assert 0.1 < learned["slow"] < 0.3
+    assert 0.1 < learned["slow"].mean_s < 0.3
 
 
 async def test_one_namespace_a_subtask(saver: ThreadSaver) -> None:
@@ -239,3 +239,12 @@ async def test_large_outputs_go_to_a_file_and_references_get_them_whole(saver: T
     assert len(kept["output"]["preview"]) <= 2000
     assert out["results"]["b"]["output"] == 7
     assert out["results"]["c"]["output"] == "x" * 50
+
+
+def test_a_kind_that_has_seldom_run_is_drawn_towards_its_tool() -> None:
+    tool = Learned(10.0, 100)
+    assert shrunk(None, None) is None
+    assert shrunk(None, tool) == 10.0
+    assert shrunk(Learned(1.0, 1), None) == 1.0
+    assert shrunk(Learned(1.0, 1), tool) == pytest.approx(7.0)
+    assert shrunk(Learned(1.0, 1000), tool) == pytest.approx(1.0, abs=0.02)

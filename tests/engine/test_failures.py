@@ -133,14 +133,14 @@ async def test_a_foreign_type_in_a_checkpoint_is_refused_when_written(saver: Thr
         value: Any
 
     async def node(state: State) -> dict[str, Any]:
-        return {"value": {"deep": [Settings.load()]}}
+        return {"value": {"deep": [Settings.load]}}
 
     graph = StateGraph(State)
     graph.add_node("node", node)
     graph.add_edge(START, "node")
     graph.add_edge("node", END)
     app = graph.compile(checkpointer=saver)
-    with pytest.raises(ForeignTypeError, match=r"deep\.0.*openmanus_graph\.config\.settings\.Settings"):
+    with pytest.raises(ForeignTypeError, match=r"'value' that the node 'node' wrote.*deep\.0.*builtins\.method"):
         await app.ainvoke({"value": 1}, thread(), durability="sync")
 
 
@@ -205,18 +205,19 @@ async def test_an_output_that_cannot_be_kept_fails_its_subtask_only(saver: Threa
     assert out["results"]["big"]["status"] == "completed"
 
 
-async def test_a_number_that_no_checkpoint_holds_is_a_failure_and_no_repeated_call(
+async def test_a_value_without_a_plain_form_is_a_failure_and_no_repeated_call(
     saver: ThreadSaver, tmp_path: Path
 ) -> None:
     @tool
-    async def huge() -> int:
-        """Return a number of over 64 bits."""
+    async def foreign() -> Any:
+        """Return what is no plain value."""
         log(str(tmp_path / "log"), "call")
-        return 2**70
+        return {"paid": "for", "rest": TOOLS[0].invoke}
 
-    result = await result_of(saver, [with_effect(huge, "external")], subtask("a", "huge", retries=3))
+    result = await result_of(saver, [with_effect(foreign, "external")], subtask("a", "foreign", retries=3))
     assert result["status"] == "failed"
-    assert "64 bits" in result["error"]
+    assert "'output.rest' is a builtins.method" in result["error"]
+    assert result["output"]["paid"] == "for"
     assert (tmp_path / "log").read_text() == "call\n"
 
 

@@ -144,7 +144,12 @@ def test_the_promise_holds_with_a_saver_that_commits_late(database: str, tmp_pat
 def test_a_process_that_is_stopped_and_continued_cannot_write_any_more(database: str, tmp_path: Path) -> None:
     victim = Victim(database, "stopped", tmp_path, shape("chains", tmp_path / "log", 0.3))
     with victim.start() as process:
-        time.sleep(0.5)
+        deadline = time.monotonic() + 120
+        while not any(
+            line.startswith("end") for line in victim.log()
+        ):  # it has the thread, and has committed something
+            assert process.poll() is None and time.monotonic() < deadline
+            time.sleep(0.01)
         os.kill(process.pid, signal.SIGSTOP)
         # Its connections are cut while it sleeps, as a server does after its keepalives.
         with psycopg.connect(database, autocommit=True) as admin:
@@ -156,7 +161,7 @@ def test_a_process_that_is_stopped_and_continued_cannot_write_any_more(database:
         results = victim.finish()
         mark = len(victim.log())
         os.kill(process.pid, signal.SIGCONT)
-        process.wait(30)
+        process.wait(120)
     assert process.returncode not in (0, None)
     assert not [line for line in victim.log()[mark:] if line.startswith("start")]
     victim.check(results)

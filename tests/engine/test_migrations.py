@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import uuid
 from collections.abc import Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
-import psycopg
 import pytest
-from psycopg import AsyncConnection, conninfo, sql
+from psycopg import AsyncConnection
 from psycopg.rows import dict_row
 
 from openmanus_graph.checkpoints.migrations import LOCK_KEY, migrate
+from tests.conftest import new_database
 
 pytestmark = pytest.mark.postgres
 
@@ -24,11 +23,8 @@ OTHERS = 4
 @pytest.fixture
 def empty_database(server: str) -> Iterator[str]:
     """The URL of a database without any tables of ours."""
-    name = f"empty_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield conninfo.make_conninfo(server, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(server, "template0") as url:
+        yield url
 
 
 async def waiting(connection: AsyncConnection[dict[str, Any]]) -> int:

@@ -14,6 +14,7 @@ import pytest
 from langgraph.errors import GraphDrained
 from langgraph.graph import END, START, StateGraph
 from langgraph.types import Command
+from psycopg.types.json import Jsonb
 
 from openmanus_graph import (
     Gate,
@@ -97,6 +98,33 @@ async def test_a_second_runner_is_told_who_holds_the_thread(saver: ThreadSaver, 
             await build_plan_graph(TOOLS).compile(checkpointer=other).aupdate_state(thread(), {"round": 7})
     assert (await first)["results"]["a"]["status"] == "completed"
     await assert_linear(saver)
+
+
+async def test_a_lock_whose_holder_was_killed_is_waited_for_until_the_server_notices(
+    saver: ThreadSaver, database: str
+) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("a"))}, thread())
+    gone = await asyncio.create_subprocess_exec("true")
+    await gone.wait()
+    runner = Jsonb({"host": socket.gethostname(), "pid": gone.pid, "program": "true"})
+    async with await psycopg.AsyncConnection.connect(database, autocommit=True) as holder:
+        await holder.execute("SET search_path TO openmanus_graph")
+        await holder.execute("UPDATE threads SET runner = %s", (runner,))
+        await holder.execute("SELECT pg_advisory_lock(runner_key('t'))")
+        taking = asyncio.create_task(app.ainvoke({"plan": plan(subtask("b"))}, thread()))
+
+        async def refused_once() -> bool:
+            rows = await holder.execute(
+                "SELECT 1 FROM pg_stat_activity WHERE application_name = 'openmanus-graph t' AND state = 'idle'"
+                " AND query LIKE 'SELECT runner,%'"
+            )
+            return taking.done() or await rows.fetchone() is not None
+
+        await until(refused_once)
+        assert not taking.done()
+        await holder.execute("SELECT pg_advisory_unlock(runner_key('t'))")
+        await taking
 
 
 async def test_a_stale_runner_is_stopped_and_history_stays_linear(

@@ -33,9 +33,12 @@ class TurnsModel(BaseChatModel):
         turn = sum(isinstance(message, AIMessage) for message in messages)
         self.told.extend(str(message.text) for message in messages if isinstance(message, ToolMessage))
         working = any(str(message.text).startswith("# Your subtask") for message in messages)
-        calls = self.turns[turn] if working and turn < len(self.turns) else []
+        ended: list[Any] = [("terminate", {"status": "success", "answer": "done"})] if working else []
+        calls = self.turns[turn] if working and turn < len(self.turns) else ended
         made: list[Any] = [{"name": name, "args": args, "id": f"call-{at}"} for at, (name, args) in enumerate(calls)]
-        return ChatResult(generations=[ChatGeneration(message=AIMessage("" if made else "done", tool_calls=made))])
+        checking = any(str(message.text).startswith("# The subtask") for message in messages)
+        words = '{"verified": true, "why": "It was paid."}' if checking else "done"
+        return ChatResult(generations=[ChatGeneration(message=AIMessage("" if made else words, tool_calls=made))])
 
     def _generate(self, messages: list[BaseMessage], *args: Any, **kwargs: Any) -> ChatResult:
         return self._reply(messages)

@@ -115,6 +115,42 @@ async def test_a_kill_in_an_approved_call_asks_what_became_of_it_and_an_old_yes_
     assert len(lines(CALLED)) == 1
 
 
+async def test_a_result_tells_the_arguments_that_ran_before_a_kill(database: str, saver: ThreadSaver) -> None:
+    """The person's answer is not kept, since the step has not ended: the ledger knows what was called."""
+    app = build_plan_graph(three(), policy="ask").compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("asked", "asked", args={"amount": 5}))}, thread())  # pyright: ignore[reportArgumentType] - a plain dict
+    (consent,) = await app.questions("t")
+    edit = {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": 7}}}}
+    killed(database, "-", "settled", {"resume": edit}, calls=1, policy="ask")
+    out = await app.ainvoke(None, thread())
+    result = out["results"]["asked"]
+    assert (result["output"], result.get("args"), result.get("args_by")) == ({"paid": 7}, {"amount": 7}, "a person")
+    assert [line.split()[2] for line in lines()] == ["7"]
+
+
+async def test_the_arguments_of_a_plans_approval_are_told_after_a_kill(database: str, saver: ThreadSaver) -> None:
+    app = build_plan_graph(three(), policy="allow").compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(subtask("asked", "asked", args={"amount": 5}, approval=True))}, thread())  # pyright: ignore[reportArgumentType] - a plain dict
+    (consent,) = await app.questions("t")
+    edit = {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": 7}}}}
+    killed(database, "-", "settled", {"resume": edit}, calls=1, policy="allow")
+    out = await app.ainvoke(None, thread())
+    result = out["results"]["asked"]
+    assert (result["output"], result.get("args")) == ({"paid": 7}, {"amount": 7})
+
+
+async def test_an_agent_is_told_the_arguments_that_ran_before_a_kill(database: str, saver: ThreadSaver) -> None:
+    turns = [[("asked", {"amount": 5})]]
+    model = TurnsModel(turns=turns)
+    app = build_manus_graph(model, tools=three(), policy="ask").compile(checkpointer=saver)
+    await app.ainvoke({"plan": AGENT}, thread())
+    (consent,) = await app.questions("t")
+    edit = {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": 7}}}}
+    killed(database, json.dumps(turns), "settled", {"resume": edit}, calls=1, policy="ask")
+    await app.ainvoke(None, thread())
+    assert 'A person changed the arguments to {"amount": 7}.\n{"paid": 7}' in model.told
+
+
 @pytest.mark.parametrize(("answer", "paid"), [("happened", [7]), ("no", [7, 8])])
 async def test_other_arguments_after_a_kill_do_not_hide_the_call_that_was_begun(
     answer: str, paid: list[int], database: str, saver: ThreadSaver
@@ -133,4 +169,5 @@ async def test_other_arguments_after_a_kill_do_not_hide_the_call_that_was_begun(
     out = await app.ainvoke(Command(resume=answers_for([question], [answer])), thread())
     assert out["results"]["asked"]["status"] == "completed"
     assert [int(line.split()[2]) for line in lines()] == paid
+    assert out["results"]["asked"].get("args") == {"amount": paid[-1]}, "what came of it is that of this call"
     assert len({line.split()[1] for line in lines()}) == len(paid)

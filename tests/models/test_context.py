@@ -226,3 +226,11 @@ def test_a_summary_is_summarised_in_its_turn() -> None:
 
     assert "[summary] Summary of the work so far, in place of 2 messages:\nfirst" in asked
     assert "The brief." in asked
+
+
+def test_a_summary_alone_is_not_summarised_again() -> None:
+    conversation = [*HEAD, *turn("1", "one"), *turn("2", "two"), *turn("3", "three")]
+    shorter = summarised(conversation, "In short.", keep_last=1)
+    assert summary_request(conversation, keep_last=1)
+    assert summary_request(shorter, keep_last=1) == []
+    assert summary_request([*shorter, *turn("4", "four")], keep_last=1), "with more behind it, it is"

@@ -159,7 +159,7 @@ async def test_a_model_without_tools_acts_in_json(server: ScriptedServer, asker:
     system, _, acted, told = server.requests[2].messages
     assert "Run a command." in system["content"]
     assert '{"actions": [{"tool": "bash", "args": {"command": "ls"}}]}' in acted["content"]
-    assert told == {"role": "user", "content": "Result of bash:\na.txt b.txt"}
+    assert told == {"role": "user", "content": "Result of bash:\n~~~\na.txt b.txt\n~~~"}
     assert "tools" not in server.requests[2].body
 
 

@@ -5,21 +5,17 @@ from __future__ import annotations
 import asyncio
 import shutil
 import tempfile
-import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from IPython.core.interactiveshell import InteractiveShell
-from psycopg import conninfo, sql
 from traitlets.config import Config
 
-from tests.conftest import TEMPLATE
+from tests.conftest import new_database
 
 TOP = Path(__file__).parents[2]
 AT_ONCE = 2
@@ -68,18 +64,6 @@ def shell(tmp_path: Path) -> Iterator[InteractiveShell]:
     made.restore_sys_module_state()
 
 
-@contextmanager
-def cloned(server: str) -> Iterator[str]:
-    """The URL of a migrated database."""
-    name = f"notebooks_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        )
-        yield conninfo.make_conninfo(server, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
-
-
 @dataclass
 class Runs:
     """What became of the notebooks."""
@@ -102,7 +86,7 @@ def runs(server: str) -> Iterator[Runs]:
     shutil.copytree(notebooks.FOLDER, folder, ignore=shutil.ignore_patterns("openmanus-work"))
     before = {path.name for path in folder.iterdir()}
     (base / "sitecustomize.py").write_text(WATCH.replace("{log!r}", repr(str(log))))
-    with cloned(server) as url:
+    with new_database(server) as url:
         variables = notebooks.environment(base / "home") | {"DATABASE_URL": url, "PYTHONPATH": str(base)}
         done = asyncio.run(run_all(notebooks, folder, variables))
     reached = log.read_text().splitlines() if log.exists() else []

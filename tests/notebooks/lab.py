@@ -1,11 +1,10 @@
-"""Lab: a real JupyterLab, and a page of it in a real Chromium."""
+"""Lab: a real JupyterLab."""
 
 from __future__ import annotations
 
 import json
 import os
 import secrets
-import shutil
 import signal
 import socket
 import subprocess
@@ -14,12 +13,9 @@ import time
 import urllib.error
 import urllib.request
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit
-
-from playwright.sync_api import Page, Playwright, sync_playwright
 
 READY_S = 60.0
 """Seconds that JupyterLab may take to answer."""
@@ -34,20 +30,6 @@ SETTINGS = (
     "--LabApp.news_url=",
     "--LabApp.extension_manager=readonly",
 )
-CHROMIUM = (
-    "--disable-gpu",
-    "--disable-quic",
-    "--no-first-run",
-    "--disable-background-networking",
-    "--disable-component-update",
-    "--disable-sync",
-)
-"""What keeps Chromium itself from asking its maker for anything."""
-
-
-def chromium() -> str | None:
-    """The system's Chromium; `None` if there is none."""
-    return shutil.which("chromium") or shutil.which("chromium-browser")
 
 
 def free_port() -> int:
@@ -77,7 +59,12 @@ class Lab:
     def kernels(self) -> list[int]:
         """The process ids of the kernels, which are children of the server."""
         own = Path(f"/proc/{self.process.pid}/task/{self.process.pid}/children").read_text().split()
-        return [int(one) for one in own if b"ipykernel" in Path(f"/proc/{one}/cmdline").read_bytes()]
+        kernels = []
+        for pid in own:
+            with suppress(FileNotFoundError, ProcessLookupError):  # it has just ended
+                if b"ipykernel" in Path(f"/proc/{pid}/cmdline").read_bytes():
+                    kernels.append(int(pid))
+        return kernels
 
 
 @contextmanager
@@ -121,45 +108,3 @@ def running_lab(folder: Path, environment: dict[str, str], log: Path) -> Iterato
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-
-
-class Tab:
-    """A page of a browser, with every address that it asked for."""
-
-    def __init__(self, page: Page) -> None:
-        self.page = page
-        self.asked: list[str] = []
-        self.errors: list[str] = []
-        page.on("request", lambda request: self.asked.append(request.url))
-        page.on("pageerror", lambda error: self.errors.append(str(error)))
-
-    @property
-    def left(self) -> list[str]:
-        """Addresses outside of this machine."""
-        parts = [(url, urlsplit(url)) for url in self.asked]
-        return [
-            url for url, one in parts if one.scheme in ("http", "https", "ws", "wss") and one.hostname != "127.0.0.1"
-        ]
-
-
-@contextmanager
-def browser_page(profile: Path, **options: Any) -> Iterator[Tab]:
-    """A page in a new Chromium.
-
-    Args:
-        profile: An empty folder for what it keeps.
-        options: More for the browser, such as `color_scheme`.
-    """
-    with sync_playwright() as playwright:
-        context = _launched(playwright, profile, options)
-        try:
-            tab = Tab(context.new_page())
-            yield tab
-        finally:
-            context.close()
-
-
-def _launched(playwright: Playwright, profile: Path, options: dict[str, Any]) -> Any:
-    return playwright.chromium.launch_persistent_context(
-        str(profile), executable_path=chromium(), headless=True, args=CHROMIUM, **options
-    )

@@ -15,9 +15,10 @@ import pytest
 from nbformat.v4 import new_code_cell, new_notebook
 from playwright.sync_api import Locator, expect
 
-from tests.conftest import Require
-from tests.notebooks.conftest import TOP, WATCH, cloned, script
-from tests.notebooks.lab import Lab, Tab, browser_page, chromium, running_lab
+from tests.browser import Tab, browser_page, chromium
+from tests.conftest import Require, new_database
+from tests.notebooks.conftest import TOP, WATCH, script
+from tests.notebooks.lab import Lab, running_lab
 
 pytestmark = [pytest.mark.browser, pytest.mark.postgres]
 
@@ -76,7 +77,7 @@ def lab(server: str) -> Iterator[tuple[Lab, Path]]:
     (base / "people").mkdir()
     log = base / "reached"
     (base / "sitecustomize.py").write_text(WATCH.replace("{log!r}", repr(str(log))))
-    with cloned(server) as url:
+    with new_database(server) as url:
         environment = script().environment(base / "home") | {
             "DATABASE_URL": url,
             "PYTHONPATH": str(base),

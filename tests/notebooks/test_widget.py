@@ -227,9 +227,18 @@ async def test_a_call_that_is_asked_about_is_among_the_calls_and_in_both_picture
         ("echo", "waiting", '{"text": "x"}')
     ]
     [question] = widget.head["questions"]
+    say(widget, do="answer", question=question["id"], value='edit {"txt": "y"}')
+    await until(lambda: widget.head["error"])
+    assert "unknown argument 'txt'" in widget.head["error"]["message"]
+    assert [one["id"] for one in widget.head["questions"]] == [question["id"]]
     say(widget, do="answer", question=question["id"], value='edit {"text": "y"}')
     await until(lambda: widget.head["status"] == "completed")
     assert widget.stepper.state["results"]["a"]["output"] == "y"
+    say(widget, do="tab", tab="files")
+    await until(lambda: widget.panel.get("tab") == "files")
+    say(widget, do="tab", tab="calls")
+    await until(lambda: widget.panel.get("tab") == "calls")
+    assert [(one["status"], one["args"]) for one in widget.panel["entries"]] == [("completed", '{"text": "y"}')]
 
 
 async def test_a_thread_that_somebody_else_holds_is_taken_up_once_it_is_free(show: Show) -> None:
@@ -260,20 +269,19 @@ async def test_what_roles_decide_without_words_is_among_the_messages(
             Reply(tool_calls=[ToolUse("echo", {"text": "said"})]),
             Reply(tool_calls=[ToolUse("terminate", {"status": "success", "answer": "Said."})]),
             Reply(tool_calls=[ToolUse("verdict", {"verified": True, "why": "It was heard."})]),
-            Reply("All was said."),
         )
         widget = await show(app=app, input={"task": "Say it."})
         say(widget, do="tab", tab="messages")
         say(widget, do="run")
         await until(lambda: widget.head["status"] == "completed")
-        await until(lambda: any(one["who"] == "reporter" for one in widget.panel["entries"]))
+        await until(lambda: any(one["text"] == "Said." for one in widget.panel["entries"]))
     told = [(one["who"], one["text"]) for one in widget.panel["entries"]]
     for one in [
         ("coordinator", "plan: It must be done."),
         ("planner", "Say it\na: say it"),
         ("executor of a", 'calls echo {"text": "said"}'),
         ("verifier of a", "verified: It was heard."),
-        ("reporter", "All was said."),
+        ("ai", "Said."),
     ]:
         assert one in told
     assert all(text for _, text in told)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-import selectors
-from collections.abc import Coroutine
-from contextlib import AsyncExitStack
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import pytest
@@ -14,37 +13,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openmanus_graph.plan import Plan, Subtask
-from openmanus_graph.plans.schedule import Slots, upward_ranks
+from openmanus_graph.plans.schedule import START_S, Schedule, upward_ranks
+from tests.virtual_time import run_virtual
 
 Order = dict[str, tuple[float, ...]]
-
-
-class _Clock(selectors.SelectSelector):
-    """A selector that does not wait: it moves the time on instead."""
-
-    now = 0.0
-
-    def select(self, timeout: float | None = None) -> list[Any]:
-        if timeout is None:
-            raise AssertionError("nothing is left to happen, and something still waits")
-        self.now += timeout
-        return []
-
-
-class _VirtualLoop(asyncio.SelectorEventLoop):
-    """An event loop in which sleeping takes no time."""
-
-    def __init__(self) -> None:
-        self.clock = _Clock()
-        super().__init__(self.clock)
-
-    def time(self) -> float:
-        return self.clock.now
-
-
-def run_virtual(main: Coroutine[Any, Any, Any]) -> Any:
-    with asyncio.Runner(loop_factory=_VirtualLoop) as runner:
-        return runner.run(main)
 
 
 def plan_of(edges: dict[str, list[str]], **seconds: float) -> Plan:
@@ -81,7 +53,8 @@ def test_what_was_learned_counts_where_the_plan_says_nothing() -> None:
             Subtask(id="d", agent="executor", goal="x"),
         ]
     )
-    assert upward_ranks(plan, {"slow": 9, "t": 4, "u": 100}) == {"a": 9, "b": 4, "c": 3, "d": 4}
+    by_kind = {"slow": 9, "t": 4, "u": 100}
+    assert upward_ranks(plan, lambda subtask: by_kind.get(subtask.work_kind)) == {"a": 9, "b": 4, "c": 3, "d": 4}
 
     def learned(subtask: Subtask) -> float | None:
         return {"a": 5.0, "b": float("nan"), "d": -1.0}.get(subtask.id)
@@ -89,89 +62,173 @@ def test_what_was_learned_counts_where_the_plan_says_nothing() -> None:
     assert upward_ranks(plan, learned) == {"a": 5, "b": 4, "c": 3, "d": 4}
 
 
-async def test_no_more_than_the_limits_at_once() -> None:
-    slots = Slots(3, {"browser": 1})
-    busy: dict[str | None, int] = {}
-    most: dict[str | None, int] = {}
+@dataclass
+class Run:
+    """A schedule that is worked off: what started when, and how each ended."""
 
-    async def work(resource: str | None) -> None:
-        async with slots.hold((0,), resource):
-            for key in {resource, "all"}:
-                busy[key] = busy.get(key, 0) + 1
-                most[key] = max(most.get(key, 0), busy[key])
-            await asyncio.sleep(0.001)
-            for key in {resource, "all"}:
-                busy[key] -= 1
+    schedule: Schedule
+    seconds: Mapping[str, float]
+    starts: list[str] = field(default_factory=list)
+    blocked: dict[str, str] = field(default_factory=dict)
 
-    await asyncio.gather(*(work("browser" if n % 2 else "unlimited" if n % 3 else None) for n in range(30)))
-    assert most["all"] == 3
-    assert most["browser"] == 1
-    assert (slots.held, slots.waiting) == (0, 0)
+    async def work(self, key: str) -> None:
+        before = await self.schedule.turn(key)
+        if before is not None:
+            self.blocked[key] = before
+            return
+        self.starts.append(key)
+        self.schedule.begun(key)
+        await asyncio.sleep(abs(self.seconds[key]))
+        if self.seconds[key] < 0:
+            raise ZeroDivisionError
 
+    def issue(self, key: str) -> asyncio.Task[None]:
+        task = asyncio.create_task(self.work(key))
+        task.add_done_callback(lambda ended: self._end(key, ended))
+        return task
 
-async def test_the_smallest_order_goes_first_and_equals_as_they_came() -> None:
-    slots = Slots(1)
-    started: list[str] = []
-
-    async def work(name: str, *order: float) -> None:
-        async with slots.hold(order):
-            started.append(name)
-
-    await asyncio.gather(work("late", 1, -3), work("x", 0, 0), work("y", 0, 0), work("first", 0, -9), work("z", 0, 0))
-    assert started == ["first", "x", "y", "z", "late"]
+    def _end(self, key: str, ended: asyncio.Task[None]) -> None:
+        completed = not ended.cancelled() and ended.exception() is None and key not in self.blocked
+        self.schedule.ended(key, completed=completed)
 
 
-async def test_a_dependant_of_higher_rank_beats_an_old_waiter() -> None:
-    slots = Slots(1)
-    started: list[str] = []
-    done: dict[str, asyncio.Future[None]] = {"a": asyncio.get_running_loop().create_future()}
-
-    async def work(name: str, order: float, after: str | None = None) -> None:
-        if after is not None:
-            await asyncio.shield(done[after])
-        async with slots.hold((order,)):
-            started.append(name)
-            await asyncio.sleep(0)
-
-    first = asyncio.create_task(work("a", 0))
-    first.add_done_callback(lambda _: done["a"].set_result(None))
-    others = [asyncio.create_task(work("old", 2)), asyncio.create_task(work("dependant", 1, "a"))]
-    await asyncio.gather(first, *others)
-    assert started == ["a", "dependant", "old"]
+async def worked_off(
+    needs: Mapping[str, Sequence[str]],
+    seconds: Mapping[str, float],
+    parallel: int,
+    order: Order | None = None,
+    **options: Any,
+) -> Run:
+    """Run it all; a task that takes less than no time fails after as much."""
+    orders = order or {key: (float(place),) for place, key in enumerate(needs)}
+    run = Run(Schedule(needs, orders, parallel, **options), seconds)
+    await asyncio.gather(*(run.issue(key) for key in needs), return_exceptions=True)
+    assert (run.schedule.held, run.schedule.waiting, run.schedule.settled) == (0, 0, True)
+    return run
 
 
-async def test_a_used_up_resource_does_not_keep_others_waiting() -> None:
-    slots = Slots(2, {"browser": 1})
-    started: list[str] = []
-    release = asyncio.Event()
-
-    async def work(name: str, order: float, resource: str | None) -> None:
-        async with slots.hold((order,), resource):
-            started.append(name)
-            await release.wait()
-
-    tasks = [asyncio.create_task(work(*one)) for one in [("b1", 0, "browser"), ("b2", 1, "browser"), ("x", 2, None)]]
-    await asyncio.sleep(0.01)
-    assert started == ["b1", "x"]
-    assert slots.waiting == 1
-    release.set()
-    await asyncio.gather(*tasks)
-    assert started == ["b1", "x", "b2"]
+def free(names: str) -> dict[str, list[str]]:
+    return {name: [] for name in names.split()}
 
 
-async def test_an_error_inside_gives_the_slot_back() -> None:
-    slots = Slots(1, {"r": 1})
-    for _ in range(3):
-        with pytest.raises(ZeroDivisionError):
-            async with slots.hold((), "r"):
-                raise ZeroDivisionError
-    assert slots.held == 0
+def test_no_more_than_the_limits_at_once() -> None:
+    needs = free(" ".join(f"{'browser' if n % 2 else 'other'}{n}" for n in range(30)))
+    uses = {key: "browser" if key.startswith("browser") else "unlimited" for key in needs}
+
+    async def main() -> float:
+        await worked_off(needs, dict.fromkeys(needs, 1.0), 3, resources={"browser": 1}, uses=uses)
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == 15  # the browser's 15, one after the other, beside the others in the other two slots
 
 
-def test_limits_are_at_least_one() -> None:
-    for wrong in (lambda: Slots(0), lambda: Slots(2, {"r": 0})):
+def test_the_smallest_order_goes_first() -> None:
+    order: Order = {"late": (1, -3), "x": (0, 0), "y": (0, 1), "first": (0, -9)}
+    run = run_virtual(worked_off(free("late x y first"), dict.fromkeys(order, 1.0), 1, order))
+    assert run.starts == ["first", "x", "y", "late"]
+
+
+def test_a_dependant_of_higher_rank_gets_the_slot_before_an_old_waiter() -> None:
+    needs = {"old": [], "first": [], "dependant": ["first"]}
+    order: Order = {"first": (0,), "dependant": (1,), "old": (2,)}
+    run = run_virtual(worked_off(needs, dict.fromkeys(needs, 1.0), 1, order))
+    assert run.starts == ["first", "dependant", "old"]
+
+
+async def test_an_end_decides_at_once_who_is_next() -> None:
+    schedule = Schedule(
+        {"old": [], "first": [], "dependant": ["first"]}, {"first": (0,), "dependant": (1,), "old": (2,)}, 1
+    )
+    turns = {key: asyncio.create_task(schedule.turn(key)) for key in ("old", "first", "dependant")}
+    assert await turns["first"] is None
+    schedule.ended("first", completed=True)
+    assert (schedule.held, schedule.waiting, schedule.settled) == (1, 1, False)  # no turn of the loop has passed
+    assert await turns["dependant"] is None
+    assert not turns["old"].done()
+    schedule.ended("dependant", completed=True)
+    assert await turns["old"] is None
+
+
+def test_a_used_up_resource_does_not_keep_others_waiting() -> None:
+    needs = free("b1 b2 x")
+    uses = {"b1": "browser", "b2": "browser", "x": None}
+    run = run_virtual(worked_off(needs, dict.fromkeys(needs, 1.0), 2, resources={"browser": 1}, uses=uses))
+    assert run.starts == ["b1", "x", "b2"]
+
+
+def test_the_first_prerequisite_in_order_that_is_not_completed_blocks() -> None:
+    needs = {"a": [], "b": [], "c": ["a", "b"], "d": ["b", "a"], "e": ["c"]}
+    run = run_virtual(worked_off(needs, {"a": -2, "b": -1, "c": 1, "d": 1, "e": 1}, 4))
+    assert run.starts == ["a", "b"]
+    assert run.blocked == {"d": "b", "c": "a", "e": "c"}
+
+
+def test_a_failed_subtask_gives_its_slot_and_resource_back() -> None:
+    needs = free("a b c d")
+    uses = dict.fromkeys(needs, "r")
+    run = run_virtual(worked_off(needs, dict.fromkeys(needs, -1.0), 1, resources={"r": 1}, uses=uses))
+    assert run.starts == list(needs)
+
+
+def test_what_is_completed_already_neither_runs_nor_is_waited_for() -> None:
+    async def main() -> list[str]:
+        run = Run(Schedule({"a": [], "b": ["a"]}, {"a": (0,), "b": (1,)}, 1, ended={"a": True}), {"b": 1})
+        await run.issue("b")
+        return run.starts
+
+    assert run_virtual(main()) == ["b"]
+
+
+def test_who_follows_is_told_each_whose_turn_has_come_once() -> None:
+    async def main() -> list[str]:
+        needs: dict[str, list[str]] = {"a": [], "b": ["a"], "c": ["f"], "d": [], "f": []}
+        order: Order = {key: (float(place),) for place, key in enumerate(needs)}
+        run = Run(Schedule(needs, order, 2, ended={"f": False}), dict.fromkeys(needs, 1.0))
+        told: list[str] = []
+        run.schedule.follow(lambda key: told.append(key) or run.issue(key))  # type: ignore[func-returns-value]
+        await asyncio.sleep(10)
+        assert run.blocked == {"c": "f"}
+        return told
+
+    assert run_virtual(main()) == ["c", "a", "d", "b"]
+
+
+def test_few_start_at_once_and_the_critical_path_overtakes() -> None:
+    async def main() -> list[str]:
+        needs: dict[str, list[str]] = {"head": [], "tail": ["head"], **free(" ".join(f"s{n}" for n in range(20)))}
+        order: Order = {key: (float(place),) for place, key in enumerate(needs)}
+        schedule = Schedule(needs, order, 100, most_starting=2)
+        begun: list[str] = []
+
+        async def work(key: str) -> None:
+            await schedule.turn(key)
+            await asyncio.sleep(0 if key == "head" else 0.001)  # until its work begins
+            schedule.begun(key)
+            begun.append(key)
+            schedule.ended(key, completed=True)
+
+        await asyncio.gather(*(work(key) for key in needs))
+        return begun
+
+    begun = run_virtual(main())
+    assert begun[0] == "head"
+    assert begun.index("tail") == 3  # after those two alone that were on their way when it became ready
+
+
+def test_a_start_that_waits_for_something_does_not_hold_up_others() -> None:
+    async def main() -> float:
+        run = Run(Schedule(free("a b c d"), {key: (float(ord(key)),) for key in "abcd"}, 4, most_starting=1), {})
+        for key in "abcd":
+            assert await run.schedule.turn(key) is None  # none of them ever tells that it has begun
+        return asyncio.get_running_loop().time()
+
+    assert run_virtual(main()) == pytest.approx(3 * START_S)
+
+
+async def test_limits_are_at_least_one() -> None:
+    for parallel, resources in ((0, {}), (2, {"r": 0})):
         with pytest.raises(ValueError, match="at least 1"):
-            wrong()
+            Schedule({}, {}, parallel, resources=resources)
 
 
 @settings(max_examples=60, deadline=None)
@@ -180,28 +237,20 @@ def test_cancelling_anyone_at_any_time_loses_no_slot(parallel: int, seed: int) -
     rng = random.Random(seed)
 
     async def main() -> None:
-        slots = Slots(parallel, {"r": 1})
-        finished: list[int] = []
-
-        async def work(number: int) -> None:
-            async with slots.hold((rng.random(),), rng.choice([None, "r"])):
-                for _ in range(rng.randrange(12)):
-                    await asyncio.sleep(0)
-            finished.append(number)
-
-        tasks = [asyncio.create_task(work(number)) for number in range(25)]
+        needs = {f"s{n}": [f"s{rng.randrange(n)}"] if n and rng.random() < 0.5 else [] for n in range(25)}
+        uses = {key: rng.choice([None, "r"]) for key in needs}
+        order: Order = {key: (rng.random(), place) for place, key in enumerate(needs)}
+        schedule = Schedule(needs, order, parallel, resources={"r": 1}, uses=uses)
+        run = Run(schedule, {key: rng.random() * 3 for key in needs})
+        tasks = {key: run.issue(key) for key in needs}
         for _ in range(60):
-            await asyncio.sleep(0)
+            await asyncio.sleep(0.1 if rng.random() < 0.5 else 0)
             if rng.random() < 0.3:
-                rng.choice(tasks).cancel()
-        results = await asyncio.wait_for(asyncio.gather(*tasks, return_exceptions=True), 1000)
-        assert len(finished) == results.count(None)
-        assert (slots.held, slots.waiting) == (0, 0)
-        await asyncio.wait_for(asyncio.gather(*(work(number) for number in range(5))), 1000)
-        async with AsyncExitStack() as held:  # every place can still be held at once
-            for _ in range(parallel):
-                await held.enter_async_context(slots.hold())
-            assert slots.held == parallel
+                rng.choice(list(tasks.values())).cancel()
+        await asyncio.wait_for(asyncio.gather(*tasks.values(), return_exceptions=True), 1000)
+        for key, task in tasks.items():  # each ran, was cancelled, or cannot run for one that was
+            assert task.cancelled() or key in run.starts or run.blocked[key] in needs[key]
+        assert (schedule.held, schedule.waiting, schedule.settled) == (0, 0, True)
 
     run_virtual(main())
 
@@ -217,23 +266,6 @@ def timed_plans(draw: st.DrawFn) -> Plan:
     return Plan(subtasks=draw(st.permutations(subtasks)))
 
 
-async def makespan(plan: Plan, slots: Slots, order: Order) -> float:
-    """Seconds that the plan takes if each subtask takes exactly the time expected."""
-    loop = asyncio.get_running_loop()
-    done = {subtask.id: loop.create_future() for subtask in plan.subtasks}
-
-    async def work(subtask: Subtask) -> None:
-        for name in subtask.prerequisites():
-            await asyncio.shield(done[name])
-        async with slots.hold(order[subtask.id]):
-            await asyncio.sleep(subtask.expected_s or 0)
-        done[subtask.id].set_result(None)
-
-    start = loop.time()
-    await asyncio.gather(*(work(subtask) for subtask in plan.subtasks))
-    return loop.time() - start
-
-
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(timed_plans(), st.integers(1, 5), st.booleans())
 def test_every_schedule_obeys_grahams_bound(plan: Plan, parallel: int, ranked: bool) -> None:
@@ -241,11 +273,23 @@ def test_every_schedule_obeys_grahams_bound(plan: Plan, parallel: int, ranked: b
     order: Order = {one.id: (-ranks[one.id] * ranked, at) for at, one in enumerate(plan.subtasks)}
     critical = max(ranks.values())
     work = sum(subtask.expected_s or 0 for subtask in plan.subtasks)
-    taken = run_virtual(makespan(plan, Slots(parallel), order))
+    taken = makespan(plan, parallel, order)
     assert max(critical, work / parallel) - 1e-6 <= taken
     assert taken <= work / parallel + (1 - 1 / parallel) * critical + 1e-6
     if parallel >= len(plan.subtasks):
         assert taken == pytest.approx(critical)
+
+
+def makespan(plan: Plan, parallel: int, order: Order) -> float:
+    """Seconds that the plan takes if each subtask takes exactly the time expected."""
+    needs: dict[str, Sequence[str]] = {subtask.id: subtask.prerequisites() for subtask in plan.subtasks}
+    seconds: dict[str, float] = {subtask.id: subtask.expected_s or 0.0 for subtask in plan.subtasks}
+
+    async def main() -> float:
+        await worked_off(needs, seconds, parallel, order)
+        return asyncio.get_running_loop().time()
+
+    return run_virtual(main())
 
 
 def test_ranks_beat_plan_order_where_the_critical_path_comes_last() -> None:
@@ -255,5 +299,5 @@ def test_ranks_beat_plan_order_where_the_critical_path_comes_last() -> None:
     ranks = upward_ranks(plan)
     by_rank: Order = {one.id: (-ranks[one.id], at) for at, one in enumerate(plan.subtasks)}
     by_plan: Order = {one.id: (0.0, at) for at, one in enumerate(plan.subtasks)}
-    assert run_virtual(makespan(plan, Slots(3), by_rank)) == pytest.approx(3)
-    assert run_virtual(makespan(plan, Slots(3), by_plan)) == pytest.approx(5)
+    assert makespan(plan, 3, by_rank) == pytest.approx(3)
+    assert makespan(plan, 3, by_plan) == pytest.approx(5)

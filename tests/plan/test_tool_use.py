@@ -232,9 +232,10 @@ def test_the_maximum_number_of_subtasks() -> None:
     plan.check(TOOLS, max_subtasks=1001)
 
 
-def test_a_schema_without_end_is_left_after_a_while() -> None:
+def test_a_schema_without_end_is_said() -> None:
     loop = {"anyOf": [{"$ref": "#/$defs/L"}, {"$ref": "#/$defs/L"}]}
     schema = {"type": "object", "properties": {"x": {"$ref": "#/$defs/L"}}, "$defs": {"L": loop}}
     endless = StructuredTool.from_function(coroutine=nothing, name="endless", description="e", args_schema=schema)
     plan = Plan.from_dict({"subtasks": [{"id": "a", "tool": "endless", "args": {"x": 1}}]})
-    plan.check({"endless": endless})
+    with pytest.raises(PlanError, match="refers to itself without end"):
+        plan.check({"endless": endless})

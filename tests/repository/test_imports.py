@@ -14,6 +14,8 @@ import pytest
 import openmanus_graph
 from openmanus_graph import errors
 
+pytestmark = pytest.mark.programs
+
 HEAVY = ["langgraph", "litellm", "langchain_core", "langchain", "openai", "psycopg", "pydantic"]
 
 SCRIPT = """

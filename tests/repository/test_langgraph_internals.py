@@ -3,16 +3,20 @@
 import ast
 import uuid
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Annotated, Any, TypedDict, cast
 
 import pytest
 from langgraph._internal import _constants as constants
 from langgraph.channels.delta import DeltaChannel
+from langgraph.checkpoint.base import get_checkpoint_metadata
 from langgraph.checkpoint.base import id as ids
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_config
 from langgraph.func import task
 from langgraph.graph import END, START, StateGraph
+from langgraph.prebuilt import ToolNode, ToolRuntime
+from langgraph.pregel._loop import PregelLoop
+from langgraph.pregel.debug import rm_pregel_keys
 from langgraph.runtime import Runtime
 from langgraph.types import Command, Send, interrupt
 
@@ -28,6 +32,9 @@ PACKAGE = Path(openmanus_graph.__file__).parent
         ("TASK_ID_KEY", constants.CONFIG_KEY_TASK_ID),
         ("CHECKPOINTER_KEY", constants.CONFIG_KEY_CHECKPOINTER),
         ("SCRATCHPAD_KEY", constants.CONFIG_KEY_SCRATCHPAD),
+        ("RESUME_MAP_KEY", constants.CONFIG_KEY_RESUME_MAP),
+        ("SEND_KEY", constants.CONFIG_KEY_SEND),
+        ("NAMESPACE_OF_TASK", constants.CONFIG_KEY_CHECKPOINT_NS),
         ("RUNTIME_KEY", constants.CONFIG_KEY_RUNTIME),
         ("CHECKPOINT_MAP_KEY", constants.CONFIG_KEY_CHECKPOINT_MAP),
         ("START_CHANNEL", START),
@@ -111,6 +118,19 @@ async def test_paths_of_tasks_are_read_as_langgraph_writes_them() -> None:
     assert any(internals.INTERRUPT in channels for channels in writes.values())
 
 
+def test_a_tool_node_says_what_its_tools_ask_for() -> None:
+    def asks(number: int, runtime: ToolRuntime) -> str:
+        """Ask."""
+        return str(runtime.tool_call_id)
+
+    def plain(number: int) -> str:
+        """Take what there is."""
+        return str(number)
+
+    node = ToolNode([asks, plain])
+    assert (internals.asks_for_more(node, "asks"), internals.asks_for_more(node, "plain")) == (True, False)
+
+
 async def test_a_nodes_config_has_what_we_take_from_it() -> None:
     seen: dict[str, Any] = {}
 
@@ -132,6 +152,17 @@ async def test_a_nodes_config_has_what_we_take_from_it() -> None:
     assert seen[internals.SCRATCHPAD_KEY].resume == ["yes"]
     assert seen[internals.TASK_ID_KEY] in seen["metadata"][internals.NAMESPACE_KEY]
     assert list(seen[internals.CHECKPOINT_MAP_KEY]) == [""]
+
+
+def test_private_keys_stay_out_of_what_is_stored_and_handed_out() -> None:
+    config: Any = {"configurable": {f"{internals.PRIVATE}ours": "secret", "plain": "seen"}}
+    assert get_checkpoint_metadata(config, {}) == {"plain": "seen"}
+    assert rm_pregel_keys(config) == {"configurable": {"plain": "seen"}}
+
+
+@pytest.mark.parametrize("name", ["CALLS_OF", "RUN_CALL", "ARUN_CALL"])
+def test_a_tool_node_makes_its_calls_by_methods_of_these_names(name: str) -> None:
+    assert callable(getattr(ToolNode, getattr(internals, name)))
 
 
 def test_ids_of_checkpoints_count_on_from_a_variable_that_can_be_set() -> None:
@@ -170,3 +201,30 @@ def test_no_other_module_spells_an_internal_of_langgraph() -> None:
             if isinstance(node, ast.ImportFrom) and str(node.module).startswith(("langgraph._", "langgraph.pregel._")):
                 found.append(f"{path.relative_to(PACKAGE)}:{node.lineno} {node.module}")
     assert not found, "Put it into openmanus_graph/langgraph_internals.py"
+
+
+@pytest.mark.parametrize("mended", [True, False])
+async def test_a_graph_without_checkpoints_runs_inside_one_that_commits_each_step(
+    mended: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The day it runs without the cure, the cure goes."""
+    internals.let_graphs_without_checkpoints_run()
+    if not mended:
+        monkeypatch.delattr(PregelLoop, internals.SAVED)
+    inner = StateGraph(State)
+    inner.add_node("add", cast("Any", lambda state: {"number": state["number"] + 1}))
+    inner.add_edge(START, "add")
+    outer = StateGraph(State)
+    outer.add_node("inner", inner.compile(checkpointer=False))
+    outer.add_edge(START, "inner")
+    graph: Any = outer.compile(checkpointer=InMemorySaver())
+
+    async def call() -> int:
+        return (await graph.ainvoke({"number": 1}, {"configurable": {"thread_id": "t"}}, durability="sync"))["number"]
+
+    if mended:
+        assert await call() == 2
+        assert graph.invoke({"number": 1}, {"configurable": {"thread_id": "s"}}, durability="sync")["number"] == 2
+    else:
+        with pytest.raises(AttributeError, match=internals.SAVED):
+            await call()

@@ -35,7 +35,7 @@ LAYERS = (
     {"sandbox", "approval", "effect_outcome", "usage"},
     {"config", "display_text", "files", "call_site", "agent_nodes", "run_config", "namespaces", "langgraph_internals"},
     {"events", "fault_points", "redaction"},
-    {"errors", "shell_commands", "_version"},
+    {"errors", "shell_commands", "values", "_version"},
 )
 """From the edges down: a module imports from its own layer and from those below it."""
 
@@ -117,7 +117,7 @@ def test_no_folder_is_crowded() -> None:
 
 
 COMMAND = re.compile(
-    r"openmanus-graph (run|resume|chat|threads|db|doctor|step|plan|graph|tools|new|demo)\b|pip install|apt-get"
+    r"openmanus-graph (run|resume|chat|threads|memory|db|doctor|step|plan|graph|tools|new|demo)\b|pip install|apt-get"
 )
 
 

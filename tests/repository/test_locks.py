@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-compat.lock"]
+LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-compat.lock", "requirements-libraries.lock"]
 
 
 def entries(lock: Path) -> dict[str, tuple[str, int]]:
@@ -32,20 +32,22 @@ def test_every_pin_has_a_hash(top: Path, name: str) -> None:
 
 
 def test_locks_agree(top: Path) -> None:
-    run, dev, compat = (entries(top / name) for name in LOCKS)
+    run, dev, *beside = (entries(top / name) for name in LOCKS)
 
     assert {name: pin for name, pin in run.items() if dev.get(name) != pin} == {}
-    assert {name: pin for name, pin in compat.items() if dev.get(name, pin) != pin} == {}
+    for lock in beside:
+        assert {name: pin for name, pin in lock.items() if dev.get(name, pin) != pin} == {}
 
 
 def test_locks_fit_the_project(top: Path) -> None:
     project = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))
-    run, dev, compat = (entries(top / name) for name in LOCKS)
+    run, dev, compat, libraries = (entries(top / name) for name in LOCKS)
     extras = [line for lines in project["project"]["optional-dependencies"].values() for line in lines]
     wanted = [
         *((line, run, LOCKS[0]) for line in project["project"]["dependencies"]),
         *((line, dev, LOCKS[1]) for line in [*extras, *project["dependency-groups"]["dev"]]),
         *((line, compat, LOCKS[2]) for line in project["dependency-groups"]["compat"]),
+        *((line, libraries, LOCKS[3]) for line in project["dependency-groups"]["libraries"]),
     ]
     problems: list[str] = []
     for line, pins, lock in wanted:

@@ -37,11 +37,11 @@ def make(require: Require, top: Path):
 
 
 def targets(top: Path) -> set[str]:
-    return set(re.findall(r"^([a-z-]+):(?!=)", (top / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
+    return set(re.findall(r"^([a-z0-9-]+):(?!=)", (top / "Makefile").read_text(encoding="utf-8"), re.MULTILINE))
 
 
 def test_bare_make_lists_every_target(make, top: Path) -> None:
-    listed = set(re.findall(r"^  make ([a-z-]+) +\S", make(), re.MULTILINE))
+    listed = set(re.findall(r"^  make ([a-z0-9-]+) +\S", make(), re.MULTILINE))
 
     assert listed == targets(top)
     assert listed >= WANTED
@@ -53,11 +53,16 @@ def test_demo_runs_without_an_activated_environment(make) -> None:
 
 def test_test_target_sets_up_then_checks_everything(make) -> None:
     lines = make("--dry-run", "test").splitlines()
-    order = ["scripts/setup.sh", "ruff check", "ruff format --check", "pyright", "--cov"]
+    order = ["scripts/setup.sh", "ruff check", "ruff format --check", "pyright", "pytest"]
     places = [next((number for number, line in enumerate(lines) if word in line), -1) for word in order]
 
     assert -1 not in places, dict(zip(order, places, strict=True))
     assert places == sorted(places)
+
+
+def test_coverage_has_a_target_of_its_own(make) -> None:
+    assert "--cov" not in make("--dry-run", "test")
+    assert "--cov" in make("--dry-run", "coverage")
 
 
 def test_require_reaches_the_tests(make, tmp_path: Path) -> None:
@@ -96,7 +101,7 @@ def test_nothing_calls_sudo(top: Path) -> None:
 def test_documents_name_targets_that_exist(top: Path, name: str) -> None:
     text = (top / name).read_text(encoding="utf-8")
     code = "\n".join(re.findall(r"```.*?```|`[^`\n]+`", text, re.DOTALL))
-    named = set(re.findall(r"\bmake ([a-z][a-z-]*)", code))
+    named = set(re.findall(r"\bmake ([a-z][a-z0-9-]*)", code))
 
     assert named, f"{name} names no target"
     assert named <= targets(top)

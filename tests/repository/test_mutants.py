@@ -12,6 +12,8 @@ import pytest
 from tests.conftest import Require
 from tests.repository.scripts import script
 
+pytestmark = pytest.mark.programs
+
 CODE = '''"""Small."""
 
 from __future__ import annotations

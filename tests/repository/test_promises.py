@@ -14,6 +14,8 @@ from openmanus_graph import Settings, get_thread, open_checkpointer
 from tests.repository.promises import documented, kept, runs
 from tests.repository.promises.inside import inside
 
+pytestmark = pytest.mark.programs
+
 BUILDERS = {
     "plan": ["openmanus_graph.graphs.plan:build_plan_graph"],
     "agent": ["openmanus_graph.graphs.manus:build_manus_graph"],

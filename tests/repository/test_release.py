@@ -13,6 +13,8 @@ import pytest
 from openmanus_graph import __version__
 from tests.repository.scripts import script
 
+pytestmark = pytest.mark.programs
+
 
 @pytest.fixture
 def release(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> ModuleType:

@@ -18,6 +18,8 @@ from pathlib import Path
 
 import pytest
 
+pytestmark = pytest.mark.programs
+
 BACKEND = '''
 """Build backend: the smallest one that makes an editable install."""
 import os, zipfile

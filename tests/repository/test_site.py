@@ -18,6 +18,8 @@ from openmanus_graph.drawing.graph import graph_mermaid
 from openmanus_graph.drawing.svg import svg
 from tests.repository.scripts import script
 
+pytestmark = pytest.mark.programs
+
 
 class Sources(HTMLParser):
     """Whatever a browser fetches by itself to show a page."""

@@ -14,6 +14,8 @@ from openmanus_graph import Settings
 from openmanus_graph.sandbox.level import probe
 from tests.conftest import Require
 
+pytestmark = pytest.mark.programs
+
 
 def build(source: Path, kind: str, folder: Path) -> Path:
     subprocess.run(

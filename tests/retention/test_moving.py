@@ -10,10 +10,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from langgraph.types import Command
-from psycopg import conninfo, sql
 
 from openmanus_graph import Settings, ThreadSaver, build_plan_graph, find_thread, get_thread, open_checkpointer
 from openmanus_graph.checkpoints.events import stored_events
@@ -23,10 +21,11 @@ from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
 from openmanus_graph.checkpoints.transfer.archive import new_archive, open_archive
 from openmanus_graph.checkpoints.transfer.export_import import export_thread, import_thread
 from openmanus_graph.errors import ArchiveError, ThreadBusyError, UsageError
+from openmanus_graph.fault_points import watch
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
-from tests.agent.replies import calls, ends, plans, thread, wants_plan
-from tests.conftest import TEMPLATE
+from tests.agent.replies import calls, done, plans, thread, wants_plan
+from tests.conftest import new_database
 from tests.engine.plans import plan, subtask
 from tests.engine.sample_tools import TOOLS
 
@@ -42,13 +41,8 @@ PLAN = plan(
 @pytest.fixture
 def elsewhere(server: str) -> Iterator[str]:
     """The URL of a second database."""
-    name = f"elsewhere_{os.urandom(6).hex()}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(
-            sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(sql.Identifier(name), sql.Identifier(TEMPLATE))
-        )
-        yield conninfo.make_conninfo(server, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(server) as url:
+        yield url
 
 
 async def contents(saver: ThreadSaver) -> dict[str, int]:
@@ -114,6 +108,27 @@ async def test_a_plan_goes_on_in_another_database(saver: ThreadSaver, elsewhere:
     assert (tmp_path / "log").read_text() == "start a\nend a\n", "what was done is not done again"
 
 
+async def test_an_input_that_no_checkpoint_has_moves_too(saver: ThreadSaver, elsewhere: str, tmp_path: Path) -> None:
+    class CutError(BaseException):
+        """What cuts the run off."""
+
+    def cut(passed: str) -> None:
+        if passed == "before checkpoint ":
+            raise CutError
+
+    watch(cut)
+    with pytest.raises(CutError):
+        await half_done(saver)
+    watch(None)
+    await export_thread(saver, await find_thread(saver, "t"), tmp_path / "t.thread")
+    async with open_checkpointer(elsewhere) as other:
+        await import_thread(other, tmp_path / "t.thread", workspace=tmp_path / "there")
+        app = build_plan_graph(TOOLS).compile(checkpointer=other)
+        await app.ainvoke(None, thread())
+        (question,) = await app.questions("t")
+    assert question["question"] == "Which?"
+
+
 async def test_the_agent_goes_on_under_another_id(
     provider: ScriptedServer, saver: ThreadSaver, elsewhere: str, tmp_path: Path
 ) -> None:
@@ -127,7 +142,7 @@ async def test_the_agent_goes_on_under_another_id(
     app = build_manus_graph(settings=settings).compile(checkpointer=saver)
     work = {"id": "w", "goal": "work", "agent": "executor"}
     asked = {"id": "q", "goal": "ask", "tool": "ask_human", "args": {"inquire": "Which?"}, "needs": ["w"]}
-    provider.add(wants_plan(), plans(work, asked), calls(ToolUse("bash", {"command": "echo hi > f"})), ends("done"))
+    provider.add(wants_plan(), plans(work, asked), calls(ToolUse("bash", {"command": "echo hi > f"})), *done("done"))
     await app.ainvoke({"task": "do it"}, thread())
     await prune_thread(saver, "t")
     await export_thread(saver, await find_thread(saver, "t"), tmp_path / "t.thread")

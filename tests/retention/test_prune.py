@@ -23,7 +23,7 @@ from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.conftest import Build
 from tests.agent.essay import ESSAY, essay_graph
-from tests.agent.replies import calls, ends, plans, thread, verdict, wants_plan
+from tests.agent.replies import calls, done, ends, plans, thread, verdict, wants_plan
 from tests.engine.plans import plan, subtask
 from tests.engine.sample_tools import TOOLS
 
@@ -346,7 +346,7 @@ async def test_forks_of_what_is_kept_are_the_same(
     worker = {"id": "w", "goal": "work", "agent": "executor", "needs": ["two"]}
     asked = {"id": "q", "goal": "ask", "tool": "ask_human", "args": {"inquire": "Which?"}, "needs": ["w"]}
     provider.add(wants_plan(), plans(write("two", "2"), worker, asked))
-    provider.add(*steps, ends("done"))
+    provider.add(*steps, *done("done"))
     await app.ainvoke({"task": "two"}, thread())
     await fork_thread(saver, "t", new_id="whole", workspace=tmp_path / "whole")
     await prune_thread(saver, "t", keep_last=2)

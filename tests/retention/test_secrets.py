@@ -23,7 +23,7 @@ from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 from openmanus_graph.checkpoints.transfer.archive import open_archive
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
-from tests.agent.replies import calls, decides, ends, plans, verdict, wants_plan
+from tests.agent.replies import calls, ends, plans, verdict, wants_plan
 
 pytestmark = pytest.mark.postgres
 
@@ -94,11 +94,10 @@ class Model:
         if "submit_plan" in tools:
             return self._plan()
         if "plan" in tools:
-            return wants_plan()
+            seen = body["messages"][-1]["role"] == "tool"
+            return Reply(f"All is done. {MARKER}") if seen else wants_plan()
         if "verdict" in tools:
             return verdict(True)
-        if "decision" in tools:
-            return decides("report", "It is enough.")
         if "terminate" in tools:
             return self._step()
         return Reply(f"All is done. {MARKER}")

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
+import time
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
@@ -68,3 +70,13 @@ def sleeping(marker: str) -> list[int]:
             if words[:1] == [b"sleep"] and marker.encode() in words:
                 found.append(int(entry.name))
     return found
+
+
+async def gone(marker: str) -> bool:
+    """Whether nothing sleeps for `marker` within a minute."""
+    deadline = time.monotonic() + 60
+    while sleeping(marker):
+        if time.monotonic() > deadline:
+            return False
+        await asyncio.sleep(0.02)
+    return True

@@ -12,7 +12,7 @@ import pytest
 from openmanus_graph.context import ToolContext
 from openmanus_graph.sandbox.capture import KEEP
 from openmanus_graph.tools.python_execute import python_execute
-from tests.sandbox.conftest import sleeping
+from tests.sandbox.conftest import gone, sleeping
 
 pytestmark = [pytest.mark.sandbox, pytest.mark.usefixtures("context")]
 
@@ -107,7 +107,7 @@ async def test_output_before_a_timeout_is_kept(marker: str) -> None:
     assert result["stdout"] == "before\n"
     assert "Timed out after 0.5 s" in result["error"]
     assert "variables are lost" in result["error"]
-    assert not sleeping(marker)
+    assert await gone(marker)
     assert "NameError" in (await run("x"))["error"]
 
 
@@ -200,7 +200,7 @@ async def test_a_cancelled_call_leaves_nothing_behind(marker: str) -> None:
     with pytest.raises(asyncio.CancelledError):
         await running
     assert (await run("'fresh'"))["result"] == "'fresh'"
-    assert not sleeping(marker)
+    assert await gone(marker)
 
 
 async def test_long_code_goes_in() -> None:

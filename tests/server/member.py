@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -54,6 +55,7 @@ def do(server: EmbeddedServer, verb: str, argument: str) -> Any:
 
 
 def main() -> None:
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # as at a terminal, also where the tests run under `nohup`
     server = EmbeddedServer(Settings(home=Path(sys.argv[1]), **json.loads(sys.argv[2])))
     print(json.dumps({"value": os.getpid()}), flush=True)
     for line in sys.stdin:

@@ -7,6 +7,7 @@ import json
 import os
 import pwd
 import subprocess
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -141,6 +142,16 @@ def servers(home: Path) -> list[int]:
     """Every process of the server in `home`."""
     lock = home / "postgres" / "alive.lock"
     return (users_of(lock) or []) if lock.exists() else []
+
+
+def told_of_servers(home: Path, file: str) -> dict[int, bytes]:
+    """What `/proc` tells of the server's processes: a back end whose connection was closed ends meanwhile."""
+    told = {}
+    for pid in servers(home):
+        with suppress(FileNotFoundError, ProcessLookupError):
+            told[pid] = Path(f"/proc/{pid}/{file}").read_bytes()
+    assert postmaster(home) in told
+    return told
 
 
 def postmaster(home: Path) -> int:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from openmanus_graph.config.settings import Settings
-from tests.server.people import Member, Person, RefusedError, account, postmaster, running, servers
+from tests.server.people import Member, Person, RefusedError, account, postmaster, running, servers, told_of_servers
 
 pytestmark = pytest.mark.postgres
 Join = Callable[..., Member]
@@ -45,11 +45,10 @@ def test_root_runs_it_under_the_account_without_touching_parents(join: Join, new
     member.do("acquire")
     assert member.do("query SELECT 1") == [[1]]
     nobody = account("nobody")
-    for pid in servers(home):
-        status = Path(f"/proc/{pid}/status").read_text()
+    for pid, status in told_of_servers(home, "status").items():
         if pid != member.pid:
-            assert f"\nUid:\t{nobody.pw_uid}\t" in status
-            assert "\nGroups:\t \n" in status
+            assert b"\nUid:\t%d\t" % nobody.pw_uid in status
+            assert b"\nGroups:\t \n" in status
     assert (home.parent.parent.stat().st_mode, home.parent.parent.stat().st_uid) == (
         before.st_mode,
         before.st_uid,

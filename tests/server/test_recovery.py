@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
+from openmanus_graph.checkpoints.server.paths import ServerPaths
 from openmanus_graph.config.settings import Settings
 from tests.server.people import Member, postmaster, running, servers, using
 
@@ -53,6 +54,28 @@ def test_a_busy_back_end_of_a_killed_postmaster_does_not_block_the_next(join: Jo
     member.do("acquire")
     assert member.do("query SELECT 1") == [[1]]
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize("then", ["acquire", "stop"])
+def test_a_server_that_lost_its_socket_is_replaced_or_stopped(
+    join: Join, home: Path, settings: Settings, then: str
+) -> None:
+    killed = join()
+    killed.do("acquire")
+    killed.do("query CREATE TABLE kept AS SELECT generate_series(1, 1000)")
+    killed.kill()
+    first = postmaster(home)
+    for file in ServerPaths.below(home).sockets.iterdir():  # as an earlier server of the same path does at its end
+        file.unlink()
+    if then == "stop":
+        asyncio.run(EmbeddedServer(settings).stop())
+        assert servers(home) == []
+    member = join()
+    member.do("acquire")
+    assert postmaster(home) != first
+    assert member.do("query SELECT count(*) FROM kept") == [[1000]]
+    member.do("release")
+    assert servers(home) == []
 
 
 @pytest.mark.parametrize("where", ["pid file", "socket lock"])

@@ -12,7 +12,7 @@ from openmanus_graph import Settings, Stepper, ThreadSaver, thread_history
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.stepping.view import Stop
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
-from tests.agent.replies import calls, decides, ends, plans, verdict
+from tests.agent.replies import calls, done, ends, plans, verdict
 
 pytestmark = pytest.mark.postgres
 
@@ -71,12 +71,12 @@ async def stepped(stepper: Stepper, subtask: str | None, count: int) -> list[str
     return [(await stepper.step(subtask))["node"] for _ in range(count)]
 
 
-async def test_a_request_is_stepped_from_its_coordinator_to_its_reporter(agent: Open, provider: ScriptedServer) -> None:
+async def test_a_request_is_stepped_from_its_first_node_to_its_answer(agent: Open, provider: ScriptedServer) -> None:
     both(provider)
     stepper = await agent()
     assert stepper.granularity == "node"
-    first = await stepped(stepper, None, 6)
-    assert first == ["coordinator", "knowledge", "coordinator", "planner", "review", "dispatcher"]
+    first = await stepped(stepper, None, 5)
+    assert first == ["knowledge", "coordinator", "planner", "review", "dispatcher"]
     assert stepper.last["standing"] == ["w1 brief", "w2 brief"]
     assert await stepped(stepper, "w1", 2) == ["brief", "executor"]
     assert stepper.last["standing"] == ["w1 str_replace_editor", "w1 bash", "w2 brief"]
@@ -86,7 +86,7 @@ async def test_a_request_is_stepped_from_its_coordinator_to_its_reporter(agent: 
     assert stepper.subtasks == {"w1": "completed", "w2": "next", "ls": "pending"}
     assert any(change["name"] == "w1" for change in stepper.diff()["results"])
     assert await stepped(stepper, "w2", 5) == ["brief", "executor", "str_replace_editor", "executor", "verifier"]
-    assert await stepped(stepper, None, 3) == ["list_files", "coordinator", "reporter"]
+    assert await stepped(stepper, None, 2) == ["list_files", "coordinator"]
     assert (await stepper.step())["reason"] == "finished"
     assert stepper.state["answer"].startswith("Both are there.")
     rows = {(row["subtask"], row["node"]): row for row in stepper.table}
@@ -132,7 +132,7 @@ async def test_run_stops_at_tools_and_verifiers_and_out_ends_a_subtask(agent: Op
 async def test_a_question_is_no_longer_open_once_its_subtask_goes_on(agent: Open, provider: ScriptedServer) -> None:
     both(provider)
     stepper = await agent(policy=ASKED)
-    await stepped(stepper, None, 6)
+    await stepped(stepper, None, 5)
     await stepped(stepper, "w1", 3)
     stop = await stepper.step("w1")
     assert "'bash' of w1 asks" in stop["text"]
@@ -152,9 +152,9 @@ async def test_of_two_questions_of_one_subtask_only_the_answered_call_goes_on(
 ) -> None:
     three = [ToolUse("bash", {"command": f"echo {name} >> log"}) for name in "xyz"]
     provider.add(plans({"id": "w", "goal": "echo", "agent": "executor"}))
-    provider.add(calls(*three), ends("done"), Reply("Done."))
+    provider.add(calls(*three), *done("done"), Reply("Done."))
     stepper = await agent(policy=ASKED)
-    await stepped(stepper, None, 8)
+    await stepped(stepper, None, 7)
     await stepped(stepper, "w", 2)
     assert "once what stands beside it in w has run" in stepper.last["text"]
     assert stepper.questions == []
@@ -187,9 +187,9 @@ async def test_what_failed_is_planned_again_and_stands_as_next(agent: Open, prov
     bad = {"id": "b", "goal": "fails", "tool": "bash", "args": {"command": "test -e now"}}
     after = {"id": "c", "goal": "later", "tool": "list_files", "args": {"pattern": "*"}, "needs": ["b"]}
     other = {"id": "d", "goal": "beside", "tool": "list_files", "args": {"pattern": "*"}}
-    provider.add(plans(bad, after, other), decides("replan"), plans(bad, after), Reply("It is done."))
+    provider.add(plans(bad, after, other), plans(bad, after), Reply("It is done."))
     stepper = await agent()
-    await stepped(stepper, None, 6)
+    await stepped(stepper, None, 5)
     stop = await stepper.step("b")
     assert stop["error"] is not None
     assert stepper.subtasks == {"b": "failed", "c": "blocked", "d": "next"}
@@ -205,7 +205,7 @@ async def test_what_failed_is_planned_again_and_stands_as_next(agent: Open, prov
 async def test_an_executors_input_is_edited_and_its_step_run_again(agent: Open, provider: ScriptedServer) -> None:
     both(provider)
     stepper = await agent()
-    await stepped(stepper, None, 6)
+    await stepped(stepper, None, 5)
     await stepped(stepper, "w1", 2)
     stop: Stop = await stepper.rerun(values={"subtask.goal": "make c.txt"})
     assert (stop["error"], stop["branch"], stop["node"]) == (None, "w1", "executor")
@@ -217,7 +217,7 @@ async def test_an_executors_input_is_edited_and_its_step_run_again(agent: Open, 
 async def test_going_back_inside_of_an_agents_subtask(agent: Open, provider: ScriptedServer) -> None:
     both(provider)
     stepper = await agent()
-    await stepped(stepper, None, 6)
+    await stepped(stepper, None, 5)
     await stepped(stepper, "w1", 6)
     at = next(row["number"] for row in stepper.table if (row["subtask"], row["node"]) == ("w1", "executor"))
     assert at is not None

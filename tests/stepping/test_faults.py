@@ -84,7 +84,8 @@ async def test_a_thread_that_another_process_steps_says_which(stepping: Open, da
         assert "since 2" in stop["error"]["message"]
     other.kill()
     await other.wait()
-    await stepper.refresh()
+    while stepper.status == "running":  # until the server has noticed that the process is gone
+        await stepper.refresh()
     assert (stepper.status, stepper.subtasks) == ("standing", {"a": "next"})
 
 

@@ -160,6 +160,19 @@ async def test_a_question_is_answered_after_reopening(stepping: Open) -> None:
     assert second.subtasks == {"ask": "completed", "b": "next"}
 
 
+async def test_an_edit_that_cannot_be_made_leaves_the_question_open(stepping: Open) -> None:
+    stepper = await stepping(plan(subtask("a", args={"text": "x"}, approval=True)))
+    await stepper.run()
+    stop = await stepper.answer('edit {"txt": "y"}')
+    assert stop["error"] is not None
+    assert "unknown argument 'txt'" in stop["error"]["message"]
+    assert stepper.status == "waiting"
+    await stepper.answer({"action": "edit", "args": {"text": "y"}})
+    assert (await stepper.run())["reason"] == "finished"
+    result = stepper.state["results"]["a"]
+    assert (result["output"], result["args"]) == ({"text": "y"}, {"text": "y"})
+
+
 async def test_approvals_take_their_own_words_only(stepping: Open) -> None:
     stepper = await stepping(plan(subtask("a", approval=True), subtask("b", approval=True)))
     stop = await stepper.run()

@@ -12,7 +12,9 @@ import pytest
 from openmanus_graph import ThreadSaver, delete_thread, get_thread
 from openmanus_graph.budget import Spending
 from openmanus_graph.call_site import CallSite
+from openmanus_graph.checkpoints.usage import spent_in
 from openmanus_graph.config.sections import BudgetSettings
+from openmanus_graph.display_text import usage_line
 from openmanus_graph.errors import BudgetError, DatabaseError
 from openmanus_graph.events import Usage
 from openmanus_graph.usage import NO_USAGE, add_usage
@@ -64,6 +66,43 @@ async def test_what_a_killed_process_spent_counts(database: str, saver: ThreadSa
     assert spending.total == Usage(
         calls=2, input_tokens=107, output_tokens=13, cached_tokens=40, cost_usd=0.75, cache_hits=0
     )
+
+
+SENDER = WRITER.replace(
+    "await spending.add(", "await spending.send(CallSite('executor', 's1'), 'm')\n        await spending.add("
+)
+
+
+@pytest.mark.postgres
+async def test_a_call_in_flight_at_a_kill_was_paid_for(
+    database: str, saver: ThreadSaver, new_thread: NewThread
+) -> None:
+    await new_thread("t")
+    killed = await asyncio.to_thread(subprocess.run, [sys.executable, "-c", SENDER, database], check=False, timeout=60)
+    assert killed.returncode == -9
+    spending = await spent(saver, model_calls=2)
+    assert (spending.total["calls"], spending.total.get("in_flight"), spending.total["cost_usd"]) == (2, 1, 0.5)
+    assert spending.reached() == "model_calls"
+    thread = await get_thread(saver, "t")
+    assert thread is not None
+    found = {(call.role, call.usage["calls"], call.usage.get("in_flight")) for call in await spent_in(saver, thread)}
+    assert found == {("executor", 1, 1), ("planner", 1, None)}
+    total = add_usage(*(call.usage for call in await spent_in(saver, thread)))
+    assert usage_line(total).startswith(
+        "2 model calls (1 of them in flight when its process ended, not counted in tokens), 10 tokens"
+    )
+
+
+@pytest.mark.postgres
+async def test_a_call_is_in_flight_until_its_reply_is_there(saver: ThreadSaver, new_thread: NewThread) -> None:
+    await new_thread("t")
+    spending = await spent(saver)
+    first, refused = await spending.send(PLACE, "m"), await spending.send(PLACE, "m")
+    assert (spending.used["calls"], spending.used.get("in_flight")) == (2, 2)
+    await spending.add(PLACE, "m", usage(), 0.5, first)
+    await spending.forget(refused)
+    assert spending.used == spending.total == usage()
+    assert (await spent(saver)).total == usage()
 
 
 @pytest.mark.postgres

@@ -15,8 +15,9 @@ from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from openmanus_graph.errors import SettingsError, ToolArgumentsError
 from openmanus_graph.nodes.call import failure_in
+from openmanus_graph.plans.json_schema import validator_of
 from openmanus_graph.tools.create_chat_completion import create_chat_completion, create_chat_completion_for
-from openmanus_graph.tools.schema import mended, validator_of
+from openmanus_graph.tools.schema import mended
 from openmanus_graph.tools.terminate import terminate
 
 

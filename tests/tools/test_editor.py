@@ -131,6 +131,68 @@ ENCODED = {
 }
 
 
+EIGHT_BIT: dict[str, tuple[str, str, str]] = {
+    # name: text, codec, what it is called
+    "german": ("Größe und Länge, schöne Grüße.\n", "latin-1", "Windows-1252"),
+    "spanish": ("El niño comió piña mañana.\n", "latin-1", "Windows-1252"),
+    "one letter": ("temp: 20\xb0C\n", "latin-1", "Windows-1252"),
+    "euro": ("Der Preis: 5 € für „schöne“ Grüße.\n", "cp1252", "Windows-1252"),
+    "polish": ("Zażółć gęślą jaźń. Język polski jest trudny.\n", "cp1250", "Windows-1250"),
+    "czech": ("Příliš žluťoučký kůň úpěl ďábelské ódy.\n", "iso8859-2", "ISO 8859-2"),
+    "russian": ("Привет, как дела? Это обычный текст.\n", "cp1251", "Windows-1251"),
+    "russian, unix": ("Привет, как дела? Это обычный текст.\n", "koi8-r", "KOI8-R"),
+    "russian, dos": ("Привет, как дела? Это обычный текст.\n", "cp866", "code page 866"),
+    "greek": ("Καλημέρα κόσμε, τι κάνεις;\n", "cp1253", "Windows-1253"),
+    "japanese": ("これは日本語のテキストです。\n", "cp932", "Shift-JIS"),
+    "chinese": ("这是一个中文文本文件。\n", "gbk", "GB 18030"),
+    "korean": ("이것은 한국어 텍스트입니다.\n", "cp949", "EUC-KR"),
+}
+
+
+class TestEightBits:
+    @pytest.mark.parametrize("name", EIGHT_BIT)
+    @pytest.mark.parametrize("far", [False, True])
+    async def test_the_guessed_encoding_is_named_and_kept(self, workspace: Path, name: str, far: bool) -> None:
+        text, codec, label = EIGHT_BIT[name]
+        ascii_lines = "plain line\n" * 40_000 if far else "first\n"  # more than is read at once
+        data = (ascii_lines + text).encode(codec) + b"last\r\n"
+        (workspace / "a").write_bytes(data)
+        line = ascii_lines.count("\n") + 1
+
+        shown = await edit("view", "a", view_range=[line, line + 1])
+
+        assert shown.splitlines()[0].endswith(f"\t{text.rstrip()}")
+        assert shown.splitlines()[-1] == f"[The file is not in UTF-8; it is read as {label}, which is a guess.]"
+        told = await edit("str_replace", "a", old_str=text.rstrip(), new_str=f"{text.rstrip()} {text[:4]}")
+        assert (workspace / "a").read_bytes() == (ascii_lines + text.rstrip() + f" {text[:4]}\n").encode(
+            codec
+        ) + b"last\r\n"
+        assert told.splitlines()[-1] == shown.splitlines()[-1]
+        await edit("undo_edit", "a")
+        assert (workspace / "a").read_bytes() == data
+
+    async def test_an_edit_that_would_change_other_bytes_is_refused(self, workspace: Path) -> None:
+        text = "これは日本語のテキストです。\n" * 3
+        data = text.encode("cp932") + b"\xfa\x54 \x81\xca\n"  # two ways to write one character
+        (workspace / "a").write_bytes(data)
+        assert "日本語" in await edit("view", "a")
+        with pytest.raises(ToolError, match="would change more than the edit") as caught:
+            await edit("insert", "a", insert_line=0, new_str="x")
+        assert "Convert it to UTF-8" in str(caught.value)
+        assert (workspace / "a").read_bytes() == data
+
+    async def test_any_bytes_without_controls_are_shown_and_survive(self, workspace: Path) -> None:
+        data = b"one\n" + bytes(range(128, 256)) + b"\nlast\n"
+        (workspace / "a").write_bytes(data)
+        assert "which is a guess" in await edit("view", "a")
+        await edit("str_replace", "a", old_str="last", new_str="end")
+        assert (workspace / "a").read_bytes() == data.replace(b"last", b"end")
+
+    async def test_utf_8_is_no_guess(self, workspace: Path) -> None:
+        (workspace / "a").write_text("Größe 日本語\n", encoding="utf-8")
+        assert await edit("view", "a") == "     1\tGröße 日本語"
+
+
 class TestReplace:
     @pytest.mark.parametrize("data", ENCODED.values(), ids=ENCODED.keys())
     async def test_bytes_outside_the_edit_survive(self, workspace: Path, data: bytes) -> None:
@@ -179,8 +241,8 @@ class TestReplace:
 
     async def test_character_the_encoding_lacks(self, workspace: Path) -> None:
         (workspace / "a").write_bytes("grün".encode("latin-1"))
-        with pytest.raises(ToolError, match="Latin-1"):
-            await edit("str_replace", "a", old_str="g", new_str="€")
+        with pytest.raises(ToolError, match="'ж' cannot be written in Windows-1252"):
+            await edit("str_replace", "a", old_str="g", new_str="ж")
         assert (workspace / "a").read_bytes() == "grün".encode("latin-1")
 
     async def test_mode_is_kept(self, workspace: Path) -> None:

@@ -120,3 +120,34 @@ async def test_a_request_waits_for_a_word_and_the_answer_of_a_person_is_sent(
     assert results["drop"]["status"] == "skipped"
     assert "keep it" in str(results["drop"]["error"])
     assert results["skip"]["output"] == {"status": 201}
+
+
+async def test_only_what_was_read_is_a_source(saver: ThreadSaver, service: Service, tmp_path: Path) -> None:
+    page = service.gives("/page", '<a href="https://linked.example/">there</a>', kind="text/html")
+    gone = service.gives("/gone", status=404)
+    data = service.gives("/data", json.dumps({"url": "https://said.example/"}))
+    found = [{"title": "P", "url": page}, {"title": "G", "url": gone}]
+    service.gives("/search", json.dumps({"results": found}))
+    settings = Settings(allow_hosts=("127.0.0.1",), searxng_url=service.url, search_engines=("searxng",))
+    plan = {
+        "subtasks": [
+            {"id": "pages", "tool": "fetch_page", "args": {"urls": [page, gone]}},
+            {"id": "none", "tool": "fetch_page", "args": {"urls": gone}},
+            {"id": "found", "tool": "web_search", "args": {"query": "q"}},
+            {"id": "searched", "tool": "web_search", "args": {"query": "q", "fetch_content": True}},
+            {"id": "asked", "tool": "http_request", "args": {"method": "GET", "url": f"{data}?token=secret1"}},
+            {"id": "head", "tool": "http_request", "args": {"method": "HEAD", "url": data}},
+            {"id": "sent", "tool": "http_request", "args": {"method": "POST", "url": data}},
+            {"id": "failed", "tool": "http_request", "args": {"method": "GET", "url": gone}},
+        ]
+    }
+    tools = ["fetch_page", "web_search", "http_request"]
+    app = build_plan_graph(tools, settings=settings).compile(checkpointer=saver)
+
+    results = (await app.ainvoke({"plan": plan}, config(tmp_path)))["results"]
+
+    assert {key: result["sources"] for key, result in results.items() if "sources" in result} == {
+        "pages": [page],
+        "searched": [page],
+        "asked": [f"{data}?token=[key]"],
+    }

@@ -38,6 +38,16 @@ async def test_lines_with_place_and_text(workspace: Path) -> None:
     assert await search("nowhere") == []
 
 
+async def test_a_guessed_encoding_is_named(workspace: Path) -> None:
+    (workspace / "a.txt").write_bytes("Привет, как дела? Это обычный текст.\n".encode("cp1251"))
+    (workspace / "b.txt").write_text("Привет, дела\n", encoding="utf-8")
+    result = await search_files.ainvoke({"pattern": "дела"})
+    assert result["matches"] == [
+        {"path": "a.txt", "line": 1, "text": "Привет, как дела? Это обычный текст.", "encoding": "Windows-1251"},
+        {"path": "b.txt", "line": 1, "text": "Привет, дела"},
+    ]
+
+
 async def test_hidden_on_request(workspace: Path) -> None:
     (workspace / ".env").write_text("KEY")
     assert await search("KEY") == []

@@ -11,7 +11,7 @@ from langchain_core.tools import tool
 from openmanus_graph import Settings, ThreadSaver, build_manus_graph, fork_thread, rerun_thread, thread_history
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, points_of
 from openmanus_graph.graphs.durable import DurableGraph
-from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse, write_recording
 from tests.agent.essay import ESSAY, essay_graph
 from tests.agent.replies import calls, ends, plans, verdict, wants_plan
 from tests.engine.sample_tools import with_effect
@@ -96,13 +96,18 @@ async def test_a_point_in_a_graph_inside_runs_only_what_is_left_of_it(run_once: 
     assert kept[3].id != inner[3].id
 
 
-async def test_a_plan_of_ones_own_takes_the_place_of_the_planner(run_once: Any, saver: ThreadSaver) -> None:
+async def test_a_plan_of_ones_own_takes_the_place_of_the_planner(
+    run_once: Any, saver: ThreadSaver, tmp_path: Path
+) -> None:
     app, _ = run_once
+    only = write_recording(tmp_path / "only.jsonl", {"coordinator/-/1": "Here."})
+    options: dict[str, Any] = {"agents": {"essayist": essay_graph(asks=True)}, "tools": [say, "terminate"]}
+    anew = build_manus_graph(settings=Settings.load(llm_model=f"replay:{only}"), **options).compile(checkpointer=saver)
     own = {"goal": "own", "subtasks": [{"id": "mine", "goal": "say", "tool": "say", "args": {"word": "mine"}}]}
-    for step in (-1, 1):
+    for step, graph in ((-1, anew), (2, app)):
         DONE.clear()
         point = next(one for one in await points_of(saver, "t") if not one.namespace and one.step == step)
-        fork, out = await rerun_thread(app, point.address, plan=own)
+        fork, out = await rerun_thread(graph, point.address, plan=own)
         assert (out["status"], out["answer"], DONE) == ("completed", "Here.", ["mine"])
         assert [one["id"] for one in out["plan"]["subtasks"]] == ["mine"]
         nodes = [one.nodes for one in await thread_history(saver, fork.thread.thread_id) if not one.point.namespace]

@@ -5,18 +5,16 @@ from __future__ import annotations
 import ast
 import inspect
 import json
-import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Any
 
 import pytest
 
 from openmanus_graph.testing import Reply, ScriptedServer
 from tests.agent.replies import plans, wants_plan
-from tests.cli.conftest import Program
+from tests.cli.conftest import MakeProgram, Program
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]
 
@@ -57,16 +55,14 @@ graph = builder.compile(checkpointer=InMemorySaver())
 
 
 @pytest.fixture
-def program(database: str, tmp_path: Path) -> Program:
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    home = {"OPENMANUS_GRAPH_HOME": str(tmp_path / "unused"), "DATABASE_URL": database}
-    return Program(tmp_path, {**kept, **home})
+def program(database: str, program_in: MakeProgram) -> Program:
+    return program_in(DATABASE_URL=database)
 
 
 @pytest.fixture
 def project(program: Program) -> Program:
     program("new", "my project")
-    return Program(program.folder / "my project", program.environment)
+    return program.within("my project")
 
 
 def wait_for(program: Program, line: str) -> None:
@@ -134,8 +130,7 @@ def test_a_killed_run_goes_on_after_its_last_step_by_its_id_alone(program: Progr
         wait_for(program, "second")
         process.kill()
     (program.folder / "go").touch()
-    (program.folder / "elsewhere").mkdir()
-    elsewhere = Program(program.folder / "elsewhere", program.environment)
+    elsewhere = program.within("elsewhere")
     out, _ = elsewhere("threads", "show", "t")
     assert "stopped" in out
     assert "resume t" in out

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable
 from pathlib import Path
-from typing import Annotated, Any, TypedDict, cast
+from typing import Any, cast
 
 import pytest
 from langchain_core.language_models import GenericFakeChatModel
@@ -15,7 +14,7 @@ from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.config import get_stream_writer
 from langgraph.errors import GraphDrained
 from langgraph.func import entrypoint, task
-from langgraph.graph import END, START, MessagesState, StateGraph
+from langgraph.graph import START, MessagesState, StateGraph
 from langgraph.types import Command, Send, interrupt
 from pydantic import BaseModel
 
@@ -31,33 +30,12 @@ from openmanus_graph import (
 )
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.threads import store_answers
-from openmanus_graph.errors import ForeignTypeError
 from openmanus_graph.graphs.builders import USER_BUILDER
 from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.tools.registry import builtin
+from tests.chains import Words, chain, thread
 
 pytestmark = pytest.mark.postgres
-
-
-class Words(TypedDict, total=False):
-    task: str
-    seen: Annotated[list[Any], lambda old, new: [*old, *new]]
-
-
-def thread(name: str = "t") -> Any:
-    return {"configurable": {"thread_id": name}}
-
-
-def chain(**nodes: Callable[..., Any]) -> StateGraph[Any, Any, Any, Any]:
-    """A graph of nodes one after the other."""
-    graph = StateGraph(Words)
-    before = START
-    for name, node in nodes.items():
-        graph.add_node(name, node)
-        graph.add_edge(before, name)
-        before = name
-    graph.add_edge(before, END)
-    return graph
 
 
 async def test_a_step_that_was_kept_does_not_run_again(saver: ThreadSaver) -> None:
@@ -213,18 +191,6 @@ async def test_a_functional_graph_keeps_its_tasks(saver: ThreadSaver) -> None:
     assert ran == [21]
     row = await get_thread(saver, "t")
     assert row is not None and row.status == "completed"
-
-
-class Person(BaseModel):
-    name: str
-
-
-async def test_a_foreign_type_is_refused_with_what_to_do(saver: ThreadSaver) -> None:
-    app = make_durable(chain(a=lambda _: {"seen": [Person(name="Ada")]}), saver)
-    with pytest.raises(ForeignTypeError, match="Return plain dicts"):
-        await app.ainvoke({"task": "x"}, thread())
-    plain = make_durable(chain(a=lambda _: {"seen": [Person(name="Ada").model_dump()]}), saver)
-    assert (await plain.ainvoke({"task": "x"}, thread("u")))["seen"] == [{"name": "Ada"}]
 
 
 async def test_a_state_that_is_a_pydantic_model_works(saver: ThreadSaver) -> None:

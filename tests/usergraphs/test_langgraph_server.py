@@ -138,7 +138,8 @@ async def test_what_does_not_validate_is_an_error_of_the_run(client: LangGraphCl
 async def test_the_agent_plans_asks_and_answers(client: LangGraphClient, served: Served) -> None:
     thread = (await client.threads.create())["thread_id"]
     ask = {"id": "ask", "goal": "ask who it is for", "tool": "ask_human", "args": {"inquire": "For whom?"}}
-    write = {"id": "write", "goal": "write it", "tool": "bash", "args": {"command": "echo For ${ask.answer}"}}
+    command = {"command": "echo For $who", "variables": {"who": "${ask.answer}"}}
+    write = {"id": "write", "goal": "write it", "tool": "bash", "args": command}
     served.provider.add(wants_plan(), plans(ask, write), Reply("It is for Ada."))
     kinds, _ = await streamed(client, thread, "manus", input={"task": "write a line"})
     assert kinds.index("decided") < kinds.index("plan_made") < kinds.index("subtask_waiting")

@@ -19,7 +19,7 @@ from openmanus_graph import Settings
 from openmanus_graph.errors import GraphNotImportableError, SettingsError, UsageError
 from openmanus_graph.loading.graphs import LoadedGraph, load_graph, reload_graph
 from openmanus_graph.loading.user_modules import imports_from
-from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_references
+from openmanus_graph.tools.rebuild import available_tools, load_tools, rebuild_tools, tool_references
 
 ROOT = Path(__file__).parents[2]
 
@@ -216,6 +216,62 @@ def test_the_setting_tools_names_folders_files_and_modules(tmp_path: Path, monke
         available_tools([], Settings.load())
     with pytest.raises(SettingsError, match="There is no folder"):
         available_tools([], Settings.load(tools=("some/tools",)))
+
+
+LISTS = (
+    TOOL.format(name="loud")
+    + TOOL.format(name="soft")
+    + TOOL.format(name="deep")
+    + """
+from langchain_core.tools import BaseToolkit, StructuredTool
+
+class Kit(BaseToolkit):
+    names: list[str]
+
+    def get_tools(self):
+        return [StructuredTool.from_function(lambda text: text, name=name, description=name) for name in self.names]
+
+listed = [soft, loud]
+mixed = [deep, 7]
+nothing = []
+kit = Kit(names=["high", "low"])
+from_kit = tuple(Kit(names=["wide"]).get_tools())
+again = Kit(names=["wide", "narrow"])
+del loud, deep
+"""
+)
+
+
+def test_lists_and_toolkits_of_a_file_are_its_tools(tmp_path: Path) -> None:
+    place = str(write(tmp_path, "lists.py", LISTS))
+
+    found = load_tools(place)
+
+    assert [tool.name for tool in found] == ["soft", "loud", "wide", "high", "low", "narrow"]
+    references = tool_references(found)
+    assert {str(reference["attribute"]) for reference in references} == {"soft", "listed", "from_kit", "kit", "again"}
+    # Another process imports them by what is kept with the thread.
+    code = (
+        "import json, sys; from openmanus_graph.tools.rebuild import rebuild_tools;"
+        "print([tool.name for tool in rebuild_tools(json.loads(sys.argv[1]), 't')])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, json.dumps(references)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout == f"{[tool.name for tool in found]}\n"
+
+
+def test_a_toolkit_that_does_not_give_its_tools_is_named(tmp_path: Path) -> None:
+    place = write(
+        tmp_path,
+        "kit.py",
+        LISTS.split("listed =")[0].replace("return [", "raise OSError('no key')\n        [") + "kit = Kit(names=[])",
+    )
+    with pytest.raises(UsageError, match="The toolkit 'Kit' does not give its tools: OSError: no key"):
+        load_tools(str(place))
+    empty = write(tmp_path, "none.py", "mixed = [1]\n")
+    with pytest.raises(SettingsError, match="has no LangChain tools"):
+        load_tools(str(empty))
 
 
 ORDINARY = """

@@ -21,7 +21,7 @@ from tests.distributions import install as install_code
 
 CODE = '''
 from typing import TypedDict
-from langchain_core.tools import tool
+from langchain_core.tools import BaseToolkit, StructuredTool, tool
 from langgraph.graph import START, StateGraph
 from openmanus_graph.loading.plugins import Agent
 
@@ -53,6 +53,12 @@ def whisper(text: str) -> str:
 
 def tools():
     return [shout, whisper]
+
+mixed = [shout, 7]
+
+class Kit(BaseToolkit):
+    def get_tools(self):
+        return [StructuredTool.from_function(lambda text: text, name="growl", description="Growls.")]
 
 def breaks():
     raise RuntimeError("the licence\\nis missing")
@@ -105,14 +111,17 @@ works = shouting_b:graph
 all = shouting_b:tools
 again = shouting_b:whisper
 class = shouting_b:State
+mixed = shouting_b:mixed
+kit = shouting_b:Kit
 """
     install(tmp_path, "shouting_b", points)
     with caplog.at_level(logging.WARNING):
         assert list(find_agents()) == ["works"]
-        assert sorted(find_tools()) in (["shout", "whisper"], ["whisper"])
+        assert sorted(find_tools()) in (["growl", "shout", "whisper"], ["growl", "whisper"])
         find_agents()
     said = caplog.messages
-    assert len(said) == 7
+    assert len(said) == 8
+    assert any("'mixed' of shouting_b 1.2 is left out: it is no LangChain tool but a int" in line for line in said)
     assert all("\n" not in line and "plug-in" in line for line in said)
     assert any(
         line == "The agent plug-in 'raises' of shouting_b 1.2 is left out: RuntimeError: the licence is missing"

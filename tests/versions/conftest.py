@@ -6,13 +6,13 @@ import asyncio
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
-from typing import Annotated, Any, TypedDict
+from typing import Any
 
 import pytest
-from langgraph.graph import END, START, StateGraph
 
 from openmanus_graph import ThreadSaver
 from openmanus_graph.checkpoints.events import stored_events
+from tests.chains import thread
 from tests.cli.conftest import program, program_in  # noqa: F401 - fixtures
 
 
@@ -20,11 +20,6 @@ from tests.cli.conftest import program, program_in  # noqa: F401 - fixtures
 def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     return tmp_path
-
-
-class Words(TypedDict, total=False):
-    task: str
-    seen: Annotated[list[Any], lambda old, new: [*old, *new]]
 
 
 class DownError(Exception):
@@ -39,23 +34,6 @@ def down(_: Any) -> dict[str, Any]:
 def says(word: Any) -> Callable[[Any], dict[str, Any]]:
     """A node that adds a word."""
     return lambda _: {"seen": [word]}
-
-
-def chain(schema: Any = Words, **nodes: Any) -> StateGraph[Any, Any, Any, Any]:
-    """A graph of nodes one after the other."""
-    graph = StateGraph(schema)
-    before = START
-    for name, node in nodes.items():
-        graph.add_node(name, node)
-        graph.add_edge(before, name)
-        before = name
-    graph.add_edge(before, END)
-    return graph
-
-
-def thread(name: str = "t", **configurable: Any) -> Any:
-    """The config of a thread."""
-    return {"configurable": {"thread_id": name, **configurable}}
 
 
 async def stopped(app: Any, given: Mapping[str, Any], config: Any = None) -> None:

@@ -24,9 +24,10 @@ from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.models.context import INTERRUPTED
 from openmanus_graph.state import appended
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
-from tests.agent.replies import calls, ends, plans, wants_plan
+from tests.agent.replies import calls, ends, plans, verdict
+from tests.chains import thread
 
-from .conftest import thread, warnings_of
+from .conftest import warnings_of
 
 pytestmark = pytest.mark.postgres
 
@@ -190,16 +191,16 @@ def answers(body: dict[str, Any]) -> Reply:
     """What a model would say: two calls, then the end."""
     tools = {made["function"]["name"] for made in body.get("tools") or []}
     results = [message for message in body["messages"] if message["role"] == "tool"]
-    if "plan" in tools:
-        return wants_plan()
-    if "submit_plan" in tools:
+    if "delegate" in tools:
         return plans({"id": "work", "goal": "write", "agent": "executor", "tools": ["bash"]})
     if "terminate" in tools:
         if not results:
             slow = ToolUse("bash", {"command": "echo slow >> log; test -e go || { touch go; sleep 30; }"})
             return calls(ToolUse("bash", {"command": "echo quick >> log"}), slow)
         return ends("done")
-    return Reply("All done.")
+    if "verdict" in tools:
+        return verdict(True)
+    raise AssertionError(f"nobody offers {tools}")
 
 
 @pytest.mark.kill

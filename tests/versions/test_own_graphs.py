@@ -19,8 +19,9 @@ from openmanus_graph.checkpoints.forking.fork import fork_thread
 from openmanus_graph.checkpoints.history.checkpoint_ref import points_of
 from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.graphs.user.user_graph import make_durable
+from tests.chains import Words, chain, thread
 
-from .conftest import Words, chain, down, row_of, says, stopped, thread, warnings_of
+from .conftest import down, row_of, says, stopped, warnings_of
 
 pytestmark = pytest.mark.postgres
 
@@ -209,6 +210,29 @@ async def test_fields_that_hold_something_must_still_take_it(
     else:
         await app.ainvoke(Command(resume="yes"), thread())
         assert len(await warnings_of(saver)) == 1
+
+
+class Longer(Note):
+    at: NotRequired[int]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "told"),
+    [
+        (Note, Longer, 0),
+        (dict[str, Note], dict[str, Longer], 0),
+        (list[Note | None], list[Longer | None], 0),
+        (Longer, Note, 1),
+        (Note, TypedDict("Other", {"text": int, "by": NotRequired[str]}), 1),  # type: ignore[misc]
+        (Note, TypedDict("Whole", {"text": str, "by": str}), 1),  # type: ignore[misc]
+    ],
+    ids=repr,
+)
+async def test_more_that_a_record_may_have_is_no_change(saver: ThreadSaver, before: Any, now: Any, told: int) -> None:
+    nodes = {"a": lambda _: {}, "b": lambda _: interrupt("go on?") and {}}
+    await make_durable(chain(typed(notes=before), **nodes), saver).ainvoke({"task": "x"}, thread())
+    await make_durable(chain(typed(notes=now), **nodes), saver).ainvoke(Command(resume="yes"), thread())
+    assert len(await warnings_of(saver)) == told
 
 
 def calling(*tools: BaseTool, args: dict[str, Any], wait: bool) -> StateGraph[Any, Any, Any, Any]:

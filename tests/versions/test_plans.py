@@ -17,9 +17,10 @@ from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from openmanus_graph.tools.registry import builtin
-from tests.agent.replies import calls, ends, plans, wants_plan
+from tests.agent.replies import calls, done, plans, wants_plan
+from tests.chains import thread
 
-from .conftest import row_of, thread, warnings_of
+from .conftest import row_of, warnings_of
 
 pytestmark = pytest.mark.postgres
 
@@ -164,9 +165,9 @@ async def test_an_agent_must_have_the_tool_that_its_open_subtask_has_called(
     ]
     with pytest.raises(ThreadVersionError, match="the tool 'note' is gone, and the subtask 'work' uses it"):
         await manus(saver, settings).ainvoke(await answer(saver), thread())
-    provider.add(ends("noted"), Reply("All done."))
+    provider.add(*done("noted"))
     out = await manus(saver, settings, USED, builtin("list_files")).ainvoke(await answer(saver), thread())
-    assert out["answer"] == "All done."
+    assert out["answer"] == "noted"
     assert "the tool 'list_files' is new" in (await warnings_of(saver))[0]
 
 
@@ -174,13 +175,13 @@ async def test_a_new_request_needs_nothing_of_the_last_one(
     saver: ThreadSaver, settings: Settings, provider: ScriptedServer
 ) -> None:
     await begin(saver, settings, provider, USED)
-    provider.add(ends("noted"), Reply("All done."), Reply("Hello again."))
+    provider.add(*done("noted"), Reply("Hello again."))
     await manus(saver, settings, USED).ainvoke(await answer(saver), thread())
     out = await manus(saver, settings, instructions="Be brief.").ainvoke({"task": "hello"}, thread())
     assert out["answer"] == "Hello again."
     (told,) = await warnings_of(saver)
     assert "the tool 'note' is gone" in told
-    assert "the prompts of coordinator, decision, executor, planner, reporter, verifier have changed" in told
+    assert "the prompts of coordinator, executor, planner, reporter, verifier have changed" in told
     assert "node" not in told  # a tool is a node of the graph that runs subtasks; that is said once
 
 

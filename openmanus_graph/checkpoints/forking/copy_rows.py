@@ -70,7 +70,7 @@ FROM events WHERE thread_id = %(source)s AND
 
 _CALLS: LiteralString = """
 INSERT INTO model_calls ({columns}) SELECT {values} FROM model_calls
-WHERE thread_id = %(source)s AND
+WHERE thread_id = %(source)s AND NOT in_flight AND
 """
 
 _FILES_KEPT = sql.SQL("""
@@ -162,6 +162,7 @@ def _row_values() -> dict[str, LiteralString]:
         # The graph may have changed since the point, so the first run looks whether it fits there.
         "fingerprint": """fingerprint || '{"unchecked": true}'""",
         "forced": "'[]'",
+        "input": "CASE WHEN %(all)s THEN input END",  # it came after every earlier point
     }
 
 

@@ -16,9 +16,11 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
 from openmanus_graph import shell_commands
+from openmanus_graph.checkpoints.checked_write import fits_jsonb
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.history.values import config_of, delta_channels, values_at
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.errors import UsageError
 from openmanus_graph.langgraph_internals import DELTA_COUNTERS_KEY, START_CHANNEL, TO_NODE, DeltaSnapshot
 
@@ -111,7 +113,8 @@ async def edited(
     Raises:
         UsageError: If an edit names what the state does not have.
     """
-    stored = await saver.aget_tuple(config_of(point))
+    with stand_ins():
+        stored = await saver.aget_tuple(config_of(point))
     if stored is None:
         raise UsageError(
             f"The point {point.address!r} is gone.", hint=f"See what there is: {shell_commands.thread_history()}"
@@ -170,7 +173,7 @@ def _made(
     versions = dict(old["channel_versions"])
     growing = delta_channels(stored)
     blobs: list[tuple[str, str, str, bytes]] = []
-    inline = {key: value for key, value in old["channel_values"].items() if _is_inline(value)}
+    inline = {key: value for key, value in old["channel_values"].items() if fits_jsonb(value)}
     inline |= {key: True for key, value in old["channel_values"].items() if isinstance(value, DeltaSnapshot)}
     seen = {node: dict(own) for node, own in old["versions_seen"].items()}
     for channel, value in changed.items():
@@ -183,7 +186,7 @@ def _made(
         if channel in growing:  # such as messages: a whole copy, which ends the walk through earlier writes
             inline[channel] = True
             blobs.append((channel, str(version), *saver.serde.dumps_typed(DeltaSnapshot(value))))
-        elif _is_inline(value):
+        elif fits_jsonb(value):
             inline[channel] = value
         else:
             blobs.append((channel, str(version), *saver.serde.dumps_typed(value)))
@@ -206,7 +209,3 @@ def _made(
             channel: [0, 0] if channel in changed else list(count) for channel, count in growing.items()
         }
     return NewCheckpoint(point.namespace, point.id, checkpoint, metadata, blobs)
-
-
-def _is_inline(value: Any) -> bool:
-    return value is None or isinstance(value, (str, int, float, bool))

@@ -27,6 +27,7 @@ from openmanus_graph.checkpoints.history.checkpoint_ref import Point, find_place
 from openmanus_graph.checkpoints.history.values import config_of, next_nodes, values_at
 from openmanus_graph.checkpoints.progress import plan_in, state_values, subtask_progress
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, restore_files
 from openmanus_graph.errors import UsageError
@@ -207,7 +208,8 @@ def _downstream(plan: Plan | None, subtask: str) -> set[str]:
 
 async def _plan_at(saver: ThreadSaver, point: Point, subtask: str, definition: str) -> tuple[Plan | None, bool]:
     """The plan with a subtask that a checkpoint's dispatcher executed, and whether what was given there stays."""
-    stored = await saver.aget_tuple(config_of(point))
+    with stand_ins():
+        stored = await saver.aget_tuple(config_of(point))
     if stored is None:
         return None, True
     held = plan_in(stored.checkpoint["channel_values"])

@@ -16,6 +16,7 @@ from openmanus_graph.checkpoints.progress import committed_results, plan_in
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, contents_of, files_of
 from openmanus_graph.namespaces import SubtaskTask
+from openmanus_graph.values.storable_json import storable
 
 LARGEST_TEXT = 200_000
 """Bytes of a file above which its lines are not compared."""
@@ -167,7 +168,7 @@ def state_as_json(value: Any) -> Any:
         return {str(key): state_as_json(item) for key, item in cast("dict[Any, Any]", value).items()}
     if isinstance(value, list | tuple | set | frozenset):
         return [state_as_json(item) for item in cast("list[Any]", value)]
-    return value if value is None or isinstance(value, (str, int, float, bool)) else repr(value)
+    return storable(value if value is None or isinstance(value, (str, int, float, bool)) else repr(value))
 
 
 def _changes(before: Mapping[str, Any], after: Mapping[str, Any]) -> list[StateChange]:

@@ -15,6 +15,7 @@ from psycopg.rows import DictRow
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, points_of, read_points
 from openmanus_graph.checkpoints.history.step_summary import READ, Write, nodes_of, what_changed, what_is_asked
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.checkpoints.threads import find_thread
 
 LATEST = 8
@@ -253,7 +254,8 @@ async def _writes(
     for row in await cursor.fetchall():
         value = None
         if row["blob"] is not None:
-            value = saver.serde.loads_typed((str(row["type"]), bytes(row["blob"])))
+            with stand_ins():
+                value = saver.serde.loads_typed((str(row["type"]), bytes(row["blob"])))
         key = (str(row["checkpoint_ns"]), str(row["checkpoint_id"]))
         writes[key].append(Write(str(row["task_id"]), str(row["task_path"]), str(row["channel"]), value))
     return writes
@@ -269,7 +271,7 @@ ORDER BY checkpoint_ns, checkpoint_id, task_path, task_id, idx
 
 _CALLS = """
 SELECT subtask, created_at, input_tokens + output_tokens AS tokens, cost_usd
-FROM model_calls WHERE thread_id = %(thread)s ORDER BY number
+FROM model_calls WHERE thread_id = %(thread)s AND NOT in_flight ORDER BY number
 """
 
 _FILES = """
@@ -284,7 +286,7 @@ SELECT (SELECT coalesce(max(number), 0) FROM model_calls WHERE thread_id = %(thr
 
 _NEW_CALLS = """
 SELECT subtask, created_at, input_tokens + output_tokens AS tokens, cost_usd, number
-FROM model_calls WHERE thread_id = %(thread)s AND number > %(call)s ORDER BY number
+FROM model_calls WHERE thread_id = %(thread)s AND NOT in_flight AND number > %(call)s ORDER BY number
 """
 
 _NEW_FILES = """

@@ -12,6 +12,7 @@ from langgraph.types import Interrupt, Overwrite
 
 from openmanus_graph.agent_nodes import CONTENT_SHOWN, NOT_SHOWN
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
+from openmanus_graph.display_text import counted
 from openmanus_graph.langgraph_internals import INTERRUPT, RESUME, START_CHANNEL, is_inner, is_send, pulled_node
 from openmanus_graph.namespaces import DISPATCHER
 
@@ -112,7 +113,7 @@ def _describe_write(write: Write, values: Mapping[str, Any]) -> str:
         reason = values.get("reason")
         return f"decides to {value}" + (f": {_short(reason)}" if reason else "")
     if write.channel == "problems":
-        return f"finds {len(cast('list[Any]', value))} problems in the plan" if value else ""
+        return f"finds {counted(len(cast('list[Any]', value)), 'problem')} in the plan" if value else ""
     words = {"answer": "answers", "question": "asks"}
     if write.channel == "retry_at":
         return "is to be tried again"
@@ -131,7 +132,7 @@ def _describe_write(write: Write, values: Mapping[str, Any]) -> str:
 def _structured(channel: str, value: dict[str, Any]) -> str:
     if channel == "plan":
         count = len(cast("list[Any]", value.get("subtasks") or []))
-        return f"has a plan of {count} subtask{'' if count == 1 else 's'}" if count else ""
+        return f"has a plan of {counted(count, 'subtask')}" if count else ""
     if channel == "result":
         return f"{value.get('status')}: {_short(value.get('error') or value.get('output'))}"
     if channel == "draft":

@@ -10,6 +10,7 @@ from langgraph.types import Overwrite
 
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.langgraph_internals import (
     DELTA_COUNTERS_KEY,
     SENDS,
@@ -39,7 +40,8 @@ async def values_at(saver: ThreadSaver, point: Point) -> dict[str, Any]:
     is given as it is.
     """
     config = config_of(point)
-    stored = await saver.aget_tuple(config)
+    with stand_ins():
+        stored = await saver.aget_tuple(config)
     if stored is None:
         return {}
     held: dict[str, Any] = stored.checkpoint["channel_values"]
@@ -54,7 +56,8 @@ async def values_at(saver: ThreadSaver, point: Point) -> dict[str, Any]:
         key for key in delta_channels(stored) if key not in values and key in stored.checkpoint["channel_versions"]
     ]
     if growing:
-        history = await saver.aget_delta_channel_history(config=config, channels=growing)
+        with stand_ins():
+            history = await saver.aget_delta_channel_history(config=config, channels=growing)
         values |= {
             key: _put_together(cast("Mapping[str, Any]", channel_history)) for key, channel_history in history.items()
         }
@@ -72,7 +75,8 @@ def _put_together(history: Mapping[str, Any]) -> list[Any]:
 async def next_nodes(saver: ThreadSaver, point: Point) -> list[str]:
     """The nodes that run after a point, as far as its edges say it."""
     config = config_of(point)
-    stored = await saver.aget_tuple(config)
+    with stand_ins():
+        stored = await saver.aget_tuple(config)
     if stored is None:
         return []
     held: dict[str, Any] = stored.checkpoint["channel_values"]

@@ -34,6 +34,8 @@ STOP_S = 30.0
 """Seconds a fast shutdown may take before an immediate one is asked for, and then again."""
 ORPHANS_S = 1.0
 """Seconds that back ends whose postmaster is dead get to notice it; idle ones take milliseconds."""
+PID_FILE_STATE = 7
+"""Line of `postmaster.pid` that says how far a server is, counted from 0."""
 
 
 @dataclass(frozen=True)
@@ -99,11 +101,34 @@ class Cluster:
             if answer.state != "silent":
                 silent_since = now
             elif now - silent_since > ORPHANS_S:
-                self._end_orphans()
+                self._end_silent()
             if now - began > START_S:
                 break
             time.sleep(pause)
         raise self._stuck("start")
+
+    def _end_silent(self) -> None:
+        """End what nobody can connect to: a server that lost its socket, or back ends without a postmaster."""
+        pid = self._without_socket()
+        if pid is None:
+            self._end_orphans()
+        else:
+            _signal(pid, signal.SIGINT, lambda: self._without_socket() == pid)
+
+    def _without_socket(self) -> int | None:
+        """The postmaster that is ready and whose socket is gone; it never makes it again.
+
+        Postgres removes its socket by path when it ends, so one whose folder was moved or removed and made
+        again takes the socket of the server that runs there now.
+        """
+        try:
+            lines = (self.place.data / "postmaster.pid").read_text(encoding="ascii").splitlines()
+            pid, state = int(lines[0]), lines[PID_FILE_STATE].strip()
+        except (OSError, ValueError, IndexError):  # none, or not yet written in full
+            return None
+        if state != "ready" or wire.socket_file(self.place.sockets).exists():
+            return None
+        return pid if pid in (users_of(self.place.alive_lock) or []) else None
 
     def _end_orphans(self) -> None:
         """Kill back ends whose postmaster is dead: busy ones do not notice it, and block every start.
@@ -226,7 +251,7 @@ class Cluster:
                 if asked != wanted and self._tell(wanted):
                     asked = wanted
                 if asked is None and elapsed > ORPHANS_S:
-                    self._end_orphans()
+                    self._end_silent()
                 if elapsed > 2 * STOP_S:
                     raise self._stuck("stop")
                 time.sleep(POLL_S)

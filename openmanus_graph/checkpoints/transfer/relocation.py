@@ -9,7 +9,7 @@ from psycopg import AsyncConnection
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.checkpoints.serializer import PlainSerializer
+from openmanus_graph.checkpoints.serializer import StateSerializer, stand_ins
 from openmanus_graph.errors import ArchiveError
 from openmanus_graph.langgraph_internals import START_CHANNEL
 
@@ -19,8 +19,8 @@ async def take_over(
 ) -> None:
     """Adapt the rows of an imported thread to this database.
 
-    Its runner is gone, its folder is another, what it claimed is nobody's, and where it was to keep a recording or run
-    without a sandbox, it no longer does: nobody here has said so.
+    Its runner is gone, its folder is another, what it claimed is nobody's, it has no owner yet, and where it was to
+    keep a recording or run without a sandbox, it no longer does: nobody here has said so.
 
     Args:
         connection: A connection, in the transaction in which the rows arrived.
@@ -53,7 +53,7 @@ async def change_channel(
         old: The value that is changed; others are left.
         new: What it becomes.
     """
-    serializer = PlainSerializer()
+    serializer = StateSerializer()
     given = {"thread": thread_id, "path": ["channel_values", channel], "channel": channel}
     given |= {"old": Jsonb(old), "new": Jsonb(new), "was": serializer.dumps_typed(old)[1]}
     given |= {"will": serializer.dumps_typed(new)[1]}
@@ -61,7 +61,8 @@ async def change_channel(
     await connection.execute(_WRITES, given)
     rows = await (await connection.execute(_INPUTS, {**given, "start": START_CHANNEL})).fetchall()
     for row in rows:
-        value = serializer.loads_typed((str(row["type"]), bytes(row["blob"] or b"")))
+        with stand_ins():
+            value = serializer.loads_typed((str(row["type"]), bytes(row["blob"] or b"")))
         if not isinstance(value, dict) or cast("dict[str, Any]", value).get(channel) != old:
             continue
         kind, blob = serializer.dumps_typed({**cast("dict[str, Any]", value), channel: new})
@@ -75,6 +76,7 @@ async def change_channel(
 _ROW = """
 UPDATE threads SET
     workspace = %(workspace)s, runner = NULL, runner_since = NULL, runner_epoch = nextval('runner_epochs'),
+    owner = '',  -- it is whose who runs it first: an archive cannot ask for anybody's memory
     status = CASE WHEN status = 'running' THEN 'stopped' ELSE status END,
     sandbox = CASE WHEN sandbox = 'none' THEN 'auto' ELSE sandbox END,
     settings = settings #- '{said,record}',

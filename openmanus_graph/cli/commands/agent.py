@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from openmanus_graph.cli.commands.lazy import LazyCommand
-from openmanus_graph.cli.commands.options import SANDBOXES, budgeting, deciding, forcing, running, viewing
+from openmanus_graph.cli.commands.options import SANDBOXES, budgeting, deciding, forcing, remembering, running, viewing
 
 
 @click.command("run", cls=LazyCommand, body="openmanus_graph.cli.run:run")
@@ -18,6 +18,7 @@ from openmanus_graph.cli.commands.options import SANDBOXES, budgeting, deciding,
 @deciding
 @budgeting
 @running
+@remembering
 @forcing
 @viewing
 def run() -> None:
@@ -49,8 +50,8 @@ def run() -> None:
 def resume() -> None:
     """Go on with a thread: after a crash, a pause, a failure, a budget, or with an answer.
 
-    THREAD is an id or its beginning. An approval takes yes, no, "no: REASON", 'edit {"argument": ...}' or
-    "answer: VALUE"; the question whether a call happened takes happened, no, or "= RESULT".
+    THREAD is an id or its beginning. An approval takes yes, no, "no: REASON", 'edit {"argument": ...}', which changes
+    what it names, or "answer: VALUE"; the question whether a call happened takes happened, no, or "= RESULT".
     """
 
 
@@ -59,6 +60,7 @@ def resume() -> None:
 @deciding
 @budgeting
 @running
+@remembering
 @forcing
 @click.option("--quiet", "-q", is_flag=True, help="No progress, only the answers.")
 def chat() -> None:
@@ -86,7 +88,7 @@ def step() -> None:
     """
 
 
-@click.command("demo", cls=LazyCommand, body="openmanus_graph.cli.demo.run:demo")
+@click.command("demo", cls=LazyCommand, body="openmanus_graph.cli.demo.run:demo", starts_others=True)
 @click.option("--crash", is_flag=True, help="Kill the run half-way with SIGKILL, and resume it.")
 @click.option("--ask", is_flag=True, help="You approve the request for a quote; else the demo does.")
 @click.option("--record", type=click.Path(dir_okay=False), metavar="FILE", help="Use your own model, keep its replies.")

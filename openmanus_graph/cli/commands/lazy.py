@@ -8,6 +8,8 @@ from typing import Any
 
 import click
 
+from openmanus_graph.cli.terminal import stdout_for_json
+
 
 class LazyCommand(click.Command):
     """A command whose body stands in a module that only running the command imports.
@@ -16,16 +18,18 @@ class LazyCommand(click.Command):
     engine takes a second to import; options and help are there at once, for each command as for the whole program.
     """
 
-    def __init__(self, *args: Any, body: str, **attributes: Any) -> None:
+    def __init__(self, *args: Any, body: str, starts_others: bool = False, **attributes: Any) -> None:
         """Declare a command.
 
         Args:
             args: As for `click.Command`.
             body: The function that does the work, as `package.module:function`; its parameters are the options.
+            starts_others: Whether it starts commands that print JSON on its stdout themselves.
             attributes: As for `click.Command`; the callback only carries help and options, and is never called.
         """
         super().__init__(*args, **attributes)
         self.body = body
+        self._starts_others = starts_others
 
     def load(self) -> Callable[..., Any]:
         """The function that does the work."""
@@ -34,5 +38,9 @@ class LazyCommand(click.Command):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Import the body and call it with the options."""
-        self.callback = self.load()
-        return super().invoke(ctx)
+        if self._starts_others or not (ctx.params.get("as_json") or ctx.params.get("in_json")):
+            self.callback = self.load()
+            return super().invoke(ctx)
+        with stdout_for_json():  # also while the body and what it imports are imported
+            self.callback = self.load()
+            return super().invoke(ctx)

@@ -83,6 +83,7 @@ def forcing(command: CommandT) -> CommandT:
 def deciding(command: CommandT) -> CommandT:
     """Options about models, policy, review and recording."""
     for option in (
+        click.option("--owner", metavar="NAME", help="Whose memory it uses; by default your account's."),
         click.option("--record", type=click.Path(dir_okay=False), metavar="FILE", help="Keep the model's replies."),
         click.option("--review", type=click.Choice(REVIEWS), help="Which plans you approve first."),
         click.option("--policy", metavar="allow|ask|FILE", help="Which tool calls are made, asked about or refused."),
@@ -90,6 +91,12 @@ def deciding(command: CommandT) -> CommandT:
     ):
         command = option(command)
     return command
+
+
+def remembering(command: CommandT) -> CommandT:
+    """Option to do without memory."""
+    text = "Recall nothing of other threads, and remember nothing for them."
+    return click.option("--no-memory", is_flag=True, help=text)(command)
 
 
 def running(command: CommandT) -> CommandT:

@@ -174,6 +174,17 @@ def threads_import() -> None:
     """
 
 
+@threads.command("rate", cls=LazyCommand, body="openmanus_graph.cli.threads.rating:rate")
+@click.argument("thread")
+@click.argument("verdict", type=click.Choice(["good", "bad"]))
+@click.argument("why", nargs=-1, metavar="[WHY]")
+def threads_rate() -> None:
+    """Say how a thread's last request really went, however it ended.
+
+    The template that it counts for is offered more or less for it, see `memory templates list`.
+    """
+
+
 @threads.command("draw", cls=LazyCommand, body="openmanus_graph.cli.threads.pictures:draw")
 @click.argument("thread")
 @click.option("--gantt", is_flag=True, help="What was done when, instead of the plan's DAG.")

@@ -32,7 +32,7 @@ from openmanus_graph.cli.demo.site import Site
 from openmanus_graph.cli.demo.witness import Witness, WorkCount
 from openmanus_graph.cli.terminal import with_program
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.display_text import clean
+from openmanus_graph.display_text import clean, counted
 from openmanus_graph.errors import DatabaseError, UsageError
 from openmanus_graph.sandbox.level import choose_level
 
@@ -380,8 +380,7 @@ def _short(word: str) -> str:
 
 
 def _many(things: Any, noun: str) -> str:
-    number = len(list(things))
-    return f"{number} {noun}{'' if number == 1 else 's'}"
+    return counted(len(list(things)), noun)
 
 
 def _again(places: list[str]) -> str:

@@ -98,7 +98,8 @@ class Witness:
         async with saver.connection() as connection:
             rows = await (
                 await connection.execute(
-                    "SELECT role, subtask, turn FROM model_calls WHERE thread_id = %s", (self._thread_id,)
+                    "SELECT role, subtask, turn FROM model_calls WHERE thread_id = %s AND NOT in_flight",
+                    (self._thread_id,),
                 )
             ).fetchall()
         places = Counter(f"{row['role']}/{row['subtask'] or '-'}/{row['turn']}" for row in rows)

@@ -37,7 +37,7 @@ branch N          one node of the Nth branch that stands
 state  diff  table  history  branches  asked  help  quit"""
 TAKEN = {
     "answer": "WORDS",
-    "approve": "yes | no | no: REASON | edit {ARGUMENTS} | answer: VALUE in its place",
+    "approve": "yes | no | no: REASON | edit {WHAT CHANGES} | answer: VALUE in its place",
     "effect": "happened | no | = RESULT",
 }
 """What each kind of question takes."""

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from typing import Any
 
 import click
@@ -14,6 +13,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import find_thread, get_thread
 from openmanus_graph.cli.lines import Lines
 from openmanus_graph.cli.run_view_model import RunViewModel
+from openmanus_graph.cli.terminal import print_json_line
 from openmanus_graph.events import Event
 
 POLL_SECONDS = 0.5
@@ -53,7 +53,7 @@ async def _print_new(saver: ThreadSaver, thread_id: str, after: int, lines: Line
 
 def _print(event: Event, lines: Lines | None) -> None:
     if lines is None:
-        click.echo(json.dumps(event, ensure_ascii=False, default=str))
+        print_json_line(event)
         return
     line = lines.of(event)
     if line is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from typing import Any, cast
@@ -13,13 +13,15 @@ import click
 from openmanus_graph.checkpoints.database import open_checkpointer
 from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
 from openmanus_graph.checkpoints.lease import describe_runner
-from openmanus_graph.checkpoints.progress import SubtaskProgress, open_questions, state_values, subtask_progress
+from openmanus_graph.checkpoints.progress import SubtaskProgress, subtask_progress
+from openmanus_graph.checkpoints.standing import Standing, standing_of
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.usage import Spent, spent_in
+from openmanus_graph.cli.lines import LONGEST_ERROR
 from openmanus_graph.cli.report import as_text, next_step
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.threads.point import show_point
-from openmanus_graph.display_text import ago, clean, cost, duration, one_line, usage_line
+from openmanus_graph.display_text import ago, call_line, clean, cost, duration, one_line, usage_line, work_line
 from openmanus_graph.errors import ThreadUnreadableError
 from openmanus_graph.events import Usage, seconds_between
 from openmanus_graph.questions import handle_of
@@ -33,10 +35,15 @@ class ThreadFacts:
     thread: Thread
     progress: list[SubtaskProgress]
     spent: list[Spent]
-    values: dict[str, Any]
-    """The state's values, messages left out."""
+    standing: Standing
+    """Where it stands, with the state's values, messages left out."""
     unreadable: ThreadUnreadableError | None = None
     """Why its state, or that of its subtasks, cannot be read; the values or the progress are missing then."""
+
+    @property
+    def values(self) -> Mapping[str, Any]:
+        """The state's values, messages left out."""
+        return self.standing.values
 
     @property
     def total(self) -> Usage:
@@ -63,17 +70,20 @@ def show(thread: str, as_json: bool) -> None:
     if facts is None:
         return
     shown = facts.thread
-    hint = next_step(shown) if shown.status != "running" and not facts.unreadable else None
+    goes_on = shown.status != "running" and facts.standing.kind not in ("unreadable", "empty")
+    hint = next_step(shown) if goes_on else None
     if as_json:
         _print_as_json(facts, hint)
         return
-    _print_thread(shown)
+    _print_thread(shown, facts.standing)
     _print_requests(facts.requests)
     if facts.progress:
         click.echo("")
         spent = _by_subtask(facts.spent)
         headings = ["SUBTASK", "STATUS", "CHECKED", "TIME", "TRIES", "USED", "WHAT"]
         print_table(headings, [_row(item, spent.get(item.subtask.id)) for item in facts.progress])
+        for line in filter(None, map(_more, facts.progress)):
+            click.echo(line)
     if facts.spent:
         click.echo("")
         print_table(["ROLE", "MODEL", "CALLS", "TOKENS IN", "OUT", "TIME", "COST"], _by_role(facts.spent))
@@ -94,6 +104,7 @@ def _print_as_json(facts: ThreadFacts, hint: str | None) -> None:
         "answer": facts.values.get("answer") if facts.thread.finished else None,
         "usage": {"total": facts.total, "calls": [call.as_json() for call in facts.spent]},
         "next": hint and with_program(hint),
+        "standing": facts.standing.kind,
         "unreadable": _unreadable(facts.unreadable),
     }
     print_json({**facts.thread.as_json(), **more})
@@ -106,11 +117,12 @@ def _unreadable(error: ThreadUnreadableError | None) -> dict[str, Any] | None:
     return {"checkpoint": error.checkpoint_id, "why": error.message, "last_good": error.good}
 
 
-def _print_thread(thread: Thread) -> None:
+def _print_thread(thread: Thread, standing: Standing) -> None:
     lines: list[tuple[str, str | None]] = [
         ("thread", thread.thread_id),
         ("title", one_line(thread.title)),
         ("status", thread.status),
+        ("stands", standing.text if thread.status in ("stopped", "paused") else None),
         (
             "runner",
             describe_runner(thread.runner, thread.runner_since) if thread.status == "running" else None,
@@ -158,15 +170,30 @@ def _by_role(spent: Sequence[Spent]) -> list[list[str]]:
 
 def _row(item: SubtaskProgress, usage: Usage | None) -> list[str]:
     used = f"{usage['input_tokens'] + usage['output_tokens']:,} tok" if usage is not None else ""
-    result = item.result
+    result, work = item.result, work_line(item.subtask.goal, item.subtask.tool, item.subtask.args)
     if result is None:
-        return [item.subtask.id, item.status, "", "", "", used, one_line(item.subtask.goal)]
+        return [item.subtask.id, item.status, "", "", "", used, work]
     started = result["started_at"]
     took = f"{seconds_between(started, result['finished_at']):.1f} s" if started else ""
     verified = result.get("verified")
     checked = "" if verified is None else "yes" if verified else "no"
-    what = one_line(result["error"] or as_text(result["output"]), 300)
+    failed = item.status == "failed"  # said below, where there is room
+    what = one_line(work if failed else result["error"] or as_text(result["output"]), 300)
     return [item.subtask.id, item.status, checked, took, str(result["attempts"]), used, what]
+
+
+def _more(item: SubtaskProgress) -> str:
+    """What a row has no room for: why a subtask failed, and what was called where it is not what the plan says."""
+    result, name = item.result, item.subtask.id
+    if result is None:
+        return ""
+    lines: list[str] = []
+    if (args := result.get("args")) is not None:
+        called = call_line(str(item.subtask.tool), args, whole=True)
+        lines.append(f"{name}: {result.get('args_by') or 'a person'} changed the arguments; called was {called}")
+    if item.status == "failed":
+        lines.append(f"{name} failed: {one_line(str(result['error']), LONGEST_ERROR)}")
+    return "\n".join(lines)
 
 
 async def _facts(name: str, as_json: bool) -> ThreadFacts | None:
@@ -176,12 +203,13 @@ async def _facts(name: str, as_json: bool) -> ThreadFacts | None:
         if point is not None:
             await show_point(saver, point, as_json=as_json)
             return None
-        facts = ThreadFacts(thread, [], await spent_in(saver, thread.thread_id), {})
+        standing = await standing_of(saver, thread)
+        if standing.questions:
+            thread = replace(thread, questions=list(standing.questions))
+        facts = ThreadFacts(thread, [], await spent_in(saver, thread), standing, standing.error)
+        if standing.error is not None:
+            return facts
         try:
-            facts = replace(facts, values=await state_values(saver, thread.thread_id))
-            if thread.status in ("running", "stopped"):
-                questions = await open_questions(saver, thread.thread_id)
-                facts = replace(facts, thread=replace(thread, questions=questions))
             progress = await subtask_progress(saver, thread.thread_id, live=thread.status == "running")
             return replace(facts, progress=progress)
         except ThreadUnreadableError as error:  # what else is known of it is shown all the same

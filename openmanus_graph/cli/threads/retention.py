@@ -15,7 +15,7 @@ from openmanus_graph.checkpoints.pruning.retention import Size, prune_thread, th
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, find_thread, list_threads
 from openmanus_graph.cli.terminal import print_json, print_table
-from openmanus_graph.display_text import byte_size
+from openmanus_graph.display_text import byte_size, counted
 from openmanus_graph.errors import ThreadBusyError
 
 
@@ -80,7 +80,7 @@ def _print_pruned(done: Sequence[Pruned], verb: str) -> None:
     rows = [[pruned.thread_id, f"{pruned.kept:,}", f"{pruned.points:,}", byte_size(pruned.size)] for pruned in done]
     print_table(["THREAD", "KEPT", "PRUNED", "SIZE"], rows)
     points, freed = sum(pruned.points for pruned in done), byte_size(sum(pruned.size for pruned in done))
-    click.echo(f"{points:,} points with {freed} {verb}; the database reuses the space.")
+    click.echo(f"{counted(points, 'point')} with {freed} {verb}; the database reuses the space.")
 
 
 async def _prune(choice: _PruneSelection, *, dry_run: bool, yes: bool) -> list[Pruned]:
@@ -91,7 +91,7 @@ async def _prune(choice: _PruneSelection, *, dry_run: bool, yes: bool) -> list[P
             if not planned:
                 return []
             points, freed = sum(pruned.points for pruned in planned), byte_size(sum(pruned.size for pruned in planned))
-            what = f"{points:,} points of {len(planned)} thread{'' if len(planned) == 1 else 's'} with {freed}"
+            what = f"{counted(points, 'point')} of {counted(len(planned), 'thread')} with {freed}"
             click.confirm(f"Remove {what}?", abort=True, err=True)
         return await _pruned(saver, chosen, choice, dry_run=dry_run)
 

@@ -11,6 +11,7 @@ import click
 from openmanus_graph.checkpoints.database import open_checkpointer
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.history.history import Moment, thread_history
+from openmanus_graph.checkpoints.standing import Standing, standing_of
 from openmanus_graph.checkpoints.threads import Thread, find_thread
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.display_text import amount, cost, one_line
@@ -18,29 +19,31 @@ from openmanus_graph.display_text import amount, cost, one_line
 
 def history(thread: str, as_json: bool) -> None:
     """List the points of a thread: what each step did, when and at what cost, and the forks."""
-    shown, moments = asyncio.run(_read(thread))
+    shown, moments, standing = asyncio.run(_read(thread))
     if as_json:
         points = [moment.as_json() for moment in moments]
-        print_json({"thread": shown.thread_id, "origin": shown.origin, "points": points})
+        print_json({"thread": shown.thread_id, "origin": shown.origin, "standing": standing.kind, "points": points})
         return
     if shown.origin is not None:
         everything = " with all it had" if shown.origin["everything"] else ""
         click.echo(f"Forked from {shown.origin['thread']}@{shown.origin['number']}{everything}.")
     if not moments:
-        click.echo("Nothing of it was committed.")
+        click.echo(standing.text)
         return
     rows = [_row(moment, depth) for moment, depth in _tree(moments)]
     print_table(["POINT", "TIME", "STEP", "WHAT", "FILES", "TOKENS", "COST"], rows)
     for moment in moments:
         for name in moment.forks:
             click.echo(f"Forked off at {moment.point.number}: {name}")
+    if shown.status in ("stopped", "paused"):
+        click.echo(f"Now: {standing.text}")
     click.echo(with_program(f"Look at one: openmanus-graph threads show {shown.thread_id}@NUMBER"), err=True)
 
 
-async def _read(name: str) -> tuple[Thread, list[Moment]]:
+async def _read(name: str) -> tuple[Thread, list[Moment], Standing]:
     async with open_checkpointer() as saver:
         thread = await find_thread(saver, name)
-        return thread, await thread_history(saver, thread.thread_id)
+        return thread, await thread_history(saver, thread.thread_id), await standing_of(saver, thread)
 
 
 def _tree(moments: Sequence[Moment]) -> Iterator[tuple[Moment, int]]:

@@ -16,6 +16,7 @@ from openmanus_graph import shell_commands
 from openmanus_graph.agent_nodes import PLAN_MAY_CHANGE
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_position import ThreadPosition, position_of
+from openmanus_graph.checkpoints.threads import stored_fingerprint
 from openmanus_graph.errors import ThreadVersionError
 from openmanus_graph.events import now
 from openmanus_graph.graphs.compatibility.differences import GraphDifference, differences
@@ -71,7 +72,7 @@ async def change_of(
     Raises:
         ThreadVersionError: If the thread needs what the graph no longer has, and `force` is not set.
     """
-    known, before = await _stored(saver, thread_id)
+    known, before = await stored_fingerprint(saver, thread_id)
     present = fingerprint_of(graph)
     if before is not None and _compared(before) == _compared(present) and not before.get("unchecked"):
         return GraphChange()
@@ -109,15 +110,6 @@ def _plan_ahead(given: Any, standing: ThreadPosition) -> dict[str, Any] | None:
 
 def _compared(fingerprint: Mapping[str, Any]) -> dict[str, Any]:
     return {key: value for key, value in fingerprint.items() if key not in _NOT_COMPARED}
-
-
-async def _stored(saver: ThreadSaver, thread_id: str) -> tuple[bool, dict[str, Any] | None]:
-    """Whether the thread exists, and its stored fingerprint."""
-    async with saver.connection() as connection:
-        row = await (
-            await connection.execute("SELECT fingerprint FROM threads WHERE thread_id = %s", (thread_id,))
-        ).fetchone()
-    return row is not None, None if row is None else row["fingerprint"]
 
 
 def _refusal(

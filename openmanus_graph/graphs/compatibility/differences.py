@@ -13,13 +13,20 @@ from typing import Any, cast
 from openmanus_graph.agent_nodes import AGENT_PREFIX, EXECUTOR
 from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, ThreadPosition, Use, structure_at
 from openmanus_graph.errors import PlanError
-from openmanus_graph.graphs.compatibility.value_type import fits, in_words
+from openmanus_graph.graphs.compatibility.value_type import fits, in_words, is_extended
 from openmanus_graph.langgraph_internals import JOIN
 from openmanus_graph.namespaces import DISPATCHER, task_of
 from openmanus_graph.plan import Plan
 
-_KEPT_BY = {("LastValue", "BinaryOperatorAggregate"), ("BinaryOperatorAggregate", "LastValue")}
+_KEPT_BY = {
+    ("LastValue", "BinaryOperatorAggregate"),
+    ("BinaryOperatorAggregate", "LastValue"),
+    ("DeltaChannel", "BinaryOperatorAggregate"),
+}
 """Kinds of channels of which the second takes what the first has stored."""
+
+_ANY_LIST = {"list": "any"}
+"""What a growing list holds: of what type its items are is not known."""
 
 Fields = Mapping[str, Any]
 
@@ -98,15 +105,25 @@ def _held(level: Level, before: Fields, now: Fields, inside: str) -> Iterator[Gr
             yield GraphDifference(
                 f"the field {name!r} of the state{inside} is gone, and the thread has a value in it", True
             )
-        elif name in before and before[name] != now[name]:
+        elif name in before and not _is_same(before[name], now[name]):
             yield _changed_field(name, value, before[name], now[name], inside)
+
+
+def _is_same(before: Fields, now: Fields) -> bool:
+    """Whether a field of the state is as it was; more that its records may have changes nothing for a thread."""
+    others = {**before, "holds": None} == {**now, "holds": None}
+    return others and is_extended(before["holds"], now["holds"])
 
 
 def _changed_field(name: str, value: Any, before: Fields, now: Fields, inside: str) -> GraphDifference:
     what = f"the field {name!r} of the state{inside}"
     if before["kind"] != now["kind"]:
         taken = (before["kind"], now["kind"]) in _KEPT_BY or now["kind"] == "DeltaChannel"
-        kept = before["kind"] != "DeltaChannel" and taken and (value is UNKNOWN or fits(value, now["holds"]))
+        if before["kind"] == "DeltaChannel":  # LangGraph puts its writes together again; of items no types are known
+            fitting = before["holds"] == now["holds"] or (before["holds"] == _ANY_LIST and fits([], now["holds"]))
+        else:
+            fitting = value is UNKNOWN or fits(value, now["holds"])
+        kept = taken and fitting
         return GraphDifference(f"{what} is kept in another way: {before['kind']} before, {now['kind']} now", not kept)
     if before["holds"] != now["holds"]:
         text = f"{what} was {in_words(before['holds'])} and is now {in_words(now['holds'])}"
@@ -135,7 +152,8 @@ def _structure(
     for edge in sorted({*old["edges"]} ^ {*new["edges"]}):
         if {name for end in edge.split(" → ") for name in end.split(" + ")} <= both:
             yield GraphDifference(f"the edge {edge}{inside} is {'gone' if edge in old['edges'] else 'new'}", False)
-    yield from _fields(old["channels"], new["channels"], inside)
+    ours = DISPATCHER in nodes or path[:1] == (DISPATCHER,)
+    yield from _fields(old["channels"], new["channels"], inside, ours=ours)
     for node in sorted(before.keys() & nodes.keys()):
         inner, now = before[node].get("graph"), nodes[node].get("graph")
         if inner and now:
@@ -146,13 +164,14 @@ def _structure(
             )
 
 
-def _fields(before: Fields, now: Fields, inside: str) -> Iterator[GraphDifference]:
+def _fields(before: Fields, now: Fields, inside: str, *, ours: bool) -> Iterator[GraphDifference]:
+    """Fields of the state that came, went or changed; of the engine's own graphs not those that came."""
     for name in sorted({*before} ^ {*now}):
-        if not name.startswith(JOIN):
+        if not name.startswith(JOIN) and not (ours and name in now):
             state = "gone" if name in before else "new"
             yield GraphDifference(f"the field {name!r} of the state{inside} is {state}", False)
     for name in sorted({*before} & {*now}):
-        if before[name] != now[name]:
+        if not _is_same(before[name], now[name]):
             # What is in it is judged where it is held; this is the note where nothing is.
             yield GraphDifference(_changed_field(name, UNKNOWN, before[name], now[name], inside).text, False)
 

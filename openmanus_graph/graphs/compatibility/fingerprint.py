@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import math
 from collections.abc import Mapping
 from importlib.metadata import version
 from typing import Any, cast
@@ -29,6 +28,7 @@ from openmanus_graph.graphs.compatibility.value_type import ValueType, of_annota
 from openmanus_graph.langgraph_internals import TO_NODE, is_inner
 from openmanus_graph.plan import Plan
 from openmanus_graph.tools.spec import schema_of, spec_of
+from openmanus_graph.values.storable_json import storable
 
 FORMAT = 1
 """Another one is not compared: the thread goes on, and has the new one from then on."""
@@ -69,7 +69,7 @@ def _fingerprint(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
     roles = getattr(builder, "roles", None)
     if roles is not None:
         found["prompts"] = {role: _hash(str(roles.prompt(role).text)) for role in PROMPTS}
-    return _storable(found)
+    return storable(found)
 
 
 def _structure(
@@ -152,14 +152,3 @@ def _tool(tool: BaseTool) -> dict[str, Any]:
 
 def _hash(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "replace")).hexdigest()[:12]
-
-
-def _storable(value: Any) -> Any:
-    """A value as it comes back from Postgres, which takes no NUL and no half of a surrogate pair in JSON."""
-    if isinstance(value, str):
-        return value.encode("utf-8", "replace").decode().replace("\0", "\ufffd")
-    if isinstance(value, Mapping):
-        return {_storable(str(key)): _storable(item) for key, item in cast("Mapping[Any, Any]", value).items()}
-    if isinstance(value, list):
-        return [_storable(item) for item in cast("list[Any]", value)]
-    return str(value) if isinstance(value, float) and not math.isfinite(value) else value

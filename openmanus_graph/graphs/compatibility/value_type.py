@@ -144,6 +144,26 @@ def either(options: Sequence[ValueType]) -> ValueType:
     return flat[0] if len(flat) == 1 else {"either": sorted(flat, key=repr)}
 
 
+def is_extended(before: ValueType, now: ValueType) -> bool:
+    """Whether a type is an earlier one, at most with more values, or more fields that a record need not have."""
+    if before == now or isinstance(before, str) or isinstance(now, str):
+        return before == now
+    ((kind, inner),), ((kind_now, inner_now),) = before.items(), now.items()
+    if kind != kind_now:
+        return False
+    if kind == "one of":
+        return all(value in inner_now for value in inner)
+    if kind == "either":
+        return len(inner) == len(inner_now) and all(any(is_extended(one, new) for new in inner_now) for one in inner)
+    if kind != "record":
+        return is_extended(inner, inner_now)
+    if inner["required"] != inner_now["required"]:
+        return False
+    known = cast("dict[str, ValueType]", inner_now["fields"])
+    fields = cast("dict[str, ValueType]", inner["fields"])
+    return all(name in known and is_extended(held, known[name]) for name, held in fields.items())
+
+
 _SCHEMA_WORDS = {
     "string": "text",
     "integer": "whole number",

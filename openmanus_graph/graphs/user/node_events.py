@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from typing import Any, cast
 
 from langchain_core.messages import AIMessageChunk, BaseMessage
@@ -17,12 +17,16 @@ from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.langgraph_internals import RETURN
 from openmanus_graph.questions import question_of
 from openmanus_graph.scope import Scope
+from openmanus_graph.values.storable_json import UNREADABLE, storable
 
 EVENT_MODES = ("tasks", "custom")
 """LangGraph's stream modes that events are made of, besides `messages` for tokens."""
 
 _WHOLE = (RETURN, "__end__")
 """Where LangGraph has the one value that a `@task` or an `@entrypoint` returns."""
+
+_EMPTY = (str, list, dict, tuple, set, int, float)
+"""Types whose empty values are not shown."""
 
 PREVIEW = 300
 """Characters of a node's output that an event shows."""
@@ -31,13 +35,15 @@ PREVIEW = 300
 class NodeEvents:
     """Turns chunks of one run's stream into events, and has them stored."""
 
-    def __init__(self, scope: Scope) -> None:
+    def __init__(self, scope: Scope, recorded: Collection[str] = ()) -> None:
         """Make the events of a run.
 
         Args:
             scope: The run's scope.
+            recorded: Ids of tasks whose writes are stored already; LangGraph names them as if they started.
         """
         self._scope = scope
+        self._recorded = set(recorded)
         self._started: dict[str, str] = {}
         self._running: dict[tuple[str, ...], dict[str, str]] = {}
         self._written = 0
@@ -74,6 +80,8 @@ class NodeEvents:
         name, task_id = str(task["name"]), str(task["id"])
         node = _path(namespace, name)
         if "result" not in task:
+            if task_id in self._recorded:
+                return
             moment = now()
             self._started[task_id] = moment
             self._running.setdefault(namespace, {})[task_id] = node
@@ -103,7 +111,7 @@ class NodeEvents:
         running = set(self._running.get(namespace, {}).values())
         node = running.pop() if len(running) == 1 else _path(namespace, "") or "graph"
         event = Event(type="node_progress", id=f"{now()}/{self._written}", node=node)
-        plain = _plain(data)
+        plain = storable(data)
         event["data"] = plain
         event["text"] = plain if isinstance(plain, str) else json.dumps(plain, ensure_ascii=False)[:PREVIEW]
         yield event
@@ -128,10 +136,6 @@ def _path(namespace: tuple[str, ...], name: str) -> str:
 
 def _fields(raised: dict[str, Any]) -> dict[str, Any]:
     return {key: raised[key] for key in ("value", "id") if key in raised}
-
-
-def _plain(data: Any) -> Any:
-    return json.loads(json.dumps(data, default=str))
 
 
 def answer_in(values: Any) -> str | None:
@@ -162,8 +166,15 @@ def preview_of(values: Any) -> str:
         values = only if name in _WHOLE and not others else cast("Any", values)
     text = answer_in(values)
     if text is None:
-        text = "" if not values else json.dumps(_short(values), ensure_ascii=False, default=str)
+        text = "" if values is None or (isinstance(values, _EMPTY) and not values) else _shown(values)
     return " ".join(text.split())[:PREVIEW]
+
+
+def _shown(value: Any) -> str:
+    try:
+        return json.dumps(storable(_short(value)), ensure_ascii=False)
+    except Exception:  # noqa: BLE001 - as in `storable`
+        return UNREADABLE
 
 
 def _short(value: Any) -> Any:

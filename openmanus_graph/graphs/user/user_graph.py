@@ -6,7 +6,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Collection, Mapping
 from contextlib import aclosing
 from copy import copy
 from pathlib import Path
@@ -20,15 +20,26 @@ from langgraph.types import Command, StateSnapshot
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
+from openmanus_graph.checkpoints.values.classes import note_schemas
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext
 from openmanus_graph.graphs.builders import USER_BUILDER
 from openmanus_graph.graphs.chunk import parts_of, shaped
-from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph
+from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph, store_for
 from openmanus_graph.graphs.user.node_events import EVENT_MODES, NodeEvents
-from openmanus_graph.langgraph_internals import TASK_ID_KEY
+from openmanus_graph.graphs.user.schemas import schemas_of
+from openmanus_graph.langgraph_internals import TASK_ID_KEY, is_question_id
 from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, reload_graph
-from openmanus_graph.run_config import MAX_PARALLEL, SANDBOX, TITLE, TOOL_CONTEXT, WORKSPACE, thread_id_of, with_keys
+from openmanus_graph.run_config import (
+    MAX_PARALLEL,
+    SANDBOX,
+    TITLE,
+    TOOL_CONTEXT,
+    WORKSPACE,
+    configurable_of,
+    thread_id_of,
+    with_keys,
+)
 from openmanus_graph.scope import scope_of
 from openmanus_graph.workspace import default_workspace
 
@@ -92,12 +103,11 @@ class UserGraph(DurableGraph):
         self, input: Any, config: RunnableConfig | None = None, **options: Any
     ) -> AsyncIterator[Any]:
         """Stream the graph, as a `DurableGraph` does; inside another graph, as LangGraph does."""
-        configurable: dict[str, Any] = (config or {}).get("configurable") or {}
-        if TASK_ID_KEY in configurable:
-            stream = super().inner_stream(input, config or {}, **options)
+        completed = self.complete(config)
+        if TASK_ID_KEY in configurable_of(completed):
+            stream = super().inner_stream(input, self.nested(completed), **options)
         else:
-            thread_id = configurable.get("thread_id")
-            stream = super().astream(await self._by_id(input, thread_id), config, **options)
+            stream = super().astream(input, config, **options)
         async with aclosing(cast("AsyncGenerator[Any]", stream)) as chunks:
             async for chunk in chunks:
                 yield chunk
@@ -126,7 +136,8 @@ class UserGraph(DurableGraph):
         asked = [wanted] if isinstance(wanted, str) else list(wanted)
         wants_events = "custom" in asked
         config, tools = self._served(config)
-        events = NodeEvents(scope_of(config, self.builder.settings))
+        scope = scope_of(config, self.builder.settings)
+        events = NodeEvents(scope, await self._recorded(given, config))
         # Tokens only where somebody watches: they make models stream that would otherwise answer at once.
         modes: Any = list(dict.fromkeys([*asked, *EVENT_MODES, *(["messages"] if wants_events else [])]))
         stream = super().inner_stream(given, config, stream_mode=modes, subgraphs=True, version=version, **options)
@@ -138,6 +149,16 @@ class UserGraph(DurableGraph):
                         yield shaped((), "custom", event, wanted, subgraphs, version)
                 if mode in asked and mode != "custom" and (subgraphs or not namespace):
                     yield chunk if version == "v2" else shaped(namespace, mode, data, wanted, subgraphs, version)
+                for event in scope.changes.taken() if wants_events else ():
+                    yield shaped((), "custom", event, wanted, subgraphs, version)
+            for event in scope.changes.taken() if wants_events else ():  # of the last step
+                yield shaped((), "custom", event, wanted, subgraphs, version)
+
+    async def _recorded(self, given: Any, config: RunnableConfig) -> Collection[str]:
+        """Ids of tasks of the step to go on with whose writes are stored, so that they do not run again."""
+        if (given is not None and not isinstance(given, Command)) or not isinstance(self.checkpointer, ThreadSaver):
+            return ()
+        return await self.checkpointer.recorded_tasks(thread_id_of(config))
 
     def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, LazyToolContext]:
         """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
@@ -149,16 +170,9 @@ class UserGraph(DurableGraph):
             changed["max_concurrency"] = limit
         return cast("RunnableConfig", changed), tools
 
-    async def _by_id(self, given: Any, thread_id: Any) -> Any:
-        """A dict that answers the one open question, as LangGraph takes it, under that question's id."""
-        resume = given.resume if isinstance(given, Command) else None
-        if not isinstance(resume, dict) or not isinstance(self.checkpointer, ThreadSaver) or thread_id is None:
-            return given
-        questions = await self.questions(str(thread_id))
-        fields = cast("dict[str, Any]", resume)
-        if len(questions) != 1 or any(_is_interrupt_id(key) for key in fields):
-            return given
-        return Command(update=given.update, resume={questions[0]["id"]: fields}, goto=given.goto)
+    def is_one_answer(self, resume: Any) -> bool:
+        """Whether what a `Command` resumes with is the answer to the one open question: also a dict without ids."""
+        return not isinstance(resume, dict) or not any(map(is_question_id, cast("dict[Any, Any]", resume)))
 
     async def snapshot(self, thread_id: str) -> StateSnapshot:
         """The thread's state at its newest checkpoint; what is no dict, as an `@entrypoint` may return, is `output`."""
@@ -176,10 +190,6 @@ class UserGraph(DurableGraph):
         if getattr(self.builder, "output_schema", None) is None:
             return Pregel.get_output_jsonschema(self, config)
         return super().get_output_jsonschema(config)
-
-
-def _is_interrupt_id(key: Any) -> bool:
-    return isinstance(key, str) and len(key) == 32 and all(letter in "0123456789abcdef" for letter in key)
 
 
 class UserGraphBuilder(DurableStateGraph):
@@ -202,8 +212,8 @@ class UserGraphBuilder(DurableStateGraph):
         }
         if title := TITLE.get(configurable):
             row["title"] = title
-        if configurable.get("max_parallel"):
-            row["settings"] = {"max_parallel": configurable["max_parallel"]}
+        if limit := MAX_PARALLEL.get(configurable):
+            row["settings"] = {MAX_PARALLEL.name: limit}
         return row
 
 
@@ -234,13 +244,16 @@ def make_durable(
         return graph.compile(checkpointer=saver)
     compiled = graph.compile() if isinstance(graph, StateGraph) else graph
     attributes = {key: value for key, value in vars(compiled).items() if key != "__orig_class__"}
-    attributes["checkpointer"] = saver
+    attributes["checkpointer"] = saver.for_any_values()
+    attributes["store"] = store_for(compiled, saver)
     built = getattr(compiled, "builder", None)
     if isinstance(built, DurableStateGraph) and not isinstance(built, UserGraphBuilder):
+        attributes["checkpointer"] = saver.for_plain_values()
         attributes["builder"] = builder = copy(built)
         made: DurableGraph = type(compiled)(**attributes)  # type: ignore[assignment]
     else:
         attributes["builder"] = builder = UserGraphBuilder.of(built, settings)
+        note_schemas(schemas_of(compiled))
         made = UserGraph(schema_to_mapper=attributes.pop("schema_to_mapper", {}), **attributes)
         made.replaced = None if isinstance(compiled.checkpointer, bool | None) else type(compiled.checkpointer).__name__
     vars(made).update({key: value for key, value in attributes.items() if key not in vars(made)})
@@ -250,7 +263,8 @@ def make_durable(
 
 
 def make_loaded_durable(loaded: LoadedGraph, saver: ThreadSaver, settings: Settings | None = None) -> DurableGraph:
-    """The graph that `load_graph` found, with the engine's promises."""
+    """The graph that `load_graph` found, with the engine's promises; closing the saver closes what it needs open."""
+    saver.closing.push_async_callback(loaded.aclose)
     return make_durable(loaded.graph, saver, reference=loaded.reference, settings=settings)
 
 
@@ -261,5 +275,5 @@ async def rebuild_user_graph(thread: Thread, saver: ThreadSaver, settings: Setti
         GraphNotImportableError: If it cannot be loaded here.
     """
     reference = cast("dict[str, Any]", thread.graph.get("graph") or {})
-    found = await reload_graph(reference, thread.thread_id)
+    found = await reload_graph(reference, thread.thread_id, saver.closing)
     return make_durable(found, saver, reference=reference, settings=settings)

@@ -16,7 +16,7 @@ from typing import Any, cast
 from langchain_core.tools import BaseTool
 
 from openmanus_graph.nodes.planning.reference_repair import References
-from openmanus_graph.tools.spec import schema_of, spec_of
+from openmanus_graph.tools.spec import ToolSpec, schema_of, spec_of
 
 _LISTS = ("subtasks", "steps", "tasks")
 _WRAPPERS = ("plan", "submit_plan", "arguments", "args", "parameters", "input")
@@ -168,11 +168,7 @@ def _subtask(value: Any, known: _Known) -> Any:
     if isinstance(fields.get("goal"), str):
         fields["goal"] = known.references.mended(fields["goal"], code=False)
     if isinstance(fields.get("args"), dict):
-        tool = known.tools.get(str(fields.get("tool")))
-        code = tool is not None and spec_of(tool).takes_code
-        fields["args"] = _every_text(
-            _without_nulls(fields, known), lambda text: known.references.mended(text, code=code)
-        )
+        fields["args"] = _arguments(fields, known)
     return fields
 
 
@@ -224,6 +220,19 @@ def _number(value: Any) -> Any:
     if isinstance(value, str) and (found := _NUMBER.fullmatch(value)):
         value = float(found[1])
     return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+def _arguments(fields: dict[str, Any], known: _Known) -> dict[str, Any]:
+    """The arguments with references as plans have them."""
+    tool = known.tools.get(str(fields.get("tool")))
+    spec = ToolSpec() if tool is None else spec_of(tool)
+
+    def argument(name: str, value: Any) -> Any:
+        runs = name == spec.code_argument
+        code = runs or (spec.takes_code and spec.code_argument is None)
+        return _every_text(value, lambda text: known.references.mended(text, code=code, runs=runs))
+
+    return {name: argument(name, value) for name, value in _without_nulls(fields, known).items()}
 
 
 def _without_nulls(fields: dict[str, Any], known: _Known) -> dict[str, Any]:

@@ -8,37 +8,43 @@ from typing import Any, cast
 from langchain_core.tools import BaseTool
 
 from openmanus_graph.errors import PlanError
+from openmanus_graph.nodes.planning.pasted_text import pasted_text_problems
 from openmanus_graph.plan import Plan
+from openmanus_graph.plans.validation import outline, plan_error
 from openmanus_graph.state import SubtaskResult
 
-_FIELDS = ("id", "goal", "needs", "tool", "args", "agent", "done_when", "tools", "retries", "timeout_s", "expected_s")
-"""What a planner may say of a subtask; the rest is for people who write plans."""
+SUBMIT = "submit_plan"
+"""The call with which a plan is given."""
+_TEXT: dict[str, Any] = {"type": "string"}
+_TEXTS: dict[str, Any] = {"type": "array", "items": _TEXT}
 
 
 def proposal_schema(tools: Collection[str], agents: Collection[str]) -> dict[str, Any]:
     """The JSON Schema of a proposal, for tools and agents of these names."""
-    known = Plan.json_schema()["$defs"]["Subtask"]["properties"]
-    fields: dict[str, Any] = {name: _described(known[name]) for name in _FIELDS}
-    fields["tool"] = {**fields["tool"], "type": "string", "enum": list(tools)}
-    fields["agent"] = {**fields["agent"], "type": "string", "enum": list(agents)}
-    fields["tools"] = {**fields["tools"], "type": "array", "items": {"type": "string"}}
-    subtask = {"type": "object", "properties": fields, "required": ["id"], "additionalProperties": False}
-    return {
+    subtask: dict[str, Any] = {
         "type": "object",
+        # That one of the two is needed is said in words: several providers take no `oneOf` without types.
+        "description": "Needs one of `tool` and `agent`; leave out what it does not have.",
         "properties": {
-            "goal": {"type": "string", "description": "What the whole plan is for, in a sentence."},
-            "subtasks": {"type": "array", "minItems": 1, "items": subtask},
+            "id": _TEXT,
+            "tool": {**_TEXT, "enum": list(tools), "description": "A direct call, with `args`."},
+            "args": {"type": "object"},
+            "agent": {**_TEXT, "enum": list(agents), "description": "Works on `goal`."},
+            "goal": _TEXT,
+            "done_when": {**_TEXT, "description": "What can be seen once the agent is done."},
+            "tools": {**_TEXTS, "description": "All that the agent may use; left out, the usual ones."},
+            "needs": {**_TEXTS, "description": "Ids to wait for, beside those referred to."},
+            "retries": {"type": "integer"},
+            "timeout_s": {"type": "number"},
         },
-        "required": ["goal", "subtasks"],
+        "required": ["id"],
         "additionalProperties": False,
     }
-
-
-def _described(field: Mapping[str, Any]) -> dict[str, Any]:
-    """A field's schema without the alternatives for *nothing*: a model leaves out what it does not mean."""
-    options = [option for option in field.get("anyOf", []) if option.get("type") != "null"]
-    kept = {key: value for key, value in field.items() if key in ("type", "items", "description", "pattern")}
-    return {**(options[0] if len(options) == 1 else {}), **kept}
+    return {
+        "type": "object",
+        "properties": {"goal": _TEXT, "subtasks": {"type": "array", "minItems": 1, "items": subtask}},
+        "required": ["goal", "subtasks"],
+    }
 
 
 def merged(proposal: Any, plan: Mapping[str, Any], results: Mapping[str, SubtaskResult]) -> Any:
@@ -61,14 +67,41 @@ def _id_of(subtask: Any) -> Any:
     return cast("dict[str, Any]", subtask).get("id") if isinstance(subtask, dict) else None
 
 
-def checked_plan(
-    proposal: Any, tools: Mapping[str, BaseTool], agents: Collection[str], max_subtasks: int
+def checked_edit(
+    plan: Mapping[str, Any], tools: Mapping[str, BaseTool], agents: Collection[str], max_subtasks: int
 ) -> tuple[Plan | None, list[str]]:
-    """The plan of a proposal, or all its problems."""
+    """A plan as a person has edited it, or all its problems; how they write commands is not judged."""
+    listed = cast("list[Any]", plan.get("subtasks") or [])
+    own = [str(name) for one in listed if (name := _id_of(one)) is not None]
+    return checked_plan(plan, tools, agents, max_subtasks, own)
+
+
+def checked_plan(
+    proposal: Any,
+    tools: Mapping[str, BaseTool],
+    agents: Collection[str],
+    max_subtasks: int,
+    completed: Collection[str] = (),
+) -> tuple[Plan | None, list[str]]:
+    """The plan of a proposal, or all its problems.
+
+    Args:
+        proposal: What the model gave, mended.
+        tools: The tools by name.
+        agents: The names of the agents.
+        max_subtasks: How many subtasks it may have.
+        completed: Ids of subtasks that have run, which may be a person's: how they are written is not judged.
+    """
     if not isinstance(proposal, dict):
         return None, ["The reply is no JSON object with `goal` and `subtasks`."]
+    fields = cast("dict[str, Any]", proposal)
+    listed = fields.get("subtasks")
+    subtasks = cast("list[Any]", listed) if isinstance(listed, list) else []
+    outlines = [outline(index, raw) for index, raw in enumerate(subtasks)]
+    pasted = list(pasted_text_problems(outlines, tools, completed))
+    problems = plan_error(pasted, fields).problems if pasted else []
     try:
-        fields = cast("dict[str, Any]", proposal)
-        return Plan.from_dict(fields, tools=tools, agents=agents, max_subtasks=max_subtasks), []
+        plan = Plan.from_dict(fields, tools=tools, agents=agents, max_subtasks=max_subtasks)
     except PlanError as error:
-        return None, error.problems
+        return None, [*error.problems, *problems]
+    return (None, problems) if problems else (plan, [])

@@ -15,6 +15,8 @@ _DOUBLE_BRACES = re.compile(r"(?<!\{)\{\{\s*([^{}]+?)\s*\}\}(?!\})")
 _BARE = re.compile(r"(?<![\w$\\])\$(?!\d)([A-Za-z0-9_-]+)((?:\.\w+)*)")
 _OPENING = re.compile(r"(?<!\$)(?:\$\$)*\$\{")
 _INDEX = re.compile(r"\[\s*(?:(\d+)|'([^'\[\]]*)'|\"([^\"\[\]]*)\")\s*\]")
+_DOTTED = re.compile(r"\w+(?:\[[^\]]*\])*(?:\.\w[\w-]*(?:\[[^\]]*\])*)+", re.ASCII)
+"""A name with a field, which no variable of a shell has."""
 _DIGITS = re.compile(r"\d+")
 _CONTAINERS = ("subtasks", "steps", "tasks", "results", "outputs")
 _WHOLE = ("output", "outputs", "result", "answer")
@@ -44,12 +46,13 @@ class References:
         alike = [made for raw, made in self._ids.items() if raw.lower() == inside.lower()]
         return found[0] if found else alike[0] if len(alike) == 1 else text
 
-    def mended(self, text: str, *, code: bool) -> str:
+    def mended(self, text: str, *, code: bool, runs: bool = False) -> str:
         """A text with references as plans have them.
 
         Args:
             text: Text of a goal or an argument.
             code: Whether it may have variables of its own: then `${x}` that is no subtask is taken literally.
+            runs: Whether it is a command or program: then `${x.y}` can only be a reference, for validation to judge.
         """
         text = _DOUBLE_BRACES.sub(lambda found: self._written(found[1]) or found[0], text)
         if not code:
@@ -67,7 +70,8 @@ class References:
                 parts.append(reference)
                 at = end + 1
             else:
-                parts.append("$${" if code and not self._like_an_id(inside) else "${")
+                is_reference = self._like_an_id(inside) or (runs and _DOTTED.fullmatch(inside.strip()))
+                parts.append("$${" if code and not is_reference else "${")
                 at = opening.end()
         return "".join(parts) + text[at:]
 

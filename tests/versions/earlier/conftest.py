@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import psycopg
 import pytest
 from click.testing import CliRunner
-from psycopg import conninfo, sql
 
 from openmanus_graph import open_checkpointer
 from openmanus_graph.cli import cli
 from openmanus_graph.testing import ScriptedServer
 from tests.cli.conftest import MakeProgram, Program
+from tests.conftest import new_database
 
 from .archive import archives, restore, version_of
 from .script import replies
@@ -26,11 +24,8 @@ View = Callable[..., str]
 @pytest.fixture
 def empty_database(server: str) -> Iterator[str]:
     """The URL of a database without any tables of ours."""
-    name = f"earlier_{uuid.uuid4().hex[:12]}"
-    with psycopg.connect(server, autocommit=True) as connection:
-        connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
-        yield conninfo.make_conninfo(server, dbname=name)
-        connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(name)))
+    with new_database(server, "template0") as url:
+        yield url
 
 
 @pytest.fixture(params=archives(), ids=version_of)

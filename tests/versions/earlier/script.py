@@ -41,9 +41,9 @@ def replies(body: dict[str, Any]) -> Reply:
     said = json.dumps(body["messages"])
     if TALK_ON in said:
         return Reply(REMEMBERED if TALK in said and DONE in said else "I know of nothing.")
-    if "plan" in tools:
-        return _calls("plan", why="It must be noted.")
-    if "submit_plan" in tools:
+    if "delegate" in tools and (body["messages"][-1]["role"] == "tool" or "What came of the plan" in said):
+        return Reply(DONE)
+    if "delegate" in tools:
         task = WORK if WORK in said else TALK
         return _calls("submit_plan", goal=task, subtasks=PLANS[task])
     if "verdict" in tools:

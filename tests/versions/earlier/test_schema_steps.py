@@ -76,7 +76,10 @@ def copy_rows(connection: Connection) -> dict[str, sql.Composed]:
     """Take the archive's rows into the state; the columns that were copied, by table."""
     copied: dict[str, sql.Composed] = {}
     for table in tables(connection):
-        copied[table] = names = columns(connection, table)
+        names = columns(connection, table)
+        if not list(names):  # it came after the archive
+            continue
+        copied[table] = names
         connection.execute(
             sql.SQL(
                 "INSERT INTO openmanus_graph.{table} ({names}) OVERRIDING SYSTEM VALUE"

@@ -1,0 +1,81 @@
+-- Owners of threads, and semantic memory: passages are the truth, a vector store is an index of their keys.
+
+ALTER TABLE threads ADD COLUMN owner text NOT NULL DEFAULT ''; -- whose memory it uses; empty: begun before there were owners
+
+CREATE TABLE passages (
+    key        text PRIMARY KEY,                   -- made of owner, source and text: the same passage is one row
+    owner      text NOT NULL,
+    source     text NOT NULL,                      -- the path or address that it came from
+    position   int NOT NULL,                       -- which part of its source, from 0
+    text       text NOT NULL,
+    meta       jsonb NOT NULL DEFAULT '{}',
+    thread     text,                               -- the thread that found it; null: a person added it
+    created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    search     tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED
+);
+
+CREATE INDEX passages_search ON passages USING gin (search);
+CREATE INDEX passages_source ON passages (owner, source, position);
+CREATE INDEX passages_thread ON passages (thread) WHERE thread IS NOT NULL;
+
+-- Names this database in vector stores, which several databases may share.
+CREATE TABLE memory_space (id text PRIMARY KEY);
+INSERT INTO memory_space (id) VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12));
+
+-- Vector indexes that are kept like the passages: each place and embedder is one.
+CREATE TABLE vector_targets (
+    name     text PRIMARY KEY,
+    seen_at  timestamptz NOT NULL DEFAULT clock_timestamp(), -- last used; one that nobody uses any more is dropped
+    swept_at timestamptz                                     -- when all its keys were last compared; null: never
+);
+
+-- A row says: make the key in the index like the passage is now. It names no operation, so none can come too late.
+CREATE SEQUENCE outbox_versions;
+
+CREATE TABLE outbox (
+    target   text NOT NULL REFERENCES vector_targets ON DELETE CASCADE,
+    key      text NOT NULL,
+    owner    text NOT NULL,
+    version  bigint NOT NULL,               -- changes with the passage: only what was delivered is settled
+    attempts int NOT NULL DEFAULT 0,
+    next_at  timestamptz NOT NULL DEFAULT clock_timestamp(),
+    error    text,                          -- of the last attempt, without secrets
+    PRIMARY KEY (target, key)
+);
+
+CREATE INDEX outbox_due ON outbox (target, next_at);
+
+CREATE FUNCTION targets_key() RETURNS bigint
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT hashtextextended('openmanus_graph.vector_targets', 0) $$;
+
+-- Asks every index to take over the state of some passages; the keys are sorted, so that two never wait for each other.
+-- A new index asks for all passages under the same lock, exclusively: none is missed by both.
+CREATE FUNCTION enqueue_passages(p_owner text, p_keys text[]) RETURNS void
+LANGUAGE plpgsql AS $$
+BEGIN
+    PERFORM pg_advisory_xact_lock_shared(targets_key());
+    INSERT INTO outbox (target, key, owner, version)
+    SELECT t.name, k.key, p_owner, nextval('outbox_versions')
+    FROM vector_targets t CROSS JOIN (SELECT DISTINCT unnest(p_keys) AS key) k
+    ORDER BY t.name, k.key
+    ON CONFLICT (target, key) DO UPDATE SET
+        version = EXCLUDED.version, attempts = 0, next_at = clock_timestamp(), error = NULL;
+END $$;
+
+-- Adds an index, which is then asked for every passage there is; says whether it is new.
+CREATE FUNCTION add_target(p_name text) RETURNS boolean
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE vector_targets SET seen_at = clock_timestamp() WHERE name = p_name;
+    IF FOUND THEN
+        RETURN false;
+    END IF;
+    PERFORM pg_advisory_xact_lock(targets_key());
+    INSERT INTO vector_targets (name) VALUES (p_name) ON CONFLICT DO NOTHING;
+    IF NOT FOUND THEN
+        RETURN false;
+    END IF;
+    INSERT INTO outbox (target, key, owner, version)
+    SELECT p_name, key, owner, nextval('outbox_versions') FROM passages ORDER BY key;
+    RETURN true;
+END $$;

@@ -1,0 +1,1 @@
+"""Memory commands: the bodies of `memory add` and the others."""

@@ -1,0 +1,52 @@
+"""Adding: memory add."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import click
+from rich.console import Console
+
+from openmanus_graph.cli.memory.delivery import deliver
+from openmanus_graph.cli.memory.opening import open_memory, settings_of
+from openmanus_graph.cli.terminal import print_json
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.display_text import counted, one_line
+from openmanus_graph.memory.ingest.ingest import Ingested, ingest
+
+SHOWN = 20
+"""Sources that were left out which are named."""
+
+
+def add(places: tuple[str, ...], pages: int, owner: str | None, as_json: bool) -> None:
+    """Take files, folders and pages into memory."""
+    done, waiting = asyncio.run(_add(settings_of(owner), places, pages))
+    if as_json:
+        print_json({**done.as_json(), "waiting": waiting})
+        return
+    gone = f", {counted(done.removed, 'passage')} gone" if done.removed else ""
+    click.echo(f"Read {counted(done.sources, 'source')}: {counted(done.added, 'new passage')}{gone}.")
+    for source, reason in done.left_out[:SHOWN]:
+        click.echo(f"Left out {source}: {reason}", err=True)
+    if len(done.left_out) > SHOWN:
+        click.echo(f"... and {len(done.left_out) - SHOWN:,} more.", err=True)
+
+
+async def _add(settings: Settings, places: tuple[str, ...], pages: int) -> tuple[Ingested, int]:
+    total = Ingested()
+    console = Console(stderr=True)
+    async with open_memory(settings) as (memory, _):
+        with console.status("Reading") as line:
+
+            def tell(source: str) -> None:
+                line.update(f"Reading {one_line(source, 100)}")
+
+            shown: Any = tell if console.is_terminal else None
+            for place in places:
+                done = await ingest(memory, place, allow_hosts=settings.allow_hosts, pages=pages, progress=shown)
+                total.sources += done.sources
+                total.added += done.added
+                total.removed += done.removed
+                total.left_out += done.left_out
+        return total, (await deliver(memory)).waiting

@@ -1,0 +1,27 @@
+"""Delivery: brings the index up to the passages, with a bar for a person who waits."""
+
+from __future__ import annotations
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from openmanus_graph.cli.memory.opening import warn
+from openmanus_graph.display_text import counted
+from openmanus_graph.memory.semantic.outbox import Delivery
+from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+
+
+async def deliver(memory: PassageMemory) -> Delivery:
+    """Deliver all that is due; what cannot be delivered stays for another time."""
+    columns = (TextColumn("Indexing"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+    console = Console(stderr=True)
+    with Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task("Indexing", total=None)
+        done = await memory.deliver(
+            progress=lambda delivered, left: bar.update(task, completed=delivered, total=delivered + left)
+        )
+    if done.waiting and done.elsewhere:
+        warn(f"Another process is indexing; {counted(done.waiting, 'passage')} wait, and are found by their words.")
+    elif done.error:
+        warn(f"{done.error} {counted(done.waiting, 'passage')} wait for the index, and are found by their words.")
+    return done

@@ -1,0 +1,84 @@
+"""Overview: memory status, search and show."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import asdict
+
+import click
+
+from openmanus_graph.cli.memory.delivery import deliver
+from openmanus_graph.cli.memory.opening import open_memory, settings_of, warn
+from openmanus_graph.cli.terminal import print_json, with_program
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.display_text import ago, counted, one_line
+from openmanus_graph.memory.semantic.passage import StoredPassage
+from openmanus_graph.memory.semantic.passage_memory import Found, MemoryStatus
+
+CATCH_UP_S = 2.0
+"""How long a search first brings the index up to what others have added."""
+
+
+def status(deliver: bool, owner: str | None, as_json: bool) -> None:
+    """Say what is in memory, where it is indexed, and what waits for the index."""
+    found = asyncio.run(_status(settings_of(owner), deliver))
+    if as_json:
+        print_json(asdict(found))
+        return
+    click.echo(f"{found.owner}: {counted(found.passages, 'passage')} from {counted(found.sources, 'source')}")
+    if found.index is None:
+        click.echo("Index: none; passages are found by their words alone")
+    else:
+        click.echo(f"Index: {found.index}, vectors by {found.embedder}")
+    if found.waiting:
+        waiting = f"Waiting for the index: {counted(found.waiting, 'passage')}"
+        click.echo(f"{waiting}; bring them there with: {with_program('openmanus-graph memory status --deliver')}")
+    warn(found.error)
+    if found.advice:
+        click.echo(found.advice)
+
+
+async def _status(settings: Settings, delivering: bool) -> MemoryStatus:
+    async with open_memory(settings) as (memory, _):
+        if delivering:
+            await deliver(memory)
+        return await memory.status()
+
+
+def search(query: tuple[str, ...], limit: int, owner: str | None, as_json: bool) -> None:
+    """Find passages by their words and their meaning, best first."""
+    found = asyncio.run(_search(settings_of(owner), " ".join(query), limit))
+    warn(found.warning)
+    if as_json:
+        print_json([hit.as_json() for hit in found.hits])
+        return
+    if not found.hits:
+        click.echo("Nothing is found.")
+    for hit in found.hits:
+        nearness = "" if hit.nearness is None else f", nearness {hit.nearness:.2f}"
+        head = f"{hit.passage.key[:12]}  {hit.passage.source}"
+        click.echo(f"{click.style(head, bold=True)}  (score {hit.score:.2f}, words {hit.coverage:.2f}{nearness})")
+        click.echo(f"    {one_line(hit.passage.text, 200)}")
+
+
+async def _search(settings: Settings, query: str, limit: int) -> Found:
+    async with open_memory(settings) as (memory, _):
+        await memory.deliver(seconds=CATCH_UP_S)
+        return await memory.search(query, limit=limit)
+
+
+def show(key: str, owner: str | None, as_json: bool) -> None:
+    """Print a passage."""
+    passage = asyncio.run(_show(settings_of(owner), key))
+    if as_json:
+        print_json(passage.as_json())
+        return
+    found_by = f", found by the thread {passage.thread}" if passage.thread else ""
+    click.echo(f"{passage.key}  {passage.source}, part {passage.position}")
+    click.echo(f"Added {ago(passage.created_at)} for {passage.owner}{found_by}\n")
+    click.echo(passage.text)
+
+
+async def _show(settings: Settings, key: str) -> StoredPassage:
+    async with open_memory(settings) as (memory, _):
+        return await memory.passages.find(key)

@@ -1,0 +1,44 @@
+"""Embedder choice: the model of the settings, else what they name, else MiniLM where it is installed, else hashing."""
+
+from __future__ import annotations
+
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.memory.embedding.hashing import HashingEmbedder
+from openmanus_graph.memory.embedding.minilm import MiniLMEmbedder, installed
+from openmanus_graph.memory.embedding.model_embedder import ModelEmbedder
+from openmanus_graph.memory.plugins import embedder
+from openmanus_graph.memory.protocols import Embedder
+from openmanus_graph.models.embedding_call import embed, embedding_target
+
+HASHING, MINILM = "hashing", "minilm"
+"""Names of the built-in ones in the setting `embedder`."""
+NEAR = 0.6
+"""Cosine from which a passage is worth telling by nearness alone, unless the embedder has a `near` of its own."""
+
+
+async def open_embedder(settings: Settings) -> Embedder:
+    """The embedder of the settings.
+
+    A model is asked for one vector, to know how long its vectors are.
+
+    Args:
+        settings: The user's settings.
+
+    Raises:
+        SettingsError: If they name a plug-in that is not installed.
+        NoModelError: If the model's key is missing.
+        ModelError: If the model does not answer.
+    """
+    target = embedding_target(settings)
+    if target is not None:
+        return ModelEmbedder(target, len((await embed(target, ["length"]))[0]))
+    if settings.embedder == MINILM or (settings.embedder is None and installed()):
+        return MiniLMEmbedder()
+    if settings.embedder in (None, HASHING):
+        return HashingEmbedder()
+    return embedder(settings.embedder)
+
+
+def near_of(chosen: Embedder) -> float:
+    """The cosine from which a passage is worth telling by nearness alone."""
+    return float(getattr(chosen, "near", NEAR))

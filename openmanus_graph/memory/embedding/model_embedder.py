@@ -1,0 +1,44 @@
+"""Model embedder: vectors from the model of `[models.embedding]`, behind its provider."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from openmanus_graph.models.catalog import ModelTarget
+from openmanus_graph.models.embedding_call import embed
+
+MOST_CHARACTERS = 8_000
+"""Characters of a text that are sent: models of vectors take some 500 to 8,000 tokens."""
+
+
+class ModelEmbedder:
+    """An `Embedder` that asks a model."""
+
+    def __init__(self, target: ModelTarget, dimensions: int) -> None:
+        """Use a model whose vectors have a known length; `open_embedder` asks for it.
+
+        Args:
+            target: The model.
+            dimensions: How many numbers each vector has.
+        """
+        self._target = target
+        self._dimensions = dimensions
+
+    @property
+    def name(self) -> str:
+        """The model's name, and where it answers if that is no provider's own place."""
+        url = self._target.settings.base_url
+        return f"{self._target.name} at {url}" if url else self._target.name
+
+    @property
+    def dimensions(self) -> int:
+        """How many numbers each vector has."""
+        return self._dimensions
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        """The vector of each text.
+
+        Raises:
+            ModelError: If the provider failed for good, or refuses.
+        """
+        return await embed(self._target, [text[:MOST_CHARACTERS] or " " for text in texts])

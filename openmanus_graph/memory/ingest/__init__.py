@@ -1,0 +1,1 @@
+"""Ingest: files, folders and pages, cut into passages along their structure."""

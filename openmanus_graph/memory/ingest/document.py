@@ -1,0 +1,105 @@
+"""Document: the text of a file or a page, with what it is, before it is cut."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from openmanus_graph.errors import ToolError, UsageError
+from openmanus_graph.files.text import decode
+from openmanus_graph.memory.ingest.pdf import pdf_text
+from openmanus_graph.tools.fetch_page import fetch
+from openmanus_graph.tools.web.page import read_page
+
+Kind = Literal["markdown", "code", "text"]
+
+MOST_BYTES = 20 * 2**20
+"""Bytes of a file that is read; what is larger is data, and no text to look things up in."""
+CODE = frozenset(
+    {".c", ".cc", ".cpp", ".cs", ".css", ".go", ".h", ".hpp", ".java", ".jl", ".js", ".jsx", ".kt", ".lua", ".php"}
+    | {".pl", ".py", ".r", ".rb", ".rs", ".scala", ".sh", ".sql", ".swift", ".ts", ".tsx"}
+)
+"""Endings of programs, which are cut between their functions and classes."""
+MARKDOWN = frozenset({".md", ".markdown", ".mdx", ".rst"})
+HTML = frozenset({".html", ".htm", ".xhtml"})
+
+
+@dataclass(frozen=True)
+class Document:
+    """The text of a source."""
+
+    source: str
+    """The absolute path, or the address."""
+    title: str
+    """What it is called; may be empty."""
+    text: str
+    """Its text."""
+    kind: Kind
+    """What it is cut along."""
+    links: tuple[str, ...] = ()
+    """Addresses that a page leads to."""
+
+
+async def read_document(path: Path) -> Document:
+    """The text of a file.
+
+    Args:
+        path: The file: text, Markdown, HTML, PDF, or a program.
+
+    Raises:
+        UsageError: If it is missing, no file, or too large.
+        ToolError: If it is binary, or a PDF that cannot be read.
+    """
+    return await asyncio.to_thread(_read, path)
+
+
+def _read(path: Path) -> Document:
+    path = path.expanduser().absolute()
+    source, ending = str(path), path.suffix.lower()
+    try:
+        if not path.is_file():
+            raise UsageError(f"There is no file {source!r}.", hint="Name a file, a folder, or an address.")
+        size = path.stat().st_size
+        if size > MOST_BYTES:
+            raise UsageError(
+                f"The file {source!r} has {size:,} bytes; at most {MOST_BYTES:,} are taken into memory.",
+                hint="Take out of it what is to be found again.",
+            )
+        data = path.read_bytes()
+    except OSError as error:
+        raise UsageError(f"The file {source!r} cannot be read: {error.strerror}.") from error
+    if data.startswith(b"%PDF-") or ending == ".pdf":
+        return Document(source, path.name, pdf_text(data, source), "text")
+    text, _ = decode(data, source)
+    if ending in HTML:
+        page = read_page(text, path.as_uri())
+        return Document(source, page.title or path.name, page.markdown, "markdown")
+    kind: Kind = "code" if ending in CODE else "markdown" if ending in MARKDOWN else "text"
+    return Document(source, path.name, text, kind)
+
+
+async def read_pages(urls: list[str], allow_hosts: tuple[str, ...]) -> tuple[list[Document], list[tuple[str, str]]]:
+    """Pages of the Web, through the guard that tools have, and those that could not be read with the reason.
+
+    Args:
+        urls: Their addresses.
+        allow_hosts: Hosts that may be reached although their address is not public.
+    """
+    try:
+        answers = (await fetch(urls, allow_hosts))["pages"]
+    except ToolError as error:
+        return [], [(url, error.message) for url in urls]
+    read = [page for page in answers if page["error"] is None]
+    documents = [
+        Document(
+            page["url"].partition("#")[0],
+            page["title"],
+            page["markdown"],
+            "markdown",
+            tuple(link["url"].partition("#")[0] for link in page["links"]),
+        )
+        for page in read
+    ]
+    return documents, [(page["url"], page["error"]) for page in answers if page["error"] is not None]

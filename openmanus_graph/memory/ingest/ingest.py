@@ -1,0 +1,155 @@
+"""Ingest: takes files, folders and pages into a memory, source by source, so that it can be stopped and done again."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from urllib.parse import urljoin, urlsplit
+
+from openmanus_graph.errors import DatabaseError, OpenManusGraphError, UsageError
+from openmanus_graph.memory.ingest.chunks import passages_of
+from openmanus_graph.memory.ingest.document import CODE, HTML, MARKDOWN, Document, read_document, read_pages
+from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+
+MOST_FILES = 10_000
+"""Files of a folder."""
+MOST_PAGES = 1_000
+"""Pages of a site."""
+AT_ONCE = 8
+"""Pages that are fetched at the same time."""
+READ = (
+    CODE
+    | HTML
+    | MARKDOWN
+    | {".pdf", ".txt", ".text", ".log", ".csv", ".json", ".toml", ".yaml", ".yml", ".ini", ".cfg"}
+)
+"""Endings of the files of a folder that are read; one that is named itself is read whatever it is called."""
+_LEFT_OUT = frozenset({"node_modules", "__pycache__", "venv", "build", "dist", "target"})
+
+
+@dataclass
+class Ingested:
+    """What was taken into memory."""
+
+    sources: int = 0
+    """Files and pages that were read."""
+    added: int = 0
+    """Passages that are new."""
+    removed: int = 0
+    """Passages that their sources no longer have."""
+    left_out: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Sources that could not be read, with the reason."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, in JSON types."""
+        left_out = [{"source": source, "reason": reason} for source, reason in self.left_out]
+        return {**vars(self), "left_out": left_out}
+
+
+Progress = Callable[[str], None]
+"""Told of each source as it begins."""
+
+
+async def ingest(
+    memory: PassageMemory,
+    place: str,
+    *,
+    allow_hosts: tuple[str, ...] = (),
+    pages: int = 1,
+    progress: Progress | None = None,
+) -> Ingested:
+    """Take a file, a folder or a page into a memory.
+
+    A source that has not changed adds nothing; of one that has, what it no longer says goes.
+
+    Args:
+        memory: The memory.
+        place: A path, or an address with http:// or https://.
+        allow_hosts: Hosts that may be reached although their address is not public.
+        pages: How many pages are read at most: the one of the address, and those below it that it leads to.
+        progress: Told of each source.
+
+    Raises:
+        UsageError: If there is nothing at the place, or a single file cannot be taken.
+        ToolError: If a single file is binary, encrypted or broken.
+        DatabaseError: If the store does not answer, or has no space left; what was taken before stays.
+    """
+    done = Ingested()
+    if place.startswith(("http://", "https://")):
+        await _pages(memory, place, allow_hosts, min(pages, MOST_PAGES), done, progress)
+        return done
+    path, is_folder = await asyncio.to_thread(_place_of, place)
+    if not is_folder:
+        await _take(memory, await read_document(path), done)
+        return done
+    for file in _files(path):
+        if progress is not None:
+            progress(str(file))
+        try:
+            await _take(memory, await read_document(file), done)
+        except DatabaseError:
+            raise
+        except OpenManusGraphError as error:
+            done.left_out.append((str(file), error.message))
+    return done
+
+
+def _place_of(place: str) -> tuple[Path, bool]:
+    """A path from the root, and whether it is a folder."""
+    path = Path(place).expanduser().absolute()
+    return path, path.is_dir()
+
+
+async def _take(memory: PassageMemory, document: Document, done: Ingested) -> None:
+    added, removed = await memory.add(passages_of(document), replace_sources=[document.source])
+    done.sources += 1
+    done.added += added
+    done.removed += removed
+
+
+async def _pages(
+    memory: PassageMemory, place: str, allow_hosts: tuple[str, ...], most: int, done: Ingested, tell: Progress | None
+) -> None:
+    """The page of an address, then those below it that were led to, in the order in which they were found."""
+    below = urljoin(place, ".")
+    found = [place.partition("#")[0]]
+    at = 0
+    while at < len(found):
+        batch = found[at : at + AT_ONCE]
+        at += len(batch)
+        if tell is not None:
+            tell(batch[0])
+        documents, failed = await read_pages(batch, allow_hosts)
+        done.left_out += failed
+        for document in documents:
+            await _take(memory, document, done)
+            new = [link for link in document.links if link.startswith(below) and _is_page(link)]
+            found += [link for link in dict.fromkeys(new) if link not in found][: most - len(found)]
+    if not done.sources:
+        raise UsageError(f"The page {place!r} cannot be taken: {done.left_out[0][1]}")
+
+
+def _is_page(url: str) -> bool:
+    ending = Path(urlsplit(url).path).suffix.lower()
+    return ending in ("", ".html", ".htm", ".md", ".txt") or not ending[1:].isalpha()
+
+
+def _files(folder: Path) -> Iterator[Path]:
+    """Files of a folder that are read, in order; hidden ones, links, and what programs have made are left out."""
+    count = 0
+    for place, folders, files in os.walk(folder):
+        folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _LEFT_OUT)
+        for name in sorted(files):
+            path = Path(place, name)
+            if name.startswith(".") or path.suffix.lower() not in READ or path.is_symlink():
+                continue
+            count += 1
+            if count > MOST_FILES:
+                raise UsageError(
+                    f"The folder {str(folder)!r} has more than {MOST_FILES:,} files.", hint="Name folders in it."
+                )
+            yield path

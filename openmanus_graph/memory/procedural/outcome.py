@@ -1,0 +1,62 @@
+"""Outcome: what the results of a request say of the template that it was done by."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+
+from openmanus_graph.memory.procedural.template import TemplateRun, task_digest
+from openmanus_graph.state import SubtaskResult
+
+_OF_THE_MOMENT = re.compile(
+    r"timed out|time limit|cannot be reached|cannot be found|no answer|connection|network|unreachable|name resolution|"
+    r"rate limit|temporarily|too many requests|\b(?:408|429|5\d\d)\b",
+    re.IGNORECASE,
+)
+"""Words of failures that another try might not meet: no way of doing a task is to blame for them."""
+
+
+def blames_nobody(results: Mapping[str, SubtaskResult]) -> bool:
+    """Whether a request ended without success for a reason that says nothing about its plan.
+
+    That is a person who stopped it, a budget that was used up, or a network that did not answer.
+    """
+    failed = [one for one in results.values() if one["status"] == "failed"]
+    if not failed or any(one["status"] == "skipped" for one in results.values()):
+        return True
+    return all(_OF_THE_MOMENT.search(one["error"] or "") for one in failed)
+
+
+def run_of(
+    thread_id: str, request: int, task: str, results: Mapping[str, SubtaskResult], *, has_succeeded: bool
+) -> TemplateRun:
+    """The run of a request.
+
+    Args:
+        thread_id: Its thread.
+        request: Which request of the thread, from 1.
+        task: The person's words.
+        results: What came of its subtasks.
+        has_succeeded: Whether all of it was completed.
+    """
+    return TemplateRun(
+        thread_id=thread_id,
+        request=request,
+        succeeded=has_succeeded,
+        ended_at=max((_moment(one["finished_at"]) for one in results.values()), default=0.0),
+        seconds={name: took for name, one in results.items() if (took := _seconds(one)) is not None},
+        failed=tuple(name for name, one in results.items() if one["status"] == "failed"),
+        task_digest=task_digest(task),
+    )
+
+
+def _moment(text: str) -> float:
+    return datetime.fromisoformat(text).timestamp()
+
+
+def _seconds(result: SubtaskResult) -> float | None:
+    """What a completed subtask took; `None` of any other."""
+    if result["status"] != "completed" or result["started_at"] is None:
+        return None
+    return max(_moment(result["finished_at"]) - _moment(result["started_at"]), 0.0)

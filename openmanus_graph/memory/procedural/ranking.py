@@ -1,0 +1,105 @@
+"""Ranking: which template fits a task, by their words and by how its runs went; a wrong one is worse than none."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Iterable, Set
+
+from openmanus_graph.display_text import counted
+from openmanus_graph.memory.episodic import COMMON_STEMS, COMMON_WEIGHT, LEAST_LIKENESS, word_stems
+from openmanus_graph.memory.procedural.filling import values_in
+from openmanus_graph.memory.procedural.template import HOLE, PLACEHOLDER, KnownTemplate, Template, TemplateStep
+
+CANDIDATES = 50
+"""Templates with a word of the task that are compared with it."""
+MOST_WORDS = 60
+"""Words of a task that are looked for in templates."""
+WORDS_OF_A_PARAMETER = 3
+"""Words of a task that each parameter of a template explains."""
+MOST_TOKENS = 600
+"""Tokens that a template may take of a prompt."""
+CHARACTERS_PER_TOKEN = 3
+"""Characters that a token has at least, reckoned carefully."""
+LINE_CHARACTERS = 160
+
+
+def words_of(text: str) -> list[str]:
+    """The words that templates are looked for by, each once, in small letters and without any sign of a syntax."""
+    return list(dict.fromkeys(word for word in _letters(text).lower().split() if len(word) > 1))[:MOST_WORDS]
+
+
+def _letters(text: str) -> str:
+    return "".join(letter if letter.isalnum() else " " for letter in text)
+
+
+def likeness(template: Template, task: str) -> float:
+    """How well a task fits a template, 0 to 1: 1 if its words are the same, else the cosine of the words.
+
+    Words that the task has beside are its matter, as far as there are parameters to take them.
+    """
+    if values_in(template, task) is not None:
+        return 1.0
+    ours, theirs = _stems(PLACEHOLDER.sub(" ", template.task)), _stems(task)
+    shared = ours & theirs
+    if not shared - COMMON_STEMS:
+        return 0.0
+    beside = max(_weight(theirs - shared) - WORDS_OF_A_PARAMETER * len(template.parameters), 0.0)
+    return _weight(shared) / math.sqrt(_weight(ours) * (_weight(shared) + beside))
+
+
+def ranked(task: str, candidates: Iterable[KnownTemplate], limit: int) -> list[KnownTemplate]:
+    """The templates that fit a task and may be offered, the best first: by likeness times expected success."""
+    scored = [(likeness(known.template, task), known) for known in candidates if known.is_offered]
+    fitting = [(score, known) for score, known in scored if score >= LEAST_LIKENESS]
+    fitting.sort(key=lambda one: (-one[0] * one[1].weight, one[1].template.key))
+    return [known for _, known in fitting[: max(limit, 0)]]
+
+
+def described(known: KnownTemplate) -> str:
+    """A template as a model is told it: one line a step, as data, within `MOST_TOKENS`."""
+    template = known.template
+    head = (
+        f"A way that worked {known.worked} of {counted(known.runs, 'time')}; adapt it, drop steps, or ignore it. "
+        "{{p1}} and so on stand for what a task names, {{?}} for what has to be found on the way.\n"
+        f"Task: {_short(template.task, 400)}"
+    )
+    left = MOST_TOKENS * CHARACTERS_PER_TOKEN - len(head)
+    lines: list[str] = []
+    for number, step in enumerate(template.steps):
+        line = step_line(step)
+        more = f"… and {counted(len(template.steps) - number, 'step')} more"
+        if len(line) + 1 + len(more) > left:
+            lines.append(more)
+            break
+        lines.append(line)
+        left -= len(line) + 1
+    return "\n".join([head, *lines])
+
+
+def step_line(step: TemplateStep) -> str:
+    """One step in a line: its id, what it waits for, what runs it, and with what."""
+    after = f" after {', '.join(step.needs)}" if step.needs else ""
+    definition = step.definition
+    if definition.get("tool"):
+        args: dict[str, object] = definition.get("args") or {}
+        shown = ", ".join(f"{name}={_argument(value)}" for name, value in args.items())
+        return _short(f"{step.id}{after}: {step.work}({shown})", LINE_CHARACTERS)
+    return _short(f"{step.id}{after}: {step.work}: {definition.get('goal') or HOLE}", LINE_CHARACTERS)
+
+
+def _argument(value: object) -> str:
+    return _short(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 60)
+
+
+def _short(text: str, characters: int) -> str:
+    line = " ".join(text.split())
+    return line if len(line) <= characters else f"{line[: characters - 1]}…"
+
+
+def _stems(text: str) -> set[str]:
+    return set(word_stems(text))
+
+
+def _weight(stems: Set[str]) -> float:
+    return sum(COMMON_WEIGHT if stem in COMMON_STEMS else 1.0 for stem in stems)

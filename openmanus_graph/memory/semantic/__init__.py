@@ -1,0 +1,1 @@
+"""Semantic memory: passages in Postgres, found by their words and, through a vector index, by their meaning."""

@@ -1,0 +1,242 @@
+"""Passage memory: one owner's semantic memory: passages in Postgres, found by their words and by a vector index.
+
+What the index says are keys. Each is looked up among the passages before anybody sees it: what was forgotten, or is
+somebody else's, is not shown, however late or wrong the index is. While it is away, words alone find passages.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Iterable
+from dataclasses import dataclass
+from time import monotonic
+
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import DatabaseError, OpenManusGraphError
+from openmanus_graph.memory.embedding.choice import near_of, open_embedder
+from openmanus_graph.memory.protocols import Embedder
+from openmanus_graph.memory.semantic.choice import open_index
+from openmanus_graph.memory.semantic.full_text import search_text
+from openmanus_graph.memory.semantic.fusion import WEIGHT, fuse
+from openmanus_graph.memory.semantic.outbox import Delivery, Outbox, Progress
+from openmanus_graph.memory.semantic.passage import Hit, Passage
+from openmanus_graph.memory.semantic.passages import Passages, Selection
+from openmanus_graph.memory.semantic.vector_index import VectorIndex
+
+logger = logging.getLogger(__name__)
+
+CANDIDATES = 50
+"""Passages that each way of searching gives to the common ranking."""
+LEAST_COVERAGE = 0.6
+"""Share of a task's words, weighed by how rare they are, from which a passage is told to a role unasked.
+
+At 0.6 a passage has most of what the task is about; a task of another matter shares its common words only. The tests
+calibrate it with tasks that a corpus answers and with tasks that it does not.
+"""
+TOLD_CHARACTERS = 1_200
+"""Characters of a passage that a role is told."""
+
+
+@dataclass(frozen=True)
+class Found:
+    """What a search has found."""
+
+    hits: list[Hit]
+    """The passages, best first."""
+    warning: str | None = None
+    """Why only words were searched for; `None` if the vector index answered, or none is wanted."""
+
+
+@dataclass(frozen=True)
+class MemoryStatus:
+    """What there is in a memory, and what it is searched with."""
+
+    owner: str
+    """Whose it is."""
+    passages: int
+    """How many passages."""
+    sources: int
+    """From how many files and pages."""
+    index: str | None
+    """The vector index in words; `None` if there is none."""
+    embedder: str | None
+    """What makes its vectors."""
+    waiting: int
+    """Passages that the index does not have yet, or still has."""
+    error: str | None
+    """Why the index cannot be used, or the last delivery failed; `None` if all is well."""
+    advice: str | None
+    """What would serve better; `None` if nothing would."""
+
+
+PAUSE_S = 30.0
+"""How long an index that failed is not asked: one that hangs must not hold up every search."""
+MANY_PASSAGES = 20_000
+"""Passages from which a folder of Chroma's costs other processes a second after each write."""
+
+
+class PassageMemory:
+    """One owner's semantic memory; a `SemanticMemory`."""
+
+    def __init__(self, saver: ThreadSaver, settings: Settings, owner: str | None = None) -> None:
+        """Use a store; embedder and index are opened when they are first needed.
+
+        Args:
+            saver: The store of the passages.
+            settings: The user's settings, which choose the embedder and the index.
+            owner: Whose memory; `None` means the setting.
+        """
+        self.passages = Passages(saver, owner or settings.owner)
+        """The passages themselves."""
+        self._saver = saver
+        self._settings = settings
+        self._opening = asyncio.Lock()
+        self._opened: tuple[Embedder, VectorIndex, Outbox] | None = None
+        self._warning: str | None = None
+        self._again_at = 0.0  # of the monotonic clock: before it an index that failed is not asked
+
+    async def aclose(self) -> None:
+        """Let go of the index."""
+        if self._opened is not None:
+            await self._opened[1].aclose()
+            self._opened = None
+
+    async def add(self, passages: Iterable[Passage], *, replace_sources: Collection[str] = ()) -> tuple[int, int]:
+        """Store passages; they are found by their words at once, and by meaning when they are delivered.
+
+        Args:
+            passages: The passages.
+            replace_sources: Sources that these are all of: what they have besides goes.
+
+        Returns:
+            How many were new, and how many went.
+        """
+        await self._open()  # first, so that the index is asked for them
+        return await self.passages.add(passages, replace_sources=replace_sources)
+
+    async def forget(self, chosen: Selection) -> int:
+        """Remove passages, and ask the index to; how many went."""
+        await self._open()
+        return await self.passages.forget(chosen)
+
+    async def deliver(self, *, seconds: float | None = None, progress: Progress | None = None) -> Delivery:
+        """Bring the index up to what the passages are.
+
+        Args:
+            seconds: After how long no more is begun; `None` means when all is delivered.
+            progress: Told after each batch.
+        """
+        opened = await self._open()
+        if opened is None:
+            return Delivery(0, 0, self._warning)
+        try:
+            await opened[2].sweep_if_due()
+        except DatabaseError:
+            raise
+        except OpenManusGraphError as error:
+            self._warn(error)
+            return Delivery(0, await opened[2].waiting(), error.message)
+        done = await opened[2].deliver(seconds=seconds, progress=progress)
+        if done.delivered and done.error is None:
+            self._again_at = 0.0  # it is there again
+        return done
+
+    async def search(self, query: str, *, limit: int = 10) -> Found:
+        """Passages for a query, best first.
+
+        Args:
+            query: Any text.
+            limit: How many at most.
+
+        Raises:
+            DatabaseError: If the store of the passages does not answer.
+        """
+        if limit <= 0 or not query.strip():
+            return Found([])
+        wanted = max(CANDIDATES, limit)
+        texts, near = await asyncio.gather(
+            search_text(self._saver, self.passages.owner, query, wanted), self._near(query, wanted)
+        )
+        most_weight = WEIGHT if self._opened is None else float(getattr(self._opened[0], "most_weight", WEIGHT))
+        ranked = fuse(texts, near, most_weight)
+        coverage = {hit.key: hit.coverage for hit in texts}
+        there = await self.passages.lookup([key for key, _ in ranked])
+        hits = [Hit(there[key], score, coverage.get(key, 0.0), near.get(key)) for key, score in ranked if key in there]
+        return Found(hits[:limit], self._warning)
+
+    async def recall(self, query: str, *, limit: int = 5) -> list[str]:
+        """Passages that are worth telling for a task, each with its source; none rather than one of another matter."""
+        if not await self.passages.any():
+            return []
+        found = await self.search(query, limit=4 * limit)
+        least = 2.0 if self._opened is None else near_of(self._opened[0])
+        worth = [hit for hit in found.hits if hit.coverage >= LEAST_COVERAGE or (hit.nearness or 0.0) >= least]
+        return [_told(hit) for hit in worth[:limit]]
+
+    async def status(self) -> MemoryStatus:
+        """What there is, and what it is searched with."""
+        passages, sources = await self.passages.counts()
+        opened = await self._open()
+        if opened is None:
+            return MemoryStatus(self.passages.owner, passages, sources, None, None, 0, self._warning, None)
+        chosen, index, outbox = opened
+        error = self._warning or await outbox.last_error()
+        place, waiting = index.place, await outbox.waiting()
+        advice = None
+        if passages >= MANY_PASSAGES and place.startswith("Chroma in"):
+            advice = (
+                f"From about {MANY_PASSAGES:,} passages a Chroma server (CHROMA_URL) or pgvector "
+                "(OPENMANUS_GRAPH_VECTOR_INDEX=pgvector) serves better: a folder is read anew after each foreign write."
+            )
+        return MemoryStatus(self.passages.owner, passages, sources, place, chosen.name, waiting, error, advice)
+
+    async def _near(self, query: str, limit: int) -> dict[str, float]:
+        """Cosines of the nearest passages by key; none while the index is away."""
+        opened = await self._open()
+        if opened is None or monotonic() < self._again_at:
+            return {}
+        chosen, index, _ = opened
+        try:
+            vectors = await chosen.embed([query])
+            index.space.check(vectors)
+            found = dict(await index.query(self.passages.owner, vectors[0], limit))
+        except OpenManusGraphError as error:
+            self._warn(error)
+            return {}
+        self._warning = None
+        return found
+
+    async def _open(self) -> tuple[Embedder, VectorIndex, Outbox] | None:
+        """Embedder, index and outbox; `None` if no index is wanted, or it cannot be used."""
+        async with self._opening:
+            wanted = self._settings.vector_index != "none" and monotonic() >= self._again_at
+            if self._opened is None and wanted:
+                try:
+                    chosen = await open_embedder(self._settings)
+                    index = await open_index(self._saver, self._settings, chosen)
+                    if index is not None:
+                        outbox = Outbox(self._saver, index, chosen)
+                        await outbox.register()
+                        self._opened = chosen, index, outbox
+                        self._warning = None
+                except DatabaseError:
+                    raise
+                except OpenManusGraphError as error:
+                    self._warn(error)
+            return self._opened
+
+    def _warn(self, error: OpenManusGraphError) -> None:
+        """Say once that only words are searched for."""
+        if self._warning is None:
+            logger.warning("Passages are found by their words alone.", extra={"error": error.message})
+        self._warning = error.message
+        self._again_at = monotonic() + PAUSE_S
+
+
+def _told(hit: Hit) -> str:
+    passage = hit.passage
+    text = passage.text if len(passage.text) <= TOLD_CHARACTERS else f"{passage.text[:TOLD_CHARACTERS]} …"
+    nearness = "" if hit.nearness is None else f", nearness {hit.nearness:.2f}"
+    return f"Source: {passage.source} (words {hit.coverage:.2f}{nearness})\n{text}"

@@ -1,0 +1,245 @@
+"""Passages: the truth of semantic memory, in Postgres; every change asks the vector indexes to follow it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
+from datetime import datetime
+from typing import Any, LiteralString, cast
+
+from psycopg import sql
+from psycopg.rows import DictRow
+from psycopg.types.json import Jsonb
+
+from openmanus_graph import shell_commands
+from openmanus_graph.checkpoints.saver import ThreadSaver
+from openmanus_graph.errors import UsageError
+from openmanus_graph.fault_points import writing
+from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
+from openmanus_graph.redaction import redact_log
+from openmanus_graph.values.storable_json import storable, storable_text
+
+MOST_CHARACTERS = 20_000
+"""Characters of a passage that are kept: full text has a limit, and a passage is a piece."""
+SOURCE_CHARACTERS = 600
+"""Characters of a source's name that are kept: it is in an index."""
+PAGE = 500
+"""Passages that are read at a time."""
+
+_SELECT = sql.SQL("SELECT key, owner, source, position, text, meta, thread, created_at FROM passages WHERE owner = ")
+_FORGET = sql.SQL(
+    "WITH gone AS (DELETE FROM passages WHERE owner = %(owner)s {chosen} RETURNING key)"
+    " SELECT enqueue_passages(%(owner)s, coalesce(array_agg(key), '{{}}')), count(*) AS gone FROM gone"
+)
+_COUNT = sql.SQL("SELECT count(*) AS n FROM passages WHERE owner = %(owner)s {chosen}")
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which passages are meant; what is `None` does not restrict."""
+
+    keys: Collection[str] | None = None
+    """Those of these keys."""
+    source: str | None = None
+    """Those of this path or address."""
+    thread: str | None = None
+    """Those that this thread found."""
+    before: datetime | None = None
+    """Those that were added before this moment."""
+    matching: str | None = None
+    """Those that have all words of this text."""
+
+
+class Passages:
+    """One owner's passages."""
+
+    def __init__(self, saver: ThreadSaver, owner: str) -> None:
+        """Use a store.
+
+        Args:
+            saver: The store.
+            owner: Whose passages; nobody else's are seen or changed.
+        """
+        self._saver = saver
+        self.owner = owner
+
+    async def any(self) -> bool:
+        """Whether there is any passage."""
+        row = await self._row("SELECT EXISTS (SELECT 1 FROM passages WHERE owner = %s) AS there", (self.owner,))
+        return bool(row["there"])
+
+    async def counts(self) -> tuple[int, int]:
+        """How many passages and sources there are."""
+        query: LiteralString = (
+            "SELECT count(*) AS passages, count(DISTINCT source) AS sources FROM passages WHERE owner = %s"
+        )
+        row = await self._row(query, (self.owner,))
+        return int(row["passages"]), int(row["sources"])
+
+    async def add(self, passages: Iterable[Passage], *, replace_sources: Collection[str] = ()) -> tuple[int, int]:
+        """Store passages; those that are there stay, and get the new position.
+
+        Args:
+            passages: The passages. What looks like a key or a password in them is not stored.
+            replace_sources: Sources that these passages are all of: what they have besides goes.
+
+        Returns:
+            How many were new, and how many went.
+
+        Raises:
+            DatabaseError: If the store does not answer, or has no space left.
+        """
+        by_key = {made.key(self.owner): made for made in map(clean_passage, passages) if made.text.strip()}
+
+        async def write() -> tuple[int, int]:
+            async with self._saver.pool.connection() as connection, connection.transaction():
+                gone = await self._remove_others(
+                    connection, list(by_key), [clean_source(one) for one in replace_sources]
+                )
+                new: list[str] = []
+                for keys in _pages(sorted(by_key)):
+                    new += await self._insert(connection, [(key, by_key[key]) for key in keys])
+                await connection.execute("SELECT enqueue_passages(%s, %s)", (self.owner, new))
+                return len(new), gone
+
+        with writing("passages"):
+            return await self._saver.retried(write)
+
+    async def _remove_others(self, connection: Any, keys: list[str], sources: list[str]) -> int:
+        if not sources:
+            return 0
+        cursor = await connection.execute(
+            "WITH gone AS (DELETE FROM passages WHERE owner = %(owner)s AND source = ANY(%(sources)s)"
+            " AND key <> ALL(%(keys)s) RETURNING key)"
+            " SELECT enqueue_passages(%(owner)s, coalesce(array_agg(key), '{}')), count(*) AS gone FROM gone",
+            {"owner": self.owner, "sources": sources, "keys": keys},
+        )
+        return int((await cursor.fetchone())["gone"])
+
+    async def _insert(self, connection: Any, rows: Sequence[tuple[str, Passage]]) -> list[str]:
+        cursor = await connection.execute(
+            """
+            WITH added AS (
+                INSERT INTO passages (key, owner, source, position, text, meta, thread)
+                SELECT key, %(owner)s, source, position, text, meta, thread
+                FROM unnest(%(keys)s::text[], %(sources)s::text[], %(positions)s::int[], %(texts)s::text[],
+                            %(metas)s::jsonb[], %(threads)s::text[]) AS p (key, source, position, text, meta, thread)
+                ON CONFLICT (key) DO UPDATE SET position = EXCLUDED.position, meta = EXCLUDED.meta
+                RETURNING key, xmax = 0 AS is_new
+            )
+            SELECT key FROM added WHERE is_new
+            """,
+            {
+                "owner": self.owner,
+                "keys": [key for key, _ in rows],
+                "sources": [made.source for _, made in rows],
+                "positions": [made.position for _, made in rows],
+                "texts": [made.text for _, made in rows],
+                "metas": [Jsonb(made.meta) for _, made in rows],
+                "threads": [made.thread for _, made in rows],
+            },
+        )
+        return [str(row["key"]) for row in await cursor.fetchall()]
+
+    async def forget(self, chosen: Selection) -> int:
+        """Remove passages; nobody finds them any more, whatever an index still has of them.
+
+        Returns:
+            How many went.
+
+        Raises:
+            DatabaseError: If the store does not answer.
+        """
+
+        async def write() -> int:
+            async with self._saver.pool.connection() as connection, connection.transaction():
+                cursor = await connection.execute(_FORGET.format(chosen=_CHOSEN), self._chosen(chosen))
+                return int(cast("DictRow", await cursor.fetchone())["gone"])
+
+        with writing("forgotten passages"):
+            return await self._saver.retried(write)
+
+    async def count(self, chosen: Selection) -> int:
+        """How many passages are meant."""
+        return int((await self._row(_COUNT.format(chosen=_CHOSEN), self._chosen(chosen)))["n"])
+
+    async def lookup(self, keys: Sequence[str]) -> dict[str, StoredPassage]:
+        """Those of some passages that are there, by key."""
+        return {found.key: found for found in await self._stored("%s AND key = ANY(%s)", (self.owner, list(keys)))}
+
+    async def find(self, key: str) -> StoredPassage:
+        """The passage of a key, or of the beginning of one that only one has.
+
+        Raises:
+            UsageError: If there is none, or several.
+        """
+        which: LiteralString = "%s AND starts_with(key, %s) LIMIT 2"
+        found = await self._stored(which, (self.owner, storable_text(key))) if key else []
+        if len(found) == 1:
+            return found[0]
+        what = "Several passages begin" if found else "No passage begins"
+        raise UsageError(f"{what} with {key!r}.", hint=f"Find its key with: {shell_commands.SEARCH_MEMORY}")
+
+    async def sources(self) -> list[tuple[str, int]]:
+        """Every source with the number of its passages, in order."""
+        query: LiteralString = (
+            "SELECT source, count(*) AS n FROM passages WHERE owner = %s GROUP BY source ORDER BY source"
+        )
+        async with self._saver.connection() as connection:
+            rows = await (await connection.execute(query, (self.owner,))).fetchall()
+        return [(str(row["source"]), int(row["n"])) for row in rows]
+
+    async def every(self) -> AsyncIterator[StoredPassage]:
+        """All passages, source by source."""
+        which: LiteralString = "%s AND (source, position, key) > (%s, %s, %s) ORDER BY source, position, key LIMIT %s"
+        after: tuple[str, int, str] = ("", -1, "")
+        while found := await self._stored(which, (self.owner, *after, PAGE)):
+            for passage in found:
+                yield passage
+            after = found[-1].source, found[-1].position, found[-1].key
+
+    def _chosen(self, chosen: Selection) -> dict[str, Any]:
+        keys = None if chosen.keys is None else list(chosen.keys)
+        source = None if chosen.source is None else clean_source(chosen.source)
+        matching = None if chosen.matching is None else storable_text(chosen.matching)
+        return {**vars(chosen), "owner": self.owner, "keys": keys, "source": source, "matching": matching}
+
+    async def _stored(self, which: LiteralString, values: Sequence[Any]) -> list[StoredPassage]:
+        query = _SELECT + sql.SQL(which)
+
+        async def read() -> list[StoredPassage]:
+            async with self._saver.pool.connection() as connection:
+                rows = await (await connection.execute(query, values)).fetchall()
+            return [StoredPassage(**row) for row in rows]
+
+        return await self._saver.retried(read)
+
+    async def _row(self, query: LiteralString | sql.Composed, values: Any) -> DictRow:
+        async def read() -> DictRow:
+            async with self._saver.pool.connection() as connection:
+                return cast("DictRow", await (await connection.execute(query, values)).fetchone())
+
+        return await self._saver.retried(read)
+
+
+_CHOSEN = sql.SQL("""
+ AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s)) AND (%(source)s::text IS NULL OR source = %(source)s)
+ AND (%(thread)s::text IS NULL OR thread = %(thread)s)
+ AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
+ AND (%(matching)s::text IS NULL OR search @@ plainto_tsquery('english', %(matching)s))
+""")
+
+
+def clean_passage(made: Passage) -> Passage:
+    """The passage as it may be stored: without secrets, and with characters that Postgres takes."""
+    text = storable_text(redact_log(made.text[:MOST_CHARACTERS]))
+    return replace(made, text=text, source=clean_source(made.source), meta=storable(made.meta))
+
+
+def clean_source(source: str) -> str:
+    """The name of a source as it may be stored."""
+    return storable_text(redact_log(source)[:SOURCE_CHARACTERS])
+
+
+def _pages(keys: Sequence[str]) -> Iterable[Sequence[str]]:
+    return (keys[start : start + PAGE] for start in range(0, len(keys), PAGE))

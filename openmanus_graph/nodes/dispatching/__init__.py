@@ -1,0 +1,1 @@
+"""Dispatching: what the dispatcher is made of beside itself."""

@@ -1,0 +1,153 @@
+"""Templates: what the knowledge and remember nodes do with procedural memory.
+
+A run goes on without it where its store does not answer, with one warning.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from openmanus_graph.display_text import counted
+from openmanus_graph.errors import MemoryStoreError, SettingsError
+from openmanus_graph.memory.memory import Memory
+from openmanus_graph.memory.procedural.choice import chosen
+from openmanus_graph.memory.procedural.filling import filled_plan, values_in
+from openmanus_graph.memory.procedural.making import likeness_of, template_of
+from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
+from openmanus_graph.memory.procedural.ranking import described
+from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
+from openmanus_graph.memory.protocols import TemplateMemory
+from openmanus_graph.models.catalog import REPLAY_PREFIX
+from openmanus_graph.nodes.material.prompt_context import all_completed
+from openmanus_graph.nodes.planning.proposal import checked_plan
+from openmanus_graph.nodes.turn import Turn
+from openmanus_graph.plan import Plan
+from openmanus_graph.tools.spec import spec_of
+
+CANDIDATES = 5
+"""Templates of which one is chosen, among those that have only tools and agents that are here."""
+KEPT_SHARE = 0.5
+"""Share of a template's steps that a plan must have kept for its end to count for the template."""
+
+
+@dataclass(frozen=True)
+class Procedure:
+    """What procedural memory has for a request."""
+
+    text: str = ""
+    """What a model is told; empty without any."""
+    plan: dict[str, Any] | None = None
+    """A whole plan that rules have made of a template; `None` where a model is to plan."""
+    kept: dict[str, Any] = field(default_factory=dict[str, Any])
+    """What the state keeps of it, as `template`."""
+    why: str = ""
+    """Where the plan is from, for the person."""
+
+
+async def procedure_for(turn: Turn, memory: Memory) -> Procedure:
+    """The procedure for the request of a visit, at most one."""
+    task = turn.state.get("task", "")
+    try:
+        store = memory.procedures(turn)
+        if store is None:
+            return Procedure()
+        if not isinstance(store, TemplateMemory):
+            return Procedure("\n\n".join(await store.recall(task, limit=1)))
+        offered = await store.offered(task, limit=CANDIDATES)
+    except (MemoryStoreError, SettingsError) as error:
+        turn.tell("warned", id="templates", text=f"{error.message} The run goes on without templates.")
+        return Procedure(kept={"unavailable": True})
+    roles = turn.roles
+    usable = [one for one in offered if one.template.fits(roles.tools, roles.agents)]
+    # The node counts the request only with its update: the one before has this number in the state.
+    known = chosen(task, usable, seed=f"{turn.thread_id} {turn.state.get('request') or 0}")
+    if known is None:
+        return Procedure()
+    is_for_model = bool(turn.state.get("attachments")) or _is_recorded(turn)
+    plan = None if is_for_model else _plan_by_rules(turn, known, task)
+    kept = {"key": known.template.key, "filled": plan is not None}
+    if plan is None:
+        return Procedure(described(known), kept=kept)
+    why = (
+        f"The plan is from the template {known.template.key}, which worked {known.worked} of "
+        f"{counted(known.runs, 'time')}; no model was asked for it."
+    )
+    return Procedure(plan=plan, kept=kept, why=why)
+
+
+def _is_recorded(turn: Turn) -> bool:
+    """Whether replies are recorded or replayed: they are found by their places, so none may be left out."""
+    names = turn.roles.models.names.values()
+    return turn.roles.settings.record is not None or any(name.startswith(REPLAY_PREFIX) for name in names)
+
+
+def _plan_by_rules(turn: Turn, known: KnownTemplate, task: str) -> dict[str, Any] | None:
+    """The plan of a template that is sure and whose parameters the task names, if it is sound."""
+    values = values_in(known.template, task) if known.is_sure else None
+    filled = None if values is None else filled_plan(known.template, values)
+    roles = turn.roles
+    if filled is None:
+        return None
+    plan, _ = checked_plan(filled, roles.tools, list(roles.agents), roles.settings.max_subtasks)
+    return None if plan is None else {**_with_durations(plan, known.template), "goal": task}
+
+
+def _with_durations(plan: Plan, template: Template) -> dict[str, Any]:
+    """A plan whose steps say what they took in earlier runs, so that the dispatcher starts the longest path first."""
+    took = {step.id: step.mean_s for step in template.steps if step.runs and step.mean_s > 0}
+    filled = plan.to_dict()
+    return {
+        **filled,
+        "subtasks": [
+            {**one, "expected_s": took[one["id"]]} if one["id"] in took else one for one in filled["subtasks"]
+        ],
+    }
+
+
+async def remember_procedure(turn: Turn, memory: Memory) -> None:
+    """Store the way in which a request that is over was done, and whether it worked."""
+    counted_run = await asyncio.to_thread(_run, turn)  # of a large plan it takes seconds
+    if counted_run is None:
+        return
+    template, run = counted_run
+    offered = turn.state.get("template") or {}
+    try:
+        store = memory.procedures(turn)
+        if not isinstance(store, TemplateMemory):
+            return
+        used = await store.template(str(offered["key"])) if offered.get("key") else None
+        if used is not None and likeness_of(used.template.steps, template.steps) >= KEPT_SHARE:
+            await store.remember(used.template, run)
+        else:
+            await store.remember(template, run)
+    except (MemoryStoreError, SettingsError) as error:
+        if not offered.get("unavailable"):
+            turn.tell("warned", id="templates", text=f"{error.message} The way it was done is not remembered.")
+
+
+def _run(turn: Turn) -> tuple[Template, TemplateRun] | None:
+    """The template of a request and its run; `None` where there is none, or nothing to learn from."""
+    state = turn.state
+    if not (state.get("plan") or {}).get("subtasks"):
+        return None
+    plan, results = Plan.parse(state.get("plan") or {}), state.get("results") or {}
+    ids = [str(subtask.id) for subtask in plan.subtasks]
+    planned = {name: results[name] for name in ids if name in results}
+    succeeded = all_completed(state) and state.get("status") == "completed"
+    if not succeeded and (turn.spending.reached() is not None or blames_nobody(planned)):
+        return None
+    code = {name: argument for name, tool in turn.roles.tools.items() if (argument := spec_of(tool).code_argument)}
+    template = template_of(state.get("task", ""), plan, planned, code)
+    if template is None:
+        return None
+    run = run_of(turn.thread_id, state.get("request") or 1, state.get("task", ""), planned, has_succeeded=succeeded)
+    return template, run
+
+
+def proposal_of(plan: Mapping[str, Any]) -> str:
+    """A plan as the planner's node takes it from others."""
+    return json.dumps(plan, ensure_ascii=False)

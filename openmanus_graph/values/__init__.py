@@ -1,0 +1,1 @@
+"""Values: forms in which they go everywhere."""

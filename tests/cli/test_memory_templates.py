@@ -1,0 +1,216 @@
+"""Template commands: templates listed, shown, drawn, run, moved, rated and removed by the real program."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from tests.cli.conftest import MakeProgram, Program
+
+TASK = "Count the words of {{p1:path}} and write {{p2:number}} to {{p3:path}}"
+STEPS: list[dict[str, Any]] = [
+    {"id": "c", "tool": "bash", "args": {"command": "wc -w < {{p1}}", "timeout_s": "{{p2:int}}"}},
+    {
+        "id": "w",
+        "tool": "str_replace_editor",
+        "args": {"command": "create", "path": "{{p3}}", "file_text": "{{p2}} ${c.stdout}"},
+    },
+    {"id": "l", "tool": "list_files", "args": {"pattern": "*.txt"}, "needs": ["w"]},
+]
+
+
+def written(program: Program, steps: list[dict[str, Any]] | None = None, task: str = TASK) -> str:
+    """Write a template by hand; its file's name."""
+    content = {"goal": task, "subtasks": STEPS if steps is None else steps}
+    (program.folder / "way.yaml").write_text(yaml.safe_dump(content))
+    return "way.yaml"
+
+
+def imported(program: Program, steps: list[dict[str, Any]] | None = None, task: str = TASK) -> str:
+    """Import a template; its key."""
+    out, _ = program("memory", "templates", "import", written(program, steps, task), "--json")
+    return str(json.loads(out)["key"])
+
+
+def listed(program: Program) -> list[dict[str, Any]]:
+    out, _ = program("memory", "templates", "list", "--json")
+    found: list[dict[str, Any]] = json.loads(out)
+    return found
+
+
+def workspace(program: Program) -> str:
+    (program.folder / "ws").mkdir(exist_ok=True)
+    (program.folder / "ws" / "a.txt").write_text("three little words")
+    return "ws"
+
+
+def test_without_templates_the_list_says_where_they_come_from(program: Program) -> None:
+    out, _ = program("memory", "templates", "list")
+
+    assert out == "No templates yet. They are learned from requests with three steps or more.\n"
+
+
+def test_a_template_written_by_hand_is_listed_shown_and_drawn(program: Program) -> None:
+    key = imported(program)
+
+    out, _ = program("memory", "templates", "list")
+    assert out.splitlines()[1].split()[:4] == [key, "1/1", "100%", "yes"]
+    out, _ = program("memory", "templates", "show", key[:5])
+    assert f"{key}: Count the words of {{{{p1}}}} and write {{{{p2}}}} to {{{{p3}}}}" in out
+    assert "p2: number" in out
+    assert "w (str_replace_editor)" in out
+    program("memory", "templates", "show", key, "-o", "way.svg")
+    assert (program.folder / "way.svg").read_text().startswith("<svg")
+    out, _ = program("memory", "templates", "show", key, "--format", "mermaid")
+    assert out.startswith("flowchart")
+
+
+def test_a_template_is_run_in_its_words_and_the_run_counts(program: Program) -> None:
+    key = imported(program)
+    words = ["count", "the", "words", "of", "a.txt", "and", "write", "60", "to", "b.txt"]
+    program("memory", "templates", "run", key, *words, "--workspace", workspace(program))
+
+    assert (program.folder / "ws" / "b.txt").read_text().split() == ["60", "3"]
+    (one,) = listed(program)
+    assert (one["runs"], one["worked"], one["tasks"]) == (2, 2, 2)
+    assert one["steps"][0]["runs"] == 1
+
+
+def test_parameters_can_be_said_one_by_one(program: Program) -> None:
+    key = imported(program)
+    given = ["--set", "p1=a.txt", "--set", "p2=5", "--set", "p3=c.txt"]
+    program("memory", "templates", "run", key, *given, "--workspace", workspace(program), "--thread", "own")
+
+    assert (program.folder / "ws" / "c.txt").read_text().split() == ["5", "3"]
+    _, err = program("memory", "templates", "run", key, *given, "--thread", "own", code=2)
+    assert "The thread 'own' exists" in err
+
+
+def test_a_failed_run_counts_against_it(program: Program) -> None:
+    key = imported(program)
+    words = ["count", "the", "words", "of", "missing.txt", "and", "write", "60", "to", "b.txt"]
+    program("memory", "templates", "run", key, *words, "--workspace", workspace(program), code=1)
+
+    (one,) = listed(program)
+    assert (one["runs"], one["worked"]) == (2, 1)
+    assert [step["failures"] for step in one["steps"]] == [1, 0, 0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        ("paint the fence", "does not have the words of the template"),
+        ("--set p1=a.txt", "Nothing says 'p2' of the template"),
+        ("--set p9=a.txt", "has no parameter 'p9'"),
+        ("--set p1", "'p1' says no value"),
+        ("--set p1=a;id --set p2=5 --set p3=b.txt", "cannot be put where they stand"),
+        ("--set p1=a.txt --set p2=many --set p3=b.txt", "cannot be put where they stand"),
+    ],
+)
+def test_what_cannot_be_filled_is_said(program: Program, arguments: str, said: str) -> None:
+    key = imported(program)
+
+    _, err = program("memory", "templates", "run", key, *arguments.split(), code=2)
+
+    assert said in err
+
+
+def test_a_hole_is_filled_by_its_place(program: Program) -> None:
+    steps = [{"id": "c", "tool": "bash", "args": {"command": "{{?}}"}}, *STEPS[1:]]
+    key = imported(program, steps)
+
+    out, _ = program("memory", "templates", "show", key)
+    assert "c.command: to be found on the way" in out
+    given = ["--set", "c.command=echo 'a' | wc -c", "--set", "p2=5", "--set", "p3=c.txt"]
+    program("memory", "templates", "run", key, *given, "--workspace", workspace(program))
+    assert (program.folder / "ws" / "c.txt").read_text().split() == ["5", "2"]
+
+
+def test_an_exported_template_is_the_same_elsewhere(program: Program, program_in: MakeProgram, server: str) -> None:
+    key = imported(program)
+    for name in ("out.yaml", "out.json"):
+        program("memory", "templates", "export", key, name)
+        program("plan", "show", name)
+        program("memory", "templates", "delete", key, "--yes")
+        assert listed(program) == []
+        program("memory", "templates", "import", name)
+        (one,) = listed(program)
+        assert one["key"] == key
+        assert one["parameters"] == {"p1": "path", "p2": "number", "p3": "path"}
+        assert [step["definition"] for step in one["steps"]] == [
+            {name: value for name, value in step.items() if name != "id"} for step in STEPS
+        ]
+    _, err = program("memory", "templates", "export", key, "out.json", code=2)
+    assert "The file 'out.json' exists." in err
+
+
+@pytest.mark.parametrize(
+    ("task", "said"),
+    [
+        ("", "has no `goal`"),
+        ("Do {{?}}", "is no parameter of a task"),
+        ("Do {{p1:colour}}", "is no parameter of a task"),
+    ],
+)
+def test_a_file_that_is_no_template_is_refused(program: Program, task: str, said: str) -> None:
+    _, err = program("memory", "templates", "import", written(program, task=task), code=2)
+
+    assert said in err
+
+
+def test_a_key_that_is_none_or_several_is_said(program: Program) -> None:
+    imported(program)
+    for key in ("zz", ""):
+        _, err = program("memory", "templates", "show", key, code=2)
+        assert f"begins with {key!r}" in err
+
+
+def test_a_rating_changes_what_is_offered(program: Program) -> None:
+    key = imported(program)
+    words = ["count", "the", "words", "of", "a.txt", "and", "write", "60", "to", "b.txt"]
+    for name in ("one", "two"):
+        program("memory", "templates", "run", key, *words, "--workspace", workspace(program), "--thread", name)
+        program("threads", "rate", name, "bad", "password=hunter2", "and", "wrong")
+
+    (one,) = listed(program)
+    assert (one["runs"], one["worked"], one["offered"]) == (3, 1, False)
+    program("threads", "rate", "two", "good")
+    assert listed(program)[0]["offered"]
+
+
+def test_a_thread_without_a_template_cannot_be_rated(program: Program) -> None:
+    plan = program.plan({"id": "a", "tool": "bash", "args": {"command": "true"}})
+    program("run", "--plan", plan, "--thread", "small")
+
+    _, err = program("threads", "rate", "small", "good", code=2)
+
+    assert "counts for no template" in err
+
+
+def test_a_template_outlives_the_threads_it_was_learned_from(program: Program) -> None:
+    key = imported(program)
+    words = ["count", "the", "words", "of", "a.txt", "and", "write", "60", "to", "b.txt"]
+    program("memory", "templates", "run", key, *words, "--workspace", workspace(program), "--thread", "gone")
+    program("threads", "delete", "gone", "--yes")
+
+    assert [one["runs"] for one in listed(program)] == [2]
+
+
+def test_a_neo4j_that_is_down_is_an_error_of_the_commands(program_in: MakeProgram, database: str) -> None:
+    program = program_in(DATABASE_URL=database, NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hidden-word")
+    _, err = program("memory", "templates", "list", code=1)
+
+    assert "No Neo4j answers at 'bolt://127.0.0.1:1'" in err
+    assert "hidden-word" not in err
+
+
+def test_doctor_does_not_show_the_password(program_in: MakeProgram, database: str, tmp_path: Path) -> None:
+    del tmp_path
+    program = program_in(DATABASE_URL=database, NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hidden-word")
+    out, err = program("doctor", "--json")
+
+    assert "hidden-word" not in out + err

@@ -1,0 +1,76 @@
+"""Agent without its Neo4j: its run goes on with one warning, and uses the server again once it is back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph.config.settings import account_name
+from openmanus_graph.graphs.manus import build_manus_graph
+from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from tests.neo4j_server import Neo4jServer
+
+pytestmark = pytest.mark.programs
+
+
+@pytest.fixture
+def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[ScriptedServer]:
+    monkeypatch.chdir(tmp_path)
+    with ScriptedServer() as server:
+        yield server
+
+
+async def ask(saver: ThreadSaver, provider: ScriptedServer, name: str, **settings: Any) -> tuple[str, list[str]]:
+    """Have three steps done in a thread; its status and its warnings."""
+    chosen = Settings.load(
+        llm_model="openai/scripted", llm_base_url=provider.base_url, llm_api_key="sk-scripted", **settings
+    )
+    steps = [{"id": f"s{n}", "tool": "bash", "args": {"command": f"echo {n}"}} for n in range(3)]
+    plan = {"goal": "count", "subtasks": steps}
+    provider.add(Reply(tool_calls=[ToolUse("submit_plan", plan)]), Reply("Done."))
+    app = build_manus_graph(settings=chosen).compile(checkpointer=saver)
+    out = await app.ainvoke({"task": "Count the sheep on the hill"}, {"configurable": {"thread_id": name}})
+    async with saver.connection() as connection:
+        found = await connection.execute(
+            "SELECT event->>'text' AS text FROM events WHERE thread_id = %s AND type = 'warned'", (name,)
+        )
+        rows = await found.fetchall()
+    return out["status"], [str(row["text"]) for row in rows]
+
+
+@pytest.mark.chaos
+async def test_a_run_goes_on_without_its_templates_and_uses_them_once_they_are_back(
+    neo4j: Neo4jServer, saver: ThreadSaver, provider: ScriptedServer
+) -> None:
+    place = {"neo4j_uri": neo4j.uri, "neo4j_password": neo4j.password}
+    neo4j.stop()
+    try:
+        status, warnings = await ask(saver, provider, "down", **place)
+    finally:
+        neo4j.start()
+    assert status == "completed"
+    (warning,) = warnings
+    assert warning.startswith(f"No Neo4j answers at {neo4j.uri!r}")
+    assert warning.endswith("The run goes on without templates.")
+
+    assert await ask(saver, provider, "up", **place) == ("completed", [])
+    (known,) = await Neo4jTemplates(neo4j.uri, account_name(), password=neo4j.password).templates()
+    assert (known.runs, known.worked, known.template.task) == (1, 1, "Count the sheep on the hill")
+
+
+async def test_wrong_credentials_and_addresses_are_a_warning_too(
+    neo4j: Neo4jServer, saver: ThreadSaver, provider: ScriptedServer
+) -> None:
+    wrong = await ask(saver, provider, "wrong", neo4j_uri=neo4j.uri, neo4j_password="not-it")
+    odd = await ask(saver, provider, "odd", neo4j_uri="localhost:7687")
+
+    assert wrong[0] == odd[0] == "completed"
+    assert len(wrong[1]) == len(odd[1]) == 1
+    assert "does not let the user 'neo4j' in" in wrong[1][0]
+    assert "not-it" not in wrong[1][0]
+    assert "NEO4J_URI cannot be 'localhost:7687'" in odd[1][0]

