@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from benchmarks.agent import Run, answered, engine, rival
+from benchmarks.agent import Run, answered, rival
 from benchmarks.mind import Mind
+from benchmarks.our_agent import OurAgent
 from benchmarks.question import FIRMS, QUESTIONS, Web, page, staff
 from openmanus_graph import ThreadSaver
 from openmanus_graph.testing import Reply, ScriptedServer
@@ -38,7 +39,7 @@ async def test_all_answer_the_same_and_the_agent_reads_least(saver: ThreadSaver,
     web = Web(0.0)
     with ScriptedServer(Mind(lambda tokens: 0.0)) as server:
         clients = (
-            engine(server, web, saver, tmp_path, builtin=False),
+            OurAgent(server, saver, tmp_path, web.tools()).ask,
             rival(server, web, parallel=False, builtin=False),
             rival(server, web, parallel=True, builtin=False),
         )
