@@ -10,10 +10,13 @@ LangGraph's own and fails when one has moved.
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Generator
+from dataclasses import dataclass, replace
 from typing import Any
 
 from langchain_core.runnables import RunnableConfig
+from langchain_core.runnables.config import var_child_runnable_config
 from langgraph.checkpoint.serde._msgpack import SAFE_MSGPACK_METHODS, SAFE_MSGPACK_TYPES
 from langgraph.checkpoint.serde.types import (
     _DeltaSnapshot,  # pyright: ignore[reportPrivateUsage] - the record itself is private
@@ -22,6 +25,8 @@ from langgraph.store.base import BaseStore
 
 DeltaSnapshot = _DeltaSnapshot
 """A whole copy of a `DeltaChannel`'s value among its increments; `.value` is the list."""
+CHILD_CONFIG = var_child_runnable_config
+"""The config that what is called next in this context gets, if it is given none."""
 SAFE_TYPES = SAFE_MSGPACK_TYPES
 """Module and name of what LangGraph's strict serializer makes of stored values."""
 SAFE_METHODS = SAFE_MSGPACK_METHODS
@@ -149,6 +154,75 @@ def configurable_in(*configs: RunnableConfig | None) -> dict[str, Any]:
     from langgraph._internal._config import ensure_config  # imports LangGraph's runtime, which help texts do not need
 
     return ensure_config(*configs).get("configurable") or {}
+
+
+@dataclass(frozen=True)
+class Inside:
+    """What a graph finds that a node runs as if in a call of a `@task`."""
+
+    config: RunnableConfig
+    """The config of what runs in it."""
+    around: RunnableConfig
+    """That of the checkpoint that the node runs on, for what is written after it."""
+    task_id: str
+    """Under which that is written; the same whenever the node runs on this checkpoint."""
+    path: str
+    """Its path, as LangGraph writes that of a call."""
+
+
+def inside_of(config: RunnableConfig, name: str, index: int) -> Inside:
+    """What a graph finds in a call by a node, from `prepare_push_task_functional` in langgraph/pregel/_algo.py.
+
+    Args:
+        config: The node's.
+        name: The call's name, which the graph has in its namespace.
+        index: Which call of the node it is, from 0.
+    """
+    from langgraph._internal._constants import PUSH
+    from langgraph.pregel._algo import task_path_str  # pyright: ignore[reportUnknownVariableType]
+
+    configurable = config.get("configurable") or {}
+    metadata = config.get("metadata") or {}
+    node_namespace = str(configurable[NAMESPACE_OF_TASK])
+    above = node_namespace.rpartition("|")[0]
+    checkpoints: dict[str, str] = configurable[CHECKPOINT_MAP_KEY]
+    made_on = checkpoints[above]
+    task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{made_on} {node_namespace} {name}"))
+    namespace = f"{node_namespace}|{name}:{task_id}"
+    path = task_path_str((PUSH, tuple(metadata["langgraph_path"]), index, True))
+    inner = {
+        **configurable,
+        TASK_ID_KEY: task_id,
+        SCRATCHPAD_KEY: _counting_anew(configurable[SCRATCHPAD_KEY]),
+        CHECKPOINT_MAP_KEY: {**checkpoints, node_namespace: made_on},
+        NAMESPACE_OF_TASK: namespace,
+        "checkpoint_id": None,
+    }
+    around = {**configurable, NAMESPACE_OF_TASK: above, "checkpoint_id": made_on}
+    return Inside(
+        {**config, "metadata": {**metadata, NAMESPACE_KEY: namespace}, "configurable": inner},
+        {"configurable": around},
+        task_id,
+        path,
+    )
+
+
+def _counting_anew(scratchpad: Any) -> Any:
+    """A scratchpad as a new task has it, whose caller may have been given an answer for whoever asks."""
+    return replace(
+        scratchpad, call_counter=_Counter(), interrupt_counter=_Counter(), subgraph_counter=_Counter(), resume=[]
+    )
+
+
+class _Counter:
+    """Counts from 0."""
+
+    def __init__(self) -> None:
+        self._next = 0
+
+    def __call__(self) -> int:
+        self._next += 1
+        return self._next - 1
 
 
 def with_store(config: RunnableConfig, store: BaseStore | None) -> RunnableConfig:

@@ -36,6 +36,8 @@ from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, NAMESPACE_KEY
 from openmanus_graph.namespaces import LEVEL, SubtaskTask, plain_namespace
+from openmanus_graph.nodes.dispatching.branches import Branches
+from openmanus_graph.nodes.dispatching.calls import Calls
 from openmanus_graph.nodes.dispatching.collection import rarer_collections
 from openmanus_graph.nodes.dispatching.task_calls import TaskCalls
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
@@ -87,6 +89,8 @@ class Dispatch:
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
+    begun_before: set[str] = field(default_factory=set[str])
+    """Namespaces in which an earlier process has stored something."""
     drained: str | None = None
     done: int = 0
 
@@ -129,7 +133,7 @@ class Dispatch:
             self.outcomes[key].set_result(result)
         self.done = len(known)
         self._announce(list(known))
-        self.calls: TaskCalls[SubtaskResult] = TaskCalls()
+        self.calls = self._calls()
         self.schedule = self._scheduled(order, known)
         if self.holder is not None:
             self.holder.follow(lambda: not self.schedule.settled)
@@ -210,9 +214,10 @@ class Dispatch:
         if not isinstance(self.saver, ThreadSaver):
             return {}
         found = await committed_results(self.saver, self.thread_id)
+        places = {self._namespace(subtask) for subtask in self.plan.subtasks}
+        self.begun_before = places & await self.saver.namespaces(self.thread_id, self._level + LEVEL)
         if self.lease is not None:
-            places = {self._namespace(subtask) for subtask in self.plan.subtasks}
-            self.lease.unwritten |= places - await self.saver.namespaces(self.thread_id, self._level + LEVEL)
+            self.lease.unwritten |= places - self.begun_before
         by_name = {self._name(subtask): subtask.id for subtask in self.plan.subtasks}
         return {by_name[name]: result for name, result in found.items() if name in by_name}
 
@@ -222,6 +227,12 @@ class Dispatch:
     def _namespace(self, subtask: Subtask) -> str:
         """The namespace of the subtask's graph."""
         return f"{self._level}{LEVEL}{self._name(subtask)}"
+
+    def _calls(self) -> Calls[SubtaskResult]:
+        if not self.keeps_results:
+            return TaskCalls()
+        begun = {self._name(one) for one in self.plan.subtasks if self._namespace(one) in self.begun_before}
+        return Branches(self.config, self.saver if isinstance(self.saver, ThreadSaver) else None, begun)
 
     def _issue_first(self, known: Collection[str]) -> None:
         """Call the subtasks whose turn it is, and from then on each whose turn comes.

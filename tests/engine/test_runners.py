@@ -61,11 +61,18 @@ def seeing(index: int) -> Any:
     return node
 
 
-async def until(condition: Any, seconds: float = 10.0) -> None:
+async def until(condition: Any, seconds: float = 60.0) -> None:
     deadline = asyncio.get_running_loop().time() + seconds
     while not await condition():
         assert asyncio.get_running_loop().time() < deadline, "it did not come true in time"
         await asyncio.sleep(0.05)
+
+
+async def until_started(logfile: Path, name: str) -> None:
+    async def started() -> bool:
+        return f"start {name}" in lines(logfile)
+
+    await until(started)
 
 
 def lines(path: Path) -> list[str]:
@@ -86,9 +93,15 @@ async def assert_linear(saver: ThreadSaver) -> None:
 
 async def test_a_second_runner_is_told_who_holds_the_thread(saver: ThreadSaver, database: str) -> None:
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
-    given = {"plan": plan(subtask("a", args={"seconds": 1.0}))}
-    first = asyncio.create_task(app.ainvoke(given, thread()))
-    await asyncio.sleep(0.4)
+    gate = Gate()
+    given = {"plan": plan(subtask("a"))}
+    first = asyncio.create_task(app.ainvoke(given, thread(), control=gate))
+    gate.pause()
+
+    async def holds() -> bool:
+        return (row := await get_thread(saver, "t")) is not None and row.status == "running"
+
+    await until(holds)
     with pytest.raises(ThreadBusyError, match=r"process \d+ on .* since"):
         await app.ainvoke(given, thread())
     async with open_checkpointer(database) as other:
@@ -96,6 +109,7 @@ async def test_a_second_runner_is_told_who_holds_the_thread(saver: ThreadSaver, 
             await build_plan_graph(TOOLS).compile(checkpointer=other).ainvoke(given, thread())
         with pytest.raises(ThreadBusyError):
             await build_plan_graph(TOOLS).compile(checkpointer=other).aupdate_state(thread(), {"round": 7})
+    gate.unpause()
     assert (await first)["results"]["a"]["status"] == "completed"
     await assert_linear(saver)
 
@@ -167,12 +181,12 @@ async def test_a_stale_runner_is_stopped_and_history_stays_linear(
     assert (await get_thread(saver, "t")).status == "completed"  # type: ignore[union-attr]
 
 
-async def test_a_lost_lock_that_nobody_took_is_taken_back(saver: ThreadSaver, database: str) -> None:
+async def test_a_lost_lock_that_nobody_took_is_taken_back(saver: ThreadSaver, database: str, tmp_path: Path) -> None:
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
-    running = asyncio.create_task(
-        app.ainvoke({"plan": plan(subtask("a", args={"seconds": 2.5}), subtask("b", needs=["a"]))}, thread())
-    )
-    await asyncio.sleep(0.5)
+    arguments = {"name": "a", "seconds": 2.5, "logfile": str(tmp_path / "log")}
+    given = plan(subtask("a", "work", args=arguments), subtask("b", needs=["a"]))
+    running = asyncio.create_task(app.ainvoke({"plan": given}, thread()))
+    await until_started(tmp_path / "log", "a")
     with psycopg.connect(database, autocommit=True) as admin:
         admin.execute(
             "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
@@ -194,7 +208,7 @@ async def test_a_drain_lets_running_steps_end_and_starts_nothing(saver: ThreadSa
     )
     gate = Gate()
     running = asyncio.create_task(app.ainvoke({"plan": given}, thread(max_parallel=1), control=gate))
-    await asyncio.sleep(0.5)
+    await until_started(logfile, "a")
     gate.request_drain("enough")
     with pytest.raises(GraphDrained, match="enough"):
         await running
@@ -207,14 +221,20 @@ async def test_a_drain_lets_running_steps_end_and_starts_nothing(saver: ThreadSa
     assert lines(logfile).count("start a") == 1
 
 
-async def test_a_pause_holds_every_branch_at_its_next_node(saver: ThreadSaver) -> None:
+async def test_a_pause_holds_every_branch_at_its_next_node(saver: ThreadSaver, tmp_path: Path) -> None:
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
     gate = Gate()
-    given = plan(subtask("a", args={"seconds": 0.3}), subtask("b", needs=["a"]))
+    arguments = {"name": "a", "seconds": 2.0, "logfile": str(tmp_path / "log")}
+    given = plan(subtask("a", "work", args=arguments), subtask("b", needs=["a"]))
     running = asyncio.create_task(app.ainvoke({"plan": given}, thread(), control=gate))
-    await asyncio.sleep(0.2)
+    await until_started(tmp_path / "log", "a")
     gate.pause()
-    await asyncio.sleep(1.0)
+
+    async def ended() -> bool:
+        return (await subtask_progress(saver, "t", live=True))[0].status == "completed"
+
+    await until(ended)
+    await asyncio.sleep(0.3)  # in which b would have run
     assert not running.done()
     found = {str(item.subtask.id): item.status for item in await subtask_progress(saver, "t", live=True)}
     assert found["a"] == "completed"
