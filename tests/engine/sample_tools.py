@@ -39,6 +39,14 @@ async def work(name: str, seconds: float, logfile: str) -> dict[str, Any]:
 
 
 @tool
+async def wait_for(file: str) -> dict[str, Any]:
+    """Wait until a file is there."""
+    while not Path(file).exists():
+        await asyncio.sleep(0.02)
+    return {"file": file}
+
+
+@tool
 def block(seconds: float = 0.0) -> dict[str, Any]:
     """Block a thread for a while."""
     time.sleep(seconds)
@@ -68,4 +76,4 @@ for made in (nap, block, echo):
 with_effect(work, "write")
 with_effect(fail, "external")
 
-TOOLS: list[BaseTool] = [nap, work, block, echo, fail, ask_human]
+TOOLS: list[BaseTool] = [nap, work, wait_for, block, echo, fail, ask_human]

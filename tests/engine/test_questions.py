@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -102,26 +103,45 @@ async def test_an_unknown_question_is_refused(saver: ThreadSaver) -> None:
     assert (await get_thread(saver, "t")).status == "waiting"  # type: ignore[union-attr]
 
 
-async def test_an_answer_that_arrives_while_others_run_is_taken_up(saver: ThreadSaver, database: str) -> None:
+async def until_questions(reader: Any, count: int) -> list[Any]:
+    """The open questions once there are so many, while the run goes on."""
+    for _ in range(1_000):
+        if len(questions := await reader.questions("t")) == count:
+            return questions
+        await asyncio.sleep(0.05)
+    pytest.fail(f"there were never {count} open questions")
+
+
+async def test_an_answer_that_arrives_while_others_run_is_taken_up(
+    saver: ThreadSaver, database: str, tmp_path: Path
+) -> None:
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
     given = plan(
         ask("q"),
         subtask("after", "echo", ["q"], args={"value": "${q.answer}"}),
-        subtask("slow", args={"seconds": 3.0}),
+        subtask("slow", "wait_for", args={"file": str(tmp_path / "go")}),
         subtask("end", needs=["slow"]),
     )
     running = asyncio.create_task(app.ainvoke({"plan": given}, thread()))
     async with open_checkpointer(database) as other:
         reader = build_plan_graph(TOOLS).compile(checkpointer=other)
-        for _ in range(100):
-            if questions := await reader.questions("t"):
-                break
-            await asyncio.sleep(0.05)
-        else:
-            pytest.fail("no question was stored while the other branch ran")
-        given_answers: dict[str, Answer] = answers_for(questions, ["blue"])
+        given_answers: dict[str, Answer] = answers_for(await until_questions(reader, 1), ["blue"])
         await store_answers(other, "t", given_answers)
-    out = await asyncio.wait_for(running, 30)
+    (tmp_path / "go").touch()
+    out = await asyncio.wait_for(running, 60)
     assert out["results"]["after"]["output"] == "blue"
     assert out["results"]["end"]["status"] == "completed"
     assert out["results"]["slow"]["attempts"] == 1
+
+
+async def test_an_answered_question_is_not_open_while_what_follows_it_runs(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    follows = subtask("follows", "wait_for", ["first"], args={"file": str(tmp_path / "go")})
+    await app.ainvoke({"plan": plan(ask("first"), ask("second"), follows)}, thread())
+    first, second = sorted(await app.questions("t"), key=lambda question: str(question["subtask"]))
+    running = asyncio.create_task(app.ainvoke(Command(resume={first["id"]: answer("one")}), thread()))
+    assert [question["id"] for question in await until_questions(app, 1)] == [second["id"]]
+    (tmp_path / "go").touch()
+    out = await asyncio.wait_for(running, 60)
+    assert [interrupt.id for interrupt in out["__interrupt__"]] == [second["id"]]
+    assert [question["id"] for question in await app.questions("t")] == [second["id"]]

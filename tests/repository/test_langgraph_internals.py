@@ -154,6 +154,43 @@ async def test_a_nodes_config_has_what_we_take_from_it() -> None:
     assert list(seen[internals.CHECKPOINT_MAP_KEY]) == [""]
 
 
+async def test_a_branch_finds_what_a_call_of_a_task_finds() -> None:
+    seen: dict[str, Any] = {}
+
+    @task(name="inner")
+    async def inner() -> str:
+        config: Any = get_config()
+        seen["call"] = config
+        return str(interrupt("well?"))
+
+    async def looks(_: State) -> dict[str, Any]:
+        config: Any = get_config()
+        seen["branch"] = internals.inside_of(config, "inner", 0)
+        return {"items": [await inner()]}
+
+    builder: Any = StateGraph(State)
+    builder.add_node(looks)
+    builder.add_edge(START, "looks")
+    app = builder.compile(checkpointer=InMemorySaver())
+    await app.ainvoke({"number": 1, "items": []}, {"configurable": {"thread_id": "one"}})
+    branch, call = seen["branch"], seen["call"]["configurable"]
+    ours = branch.config["configurable"]
+    assert set(ours) == set(call)
+    assert ours[internals.NAMESPACE_OF_TASK].rpartition(":")[0] == call[internals.NAMESPACE_OF_TASK].rpartition(":")[0]
+    assert ours[internals.CHECKPOINT_MAP_KEY] == call[internals.CHECKPOINT_MAP_KEY]
+    assert ours["checkpoint_id"] is call["checkpoint_id"] is None
+    assert ours[internals.TASK_ID_KEY] == branch.task_id
+    assert type(ours[internals.SCRATCHPAD_KEY]) is type(call[internals.SCRATCHPAD_KEY])
+    ((place, stored),) = [
+        (place, writes)
+        for place, writes in app.checkpointer.writes.items()
+        if any(internals.call_in(path) for *_, path in writes.values())
+    ]
+    around = branch.around["configurable"]
+    assert (around["thread_id"], around["checkpoint_ns"], around["checkpoint_id"]) == place[:3]
+    assert branch.path in {path for *_, path in stored.values()}
+
+
 def test_private_keys_stay_out_of_what_is_stored_and_handed_out() -> None:
     config: Any = {"configurable": {f"{internals.PRIVATE}ours": "secret", "plain": "seen"}}
     assert get_checkpoint_metadata(config, {}) == {"plain": "seen"}
