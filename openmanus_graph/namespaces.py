@@ -1,6 +1,6 @@
 """Namespaces: node and task names in checkpoint namespaces, written and parsed in this module alone.
 
-A namespace is the path to a graph that runs inside another: levels joined by `|`, each the name of a node or `@task`,
+A namespace is the path to a graph that runs inside another: levels joined by `|`, each the name of a node or a call,
 with the id of its task behind a `:` unless the inner graph keeps its own state. A subtask of a dispatch runs in
 `dispatcher|subtask <id> <definition hash> r<round>`. Rows of old threads hold these names: they never change.
 """
@@ -26,7 +26,7 @@ _TASK_IDS = re.compile(r":([0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a
 
 @dataclass(frozen=True, slots=True)
 class SubtaskTask:
-    """The `@task` of one subtask in one round."""
+    """The branch of one subtask in one round."""
 
     subtask: str
     """The subtask's id."""
@@ -37,7 +37,7 @@ class SubtaskTask:
 
     @property
     def name(self) -> str:
-        """The name of the `@task`."""
+        """The name of the branch."""
         return f"subtask {self.subtask} {self.definition} r{self.round}"
 
     @property
@@ -47,7 +47,7 @@ class SubtaskTask:
 
 
 def task_of(name: str) -> SubtaskTask | None:
-    """The subtask of a `@task`'s name; `None` for any other name."""
+    """The subtask of a branch's name; `None` for any other name."""
     found = _TASK.fullmatch(name)
     return None if found is None else _made(found)
 

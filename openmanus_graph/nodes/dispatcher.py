@@ -1,8 +1,8 @@
 """Dispatcher: the node that executes a plan as a DAG, every subtask durable on its own and no barrier between them.
 
-LangGraph runs super-steps, so parallel branches would wait for the slowest. Here one node starts every subtask as a
-`@task`, when its turn in the schedule has come. A subtask has ended once its own graph has committed the result, by
-which a resume knows it; LangGraph's record of the `@task` follows, and is not waited for.
+LangGraph runs super-steps, so parallel branches would wait for the slowest. Here one node runs the graph of every
+subtask as a branch, when its turn in the schedule has come. A subtask has ended once its own graph has committed the
+result, by which a resume knows it.
 """
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
