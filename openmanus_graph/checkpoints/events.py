@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from contextlib import suppress
-from typing import Any, cast
+from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
@@ -24,6 +24,13 @@ from openmanus_graph.values.storable_json import storable
 
 FLUSH_SECONDS = 0.25
 """How long an event may wait for others; a kill loses what waits, and checkpoints say the same."""
+MOST_TOGETHER = 500
+"""Events of one statement."""
+_INSERT: LiteralString = """
+INSERT INTO events (thread_id, type, subtask, event)
+SELECT %s, one.event ->> 'type', one.event ->> 'subtask', one.event
+FROM jsonb_array_elements(%s) WITH ORDINALITY AS one (event, place) ORDER BY one.place
+"""
 MOST_WAITING = 20_000
 """Events that wait for a database that does not answer; the oldest go first."""
 
@@ -78,16 +85,14 @@ class EventLog:
             await self._store()
 
     async def _store(self) -> None:
-        batch, self._waiting = self._waiting, []
+        batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
         if self._saver is None or not batch:
             return
-        rows = [(self._thread_id, event.get("type"), event.get("subtask"), Jsonb(storable(event))) for event in batch]
+        rows = Jsonb([storable(event) for event in batch])
         try:
             with writing("events"):
-                async with self._saver.connection() as connection, connection.cursor() as cursor:
-                    await cursor.executemany(
-                        "INSERT INTO events (thread_id, type, subtask, event) VALUES (%s, %s, %s, %s)", rows
-                    )
+                async with self._saver.connection() as connection:
+                    await connection.execute(_INSERT, (self._thread_id, rows))
         except (psycopg.IntegrityError, psycopg.DataError) as error:  # trying again cannot help
             self._lose(len(batch), error)
         except (psycopg.Error, DatabaseError) as error:
@@ -111,7 +116,10 @@ class EventLog:
         # Not cancelled: a batch on its way to the database would be lost with its task.
         if self._flushing is not None:
             await asyncio.wait({self._flushing})
-        await self._store()
+        left = len(self._waiting) + 1
+        while 0 < len(self._waiting) < left:  # until one cannot be stored
+            left = len(self._waiting)
+            await self._store()
         self._closing.clear()
         if self._waiting:
             count, self._waiting = len(self._waiting), []

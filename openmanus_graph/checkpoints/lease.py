@@ -141,6 +141,8 @@ class Lease:
         """Seconds that the request has been running, for its budget of time; written every `CHECK_SECONDS`."""
         self.unwritten: set[str] = set()
         """Namespaces of the thread in which nothing is stored: this runner knows, and nobody else can change it."""
+        self.harmless: dict[str, int] = {}
+        """Up to which step of a namespace's graph nothing is lost if the next step begins before it is committed."""
         self._noted: dict[str, int] | None = None
         self._conninfo = conninfo
         self._connection = connection

@@ -44,7 +44,7 @@ from openmanus_graph.checkpoints.step_rows import checkpoint_write, task_write
 from openmanus_graph.checkpoints.thread_id import storable_thread
 from openmanus_graph.checkpoints.thread_tables import copy_rows, remove_rows, try_alone
 from openmanus_graph.checkpoints.values.encoding import UnstorableError
-from openmanus_graph.checkpoints.write_queue import Write, WriteQueue, batch_of
+from openmanus_graph.checkpoints.write_queue import Urgency, Write, WriteQueue, batch_of
 from openmanus_graph.errors import (
     DatabaseError,
     ForeignTypeError,
@@ -293,9 +293,7 @@ class ThreadSaver(ReadingSaver):
             )
         except UnstorableError as error:
             raise await self._refusal(config, error) from error
-        # What a graph inside another was given is worth nothing without the step that follows, which it is stored with.
-        alone = not namespace or metadata.get("source") != "input"
-        await self._queued(config, write, f"checkpoint {namespace}", patient=not alone, awaited=alone)
+        await self._queued(config, write, f"checkpoint {namespace}", _urgency(configurable, metadata))
         return {
             "configurable": {
                 "thread_id": configurable["thread_id"],
@@ -323,12 +321,10 @@ class ThreadSaver(ReadingSaver):
             )
         except UnstorableError as error:
             raise await self._refusal(config, error, task_path) from error
-        # Patiently: LangGraph goes on meanwhile, and awaits what it wrote only where a graph ends.
-        await self._queued(config, write, f"writes {configurable['checkpoint_ns']}", patient=True)
+        # LangGraph goes on meanwhile, and awaits what it wrote only where a graph ends.
+        await self._queued(config, write, f"writes {configurable['checkpoint_ns']}", "soon")
 
-    async def _queued(
-        self, config: RunnableConfig, write: Write, what: str, *, patient: bool = False, awaited: bool = True
-    ) -> None:
+    async def _queued(self, config: RunnableConfig, write: Write, what: str, urgency: Urgency) -> None:
         """Store rows of a thread behind the fence, together with others of its runner.
 
         Raises:
@@ -344,7 +340,12 @@ class ThreadSaver(ReadingSaver):
                 return
             if lease not in self._queues:
                 self._queues[lease] = WriteQueue(partial(self._store, thread_id, lease.epoch))
-            await self._queues[lease].put(write, patient=patient, awaited=awaited)
+            await self._queues[lease].put(write, urgency)
+
+    async def end_writes(self, lease: Lease) -> None:
+        """Store nothing more of a runner that ends."""
+        if lease in self._queues:
+            await self._queues[lease].close()
 
     async def _store(self, thread_id: str, epoch: int | None, writes: Sequence[Write]) -> None:
         """Store rows in one statement and one commit."""
@@ -476,3 +477,16 @@ class ThreadSaver(ReadingSaver):
             raise database_full(self.place) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
             raise self.lost(error) from error
+
+
+def _urgency(configurable: Mapping[str, Any], metadata: CheckpointMetadata) -> Urgency:
+    """How soon a checkpoint is stored: what a step may only begin after is waited for."""
+    namespace = str(configurable["checkpoint_ns"])
+    if not namespace:
+        return "now"
+    if metadata.get("source") == "input":
+        return "along"  # what a graph inside another was given is worth nothing without the step that follows
+    lease: Lease | None = LEASE.get(configurable)
+    if lease is not None and metadata.get("step", 0) <= lease.harmless.get(namespace, -1):
+        return "behind"
+    return "now"

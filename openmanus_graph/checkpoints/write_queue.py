@@ -2,8 +2,7 @@
 
 A write that somebody waits for goes out in the next turn of the event loop, with all that is there; while a statement
 is on its way, what comes meanwhile gathers for the next one. So writes of one thread become visible in the order in
-which they were asked for. A patient write goes with the next one that is not, or by itself after `PATIENCE_S`. One that
-nobody waits for is stored only with one that follows.
+which they were asked for. How soon each goes is its `Urgency`.
 """
 
 from __future__ import annotations
@@ -12,7 +11,7 @@ import asyncio
 import json
 from collections.abc import Awaitable, Callable, Hashable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Literal
 
 import psycopg
 
@@ -21,6 +20,14 @@ PATIENCE_S = 0.003
 MOST_WRITES = 64
 MOST_BYTES = 8_000_000
 """Writes, and bytes of their values, of one statement; a single write may be larger."""
+
+
+Urgency = Literal["now", "soon", "behind", "along"]
+"""How soon a write goes out, and whether its writer waits.
+
+`now`: in the next turn, and waited for. `soon`: with the next that goes now, or alone after `PATIENCE_S`, and waited
+for. `behind`: as soon, and nobody waits. `along`: with whatever else goes, and by itself never.
+"""
 
 
 @dataclass
@@ -61,7 +68,7 @@ def batch_of(writes: Sequence[Write]) -> tuple[str, list[bytes]]:
 @dataclass(eq=False)
 class _Entry:
     write: Write
-    patient: bool
+    urgency: Urgency
     stored: asyncio.Future[None] | None
     """Done once it is committed; `None` if nobody waits."""
 
@@ -78,18 +85,18 @@ class WriteQueue:
         self._lost: Exception | None = None
         """Why a write that nobody waited for was not stored."""
 
-    async def put(self, write: Write, *, patient: bool = False, awaited: bool = True) -> None:
+    async def put(self, write: Write, urgency: Urgency = "now") -> None:
         """Store a write.
 
         Args:
             write: What to store.
-            patient: Whether it may wait for another one to go with.
-            awaited: Whether to return only once it is committed; else it is stored with what is put next. If it cannot
-                be, nothing that is put later is stored either, and raises why.
+            urgency: How soon. If one that nobody waits for cannot be stored, nothing that is put later is stored
+                either, and raises why.
         """
         if self._lost is not None:
             raise self._lost
-        entry = _Entry(write, patient, asyncio.get_running_loop().create_future() if awaited else None)
+        awaited = urgency in ("now", "soon")
+        entry = _Entry(write, urgency, asyncio.get_running_loop().create_future() if awaited else None)
         self._waiting.append(entry)
         self._send_soon()
         if entry.stored is None:
@@ -107,11 +114,11 @@ class WriteQueue:
         """Begin to send if somebody waits, else after `PATIENCE_S`."""
         if self._sender is not None:
             return
-        if any(not entry.patient for entry in self._waiting):
+        if any(entry.urgency == "now" for entry in self._waiting):
             if self._timer is not None:
                 self._timer.cancel()
             self._begin()
-        elif self._timer is None and any(entry.stored is not None for entry in self._waiting):
+        elif self._timer is None and any(entry.urgency != "along" for entry in self._waiting):
             self._timer = asyncio.get_running_loop().call_later(PATIENCE_S, self._begin)
 
     def _begin(self) -> None:
@@ -119,12 +126,21 @@ class WriteQueue:
         if self._sender is None:
             self._sender = asyncio.get_running_loop().create_task(self._send())
 
+    async def close(self) -> None:
+        """Drop what nobody waits for and is not on its way, at the end of its runner; return when nothing is."""
+        self._waiting = [entry for entry in self._waiting if entry.stored is not None]
+        if self._timer is not None and not self._waiting:
+            self._timer.cancel()
+            self._timer = None
+        if self._sender is not None:
+            await asyncio.wait([self._sender])
+
     async def _send(self) -> None:
         """Send all that waits, and what comes meanwhile."""
         try:
             while batch := self._take():
                 await self._send_batch(batch)
-                if all(entry.patient for entry in self._waiting):
+                if all(entry.urgency != "now" for entry in self._waiting):
                     break
         finally:
             self._sender = None

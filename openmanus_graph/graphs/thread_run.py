@@ -283,6 +283,7 @@ class ThreadRun:
         self._note("run_finished", {"status": columns["status"], "error": columns.get("error"), "usage": spent})
         if self.lease.lost is None:
             await self.scope.log.close()
+        await self.saver.end_writes(self.lease)
         await self.lease.release(**columns)
 
 

@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, cast
 
@@ -25,6 +25,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Interrupt
 
+from openmanus_graph.agent_nodes import EXECUTOR
 from openmanus_graph.checkpoints.durations import Learned, learn_durations, learned_durations, shrunk
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
@@ -64,6 +65,8 @@ CLOSING_S = 10.0
 """How long the sessions of tools may take to close."""
 MOST_STARTING = 16
 """How many subtasks may be between their slot and the start of their work."""
+BRIEFED = 1
+"""The step of a subtask's graph in which an agent is briefed; the next one asks its model."""
 SHORTEST_S = 0.001
 """What the scheduler learns of a subtask that took no measurable time; the scheduler takes 0 for *unknown*."""
 
@@ -218,8 +221,18 @@ class Dispatch:
         self.begun_before = places & await self.saver.namespaces(self.thread_id, self._level + LEVEL)
         if self.lease is not None:
             self.lease.unwritten |= places - self.begun_before
+            if self.holder is None:  # which shows what is stored
+                self.lease.harmless.update(self._harmless())
         by_name = {self._name(subtask): subtask.id for subtask in self.plan.subtasks}
         return {by_name[name]: result for name, result in found.items() if name in by_name}
+
+    def _harmless(self) -> Iterator[tuple[str, int]]:
+        """Up to which step subtasks need not be committed before the next one: what follows only reads, or thinks."""
+        for subtask in self.plan.subtasks:
+            if subtask.agent == EXECUTOR:
+                yield self._namespace(subtask), 0 if subtask.approval else BRIEFED
+            elif subtask.tool is not None and spec_of(self.tools[subtask.tool]).effect == "read":
+                yield self._namespace(subtask), 0
 
     def _name(self, subtask: Subtask) -> str:
         return SubtaskTask(subtask.id, self.definitions[subtask.id], self.round).name

@@ -12,8 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from openmanus_graph import ThreadSaver
-from openmanus_graph.checkpoints.write_queue import PATIENCE_S, Write, WriteQueue, batch_of
+from openmanus_graph.checkpoints.write_queue import PATIENCE_S, Urgency, Write, WriteQueue, batch_of
 from tests.virtual_time import run_virtual
+
+URGENCIES: list[Urgency] = ["now", "soon", "behind"]
 
 
 class Store:
@@ -72,11 +74,11 @@ def test_a_patient_write_goes_with_the_next_or_alone_after_a_moment() -> None:
     async def main() -> Store:
         store = Store(0.0)
         queue = WriteQueue(store)
-        first = asyncio.create_task(queue.put(row("a"), patient=True))
+        first = asyncio.create_task(queue.put(row("a"), "soon"))
         await asyncio.sleep(PATIENCE_S / 2)
         await queue.put(row("b"))
         await first
-        await queue.put(row("c"), patient=True)
+        await queue.put(row("c"), "soon")
         return store
 
     store = run_virtual(main())
@@ -88,7 +90,7 @@ def test_what_nobody_waits_for_is_stored_with_what_follows() -> None:
     async def main() -> Store:
         store = Store()
         queue = WriteQueue(store)
-        await queue.put(row("input"), patient=True, awaited=False)
+        await queue.put(row("input"), "along")
         assert store.statements == []
         await queue.put(row("step"))
         return store
@@ -99,11 +101,38 @@ def test_what_nobody_waits_for_is_stored_with_what_follows() -> None:
 def test_what_nobody_waits_for_and_nothing_follows_is_not_stored() -> None:
     async def main() -> Store:
         store = Store()
-        await WriteQueue(store).put(row("input"), patient=True, awaited=False)
+        await WriteQueue(store).put(row("input"), "along")
         await asyncio.sleep(10)
         return store
 
     assert run_virtual(main()).statements == []
+
+
+def test_what_nobody_waits_for_goes_out_behind_its_writer() -> None:
+    async def main() -> Store:
+        store = Store()
+        await WriteQueue(store).put(row("point"), "behind")
+        assert asyncio.get_running_loop().time() == 0
+        await asyncio.sleep(10)
+        return store
+
+    store = run_virtual(main())
+    assert (store.statements, store.times) == ([["point"]], [pytest.approx(PATIENCE_S)])
+
+
+def test_nothing_goes_out_once_its_writer_has_ended() -> None:
+    async def main() -> Store:
+        store = Store()
+        queue = WriteQueue(store)
+        await queue.put(row("on its way"), "behind")
+        await asyncio.sleep(PATIENCE_S * 1.5)
+        await queue.put(row("late"), "behind")
+        await queue.close()
+        assert store.running == 0
+        await asyncio.sleep(10)
+        return store
+
+    assert run_virtual(main()).statements == [["on its way"]]
 
 
 def test_nothing_is_stored_after_a_lost_write_that_nobody_waited_for() -> None:
@@ -111,7 +140,7 @@ def test_nothing_is_stored_after_a_lost_write_that_nobody_waited_for() -> None:
         store = Store()
         store.refused["input"] = psycopg.OperationalError("gone")
         queue = WriteQueue(store)
-        await queue.put(row("input"), patient=True, awaited=False)
+        await queue.put(row("input"), "along")
         puts = [queue.put(row("of another branch")), queue.put(row("input"))]  # the second one waits for the next turn
         ended = await asyncio.gather(*puts, return_exceptions=True)
         assert [str(one) for one in ended] == ["gone", "gone"]
@@ -185,17 +214,18 @@ def test_a_cancelled_write_that_is_not_on_its_way_is_not_made() -> None:
 
 
 @settings(max_examples=60, deadline=None)
-@given(st.lists(st.tuples(st.sampled_from("abcd"), st.booleans(), st.integers(0, 4)), max_size=30))
-def test_writes_of_one_key_stay_in_order_and_never_share_a_statement(asked: list[tuple[str, bool, int]]) -> None:
+@given(st.lists(st.tuples(st.sampled_from("abcd"), st.sampled_from(URGENCIES), st.integers(0, 4)), max_size=30))
+def test_writes_of_one_key_stay_in_order_and_never_share_a_statement(asked: list[tuple[str, Urgency, int]]) -> None:
     async def main() -> Store:
         store = Store(0.7)
         queue = WriteQueue(store)
 
-        async def put(key: str, patient: bool, after: int) -> None:
+        async def put(key: str, urgency: Urgency, after: int) -> None:
             await asyncio.sleep(after)
-            await queue.put(row(key), patient=patient)
+            await queue.put(row(key), urgency)
 
         await asyncio.gather(*(put(*one) for one in asked))
+        await asyncio.sleep(100)  # for those that nobody waits for
         return store
 
     store = run_virtual(main())
