@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import cast
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, LiteralString, cast
+
+from psycopg.types.json import Jsonb
 
 from openmanus_graph.call_site import CallSite
+from openmanus_graph.checkpoints.gathering import Gathering
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.display_text import counted
@@ -14,6 +17,35 @@ from openmanus_graph.errors import BudgetError
 from openmanus_graph.events import Usage
 from openmanus_graph.fault_points import writing
 from openmanus_graph.usage import NO_USAGE, add_usage
+from openmanus_graph.values.storable_json import storable
+
+_SENT: LiteralString = """
+INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens, cost_usd, in_flight)
+SELECT %s, one.row ->> 'role', one.row ->> 'subtask', (one.row ->> 'turn')::int, one.row ->> 'model', 0, 0, 0, true
+FROM jsonb_array_elements(%s) WITH ORDINALITY AS one (row, place) ORDER BY one.place
+RETURNING number
+"""
+_ANSWERED: LiteralString = """
+WITH given AS (SELECT %s::text AS thread_id, %s::jsonb AS rows),
+one AS (
+    SELECT given.thread_id, made.* FROM given, jsonb_to_recordset(given.rows) AS made (
+        sent bigint, role text, subtask text, turn int, model text, input_tokens bigint, output_tokens bigint,
+        cached_tokens bigint, cost_usd double precision, from_cache boolean, elapsed_s double precision)
+),
+answered AS (
+    DELETE FROM model_calls USING one
+    WHERE model_calls.thread_id = one.thread_id AND model_calls.number = one.sent AND model_calls.in_flight
+)
+INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens, cached_tokens, cost_usd,
+                         from_cache, elapsed_s)
+SELECT thread_id, role, subtask, turn, model, input_tokens, output_tokens, cached_tokens, cost_usd,
+       from_cache, elapsed_s
+FROM one
+"""
+
+
+def _stored(rows: Sequence[Mapping[str, Any]]) -> Jsonb:
+    return Jsonb([storable(dict(row)) for row in rows])
 
 
 class Spending:
@@ -39,6 +71,8 @@ class Spending:
         self._active_before = 0.0
         self._sent: set[int] = set()
         """Calls of this process that have no reply yet."""
+        self._sends = Gathering(self._store_sent)
+        self._answers = Gathering(self._store_answered)
 
     @property
     def active_s(self) -> float:
@@ -90,21 +124,10 @@ class Spending:
         """
         if self._saver is None:
             return None
+        row = {"role": place.role, "subtask": place.subtask, "turn": place.turn, "model": model}
         with writing(f"model call sent {place.subtask or place.role}"):
-            async with self._saver.connection() as connection:
-                row = await (
-                    await connection.execute(
-                        """
-                        INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens,
-                                                 cost_usd, in_flight)
-                        VALUES (%s, %s, %s, %s, %s, 0, 0, 0, true) RETURNING number
-                        """,
-                        (self._thread_id, place.role, place.subtask, place.turn, model),
-                    )
-                ).fetchone()
-        number = None if row is None else int(row["number"])
-        if number is not None:
-            self._sent.add(number)
+            number = await self._sends.put(row)
+        self._sent.add(number)
         return number
 
     async def forget(self, number: int | None) -> None:
@@ -138,31 +161,33 @@ class Spending:
         self.known_usd += usage["cost_usd"] or 0.0
         if self._saver is None:
             return
+        row = {
+            "sent": sent,
+            "role": place.role,
+            "subtask": place.subtask,
+            "turn": place.turn,
+            "model": model,
+            "input_tokens": usage["input_tokens"],
+            "output_tokens": usage["output_tokens"],
+            "cached_tokens": usage["cached_tokens"],
+            "cost_usd": usage["cost_usd"],
+            "from_cache": usage["cache_hits"] > 0,
+            "elapsed_s": elapsed_s,
+        }
         with writing(f"model call {place.subtask or place.role}"):
-            async with self._saver.connection() as connection:
-                await connection.execute(
-                    """
-                    WITH answered AS (DELETE FROM model_calls WHERE thread_id = %s AND number = %s AND in_flight)
-                    INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens,
-                                             cached_tokens, cost_usd, from_cache, elapsed_s)
-                    VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)
-                    """,
-                    (
-                        self._thread_id,
-                        sent,
-                        self._thread_id,
-                        place.role,
-                        place.subtask,
-                        place.turn,
-                        model,
-                        usage["input_tokens"],
-                        usage["output_tokens"],
-                        usage["cached_tokens"],
-                        usage["cost_usd"],
-                        usage["cache_hits"] > 0,
-                        elapsed_s,
-                    ),
-                )
+            await self._answers.put(row)
+
+    async def _store_sent(self, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
+        """Store that calls are about to be sent, in one statement; their numbers."""
+        async with cast("ThreadSaver", self._saver).connection() as connection:
+            found = await (await connection.execute(_SENT, (self._thread_id, _stored(rows)))).fetchall()
+        return [int(one["number"]) for one in found]
+
+    async def _store_answered(self, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
+        """Replace calls that were sent by what they used, in one statement."""
+        async with cast("ThreadSaver", self._saver).connection() as connection:
+            await connection.execute(_ANSWERED, (self._thread_id, _stored(rows)))
+        return [None] * len(rows)
 
     def reached(self) -> str | None:
         """The name of the first budget that is used up, or `None`."""
