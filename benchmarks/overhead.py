@@ -17,6 +17,7 @@ from typing import Any
 
 from benchmarks import tool
 from benchmarks.dag import Dag, Task
+from benchmarks.dbos_steps import STEPS, dbos_steps
 from benchmarks.figure import Figure, machine, middle, say, table
 from benchmarks.model import InstantModel
 from benchmarks.rival import TaskRun, run_waves
@@ -30,8 +31,9 @@ from openmanus_graph.graphs.manus import build_manus_graph
 SLOTS = 8
 DIRECT_TARGET_MS = 5.0
 AGENT_TARGET_MS = 10.0
+CHAIN_TARGET_MS = 3.5
 HOPS = 100
-SERIES = ("direct", "CPU of direct", "agent", "CPU of agent", "nested", "tasks", "send")
+SERIES = ("direct", "CPU of direct", "agent", "CPU of agent", "nested", "tasks", "send", "dbos")
 LARGEST_JUDGED = 1000
 """Beyond so many subtasks, figures are only reported."""
 LARGEST = 10_000
@@ -90,6 +92,7 @@ def _figures(count: int, best: dict[str, float]) -> list[Figure]:
         Figure(f"direct call, {count} subtasks", direct, "ms", target, best["nested"], NESTED),
         Figure("the same beside tasks", direct, "ms", None, best["tasks"], TASKS),
         Figure("the same beside Send", direct, "ms", None, best["send"], "Send fan-out"),
+        Figure("the same beside DBOS", direct, "ms", None, best["dbos"], STEPS),
     ]
     if "agent" in best:
         name = f"agent path (5 steps), {count} subtasks"
@@ -103,6 +106,7 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
     settings = Settings.load(max_subtasks=100_000)
     figures: list[Figure] = []
     directs: dict[int, float] = {}
+    chains: list[float] = []
     async with our_saver(home, url) as ours, rival_saver(ours) as theirs:
         gc.collect()
         await engine(build_plan_graph([tool.noop], settings=settings), independent(20), ours, home)
@@ -124,6 +128,9 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
                 nested = TaskRun(count, _nothing, theirs, SLOTS, nested=True)
                 found["nested"].append(await nested() * 1000 / count)
                 found["tasks"].append(await TaskRun(count, _nothing, theirs, SLOTS)() * 1000 / count)
+                steps = await asyncio.to_thread(dbos_steps, ours.conninfo, count, SLOTS, HOPS)
+                found["dbos"].append(steps["wide"])
+                chains.append(steps["chain"])
                 found["send"].append(await run_waves(wave, _nothing, theirs, SLOTS) * 1000 / count)
             best = {name: middle(values) for name, values in found.items() if values}
             shown = ", ".join(f"{name} {value:.2f} ms" for name, value in best.items())
@@ -136,7 +143,8 @@ async def measure(counts: Sequence[int], home: Path, url: str | None, repeats: i
             figures.append(Figure("a direct call at 10,000 beside one at 1,000", grown, "×", GROWTH_TARGET))
         hops = build_plan_graph([tool.noop], settings=settings)
         hop = middle([await engine(hops, chain(HOPS), ours, home) for _ in range(repeats)])
-        figures.append(Figure(f"chain of {HOPS} direct calls, per subtask", hop, "ms"))
+        name = f"chain of {HOPS} direct calls, per subtask"
+        figures.append(Figure(name, hop, "ms", CHAIN_TARGET_MS, middle(chains) if chains else None, STEPS))
     return figures
 
 

@@ -31,6 +31,8 @@ compile requirements-dev.lock --all-extras --group dev --constraints requirement
 # What these need is in the environment of requirements-dev.lock, whose versions they must fit.
 compile requirements-compat.lock --no-deps --group compat --constraints requirements-dev.lock
 compile requirements-libraries.lock --no-deps --group libraries --constraints requirements-dev.lock
-for lock in requirements.lock requirements-dev.lock requirements-compat.lock requirements-libraries.lock; do
+compile requirements-rivals.lock --no-deps --group rivals --constraints requirements-dev.lock
+for lock in requirements.lock requirements-dev.lock requirements-compat.lock requirements-libraries.lock \
+    requirements-rivals.lock; do
     echo "$lock: $(grep -c '^[a-z0-9]' "$lock") packages"
 done

@@ -5,15 +5,14 @@ Nothing of them is kept in this repository; they are under `build/compat`, which
 
 from __future__ import annotations
 
-import hashlib
 import re
 import shutil
-import subprocess
-import sys
 import tarfile
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
+
+from benchmarks.locked_packages import PackagesError, packages_of, pip
 
 TOP = Path(__file__).resolve().parents[2]
 BUILD = TOP / "build" / "compat"
@@ -31,7 +30,7 @@ FIXTURES = ("sync_checkpointer", "async_checkpointer")
 """The suite's fixtures that make checkpointers; a test counts here if it takes one."""
 
 
-class SuiteError(Exception):
+class SuiteError(PackagesError):
     """The suite is not to be had; the message says why and what to do."""
 
 
@@ -63,33 +62,18 @@ def prepare() -> Suite:
     """Fetch what is not there yet.
 
     Raises:
-        SuiteError: If it cannot be fetched, or is not what the lock says.
+        PackagesError: If it cannot be fetched, or is not what the lock says.
     """
     installed = version("langgraph")
-    suite = Suite(installed, BUILD / f"langgraph-{installed}", _installed(HELPERS_LOCK), _installed(LIBRARIES_LOCK))
+    suite = Suite(
+        installed,
+        BUILD / f"langgraph-{installed}",
+        packages_of(HELPERS_LOCK, BUILD),
+        packages_of(LIBRARIES_LOCK, BUILD),
+    )
     if not suite.folder.is_dir():
         _unpack(_fetch(installed), suite.folder)
     return suite
-
-
-def _pip(*arguments: str | Path) -> None:
-    command = [sys.executable, "-m", "pip", "--quiet", "--disable-pip-version-check", *map(str, arguments)]
-    ran = subprocess.run(command, capture_output=True, text=True, check=False)
-    if ran.returncode:
-        raise SuiteError(f"pip cannot get what the suite needs.\n{ran.stderr.strip()}")
-
-
-def _installed(lock: Path) -> Path:
-    """The folder with the packages of a lock, which is made if it is missing."""
-    folder = BUILD / f"{lock.stem}-{hashlib.sha256(lock.read_bytes()).hexdigest()[:8]}"
-    if folder.is_dir():
-        return folder
-    draft = folder.with_name("packages.draft")
-    shutil.rmtree(draft, ignore_errors=True)
-    # What these packages need is in the project's own environment; without --no-deps pip would put a second one here.
-    _pip("install", "--no-deps", "--require-hashes", "--target", draft, "--requirement", lock)
-    draft.rename(folder)
-    return folder
 
 
 def _fetch(wanted: str) -> Path:
@@ -102,7 +86,7 @@ def _fetch(wanted: str) -> Path:
     wish.write_text(pin[0], encoding="utf-8")
     # pip builds the archive's metadata; hatchling is installed for our own build, so nothing else is fetched for that.
     options = ("--no-deps", "--no-binary", "langgraph", "--no-build-isolation", "--require-hashes")
-    _pip("download", *options, "--dest", BUILD, "--requirement", wish)
+    pip("download", *options, "--dest", BUILD, "--requirement", wish)
     return BUILD / f"langgraph-{wanted}.tar.gz"
 
 

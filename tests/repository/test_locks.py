@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-LOCKS = ["requirements.lock", "requirements-dev.lock", "requirements-compat.lock", "requirements-libraries.lock"]
+LOCKS = [f"requirements{name}.lock" for name in ("", "-dev", "-compat", "-libraries", "-rivals")]
 
 
 def entries(lock: Path) -> dict[str, tuple[str, int]]:
@@ -41,13 +41,14 @@ def test_locks_agree(top: Path) -> None:
 
 def test_locks_fit_the_project(top: Path) -> None:
     project = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))
-    run, dev, compat, libraries = (entries(top / name) for name in LOCKS)
+    run, dev, compat, libraries, rivals = (entries(top / name) for name in LOCKS)
     extras = [line for lines in project["project"]["optional-dependencies"].values() for line in lines]
     wanted = [
         *((line, run, LOCKS[0]) for line in project["project"]["dependencies"]),
         *((line, dev, LOCKS[1]) for line in [*extras, *project["dependency-groups"]["dev"]]),
         *((line, compat, LOCKS[2]) for line in project["dependency-groups"]["compat"]),
         *((line, libraries, LOCKS[3]) for line in project["dependency-groups"]["libraries"]),
+        *((line, rivals, LOCKS[4]) for line in project["dependency-groups"]["rivals"]),
     ]
     problems: list[str] = []
     for line, pins, lock in wanted:
