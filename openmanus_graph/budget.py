@@ -48,6 +48,19 @@ def _stored(rows: Sequence[Mapping[str, Any]]) -> Jsonb:
     return Jsonb([storable(dict(row)) for row in rows])
 
 
+OF_OWNER = "owner."
+"""What the names of an owner's budgets begin with."""
+OWNER_SECONDS = 30.0
+"""After how many seconds what an owner has used is looked up again, with what other processes have added."""
+_OF_OWNER: LiteralString = """
+SELECT coalesce(sum(c.input_tokens + c.output_tokens), 0)::bigint AS tokens, coalesce(sum(c.cost_usd), 0) AS usd,
+       count(c.number) AS model_calls, mine.owner
+FROM threads mine JOIN threads t ON t.owner = mine.owner
+LEFT JOIN model_calls c ON c.thread_id = t.thread_id AND c.created_at >= now() - make_interval(secs => %s)
+WHERE mine.thread_id = %s GROUP BY mine.owner
+"""
+
+
 class Spending:
     """The usage of one request, committed call by call."""
 
@@ -71,6 +84,10 @@ class Spending:
         self._active_before = 0.0
         self._sent: set[int] = set()
         """Calls of this process that have no reply yet."""
+        self._owner = ""
+        self._used_by_owner: dict[str, float] = {}
+        """What the owner's requests had used, without what this one had used then."""
+        self._owner_loaded = 0.0
         self._sends = Gathering(self._store_sent)
         self._answers = Gathering(self._store_answered)
 
@@ -115,6 +132,25 @@ class Spending:
             if not fields["in_flight"]:
                 del fields["in_flight"]
             self.total = cast("Usage", fields)
+        await self._load_owner()
+
+    async def _load_owner(self) -> None:
+        """Load what all requests of the thread's owner have used, if that is limited."""
+        if self._saver is None or not self.budget.owner.limits:
+            return
+        self._owner_loaded = time.monotonic()
+        before = self._measures()
+        async with self._saver.connection() as connection:
+            seconds = self.budget.owner.days * 86_400
+            row = await (await connection.execute(_OF_OWNER, (seconds, self._thread_id))).fetchone()
+        if row is not None:
+            self._owner = str(row["owner"])
+            self._used_by_owner = {name: float(row[name]) - used for name, used in before.items()}
+
+    def _measures(self) -> dict[str, float]:
+        """What this request has used, by what can be limited."""
+        tokens = self.total["input_tokens"] + self.total["output_tokens"]
+        return {"tokens": tokens, "usd": self.known_usd, "model_calls": self.total["calls"]}
 
     async def send(self, place: CallSite, model: str) -> int | None:
         """Commit that a call is about to be sent: it is paid for, whatever becomes of this process.
@@ -176,6 +212,8 @@ class Spending:
         }
         with writing(f"model call {place.subtask or place.role}"):
             await self._answers.put(row)
+        if self._used_by_owner and time.monotonic() - self._owner_loaded > OWNER_SECONDS:
+            await self._load_owner()
 
     async def _store_sent(self, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
         """Store that calls are about to be sent, in one statement; their numbers."""
@@ -191,16 +229,15 @@ class Spending:
 
     def reached(self) -> str | None:
         """The name of the first budget that is used up, or `None`."""
-        spent = {
-            "tokens": self.total["input_tokens"] + self.total["output_tokens"],
-            "usd": self.known_usd,
-            "wall_s": self.active_s,
-            "model_calls": self.total["calls"],
-        }
-        for name, used in spent.items():
+        own = self._measures()
+        for name, used in {**own, "wall_s": self.active_s}.items():
             limit = getattr(self.budget, name)
             if limit is not None and used >= limit:
                 return name
+        for name, used in self._used_by_owner.items():
+            limit = getattr(self.budget.owner, name)
+            if limit is not None and used + own[name] >= limit:
+                return OF_OWNER + name
         return None
 
     def check(self) -> None:
@@ -215,11 +252,15 @@ class Spending:
 
     def describe(self, name: str) -> str:
         """A used-up budget in a sentence."""
-        limit = getattr(self.budget, name)
+        of_owner, kind = name.startswith(OF_OWNER), name.removeprefix(OF_OWNER)
+        limit = getattr(self.budget.owner if of_owner else self.budget, kind)
         words = {
             "tokens": counted(limit, "token"),
             "usd": f"${limit:g}",
             "wall_s": f"{limit:g} s",
             "model_calls": counted(limit, "model call"),
         }
-        return f"The budget of {words[name]} is used up."
+        if of_owner:
+            days = f"{self.budget.owner.days:g} day{'' if self.budget.owner.days == 1 else 's'}"
+            return f"The budget of {words[kind]} in {days} that {self._owner!r} has for all requests is used up."
+        return f"The budget of {words[kind]} is used up."

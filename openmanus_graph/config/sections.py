@@ -65,6 +65,24 @@ class CacheSettings(Configuration):
     """Seconds a reply stays; `None` means forever."""
 
 
+class OwnerBudget(Configuration):
+    """What all requests of an owner together may use in some days, `[budget.owner]`; `None` means no limit."""
+
+    tokens: PositiveInt | None = None
+    """Prompt and reply tokens together."""
+    usd: PositiveFloat | None = None
+    """US dollars, as far as prices are known."""
+    model_calls: PositiveInt | None = None
+    """Calls of models."""
+    days: PositiveFloat = 30.0
+    """The days, up to now, whose calls count."""
+
+    @property
+    def limits(self) -> bool:
+        """Whether anything is limited."""
+        return (self.tokens, self.usd, self.model_calls) != (None, None, None)
+
+
 class BudgetSettings(Configuration):
     """What one request may use, resumes included, `[budget]`; `None` means no limit."""
 
@@ -78,6 +96,8 @@ class BudgetSettings(Configuration):
     """Calls of models."""
     steps: PositiveInt = 30
     """Model calls an executor may make for one subtask, and replies of the coordinator to one request."""
+    owner: OwnerBudget = OwnerBudget()
+    """What all requests of the thread's owner may use together."""
 
 
 class PolicyRule(Configuration):

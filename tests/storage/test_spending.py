@@ -13,7 +13,7 @@ from openmanus_graph import ThreadSaver, delete_thread, get_thread
 from openmanus_graph.budget import Spending
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.checkpoints.usage import spent_in
-from openmanus_graph.config.sections import BudgetSettings
+from openmanus_graph.config.sections import BudgetSettings, OwnerBudget
 from openmanus_graph.display_text import usage_line
 from openmanus_graph.errors import BudgetError, DatabaseError
 from openmanus_graph.events import Usage
@@ -241,3 +241,45 @@ def test_together_is_unknown_where_a_part_is() -> None:
     assert add_usage(usage(), None) == usage()
     assert add_usage(usage(cost=None), usage())["cost_usd"] is None
     assert add_usage() == NO_USAGE
+
+
+@pytest.mark.postgres
+async def test_an_owner_has_a_budget_for_all_threads(saver: ThreadSaver, new_thread: NewThread) -> None:
+    for name, owner in (("t", "ann"), ("other", "ann"), ("foreign", "ben")):
+        await new_thread(name)
+        async with saver.connection() as connection:
+            await connection.execute("UPDATE threads SET owner = %s WHERE thread_id = %s", (owner, name))
+    for name in ("other", "foreign"):
+        await Spending(name, BudgetSettings(), saver).add(PLACE, "m", usage(tokens=500, output=100), 0.5)
+    limited = BudgetSettings(owner=OwnerBudget(tokens=700, days=7))
+    spending = Spending("t", limited, saver)
+    await spending.load()
+    assert spending.reached() is None
+    await spending.add(PLACE, "m", usage(tokens=90, output=9), 0.5)
+    spending.check()
+    await spending.add(PLACE, "m", usage(tokens=1, output=0), 0.5)
+    with pytest.raises(BudgetError, match=r"700 tokens in 7 days that 'ann' has for all requests is used up"):
+        spending.check()
+    again = Spending("t", limited, saver)
+    await again.load()
+    assert again.reached() == "owner.tokens"
+    async with saver.connection() as connection:
+        await connection.execute("UPDATE model_calls SET created_at = created_at - interval '8 days'")
+    later = Spending("t", limited, saver)
+    await later.load()
+    assert later.reached() is None
+
+
+@pytest.mark.postgres
+async def test_what_others_use_of_an_owners_budget_is_noticed(
+    saver: ThreadSaver, new_thread: NewThread, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await new_thread("t")
+    await new_thread("other")
+    monkeypatch.setattr("openmanus_graph.budget.OWNER_SECONDS", -1.0)
+    spending = Spending("t", BudgetSettings(owner=OwnerBudget(usd=1.0)), saver)
+    await spending.load()
+    await Spending("other", BudgetSettings(), saver).add(PLACE, "m", usage(cost=0.8), 0.5)
+    assert spending.reached() is None
+    await spending.add(PLACE, "m", usage(cost=0.25), 0.5)
+    assert spending.reached() == "owner.usd"
