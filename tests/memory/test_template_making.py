@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from openmanus_graph.memory.procedural.filling import filled_plan, values_in
 from openmanus_graph.memory.procedural.making import template_of
 from openmanus_graph.memory.procedural.ranking import CHARACTERS_PER_TOKEN, MOST_TOKENS, described, likeness
+from openmanus_graph.memory.procedural.signature import places_in
 from openmanus_graph.memory.procedural.template import HOLE, KnownTemplate, Template
 from openmanus_graph.plan import Plan
 from tests.memory.ways import COPY, copy_plan, copying, made, plan_of, result, searching
@@ -36,8 +37,9 @@ def prices(**mail: str) -> tuple[Plan, dict[str, Any]]:
     return plan, {"s1": "1. https://a.example/brompton\n2. https://b.example/x?q=1"}
 
 
-def args_of(template: Template, step: str) -> dict[str, Any]:
-    return next(one.definition["args"] for one in template.steps if one.id == step)
+def args_of(template: Template, step: str, ids: str = "s1 f1 f2 py w m") -> dict[str, Any]:
+    """The arguments of a step by the id that it had in its plan."""
+    return template.steps[ids.split().index(step)].definition["args"]
 
 
 def test_the_plan_of_a_task_becomes_a_template() -> None:
@@ -46,12 +48,12 @@ def test_the_plan_of_a_task_becomes_a_template() -> None:
     assert template.task == "Compare the price of a {{p1}} at {{p2}} shops in {{p3}} and save the table to {{p4}}"
     assert template.parameters == {"p1": "words", "p2": "number", "p3": "words", "p4": "path"}
     assert args_of(template, "s1") == {"query": "{{p1}} price {{p3}}", "limit": "{{p2:int}}"}
-    assert template.holes == ("f1.url", "f2.url")
+    assert template.holes == ("s2.url", "s3.url")
     assert args_of(template, "py") == {
         "code": "print(variables)",
-        "variables": {"a": "${f1.text}", "b": "${f2.text}"},
+        "variables": {"a": "${s2.text}", "b": "${s3.text}"},
     }
-    assert args_of(template, "w") == {"path": "{{p4}}", "content": "${py.output}"}
+    assert args_of(template, "w") == {"path": "{{p4}}", "content": "${s4.output}"}
 
 
 def test_what_was_found_on_the_way_is_a_hole_before_anything_is_a_parameter() -> None:
@@ -163,8 +165,8 @@ def test_another_form_of_what_a_parameter_stands_for_is_a_hole() -> None:
         ),
     )
 
-    assert args_of(template, "s") == {"query": "{{p1}}"}
-    assert args_of(template, "t") == {"query": HOLE}
+    assert args_of(template, "s", "s t w") == {"query": "{{p1}}"}
+    assert args_of(template, "t", "s t w") == {"query": HOLE}
 
 
 def test_a_goal_that_was_copied_from_a_page_is_a_hole() -> None:
@@ -188,7 +190,7 @@ def test_braces_of_a_step_are_no_parameters() -> None:
         {"id": "c", "tool": "y", "needs": ["b"]},
     )
 
-    assert args_of(made("Make a page", plan), "a")["content"] == HOLE
+    assert args_of(made("Make a page", plan), "a", "a b c")["content"] == HOLE
     assert template_of("Put {{p1}} into a page", plan, {}) is None
 
 
@@ -198,7 +200,7 @@ def test_arguments_that_a_person_changed_are_holes() -> None:
     template = template_of(COPY, copy_plan(), results)
 
     assert template is not None
-    assert template.holes == ("read.path", "read.limit")
+    assert template.holes == ("s1.path", "s1.limit")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -213,6 +215,97 @@ def test_the_same_way_has_the_same_key() -> None:
 
     assert other.key == copying().key
     assert made(COPY, copy_plan(lines=21)).key != copying().key, "a number that the task does not name is a constant"
+
+
+def translating(*changes: dict[str, Any], task: str = "Translate whales to German and sharks to French") -> Template:
+    """A way of two agents and a call, with changes of its steps."""
+    steps: list[dict[str, Any]] = [
+        {"id": "a", "agent": "executor", "goal": "Translate whales to German"},
+        {"id": "b", "agent": "executor", "goal": "Translate sharks to French"},
+        {"id": "c", "tool": "write_file", "args": {"path": "out.txt", "content": "${a} ${b}"}},
+    ]
+    changed = [{**step, **change} for step, change in zip(steps, [*changes, {}, {}, {}], strict=False)]
+    return made(task, plan_of(*changed))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"goal": "Translate whales to simple German"},
+        {"goal": "Translate sharks to French"},
+        {"done_when": "It is in German"},
+        {"approval": True},
+        {"tools": ["web_search"]},
+        {"retries": 2},
+        {"timeout_s": 5.0},
+    ],
+    ids=str,
+)
+def test_a_step_that_is_done_in_another_way_is_another_way(change: dict[str, Any]) -> None:
+    assert translating(change).key != translating().key
+
+
+def test_which_parameter_is_where_is_part_of_the_way() -> None:
+    def of(first: str, second: str) -> Template:
+        return made(
+            "Compare whales with sharks",
+            plan_of(
+                {"id": "a", "tool": "x", "args": {"one": "whales", "other": "sharks"}},
+                {"id": "b", "tool": "y", "args": {"one": first, "other": second}},
+                {"id": "c", "tool": "z", "needs": ["a", "b"]},
+            ),
+        )
+
+    assert of("whales", "sharks").key != of("sharks", "whales").key != of("whales", "whales").key
+
+
+def test_neither_ids_nor_the_order_of_the_task_nor_what_was_learned_is_part_of_the_way() -> None:
+    steps = copy_plan().to_dict()["subtasks"]
+    other = made(
+        "Into short.txt copy of notes.txt the first 20 lines and count the words",
+        plan_of(
+            {**steps[0], "id": "x", "expected_s": 3.0},
+            {**steps[1], "id": "y", "args": {"path": "short.txt", "content": "${x}"}},
+            {**steps[2], "id": "z", "needs": ["y"]},
+        ),
+    )
+
+    assert other.key == copying().key
+    assert [step.id for step in other.steps] == ["s1", "s2", "s3"]
+    assert args_of(other, "y", "x y z")["content"] == "${s1}"
+    assert other.steps[2].definition["needs"] == ["s2"]
+    assert "expected_s" not in other.steps[0].definition
+
+
+def test_ids_that_a_model_chose_are_not_kept() -> None:
+    template = made(
+        "Write down what is there",
+        plan_of(
+            {"id": "anna_smith", "tool": "x", "args": {"q": "$${anna_smith}"}},
+            {"id": "b", "tool": "y", "args": {"deep": [{"of": 'It is ${anna_smith."a b".0}'}]}},
+            {"id": "c", "agent": "executor", "goal": "Read ${b} again", "needs": ["anna_smith"]},
+        ),
+    )
+
+    assert [step.definition.get("args") for step in template.steps[:2]] == [
+        {"q": "$${anna_smith}"},
+        {"deep": [{"of": 'It is ${s1."a b".0}'}]},
+    ]
+    assert template.steps[2].definition["goal"] == "Read ${s2} again"
+    assert [step.needs for step in template.steps] == [(), ("s1",), ("s1", "s2")]
+
+
+def test_steps_in_another_order_have_the_same_places() -> None:
+    one = translating()
+    steps: list[dict[str, Any]] = [
+        {"id": "g", "agent": "executor", "goal": "Translate sharks to French"},
+        {"id": "f", "agent": "executor", "goal": "Translate whales to German"},
+        {"id": "w", "tool": "write_file", "args": {"path": "out.txt", "content": "${f} ${g}"}},
+    ]
+    other = made("Translate whales to German and sharks to French", plan_of(*steps))
+
+    assert other.key == one.key
+    assert places_in(other.steps, one.steps) == {"s1": "s2", "s2": "s1", "s3": "s3"}
 
 
 def test_steps_that_are_equal_count_once() -> None:
@@ -233,6 +326,8 @@ def test_steps_that_are_equal_count_once() -> None:
         )
 
     assert of(3).key == of(1).key != searching().key
+    assert places_in(of(3).steps, of(1).steps) == {"s1": "s1", "s2": "s2", "s3": "s2", "s4": "s2", "s5": "s3"}
+    assert places_in(of(1).steps, of(3).steps) == {"s1": "s1", "s2": "s2", "s3": "s5"}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +370,14 @@ def test_a_filled_template_is_the_plan_of_the_task() -> None:
 
     filled = filled_plan(copying(), values)
 
-    assert filled == copy_plan("a.txt", "b.txt", 3).to_dict()
+    assert (
+        filled
+        == plan_of(
+            {"id": "s1", "tool": "read_file", "args": {"path": "a.txt", "limit": 3}},
+            {"id": "s2", "tool": "write_file", "args": {"path": "b.txt", "content": "${s1}"}},
+            {"id": "s3", "tool": "count_words", "args": {"path": "b.txt"}, "needs": ["s2"]},
+        ).to_dict()
+    )
 
 
 def test_a_value_that_could_leave_its_place_is_not_put_there() -> None:
@@ -322,7 +424,7 @@ def test_a_template_is_told_a_line_a_step_within_its_bound() -> None:
     assert text.splitlines()[0].startswith("A way that worked 7 of 8 times; adapt it")
     assert text.splitlines()[2:4] == [
         "s1: web_search(query={{p1}} price {{p3}}, limit={{p2:int}})",
-        "f1 after s1: fetch_page(url={{?}})",
+        "s2 after s1: fetch_page(url={{?}})",
     ]
     long = made(
         "Write a report about whales",
@@ -343,18 +445,27 @@ def test_any_task_and_plan_can_be_generalised(words: list[str], text: str) -> No
     task = " ".join([*words, text]).strip() or "x"
     plan = plan_of(
         {
-            "id": "a",
+            "id": "s1",
             "tool": "x",
             "args": {"q": task.replace("${", ""), "n": 3, "deep": [{"t": text.replace("${", "")}]},
         },
-        {"id": "b", "tool": "x", "args": {"q": "${a}"}},
-        {"id": "c", "tool": "y", "needs": ["b"]},
+        {"id": "s2", "tool": "x", "args": {"q": "${s1}"}},
+        {"id": "s3", "tool": "y", "needs": ["s2"]},
     )
     template = template_of(task, plan, {})
 
     if template is not None and not template.holes and (values := values_in(template, task)) is not None:
         filled = filled_plan(template, values)
-        assert filled is None or filled["subtasks"][1:] == plan.to_dict()["subtasks"][1:]
+        assert filled is None or flat(filled["subtasks"]) == flat(plan.to_dict()["subtasks"])
+
+
+def flat(value: Any) -> str:
+    """A value with single blanks in its texts, as a task is read."""
+    if isinstance(value, dict):
+        return str({key: flat(inside) for key, inside in cast("dict[str, Any]", value).items()})
+    if isinstance(value, list):
+        return str([flat(one) for one in cast("list[Any]", value)])
+    return " ".join(value.split()) if isinstance(value, str) else repr(value)
 
 
 def test_a_task_that_names_too_much_is_a_document_and_no_template() -> None:

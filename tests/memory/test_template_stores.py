@@ -29,7 +29,7 @@ async def test_a_store_is_template_memory(templates: MakeTemplates) -> None:
 
 async def test_everything_of_a_template_comes_back(templates: MakeTemplates) -> None:
     made = copying()
-    await templates().remember(made, run(seconds={"read": 1.0, "write": 3.0, "count": 0.5}))
+    await templates().remember(made, run(seconds={"s1": 1.0, "s2": 3.0, "s3": 0.5}))
 
     (known,) = await templates().templates()
 
@@ -39,15 +39,15 @@ async def test_everything_of_a_template_comes_back(templates: MakeTemplates) -> 
     assert known.successes == pytest.approx(1.0)
     assert known.mean_s == pytest.approx(4.5)
     assert {step.id: (step.runs, step.mean_s) for step in known.template.steps} == {
-        "read": (1, 1.0),
-        "write": (1, 3.0),
-        "count": (1, 0.5),
+        "s1": (1, 1.0),
+        "s2": (1, 3.0),
+        "s3": (1, 0.5),
     }
 
 
 async def test_the_same_run_again_counts_once(templates: MakeTemplates) -> None:
     for _ in range(3):
-        await templates().remember(copying(), run(seconds={"read": 2.0}))
+        await templates().remember(copying(), run(seconds={"s1": 2.0}))
 
     (known,) = await templates().templates()
 
@@ -55,7 +55,7 @@ async def test_the_same_run_again_counts_once(templates: MakeTemplates) -> None:
 
 
 async def test_a_request_tried_again_replaces_how_it_went(templates: MakeTemplates) -> None:
-    await templates().remember(copying(), run(succeeded=False, failed=("read",)))
+    await templates().remember(copying(), run(succeeded=False, failed=("s1",)))
     await templates().remember(copying(), run(succeeded=True))
 
     (known,) = await templates().templates()
@@ -93,8 +93,8 @@ async def test_steps_of_success_replace_those_of_failure_and_stay(templates: Mak
 async def test_steps_know_their_durations_and_failures(templates: MakeTemplates) -> None:
     took = [1.0, 2.0, 4.0, 9.0]
     for number, seconds in enumerate(took):
-        await templates().remember(copying(), run(number, seconds={"read": seconds}))
-    await templates().remember(copying(), run(9, succeeded=False, seconds={"read": 2.0}, failed=("write",)))
+        await templates().remember(copying(), run(number, seconds={"s1": seconds}))
+    await templates().remember(copying(), run(9, succeeded=False, seconds={"s1": 2.0}, failed=("s2",)))
 
     (known,) = await templates().templates()
     read, write, count = known.template.steps
@@ -263,7 +263,7 @@ def store_in(kind: str, place: tuple[str, str], count: int, ready: Any) -> None:
     async def store(memory: TemplateMemory) -> None:
         ready.wait()
         for number in range(count):
-            seconds = {"read": float(number)}
+            seconds = {"s1": float(number)}
             await memory.remember(copying(), run(number, succeeded=number % 4 > 0, seconds=seconds))
 
     asyncio.run(with_store(kind, place, store))

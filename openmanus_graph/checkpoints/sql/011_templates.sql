@@ -47,6 +47,7 @@ CREATE TABLE template_runs (
     owner     text NOT NULL,
     thread    text NOT NULL,
     request   int NOT NULL,
+    replaced  boolean NOT NULL,             -- whether its plan was by rules, failed, and was planned anew
     key       text NOT NULL,
     task      text NOT NULL,                -- digest of the task: whether runs were of different ones
     succeeded boolean NOT NULL,
@@ -54,7 +55,7 @@ CREATE TABLE template_runs (
     rating    boolean,                      -- what a person said of it; null: nothing
     why       text NOT NULL DEFAULT '',
     ended_at  timestamptz NOT NULL,
-    PRIMARY KEY (owner, thread, request),
+    PRIMARY KEY (owner, thread, request, replaced),
     FOREIGN KEY (owner, key) REFERENCES templates ON DELETE CASCADE
 );
 

@@ -231,7 +231,8 @@ async def _count(store: TemplateMemory, saver: ThreadSaver, name: str, template:
     results = await results_so_far(saver, name)
     has_succeeded = thread.status == "completed"
     if has_succeeded or not blames_nobody(results):
-        await store.remember(template, run_of(name, 1, task, results, has_succeeded=has_succeeded))
+        names = {step.id: step.id for step in template.steps}
+        await store.remember(template, run_of(name, 1, task, results, names, has_succeeded=has_succeeded))
 
 
 # ---------------------------------------------------------------- delete, export and import

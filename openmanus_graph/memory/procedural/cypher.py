@@ -46,6 +46,8 @@ CALL (t, anew) {
     UNWIND CASE WHEN anew THEN $steps ELSE [] END AS step
     MERGE (s:OpenManusStep {id: step.id})
     ON CREATE SET s.runs = 0, s.failures = 0, s.mean_s = 0.0, s.m2_s = 0.0
+    FOREACH (_ IN CASE WHEN s.definition <> step.definition THEN [1] ELSE [] END |
+        SET s.runs = 0, s.failures = 0, s.mean_s = 0.0, s.m2_s = 0.0)
     SET s.step = step.step, s.position = step.position, s.definition = step.definition
     MERGE (t)-[:HAS]->(s)
 }
@@ -104,7 +106,7 @@ CALL (t) {
     }) AS steps
 }
 RETURN t.key AS key, t.task AS task, t.goal AS goal, t.parameters AS parameters,
-    runs, successes, failures, worked, tasks, mean_s, last, steps
+    t.proven AS proven, runs, successes, failures, worked, tasks, mean_s, last, steps
 """
 
 FOUND: LiteralString = f"""
@@ -130,7 +132,7 @@ WITH t LIMIT 2
 
 RATE: LiteralString = """
 MATCH (r:OpenManusRun {owner: $owner, thread: $thread})-[:OF]->(t:OpenManusTemplate)
-WITH r, t ORDER BY r.request DESC LIMIT 1
+WITH r, t ORDER BY r.request DESC, r.replaced LIMIT 1
 SET r.rating = $good, r.why = $why
 RETURN t.key AS key
 """

@@ -6,7 +6,6 @@ people, money or places outside the workspace, a parameter that no rule fills. T
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
@@ -16,6 +15,7 @@ from functools import cached_property
 from typing import Any, cast
 
 from openmanus_graph.memory.episodic import COMMON_STEMS, word_stems
+from openmanus_graph.memory.procedural.signature import key_of
 from openmanus_graph.memory.procedural.spans import (
     ADDRESS,
     EMAIL,
@@ -33,7 +33,7 @@ from openmanus_graph.memory.procedural.spans import (
 )
 from openmanus_graph.memory.procedural.template import HOLE, PLACEHOLDER, Template, TemplateStep, texts_in
 from openmanus_graph.plan import Plan, Subtask
-from openmanus_graph.plans.references import as_text
+from openmanus_graph.plans.references import as_text, with_ids
 from openmanus_graph.redaction import is_secret_field, redact_log
 from openmanus_graph.state import SubtaskResult
 from openmanus_graph.values.storable_json import storable_text
@@ -116,6 +116,11 @@ class _Making:
         return [span.text for span in self.spans if span.is_particular or span in self.used]
 
 
+def is_template_size(steps: int) -> bool:
+    """Whether a plan of so many steps may be a template."""
+    return LEAST_STEPS <= steps <= MOST_STEPS
+
+
 def template_of(
     task: str, plan: Plan, results: Mapping[str, SubtaskResult], code_arguments: Mapping[str, str] | None = None
 ) -> Template | None:
@@ -128,10 +133,11 @@ def template_of(
         code_arguments: The argument of each tool that is code, by the name of the tool.
 
     Returns:
-        The template; `None` if the plan is too small or too large for one.
+        The template, whose steps are those of the plan in its order; `None` if the plan is too small or too large for
+        one.
     """
     task = redact_log(storable_text(" ".join(task.split())))
-    if not LEAST_STEPS <= len(plan.subtasks) <= MOST_STEPS or not 0 < len(task) <= MOST_TASK_CHARACTERS:
+    if not is_template_size(len(plan.subtasks)) or not 0 < len(task) <= MOST_TASK_CHARACTERS:
         return None
     if _BRACES.search(task):
         return None
@@ -146,10 +152,8 @@ def template_of(
     if len(making.names) > MOST_PARAMETERS:
         return None
     filled = {name: _generalised(making, one) for name, one in definitions.items()}
-    steps = tuple(
-        TemplateStep(subtask.id, filled[subtask.id], tuple(map(str, subtask.prerequisites())))
-        for subtask in plan.subtasks
-    )
+    names = {str(subtask.id): f"s{number}" for number, subtask in enumerate(plan.subtasks, start=1)}
+    steps = tuple(_named(subtask, filled[subtask.id], names) for subtask in plan.subtasks)
     if len(json.dumps(filled)) > MOST_PLAN_CHARACTERS:
         return None
     goal = _goal(making, plan.goal)
@@ -157,39 +161,23 @@ def template_of(
     return Template(key_of(steps), _task_with_placeholders(making), steps, goal, kinds)
 
 
-def key_of(steps: Sequence[TemplateStep]) -> str:
-    """Hash of the shape and the constants of steps: what runs after what, and with which arguments.
-
-    Steps that are equal count once, so that three fetches are the same way as one.
-    """
-    works = {step.id: step.work for step in steps}
-    shape = {_signature(step, works) for step in steps}
-    return hashlib.sha256(json.dumps(sorted(shape)).encode()).hexdigest()[:16]
-
-
-def likeness_of(one: Sequence[TemplateStep], other: Sequence[TemplateStep]) -> float:
-    """Share of the kinds of steps that two ways have in common, 0 to 1."""
-    first = {_signature(step, {each.id: each.work for each in one}) for step in one}
-    second = {_signature(step, {each.id: each.work for each in other}) for step in other}
-    return len(first & second) / max(len(first | second), 1)
+def _named(subtask: Subtask, definition: dict[str, Any], names: Mapping[str, str]) -> TemplateStep:
+    """The step of a subtask, with names of the template's own in place of the ids that a model chose."""
+    needs = tuple(names[name] for name in subtask.prerequisites())
+    fields: dict[str, Any] = {
+        key: _with_ids(value, names) if key in ("goal", "args") else value for key, value in definition.items()
+    }
+    if subtask.needs:
+        fields["needs"] = [names[name] for name in subtask.needs]
+    return TemplateStep(names[subtask.id], fields, needs)
 
 
-def _signature(step: TemplateStep, works: Mapping[str, str]) -> str:
-    before = sorted({works[name] for name in step.needs if name in works})
-    constants = _without_names(step.definition.get("args") or {}, works)
-    return json.dumps([step.work, before, constants], sort_keys=True, ensure_ascii=False)
-
-
-def _without_names(value: Any, works: Mapping[str, str]) -> Any:
-    """A value whose parameters have no numbers, and whose references say what runs instead of its id."""
+def _with_ids(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        text = PLACEHOLDER.sub(lambda found: "{{p}}" if found["name"] else HOLE, value)
-        return re.sub(r"(\$\{)([\w-]+)", lambda found: found[1] + works.get(str(found[2]), str(found[2])), text)
+        return with_ids(value, names)
     if isinstance(value, dict):
-        return {key: _without_names(inside, works) for key, inside in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_without_names(inside, works) for inside in cast("list[Any]", value)]
-    return value
+        return {key: _with_ids(inside, names) for key, inside in cast("dict[str, Any]", value).items()}
+    return [_with_ids(one, names) for one in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 # ---------------------------------------------------------------- holes
@@ -206,7 +194,7 @@ def _with_holes(making: _Making, plan: Plan, results: Mapping[str, SubtaskResult
             [outputs[name] for name in earlier if name in outputs],
             is_cut=any(name in results and results[name]["output_file"] for name in earlier),
         )
-        definition = {key: value for key, value in subtask.to_dict().items() if key != "id"}
+        definition = {key: value for key, value in subtask.to_dict().items() if key not in ("id", "expected_s")}
         changed = (results.get(subtask.id) or {}).get("args_by") is not None
         args = {
             key: HOLE if changed or is_secret_field(key, value) else _holed(value, found)

@@ -117,11 +117,12 @@ class Neo4jTemplates:
             "steps": steps,
             "names": list(ids),
             "needs": [{"step": ids[step.id], "needs": ids[name]} for step in template.steps for name in step.needs],
-            "run": self._id(thread_digest(run.thread_id), run.request),
+            "run": self._id(thread_digest(run.thread_id), run.request, run.was_replaced),
             "went": {
                 "owner": self._owner,
                 "thread": thread_digest(run.thread_id),
                 "request": run.request,
+                "replaced": run.was_replaced,
                 "task": run.task_digest,
                 "succeeded": run.succeeded,
                 "seconds": float(sum(run.seconds.values())),
@@ -335,4 +336,5 @@ def _known(row: Row) -> KnownTemplate:
         worked=int(row["worked"]),
         tasks=int(row["tasks"]),
         mean_s=float(row["mean_s"]),
+        is_proven=bool(row["proven"]),
     )

@@ -29,7 +29,13 @@ def blames_nobody(results: Mapping[str, SubtaskResult]) -> bool:
 
 
 def run_of(
-    thread_id: str, request: int, task: str, results: Mapping[str, SubtaskResult], *, has_succeeded: bool
+    thread_id: str,
+    request: int,
+    task: str,
+    results: Mapping[str, SubtaskResult],
+    names: Mapping[str, str],
+    *,
+    has_succeeded: bool,
 ) -> TemplateRun:
     """The run of a request.
 
@@ -38,15 +44,21 @@ def run_of(
         request: Which request of the thread, from 1.
         task: The person's words.
         results: What came of its subtasks.
+        names: The step of the template that each subtask is; of several the longest counts.
         has_succeeded: Whether all of it was completed.
     """
+    seconds: dict[str, float] = {}
+    for name, one in results.items():
+        if (took := _seconds(one)) is not None and name in names:
+            seconds[names[name]] = max(took, seconds.get(names[name], 0.0))
+    failed = [names[name] for name, one in results.items() if one["status"] == "failed" and name in names]
     return TemplateRun(
         thread_id=thread_id,
         request=request,
         succeeded=has_succeeded,
         ended_at=max((_moment(one["finished_at"]) for one in results.values()), default=0.0),
-        seconds={name: took for name, one in results.items() if (took := _seconds(one)) is not None},
-        failed=tuple(name for name, one in results.items() if one["status"] == "failed"),
+        seconds=seconds,
+        failed=tuple(dict.fromkeys(failed)),
         task_digest=task_digest(task),
     )
 

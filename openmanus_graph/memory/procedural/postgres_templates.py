@@ -36,19 +36,25 @@ _PROVE: LiteralString = """
     WHERE owner = %(owner)s AND key = %(key)s
 """
 _STORE_STEPS: LiteralString = """
-    INSERT INTO template_steps (owner, key, step, position, definition)
+    INSERT INTO template_steps AS s (owner, key, step, position, definition)
     SELECT %(owner)s, %(key)s, step, position, definition
-    FROM jsonb_to_recordset(%(steps)s) AS s (step text, position int, definition jsonb)
-    ON CONFLICT (owner, key, step) DO UPDATE SET position = EXCLUDED.position, definition = EXCLUDED.definition
+    FROM jsonb_to_recordset(%(steps)s) AS given (step text, position int, definition jsonb)
+    ON CONFLICT (owner, key, step) DO UPDATE SET
+        position = EXCLUDED.position, definition = EXCLUDED.definition,
+        runs = CASE WHEN s.definition = EXCLUDED.definition THEN s.runs ELSE 0 END,
+        failures = CASE WHEN s.definition = EXCLUDED.definition THEN s.failures ELSE 0 END,
+        mean_s = CASE WHEN s.definition = EXCLUDED.definition THEN s.mean_s ELSE 0 END,
+        m2_s = CASE WHEN s.definition = EXCLUDED.definition THEN s.m2_s ELSE 0 END
 """
 _STORE_NEEDS: LiteralString = """
     INSERT INTO template_needs (owner, key, step, needs)
     SELECT %(owner)s, %(key)s, step, needs FROM jsonb_to_recordset(%(needs)s) AS n (step text, needs text)
 """
 _STORE_RUN: LiteralString = """
-    INSERT INTO template_runs AS r (owner, thread, request, key, task, succeeded, seconds, ended_at)
-    VALUES (%(owner)s, %(thread)s, %(request)s, %(key)s, %(digest)s, %(succeeded)s, %(total)s, to_timestamp(%(ended)s))
-    ON CONFLICT (owner, thread, request) DO UPDATE SET
+    INSERT INTO template_runs AS r (owner, thread, request, replaced, key, task, succeeded, seconds, ended_at)
+    VALUES (%(owner)s, %(thread)s, %(request)s, %(replaced)s, %(key)s, %(digest)s, %(succeeded)s, %(total)s,
+        to_timestamp(%(ended)s))
+    ON CONFLICT (owner, thread, request, replaced) DO UPDATE SET
         key = EXCLUDED.key, task = EXCLUDED.task, succeeded = EXCLUDED.succeeded, seconds = EXCLUDED.seconds,
         ended_at = EXCLUDED.ended_at
     RETURNING (xmax = 0) AS fresh
@@ -66,7 +72,7 @@ _COUNT_FAILURES: LiteralString = """
     WHERE owner = %(owner)s AND key = %(key)s AND step = ANY(%(failed)s)
 """
 _KNOWN: LiteralString = """
-    SELECT t.key, t.task, t.goal, t.parameters, tally.*,
+    SELECT t.key, t.task, t.goal, t.parameters, t.proven, tally.*,
         (SELECT jsonb_agg(jsonb_build_object(
             'id', s.step, 'definition', s.definition, 'runs', s.runs, 'failures', s.failures, 'mean', s.mean_s,
             'm2', s.m2_s, 'needs', (SELECT coalesce(jsonb_agg(n.needs), '[]') FROM template_needs n
@@ -139,6 +145,7 @@ class PostgresTemplates:
             "ids": [step.id for step in template.steps],
             "thread": thread_digest(run.thread_id),
             "request": run.request,
+            "replaced": run.was_replaced,
             "digest": run.task_digest,
             "succeeded": run.succeeded,
             "total": float(sum(run.seconds.values())),
@@ -198,9 +205,9 @@ class PostgresTemplates:
         rows = await self._rows(
             """
             UPDATE template_runs SET rating = %(good)s, why = %(why)s
-            WHERE (owner, thread, request) = (
-                SELECT owner, thread, request FROM template_runs
-                WHERE owner = %(owner)s AND thread = %(thread)s ORDER BY request DESC LIMIT 1
+            WHERE (owner, thread, request, replaced) = (
+                SELECT owner, thread, request, replaced FROM template_runs
+                WHERE owner = %(owner)s AND thread = %(thread)s ORDER BY request DESC, replaced LIMIT 1
             )
             RETURNING key
             """,
@@ -290,4 +297,5 @@ def _known(row: DictRow) -> KnownTemplate:
         worked=int(row["worked"]),
         tasks=int(row["tasks"]),
         mean_s=float(row["mean_s"]),
+        is_proven=bool(row["proven"]),
     )

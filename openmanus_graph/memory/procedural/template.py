@@ -127,6 +127,8 @@ class TemplateRun:
     """Steps that failed; those after them count for nothing."""
     task_digest: str = ""
     """Digest of the task, so that runs of different tasks can be told apart."""
+    was_replaced: bool = False
+    """Whether it is of a plan by rules that failed, and in whose place another one was made; the other has its own."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +149,8 @@ class KnownTemplate:
     """Different tasks that it has worked for."""
     mean_s: float = 0.0
     """Mean seconds of its runs, all steps together."""
+    is_proven: bool = True
+    """Whether its steps are those of a run that succeeded, and so stay."""
 
     @property
     def rate(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from openmanus_graph.errors import UsageError
-from openmanus_graph.memory.procedural.making import key_of
+from openmanus_graph.memory.procedural.signature import key_of
 from openmanus_graph.memory.procedural.template import KINDS, PLACEHOLDER, Template, TemplateStep, names_in, texts_in
 from openmanus_graph.plan import Plan
 
@@ -64,7 +64,7 @@ def template_in(plan: Plan) -> Template:
 
 
 def _definition(subtask: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in subtask.items() if key != "id"}
+    return {key: value for key, value in subtask.items() if key not in ("id", "expected_s")}
 
 
 def missing_values(template: Template, values: dict[str, str], found: dict[str, str]) -> list[str]:
