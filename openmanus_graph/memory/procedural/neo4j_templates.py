@@ -43,7 +43,9 @@ CONNECT_S = 5.0
 PATIENCE_S = 2.0
 """Seconds for which an operation is tried again after what may pass."""
 LIMIT_S = 30.0
-"""Seconds after which an operation is given up in any case: a run does not wait for its memory."""
+"""Seconds after which an operation is given up in any case."""
+OFFER_S = 5.0
+"""Seconds after which the search for a template is given up: a request does not wait for its memory."""
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 """What an address begins with; the driver's own preview of another protocol is not used."""
 
@@ -61,6 +63,7 @@ class Neo4jTemplates:
         clock: Callable[[], float] = time.time,
         patience_s: float = PATIENCE_S,
         limit_s: float = LIMIT_S,
+        offer_s: float = OFFER_S,
     ) -> None:
         """Remember in a server; nothing is asked of it yet.
 
@@ -72,6 +75,7 @@ class Neo4jTemplates:
             clock: The present moment, Unix time in seconds, by which older runs weigh less.
             patience_s: Seconds for which an operation is tried again after what may pass.
             limit_s: Seconds after which an operation is given up in any case.
+            offer_s: Seconds after which the search for a template is given up.
 
         Raises:
             SettingsError: If `uri` is no address of a Neo4j server.
@@ -86,6 +90,7 @@ class Neo4jTemplates:
         self._clock = clock
         self._patience_s = patience_s
         self._limit_s = limit_s
+        self._offer_s = offer_s
         self._is_prepared = False
 
     async def remember(self, template: Template, run: TemplateRun) -> None:
@@ -154,7 +159,8 @@ class Neo4jTemplates:
         words = words_of(storable_text(task))
         if not words or limit <= 0:
             return []
-        found = await self._read(cypher.FOUND, {"text": " ".join(words), "candidates": CANDIDATES})
+        asked = {"text": " ".join(words), "candidates": CANDIDATES}
+        found = await self._read(cypher.FOUND, asked, limit_s=self._offer_s)
         return ranked(task, map(_known, found), limit)
 
     async def templates(self) -> list[KnownTemplate]:
@@ -203,7 +209,7 @@ class Neo4jTemplates:
 
     # ---------------------------------------------------------------- the server
 
-    async def _read(self, query: LiteralString, values: Row) -> list[Row]:
+    async def _read(self, query: LiteralString, values: Row, *, limit_s: float | None = None) -> list[Row]:
         async def work(transaction: AsyncManagedTransaction) -> list[Row]:
             return await _rows(transaction, query, self._given(values))
 
@@ -211,7 +217,7 @@ class Neo4jTemplates:
             async with driver.session() as session:
                 return await session.execute_read(work)
 
-        return await self._asked(ask)
+        return await self._asked(ask, self._limit_s if limit_s is None else limit_s)
 
     async def _write(self, query: LiteralString, values: Row) -> list[Row]:
         """Make a write that counts only with a bookmark, else it is made again.
@@ -238,22 +244,24 @@ class Neo4jTemplates:
                 hint=f"See what it logs, and check it with: {shell_commands.MEMORY_TEMPLATES}",
             )
 
-        return await self._asked(ask)
+        return await self._asked(ask, self._limit_s)
 
     def _given(self, values: Row) -> dict[str, Any]:
         return {**values, "owner": self._owner, "now": self._clock(), "half_life": HALF_LIFE_S}
 
-    async def _asked(self, ask: Callable[[AsyncDriver], Awaitable[ResultT]]) -> ResultT:
+    async def _asked(self, ask: Callable[[AsyncDriver], Awaitable[ResultT]], limit_s: float) -> ResultT:
         """Ask the server, with its indexes made at the first use."""
         try:
-            async with asyncio.timeout(self._limit_s), self._driver() as driver:
+            async with asyncio.timeout(limit_s), self._driver() as driver:
                 if not self._is_prepared:
                     for statement in cypher.SCHEMA:
                         await driver.execute_query(statement)
                     self._is_prepared = True
                 return await ask(driver)
         except TimeoutError as error:
-            raise self._unreachable(f"no answer in {self._limit_s:g} s") from error
+            raise self._unreachable(f"no answer in {limit_s:g} s") from error
+        except (MemoryStoreError, SettingsError):
+            raise
         except Exception as error:
             raise self._sorted(error) from error
 

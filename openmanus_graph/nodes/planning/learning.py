@@ -42,15 +42,22 @@ def failure_of_rules(turn: Turn) -> dict[str, Any]:
     return {"template": {**(turn.state.get("template") or {}), "went": went}}
 
 
+def tell_of(turn: Turn, error: MemoryStoreError | SettingsError, then: str) -> None:
+    """Warn that the store of templates does not answer: why, what to do, and what becomes of the run."""
+    hint = f"{error.hint.rstrip('.')}. " if error.hint else ""
+    turn.tell("warned", id="templates", text=f"{error.message} {hint}{then}")
+
+
 async def remember_procedure(turn: Turn, memory: Memory) -> None:
     """Store the way in which a request that is over was done, and whether it worked."""
+    if (turn.state.get("template") or {}).get("unavailable"):
+        return  # it has been waited for once, and said
     try:
         store = memory.procedures(turn)
         if isinstance(store, TemplateMemory):
             await _remember(turn, store)
     except (MemoryStoreError, SettingsError) as error:
-        if not (turn.state.get("template") or {}).get("unavailable"):
-            turn.tell("warned", id="templates", text=f"{error.message} The way it was done is not remembered.")
+        tell_of(turn, error, "The way it was done is not remembered.")
 
 
 async def _remember(turn: Turn, store: TemplateMemory) -> None:

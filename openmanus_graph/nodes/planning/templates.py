@@ -16,7 +16,7 @@ from openmanus_graph.memory.procedural.ranking import described
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template
 from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
-from openmanus_graph.nodes.planning.learning import plan_digest
+from openmanus_graph.nodes.planning.learning import plan_digest, tell_of
 from openmanus_graph.nodes.planning.plan_repair import mended
 from openmanus_graph.nodes.planning.proposal import checked_plan
 from openmanus_graph.nodes.turn import Turn
@@ -51,7 +51,7 @@ async def procedure_for(turn: Turn, memory: Memory) -> Procedure:
             return Procedure("\n\n".join(await store.recall(task, limit=1)))
         offered = await store.offered(task, limit=CANDIDATES)
     except (MemoryStoreError, SettingsError) as error:
-        turn.tell("warned", id="templates", text=f"{error.message} The run goes on without templates.")
+        tell_of(turn, error, "The run goes on without templates.")
         return Procedure(kept={"unavailable": True})
     roles = turn.roles
     usable = [one for one in offered if one.template.fits(roles.tools, roles.agents)]
