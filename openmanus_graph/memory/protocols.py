@@ -63,8 +63,11 @@ class ProceduralMemory(Protocol):
 class TemplateMemory(ProceduralMemory, Protocol):
     """Remembers how kinds of tasks are done as templates of plans, those of one owner."""
 
-    async def remember(self, template: Template, run: TemplateRun) -> None:
-        """Store a template and a run that counts for it; the same run again replaces it, and counts once."""
+    async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
+        """Store a template and a run that counts for it; the same run again replaces it, and counts once.
+
+        Where there is one of the same key that has worked, it stays, unless `replaces` is set.
+        """
         ...
 
     async def offered(self, task: str, *, limit: int = 1) -> list[KnownTemplate]:

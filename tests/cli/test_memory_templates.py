@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 import yaml
 
+from openmanus_graph.testing import Reply, ScriptedServer
+from tests.agent.replies import ends, verdict
 from tests.cli.conftest import MakeProgram, Program
 
 TASK = "Count the words of {{p1:path}} and write {{p2:number}} to {{p3:path}}"
@@ -78,6 +80,61 @@ def test_a_template_is_run_in_its_words_and_the_run_counts(program: Program) -> 
     (one,) = listed(program)
     assert (one["runs"], one["worked"], one["tasks"]) == (2, 2, 2)
     assert one["steps"][0]["runs"] == 1
+
+
+def test_a_template_that_is_imported_again_is_replaced(program: Program) -> None:
+    key = imported(program)
+    words = "Read {{p1:path}}, count its words, and leave {{p2:number}} in {{p3}}"
+    out, err = program("memory", "templates", "import", written(program, task=words), "--json")
+
+    assert json.loads(out)["key"] == key, "its steps are the same"
+    assert err.startswith(f"Replaced the template {key} of the same steps, for the task: Count the words of")
+    (one,) = listed(program)
+    assert one["task"] == "Read {{p1}}, count its words, and leave {{p2}} in {{p3}}"
+    assert one["parameters"] == {"p1": "path", "p2": "number", "p3": "words"}
+    assert one["runs"] == 1
+
+
+def test_templates_of_owners_are_apart(program: Program) -> None:
+    anna = ("--owner", "anna")
+    key = json.loads(program("memory", "templates", "import", written(program), "--json", *anna)[0])["key"]
+    assert listed(program) == []
+    given = ["--set", "p1=a.txt", "--set", "p2=5", "--set", "p3=c.txt", "--workspace", workspace(program)]
+    program("memory", "templates", "run", key, *given, "--thread", "own", code=2)
+
+    program("memory", "templates", "run", key, *given, "--thread", "own", *anna)
+    _, err = program("threads", "rate", "own", "bad")
+    assert err.endswith(f" memory templates show {key} --owner anna\n")
+    (one,) = json.loads(program("memory", "templates", "list", "--json", *anna)[0])
+    assert (one["runs"], one["worked"]) == (2, 1), "a thread is rated for whose it is"
+    assert key in program("memory", "templates", "show", key, *anna)[0]
+    program("memory", "templates", "export", key, "out.yaml", *anna)
+    program("memory", "templates", "delete", key, "--yes", code=2)
+    program("memory", "templates", "delete", key, "--yes", *anna)
+    assert json.loads(program("memory", "templates", "list", "--json", *anna)[0]) == []
+
+
+def test_a_run_with_an_agent_counts_once(program_in: MakeProgram, database: str) -> None:
+    def script(body: dict[str, Any]) -> Reply:
+        names = [tool["function"]["name"] for tool in body.get("tools", [])]
+        return verdict(True) if "verdict" in names else ends("Three.") if "terminate" in names else Reply("Done.")
+
+    with ScriptedServer(script) as provider:
+        program = program_in(DATABASE_URL=database, **provider.environment)
+        task = "Say how many words {{p1:path}} has and write {{p2:number}}"
+        key = imported(
+            program,
+            [
+                {"id": "look", "agent": "executor", "goal": "Count the words of {{p1}}"},
+                {"id": "n", "tool": "bash", "args": {"command": "echo {{p2}} > n.txt"}},
+                {"id": "l", "tool": "list_files", "args": {"pattern": "*.txt"}, "needs": ["n"]},
+            ],
+            task,
+        )
+        program("memory", "templates", "run", key, "--set", "p1=a.txt", "--set", "p2=5", "--workspace", "own")
+
+    (one,) = listed(program)
+    assert (one["key"], one["runs"], [step["runs"] for step in one["steps"]]) == (key, 2, [1, 1, 1])
 
 
 def test_parameters_can_be_said_one_by_one(program: Program) -> None:

@@ -90,6 +90,38 @@ async def test_steps_of_success_replace_those_of_failure_and_stay(templates: Mak
     assert known.template.goal == "1"
 
 
+async def test_what_replaces_it_takes_its_place_and_its_runs(templates: MakeTemplates) -> None:
+    first = copying()
+    read, *others = first.steps
+    renamed = replace(read, id="r")
+    changed = replace(others[0], definition={**others[0].definition, "goal": "Write it"}, needs=("r",))
+    second = replace(first, task="Copy {{p2}}", steps=(renamed, changed, others[1]))
+    seconds = {step.id: 2.0 for step in first.steps}
+    await templates().remember(first, run(1, seconds=seconds))
+    await templates().remember(second, run(2, succeeded=False), replaces=True)
+
+    (known,) = await templates().templates()
+
+    assert known.template.task == "Copy {{p2}}"
+    assert [(step.id, step.needs, step.runs) for step in known.template.steps] == [
+        ("r", (), 0),
+        ("s2", ("r",), 0),
+        ("s3", ("s2",), 1),
+    ], "what was counted is of the steps that stay"
+    assert (known.runs, known.worked) == (2, 1)
+
+
+async def test_a_plan_that_was_replaced_counts_beside_the_one_that_ran(templates: MakeTemplates) -> None:
+    for _ in range(2):
+        await templates().remember(copying(), run(thread="t", succeeded=False, was_replaced=True))
+        await templates().remember(searching(), run(thread="t"))
+
+    counts = {known.template.key: (known.runs, known.worked) for known in await templates().templates()}
+    assert counts == {copying().key: (1, 0), searching().key: (1, 1)}
+    assert await templates().rate("t", good=False) == searching().key
+    assert await templates().forget_thread("t") == 2
+
+
 async def test_steps_know_their_durations_and_failures(templates: MakeTemplates) -> None:
     took = [1.0, 2.0, 4.0, 9.0]
     for number, seconds in enumerate(took):

@@ -132,6 +132,7 @@ def templates() -> None:
 
 
 @templates.command("list", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:list_all")
+@owner
 @as_json
 def templates_list() -> None:
     """List the templates, the last used first, and how often each worked."""
@@ -141,6 +142,7 @@ def templates_list() -> None:
 @_KEY
 @format_option
 @output_option
+@owner
 @as_json
 def templates_show() -> None:
     """Show a template with its parameters, how its runs went, and a picture of its steps.
@@ -170,6 +172,7 @@ def templates_run() -> None:
 @templates.command("delete", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:delete")
 @_KEY
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@owner
 def templates_delete() -> None:
     """Remove a template and all that is known of its runs."""
 
@@ -177,15 +180,18 @@ def templates_delete() -> None:
 @templates.command("export", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:export")
 @_KEY
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@owner
 def templates_export() -> None:
     """Write a template as a plan file into FILE, which must be new."""
 
 
 @templates.command("import", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:import_file")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@owner
 @as_json
 def templates_import() -> None:
     """Make a template of a plan file: an exported one, or one written by hand.
 
-    Its goal is the task in general words. That you import it counts as one run that worked.
+    Its goal is the task in general words. That you import it counts as one run that worked. It takes the place of a
+    template of the same steps, whose runs still count.
     """

@@ -6,6 +6,7 @@ import asyncio
 import json
 import time
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,11 +19,11 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.cli.execution import execute
+from openmanus_graph.cli.memory.opening import settings_of
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.cli.run import graph_of_plan
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
-from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted, duration, one_line
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
 from openmanus_graph.errors import ThreadUnfinishedError, UsageError
@@ -37,9 +38,9 @@ from openmanus_graph.plan import Plan
 ResultT = TypeVar("ResultT")
 
 
-async def with_templates(use: Callable[[TemplateMemory], Awaitable[ResultT]]) -> ResultT:
-    """Use the store of templates, which is opened for it."""
-    settings = Settings.load()
+async def with_templates(owner: str | None, use: Callable[[TemplateMemory], Awaitable[ResultT]]) -> ResultT:
+    """Use the store of an owner's templates, which is opened for it."""
+    settings = settings_of(owner)
     async with open_checkpointer(settings=settings) as saver:
         return await use(template_store(settings, saver, settings.owner))
 
@@ -62,9 +63,9 @@ async def find_template(store: TemplateMemory, key: str) -> KnownTemplate:
 # ---------------------------------------------------------------- list and show
 
 
-def list_all(as_json: bool) -> None:
+def list_all(owner: str | None, as_json: bool) -> None:
     """List the templates."""
-    known = asyncio.run(with_templates(lambda store: store.templates()))
+    known = asyncio.run(with_templates(owner, lambda store: store.templates()))
     if as_json:
         print_json([_as_json(one) for one in known])
         return
@@ -114,9 +115,9 @@ def _as_json(known: KnownTemplate) -> dict[str, Any]:
     }
 
 
-def show(key: str, form: str | None, output: Path | None, as_json: bool) -> None:
+def show(key: str, form: str | None, output: Path | None, owner: str | None, as_json: bool) -> None:
     """Show a template, or draw it."""
-    known = asyncio.run(with_templates(lambda store: find_template(store, key)))
+    known = asyncio.run(with_templates(owner, lambda store: find_template(store, key)))
     if as_json:
         print_json(_as_json(known))
         return
@@ -161,7 +162,8 @@ async def _run(key: str, task: str, given: tuple[str, ...], options: RunOptions)
         store = template_store(settings, saver, settings.owner)
         template = (await find_template(store, key)).template
         plan = _plan(template, task, given)
-        graph = graph_of_plan(plan, options, settings)
+        # The run counts here, and for this template; an agent's graph would count it as well, for one of its own.
+        graph = graph_of_plan(plan, replace(options, no_memory=True), settings)
         name = options.thread or new_thread_id(task or template.task)
         known = await get_thread(saver, name) if options.thread else None
         if known is not None:
@@ -238,7 +240,7 @@ async def _count(store: TemplateMemory, saver: ThreadSaver, name: str, template:
 # ---------------------------------------------------------------- delete, export and import
 
 
-def delete(key: str, yes: bool) -> None:
+def delete(key: str, yes: bool, owner: str | None) -> None:
     """Remove a template and all that is known of its runs."""
 
     async def remove(store: TemplateMemory) -> Template:
@@ -248,13 +250,13 @@ def delete(key: str, yes: bool) -> None:
         await store.forget(template.key)
         return template
 
-    removed = asyncio.run(with_templates(remove))
+    removed = asyncio.run(with_templates(owner, remove))
     click.echo(f"Removed {removed.key}.", err=True)
 
 
-def export(key: str, file: Path) -> None:
+def export(key: str, file: Path, owner: str | None) -> None:
     """Write a template as a plan file."""
-    known = asyncio.run(with_templates(lambda store: find_template(store, key)))
+    known = asyncio.run(with_templates(owner, lambda store: find_template(store, key)))
     plan = file_plan(known.template)
     is_json = file.suffix.lower() == ".json"
     text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False) + "\n" if is_json else plan.to_yaml()
@@ -269,16 +271,21 @@ def export(key: str, file: Path) -> None:
     click.echo(f"Wrote {file}.", err=True)
 
 
-def import_file(file: Path, as_json: bool) -> None:
-    """Make a template of a plan file."""
+def import_file(file: Path, owner: str | None, as_json: bool) -> None:
+    """Make a template of a plan file, in place of the one of the same key."""
     template = template_in(Plan.from_file(file))
 
-    async def keep(store: TemplateMemory) -> KnownTemplate:
+    async def keep(store: TemplateMemory) -> tuple[KnownTemplate | None, KnownTemplate]:
+        earlier = await store.template(template.key)
         # The person's word counts as a run: without one that worked, a template is not offered.
-        await store.remember(template, TemplateRun(f"import {template.key}", 1, succeeded=True, ended_at=time.time()))
-        return await find_template(store, template.key)
+        run = TemplateRun(f"import {template.key}", 1, succeeded=True, ended_at=time.time())
+        await store.remember(template, run, replaces=True)
+        return earlier, await find_template(store, template.key)
 
-    known = asyncio.run(with_templates(keep))
+    earlier, known = asyncio.run(with_templates(owner, keep))
+    if earlier is not None:
+        task = one_line(earlier.template.task)
+        click.echo(f"Replaced the template {template.key} of the same steps, for the task: {task}", err=True)
     if as_json:
         print_json(_as_json(known))
         return

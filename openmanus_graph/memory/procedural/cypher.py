@@ -28,7 +28,7 @@ STORE: LiteralString = """
 MERGE (t:OpenManusTemplate {id: $template})
 ON CREATE SET t.owner = $owner, t.key = $key, t.proven = false, t.made = true
 SET t.lock = randomUUID()
-WITH t, coalesce(t.made, false) OR ($succeeded AND NOT t.proven) AS anew
+WITH t, coalesce(t.made, false) OR $replaces OR ($succeeded AND NOT t.proven) AS anew
 FOREACH (_ IN CASE WHEN anew THEN [1] ELSE [] END | SET t += $content)
 REMOVE t.made
 WITH t, anew

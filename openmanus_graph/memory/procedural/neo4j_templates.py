@@ -93,13 +93,18 @@ class Neo4jTemplates:
         self._offer_s = offer_s
         self._is_prepared = False
 
-    async def remember(self, template: Template, run: TemplateRun) -> None:
+    async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
         """Store a template and a run that counts for it; the same run again counts once.
+
+        Args:
+            template: The template; one of the same key that has worked stays.
+            run: The run.
+            replaces: Whether it takes the place of that one, too.
 
         Raises:
             MemoryStoreError: If the server does not answer, or does not confirm it.
         """
-        values = self._values(template, run)
+        values = {**self._values(template, run), "replaces": replaces}
         with writing("template in neo4j"):
             await self._write(cypher.STORE, values)
 

@@ -111,17 +111,22 @@ class PostgresTemplates:
         self._owner = storable_text(owner)
         self._clock = clock
 
-    async def remember(self, template: Template, run: TemplateRun) -> None:
+    async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
         """Store a template and a run that counts for it, in one transaction; the same run again counts once.
+
+        Args:
+            template: The template; one of the same key that has worked stays.
+            run: The run.
+            replaces: Whether it takes the place of that one, too.
 
         Raises:
             DatabaseError: If the store does not answer.
         """
-        values = self._values(template, run)
+        values = {**self._values(template, run), "replaces": replaces}
 
         async def store() -> None:
             async with self._saver.pool.connection() as connection, connection.transaction():
-                await _store(connection, values, has_succeeded=run.succeeded)
+                await _store(connection, values)
 
         with writing("template"):
             await self._saver.retried(store)
@@ -256,11 +261,11 @@ class PostgresTemplates:
         return await self._saver.retried(ask)
 
 
-async def _store(connection: AsyncConnection[DictRow], values: Mapping[str, Any], *, has_succeeded: bool) -> None:
+async def _store(connection: AsyncConnection[DictRow], values: Mapping[str, Any]) -> None:
     """Store a template and a run in the transaction; the template's row is locked first, so two of them queue here."""
     row = await (await connection.execute(_STORE_TEMPLATE, values)).fetchone()
     known = cast("DictRow", row)
-    if known["made"] or (has_succeeded and not known["proven"]):
+    if known["made"] or values["replaces"] or (values["succeeded"] and not known["proven"]):
         # Steps of a run that succeeded replace those of one that failed, and stay.
         await connection.execute(_PROVE, values)
         await connection.execute(
