@@ -188,6 +188,28 @@ async def test_what_rules_cannot_know_is_for_the_model(asked: Asked, provider: S
     assert len(provider.requests) - before == 3
 
 
+async def test_words_that_mean_what_was_said_before_are_for_the_model(asked: Asked, provider: ScriptedServer) -> None:
+    await asked.learned()
+    before = len(provider.requests)
+
+    await asked("the same", "b.txt", wants_plan(), plans(*steps("bye", "b.txt")), Reply("One."))
+
+    assert len(provider.requests) - before == 3
+
+
+async def test_a_later_request_of_a_conversation_is_for_the_model(asked: Asked, provider: ScriptedServer) -> None:
+    await asked.learned()
+    provider.add(Reply("Hello."))
+    await asked.app.ainvoke({"task": "I always want French words"}, thread("talk"))
+    before = len(provider.requests)
+
+    provider.add(wants_plan(), plans(*steps("au revoir", "b.txt")), Reply("Two."))
+    out = await asked.app.ainvoke({"task": task("good bye", "b.txt")}, thread("talk"))
+
+    assert len(provider.requests) - before == 3
+    assert out["plan"]["subtasks"][0]["args"]["file_text"] == "au revoir"
+
+
 async def test_a_run_that_is_recorded_has_all_its_calls(build: Build, provider: ScriptedServer, tmp_path: Path) -> None:
     await Asked(build, provider).learned()
     record = tmp_path / "tape.jsonl"

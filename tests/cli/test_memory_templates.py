@@ -176,6 +176,15 @@ def test_what_cannot_be_filled_is_said(program: Program, arguments: str, said: s
     assert said in err
 
 
+def test_a_word_that_means_what_was_said_before_is_no_value(program: Program) -> None:
+    key = imported(program, task=TASK.replace("{{p1:path}}", "{{p1}}"))
+    words = ["count", "the", "words", "of", "it", "and", "write", "60", "to", "b.txt"]
+
+    _, err = program("memory", "templates", "run", key, *words, code=2)
+
+    assert "The value 'it' means something that was said before" in err
+
+
 def test_a_hole_is_filled_by_its_place(program: Program) -> None:
     steps = [{"id": "c", "tool": "bash", "args": {"command": "{{?}}"}}, *STEPS[1:]]
     key = imported(program, steps)

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmanus_graph.memory.procedural.filling import filled_plan, values_in
+from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
 from openmanus_graph.memory.procedural.making import template_of
 from openmanus_graph.memory.procedural.ranking import CHARACTERS_PER_TOKEN, MOST_TOKENS, described, likeness
 from openmanus_graph.memory.procedural.signature import places_in
@@ -397,6 +397,49 @@ def test_a_value_that_could_leave_its_place_is_not_put_there() -> None:
     assert filled_plan(template, {"p1": "a", "p2": "-rf"}) is None
     assert filled_plan(template, {"p1": "a"}) is None
     assert filled_plan(template, {"p1": "a", "p2": "b"}) is not None
+
+
+@pytest.mark.parametrize(
+    ("args", "value", "is_filled"),
+    [
+        ({"tool": "bash", "args": {"command": "wc -l old notes"}}, "my poems", False),
+        ({"tool": "bash", "args": {"command": "wc -l old notes"}}, "-c", False),
+        ({"tool": "bash", "args": {"command": "wc -l old notes"}}, "poems", True),
+        ({"tool": "bash", "args": {"command": "old notes"}}, "my poems", True),
+        ({"tool": "other", "args": {"cmd": ["wc", "old notes"]}}, "my poems", False),
+        ({"tool": "other", "args": {"argv": ["wc", "old notes"]}}, "--help", False),
+        ({"tool": "other", "args": {"query": "lines of old notes"}}, "my poems", True),
+        ({"tool": "other", "args": {"query": "lines of old notes"}}, "-c", False),
+        ({"tool": "other", "args": {"query": ["old notes"]}}, "-c", True),
+    ],
+    ids=str,
+)
+def test_a_value_stays_one_word_of_a_command(args: dict[str, Any], value: str, is_filled: bool) -> None:
+    steps = [{"id": "a", **args}, {"id": "b", "tool": "x"}, {"id": "c", "tool": "y"}]
+    template = made("Count the lines of old notes", plan_of(*steps))
+    values = values_in(template, f"Count the lines of {value}")
+
+    assert values == {"p1": value}
+    assert (filled_plan(template, {"p1": value}, code={"bash": "command"}) is not None) is is_filled
+
+
+@pytest.mark.parametrize(
+    ("value", "refers"),
+    [
+        ("it", True),
+        ("That", True),
+        ("the same file", True),
+        ("its headings", True),
+        ("the one above", True),
+        ("diese Datei", True),
+        ("this.txt", False),
+        ("such/that/file", False),
+        ("Italy", False),
+        ("one of two", False),
+    ],
+)
+def test_words_that_refer_back_are_no_values(value: str, refers: bool) -> None:
+    assert (refers_back({"p1": "Berlin", "p2": value}) == value) is refers
 
 
 def test_a_number_that_is_none_is_not_filled() -> None:

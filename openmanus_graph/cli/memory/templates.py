@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,13 +27,15 @@ from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.display_text import counted, duration, one_line
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
 from openmanus_graph.errors import ThreadUnfinishedError, UsageError
-from openmanus_graph.memory.procedural.filling import filled_plan, values_in
+from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
 from openmanus_graph.memory.procedural.stores import template_store
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
 from openmanus_graph.memory.procedural.template_file import file_plan, missing_values, template_in
 from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.plan import Plan
+from openmanus_graph.tools.rebuild import available_tools
+from openmanus_graph.tools.spec import code_arguments
 
 ResultT = TypeVar("ResultT")
 
@@ -161,7 +163,8 @@ async def _run(key: str, task: str, given: tuple[str, ...], options: RunOptions)
     async with open_checkpointer(settings=settings) as saver:
         store = template_store(settings, saver, settings.owner)
         template = (await find_template(store, key)).template
-        plan = _plan(template, task, given)
+        code = code_arguments(available_tools(options.tools, settings))
+        plan = _plan(template, task, given, code)
         # The run counts here, and for this template; an agent's graph would count it as well, for one of its own.
         graph = graph_of_plan(plan, replace(options, no_memory=True), settings)
         name = options.thread or new_thread_id(task or template.task)
@@ -184,7 +187,7 @@ async def _run(key: str, task: str, given: tuple[str, ...], options: RunOptions)
         return code
 
 
-def _plan(template: Template, task: str, given: tuple[str, ...]) -> Plan:
+def _plan(template: Template, task: str, given: tuple[str, ...], code: Mapping[str, str]) -> Plan:
     """The plan of a template with the values that a task and options say.
 
     Raises:
@@ -200,6 +203,11 @@ def _plan(template: Template, task: str, given: tuple[str, ...]) -> Plan:
                 f"The task {one_line(task)!r} does not have the words of the template: {template.task}",
                 hint="Say it in those words, or give each parameter with --set.",
             )
+        if (value := refers_back(said)) is not None:
+            raise UsageError(
+                f"The value {value!r} means something that was said before, which a template does not know.",
+                hint="Name it, or give the parameter with --set.",
+            )
         values = {**said, **values}
     unknown = [name for name in pairs if name not in template.parameters and name not in template.holes]
     if unknown:
@@ -209,11 +217,11 @@ def _plan(template: Template, task: str, given: tuple[str, ...]) -> Plan:
     if missing:
         hint = f"Give it: {shell_commands.run_template(template.key, f'--set={missing[0]}=VALUE')}"
         raise UsageError(f"Nothing says {missing[0]!r} of the template {template.key!r}.", hint=hint)
-    filled = filled_plan(template, values, found)
+    filled = filled_plan(template, values, found, code)
     if filled is None:
         raise UsageError(
             f"The values {values!r} cannot be put where they stand in the template {template.key!r}.",
-            hint="Inside other text a value has no quotes and no signs of a shell; a number is one.",
+            hint="Inside other text a value has no quotes and no signs of a shell, in a command no blanks, too.",
         )
     return Plan.from_dict({**filled, "goal": task or str(filled.get("goal") or template.task)})
 

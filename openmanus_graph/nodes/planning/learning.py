@@ -22,7 +22,7 @@ from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
 from openmanus_graph.plans.subtask import digest
 from openmanus_graph.state import ManusState, SubtaskResult
-from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.tools.spec import code_arguments
 
 
 def plan_digest(plan: Mapping[str, Any]) -> str:
@@ -91,8 +91,8 @@ async def _count(turn: Turn, store: TemplateMemory, template: Template, *, has_s
 def _template(turn: Turn) -> Template | None:
     """The template of the plan that ran."""
     state = turn.state
-    code = {name: argument for name, tool in turn.roles.tools.items() if (argument := spec_of(tool).code_argument)}
-    return template_of(state.get("task", ""), Plan.parse(state.get("plan") or {}), _planned(state), code)
+    plan, code = Plan.parse(state.get("plan") or {}), code_arguments(turn.roles.tools)
+    return template_of(state.get("task", ""), plan, _planned(state), code)
 
 
 def _run(turn: Turn, names: Mapping[str, str] | None = None, *, has_succeeded: bool) -> TemplateRun:

@@ -11,7 +11,7 @@ from openmanus_graph.display_text import counted
 from openmanus_graph.errors import MemoryStoreError, SettingsError
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.procedural.choice import chosen
-from openmanus_graph.memory.procedural.filling import filled_plan, values_in
+from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
 from openmanus_graph.memory.procedural.ranking import described
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template
 from openmanus_graph.memory.protocols import TemplateMemory
@@ -21,6 +21,8 @@ from openmanus_graph.nodes.planning.plan_repair import mended
 from openmanus_graph.nodes.planning.proposal import checked_plan
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
+from openmanus_graph.state import ManusState
+from openmanus_graph.tools.spec import code_arguments
 
 CANDIDATES = 5
 """Templates of which one is chosen, among those that have only tools and agents that are here."""
@@ -59,7 +61,7 @@ async def procedure_for(turn: Turn, memory: Memory) -> Procedure:
     known = chosen(task, usable, seed=f"{turn.thread_id} {turn.state.get('request') or 0}")
     if known is None:
         return Procedure()
-    is_for_model = bool(turn.state.get("attachments")) or _is_recorded(turn)
+    is_for_model = _needs_more_than_words(turn.state) or _is_recorded(turn)
     plan = None if is_for_model else _plan_by_rules(turn, known, task)
     kept: dict[str, Any] = {"key": known.template.key, "filled": plan is not None}
     if plan is None:
@@ -72,6 +74,11 @@ async def procedure_for(turn: Turn, memory: Memory) -> Procedure:
     return Procedure(plan=plan, kept=kept, why=why)
 
 
+def _needs_more_than_words(state: ManusState) -> bool:
+    """Whether a request may mean what came with it, or what was said before it."""
+    return bool(state.get("attachments") or state.get("earlier")) or len(state.get("messages") or []) > 1
+
+
 def _is_recorded(turn: Turn) -> bool:
     """Whether replies are recorded or replayed: they are found by their places, so none may be left out."""
     names = turn.roles.models.names.values()
@@ -80,9 +87,11 @@ def _is_recorded(turn: Turn) -> bool:
 
 def _plan_by_rules(turn: Turn, known: KnownTemplate, task: str) -> dict[str, Any] | None:
     """The plan of a template that is sure and whose parameters the task names, if it is sound."""
-    values = values_in(known.template, task) if known.is_sure else None
-    filled = None if values is None else filled_plan(known.template, values)
     roles = turn.roles
+    values = values_in(known.template, task) if known.is_sure else None
+    if values is None or refers_back(values) is not None:
+        return None
+    filled = filled_plan(known.template, values, code=code_arguments(roles.tools))
     if filled is None:
         return None
     mended_plan = mended(filled, roles.tools, list(roles.agents))  # as the planner's node mends what it is given
