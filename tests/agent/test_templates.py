@@ -76,6 +76,21 @@ async def test_a_request_with_three_steps_is_learned(asked: Asked, saver: Thread
     assert all(step.runs == 1 and step.mean_s >= 0 for step in one.template.steps)
 
 
+async def test_what_was_found_at_the_end_of_a_large_output_is_not_kept(asked: Asked, saver: ThreadSaver) -> None:
+    written = {"command": "create", "path": "b.txt", "file_text": "zebra finch"}
+    plan = [
+        {"id": "a", "tool": "bash", "args": {"command": "seq 1 20000; echo 'It is a zebra finch.'"}},
+        {"id": "b", "tool": "str_replace_editor", "args": written, "needs": ["a"]},
+        {"id": "c", "tool": "bash", "args": {"command": "wc -w < b.txt"}, "needs": ["b"]},
+    ]
+
+    out = await asked("what it is", "b.txt", wants_plan(), plans(*plan), Reply("Two words."))
+
+    assert out["results"]["a"]["output_file"]
+    (one,) = await known(saver)
+    assert one.template.steps[1].definition["args"] == {"command": "create", "path": "{{p1}}", "file_text": "{{?}}"}
+
+
 async def test_a_request_with_fewer_steps_is_not(asked: Asked, saver: ThreadSaver) -> None:
     await asked("hello world", "a.txt", wants_plan(), plans(*steps("hello world", "a.txt")[:2]), Reply("Two."))
 

@@ -266,6 +266,22 @@ def test_a_template_outlives_the_threads_it_was_learned_from(program: Program) -
     assert [one["runs"] for one in listed(program)] == [2]
 
 
+def test_a_forgotten_thread_takes_along_what_it_ran_and_no_other_has(program: Program) -> None:
+    key = imported(program)
+    words = ["count", "the", "words", "of", "a.txt", "and", "write", "60", "to", "b.txt"]
+    program("memory", "templates", "run", key, *words, "--workspace", workspace(program), "--thread", "gone")
+
+    _, err = program("memory", "forget", "--thread", "gone", "--matching", "words", "--yes")
+    assert (err, listed(program)[0]["runs"]) == ("Forgot 0 passages and 0 episodes.\n", 2)
+    _, err = program("memory", "forget", "--thread", "gone", "--yes")
+    assert (err, listed(program)[0]["runs"]) == ("Forgot 0 passages and 0 episodes.\n", 1), "it was imported as well"
+    program("memory", "templates", "run", key, *words, "--workspace", "other", "--thread", "only", code=1)
+    out, _ = program("memory", "forget", "--thread", f"import {key}", "--yes", "--json")
+    assert json.loads(out) == {"passages": 0, "episodes": 0, "templates": 0}
+    assert json.loads(program("memory", "forget", "--thread", "only", "--yes", "--json")[0])["templates"] == 1
+    assert listed(program) == []
+
+
 def test_a_neo4j_that_is_down_is_an_error_of_the_commands(program_in: MakeProgram, database: str) -> None:
     program = program_in(DATABASE_URL=database, NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hidden-word")
     _, err = program("memory", "templates", "list", code=1)

@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
+from openmanus_graph.memory.procedural.holes import MOST_OUTPUT_CHARACTERS
 from openmanus_graph.memory.procedural.making import template_of
 from openmanus_graph.memory.procedural.ranking import CHARACTERS_PER_TOKEN, MOST_TOKENS, described, likeness
 from openmanus_graph.memory.procedural.signature import places_in
@@ -151,6 +152,62 @@ def test_what_the_task_names_and_no_step_uses_is_not_kept_and_no_rule_ignores_it
 
     assert "Anna" not in template.task
     assert not template.is_filled_by_rules
+
+
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        ({"query": "grey whales"}, HOLE),
+        ({"path": "whales-1.txt"}, HOLE),
+        ({"count": 4711}, HOLE),
+        ({"text": "Whales: ${a}"}, HOLE),
+        ({"text": "${a}"}, {"text": "${s1}"}),
+        ({"mode": "create", "deep": True}, {"mode": "create", "deep": True}),
+        ({"code": "print(1)"}, {"code": "print(1)"}),
+        ({"query": "songs"}, {"query": "{{p1}}"}),
+    ],
+    ids=str,
+)
+def test_what_may_stand_in_the_part_of_an_output_that_is_not_looked_through_is_a_hole(
+    args: dict[str, Any], kept: Any
+) -> None:
+    plan = plan_of(
+        {"id": "a", "tool": "fetch_page", "args": {"url": "https://w.example"}},
+        {"id": "b", "tool": "python", "args": args},
+        {"id": "c", "tool": "y", "needs": ["b"]},
+    )
+    page = "word " * (MOST_OUTPUT_CHARACTERS // 5) + "grey whales whales-1.txt 4711"
+    template = made("Find songs of animals", plan, {"a": page})
+
+    (name,) = list(args)[:1]
+    assert args_of(template, "b", "a b c") == (kept if kept != HOLE else {name: HOLE})
+    waits = template.steps[1].definition.get("needs") or []
+    assert (waits == ["s1"]) is ("${a}" in str(args) and kept == HOLE), "what a hole took along is still waited for"
+
+
+def test_a_long_text_that_is_no_code_is_a_hole() -> None:
+    long = "Dear all, " + "we have much to tell. " * 10
+    plan = plan_of(
+        {"id": "a", "tool": "x", "args": {"text": long, "body": {"inside": [long + "${z}"]}, "short": long[:200]}},
+        {"id": "b", "tool": "python", "args": {"code": "# " + long}},
+        {"id": "z", "tool": "y"},
+    )
+    template = made("Tell it", plan)
+
+    assert args_of(template, "a", "a b z") == {"text": HOLE, "body": {"inside": [HOLE]}, "short": long[:200]}
+    assert args_of(template, "b", "a b z") == {"code": "# " + long}
+
+
+@pytest.mark.parametrize("key", ["anna@example.com", "pay 500 EUR", "/srv/secret", "to Anna Smith", "Brompton"])
+def test_a_field_whose_name_is_private_makes_a_hole_of_all(key: str) -> None:
+    plan = plan_of(
+        {"id": "a", "tool": "x", "args": {"q": 1}},
+        {"id": "b", "tool": "x", "args": {"rows": [{"a": 1, key: 2}], "fields": {"plain": "x"}}, "needs": ["a"]},
+        {"id": "c", "tool": "y", "needs": ["b"]},
+    )
+    template = made("List what a Brompton costs", plan)
+
+    assert args_of(template, "b", "a b c") == {"rows": [HOLE], "fields": {"plain": "x"}}
 
 
 def test_another_form_of_what_a_parameter_stands_for_is_a_hole() -> None:

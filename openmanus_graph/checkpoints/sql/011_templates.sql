@@ -1,5 +1,6 @@
--- Templates: how kinds of tasks are done. None belongs to a thread, and none holds a value of one: what a task names is a
--- parameter, so a template stays when the threads that it was learned from are deleted.
+-- Templates: how kinds of tasks are done. None belongs to a thread: it stays when the threads that it was learned from are
+-- deleted. What a task names is a parameter, what was found on the way a hole; constants are what else its steps say, which
+-- rules cannot tell from the matter of one task. Forgetting a thread removes the templates that no other has run.
 CREATE TABLE templates (
     owner      text NOT NULL,
     key        text NOT NULL,               -- hash of its shape and constants

@@ -119,7 +119,8 @@ def memory_import() -> None:
 def memory_forget() -> None:
     """Remove passages and episodes for good; several options mean what all of them fit.
 
-    Threads stay, with what they were told: see `threads delete`.
+    With --thread alone its runs of templates go as well, and templates that no other thread has run. Threads stay,
+    with what they were told: see `threads delete`.
     """
 
 

@@ -221,7 +221,7 @@ def _plan(template: Template, task: str, given: tuple[str, ...], code: Mapping[s
     if filled is None:
         raise UsageError(
             f"The values {values!r} cannot be put where they stand in the template {template.key!r}.",
-            hint="Inside other text a value has no quotes and no signs of a shell, in a command no blanks, too.",
+            hint="Inside other text a value has no quotes or signs of a shell, in code no blanks; a number is one.",
         )
     return Plan.from_dict({**filled, "goal": task or str(filled.get("goal") or template.task)})
 

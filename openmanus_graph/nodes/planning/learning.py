@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
-from openmanus_graph.errors import MemoryStoreError, SettingsError
+from openmanus_graph.errors import ForeignTypeError, MemoryStoreError, SettingsError
 from openmanus_graph.memory.memory import Memory
+from openmanus_graph.memory.procedural.holes import MOST_OUTPUT_CHARACTERS
 from openmanus_graph.memory.procedural.making import is_template_size, template_of
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
 from openmanus_graph.memory.procedural.signature import places_in
@@ -19,6 +21,7 @@ from openmanus_graph.memory.procedural.template import Template, TemplateRun, ta
 from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.nodes.material.prompt_context import all_completed
 from openmanus_graph.nodes.turn import Turn
+from openmanus_graph.outputs import whole
 from openmanus_graph.plan import Plan
 from openmanus_graph.plans.subtask import digest
 from openmanus_graph.state import ManusState, SubtaskResult
@@ -92,7 +95,19 @@ def _template(turn: Turn) -> Template | None:
     """The template of the plan that ran."""
     state = turn.state
     plan, code = Plan.parse(state.get("plan") or {}), code_arguments(turn.roles.tools)
-    return template_of(state.get("task", ""), plan, _planned(state), code)
+    workspace = Path(state.get("workspace") or "")
+    results = {name: _with_output(result, workspace) for name, result in _planned(state).items()}
+    return template_of(state.get("task", ""), plan, results, code)
+
+
+def _with_output(result: SubtaskResult, workspace: Path) -> SubtaskResult:
+    """A result with its output from its file, where that is there and not too large to be looked through."""
+    if not result["output_file"] or result["output"]["characters"] > MOST_OUTPUT_CHARACTERS:
+        return result
+    try:
+        return {**result, "output": whole(result, workspace), "output_file": None}
+    except ForeignTypeError:  # a person may have cleared the folder; what it said is not known then
+        return result
 
 
 def _run(turn: Turn, names: Mapping[str, str] | None = None, *, has_succeeded: bool) -> TemplateRun:
