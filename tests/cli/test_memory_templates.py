@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from pathlib import Path
 from typing import Any
 
+import psycopg
 import pytest
 import yaml
 
@@ -211,7 +211,11 @@ def test_an_exported_template_is_the_same_elsewhere(program: Program, program_in
             {name: value for name, value in step.items() if name != "id"} for step in STEPS
         ]
     _, err = program("memory", "templates", "export", key, "out.json", code=2)
-    assert "The file 'out.json' exists." in err
+    assert "There is already a file 'out.json'." in err
+    _, err = program("memory", "templates", "export", key, "nowhere/out.json", code=2)
+    assert "The file 'nowhere/out.json' cannot be written" in err
+    assert (program.folder / "out.json").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in program.folder.glob(".*.part")] == []
 
 
 @pytest.mark.parametrize(
@@ -235,7 +239,7 @@ def test_a_key_that_is_none_or_several_is_said(program: Program) -> None:
         assert f"begins with {key!r}" in err
 
 
-def test_a_rating_changes_what_is_offered(program: Program) -> None:
+def test_a_rating_changes_what_is_offered(program: Program, database: str) -> None:
     key = imported(program)
     words = ["count", "the", "words", "of", "a.txt", "and", "write", "60", "to", "b.txt"]
     for name in ("one", "two"):
@@ -244,6 +248,9 @@ def test_a_rating_changes_what_is_offered(program: Program) -> None:
 
     (one,) = listed(program)
     assert (one["runs"], one["worked"], one["offered"]) == (3, 1, False)
+    with psycopg.connect(database) as connection:
+        kept = connection.execute("SELECT why FROM openmanus_graph.template_runs WHERE rating = false").fetchall()
+    assert kept == [("password=[key] and wrong",)] * 2
     program("threads", "rate", "two", "good")
     assert listed(program)[0]["offered"]
 
@@ -290,9 +297,11 @@ def test_a_neo4j_that_is_down_is_an_error_of_the_commands(program_in: MakeProgra
     assert "hidden-word" not in err
 
 
-def test_doctor_does_not_show_the_password(program_in: MakeProgram, database: str, tmp_path: Path) -> None:
-    del tmp_path
+def test_doctor_says_that_there_is_a_password_and_not_which(program_in: MakeProgram, database: str) -> None:
     program = program_in(DATABASE_URL=database, NEO4J_URI="bolt://127.0.0.1:1", NEO4J_PASSWORD="hidden-word")
     out, err = program("doctor", "--json")
 
+    shown = {one["name"]: (one["value"], one["from"]) for one in json.loads(out)["settings"]}
+    assert shown["neo4j_password"] == ("set", "environment")
+    assert shown["neo4j_uri"][0] == "bolt://127.0.0.1:1"
     assert "hidden-word" not in out + err

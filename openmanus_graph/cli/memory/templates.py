@@ -27,6 +27,7 @@ from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.display_text import counted, duration, one_line
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
 from openmanus_graph.errors import ThreadUnfinishedError, UsageError
+from openmanus_graph.files.new_file import new_file
 from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
 from openmanus_graph.memory.procedural.stores import template_store
@@ -268,14 +269,8 @@ def export(key: str, file: Path, owner: str | None) -> None:
     plan = file_plan(known.template)
     is_json = file.suffix.lower() == ".json"
     text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False) + "\n" if is_json else plan.to_yaml()
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"The file {str(file)!r} exists.", hint="Name a new one, or remove it.") from error
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(f"The file {str(file)!r} cannot be written: {why}.", hint="Name another one.") from error
+    with new_file(file) as stream:
+        stream.write(text.encode("utf-8", "surrogatepass"))
     click.echo(f"Wrote {file}.", err=True)
 
 
