@@ -15,6 +15,7 @@ from openmanus_graph.memory.procedural.making import template_of
 from openmanus_graph.memory.procedural.ranking import CHARACTERS_PER_TOKEN, MOST_TOKENS, described, likeness
 from openmanus_graph.memory.procedural.signature import places_in
 from openmanus_graph.memory.procedural.template import HOLE, KnownTemplate, Template
+from openmanus_graph.memory.procedural.template_file import missing_values
 from openmanus_graph.plan import Plan
 from tests.memory.ways import COPY, copy_plan, copying, made, plan_of, result, searching
 
@@ -595,3 +596,10 @@ def test_a_parameter_that_stands_twice_has_one_value() -> None:
     assert values_in(template, "turn milk into cheese and milk back") == {"p1": "milk", "p2": "cheese"}
     assert values_in(template, "turn milk into cheese and wine back") is None
     assert values_in(template, "turn milk into into and milk back") == {"p1": "milk", "p2": "into"}
+
+
+def test_what_nothing_says_is_named_in_the_order_of_the_steps() -> None:
+    template = made(PRICES, *prices())
+
+    assert missing_values(template, {"p3": "Bonn"}, {}) == ["p1", "p2", "p4", "s2.url", "s3.url"]
+    assert missing_values(template, {"p1": "a", "p2": "1", "p3": "b"}, {"s2.url": "u"}) == ["p4", "s3.url"]

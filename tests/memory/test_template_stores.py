@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import pytest
 from openmanus_graph import open_checkpointer
 from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
 from openmanus_graph.memory.procedural.postgres_templates import PostgresTemplates
+from openmanus_graph.memory.procedural.template import TemplateStep
 from openmanus_graph.memory.protocols import TemplateMemory
 from tests.memory.conftest import NOW, MakeTemplates
 from tests.memory.ways import COPY, copying, run, searching
@@ -79,7 +80,8 @@ async def test_steps_of_success_replace_those_of_failure_and_stay(templates: Mak
     assert failing.key == first.key == second.key
     store = templates()
     failed, good, later = (
-        replace(template, goal=goal) for template, goal in ((failing, "0"), (first, "1"), (second, "2"))
+        replace(template, goal=goal, steps=named(template.steps, goal))
+        for template, goal in ((failing, "0"), (first, "1"), (second, "2"))
     )
 
     await store.remember(failed, run(1, succeeded=False))
@@ -88,6 +90,18 @@ async def test_steps_of_success_replace_those_of_failure_and_stay(templates: Mak
 
     (known,) = await store.templates()
     assert known.template.goal == "1"
+    assert [(step.id, step.needs) for step in known.template.steps] == [
+        ("1s1", ()),
+        ("1s2", ("1s1",)),
+        ("1s3", ("1s2",)),
+    ]
+
+
+def named(steps: Sequence[TemplateStep], before: str) -> tuple[TemplateStep, ...]:
+    """Steps of other names."""
+    return tuple(
+        replace(step, id=before + step.id, needs=tuple(before + name for name in step.needs)) for step in steps
+    )
 
 
 async def test_what_replaces_it_takes_its_place_and_its_runs(templates: MakeTemplates) -> None:

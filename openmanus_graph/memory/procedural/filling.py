@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from openmanus_graph.memory.procedural.template import HOLE, KINDS, PLACEHOLDER, Template, names_in, texts_in
+from openmanus_graph.memory.procedural.template import (
+    HOLE,
+    KINDS,
+    MOST_TASK_CHARACTERS,
+    PLACEHOLDER,
+    Template,
+    names_in,
+    texts_in,
+)
 
 LONGEST_VALUE = 200
 """Characters of the longest value."""
-LONGEST_TASK = 4_000
-"""Characters of the longest task that is read."""
 MOST_PLACES = 60
 """Places of parameters in the task of a template that is filled by rules."""
 _TYPES = {"int": int, "float": float}
@@ -44,7 +50,7 @@ def values_in(template: Template, task: str) -> dict[str, str] | None:
         Value by parameter; `None` if the words differ, or if they can be read in two ways.
     """
     words = _plain(task)
-    if len(words) > LONGEST_TASK or len(words.lower()) != len(words):
+    if len(words) > MOST_TASK_CHARACTERS or len(words.lower()) != len(words):
         return None
     reading = _Reading(template, words)
     values = reading.values() if reading.begins else None

@@ -28,7 +28,14 @@ from openmanus_graph.memory.procedural.spans import (
     segments,
     spans_of,
 )
-from openmanus_graph.memory.procedural.template import HOLE, PLACEHOLDER, Template, TemplateStep, texts_in
+from openmanus_graph.memory.procedural.template import (
+    HOLE,
+    MOST_TASK_CHARACTERS,
+    PLACEHOLDER,
+    Template,
+    TemplateStep,
+    texts_in,
+)
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.references import with_ids
 from openmanus_graph.redaction import redact_log
@@ -39,8 +46,6 @@ LEAST_STEPS = 3
 """Steps below which a plan is no template: a model plans so few as quickly as it reads them."""
 MOST_STEPS = 200
 """Steps above which it is none either."""
-MOST_TASK_CHARACTERS = 4_000
-"""Characters of the longest task that is generalised; in longer ones the words say too little."""
 MOST_PARAMETERS = 40
 """Parameters of the largest template; a task that names more is a document."""
 MOST_PLAN_CHARACTERS = 100_000

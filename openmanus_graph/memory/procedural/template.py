@@ -24,6 +24,8 @@ KINDS: Mapping[str, str] = {
     "path": r"\S*[/\\.]\S+",
 }
 """Pattern of what a parameter of each kind is filled with."""
+MOST_TASK_CHARACTERS = 4_000
+"""Characters of the longest task that is generalised, or read by rules; in longer ones the words say too little."""
 HALF_LIFE_S = 30 * 24 * 3600.0
 """Seconds after which a run weighs half."""
 LEAST_RATE = 0.4
@@ -149,6 +151,8 @@ class KnownTemplate:
     """Different tasks that it has worked for."""
     mean_s: float = 0.0
     """Mean seconds of its runs, all steps together."""
+    likeness: float = 1.0
+    """How well it fits the task that it was found for, 0 to 1."""
     is_proven: bool = True
     """Whether its steps are those of a run that succeeded, and so stay."""
 

@@ -68,6 +68,7 @@ def _definition(subtask: dict[str, Any]) -> dict[str, Any]:
 
 
 def missing_values(template: Template, values: dict[str, str], found: dict[str, str]) -> list[str]:
-    """Parameters and holes of a template's steps that nothing fills yet."""
+    """Parameters and holes of a template's steps that nothing fills yet, in the order of the steps."""
     used = [name for step in template.steps for _, text in texts_in(step.definition) for name in names_in(text)]
-    return [*(name for name in dict.fromkeys(used) if name not in values), *(set(template.holes) - set(found))]
+    names = [name for name in dict.fromkeys(used) if name not in values]
+    return [*names, *(place for place in template.holes if place not in found)]

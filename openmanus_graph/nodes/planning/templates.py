@@ -58,7 +58,7 @@ async def procedure_for(turn: Turn, memory: Memory) -> Procedure:
     roles = turn.roles
     usable = [one for one in offered if one.template.fits(roles.tools, roles.agents)]
     # The node counts the request only with its update: the one before has this number in the state.
-    known = chosen(task, usable, seed=f"{turn.thread_id} {turn.state.get('request') or 0}")
+    known = chosen(usable, seed=f"{turn.thread_id} {turn.state.get('request') or 0}")
     if known is None:
         return Procedure()
     is_for_model = _needs_more_than_words(turn.state) or _is_recorded(turn)
