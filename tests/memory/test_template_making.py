@@ -13,8 +13,8 @@ from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, 
 from openmanus_graph.memory.procedural.holes import MOST_OUTPUT_CHARACTERS
 from openmanus_graph.memory.procedural.making import template_of
 from openmanus_graph.memory.procedural.ranking import CHARACTERS_PER_TOKEN, MOST_TOKENS, described, likeness
-from openmanus_graph.memory.procedural.signature import places_in
-from openmanus_graph.memory.procedural.template import HOLE, KnownTemplate, Template
+from openmanus_graph.memory.procedural.signature import key_of, places_in
+from openmanus_graph.memory.procedural.template import HOLE, KnownTemplate, Template, TemplateStep
 from openmanus_graph.memory.procedural.template_file import missing_values
 from openmanus_graph.plan import Plan
 from tests.memory.ways import COPY, copy_plan, copying, made, plan_of, result, searching
@@ -364,6 +364,15 @@ def test_steps_in_another_order_have_the_same_places() -> None:
 
     assert other.key == one.key
     assert places_in(other.steps, one.steps) == {"s1": "s2", "s2": "s1", "s3": "s3"}
+
+
+def test_a_long_chain_has_a_key() -> None:
+    chain = [
+        TemplateStep("0", {"tool": "x"}),
+        *(TemplateStep(f"{n}", {"tool": "x"}, (f"{n - 1}",)) for n in range(1, 2000)),
+    ]
+
+    assert key_of(chain) != key_of(chain[:-1])
 
 
 def test_steps_that_are_equal_count_once() -> None:

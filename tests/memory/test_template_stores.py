@@ -133,6 +133,8 @@ async def test_a_plan_that_was_replaced_counts_beside_the_one_that_ran(templates
     counts = {known.template.key: (known.runs, known.worked) for known in await templates().templates()}
     assert counts == {copying().key: (1, 0), searching().key: (1, 1)}
     assert await templates().rate("t", good=False) == searching().key
+    await templates().remember(copying(), run(thread="t", request=2, succeeded=False, was_replaced=True))
+    assert await templates().rate("t", good=True) is None, "of the last request, nothing that counts is left"
     assert await templates().forget_thread("t") == 2
 
 

@@ -37,6 +37,8 @@ LIMIT_S = 30.0
 """Seconds after which an operation is given up in any case."""
 OFFER_S = 5.0
 """Seconds after which the search for a template is given up: a request does not wait for its memory."""
+SILENCE_S = 60.0
+"""Seconds for which a server that did not answer a run is not asked by another one in the same process."""
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 """What an address begins with; the driver's own preview of another protocol is not used."""
 
@@ -82,6 +84,7 @@ class Neo4jTemplates(StoredTemplates):
         self._limit_s = limit_s
         self._offer_s = offer_s
         self._is_prepared = False
+        self._silent_until = 0.0
 
     async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
         """Store a template and a run that counts for it; the same run again counts once.
@@ -123,6 +126,8 @@ class Neo4jTemplates(StoredTemplates):
         return json.dumps([self._owner, *parts])
 
     async def _found(self, values: Values) -> Sequence[Row]:
+        if time.monotonic() < self._silent_until:
+            raise self._unreachable("it did not answer within the last minute")
         return _decoded(await self._read(cypher.FOUND, values, limit_s=self._offer_s))
 
     async def _all(self) -> Sequence[Row]:
@@ -207,6 +212,7 @@ class Neo4jTemplates(StoredTemplates):
                     self._is_prepared = True
                 return await ask(driver)
         except TimeoutError as error:
+            self._silent_until = time.monotonic() + SILENCE_S
             raise self._unreachable(f"no answer in {limit_s:g} s") from error
         except (MemoryStoreError, SettingsError):
             raise

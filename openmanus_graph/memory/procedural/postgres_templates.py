@@ -169,7 +169,7 @@ class PostgresTemplates(StoredTemplates):
         rows = await self._rows(
             """
             UPDATE template_runs SET rating = %(good)s, why = %(why)s
-            WHERE (owner, thread, request, replaced) = (
+            WHERE NOT replaced AND (owner, thread, request, replaced) = (
                 SELECT owner, thread, request, replaced FROM template_runs
                 WHERE owner = %(owner)s AND thread = %(thread)s ORDER BY request DESC, replaced LIMIT 1
             )

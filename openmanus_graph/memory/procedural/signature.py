@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from graphlib import TopologicalSorter
 from typing import Any, cast
 
 from openmanus_graph.memory.procedural.template import HOLE, PLACEHOLDER, TemplateStep
@@ -50,12 +51,12 @@ def _signatures(steps: Sequence[TemplateStep]) -> dict[str, str]:
     """
     plain = _Signing(steps, {})
     numbers: dict[str, str] = {}
-    for step in sorted(steps, key=lambda step: plain.of(step.id)):
+    for step in sorted(steps, key=lambda step: plain.signed[step.id]):
         for found in PLACEHOLDER.finditer(_canonical(_signed_fields(step))):
             if found["name"]:
                 numbers.setdefault(found["name"], f"q{len(numbers) + 1}")
     signing = _Signing(steps, numbers)
-    return {step.id: signing.of(step.id) for step in steps}
+    return {step.id: signing.signed[step.id] for step in steps}
 
 
 class _Signing:
@@ -63,18 +64,15 @@ class _Signing:
 
     def __init__(self, steps: Sequence[TemplateStep], numbers: Mapping[str, str]) -> None:
         """Sign these steps, with these numbers of parameters; one without a number is as any other."""
-        self._steps = {step.id: step for step in steps}
         self._numbers = numbers
-        self._signed: dict[str, str] = {}
-
-    def of(self, name: str) -> str:
-        """The signature of a step."""
-        if name not in self._signed:
-            step = self._steps[name]
-            before = {need: self.of(need) for need in step.needs if need in self._steps}
-            fields = self._anonymous(_signed_fields(step), before)
-            self._signed[name] = _digest([fields, sorted(set(before.values()))])
-        return self._signed[name]
+        self.signed: dict[str, str] = {}
+        """The signature of each step."""
+        known = {step.id: step for step in steps}
+        needs = {step.id: [need for need in step.needs if need in known] for step in steps}
+        for name in TopologicalSorter(needs).static_order():
+            before = {need: self.signed[need] for need in needs[name]}
+            fields = self._anonymous(_signed_fields(known[name]), before)
+            self.signed[name] = _digest([fields, sorted(set(before.values()))])
 
     def _anonymous(self, value: Any, before: Mapping[str, str]) -> Any:
         """A value whose parameters have these numbers, and whose references say what runs instead of its id."""

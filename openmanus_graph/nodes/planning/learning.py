@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from openmanus_graph.errors import ForeignTypeError, MemoryStoreError, SettingsError
 from openmanus_graph.memory.memory import Memory
@@ -87,7 +87,8 @@ async def _count(turn: Turn, store: TemplateMemory, template: Template, *, has_s
     stored = known.template if known is not None and stays else template
     places = places_in(template.steps, stored.steps)
     ids = [str(subtask["id"]) for subtask in _subtasks(turn.state.get("plan") or {})]
-    names = {name: places[step.id] for name, step in zip(ids, template.steps, strict=True)}
+    steps = zip(ids, template.steps, strict=True)
+    names = {name: places[step.id] for name, step in steps if step.id in places}
     await store.remember(stored, _run(turn, names, has_succeeded=has_succeeded))
 
 
@@ -102,7 +103,10 @@ def _template(turn: Turn) -> Template | None:
 
 def _with_output(result: SubtaskResult, workspace: Path) -> SubtaskResult:
     """A result with its output from its file, where that is there and not too large to be looked through."""
-    if not result["output_file"] or result["output"]["characters"] > MOST_OUTPUT_CHARACTERS:
+    kept: Any = result["output"]
+    if not result["output_file"] or not isinstance(kept, dict):
+        return result
+    if cast("dict[str, Any]", kept).get("characters", 0) > MOST_OUTPUT_CHARACTERS:
         return result
     try:
         return {**result, "output": whole(result, workspace), "output_file": None}
