@@ -336,6 +336,23 @@ async def test_a_plan_by_rules_that_is_planned_anew_failed(
     assert await store.rate("t4", good=True) == by_model.template.key, "a rating is of what was done in the end"
 
 
+async def test_a_plan_by_rules_that_is_tried_again_counts_once_and_as_it_ended(
+    asked: Asked, provider: ScriptedServer, saver: ThreadSaver
+) -> None:
+    await asked.learned()
+    (folder := Path("openmanus-work/t4/x.txt")).mkdir(parents=True)
+    out = await asked("hello world", "x.txt", Reply("It is a folder."))
+    assert out["status"] == "failed"
+    assert [(one.runs, one.worked) for one in await known(saver)] == [(4, 3)]
+    folder.rmdir()
+
+    provider.add(Reply("Two words."))
+    out = await asked.app.ainvoke({"again": True}, thread("t4"))
+
+    assert out["status"] == "completed"
+    assert [(one.runs, one.worked) for one in await known(saver)] == [(4, 4)]
+
+
 async def test_without_memory_nothing_is_recalled_or_remembered(
     build: Build, provider: ScriptedServer, saver: ThreadSaver
 ) -> None:

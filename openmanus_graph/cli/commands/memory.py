@@ -156,7 +156,7 @@ def templates_show() -> None:
 @_KEY
 @click.argument("task", nargs=-1, metavar="[TASK]")
 @click.option(
-    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, such as p1, or a hole, such as f3.url."
+    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, such as p1, or a hole, such as s3.url."
 )
 @click.option("--thread", metavar="ID", help="Name the thread.")
 @deciding

@@ -143,7 +143,7 @@ def filled_plan(
     Args:
         template: The template.
         values: Value by parameter.
-        found: What fills holes, by their places such as `f3.url`.
+        found: What fills holes, by their places such as `s3.url`.
         code: The argument of each tool that is code, by the name of the tool.
 
     Returns:

@@ -86,7 +86,7 @@ class Template:
 
     @property
     def holes(self) -> tuple[str, ...]:
-        """Where something must be found on the way, such as `f3.url`."""
+        """Where something must be found on the way, such as `s3.url`."""
         return tuple(
             f"{step.id}.{'.'.join(path)}"
             for step in self.steps
