@@ -133,7 +133,7 @@ def regret(draws: bool, seed: int) -> float:
             for arm, (won, lost) in enumerate(zip(worked, failed, strict=True))
         ]
         likeliest = max(known, key=lambda one: one.weight)
-        best = chosen("Count sheep", known, f"{seed} {request}") if draws else likeliest
+        best = chosen(known, f"{seed} {request}") if draws else likeliest
         arm = 0 if best is None else int(best.template.key)
         missed += max(RATES) - RATES[arm]
         if luck.random() < RATES[arm]:

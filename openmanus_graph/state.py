@@ -166,8 +166,8 @@ class ManusState(PlanState, total=False):
     knowledge: str
     """What memory had to say."""
     template: dict[str, Any]
-    """The template that memory offered: its `key`, and whether its plan was `filled` by rules; `unavailable` where the
-    store did not answer."""
+    """The template that memory offered: its `key`, and whether its plan was `filled` by rules, then with the digest of
+    that `plan`, and how it `went` if it failed; `unavailable` where the store did not answer."""
     proposal: str
     """The plan just made, as the planner gave it."""
     problems: list[str]

@@ -17,6 +17,9 @@ missing() {
     exit 0
 }
 
+check_digests() {
+    if command -v sha256sum >/dev/null 2>&1; then sha256sum -c --quiet "$1"; else shasum -a 256 -c "$1" >/dev/null; fi
+}
 right_java() {
     major=$(java -version 2>&1 | sed -n 's/.* version "\([0-9]*\).*/\1/p' | head -n 1)
     [ -n "$major" ] && [ "$major" -ge 17 ]
@@ -54,7 +57,7 @@ if ! mvn --batch-mode --quiet --strict-checksums --file "$top/scripts/neo4j.xml"
     tail -n 5 "$new/maven.log" >&2
     missing "Maven could not get it; it says why above. Its settings decide where it looks."
 fi
-if ! (cd "$new/lib" && sha256sum --check --quiet "$top/scripts/neo4j.sha256") >&2; then
+if ! (cd "$new/lib" && check_digests "$top/scripts/neo4j.sha256") >&2; then
     say "What Maven got is not what scripts/neo4j.sha256 names; nothing of it is kept."
     exit 1
 fi

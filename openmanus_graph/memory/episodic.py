@@ -193,23 +193,25 @@ def fits_as_example(earlier: str, task: str) -> bool:
 
     What was done for another order, date or person would be taken for a part of this task.
     """
-    return likeness(earlier, task) >= LEAST_LIKENESS and particulars(earlier) <= _stems(task)
+    return likeness(earlier, task) >= LEAST_LIKENESS and particulars(earlier) <= stems_of(task)
 
 
 def likeness(one: str, other: str) -> float:
     """Cosine of the words of two tasks, 0 to 1; words of nearly every task count less, and by themselves nothing."""
-    first, second = _stems(one), _stems(other)
+    first, second = stems_of(one), stems_of(other)
     shared = first & second
     if not shared - COMMON_STEMS:
         return 0.0
-    return _weight(shared) / math.sqrt(_weight(first) * _weight(second))
+    return weight_of(shared) / math.sqrt(weight_of(first) * weight_of(second))
 
 
-def _stems(task: str) -> set[str]:
+def stems_of(task: str) -> set[str]:
+    """The stems of a task's words, those of its beginning."""
     return set(word_stems(task)[:MOST_WORDS])
 
 
-def _weight(stems: Set[str]) -> float:
+def weight_of(stems: Set[str]) -> float:
+    """What words count together: one of work less than one of the matter."""
     return sum(COMMON_WEIGHT if stem in COMMON_STEMS else 1.0 for stem in stems)
 
 

@@ -1,4 +1,4 @@
-"""Forgetting: removes what memory has of past requests; passages are forgotten where they are."""
+"""Forgetting: removes what memory has of past requests; passages and templates are forgotten where they are."""
 
 from __future__ import annotations
 
@@ -22,10 +22,15 @@ class Forgotten:
     """Passages of semantic memory."""
     episodes: int
     """Past requests of episodic memory."""
+    templates: int = 0
+    """Templates that no other thread has run."""
 
     def words(self) -> str:
-        """Both numbers in words."""
-        return f"{counted(self.passages, 'passage')} and {counted(self.episodes, 'episode')}"
+        """The numbers in words, that of templates where there are any."""
+        passages, episodes = counted(self.passages, "passage"), counted(self.episodes, "episode")
+        if not self.templates:
+            return f"{passages} and {episodes}"
+        return f"{passages}, {episodes} and {counted(self.templates, 'template')}"
 
 
 _COUNT: LiteralString = """

@@ -1,7 +1,7 @@
 """Protocols: the three kinds of memory, as the roles see them.
 
 Episodic memory is in Postgres, or in the store of a plug-in. Procedural memory is in Neo4j where one is configured,
-else in Postgres. Semantic memory has no store yet: a graph that is given one uses it.
+else in Postgres. Semantic memory has its text in Postgres, with an index of vectors that follows it.
 """
 
 from __future__ import annotations
@@ -63,8 +63,11 @@ class ProceduralMemory(Protocol):
 class TemplateMemory(ProceduralMemory, Protocol):
     """Remembers how kinds of tasks are done as templates of plans, those of one owner."""
 
-    async def remember(self, template: Template, run: TemplateRun) -> None:
-        """Store a template and a run that counts for it; the same run again replaces it, and counts once."""
+    async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
+        """Store a template and a run that counts for it; the same run again replaces it, and counts once.
+
+        Where there is one of the same key that has worked, it stays, unless `replaces` is set.
+        """
         ...
 
     async def offered(self, task: str, *, limit: int = 1) -> list[KnownTemplate]:

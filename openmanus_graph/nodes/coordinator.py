@@ -27,6 +27,7 @@ from openmanus_graph.nodes.material.conversation import (
 )
 from openmanus_graph.nodes.material.prompt_context import all_completed, sole_answer
 from openmanus_graph.nodes.planning.coordinator_calls import PLAN
+from openmanus_graph.nodes.planning.learning import failure_of_rules
 from openmanus_graph.nodes.reply import open_calls
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.transitions import anew, decided
@@ -104,7 +105,7 @@ async def _dispatched(turn: Turn) -> dict[str, Any]:
     is_planners = [call["name"] for call in open_calls(turn.state.get("dialogue") or [])] == [PLAN]
     results, told = told_results(turn.state, max(room, least))
     messages = [*heard(turn.state), *results] or [note(GO_ON)]
-    kept: dict[str, Any] = {"told": told, "plan_tries": 0, "problems": [], "proposal": ""}
+    kept: dict[str, Any] = {"told": told, "plan_tries": 0, "problems": [], "proposal": "", **failure_of_rules(turn)}
     state = _seeing(turn, kept).state
     said = {**kept, "dialogue": messages, "heard": said_so_far(state)}
     apart = reports_apart(turn.roles)

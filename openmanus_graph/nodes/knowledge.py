@@ -21,14 +21,14 @@ from openmanus_graph.nodes.planning.templates import Procedure, procedure_for, p
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.transitions import anew, decided
 from openmanus_graph.nodes.turn import Turn
-from openmanus_graph.state import ManusState
+from openmanus_graph.state import PLAN_GIVEN, TRY_AGAIN, ManusState
 
 MOST_CHARACTERS = 4_000
 MOST_PASSAGES = 3
 """Passages that are told of."""
 PASSAGE_CHARACTERS = 1_500
 """Characters of each."""
-GIVEN = ("planned", "again")
+GIVEN = (PLAN_GIVEN, TRY_AGAIN)
 """Stages in which what is to be done is known."""
 
 
@@ -52,6 +52,8 @@ def knowledge_node(roles: Roles, memory: Memory) -> Node[ManusState]:
 
     async def knowledge(state: ManusState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         nothing: dict[str, Any] = {"knowledge": "", "template": {}}
+        if state.get("stage") == TRY_AGAIN and not (state.get("template") or {}).get("unavailable"):
+            return {"knowledge": ""}  # what is tried again counts for what it was made of
         if state.get("stage") in GIVEN or not roles.settings.memory:
             return nothing
         turn = Turn(roles, state, config, runtime)

@@ -13,7 +13,7 @@ from openmanus_graph.memory.protocols import Episode
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.material.prompt_context import ANSWER_CHARACTERS, and_this, failures_text, plan_outline
-from openmanus_graph.nodes.planning.templates import remember_procedure
+from openmanus_graph.nodes.planning.learning import remember_procedure
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.state import ManusState

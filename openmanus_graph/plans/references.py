@@ -17,7 +17,7 @@ from __future__ import annotations
 import copy
 import json
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any, NewType, cast
@@ -151,6 +151,20 @@ def split(text: str) -> list[str | Reference]:
 def escape(text: str) -> str:
     """Write `text` so that it means itself: every `$` in front of `{` is doubled."""
     return _OPENING.sub(lambda opening: "$" * (len(opening[0]) - 1) + opening[0], text)
+
+
+def with_ids(text: str, ids: Mapping[str, str]) -> str:
+    """A string whose references name subtasks by other ids; an id that is not among them stays, as all else does."""
+    parts: list[str] = []
+    at = behind = 0
+    for opening in _OPENING.finditer(text):
+        body = _BODY.match(text, opening.end())
+        is_escape = len(opening[0]) % 2  # `$${`, or a longer run of them
+        if opening.start() < behind or is_escape or body is None:
+            continue
+        parts += [text[at : opening.end()], ids.get(body[1], body[1])]
+        at, behind = body.end(1), body.end()
+    return "".join([*parts, text[at:]])
 
 
 def strings_in(value: Any) -> Iterator[tuple[tuple[str | int, ...], str]]:

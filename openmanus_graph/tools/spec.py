@@ -130,6 +130,11 @@ def spec_of(tool: BaseTool) -> ToolSpec:
     )
 
 
+def code_arguments(tools: Mapping[str, BaseTool]) -> dict[str, str]:
+    """The argument of each tool that is run as code, by the name of the tool; those that have none are left out."""
+    return {name: argument for name, tool in tools.items() if (argument := spec_of(tool).code_argument)}
+
+
 def sources_of(tool: BaseTool, args: Mapping[str, Any], output: Any) -> list[str]:
     """The addresses of the Web that a call without an error has read, secrets left out.
 

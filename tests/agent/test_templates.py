@@ -76,6 +76,21 @@ async def test_a_request_with_three_steps_is_learned(asked: Asked, saver: Thread
     assert all(step.runs == 1 and step.mean_s >= 0 for step in one.template.steps)
 
 
+async def test_what_was_found_at_the_end_of_a_large_output_is_not_kept(asked: Asked, saver: ThreadSaver) -> None:
+    written = {"command": "create", "path": "b.txt", "file_text": "zebra finch"}
+    plan = [
+        {"id": "a", "tool": "bash", "args": {"command": "seq 1 20000; echo 'It is a zebra finch.'"}},
+        {"id": "b", "tool": "str_replace_editor", "args": written, "needs": ["a"]},
+        {"id": "c", "tool": "bash", "args": {"command": "wc -w < b.txt"}, "needs": ["b"]},
+    ]
+
+    out = await asked("what it is", "b.txt", wants_plan(), plans(*plan), Reply("Two words."))
+
+    assert out["results"]["a"]["output_file"]
+    (one,) = await known(saver)
+    assert one.template.steps[1].definition["args"] == {"command": "create", "path": "{{p1}}", "file_text": "{{?}}"}
+
+
 async def test_a_request_with_fewer_steps_is_not(asked: Asked, saver: ThreadSaver) -> None:
     await asked("hello world", "a.txt", wants_plan(), plans(*steps("hello world", "a.txt")[:2]), Reply("Two."))
 
@@ -91,7 +106,7 @@ async def test_the_next_request_of_its_kind_is_told_it_as_data(asked: Asked, pro
     told = "\n".join(str(message["content"]) for message in provider.requests[before].messages)
     assert "# From memory, of other threads\n~~~" in told
     assert "A way that worked 1 of 1 time; adapt it" in told
-    assert "c after w: bash(command=wc -w < {{p2}})" in told
+    assert "s2 after s1: bash(command=wc -w < {{p2}})" in told
     assert "word0" not in told.split("## A procedure")[1].split("## A past task")[0]
 
 
@@ -113,7 +128,7 @@ async def test_what_rules_fill_is_proposed_without_a_model(
     out = await asked("one two three", "three.txt", Reply("Three words."))
 
     assert (out["status"], out["answer"]) == ("completed", "Three words.\n\nFiles:\n- three.txt")
-    assert out["results"]["c"]["output"]["stdout"].strip() == "3"
+    assert out["results"]["s2"]["output"]["stdout"].strip() == "3"
     assert len(provider.requests) - before == 1, "only the answer was a model's"
     assert "Write one two three to three.txt" in str(provider.requests[-1].messages)
     (one,) = await known(saver)
@@ -136,7 +151,9 @@ async def test_a_person_sees_that_the_plan_is_a_templates(asked: Asked, saver: T
     ]
 
 
-async def test_a_person_who_reviews_plans_approves_it_or_has_it_planned(build: Build, provider: ScriptedServer) -> None:
+async def test_a_person_who_reviews_plans_approves_it_or_has_it_planned(
+    build: Build, provider: ScriptedServer, saver: ThreadSaver
+) -> None:
     await Asked(build, provider).learned()
     app = build(settings={"review": "always"})
     out = await app.ainvoke({"task": task("one two", "two.txt")}, thread("reviewed"))
@@ -156,6 +173,7 @@ async def test_a_person_who_reviews_plans_approves_it_or_has_it_planned(build: B
     assert out["status"] == "completed"
     assert "into other.txt" in str(provider.requests[-2].messages)
     assert {one["args"].get("path") for one in out["plan"]["subtasks"]} == {"other.txt", None}
+    assert sum(one.runs - one.worked for one in await known(saver)) == 0, "a plan that nobody carried out did not fail"
 
 
 async def test_three_runs_of_one_task_prove_nothing_of_another(asked: Asked, provider: ScriptedServer) -> None:
@@ -183,6 +201,28 @@ async def test_what_rules_cannot_know_is_for_the_model(asked: Asked, provider: S
     await asked(words, "b.txt", wants_plan(), plans(*steps("bye", "b.txt")), Reply("One."), **more)
 
     assert len(provider.requests) - before == 3
+
+
+async def test_words_that_mean_what_was_said_before_are_for_the_model(asked: Asked, provider: ScriptedServer) -> None:
+    await asked.learned()
+    before = len(provider.requests)
+
+    await asked("the same", "b.txt", wants_plan(), plans(*steps("bye", "b.txt")), Reply("One."))
+
+    assert len(provider.requests) - before == 3
+
+
+async def test_a_later_request_of_a_conversation_is_for_the_model(asked: Asked, provider: ScriptedServer) -> None:
+    await asked.learned()
+    provider.add(Reply("Hello."))
+    await asked.app.ainvoke({"task": "I always want French words"}, thread("talk"))
+    before = len(provider.requests)
+
+    provider.add(wants_plan(), plans(*steps("au revoir", "b.txt")), Reply("Two."))
+    out = await asked.app.ainvoke({"task": task("good bye", "b.txt")}, thread("talk"))
+
+    assert len(provider.requests) - before == 3
+    assert out["plan"]["subtasks"][0]["args"]["file_text"] == "au revoir"
 
 
 async def test_a_run_that_is_recorded_has_all_its_calls(build: Build, provider: ScriptedServer, tmp_path: Path) -> None:
@@ -239,15 +279,78 @@ async def test_no_template_is_blamed_for_budgets_networks_and_people(
     assert [(one.runs, one.worked) for one in await known(saver)] == [(1, 1)]
 
 
-async def test_a_plan_that_changed_most_of_it_does_not_count_for_it(asked: Asked, saver: ThreadSaver) -> None:
+async def test_a_run_counts_for_the_way_in_which_it_was_done(asked: Asked, saver: ThreadSaver) -> None:
+    """What was offered counts for nothing: of three steps, the one that differs is a way of its own."""
     await asked.learned(1)
     other = [{"id": f"b{n}", "tool": "bash", "args": {"command": f"exit {n}"}} for n in range(1, 4)]
 
-    out = await asked("bye", "b.txt", wants_plan(), plans(*other), Reply("It failed."))
+    failed = await asked("bye", "b.txt", wants_plan(), plans(*other), Reply("It failed."))
+    done = await asked(
+        "so long", "c.txt", wants_plan(), plans(*steps("so long", "c.txt", "wc -c < {}")), Reply("Seven.")
+    )
+    again = await asked("good bye", "d.txt", wants_plan(), plans(*steps("good bye", "d.txt")), Reply("Two."))
 
+    assert [out["status"] for out in (failed, done, again)] == ["failed", "completed", "completed"]
+    by_steps = {str(one.template.steps[1].definition["args"]["command"]): one for one in await known(saver)}
+    assert {command: (one.runs, one.worked) for command, one in by_steps.items()} == {
+        "exit 2": (1, 0),
+        "wc -c < {{p2}}": (1, 1),
+        "wc -w < {{p2}}": (2, 2),
+    }
+
+
+async def test_steps_in_another_order_are_counted_as_what_they_are(asked: Asked, saver: ThreadSaver) -> None:
+    await asked.learned(1)
+    w, c, n = steps("bye", "b.txt")
+
+    await asked("bye", "b.txt", wants_plan(), plans({**n, "id": "c"}, {**c, "id": "l"}, w), Reply("One."))
+    (folder := Path("openmanus-work/t3/c.txt")).mkdir(parents=True)
+    assert folder.is_dir()
+    w, c, n = steps("bye", "c.txt")
+    await asked("bye", "c.txt", wants_plan(), plans(n, c, w), Reply("It is a folder."))
+
+    (one,) = await known(saver)
+    assert [(step.work, step.runs, step.failures) for step in one.template.steps] == [
+        ("str_replace_editor", 2, 1),
+        ("bash", 2, 0),
+        ("list_files", 2, 0),
+    ]
+
+
+async def test_a_plan_by_rules_that_is_planned_anew_failed(
+    asked: Asked, provider: ScriptedServer, saver: ThreadSaver
+) -> None:
+    await asked.learned()
+    (folder := Path("openmanus-work/t4/x.txt")).mkdir(parents=True)
+    assert folder.is_dir()
+    other = [{"id": f"o{n}", "tool": "bash", "args": {"command": f"echo {n}"}} for n in range(3)]
+
+    out = await asked("hello world", "x.txt", wants_plan(), plans(*other), Reply("Done otherwise."))
+
+    assert out["status"] == "completed"
+    by_work = {one.template.steps[0].work: one for one in await known(saver)}
+    by_rules, by_model = by_work["str_replace_editor"], by_work["bash"]
+    assert (by_rules.runs, by_rules.worked, by_rules.template.steps[0].failures) == (4, 3, 1)
+    assert (by_model.runs, by_model.worked) == (1, 1)
+    store = PostgresTemplates(saver, account_name())
+    assert await store.rate("t4", good=True) == by_model.template.key, "a rating is of what was done in the end"
+
+
+async def test_a_plan_by_rules_that_is_tried_again_counts_once_and_as_it_ended(
+    asked: Asked, provider: ScriptedServer, saver: ThreadSaver
+) -> None:
+    await asked.learned()
+    (folder := Path("openmanus-work/t4/x.txt")).mkdir(parents=True)
+    out = await asked("hello world", "x.txt", Reply("It is a folder."))
     assert out["status"] == "failed"
-    by_steps = {tuple(step.id for step in one.template.steps): (one.runs, one.worked) for one in await known(saver)}
-    assert by_steps == {("w", "c", "l"): (1, 1), ("b1", "b2", "b3"): (1, 0)}
+    assert [(one.runs, one.worked) for one in await known(saver)] == [(4, 3)]
+    folder.rmdir()
+
+    provider.add(Reply("Two words."))
+    out = await asked.app.ainvoke({"again": True}, thread("t4"))
+
+    assert out["status"] == "completed"
+    assert [(one.runs, one.worked) for one in await known(saver)] == [(4, 4)]
 
 
 async def test_without_memory_nothing_is_recalled_or_remembered(

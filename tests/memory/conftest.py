@@ -166,7 +166,10 @@ def templates(request: pytest.FixtureRequest) -> MakeTemplates:
         server: Neo4jServer = request.getfixturevalue("neo4j")
 
         def in_neo4j(owner: str = "me", now: float = NOW) -> TemplateMemory:
-            return Neo4jTemplates(server.uri, owner, password=server.password, clock=lambda: now)
+            # However slow a machine is: what a run waits for is another matter.
+            return Neo4jTemplates(
+                server.uri, owner, password=server.password, clock=lambda: now, limit_s=300.0, offer_s=300.0
+            )
 
         return in_neo4j
     saver: ThreadSaver = request.getfixturevalue("saver")
@@ -175,3 +178,18 @@ def templates(request: pytest.FixtureRequest) -> MakeTemplates:
         return PostgresTemplates(saver, owner, clock=lambda: now)
 
     return in_postgres
+
+
+@pytest.fixture
+async def silent() -> AsyncIterator[str]:
+    """The address of a server that takes connections, and says nothing."""
+    held: list[asyncio.StreamWriter] = []
+
+    async def hold(_: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        held.append(writer)
+
+    server = await asyncio.start_server(hold, "127.0.0.1", 0)
+    yield f"bolt://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+    for writer in held:
+        writer.close()
+    server.close()

@@ -13,6 +13,7 @@ from openmanus_graph.config.settings import account_name
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from tests.memory.ways import without_driver
 from tests.neo4j_server import Neo4jServer
 
 pytestmark = pytest.mark.programs
@@ -58,9 +59,33 @@ async def test_a_run_goes_on_without_its_templates_and_uses_them_once_they_are_b
     assert warning.startswith(f"No Neo4j answers at {neo4j.uri!r}")
     assert warning.endswith("The run goes on without templates.")
 
+    again = Neo4jTemplates(neo4j.uri, account_name(), password=neo4j.password, limit_s=300.0)
+    assert await again.templates() == []  # its first answer may take longer than a run waits for
+
     assert await ask(saver, provider, "up", **place) == ("completed", [])
-    (known,) = await Neo4jTemplates(neo4j.uri, account_name(), password=neo4j.password).templates()
+    (known,) = await again.templates()
     assert (known.runs, known.worked, known.template.task) == (1, 1, "Count the sheep on the hill")
+
+
+async def test_without_the_driver_a_run_goes_on_and_says_how_to_install_it(
+    saver: ThreadSaver, provider: ScriptedServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    without_driver(monkeypatch)
+    status, warnings = await ask(saver, provider, "bare", neo4j_uri="bolt://localhost:7687")
+
+    assert status == "completed"
+    (warning,) = warnings
+    assert "the package 'neo4j' is not installed" in warning
+    assert "openmanus-graph[neo4j]" in warning
+
+
+async def test_a_silent_server_is_waited_for_once(saver: ThreadSaver, provider: ScriptedServer, silent: str) -> None:
+    status, warnings = await ask(saver, provider, "silent", neo4j_uri=silent)
+
+    assert status == "completed"
+    (warning,) = warnings
+    assert warning.startswith(f"No Neo4j answers at {silent!r}: no answer in 5 s. ")
+    assert warning.endswith("The run goes on without templates.")
 
 
 async def test_wrong_credentials_and_addresses_are_a_warning_too(

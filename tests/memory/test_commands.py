@@ -111,7 +111,7 @@ def test_forgetting_says_what_goes_first(program: Program) -> None:
     assert program("memory", "forget", "--matching", "quantum")[1] == "Forgot 0 passages and 0 episodes.\n"
     assert program("memory", "forget", "--source", "other.txt", "--yes")[1] == "Forgot 1 passage and 0 episodes.\n"
     gone = json.loads(program("memory", "forget", "--before", "2999-01-01", "--yes", "--json")[0])
-    assert gone == {"passages": 2, "episodes": 0}
+    assert gone == {"passages": 2, "episodes": 0, "templates": 0}
 
 
 def test_episodes_of_a_thread_are_forgotten_with_it(program: Program, database: str) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Iterator
 
 import pytest
@@ -10,7 +9,7 @@ import pytest
 from openmanus_graph import fault_points
 from openmanus_graph.errors import MemoryStoreError, SettingsError
 from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
-from tests.memory.ways import copying, run
+from tests.memory.ways import COPY, copying, run, without_driver
 from tests.neo4j_server import Neo4jServer, free_port
 
 pytestmark = pytest.mark.programs
@@ -55,12 +54,24 @@ async def test_an_address_that_is_none_is_a_setting_to_correct(uri: str) -> None
 
 
 async def test_a_missing_driver_names_the_extra(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "neo4j", None)
+    without_driver(monkeypatch)
 
     with pytest.raises(SettingsError, match="not installed") as caught:
         await Neo4jTemplates("bolt://localhost:7687", "me").templates()
 
     assert "openmanus-graph[neo4j]" in (caught.value.hint or "")
+
+
+async def test_a_silent_server_is_not_waited_for_again_at_once(silent: str) -> None:
+    store = Neo4jTemplates(silent, "me")
+    said: list[str] = []
+    for _ in range(3):
+        with pytest.raises(MemoryStoreError, match="No Neo4j answers at") as caught:
+            await store.offered(COPY)
+        said.append(caught.value.message)
+
+    assert "no answer in 5 s" in said[0]
+    assert all("it did not answer within the last minute" in one for one in said[1:])
 
 
 @pytest.mark.chaos

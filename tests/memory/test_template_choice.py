@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 
 from openmanus_graph.memory.procedural.choice import chosen
+from openmanus_graph.memory.procedural.ranking import likeness
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template
 
 TASK = "Count the sheep on the hill"
@@ -12,18 +13,20 @@ TASK = "Count the sheep on the hill"
 
 def known(key: str, successes: float, failures: float, task: str = TASK) -> KnownTemplate:
     runs = int(successes + failures)
+    template = Template(key, task, ())
+    fit = likeness(template, TASK)
     return KnownTemplate(
-        Template(key, task, ()), runs=runs, successes=successes, failures=failures, worked=int(successes)
+        template, runs=runs, successes=successes, failures=failures, worked=int(successes), likeness=fit
     )
 
 
 def choices(*offered: KnownTemplate, requests: int = 1000) -> Counter[str]:
-    found = (chosen(TASK, offered, f"request {number}") for number in range(requests))
+    found = (chosen(offered, f"request {number}") for number in range(requests))
     return Counter(one.template.key for one in found if one is not None)
 
 
 def test_without_templates_there_is_none() -> None:
-    assert chosen(TASK, [], "t 1") is None
+    assert chosen([], "t 1") is None
 
 
 def test_a_single_one_is_always_chosen() -> None:
@@ -34,7 +37,7 @@ def test_the_same_request_has_the_same_choice_in_whatever_order() -> None:
     several = [known("a", 3, 1), known("b", 2, 1), known("c", 1, 0)]
 
     for number in range(50):
-        first, again = (chosen(TASK, order, f"t {number}") for order in (several, several[::-1]))
+        first, again = (chosen(order, f"t {number}") for order in (several, several[::-1]))
         assert first is again
 
 

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import Any, cast
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmanus_graph.memory.procedural.filling import filled_plan, values_in
+from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
+from openmanus_graph.memory.procedural.holes import MOST_OUTPUT_CHARACTERS
 from openmanus_graph.memory.procedural.making import template_of
 from openmanus_graph.memory.procedural.ranking import CHARACTERS_PER_TOKEN, MOST_TOKENS, described, likeness
-from openmanus_graph.memory.procedural.template import HOLE, KnownTemplate, Template
+from openmanus_graph.memory.procedural.signature import key_of, places_in
+from openmanus_graph.memory.procedural.template import HOLE, KnownTemplate, Template, TemplateStep
+from openmanus_graph.memory.procedural.template_file import missing_values
 from openmanus_graph.plan import Plan
 from tests.memory.ways import COPY, copy_plan, copying, made, plan_of, result, searching
 
@@ -36,8 +39,9 @@ def prices(**mail: str) -> tuple[Plan, dict[str, Any]]:
     return plan, {"s1": "1. https://a.example/brompton\n2. https://b.example/x?q=1"}
 
 
-def args_of(template: Template, step: str) -> dict[str, Any]:
-    return next(one.definition["args"] for one in template.steps if one.id == step)
+def args_of(template: Template, step: str, ids: str = "s1 f1 f2 py w m") -> dict[str, Any]:
+    """The arguments of a step by the id that it had in its plan."""
+    return template.steps[ids.split().index(step)].definition["args"]
 
 
 def test_the_plan_of_a_task_becomes_a_template() -> None:
@@ -46,12 +50,12 @@ def test_the_plan_of_a_task_becomes_a_template() -> None:
     assert template.task == "Compare the price of a {{p1}} at {{p2}} shops in {{p3}} and save the table to {{p4}}"
     assert template.parameters == {"p1": "words", "p2": "number", "p3": "words", "p4": "path"}
     assert args_of(template, "s1") == {"query": "{{p1}} price {{p3}}", "limit": "{{p2:int}}"}
-    assert template.holes == ("f1.url", "f2.url")
+    assert template.holes == ("s2.url", "s3.url")
     assert args_of(template, "py") == {
         "code": "print(variables)",
-        "variables": {"a": "${f1.text}", "b": "${f2.text}"},
+        "variables": {"a": "${s2.text}", "b": "${s3.text}"},
     }
-    assert args_of(template, "w") == {"path": "{{p4}}", "content": "${py.output}"}
+    assert args_of(template, "w") == {"path": "{{p4}}", "content": "${s4.output}"}
 
 
 def test_what_was_found_on_the_way_is_a_hole_before_anything_is_a_parameter() -> None:
@@ -151,6 +155,62 @@ def test_what_the_task_names_and_no_step_uses_is_not_kept_and_no_rule_ignores_it
     assert not template.is_filled_by_rules
 
 
+@pytest.mark.parametrize(
+    ("args", "kept"),
+    [
+        ({"query": "grey whales"}, HOLE),
+        ({"path": "whales-1.txt"}, HOLE),
+        ({"count": 4711}, HOLE),
+        ({"text": "Whales: ${a}"}, HOLE),
+        ({"text": "${a}"}, {"text": "${s1}"}),
+        ({"mode": "create", "deep": True}, {"mode": "create", "deep": True}),
+        ({"code": "print(1)"}, {"code": "print(1)"}),
+        ({"query": "songs"}, {"query": "{{p1}}"}),
+    ],
+    ids=str,
+)
+def test_what_may_stand_in_the_part_of_an_output_that_is_not_looked_through_is_a_hole(
+    args: dict[str, Any], kept: Any
+) -> None:
+    plan = plan_of(
+        {"id": "a", "tool": "fetch_page", "args": {"url": "https://w.example"}},
+        {"id": "b", "tool": "python", "args": args},
+        {"id": "c", "tool": "y", "needs": ["b"]},
+    )
+    page = "word " * (MOST_OUTPUT_CHARACTERS // 5) + "grey whales whales-1.txt 4711"
+    template = made("Find songs of animals", plan, {"a": page})
+
+    (name,) = list(args)[:1]
+    assert args_of(template, "b", "a b c") == (kept if kept != HOLE else {name: HOLE})
+    waits = template.steps[1].definition.get("needs") or []
+    assert (waits == ["s1"]) is ("${a}" in str(args) and kept == HOLE), "what a hole took along is still waited for"
+
+
+def test_a_long_text_that_is_no_code_is_a_hole() -> None:
+    long = "Dear all, " + "we have much to tell. " * 10
+    plan = plan_of(
+        {"id": "a", "tool": "x", "args": {"text": long, "body": {"inside": [long + "${z}"]}, "short": long[:200]}},
+        {"id": "b", "tool": "python", "args": {"code": "# " + long}},
+        {"id": "z", "tool": "y"},
+    )
+    template = made("Tell it", plan)
+
+    assert args_of(template, "a", "a b z") == {"text": HOLE, "body": {"inside": [HOLE]}, "short": long[:200]}
+    assert args_of(template, "b", "a b z") == {"code": "# " + long}
+
+
+@pytest.mark.parametrize("key", ["anna@example.com", "pay 500 EUR", "/srv/secret", "to Anna Smith", "Brompton"])
+def test_a_field_whose_name_is_private_makes_a_hole_of_all(key: str) -> None:
+    plan = plan_of(
+        {"id": "a", "tool": "x", "args": {"q": 1}},
+        {"id": "b", "tool": "x", "args": {"rows": [{"a": 1, key: 2}], "fields": {"plain": "x"}}, "needs": ["a"]},
+        {"id": "c", "tool": "y", "needs": ["b"]},
+    )
+    template = made("List what a Brompton costs", plan)
+
+    assert args_of(template, "b", "a b c") == {"rows": [HOLE], "fields": {"plain": "x"}}
+
+
 def test_another_form_of_what_a_parameter_stands_for_is_a_hole() -> None:
     """Else a search for laptops would be made in a task about cars."""
     task = "Find offers of laptops, list them and write them to offers.txt"
@@ -163,8 +223,8 @@ def test_another_form_of_what_a_parameter_stands_for_is_a_hole() -> None:
         ),
     )
 
-    assert args_of(template, "s") == {"query": "{{p1}}"}
-    assert args_of(template, "t") == {"query": HOLE}
+    assert args_of(template, "s", "s t w") == {"query": "{{p1}}"}
+    assert args_of(template, "t", "s t w") == {"query": HOLE}
 
 
 def test_a_goal_that_was_copied_from_a_page_is_a_hole() -> None:
@@ -188,7 +248,7 @@ def test_braces_of_a_step_are_no_parameters() -> None:
         {"id": "c", "tool": "y", "needs": ["b"]},
     )
 
-    assert args_of(made("Make a page", plan), "a")["content"] == HOLE
+    assert args_of(made("Make a page", plan), "a", "a b c")["content"] == HOLE
     assert template_of("Put {{p1}} into a page", plan, {}) is None
 
 
@@ -198,7 +258,7 @@ def test_arguments_that_a_person_changed_are_holes() -> None:
     template = template_of(COPY, copy_plan(), results)
 
     assert template is not None
-    assert template.holes == ("read.path", "read.limit")
+    assert template.holes == ("s1.path", "s1.limit")
 
 
 @pytest.mark.parametrize("count", [1, 2])
@@ -213,6 +273,106 @@ def test_the_same_way_has_the_same_key() -> None:
 
     assert other.key == copying().key
     assert made(COPY, copy_plan(lines=21)).key != copying().key, "a number that the task does not name is a constant"
+
+
+def translating(*changes: dict[str, Any], task: str = "Translate whales to German and sharks to French") -> Template:
+    """A way of two agents and a call, with changes of its steps."""
+    steps: list[dict[str, Any]] = [
+        {"id": "a", "agent": "executor", "goal": "Translate whales to German"},
+        {"id": "b", "agent": "executor", "goal": "Translate sharks to French"},
+        {"id": "c", "tool": "write_file", "args": {"path": "out.txt", "content": "${a} ${b}"}},
+    ]
+    changed = [{**step, **change} for step, change in zip(steps, [*changes, {}, {}, {}], strict=False)]
+    return made(task, plan_of(*changed))
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"goal": "Translate whales to simple German"},
+        {"goal": "Translate sharks to French"},
+        {"done_when": "It is in German"},
+        {"approval": True},
+        {"tools": ["web_search"]},
+        {"retries": 2},
+        {"timeout_s": 5.0},
+    ],
+    ids=str,
+)
+def test_a_step_that_is_done_in_another_way_is_another_way(change: dict[str, Any]) -> None:
+    assert translating(change).key != translating().key
+
+
+def test_which_parameter_is_where_is_part_of_the_way() -> None:
+    def of(first: str, second: str) -> Template:
+        return made(
+            "Compare whales with sharks",
+            plan_of(
+                {"id": "a", "tool": "x", "args": {"one": "whales", "other": "sharks"}},
+                {"id": "b", "tool": "y", "args": {"one": first, "other": second}},
+                {"id": "c", "tool": "z", "needs": ["a", "b"]},
+            ),
+        )
+
+    assert of("whales", "sharks").key != of("sharks", "whales").key != of("whales", "whales").key
+
+
+def test_neither_ids_nor_the_order_of_the_task_nor_what_was_learned_is_part_of_the_way() -> None:
+    steps = copy_plan().to_dict()["subtasks"]
+    other = made(
+        "Into short.txt copy of notes.txt the first 20 lines and count the words",
+        plan_of(
+            {**steps[0], "id": "x", "expected_s": 3.0},
+            {**steps[1], "id": "y", "args": {"path": "short.txt", "content": "${x}"}},
+            {**steps[2], "id": "z", "needs": ["y"]},
+        ),
+    )
+
+    assert other.key == copying().key
+    assert [step.id for step in other.steps] == ["s1", "s2", "s3"]
+    assert args_of(other, "y", "x y z")["content"] == "${s1}"
+    assert other.steps[2].definition["needs"] == ["s2"]
+    assert "expected_s" not in other.steps[0].definition
+
+
+def test_ids_that_a_model_chose_are_not_kept() -> None:
+    template = made(
+        "Write down what is there",
+        plan_of(
+            {"id": "anna_smith", "tool": "x", "args": {"q": "$${anna_smith}"}},
+            {"id": "b", "tool": "y", "args": {"deep": [{"of": 'It is ${anna_smith."a b".0}'}]}},
+            {"id": "c", "agent": "executor", "goal": "Read ${b} again", "needs": ["anna_smith"]},
+        ),
+    )
+
+    assert [step.definition.get("args") for step in template.steps[:2]] == [
+        {"q": "$${anna_smith}"},
+        {"deep": [{"of": 'It is ${s1."a b".0}'}]},
+    ]
+    assert template.steps[2].definition["goal"] == "Read ${s2} again"
+    assert [step.needs for step in template.steps] == [(), ("s1",), ("s1", "s2")]
+
+
+def test_steps_in_another_order_have_the_same_places() -> None:
+    one = translating()
+    steps: list[dict[str, Any]] = [
+        {"id": "g", "agent": "executor", "goal": "Translate sharks to French"},
+        {"id": "f", "agent": "executor", "goal": "Translate whales to German"},
+        {"id": "w", "tool": "write_file", "args": {"path": "out.txt", "content": "${f} ${g}"}},
+    ]
+    other = made("Translate whales to German and sharks to French", plan_of(*steps))
+
+    assert other.key == one.key
+    assert places_in(other.steps, one.steps) == {"s1": "s2", "s2": "s1", "s3": "s3"}
+
+
+def test_a_long_chain_has_a_key() -> None:
+    chain = [
+        TemplateStep("0", {"tool": "x"}),
+        *(TemplateStep(f"{n}", {"tool": "x"}, (f"{n - 1}",)) for n in range(1, 2000)),
+    ]
+
+    assert key_of(chain) != key_of(chain[:-1])
 
 
 def test_steps_that_are_equal_count_once() -> None:
@@ -233,6 +393,8 @@ def test_steps_that_are_equal_count_once() -> None:
         )
 
     assert of(3).key == of(1).key != searching().key
+    assert places_in(of(3).steps, of(1).steps) == {"s1": "s1", "s2": "s2", "s3": "s2", "s4": "s2", "s5": "s3"}
+    assert places_in(of(1).steps, of(3).steps) == {"s1": "s1", "s2": "s2", "s3": "s5"}
 
 
 @pytest.mark.parametrize(
@@ -275,7 +437,14 @@ def test_a_filled_template_is_the_plan_of_the_task() -> None:
 
     filled = filled_plan(copying(), values)
 
-    assert filled == copy_plan("a.txt", "b.txt", 3).to_dict()
+    assert (
+        filled
+        == plan_of(
+            {"id": "s1", "tool": "read_file", "args": {"path": "a.txt", "limit": 3}},
+            {"id": "s2", "tool": "write_file", "args": {"path": "b.txt", "content": "${s1}"}},
+            {"id": "s3", "tool": "count_words", "args": {"path": "b.txt"}, "needs": ["s2"]},
+        ).to_dict()
+    )
 
 
 def test_a_value_that_could_leave_its_place_is_not_put_there() -> None:
@@ -295,6 +464,49 @@ def test_a_value_that_could_leave_its_place_is_not_put_there() -> None:
     assert filled_plan(template, {"p1": "a", "p2": "-rf"}) is None
     assert filled_plan(template, {"p1": "a"}) is None
     assert filled_plan(template, {"p1": "a", "p2": "b"}) is not None
+
+
+@pytest.mark.parametrize(
+    ("args", "value", "is_filled"),
+    [
+        ({"tool": "bash", "args": {"command": "wc -l old notes"}}, "my poems", False),
+        ({"tool": "bash", "args": {"command": "wc -l old notes"}}, "-c", False),
+        ({"tool": "bash", "args": {"command": "wc -l old notes"}}, "poems", True),
+        ({"tool": "bash", "args": {"command": "old notes"}}, "my poems", True),
+        ({"tool": "other", "args": {"cmd": ["wc", "old notes"]}}, "my poems", False),
+        ({"tool": "other", "args": {"argv": ["wc", "old notes"]}}, "--help", False),
+        ({"tool": "other", "args": {"query": "lines of old notes"}}, "my poems", True),
+        ({"tool": "other", "args": {"query": "lines of old notes"}}, "-c", False),
+        ({"tool": "other", "args": {"query": ["old notes"]}}, "-c", True),
+    ],
+    ids=str,
+)
+def test_a_value_stays_one_word_of_a_command(args: dict[str, Any], value: str, is_filled: bool) -> None:
+    steps = [{"id": "a", **args}, {"id": "b", "tool": "x"}, {"id": "c", "tool": "y"}]
+    template = made("Count the lines of old notes", plan_of(*steps))
+    values = values_in(template, f"Count the lines of {value}")
+
+    assert values == {"p1": value}
+    assert (filled_plan(template, {"p1": value}, code={"bash": "command"}) is not None) is is_filled
+
+
+@pytest.mark.parametrize(
+    ("value", "refers"),
+    [
+        ("it", True),
+        ("That", True),
+        ("the same file", True),
+        ("its headings", True),
+        ("the one above", True),
+        ("diese Datei", True),
+        ("this.txt", False),
+        ("such/that/file", False),
+        ("Italy", False),
+        ("one of two", False),
+    ],
+)
+def test_words_that_refer_back_are_no_values(value: str, refers: bool) -> None:
+    assert (refers_back({"p1": "Berlin", "p2": value}) == value) is refers
 
 
 def test_a_number_that_is_none_is_not_filled() -> None:
@@ -322,7 +534,7 @@ def test_a_template_is_told_a_line_a_step_within_its_bound() -> None:
     assert text.splitlines()[0].startswith("A way that worked 7 of 8 times; adapt it")
     assert text.splitlines()[2:4] == [
         "s1: web_search(query={{p1}} price {{p3}}, limit={{p2:int}})",
-        "f1 after s1: fetch_page(url={{?}})",
+        "s2 after s1: fetch_page(url={{?}})",
     ]
     long = made(
         "Write a report about whales",
@@ -343,18 +555,27 @@ def test_any_task_and_plan_can_be_generalised(words: list[str], text: str) -> No
     task = " ".join([*words, text]).strip() or "x"
     plan = plan_of(
         {
-            "id": "a",
+            "id": "s1",
             "tool": "x",
             "args": {"q": task.replace("${", ""), "n": 3, "deep": [{"t": text.replace("${", "")}]},
         },
-        {"id": "b", "tool": "x", "args": {"q": "${a}"}},
-        {"id": "c", "tool": "y", "needs": ["b"]},
+        {"id": "s2", "tool": "x", "args": {"q": "${s1}"}},
+        {"id": "s3", "tool": "y", "needs": ["s2"]},
     )
     template = template_of(task, plan, {})
 
     if template is not None and not template.holes and (values := values_in(template, task)) is not None:
         filled = filled_plan(template, values)
-        assert filled is None or filled["subtasks"][1:] == plan.to_dict()["subtasks"][1:]
+        assert filled is None or flat(filled["subtasks"]) == flat(plan.to_dict()["subtasks"])
+
+
+def flat(value: Any) -> str:
+    """A value with single blanks in its texts, as a task is read."""
+    if isinstance(value, dict):
+        return str({key: flat(inside) for key, inside in cast("dict[str, Any]", value).items()})
+    if isinstance(value, list):
+        return str([flat(one) for one in cast("list[Any]", value)])
+    return " ".join(value.split()) if isinstance(value, str) else repr(value)
 
 
 def test_a_task_that_names_too_much_is_a_document_and_no_template() -> None:
@@ -384,3 +605,10 @@ def test_a_parameter_that_stands_twice_has_one_value() -> None:
     assert values_in(template, "turn milk into cheese and milk back") == {"p1": "milk", "p2": "cheese"}
     assert values_in(template, "turn milk into cheese and wine back") is None
     assert values_in(template, "turn milk into into and milk back") == {"p1": "milk", "p2": "into"}
+
+
+def test_what_nothing_says_is_named_in_the_order_of_the_steps() -> None:
+    template = made(PRICES, *prices())
+
+    assert missing_values(template, {"p3": "Bonn"}, {}) == ["p1", "p2", "p4", "s2.url", "s3.url"]
+    assert missing_values(template, {"p1": "a", "p2": "1", "p3": "b"}, {"s2.url": "u"}) == ["p4", "s3.url"]

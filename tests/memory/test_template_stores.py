@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import multiprocessing
 import statistics
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any, TypeVar
 
@@ -14,6 +14,7 @@ import pytest
 from openmanus_graph import open_checkpointer
 from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
 from openmanus_graph.memory.procedural.postgres_templates import PostgresTemplates
+from openmanus_graph.memory.procedural.template import TemplateStep
 from openmanus_graph.memory.protocols import TemplateMemory
 from tests.memory.conftest import NOW, MakeTemplates
 from tests.memory.ways import COPY, copying, run, searching
@@ -29,7 +30,7 @@ async def test_a_store_is_template_memory(templates: MakeTemplates) -> None:
 
 async def test_everything_of_a_template_comes_back(templates: MakeTemplates) -> None:
     made = copying()
-    await templates().remember(made, run(seconds={"read": 1.0, "write": 3.0, "count": 0.5}))
+    await templates().remember(made, run(seconds={"s1": 1.0, "s2": 3.0, "s3": 0.5}))
 
     (known,) = await templates().templates()
 
@@ -39,15 +40,15 @@ async def test_everything_of_a_template_comes_back(templates: MakeTemplates) -> 
     assert known.successes == pytest.approx(1.0)
     assert known.mean_s == pytest.approx(4.5)
     assert {step.id: (step.runs, step.mean_s) for step in known.template.steps} == {
-        "read": (1, 1.0),
-        "write": (1, 3.0),
-        "count": (1, 0.5),
+        "s1": (1, 1.0),
+        "s2": (1, 3.0),
+        "s3": (1, 0.5),
     }
 
 
 async def test_the_same_run_again_counts_once(templates: MakeTemplates) -> None:
     for _ in range(3):
-        await templates().remember(copying(), run(seconds={"read": 2.0}))
+        await templates().remember(copying(), run(seconds={"s1": 2.0}))
 
     (known,) = await templates().templates()
 
@@ -55,7 +56,7 @@ async def test_the_same_run_again_counts_once(templates: MakeTemplates) -> None:
 
 
 async def test_a_request_tried_again_replaces_how_it_went(templates: MakeTemplates) -> None:
-    await templates().remember(copying(), run(succeeded=False, failed=("read",)))
+    await templates().remember(copying(), run(succeeded=False, failed=("s1",)))
     await templates().remember(copying(), run(succeeded=True))
 
     (known,) = await templates().templates()
@@ -79,7 +80,8 @@ async def test_steps_of_success_replace_those_of_failure_and_stay(templates: Mak
     assert failing.key == first.key == second.key
     store = templates()
     failed, good, later = (
-        replace(template, goal=goal) for template, goal in ((failing, "0"), (first, "1"), (second, "2"))
+        replace(template, goal=goal, steps=named(template.steps, goal))
+        for template, goal in ((failing, "0"), (first, "1"), (second, "2"))
     )
 
     await store.remember(failed, run(1, succeeded=False))
@@ -88,13 +90,59 @@ async def test_steps_of_success_replace_those_of_failure_and_stay(templates: Mak
 
     (known,) = await store.templates()
     assert known.template.goal == "1"
+    assert [(step.id, step.needs) for step in known.template.steps] == [
+        ("1s1", ()),
+        ("1s2", ("1s1",)),
+        ("1s3", ("1s2",)),
+    ]
+
+
+def named(steps: Sequence[TemplateStep], before: str) -> tuple[TemplateStep, ...]:
+    """Steps of other names."""
+    return tuple(
+        replace(step, id=before + step.id, needs=tuple(before + name for name in step.needs)) for step in steps
+    )
+
+
+async def test_what_replaces_it_takes_its_place_and_its_runs(templates: MakeTemplates) -> None:
+    first = copying()
+    read, *others = first.steps
+    renamed = replace(read, id="r")
+    changed = replace(others[0], definition={**others[0].definition, "goal": "Write it"}, needs=("r",))
+    second = replace(first, task="Copy {{p2}}", steps=(renamed, changed, others[1]))
+    seconds = {step.id: 2.0 for step in first.steps}
+    await templates().remember(first, run(1, seconds=seconds))
+    await templates().remember(second, run(2, succeeded=False), replaces=True)
+
+    (known,) = await templates().templates()
+
+    assert known.template.task == "Copy {{p2}}"
+    assert [(step.id, step.needs, step.runs) for step in known.template.steps] == [
+        ("r", (), 0),
+        ("s2", ("r",), 0),
+        ("s3", ("s2",), 1),
+    ], "what was counted is of the steps that stay"
+    assert (known.runs, known.worked) == (2, 1)
+
+
+async def test_a_plan_that_was_replaced_counts_beside_the_one_that_ran(templates: MakeTemplates) -> None:
+    for _ in range(2):
+        await templates().remember(copying(), run(thread="t", succeeded=False, was_replaced=True))
+        await templates().remember(searching(), run(thread="t"))
+
+    counts = {known.template.key: (known.runs, known.worked) for known in await templates().templates()}
+    assert counts == {copying().key: (1, 0), searching().key: (1, 1)}
+    assert await templates().rate("t", good=False) == searching().key
+    await templates().remember(copying(), run(thread="t", request=2, succeeded=False, was_replaced=True))
+    assert await templates().rate("t", good=True) is None, "of the last request, nothing that counts is left"
+    assert await templates().forget_thread("t") == 2
 
 
 async def test_steps_know_their_durations_and_failures(templates: MakeTemplates) -> None:
     took = [1.0, 2.0, 4.0, 9.0]
     for number, seconds in enumerate(took):
-        await templates().remember(copying(), run(number, seconds={"read": seconds}))
-    await templates().remember(copying(), run(9, succeeded=False, seconds={"read": 2.0}, failed=("write",)))
+        await templates().remember(copying(), run(number, seconds={"s1": seconds}))
+    await templates().remember(copying(), run(9, succeeded=False, seconds={"s1": 2.0}, failed=("s2",)))
 
     (known,) = await templates().templates()
     read, write, count = known.template.steps
@@ -263,7 +311,7 @@ def store_in(kind: str, place: tuple[str, str], count: int, ready: Any) -> None:
     async def store(memory: TemplateMemory) -> None:
         ready.wait()
         for number in range(count):
-            seconds = {"read": float(number)}
+            seconds = {"s1": float(number)}
             await memory.remember(copying(), run(number, succeeded=number % 4 > 0, seconds=seconds))
 
     asyncio.run(with_store(kind, place, store))

@@ -2,14 +2,25 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Mapping
 from typing import Any
+
+import pytest
 
 from openmanus_graph.memory.procedural.making import template_of
 from openmanus_graph.memory.procedural.template import Template, TemplateRun, task_digest
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import SubtaskResult
 from tests.memory.conftest import NOW
+
+
+def without_driver(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As where the extra is not installed: no part of the driver can be imported."""
+    for name in [name for name in sys.modules if name.partition(".")[0] == "neo4j"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    monkeypatch.setitem(sys.modules, "neo4j", None)
+
 
 DAY = 24 * 3600.0
 

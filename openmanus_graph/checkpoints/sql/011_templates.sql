@@ -1,5 +1,6 @@
--- Templates: how kinds of tasks are done. None belongs to a thread, and none holds a value of one: what a task names is a
--- parameter, so a template stays when the threads that it was learned from are deleted.
+-- Templates: how kinds of tasks are done. None belongs to a thread: it stays when the threads that it was learned from are
+-- deleted. What a task names is a parameter, what was found on the way a hole; constants are what else its steps say, which
+-- rules cannot tell from the matter of one task. Forgetting a thread removes the templates that no other has run.
 CREATE TABLE templates (
     owner      text NOT NULL,
     key        text NOT NULL,               -- hash of its shape and constants
@@ -47,6 +48,7 @@ CREATE TABLE template_runs (
     owner     text NOT NULL,
     thread    text NOT NULL,
     request   int NOT NULL,
+    replaced  boolean NOT NULL,             -- whether its plan was by rules, failed, and was planned anew
     key       text NOT NULL,
     task      text NOT NULL,                -- digest of the task: whether runs were of different ones
     succeeded boolean NOT NULL,
@@ -54,7 +56,7 @@ CREATE TABLE template_runs (
     rating    boolean,                      -- what a person said of it; null: nothing
     why       text NOT NULL DEFAULT '',
     ended_at  timestamptz NOT NULL,
-    PRIMARY KEY (owner, thread, request),
+    PRIMARY KEY (owner, thread, request, replaced),
     FOREIGN KEY (owner, key) REFERENCES templates ON DELETE CASCADE
 );
 

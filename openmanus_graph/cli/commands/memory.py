@@ -119,7 +119,8 @@ def memory_import() -> None:
 def memory_forget() -> None:
     """Remove passages and episodes for good; several options mean what all of them fit.
 
-    Threads stay, with what they were told: see `threads delete`.
+    With --thread alone its runs of templates go as well, and templates that no other thread has run. Threads stay,
+    with what they were told: see `threads delete`.
     """
 
 
@@ -132,6 +133,7 @@ def templates() -> None:
 
 
 @templates.command("list", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:list_all")
+@owner
 @as_json
 def templates_list() -> None:
     """List the templates, the last used first, and how often each worked."""
@@ -141,6 +143,7 @@ def templates_list() -> None:
 @_KEY
 @format_option
 @output_option
+@owner
 @as_json
 def templates_show() -> None:
     """Show a template with its parameters, how its runs went, and a picture of its steps.
@@ -153,7 +156,7 @@ def templates_show() -> None:
 @_KEY
 @click.argument("task", nargs=-1, metavar="[TASK]")
 @click.option(
-    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, such as p1, or a hole, such as f3.url."
+    "--set", "given", multiple=True, metavar="NAME=VALUE", help="A parameter, such as p1, or a hole, such as s3.url."
 )
 @click.option("--thread", metavar="ID", help="Name the thread.")
 @deciding
@@ -170,6 +173,7 @@ def templates_run() -> None:
 @templates.command("delete", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:delete")
 @_KEY
 @click.option("--yes", is_flag=True, help="Do not ask.")
+@owner
 def templates_delete() -> None:
     """Remove a template and all that is known of its runs."""
 
@@ -177,15 +181,18 @@ def templates_delete() -> None:
 @templates.command("export", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:export")
 @_KEY
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@owner
 def templates_export() -> None:
     """Write a template as a plan file into FILE, which must be new."""
 
 
 @templates.command("import", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:import_file")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@owner
 @as_json
 def templates_import() -> None:
     """Make a template of a plan file: an exported one, or one written by hand.
 
-    Its goal is the task in general words. That you import it counts as one run that worked.
+    Its goal is the task in general words. That you import it counts as one run that worked. It takes the place of a
+    template of the same steps, whose runs still count.
     """

@@ -15,6 +15,7 @@ from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted, one_line
 from openmanus_graph.memory.forgetting import Forgotten, forget_episodes
+from openmanus_graph.memory.procedural.stores import template_store
 from openmanus_graph.memory.semantic.passages import Selection
 
 
@@ -44,7 +45,7 @@ def forget(
     owner: str | None,
     as_json: bool,
 ) -> None:
-    """Remove passages and episodes for good."""
+    """Remove passages, episodes and, of a thread, templates for good."""
     if not (thread or before or source or (matching or "").strip()):
         raise click.UsageError("Say what to forget: --thread, --before, --matching or --source.")
     chosen = Selection(source=source, thread=thread, before=before, matching=matching)
@@ -61,12 +62,22 @@ async def _forget(settings: Settings, chosen: Selection, yes: bool) -> Forgotten
         if not yes:
             episodes = await forget_episodes(saver, settings.owner, chosen, only_count=True)
             meant = Forgotten(await memory.passages.count(chosen), episodes)
-            if not meant.passages and not meant.episodes:
+            if not meant.passages and not meant.episodes and not _is_of_thread(chosen):
                 return meant
-            click.confirm(f"Forget {meant.words()}?", abort=True, err=True)
-        gone = Forgotten(await memory.forget(chosen), await forget_episodes(saver, settings.owner, chosen))
+            more = " Templates that only this thread has run go as well." if _is_of_thread(chosen) else ""
+            click.confirm(f"Forget {meant.words()}?{more}", abort=True, err=True)
+        templates = 0
+        if chosen.thread is not None and _is_of_thread(chosen):
+            templates = await template_store(settings, saver, settings.owner).forget_thread(chosen.thread)
+        episodes = await forget_episodes(saver, settings.owner, chosen)
+        gone = Forgotten(await memory.forget(chosen), episodes, templates)
         await deliver(memory)
         return gone
+
+
+def _is_of_thread(chosen: Selection) -> bool:
+    """Whether all of a thread is meant: of its templates nothing else is known."""
+    return chosen.thread is not None and chosen == Selection(thread=chosen.thread)
 
 
 def absolute_source(source: str) -> str:

@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -18,28 +19,31 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.cli.execution import execute
+from openmanus_graph.cli.memory.opening import settings_of
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.cli.run import graph_of_plan
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
-from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted, duration, one_line
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
 from openmanus_graph.errors import ThreadUnfinishedError, UsageError
-from openmanus_graph.memory.procedural.filling import filled_plan, values_in
+from openmanus_graph.files.new_file import new_file
+from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
 from openmanus_graph.memory.procedural.stores import template_store
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
 from openmanus_graph.memory.procedural.template_file import file_plan, missing_values, template_in
 from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.plan import Plan
+from openmanus_graph.tools.rebuild import available_tools
+from openmanus_graph.tools.spec import code_arguments
 
 ResultT = TypeVar("ResultT")
 
 
-async def with_templates(use: Callable[[TemplateMemory], Awaitable[ResultT]]) -> ResultT:
-    """Use the store of templates, which is opened for it."""
-    settings = Settings.load()
+async def with_templates(owner: str | None, use: Callable[[TemplateMemory], Awaitable[ResultT]]) -> ResultT:
+    """Use the store of an owner's templates, which is opened for it."""
+    settings = settings_of(owner)
     async with open_checkpointer(settings=settings) as saver:
         return await use(template_store(settings, saver, settings.owner))
 
@@ -62,9 +66,9 @@ async def find_template(store: TemplateMemory, key: str) -> KnownTemplate:
 # ---------------------------------------------------------------- list and show
 
 
-def list_all(as_json: bool) -> None:
+def list_all(owner: str | None, as_json: bool) -> None:
     """List the templates."""
-    known = asyncio.run(with_templates(lambda store: store.templates()))
+    known = asyncio.run(with_templates(owner, lambda store: store.templates()))
     if as_json:
         print_json([_as_json(one) for one in known])
         return
@@ -114,9 +118,9 @@ def _as_json(known: KnownTemplate) -> dict[str, Any]:
     }
 
 
-def show(key: str, form: str | None, output: Path | None, as_json: bool) -> None:
+def show(key: str, form: str | None, output: Path | None, owner: str | None, as_json: bool) -> None:
     """Show a template, or draw it."""
-    known = asyncio.run(with_templates(lambda store: find_template(store, key)))
+    known = asyncio.run(with_templates(owner, lambda store: find_template(store, key)))
     if as_json:
         print_json(_as_json(known))
         return
@@ -160,8 +164,10 @@ async def _run(key: str, task: str, given: tuple[str, ...], options: RunOptions)
     async with open_checkpointer(settings=settings) as saver:
         store = template_store(settings, saver, settings.owner)
         template = (await find_template(store, key)).template
-        plan = _plan(template, task, given)
-        graph = graph_of_plan(plan, options, settings)
+        code = code_arguments(available_tools(options.tools, settings))
+        plan = _plan(template, task, given, code)
+        # The run counts here, and for this template; an agent's graph would count it as well, for one of its own.
+        graph = graph_of_plan(plan, replace(options, no_memory=True), settings)
         name = options.thread or new_thread_id(task or template.task)
         known = await get_thread(saver, name) if options.thread else None
         if known is not None:
@@ -182,7 +188,7 @@ async def _run(key: str, task: str, given: tuple[str, ...], options: RunOptions)
         return code
 
 
-def _plan(template: Template, task: str, given: tuple[str, ...]) -> Plan:
+def _plan(template: Template, task: str, given: tuple[str, ...], code: Mapping[str, str]) -> Plan:
     """The plan of a template with the values that a task and options say.
 
     Raises:
@@ -198,6 +204,11 @@ def _plan(template: Template, task: str, given: tuple[str, ...]) -> Plan:
                 f"The task {one_line(task)!r} does not have the words of the template: {template.task}",
                 hint="Say it in those words, or give each parameter with --set.",
             )
+        if (value := refers_back(said)) is not None:
+            raise UsageError(
+                f"The value {value!r} means something that was said before, which a template does not know.",
+                hint="Name it, or give the parameter with --set.",
+            )
         values = {**said, **values}
     unknown = [name for name in pairs if name not in template.parameters and name not in template.holes]
     if unknown:
@@ -207,11 +218,11 @@ def _plan(template: Template, task: str, given: tuple[str, ...]) -> Plan:
     if missing:
         hint = f"Give it: {shell_commands.run_template(template.key, f'--set={missing[0]}=VALUE')}"
         raise UsageError(f"Nothing says {missing[0]!r} of the template {template.key!r}.", hint=hint)
-    filled = filled_plan(template, values, found)
+    filled = filled_plan(template, values, found, code)
     if filled is None:
         raise UsageError(
             f"The values {values!r} cannot be put where they stand in the template {template.key!r}.",
-            hint="Inside other text a value has no quotes and no signs of a shell; a number is one.",
+            hint="Inside other text a value has no quotes or signs of a shell, in code no blanks; a number is one.",
         )
     return Plan.from_dict({**filled, "goal": task or str(filled.get("goal") or template.task)})
 
@@ -231,13 +242,14 @@ async def _count(store: TemplateMemory, saver: ThreadSaver, name: str, template:
     results = await results_so_far(saver, name)
     has_succeeded = thread.status == "completed"
     if has_succeeded or not blames_nobody(results):
-        await store.remember(template, run_of(name, 1, task, results, has_succeeded=has_succeeded))
+        names = {step.id: step.id for step in template.steps}
+        await store.remember(template, run_of(name, 1, task, results, names, has_succeeded=has_succeeded))
 
 
 # ---------------------------------------------------------------- delete, export and import
 
 
-def delete(key: str, yes: bool) -> None:
+def delete(key: str, yes: bool, owner: str | None) -> None:
     """Remove a template and all that is known of its runs."""
 
     async def remove(store: TemplateMemory) -> Template:
@@ -247,37 +259,36 @@ def delete(key: str, yes: bool) -> None:
         await store.forget(template.key)
         return template
 
-    removed = asyncio.run(with_templates(remove))
+    removed = asyncio.run(with_templates(owner, remove))
     click.echo(f"Removed {removed.key}.", err=True)
 
 
-def export(key: str, file: Path) -> None:
+def export(key: str, file: Path, owner: str | None) -> None:
     """Write a template as a plan file."""
-    known = asyncio.run(with_templates(lambda store: find_template(store, key)))
+    known = asyncio.run(with_templates(owner, lambda store: find_template(store, key)))
     plan = file_plan(known.template)
     is_json = file.suffix.lower() == ".json"
     text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False) + "\n" if is_json else plan.to_yaml()
-    try:
-        with file.open("x", encoding="utf-8") as stream:
-            stream.write(text)
-    except FileExistsError as error:
-        raise UsageError(f"The file {str(file)!r} exists.", hint="Name a new one, or remove it.") from error
-    except OSError as error:
-        why = (error.strerror or str(error)).lower()
-        raise UsageError(f"The file {str(file)!r} cannot be written: {why}.", hint="Name another one.") from error
+    with new_file(file) as stream:
+        stream.write(text.encode("utf-8", "surrogatepass"))
     click.echo(f"Wrote {file}.", err=True)
 
 
-def import_file(file: Path, as_json: bool) -> None:
-    """Make a template of a plan file."""
+def import_file(file: Path, owner: str | None, as_json: bool) -> None:
+    """Make a template of a plan file, in place of the one of the same key."""
     template = template_in(Plan.from_file(file))
 
-    async def keep(store: TemplateMemory) -> KnownTemplate:
+    async def keep(store: TemplateMemory) -> tuple[KnownTemplate | None, KnownTemplate]:
+        earlier = await store.template(template.key)
         # The person's word counts as a run: without one that worked, a template is not offered.
-        await store.remember(template, TemplateRun(f"import {template.key}", 1, succeeded=True, ended_at=time.time()))
-        return await find_template(store, template.key)
+        run = TemplateRun(f"import {template.key}", 1, succeeded=True, ended_at=time.time())
+        await store.remember(template, run, replaces=True)
+        return earlier, await find_template(store, template.key)
 
-    known = asyncio.run(with_templates(keep))
+    earlier, known = asyncio.run(with_templates(owner, keep))
+    if earlier is not None:
+        task = one_line(earlier.template.task)
+        click.echo(f"Replaced the template {template.key} of the same steps, for the task: {task}", err=True)
     if as_json:
         print_json(_as_json(known))
         return

@@ -5,11 +5,10 @@ from __future__ import annotations
 import random
 from collections.abc import Sequence
 
-from openmanus_graph.memory.procedural.ranking import likeness
 from openmanus_graph.memory.procedural.template import KnownTemplate
 
 
-def chosen(task: str, offered: Sequence[KnownTemplate], seed: str) -> KnownTemplate | None:
+def chosen(offered: Sequence[KnownTemplate], seed: str) -> KnownTemplate | None:
     """One of the templates that may be offered for a task.
 
     For each, a share of successes is drawn from those that its runs leave open: a Beta distribution of its weighed
@@ -17,14 +16,13 @@ def chosen(task: str, offered: Sequence[KnownTemplate], seed: str) -> KnownTempl
     be the better one. After Thompson 1933; Chapelle and Li 2011.
 
     Args:
-        task: The person's words.
-        offered: Templates that fit it and have not failed too often.
+        offered: Templates that fit the task, with their likeness, and have not failed too often.
         seed: Names the request: the same choice is made however often its node runs again.
     """
     chance = random.Random(seed)  # noqa: S311 - nobody is kept from foreseeing it
 
     def drawn(known: KnownTemplate) -> float:
-        return likeness(known.template, task) * chance.betavariate(known.successes + 1, known.failures + 1)
+        return known.likeness * chance.betavariate(known.successes + 1, known.failures + 1)
 
     # In the order of their keys, so that the draws do not depend on who is first just now.
     return max(sorted(offered, key=lambda known: known.template.key), key=drawn, default=None)

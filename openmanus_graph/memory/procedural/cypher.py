@@ -28,7 +28,7 @@ STORE: LiteralString = """
 MERGE (t:OpenManusTemplate {id: $template})
 ON CREATE SET t.owner = $owner, t.key = $key, t.proven = false, t.made = true
 SET t.lock = randomUUID()
-WITH t, coalesce(t.made, false) OR ($succeeded AND NOT t.proven) AS anew
+WITH t, coalesce(t.made, false) OR $replaces OR ($succeeded AND NOT t.proven) AS anew
 FOREACH (_ IN CASE WHEN anew THEN [1] ELSE [] END | SET t += $content)
 REMOVE t.made
 WITH t, anew
@@ -46,6 +46,8 @@ CALL (t, anew) {
     UNWIND CASE WHEN anew THEN $steps ELSE [] END AS step
     MERGE (s:OpenManusStep {id: step.id})
     ON CREATE SET s.runs = 0, s.failures = 0, s.mean_s = 0.0, s.m2_s = 0.0
+    FOREACH (_ IN CASE WHEN s.definition <> step.definition THEN [1] ELSE [] END |
+        SET s.runs = 0, s.failures = 0, s.mean_s = 0.0, s.m2_s = 0.0)
     SET s.step = step.step, s.position = step.position, s.definition = step.definition
     MERGE (t)-[:HAS]->(s)
 }
@@ -104,7 +106,7 @@ CALL (t) {
     }) AS steps
 }
 RETURN t.key AS key, t.task AS task, t.goal AS goal, t.parameters AS parameters,
-    runs, successes, failures, worked, tasks, mean_s, last, steps
+    t.proven AS proven, runs, successes, failures, worked, tasks, mean_s, last, steps
 """
 
 FOUND: LiteralString = f"""
@@ -130,7 +132,8 @@ WITH t LIMIT 2
 
 RATE: LiteralString = """
 MATCH (r:OpenManusRun {owner: $owner, thread: $thread})-[:OF]->(t:OpenManusTemplate)
-WITH r, t ORDER BY r.request DESC LIMIT 1
+WITH r, t ORDER BY r.request DESC, r.replaced LIMIT 1
+WITH r, t WHERE NOT r.replaced
 SET r.rating = $good, r.why = $why
 RETURN t.key AS key
 """

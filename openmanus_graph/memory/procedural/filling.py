@@ -6,12 +6,18 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, cast
 
-from openmanus_graph.memory.procedural.template import HOLE, KINDS, PLACEHOLDER, Template, names_in, texts_in
+from openmanus_graph.memory.procedural.template import (
+    HOLE,
+    KINDS,
+    MOST_TASK_CHARACTERS,
+    PLACEHOLDER,
+    Template,
+    names_in,
+    texts_in,
+)
 
 LONGEST_VALUE = 200
 """Characters of the longest value."""
-LONGEST_TASK = 4_000
-"""Characters of the longest task that is read."""
 MOST_PLACES = 60
 """Places of parameters in the task of a template that is filled by rules."""
 _TYPES = {"int": int, "float": float}
@@ -19,7 +25,18 @@ _TYPES = {"int": int, "float": float}
 _UNSAFE = re.compile(r"\$\{|\{\{|[\x00-\x1f]")
 """What a value never has: it would be read as a reference or a parameter."""
 _PLAIN = re.compile(r"[^\W_][\w .,:/@+%-]*")
-"""A value that may stand inside other text, which may be code: no quote, no sign of a shell."""
+"""A value that may stand inside other text: no quote, no sign of a shell, no dash at its beginning."""
+_ONE_WORD = re.compile(r"[^\W_][\w.,:/@+%-]*")
+"""A value that may stand inside code or a command: besides, no blank, which would make two words of it."""
+_CODE_FIELD = re.compile(r"(?:^|_)(?:code|command|cmd|script|shell|sql|line|argv?|args)$", re.IGNORECASE)
+"""Names of arguments that are code or a command, where a tool does not say so."""
+_REFERS_BACK = re.compile(
+    r"(?<![\w./-])(?:it|its|itself|this|these|that|those|they|them|theirs?|he|him|his|she|hers?|same|former|latter|"
+    r"above|previous|earlier|aforementioned|es|ihn|ihm|ihr|sie|dies(?:e[rsmn]?)?|jene[rsmn]?|d(?:as|er|ie)selben?|"
+    r"davon|darin|damit|dazu)(?![\w/-]|\.\w)",
+    re.IGNORECASE,
+)
+"""Words that mean what was said before; a name such as `this.txt` is none."""
 
 
 def values_in(template: Template, task: str) -> dict[str, str] | None:
@@ -33,13 +50,18 @@ def values_in(template: Template, task: str) -> dict[str, str] | None:
         Value by parameter; `None` if the words differ, or if they can be read in two ways.
     """
     words = _plain(task)
-    if len(words) > LONGEST_TASK or len(words.lower()) != len(words):
+    if len(words) > MOST_TASK_CHARACTERS or len(words.lower()) != len(words):
         return None
     reading = _Reading(template, words)
     values = reading.values() if reading.begins else None
     if values is None or any(_UNSAFE.search(value) for value in values.values()):
         return None
     return values
+
+
+def refers_back(values: Mapping[str, str]) -> str | None:
+    """The first value that means what was said before, which its words do not say; `None` if none does."""
+    return next((value for value in values.values() if _REFERS_BACK.search(value)), None)
 
 
 def _plain(task: str) -> str:
@@ -111,27 +133,34 @@ class _Reading:
 
 
 def filled_plan(
-    template: Template, values: Mapping[str, str], found: Mapping[str, str] | None = None
+    template: Template,
+    values: Mapping[str, str],
+    found: Mapping[str, str] | None = None,
+    code: Mapping[str, str] | None = None,
 ) -> dict[str, Any] | None:
     """The plan of a template with values in place of its parameters.
 
     Args:
         template: The template.
         values: Value by parameter.
-        found: What fills holes, by their places such as `f3.url`.
+        found: What fills holes, by their places such as `s3.url`.
+        code: The argument of each tool that is code, by the name of the tool.
 
     Returns:
         The plan as plain data; `None` if it has a hole, a parameter without a value, or one whose value cannot be put
         where it stands.
     """
     steps = [{"id": step.id, **_with_found(step.definition, step.id, found or {})} for step in template.steps]
-    for _, text in texts_in(steps):
-        names = names_in(text)
-        if HOLE in text or any(name not in values for name in names):
-            return None
-        is_whole = PLACEHOLDER.fullmatch(text) is not None
-        if not is_whole and not all(_PLAIN.fullmatch(values[name]) for name in names):
-            return None
+    for step in steps:
+        for path, text in texts_in(step):
+            names = names_in(text)
+            if HOLE in text or any(name not in values for name in names):
+                return None
+            is_code = path[0] == (code or {}).get(str(step.get("tool"))) or _CODE_FIELD.search(path[0]) is not None
+            is_whole = PLACEHOLDER.fullmatch(text) is not None and not (is_code and len(path) > 1)
+            fitting = _ONE_WORD if is_code else _PLAIN
+            if not is_whole and not all(fitting.fullmatch(values[name]) for name in names):
+                return None
     goal = template.goal if set(names_in(template.goal)) <= set(values) else ""
     try:
         return cast(

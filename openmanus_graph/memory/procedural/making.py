@@ -6,22 +6,19 @@ people, money or places outside the workspace, a parameter that no rule fills. T
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from typing import Any, cast
 
 from openmanus_graph.memory.episodic import COMMON_STEMS, word_stems
+from openmanus_graph.memory.procedural.holes import BRACES, rows_of, with_holes
+from openmanus_graph.memory.procedural.signature import key_of
 from openmanus_graph.memory.procedural.spans import (
-    ADDRESS,
-    EMAIL,
     KIND_STEMS,
     MOST_WORDS,
-    OUTSIDE_PATH,
     PERSON_FIELD,
     Span,
     kind_of_text,
@@ -31,10 +28,17 @@ from openmanus_graph.memory.procedural.spans import (
     segments,
     spans_of,
 )
-from openmanus_graph.memory.procedural.template import HOLE, PLACEHOLDER, Template, TemplateStep, texts_in
+from openmanus_graph.memory.procedural.template import (
+    HOLE,
+    MOST_TASK_CHARACTERS,
+    PLACEHOLDER,
+    Template,
+    TemplateStep,
+    texts_in,
+)
 from openmanus_graph.plan import Plan, Subtask
-from openmanus_graph.plans.references import as_text
-from openmanus_graph.redaction import is_secret_field, redact_log
+from openmanus_graph.plans.references import with_ids
+from openmanus_graph.redaction import redact_log
 from openmanus_graph.state import SubtaskResult
 from openmanus_graph.values.storable_json import storable_text
 
@@ -42,20 +46,10 @@ LEAST_STEPS = 3
 """Steps below which a plan is no template: a model plans so few as quickly as it reads them."""
 MOST_STEPS = 200
 """Steps above which it is none either."""
-MOST_TASK_CHARACTERS = 4_000
-"""Characters of the longest task that is generalised; in longer ones the words say too little."""
 MOST_PARAMETERS = 40
 """Parameters of the largest template; a task that names more is a document."""
 MOST_PLAN_CHARACTERS = 100_000
 """Characters of the JSON of the largest template."""
-MOST_OUTPUT_CHARACTERS = 200_000
-"""Characters of each output in which arguments are looked for."""
-LEAST_LITERAL = 3
-"""Characters of the shortest argument that may have been found in an output."""
-COPIED_WORDS = 6
-"""Words of a goal that were copied from an output, if so many stand there in a row."""
-_TOKENS = re.compile(rf"{ADDRESS}|{EMAIL}|{OUTSIDE_PATH}|(?<![\w.])\d[\d.,:/-]*\d\d(?!\w)")
-_BRACES = re.compile(r"\{\{|\}\}")
 
 
 class _HoleError(Exception):
@@ -93,13 +87,13 @@ class _Making:
         """
         plain = "\n".join(part for text in texts for kind, part in segments(text) if kind == "text")
         places = {part.casefold() for text in texts for kind, part in segments(text) if kind == "place"}
-        rows = frozenset(row for length in range(1, MOST_WORDS + 1) for row in _rows_of(plain, length))
+        rows = frozenset(row for length in range(1, MOST_WORDS + 1) for row in rows_of(plain, length))
         for span in self.spans:
             if code and not is_unmistakable(span):
                 continue
             if any(span.start < other.end and other.start < span.end for other in self.used):
                 continue
-            is_likely = next(_rows_of(span.text, span.word_count), None) in rows  # much quicker than the pattern
+            is_likely = next(rows_of(span.text, span.word_count), None) in rows  # much quicker than the pattern
             is_inside = span.kind in ("words", "number") and is_likely and occurs(span.text, plain)
             if is_inside or span.text.casefold() in places:
                 self.used.append(span)
@@ -111,9 +105,19 @@ class _Making:
         return frozenset(stem for text in texts for stem in word_stems(text)) - COMMON_STEMS - KIND_STEMS
 
     @property
+    def particulars(self) -> list[str]:
+        """What the task names by itself."""
+        return [span.text for span in self.spans if span.is_particular]
+
+    @property
     def forbidden(self) -> list[str]:
         """What the task names: a place that has it inside was made from it, and is found anew."""
         return [span.text for span in self.spans if span.is_particular or span in self.used]
+
+
+def is_template_size(steps: int) -> bool:
+    """Whether a plan of so many steps may be a template."""
+    return LEAST_STEPS <= steps <= MOST_STEPS
 
 
 def template_of(
@@ -128,15 +132,16 @@ def template_of(
         code_arguments: The argument of each tool that is code, by the name of the tool.
 
     Returns:
-        The template; `None` if the plan is too small or too large for one.
+        The template, whose steps are those of the plan in its order; `None` if the plan is too small or too large for
+        one.
     """
     task = redact_log(storable_text(" ".join(task.split())))
-    if not LEAST_STEPS <= len(plan.subtasks) <= MOST_STEPS or not 0 < len(task) <= MOST_TASK_CHARACTERS:
+    if not is_template_size(len(plan.subtasks)) or not 0 < len(task) <= MOST_TASK_CHARACTERS:
         return None
-    if _BRACES.search(task):
+    if BRACES.search(task):
         return None
     making = _Making(task, code_arguments or {}, spans_of(task))
-    definitions = _with_holes(making, plan, results)
+    definitions = with_holes(task, making.particulars, plan, results, making.code)
     calls: list[dict[str, Any]] = [definition.get("args") or {} for definition in definitions.values()]
     numbers = [str(number) for args in calls for number in _numbers(args)]
     making.take([*(text for one in definitions.values() for text in _literals(making, one)), *numbers])
@@ -146,10 +151,8 @@ def template_of(
     if len(making.names) > MOST_PARAMETERS:
         return None
     filled = {name: _generalised(making, one) for name, one in definitions.items()}
-    steps = tuple(
-        TemplateStep(subtask.id, filled[subtask.id], tuple(map(str, subtask.prerequisites())))
-        for subtask in plan.subtasks
-    )
+    names = {str(subtask.id): f"s{number}" for number, subtask in enumerate(plan.subtasks, start=1)}
+    steps = tuple(_named(subtask, filled[subtask.id], names) for subtask in plan.subtasks)
     if len(json.dumps(filled)) > MOST_PLAN_CHARACTERS:
         return None
     goal = _goal(making, plan.goal)
@@ -157,168 +160,26 @@ def template_of(
     return Template(key_of(steps), _task_with_placeholders(making), steps, goal, kinds)
 
 
-def key_of(steps: Sequence[TemplateStep]) -> str:
-    """Hash of the shape and the constants of steps: what runs after what, and with which arguments.
-
-    Steps that are equal count once, so that three fetches are the same way as one.
-    """
-    works = {step.id: step.work for step in steps}
-    shape = {_signature(step, works) for step in steps}
-    return hashlib.sha256(json.dumps(sorted(shape)).encode()).hexdigest()[:16]
-
-
-def likeness_of(one: Sequence[TemplateStep], other: Sequence[TemplateStep]) -> float:
-    """Share of the kinds of steps that two ways have in common, 0 to 1."""
-    first = {_signature(step, {each.id: each.work for each in one}) for step in one}
-    second = {_signature(step, {each.id: each.work for each in other}) for step in other}
-    return len(first & second) / max(len(first | second), 1)
+def _named(subtask: Subtask, definition: dict[str, Any], names: Mapping[str, str]) -> TemplateStep:
+    """The step of a subtask, with names of the template's own in place of the ids that a model chose."""
+    needs = tuple(names[name] for name in subtask.prerequisites())
+    fields: dict[str, Any] = {
+        key: _with_ids(value, names) if key in ("goal", "args") else value for key, value in definition.items()
+    }
+    referred = re.findall(r"\$\{(\w+)[.}]", json.dumps([fields.get("goal"), fields.get("args")]))
+    stated = {names[name] for name in subtask.needs}
+    # What only a reference said that is a hole now is said here, so that the step still waits for it.
+    if waits := [name for name in needs if name in stated or name not in referred]:
+        fields["needs"] = waits
+    return TemplateStep(names[subtask.id], fields, needs)
 
 
-def _signature(step: TemplateStep, works: Mapping[str, str]) -> str:
-    before = sorted({works[name] for name in step.needs if name in works})
-    constants = _without_names(step.definition.get("args") or {}, works)
-    return json.dumps([step.work, before, constants], sort_keys=True, ensure_ascii=False)
-
-
-def _without_names(value: Any, works: Mapping[str, str]) -> Any:
-    """A value whose parameters have no numbers, and whose references say what runs instead of its id."""
+def _with_ids(value: Any, names: Mapping[str, str]) -> Any:
     if isinstance(value, str):
-        text = PLACEHOLDER.sub(lambda found: "{{p}}" if found["name"] else HOLE, value)
-        return re.sub(r"(\$\{)([\w-]+)", lambda found: found[1] + works.get(str(found[2]), str(found[2])), text)
+        return with_ids(value, names)
     if isinstance(value, dict):
-        return {key: _without_names(inside, works) for key, inside in cast("dict[str, Any]", value).items()}
-    if isinstance(value, list):
-        return [_without_names(inside, works) for inside in cast("list[Any]", value)]
-    return value
-
-
-# ---------------------------------------------------------------- holes
-
-
-def _with_holes(making: _Making, plan: Plan, results: Mapping[str, SubtaskResult]) -> dict[str, dict[str, Any]]:
-    """The definitions of a plan's subtasks, with holes where something was found on the way or must not be kept."""
-    outputs = {name: _Output(as_text(result["output"])[:MOST_OUTPUT_CHARACTERS]) for name, result in results.items()}
-    definitions: dict[str, dict[str, Any]] = {}
-    for subtask in plan.subtasks:
-        earlier = _earlier(subtask, plan, results)
-        found = _Found(
-            _Output(making.task),
-            [outputs[name] for name in earlier if name in outputs],
-            is_cut=any(name in results and results[name]["output_file"] for name in earlier),
-        )
-        definition = {key: value for key, value in subtask.to_dict().items() if key != "id"}
-        changed = (results.get(subtask.id) or {}).get("args_by") is not None
-        args = {
-            key: HOLE if changed or is_secret_field(key, value) else _holed(value, found)
-            for key, value in cast("dict[str, Any]", definition.get("args") or {}).items()
-        }
-        words = {
-            key: HOLE if found.is_in_words(str(definition[key])) else definition[key]
-            for key in ("goal", "done_when")
-            if key in definition
-        }
-        definitions[subtask.id] = {**definition, **words, **({"args": args} if args else {})}
-    return definitions
-
-
-@dataclass
-class _Output:
-    """A text in which others are looked for."""
-
-    text: str
-
-    def has(self, literal: str, *, exactly: bool) -> bool:
-        """Whether a text stands in it with word edges; most do not, which is seen without a pattern."""
-        if exactly and " ".join(literal.split()) not in self._flat:
-            return False
-        return occurs(literal, self._flat, exactly=exactly)
-
-    @cached_property
-    def _flat(self) -> str:
-        return " ".join(self.text.split())
-
-    @cached_property
-    def rows(self) -> frozenset[tuple[str, ...]]:
-        """Its words, so many in a row as a copy has at least."""
-        return frozenset(_rows_of(self.text, COPIED_WORDS))
-
-
-def _rows_of(text: str, length: int) -> Iterator[tuple[str, ...]]:
-    """The words of a text, so many in a row."""
-    words = re.findall(r"\w+", text.lower())
-    return (tuple(words[at : at + length]) for at in range(len(words) - length + 1))
-
-
-@dataclass(frozen=True)
-class _Found:
-    """What a subtask could have been told by those before it."""
-
-    task: _Output
-    outputs: Sequence[_Output]
-    is_cut: bool
-    """Whether there is more of an output, which is not known here."""
-
-    def is_in(self, text: str) -> bool:
-        """Whether a text came from an output, and not from the task; or must not be kept."""
-        literal = text.strip()
-        if _BRACES.search(text) or redact_log(text) != text:
-            return True
-        if len(literal) >= LEAST_LITERAL and self._is_found(literal):
-            return True
-        return any(self._is_found(token) or self._may_be(token) for token in _tokens(text))
-
-    def is_in_words(self, text: str) -> bool:
-        """The same for a goal, which shares words with outputs: it counts what is copied at length."""
-        if _BRACES.search(text) or redact_log(text) != text:
-            return True
-        copied = frozenset(_rows_of(text, COPIED_WORDS)) - self.task.rows
-        if any(not copied.isdisjoint(output.rows) for output in self.outputs):
-            return True
-        return any(self._is_found(token) or self._may_be(token) for token in _tokens(text))
-
-    def _is_found(self, literal: str) -> bool:
-        if not any(output.has(literal, exactly=True) for output in self.outputs):
-            return False
-        return not self.task.has(literal, exactly=False)
-
-    def _may_be(self, token: str) -> bool:
-        is_address = re.fullmatch(rf"{ADDRESS}|{EMAIL}", token) is not None
-        return self.is_cut and is_address and not self.task.has(token, exactly=False)
-
-
-def _tokens(text: str) -> Iterator[str]:
-    """Addresses, paths and numbers in a text, outside of references."""
-    for kind, part in segments(text):
-        if kind != "reference":
-            for found in _TOKENS.finditer(part):
-                yield found[0]
-
-
-def _holed(value: Any, found: _Found) -> Any:
-    if isinstance(value, bool) or value is None:
-        return value
-    if isinstance(value, int | float):
-        return HOLE if len(str(value)) >= LEAST_LITERAL and found.is_in(str(value)) else value
-    if isinstance(value, str):
-        return HOLE if found.is_in(value) else value
-    if isinstance(value, dict):
-        fields = cast("dict[str, Any]", value)
-        return {key: HOLE if is_secret_field(key, one) else _holed(one, found) for key, one in fields.items()}
-    return [_holed(one, found) for one in cast("list[Any]", value)] if isinstance(value, list) else value
-
-
-def _earlier(subtask: Subtask, plan: Plan, results: Mapping[str, SubtaskResult]) -> list[str]:
-    """The subtasks whose outputs were there before one began."""
-    began = (results.get(subtask.id) or {}).get("started_at")
-    if began is None:
-        ids: list[str] = [str(one.id) for one in plan.subtasks]
-        return ids[: ids.index(subtask.id)]
-    moment = datetime.fromisoformat(began)
-    return [
-        name
-        for name, result in results.items()
-        if name != subtask.id and datetime.fromisoformat(result["finished_at"]) <= moment
-    ]
+        return {key: _with_ids(inside, names) for key, inside in cast("dict[str, Any]", value).items()}
+    return [_with_ids(one, names) for one in cast("list[Any]", value)] if isinstance(value, list) else value
 
 
 # ---------------------------------------------------------------- parameters
@@ -443,7 +304,7 @@ def _part(making: _Making, kind: str, part: str, is_code: bool) -> str:
 
 def _goal(making: _Making, goal: str) -> str:
     """The goal of the whole plan; what cannot be kept is left out."""
-    if not goal or _BRACES.search(goal) or redact_log(goal) != goal:
+    if not goal or BRACES.search(goal) or redact_log(goal) != goal:
         return ""
     text = _text(making, goal, is_code=False)
     return "" if HOLE in text else text

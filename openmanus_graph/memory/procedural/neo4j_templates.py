@@ -9,30 +9,21 @@ import asyncio
 import json
 import logging
 import time
-from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any, LiteralString, TypeVar, cast
+from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from openmanus_graph import shell_commands
 from openmanus_graph.errors import MemoryStoreError, SettingsError
 from openmanus_graph.fault_points import passed, writing
 from openmanus_graph.memory.procedural import cypher
-from openmanus_graph.memory.procedural.ranking import CANDIDATES, described, ranked, words_of
-from openmanus_graph.memory.procedural.template import (
-    HALF_LIFE_S,
-    KnownTemplate,
-    Template,
-    TemplateRun,
-    TemplateStep,
-    spread,
-    thread_digest,
-)
+from openmanus_graph.memory.procedural.stored_templates import Row, StoredTemplates, Values, needs_of, steps_of
+from openmanus_graph.memory.procedural.template import Template, TemplateRun, thread_digest
 from openmanus_graph.values.storable_json import storable_text
 
 if TYPE_CHECKING:
     from neo4j import AsyncDriver, AsyncManagedTransaction
 
-Row = Mapping[str, Any]
 ResultT = TypeVar("ResultT")
 
 EXTRA = "openmanus-graph[neo4j]"
@@ -43,12 +34,16 @@ CONNECT_S = 5.0
 PATIENCE_S = 2.0
 """Seconds for which an operation is tried again after what may pass."""
 LIMIT_S = 30.0
-"""Seconds after which an operation is given up in any case: a run does not wait for its memory."""
+"""Seconds after which an operation is given up in any case."""
+OFFER_S = 5.0
+"""Seconds after which the search for a template is given up: a request does not wait for its memory."""
+SILENCE_S = 60.0
+"""Seconds for which a server that did not answer a run is not asked by another one in the same process."""
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 """What an address begins with; the driver's own preview of another protocol is not used."""
 
 
-class Neo4jTemplates:
+class Neo4jTemplates(StoredTemplates):
     """Templates of one owner in a Neo4j server."""
 
     def __init__(
@@ -61,6 +56,7 @@ class Neo4jTemplates:
         clock: Callable[[], float] = time.time,
         patience_s: float = PATIENCE_S,
         limit_s: float = LIMIT_S,
+        offer_s: float = OFFER_S,
     ) -> None:
         """Remember in a server; nothing is asked of it yet.
 
@@ -72,6 +68,7 @@ class Neo4jTemplates:
             clock: The present moment, Unix time in seconds, by which older runs weigh less.
             patience_s: Seconds for which an operation is tried again after what may pass.
             limit_s: Seconds after which an operation is given up in any case.
+            offer_s: Seconds after which the search for a template is given up.
 
         Raises:
             SettingsError: If `uri` is no address of a Neo4j server.
@@ -80,53 +77,45 @@ class Neo4jTemplates:
             raise SettingsError(
                 f"NEO4J_URI cannot be {uri!r}: it begins with none of {', '.join(SCHEMES)}.", hint=_SUCH
             )
+        super().__init__(owner, clock)
         self._uri = uri
-        self._owner = storable_text(owner)
         self._auth = (user, password)
-        self._clock = clock
         self._patience_s = patience_s
         self._limit_s = limit_s
+        self._offer_s = offer_s
         self._is_prepared = False
+        self._silent_until = 0.0
 
-    async def remember(self, template: Template, run: TemplateRun) -> None:
+    async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
         """Store a template and a run that counts for it; the same run again counts once.
+
+        Args:
+            template: The template; one of the same key that has worked stays.
+            run: The run.
+            replaces: Whether it takes the place of that one, too.
 
         Raises:
             MemoryStoreError: If the server does not answer, or does not confirm it.
         """
-        values = self._values(template, run)
+        values = {**self._values(template, run), "replaces": replaces}
         with writing("template in neo4j"):
             await self._write(cypher.STORE, values)
 
-    def _values(self, template: Template, run: TemplateRun) -> dict[str, Any]:
+    def _values(self, template: Template, run: TemplateRun) -> Values:
         ids = {step.id: self._id(template.key, step.id) for step in template.steps}
-        steps = [
-            {"id": ids[step.id], "step": step.id, "position": position, "definition": json.dumps(step.definition)}
-            for position, step in enumerate(template.steps)
-        ]
+        content, went = self._content(template, run), self._went(run)
         return {
             "template": self._id(template.key),
             "key": template.key,
-            "content": {
-                "task": template.task,
-                "goal": template.goal,
-                "parameters": json.dumps(dict(template.parameters)),
-                "words": template.words,
-                "proven": run.succeeded,
-            },
-            "steps": steps,
+            "content": {**content, "parameters": json.dumps(content["parameters"])},
+            "steps": [
+                {**step, "id": ids[step["step"]], "definition": json.dumps(step["definition"])}
+                for step in steps_of(template)
+            ],
             "names": list(ids),
-            "needs": [{"step": ids[step.id], "needs": ids[name]} for step in template.steps for name in step.needs],
-            "run": self._id(thread_digest(run.thread_id), run.request),
-            "went": {
-                "owner": self._owner,
-                "thread": thread_digest(run.thread_id),
-                "request": run.request,
-                "task": run.task_digest,
-                "succeeded": run.succeeded,
-                "seconds": float(sum(run.seconds.values())),
-                "ended_at": run.ended_at,
-            },
+            "needs": [{"step": ids[one["step"]], "needs": ids[one["needs"]]} for one in needs_of(template)],
+            "run": self._id(went["thread"], run.request, run.was_replaced),
+            "went": {**went, "owner": self._owner},
             "succeeded": run.succeeded,
             "done": [{"step": name, "seconds": float(seconds)} for name, seconds in sorted(run.seconds.items())],
             "failed": list(run.failed),
@@ -136,42 +125,16 @@ class Neo4jTemplates:
         """The identity of a node: whose it is and what."""
         return json.dumps([self._owner, *parts])
 
-    async def recall(self, task: str, *, limit: int = 1) -> list[str]:
-        """Templates for a task in words, as `offered` finds them.
+    async def _found(self, values: Values) -> Sequence[Row]:
+        if time.monotonic() < self._silent_until:
+            raise self._unreachable("it did not answer within the last minute")
+        return _decoded(await self._read(cypher.FOUND, values, limit_s=self._offer_s))
 
-        Raises:
-            MemoryStoreError: If the server does not answer.
-        """
-        return [described(known) for known in await self.offered(task, limit=limit)]
+    async def _all(self) -> Sequence[Row]:
+        return _decoded(await self._read(cypher.ALL, {}))
 
-    async def offered(self, task: str, *, limit: int = 1) -> list[KnownTemplate]:
-        """Templates that fit a task and have not failed too often, best first.
-
-        Raises:
-            MemoryStoreError: If the server does not answer.
-        """
-        words = words_of(storable_text(task))
-        if not words or limit <= 0:
-            return []
-        found = await self._read(cypher.FOUND, {"text": " ".join(words), "candidates": CANDIDATES})
-        return ranked(task, map(_known, found), limit)
-
-    async def templates(self) -> list[KnownTemplate]:
-        """Every template, those that are not offered too, the last used first.
-
-        Raises:
-            MemoryStoreError: If the server does not answer.
-        """
-        return [_known(row) for row in await self._read(cypher.ALL, {})]
-
-    async def template(self, key: str) -> KnownTemplate | None:
-        """The template with this key, or the one whose key begins so; `None` if there is none, or several.
-
-        Raises:
-            MemoryStoreError: If the server does not answer.
-        """
-        found = await self._read(cypher.BY_KEY, {"key": storable_text(key)})
-        return _known(found[0]) if key and len(found) == 1 else None
+    async def _by_key(self, values: Values) -> Sequence[Row]:
+        return _decoded(await self._read(cypher.BY_KEY, values))
 
     async def rate(self, thread_id: str, *, good: bool, why: str = "") -> str | None:
         """Say how the last run of a thread really went; gives the key of its template, or `None` without one.
@@ -202,7 +165,7 @@ class Neo4jTemplates:
 
     # ---------------------------------------------------------------- the server
 
-    async def _read(self, query: LiteralString, values: Row) -> list[Row]:
+    async def _read(self, query: LiteralString, values: Row, *, limit_s: float | None = None) -> list[Row]:
         async def work(transaction: AsyncManagedTransaction) -> list[Row]:
             return await _rows(transaction, query, self._given(values))
 
@@ -210,7 +173,7 @@ class Neo4jTemplates:
             async with driver.session() as session:
                 return await session.execute_read(work)
 
-        return await self._asked(ask)
+        return await self._asked(ask, self._limit_s if limit_s is None else limit_s)
 
     async def _write(self, query: LiteralString, values: Row) -> list[Row]:
         """Make a write that counts only with a bookmark, else it is made again.
@@ -237,22 +200,22 @@ class Neo4jTemplates:
                 hint=f"See what it logs, and check it with: {shell_commands.MEMORY_TEMPLATES}",
             )
 
-        return await self._asked(ask)
+        return await self._asked(ask, self._limit_s)
 
-    def _given(self, values: Row) -> dict[str, Any]:
-        return {**values, "owner": self._owner, "now": self._clock(), "half_life": HALF_LIFE_S}
-
-    async def _asked(self, ask: Callable[[AsyncDriver], Awaitable[ResultT]]) -> ResultT:
+    async def _asked(self, ask: Callable[[AsyncDriver], Awaitable[ResultT]], limit_s: float) -> ResultT:
         """Ask the server, with its indexes made at the first use."""
         try:
-            async with asyncio.timeout(self._limit_s), self._driver() as driver:
+            async with asyncio.timeout(limit_s), self._driver() as driver:
                 if not self._is_prepared:
                     for statement in cypher.SCHEMA:
                         await driver.execute_query(statement)
                     self._is_prepared = True
                 return await ask(driver)
         except TimeoutError as error:
-            raise self._unreachable(f"no answer in {self._limit_s:g} s") from error
+            self._silent_until = time.monotonic() + SILENCE_S
+            raise self._unreachable(f"no answer in {limit_s:g} s") from error
+        except (MemoryStoreError, SettingsError):
+            raise
         except Exception as error:
             raise self._sorted(error) from error
 
@@ -313,26 +276,13 @@ async def _rows(transaction: AsyncManagedTransaction, query: LiteralString, valu
     return [dict(record) async for record in result]
 
 
-def _known(row: Row) -> KnownTemplate:
-    steps = tuple(
-        TemplateStep(
-            str(step["step"]),
-            cast("dict[str, Any]", json.loads(step["definition"])),
-            tuple(sorted(cast("Sequence[str]", step["needs"]))),
-            runs=int(step["runs"]),
-            failures=int(step["failures"]),
-            mean_s=float(step["mean_s"]),
-            spread_s=spread(int(step["runs"]), float(step["m2_s"])),
-        )
-        for step in row["steps"]
-    )
-    parameters = cast("dict[str, str]", json.loads(row["parameters"]))
-    return KnownTemplate(
-        Template(str(row["key"]), str(row["task"]), steps, str(row["goal"]), parameters),
-        runs=int(row["runs"]),
-        successes=float(row["successes"]),
-        failures=float(row["failures"]),
-        worked=int(row["worked"]),
-        tasks=int(row["tasks"]),
-        mean_s=float(row["mean_s"]),
-    )
+def _decoded(rows: Sequence[Row]) -> list[Row]:
+    """Rows of templates with what the server keeps as JSON, since its values are no mappings."""
+    return [
+        {
+            **row,
+            "parameters": json.loads(row["parameters"]),
+            "steps": [{**step, "definition": json.loads(step["definition"])} for step in row["steps"]],
+        }
+        for row in rows
+    ]

@@ -12,16 +12,8 @@ from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.fault_points import writing
-from openmanus_graph.memory.procedural.ranking import CANDIDATES, described, ranked, words_of
-from openmanus_graph.memory.procedural.template import (
-    HALF_LIFE_S,
-    KnownTemplate,
-    Template,
-    TemplateRun,
-    TemplateStep,
-    spread,
-    thread_digest,
-)
+from openmanus_graph.memory.procedural.stored_templates import Row, StoredTemplates, Values, needs_of, steps_of
+from openmanus_graph.memory.procedural.template import Template, TemplateRun, thread_digest
 from openmanus_graph.values.storable_json import storable_text
 
 _STORE_TEMPLATE: LiteralString = """
@@ -32,23 +24,35 @@ _STORE_TEMPLATE: LiteralString = """
 """
 _PROVE: LiteralString = """
     UPDATE templates
-    SET task = %(task)s, goal = %(goal)s, parameters = %(parameters)s, words = %(words)s, proven = %(succeeded)s
+    SET task = %(task)s, goal = %(goal)s, parameters = %(parameters)s, words = %(words)s, proven = %(proven)s
     WHERE owner = %(owner)s AND key = %(key)s
 """
+_DROP_STEPS: LiteralString = """
+    DELETE FROM template_steps WHERE owner = %(owner)s AND key = %(key)s AND step <> ALL(%(ids)s)
+"""
+_DROP_NEEDS: LiteralString = """
+    DELETE FROM template_needs WHERE owner = %(owner)s AND key = %(key)s
+"""
 _STORE_STEPS: LiteralString = """
-    INSERT INTO template_steps (owner, key, step, position, definition)
+    INSERT INTO template_steps AS s (owner, key, step, position, definition)
     SELECT %(owner)s, %(key)s, step, position, definition
-    FROM jsonb_to_recordset(%(steps)s) AS s (step text, position int, definition jsonb)
-    ON CONFLICT (owner, key, step) DO UPDATE SET position = EXCLUDED.position, definition = EXCLUDED.definition
+    FROM jsonb_to_recordset(%(steps)s) AS given (step text, position int, definition jsonb)
+    ON CONFLICT (owner, key, step) DO UPDATE SET
+        position = EXCLUDED.position, definition = EXCLUDED.definition,
+        runs = CASE WHEN s.definition = EXCLUDED.definition THEN s.runs ELSE 0 END,
+        failures = CASE WHEN s.definition = EXCLUDED.definition THEN s.failures ELSE 0 END,
+        mean_s = CASE WHEN s.definition = EXCLUDED.definition THEN s.mean_s ELSE 0 END,
+        m2_s = CASE WHEN s.definition = EXCLUDED.definition THEN s.m2_s ELSE 0 END
 """
 _STORE_NEEDS: LiteralString = """
     INSERT INTO template_needs (owner, key, step, needs)
     SELECT %(owner)s, %(key)s, step, needs FROM jsonb_to_recordset(%(needs)s) AS n (step text, needs text)
 """
 _STORE_RUN: LiteralString = """
-    INSERT INTO template_runs AS r (owner, thread, request, key, task, succeeded, seconds, ended_at)
-    VALUES (%(owner)s, %(thread)s, %(request)s, %(key)s, %(digest)s, %(succeeded)s, %(total)s, to_timestamp(%(ended)s))
-    ON CONFLICT (owner, thread, request) DO UPDATE SET
+    INSERT INTO template_runs AS r (owner, thread, request, replaced, key, task, succeeded, seconds, ended_at)
+    VALUES (%(owner)s, %(thread)s, %(request)s, %(replaced)s, %(key)s, %(task)s, %(succeeded)s, %(seconds)s,
+        to_timestamp(%(ended_at)s))
+    ON CONFLICT (owner, thread, request, replaced) DO UPDATE SET
         key = EXCLUDED.key, task = EXCLUDED.task, succeeded = EXCLUDED.succeeded, seconds = EXCLUDED.seconds,
         ended_at = EXCLUDED.ended_at
     RETURNING (xmax = 0) AS fresh
@@ -66,10 +70,10 @@ _COUNT_FAILURES: LiteralString = """
     WHERE owner = %(owner)s AND key = %(key)s AND step = ANY(%(failed)s)
 """
 _KNOWN: LiteralString = """
-    SELECT t.key, t.task, t.goal, t.parameters, tally.*,
+    SELECT t.key, t.task, t.goal, t.parameters, t.proven, tally.*,
         (SELECT jsonb_agg(jsonb_build_object(
-            'id', s.step, 'definition', s.definition, 'runs', s.runs, 'failures', s.failures, 'mean', s.mean_s,
-            'm2', s.m2_s, 'needs', (SELECT coalesce(jsonb_agg(n.needs), '[]') FROM template_needs n
+            'step', s.step, 'definition', s.definition, 'runs', s.runs, 'failures', s.failures, 'mean_s', s.mean_s,
+            'm2_s', s.m2_s, 'needs', (SELECT coalesce(jsonb_agg(n.needs), '[]') FROM template_needs n
                 WHERE n.owner = s.owner AND n.key = s.key AND n.step = s.step)
         ) ORDER BY s.position) FROM template_steps s WHERE s.owner = t.owner AND s.key = t.key) AS steps
     FROM templates t CROSS JOIN LATERAL (
@@ -90,8 +94,10 @@ _KNOWN: LiteralString = """
 """
 
 
-class PostgresTemplates:
+class PostgresTemplates(StoredTemplates):
     """Templates of one owner in the checkpoint database."""
+
+    WORDS_BETWEEN = " | "
 
     def __init__(self, saver: ThreadSaver, owner: str, *, clock: Callable[[], float] = time.time) -> None:
         """Remember in a store.
@@ -101,93 +107,58 @@ class PostgresTemplates:
             owner: Whose templates are stored and found.
             clock: The present moment, Unix time in seconds, by which older runs weigh less.
         """
+        super().__init__(owner, clock)
         self._saver = saver
-        self._owner = storable_text(owner)
-        self._clock = clock
 
-    async def remember(self, template: Template, run: TemplateRun) -> None:
+    async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
         """Store a template and a run that counts for it, in one transaction; the same run again counts once.
+
+        Args:
+            template: The template; one of the same key that has worked stays.
+            run: The run.
+            replaces: Whether it takes the place of that one, too.
 
         Raises:
             DatabaseError: If the store does not answer.
         """
         values = self._values(template, run)
+        went = {**self._went(run), "owner": self._owner, "key": template.key}
 
         async def store() -> None:
             async with self._saver.pool.connection() as connection, connection.transaction():
-                await _store(connection, values, has_succeeded=run.succeeded)
+                await _store(connection, values, went, replaces=replaces)
 
         with writing("template"):
             await self._saver.retried(store)
 
-    def _values(self, template: Template, run: TemplateRun) -> dict[str, Any]:
+    def _values(self, template: Template, run: TemplateRun) -> Values:
         took = sorted(run.seconds.items())
+        content = self._content(template, run)
         return {
-            "owner": self._owner,
+            **self._given(content),
             "key": template.key,
-            "task": template.task,
-            "goal": template.goal,
-            "parameters": Jsonb(dict(template.parameters)),
-            "words": template.words,
-            "steps": Jsonb(
-                [
-                    {"step": step.id, "position": position, "definition": step.definition}
-                    for position, step in enumerate(template.steps)
-                ]
-            ),
-            "needs": Jsonb([{"step": step.id, "needs": name} for step in template.steps for name in step.needs]),
+            "parameters": Jsonb(content["parameters"]),
+            "steps": Jsonb(steps_of(template)),
+            "needs": Jsonb(needs_of(template)),
             "ids": [step.id for step in template.steps],
-            "thread": thread_digest(run.thread_id),
-            "request": run.request,
-            "digest": run.task_digest,
-            "succeeded": run.succeeded,
-            "total": float(sum(run.seconds.values())),
-            "ended": run.ended_at,
+            "has_needs": any(step.needs for step in template.steps),
             "done": [name for name, _ in took],
             "took": [seconds for _, seconds in took],
             "failed": list(run.failed),
         }
 
-    async def recall(self, task: str, *, limit: int = 1) -> list[str]:
-        """Templates for a task in words, as `offered` finds them.
-
-        Raises:
-            DatabaseError: If the store does not answer.
-        """
-        return [described(known) for known in await self.offered(task, limit=limit)]
-
-    async def offered(self, task: str, *, limit: int = 1) -> list[KnownTemplate]:
-        """Templates that fit a task and have not failed too often, best first.
-
-        Raises:
-            DatabaseError: If the store does not answer.
-        """
-        words = words_of(storable_text(task))
-        if not words or limit <= 0:
-            return []
-        rows = await self._rows(
-            _KNOWN + "AND t.search @@ to_tsquery('english', %(query)s)"
-            " ORDER BY ts_rank(t.search, to_tsquery('english', %(query)s)) DESC, t.key LIMIT %(candidates)s",
-            {"query": " | ".join(words), "candidates": CANDIDATES},
+    async def _found(self, values: Values) -> Sequence[Row]:
+        return await self._rows(
+            _KNOWN + "AND t.search @@ to_tsquery('english', %(text)s)"
+            " ORDER BY ts_rank(t.search, to_tsquery('english', %(text)s)) DESC, t.key LIMIT %(candidates)s",
+            values,
         )
-        return ranked(task, map(_known, rows), limit)
 
-    async def templates(self) -> list[KnownTemplate]:
-        """Every template, those that are not offered too, the last used first.
+    async def _all(self) -> Sequence[Row]:
+        return await self._rows(_KNOWN + "ORDER BY tally.last DESC NULLS LAST, t.key", {})
 
-        Raises:
-            DatabaseError: If the store does not answer.
-        """
-        return [_known(row) for row in await self._rows(_KNOWN + "ORDER BY tally.last DESC NULLS LAST, t.key", {})]
-
-    async def template(self, key: str) -> KnownTemplate | None:
-        """The template with this key, or the one whose key begins so; `None` if there is none, or several.
-
-        Raises:
-            DatabaseError: If the store does not answer.
-        """
-        found = await self._rows(_KNOWN + "AND starts_with(t.key, %(key)s) LIMIT 2", {"key": storable_text(key)})
-        return _known(found[0]) if key and len(found) == 1 else None
+    async def _by_key(self, values: Values) -> Sequence[Row]:
+        return await self._rows(_KNOWN + "AND starts_with(t.key, %(key)s) LIMIT 2", values)
 
     async def rate(self, thread_id: str, *, good: bool, why: str = "") -> str | None:
         """Say how the last run of a thread really went; gives the key of its template, or `None` without one.
@@ -198,9 +169,9 @@ class PostgresTemplates:
         rows = await self._rows(
             """
             UPDATE template_runs SET rating = %(good)s, why = %(why)s
-            WHERE (owner, thread, request) = (
-                SELECT owner, thread, request FROM template_runs
-                WHERE owner = %(owner)s AND thread = %(thread)s ORDER BY request DESC LIMIT 1
+            WHERE NOT replaced AND (owner, thread, request, replaced) = (
+                SELECT owner, thread, request, replaced FROM template_runs
+                WHERE owner = %(owner)s AND thread = %(thread)s ORDER BY request DESC, replaced LIMIT 1
             )
             RETURNING key
             """,
@@ -240,7 +211,7 @@ class PostgresTemplates:
         return len(rows)
 
     async def _rows(self, query: LiteralString, values: Mapping[str, Any]) -> Sequence[DictRow]:
-        given = {**values, "owner": self._owner, "now": self._clock(), "half_life": HALF_LIFE_S}
+        given = self._given(values)
 
         async def ask() -> Sequence[DictRow]:
             async with self._saver.pool.connection() as connection:
@@ -249,45 +220,23 @@ class PostgresTemplates:
         return await self._saver.retried(ask)
 
 
-async def _store(connection: AsyncConnection[DictRow], values: Mapping[str, Any], *, has_succeeded: bool) -> None:
+async def _store(
+    connection: AsyncConnection[DictRow], values: Mapping[str, Any], went: Mapping[str, Any], *, replaces: bool
+) -> None:
     """Store a template and a run in the transaction; the template's row is locked first, so two of them queue here."""
     row = await (await connection.execute(_STORE_TEMPLATE, values)).fetchone()
     known = cast("DictRow", row)
-    if known["made"] or (has_succeeded and not known["proven"]):
+    if known["made"] or replaces or (values["proven"] and not known["proven"]):
         # Steps of a run that succeeded replace those of one that failed, and stay.
         await connection.execute(_PROVE, values)
-        await connection.execute(
-            "DELETE FROM template_steps WHERE owner = %(owner)s AND key = %(key)s AND step <> ALL(%(ids)s)", values
-        )
-        await connection.execute("DELETE FROM template_needs WHERE owner = %(owner)s AND key = %(key)s", values)
+        if not known["made"]:
+            await connection.execute(_DROP_STEPS, values)
+            await connection.execute(_DROP_NEEDS, values)
         await connection.execute(_STORE_STEPS, values)
-        await connection.execute(_STORE_NEEDS, values)
-    run = cast("DictRow", await (await connection.execute(_STORE_RUN, values)).fetchone())
-    if run["fresh"]:
+        if values["has_needs"]:
+            await connection.execute(_STORE_NEEDS, values)
+    run = cast("DictRow", await (await connection.execute(_STORE_RUN, went)).fetchone())
+    if run["fresh"] and values["done"]:
         await connection.execute(_COUNT_STEPS, values)
+    if run["fresh"] and values["failed"]:
         await connection.execute(_COUNT_FAILURES, values)
-
-
-def _known(row: DictRow) -> KnownTemplate:
-    steps = tuple(
-        TemplateStep(
-            str(step["id"]),
-            dict(step["definition"]),
-            tuple(sorted(step["needs"])),
-            runs=int(step["runs"]),
-            failures=int(step["failures"]),
-            mean_s=float(step["mean"]),
-            spread_s=spread(int(step["runs"]), float(step["m2"])),
-        )
-        for step in row["steps"] or ()
-    )
-    template = Template(str(row["key"]), str(row["task"]), steps, str(row["goal"]), dict(row["parameters"]))
-    return KnownTemplate(
-        template,
-        runs=int(row["runs"]),
-        successes=float(row["successes"]),
-        failures=float(row["failures"]),
-        worked=int(row["worked"]),
-        tasks=int(row["tasks"]),
-        mean_s=float(row["mean_s"]),
-    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Set
+from collections.abc import Iterable
+from dataclasses import replace
 
-from openmanus_graph.display_text import counted
-from openmanus_graph.memory.episodic import COMMON_STEMS, COMMON_WEIGHT, LEAST_LIKENESS, word_stems
+from openmanus_graph.display_text import counted, one_line
+from openmanus_graph.memory.episodic import COMMON_STEMS, LEAST_LIKENESS, stems_of, weight_of
 from openmanus_graph.memory.procedural.filling import values_in
 from openmanus_graph.memory.procedural.template import HOLE, PLACEHOLDER, KnownTemplate, Template, TemplateStep
 
@@ -40,20 +41,20 @@ def likeness(template: Template, task: str) -> float:
     """
     if values_in(template, task) is not None:
         return 1.0
-    ours, theirs = _stems(PLACEHOLDER.sub(" ", template.task)), _stems(task)
+    ours, theirs = stems_of(PLACEHOLDER.sub(" ", template.task)), stems_of(task)
     shared = ours & theirs
     if not shared - COMMON_STEMS:
         return 0.0
-    beside = max(_weight(theirs - shared) - WORDS_OF_A_PARAMETER * len(template.parameters), 0.0)
-    return _weight(shared) / math.sqrt(_weight(ours) * (_weight(shared) + beside))
+    beside = max(weight_of(theirs - shared) - WORDS_OF_A_PARAMETER * len(template.parameters), 0.0)
+    return weight_of(shared) / math.sqrt(weight_of(ours) * (weight_of(shared) + beside))
 
 
 def ranked(task: str, candidates: Iterable[KnownTemplate], limit: int) -> list[KnownTemplate]:
     """The templates that fit a task and may be offered, the best first: by likeness times expected success."""
-    scored = [(likeness(known.template, task), known) for known in candidates if known.is_offered]
-    fitting = [(score, known) for score, known in scored if score >= LEAST_LIKENESS]
-    fitting.sort(key=lambda one: (-one[0] * one[1].weight, one[1].template.key))
-    return [known for _, known in fitting[: max(limit, 0)]]
+    scored = [replace(known, likeness=likeness(known.template, task)) for known in candidates if known.is_offered]
+    fitting = [known for known in scored if known.likeness >= LEAST_LIKENESS]
+    fitting.sort(key=lambda known: (-known.likeness * known.weight, known.template.key))
+    return fitting[: max(limit, 0)]
 
 
 def described(known: KnownTemplate) -> str:
@@ -62,7 +63,7 @@ def described(known: KnownTemplate) -> str:
     head = (
         f"A way that worked {known.worked} of {counted(known.runs, 'time')}; adapt it, drop steps, or ignore it. "
         "{{p1}} and so on stand for what a task names, {{?}} for what has to be found on the way.\n"
-        f"Task: {_short(template.task, 400)}"
+        f"Task: {one_line(template.task, 400)}"
     )
     left = MOST_TOKENS * CHARACTERS_PER_TOKEN - len(head)
     lines: list[str] = []
@@ -84,22 +85,9 @@ def step_line(step: TemplateStep) -> str:
     if definition.get("tool"):
         args: dict[str, object] = definition.get("args") or {}
         shown = ", ".join(f"{name}={_argument(value)}" for name, value in args.items())
-        return _short(f"{step.id}{after}: {step.work}({shown})", LINE_CHARACTERS)
-    return _short(f"{step.id}{after}: {step.work}: {definition.get('goal') or HOLE}", LINE_CHARACTERS)
+        return one_line(f"{step.id}{after}: {step.work}({shown})", LINE_CHARACTERS)
+    return one_line(f"{step.id}{after}: {step.work}: {definition.get('goal') or HOLE}", LINE_CHARACTERS)
 
 
 def _argument(value: object) -> str:
-    return _short(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 60)
-
-
-def _short(text: str, characters: int) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= characters else f"{line[: characters - 1]}…"
-
-
-def _stems(text: str) -> set[str]:
-    return set(word_stems(text))
-
-
-def _weight(stems: Set[str]) -> float:
-    return sum(COMMON_WEIGHT if stem in COMMON_STEMS else 1.0 for stem in stems)
+    return one_line(value if isinstance(value, str) else json.dumps(value, ensure_ascii=False), 60)

@@ -24,6 +24,8 @@ KINDS: Mapping[str, str] = {
     "path": r"\S*[/\\.]\S+",
 }
 """Pattern of what a parameter of each kind is filled with."""
+MOST_TASK_CHARACTERS = 4_000
+"""Characters of the longest task that is generalised, or read by rules; in longer ones the words say too little."""
 HALF_LIFE_S = 30 * 24 * 3600.0
 """Seconds after which a run weighs half."""
 LEAST_RATE = 0.4
@@ -84,7 +86,7 @@ class Template:
 
     @property
     def holes(self) -> tuple[str, ...]:
-        """Where something must be found on the way, such as `f3.url`."""
+        """Where something must be found on the way, such as `s3.url`."""
         return tuple(
             f"{step.id}.{'.'.join(path)}"
             for step in self.steps
@@ -127,6 +129,8 @@ class TemplateRun:
     """Steps that failed; those after them count for nothing."""
     task_digest: str = ""
     """Digest of the task, so that runs of different tasks can be told apart."""
+    was_replaced: bool = False
+    """Whether it is of a plan by rules that failed, and in whose place another one was made; the other has its own."""
 
 
 @dataclass(frozen=True)
@@ -147,6 +151,10 @@ class KnownTemplate:
     """Different tasks that it has worked for."""
     mean_s: float = 0.0
     """Mean seconds of its runs, all steps together."""
+    likeness: float = 1.0
+    """How well it fits the task that it was found for, 0 to 1."""
+    is_proven: bool = True
+    """Whether its steps are those of a run that succeeded, and so stay."""
 
     @property
     def rate(self) -> float:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import Any
 
 from openmanus_graph.errors import UsageError
-from openmanus_graph.memory.procedural.making import key_of
+from openmanus_graph.memory.procedural.signature import key_of
 from openmanus_graph.memory.procedural.template import KINDS, PLACEHOLDER, Template, TemplateStep, names_in, texts_in
 from openmanus_graph.plan import Plan
 
@@ -64,10 +64,11 @@ def template_in(plan: Plan) -> Template:
 
 
 def _definition(subtask: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in subtask.items() if key != "id"}
+    return {key: value for key, value in subtask.items() if key not in ("id", "expected_s")}
 
 
 def missing_values(template: Template, values: dict[str, str], found: dict[str, str]) -> list[str]:
-    """Parameters and holes of a template's steps that nothing fills yet."""
+    """Parameters and holes of a template's steps that nothing fills yet, in the order of the steps."""
     used = [name for step in template.steps for _, text in texts_in(step.definition) for name in names_in(text)]
-    return [*(name for name in dict.fromkeys(used) if name not in values), *(set(template.holes) - set(found))]
+    names = [name for name in dict.fromkeys(used) if name not in values]
+    return [*names, *(place for place in template.holes if place not in found)]

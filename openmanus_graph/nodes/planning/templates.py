@@ -1,11 +1,7 @@
-"""Templates: what the knowledge and remember nodes do with procedural memory.
-
-A run goes on without it where its store does not answer, with one warning.
-"""
+"""Templates: what procedural memory has for a request; a run goes on without it where its store does not answer."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -15,23 +11,21 @@ from openmanus_graph.display_text import counted
 from openmanus_graph.errors import MemoryStoreError, SettingsError
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.procedural.choice import chosen
-from openmanus_graph.memory.procedural.filling import filled_plan, values_in
-from openmanus_graph.memory.procedural.making import likeness_of, template_of
-from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
+from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
 from openmanus_graph.memory.procedural.ranking import described
-from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
+from openmanus_graph.memory.procedural.template import KnownTemplate, Template
 from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
-from openmanus_graph.nodes.material.prompt_context import all_completed
+from openmanus_graph.nodes.planning.learning import plan_digest, tell_of
+from openmanus_graph.nodes.planning.plan_repair import mended
 from openmanus_graph.nodes.planning.proposal import checked_plan
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
-from openmanus_graph.tools.spec import spec_of
+from openmanus_graph.state import ManusState
+from openmanus_graph.tools.spec import code_arguments
 
 CANDIDATES = 5
 """Templates of which one is chosen, among those that have only tools and agents that are here."""
-KEPT_SHARE = 0.5
-"""Share of a template's steps that a plan must have kept for its end to count for the template."""
 
 
 @dataclass(frozen=True)
@@ -59,24 +53,30 @@ async def procedure_for(turn: Turn, memory: Memory) -> Procedure:
             return Procedure("\n\n".join(await store.recall(task, limit=1)))
         offered = await store.offered(task, limit=CANDIDATES)
     except (MemoryStoreError, SettingsError) as error:
-        turn.tell("warned", id="templates", text=f"{error.message} The run goes on without templates.")
+        tell_of(turn, error, "The run goes on without templates.")
         return Procedure(kept={"unavailable": True})
     roles = turn.roles
     usable = [one for one in offered if one.template.fits(roles.tools, roles.agents)]
     # The node counts the request only with its update: the one before has this number in the state.
-    known = chosen(task, usable, seed=f"{turn.thread_id} {turn.state.get('request') or 0}")
+    known = chosen(usable, seed=f"{turn.thread_id} {turn.state.get('request') or 0}")
     if known is None:
         return Procedure()
-    is_for_model = bool(turn.state.get("attachments")) or _is_recorded(turn)
+    is_for_model = _needs_more_than_words(turn.state) or _is_recorded(turn)
     plan = None if is_for_model else _plan_by_rules(turn, known, task)
-    kept = {"key": known.template.key, "filled": plan is not None}
+    kept: dict[str, Any] = {"key": known.template.key, "filled": plan is not None}
     if plan is None:
         return Procedure(described(known), kept=kept)
+    kept["plan"] = plan_digest(plan)
     why = (
         f"The plan is from the template {known.template.key}, which worked {known.worked} of "
         f"{counted(known.runs, 'time')}; no model was asked for it."
     )
     return Procedure(plan=plan, kept=kept, why=why)
+
+
+def _needs_more_than_words(state: ManusState) -> bool:
+    """Whether a request may mean what came with it, or what was said before it."""
+    return bool(state.get("attachments") or state.get("earlier")) or len(state.get("messages") or []) > 1
 
 
 def _is_recorded(turn: Turn) -> bool:
@@ -87,12 +87,15 @@ def _is_recorded(turn: Turn) -> bool:
 
 def _plan_by_rules(turn: Turn, known: KnownTemplate, task: str) -> dict[str, Any] | None:
     """The plan of a template that is sure and whose parameters the task names, if it is sound."""
-    values = values_in(known.template, task) if known.is_sure else None
-    filled = None if values is None else filled_plan(known.template, values)
     roles = turn.roles
+    values = values_in(known.template, task) if known.is_sure else None
+    if values is None or refers_back(values) is not None:
+        return None
+    filled = filled_plan(known.template, values, code=code_arguments(roles.tools))
     if filled is None:
         return None
-    plan, _ = checked_plan(filled, roles.tools, list(roles.agents), roles.settings.max_subtasks)
+    mended_plan = mended(filled, roles.tools, list(roles.agents))  # as the planner's node mends what it is given
+    plan, _ = checked_plan(mended_plan, roles.tools, list(roles.agents), roles.settings.max_subtasks)
     return None if plan is None else {**_with_durations(plan, known.template), "goal": task}
 
 
@@ -106,46 +109,6 @@ def _with_durations(plan: Plan, template: Template) -> dict[str, Any]:
             {**one, "expected_s": took[one["id"]]} if one["id"] in took else one for one in filled["subtasks"]
         ],
     }
-
-
-async def remember_procedure(turn: Turn, memory: Memory) -> None:
-    """Store the way in which a request that is over was done, and whether it worked."""
-    counted_run = await asyncio.to_thread(_run, turn)  # of a large plan it takes seconds
-    if counted_run is None:
-        return
-    template, run = counted_run
-    offered = turn.state.get("template") or {}
-    try:
-        store = memory.procedures(turn)
-        if not isinstance(store, TemplateMemory):
-            return
-        used = await store.template(str(offered["key"])) if offered.get("key") else None
-        if used is not None and likeness_of(used.template.steps, template.steps) >= KEPT_SHARE:
-            await store.remember(used.template, run)
-        else:
-            await store.remember(template, run)
-    except (MemoryStoreError, SettingsError) as error:
-        if not offered.get("unavailable"):
-            turn.tell("warned", id="templates", text=f"{error.message} The way it was done is not remembered.")
-
-
-def _run(turn: Turn) -> tuple[Template, TemplateRun] | None:
-    """The template of a request and its run; `None` where there is none, or nothing to learn from."""
-    state = turn.state
-    if not (state.get("plan") or {}).get("subtasks"):
-        return None
-    plan, results = Plan.parse(state.get("plan") or {}), state.get("results") or {}
-    ids = [str(subtask.id) for subtask in plan.subtasks]
-    planned = {name: results[name] for name in ids if name in results}
-    succeeded = all_completed(state) and state.get("status") == "completed"
-    if not succeeded and (turn.spending.reached() is not None or blames_nobody(planned)):
-        return None
-    code = {name: argument for name, tool in turn.roles.tools.items() if (argument := spec_of(tool).code_argument)}
-    template = template_of(state.get("task", ""), plan, planned, code)
-    if template is None:
-        return None
-    run = run_of(turn.thread_id, state.get("request") or 1, state.get("task", ""), planned, has_succeeded=succeeded)
-    return template, run
 
 
 def proposal_of(plan: Mapping[str, Any]) -> str:
