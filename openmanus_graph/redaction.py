@@ -10,7 +10,9 @@ KEY = "[key]"
 _KEY_SHAPES = re.compile(
     r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}|"
     # Names of threads begin with "key-", too; a key has asterisks, or a part of 12 characters or more with a digit.
-    r"\bkey[-_](?=[A-Za-z0-9*_-]*(?:\*|(?<![A-Za-z0-9])[A-Za-z]*\d[A-Za-z0-9]*(?<=[A-Za-z0-9]{12})))[A-Za-z0-9*_-]{6,}"
+    # It is looked for in 100 characters, so that a long text of keys does not take minutes.
+    r"\bkey[-_](?=[A-Za-z0-9*_-]{0,100}(?:\*|(?<![A-Za-z0-9])[A-Za-z]{0,100}\d[A-Za-z0-9]{0,100}(?<=[A-Za-z0-9]{12})))"
+    r"[A-Za-z0-9*_-]{6,}"
 )
 _SECRET_WORDS = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|apikey|authorization|credentials?|cookie"  # noqa: S105
 _SECRET_NAME = re.compile(

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import re
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -94,14 +96,65 @@ def test_programs_are_cut_between_functions() -> None:
     assert made[1].split("\n\n")[-1].startswith("class Two:")
 
 
-@given(st.text(max_size=8_000), st.sampled_from(["markdown", "code", "text"]))
-def test_every_word_is_in_some_passage_and_none_is_too_long(text: str, kind: str) -> None:
-    made = passages_of(Document("a", "t", text, kind))  # type: ignore[arg-type]
-    joined = "".join("".join(passage.text.split()) for passage in made)
+PARTS = [
+    "#",
+    "##",
+    "######",
+    "```",
+    "~~~",
+    "\n",
+    "\n\n",
+    "a",
+    "C#",
+    ".",
+    "def",
+    "@x",
+    "--",
+    "\t",
+    "x" * 300,
+    "long " * 60,
+]
+LINES = ["# A", "## A", "# B #", "### C", "", "text one", "``` code ```", "```", "  # no"]
+WORDS = st.one_of(
+    st.text(max_size=8_000),
+    st.lists(st.sampled_from(PARTS), max_size=200).map(" ".join),
+    st.lists(st.sampled_from(LINES)).map("\n".join),
+)
+
+
+@given(WORDS, st.sampled_from(["markdown", "code", "text"]), st.text(max_size=400))
+def test_every_word_is_in_some_passage_and_none_is_too_long(text: str, kind: Any, title: str) -> None:
+    made = list(passages_of(Document("a", title, text, kind)))
+    words = Counter(re.findall(r"\w+", "".join(passage.text + "\n" for passage in made)))
+    meant = Counter(word for word in re.findall(r"\w+", text) if len(word) < 500)
 
     assert [passage.position for passage in made] == list(range(len(made)))
-    headings = sum(len(line) for line in text.splitlines() if line.lstrip().startswith("#"))
-    assert len(joined) + headings >= len("".join(text.split()))
+    assert set(meant) <= set(words)
+    assert kind == "markdown" or all(count <= words[word] for word, count in meant.items())
+    assert all(len(passage.text) <= chunks.MOST + chunks.OVERLAP + 8 * chunks.MOST_HEADING for passage in made)
+
+
+def test_a_hash_in_plain_text_is_no_heading() -> None:
+    assert cut("# set this\nkey = 1\n\n# and this", "text") == ["# set this\nkey = 1\n\n# and this"]
+
+
+def test_headings_without_a_body_are_kept() -> None:
+    made = cut("# Menu\n\n## Soup\n## Fish\n## Cake\n\nWith cream.\n\n# Hours\n## Closed on Mondays\n")
+    assert made == ["Menu\n\nSoup\n\nFish", "Menu > Cake\n\nWith cream.", "Hours\n\nClosed on Mondays"]
+    assert cut("# Learn C#\n\nNow.") == ["Learn C#\n\nNow."]
+
+
+def test_sections_of_the_same_name_stay_apart() -> None:
+    assert cut("# Fixed\n\nThe door.\n\n# Fixed\n\nThe window.") == ["Fixed\n\nThe door.", "Fixed\n\nThe window."]
+
+
+async def test_a_heading_longer_than_a_passage_loses_nothing(memory: PassageMemory, tmp_path: Path) -> None:
+    heading = " ".join(f"word{number}" for number in range(6_000))
+    (tmp_path / "a.md").write_text(f"# {heading}\n\nFirst.\n\n## Part\n\nSecond.\n")
+    await ingest.ingest(memory, str(tmp_path / "a.md"))
+
+    stored = " ".join((await texts(memory))["a.md"])
+    assert {*heading.split(), "First.", "Second.", "Part"} <= set(stored.split())
 
 
 def test_a_line_without_end_is_cut_all_the_same() -> None:
@@ -111,10 +164,15 @@ def test_a_line_without_end_is_cut_all_the_same() -> None:
     assert max(map(len, made)) <= chunks.MOST
 
 
-def test_a_document_has_a_bounded_number_of_passages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "MOST_PASSAGES", 3)
+async def test_what_is_beyond_the_passages_of_a_source_is_said(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "MOST_PASSAGES", 3)
+    (tmp_path / "a.md").write_text("\n\n".join(f"# H{number}\n\ntext" for number in range(10)))
+    done = await ingest.ingest(memory, str(tmp_path / "a.md"))
 
-    assert len(cut("\n\n".join(f"# H{number}\n\ntext" for number in range(10)))) == 3
+    assert done.added == 3
+    assert done.left_out == [(str(tmp_path / "a.md"), "Its last 7 passages were left out: a source has at most 3.")]
 
 
 async def test_a_folder_is_read_once(memory: PassageMemory, tmp_path: Path) -> None:

@@ -6,17 +6,22 @@ import asyncio
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin, urlsplit
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.errors import DatabaseError, OpenManusGraphError, UsageError
 from openmanus_graph.memory.ingest.chunks import passages_of
 from openmanus_graph.memory.ingest.document import CODE, HTML, MARKDOWN, Document, read_document, read_pages
+from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 
 MOST_FILES = 10_000
 """Files of a folder."""
+MOST_PASSAGES = 50_000
+"""Passages of one source."""
 MOST_PAGES = 1_000
 """Pages of a site."""
 AT_ONCE = 8
@@ -42,7 +47,7 @@ class Ingested:
     removed: int = 0
     """Passages that their sources no longer have."""
     left_out: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Sources that could not be read, with the reason."""
+    """Sources that could not be read, or not whole, with the reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, in JSON types."""
@@ -105,10 +110,20 @@ def _place_of(place: str) -> tuple[Path, bool]:
 
 
 async def _take(memory: PassageMemory, document: Document, done: Ingested) -> None:
-    added, removed = await memory.add(passages_of(document), replace_sources=[document.source])
+    passages, beyond = await asyncio.to_thread(_cut, document)
+    added, removed = await memory.add(passages, replace_sources=[document.source])
+    if beyond:
+        why = f"Its last {counted(beyond, 'passage')} were left out: a source has at most {MOST_PASSAGES:,}."
+        done.left_out.append((document.source, why))
     done.sources += 1
     done.added += added
     done.removed += removed
+
+
+def _cut(document: Document) -> tuple[list[Passage], int]:
+    """The passages of a document, and how many there are beyond those that are taken."""
+    passages = passages_of(document)
+    return list(islice(passages, MOST_PASSAGES)), sum(1 for _ in passages)
 
 
 async def _pages(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -89,7 +90,7 @@ class Passages:
         Raises:
             DatabaseError: If the store does not answer, or has no space left.
         """
-        by_key = {made.key(self.owner): made for made in map(clean_passage, passages) if made.text.strip()}
+        by_key = await asyncio.to_thread(self._by_key, list(passages))
 
         async def write() -> tuple[int, int]:
             async with self._saver.pool.connection() as connection, connection.transaction():
@@ -104,6 +105,10 @@ class Passages:
 
         with writing("passages"):
             return await self._saver.retried(write)
+
+    def _by_key(self, passages: Sequence[Passage]) -> dict[str, Passage]:
+        """Those that may be stored; of thousands it takes seconds."""
+        return {made.key(self.owner): made for made in map(clean_passage, passages) if made.text.strip()}
 
     async def _remove_others(self, connection: Any, keys: list[str], sources: list[str]) -> int:
         if not sources:
