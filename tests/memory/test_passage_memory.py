@@ -22,6 +22,7 @@ from openmanus_graph.memory.semantic import choice, passage_memory
 from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.full_text import TextHit
 from openmanus_graph.memory.semantic.fusion import fuse
+from openmanus_graph.memory.semantic.outbox import Delivery
 from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
@@ -245,6 +246,18 @@ async def test_a_model_finds_other_words_for_the_same(
     status = await memory.status()
     assert status.embedder == f"openai/concepts at {embeddings.url}"
     assert {len(batch) for batch in embeddings.asked} == {1, 3}
+
+
+async def test_a_provider_that_knows_no_encoding_of_vectors_is_asked_without_one(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    table = ModelSettings(model="ollama/concepts", base_url=embeddings.place, retries=0)
+    settings = Settings.load(home=tmp_path, owner="me", vector_index="pgvector", models={"embedding": table})
+    memory = PassageMemory(saver, settings)
+    await memory.add(passages_of(["The physician treats an illness.", "Rocks."]))
+
+    assert await memory.deliver() == Delivery(2, 0)
+    assert (await memory.search("medicine")).hits[0].passage.position == 0
 
 
 async def test_another_embedder_has_its_own_index(
