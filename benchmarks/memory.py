@@ -173,7 +173,7 @@ async def _recall(home: Path, url: str | None, embedder_name: str, targets: tupl
     """Shares of answered questions by method, and what unrelated tasks are told."""
     texts = docstrings(CORPUS, [*PARAPHRASES.values(), *KEY_WORDS.values()])
     settings = Settings.load(home=home, owner=OWNER, vector_index="pgvector", embedder=embedder_name)
-    embedder = await open_embedder(settings)
+    embedder = open_embedder(settings)
     asked = [*PARAPHRASES, *KEY_WORDS]
     async with our_saver(home, url) as saver:
         memory = PassageMemory(saver, settings)
@@ -234,7 +234,7 @@ def many(count: int) -> list[str]:
 async def _scale(home: Path, url: str | None, kind: Any, count: int) -> list[Figure]:
     """Speed and size with many passages."""
     settings = Settings.load(home=home, owner=OWNER, vector_index=kind, embedder="hashing")
-    embedder = await open_embedder(settings)
+    embedder = open_embedder(settings)
     texts = many(count)
     asked = [*PARAPHRASES, *KEY_WORDS]
     async with our_saver(home, url) as saver:

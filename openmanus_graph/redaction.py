@@ -20,7 +20,7 @@ _SECRET_NAME = re.compile(
 )
 _COUNT_NAME = re.compile(r"tokens|tokens?[_.-]?(?:count|limit|budget|usage)", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"((?:\b|_)(?:{_SECRET_WORDS})[\"']?\s*[:=]\s*)(?:(?:bearer|basic)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&)}}\]]+)",
+    rf"((?:\b|_)(?:{_SECRET_WORDS})[\"']?\s*[:=]\s*)(?!\[key\])(?:(?:bearer|basic)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&)}}\]]+)",
     re.IGNORECASE,
 )
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")

@@ -35,6 +35,8 @@ class EmbeddingServer(ThreadingHTTPServer):
         self.asked: list[list[str]] = []
         self.keys: list[str | None] = []
         self.statuses: list[int] = []
+        self.bodies: list[bytes] = []
+        """What is answered instead, whatever it is."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -57,7 +59,7 @@ class _Handler(BaseHTTPRequestHandler):
             answer = {"model": body["model"], "embeddings": vectors, "prompt_eval_count": 1}
         if status != 200:
             answer = {"error": {"message": f"said {status}", "type": "error", "code": None}}
-        written = json.dumps(answer).encode()
+        written = serving.bodies.pop(0) if serving.bodies else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(written)))

@@ -228,6 +228,23 @@ async def test_failures_wait_longer_each_time(here: Delivering) -> None:
     assert all(wait <= 37.5 for wait in waits)
 
 
+async def test_a_passage_that_failed_for_months_is_still_tried(here: Delivering) -> None:
+    await here.add("one")
+    async with here.saver.connection() as connection:
+        await connection.execute("UPDATE outbox SET attempts = 5000")
+    here.embedder.before = raise_away
+    done = await here.outbox.deliver()
+    assert (done.waiting, done.error) == (1, "Away.")
+    await here.due_now()
+    here.embedder.before = None
+
+    assert (await here.outbox.deliver()).waiting == 0
+
+
+async def raise_away(_: Sequence[str]) -> None:
+    raise VectorIndexError("Away.")
+
+
 async def test_vectors_of_another_length_are_an_error_of_the_delivery(here: Delivering) -> None:
     await here.add("one")
     here.embedder._dimensions = 3

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import math
+import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +18,7 @@ from psycopg import conninfo
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.config.sections import ModelSettings
 from openmanus_graph.errors import SettingsError
+from openmanus_graph.memory.embedding import choice as embedder_choice
 from openmanus_graph.memory.embedding import minilm
 from openmanus_graph.memory.embedding.choice import open_embedder
 from openmanus_graph.memory.embedding.hashing import HashingEmbedder
@@ -26,6 +30,7 @@ from openmanus_graph.memory.semantic.outbox import Delivery
 from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
+from openmanus_graph.memory.semantic.pgvector_index import PgvectorIndex
 from tests.conftest import Require
 from tests.memory.conftest import ChromaProcess
 from tests.memory.embedding_server import EmbeddingServer, embedding_server
@@ -298,6 +303,128 @@ async def test_a_model_is_asked_again_after_a_fault_of_the_moment(
     assert (await memory.deliver()).error is None
 
 
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{not json",
+        b"[]",
+        b'{"object": "list", "data": []}',
+        b'{"object": "list", "data": [{"index": 0}], "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}',
+        b'{"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [1.0, 2.0]}], "model": "m",'
+        b' "usage": {"prompt_tokens": 1, "total_tokens": 1}}',
+        b'{"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": "x"}], "model": "m",'
+        b' "usage": {"prompt_tokens": 1, "total_tokens": 1}}',
+    ],
+)
+async def test_an_answer_without_vectors_is_one_warning(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path, body: bytes
+) -> None:
+    memory = PassageMemory(saver, with_model(embeddings, tmp_path))
+    await memory.add(passages_of(HANDBOOK[:1]))
+    embeddings.bodies = [body] * 20
+    done = await memory.deliver()
+    found = await memory.search("business trip")
+
+    assert (done.delivered, done.waiting) == (0, 1)
+    assert done.error is not None
+    assert (found.hits[0].passage.position, found.hits[0].nearness) == (0, None)
+    assert found.warning is not None
+    embeddings.bodies = []
+    async with saver.connection() as connection:
+        await connection.execute("UPDATE outbox SET next_at = clock_timestamp()")
+    assert (await memory.deliver()).waiting == 0
+    assert (await memory.search("business trip")).warning is None
+
+
+async def test_a_model_is_not_asked_for_more_than_the_query(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    writer = PassageMemory(saver, with_model(embeddings, tmp_path))
+    await writer.add(passages_of(HANDBOOK))
+    await writer.deliver()
+    embeddings.asked.clear()
+    reader = PassageMemory(saver, with_model(embeddings, tmp_path))
+
+    assert await reader.recall("reset a forgotten password") != []
+    assert embeddings.asked == [["reset a forgotten password"]]
+
+
+class Odd:
+    """An embedder of somebody's that is not as it should be."""
+
+    name = "odd"
+
+    def __init__(self, gives: Callable[[Sequence[str]], Any]) -> None:
+        self.dimensions = 4
+        self.gives = gives
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        given = self.gives(texts)
+        return await given if inspect.isawaitable(given) else given
+
+
+def raising(error: BaseException) -> Callable[[Sequence[str]], Any]:
+    def gives(_: Sequence[str]) -> Any:
+        raise error
+
+    return gives
+
+
+@pytest.mark.parametrize(
+    ("gives", "why"),
+    [
+        (raising(ValueError("no such word; password=opensesame")), r"'odd' fails: no such word; password=\[key\]\."),
+        (raising(KeyError("x")), "'odd' fails: 'x'"),
+        (lambda texts: [], "gave 0 vectors for 1 texts"),
+        (lambda texts: None, "'odd' fails: "),
+        (lambda texts: [["a"] * 4 for _ in texts], "'odd' fails: could not convert"),
+        (lambda texts: [[1.0, 2.0] for _ in texts], "a vector of 2 numbers instead of 4"),
+        (lambda texts: [[math.nan] * 4 for _ in texts], "infinite or none"),
+        (lambda texts: asyncio.Event().wait(), r"did not answer within 0\.2 s"),
+    ],
+)
+async def test_an_embedder_that_is_odd_is_one_warning(
+    saver: ThreadSaver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    gives: Any,
+    why: str,
+) -> None:
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: Odd(gives))
+    monkeypatch.setattr(passage_memory, "LONGEST_S", 0.2)
+    await memory.add(passages_of(HANDBOOK[:1]))
+    with caplog.at_level(logging.WARNING, logger=passage_memory.__name__):
+        found = [await memory.search("business trip") for _ in range(3)]
+        assert await memory.recall("receipts of a business trip") != []
+
+    assert [one.hits[0].passage.position for one in found] == [0, 0, 0]
+    assert re.search(why, str(found[0].warning))
+    assert "opensesame" not in caplog.text
+    assert caplog.messages.count("Passages are found by their words alone.") == 1
+    if "answer" not in why:
+        done = await memory.deliver()
+        assert (done.delivered, done.waiting) == (0, 1)
+        assert re.search(why, str(done.error))
+
+
+@pytest.mark.parametrize("method", ["query", "upsert", "keys"])
+async def test_an_index_that_raises_anything_is_one_warning(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def fails(*_: Any) -> Any:
+        raise RuntimeError("Out of order.")
+
+    monkeypatch.setattr(PgvectorIndex, method, fails)
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="hashing"))
+    await memory.add(passages_of(HANDBOOK))
+    done, found = await memory.deliver(), await memory.search("lost key")
+
+    assert found.hits[0].passage.position == 2
+    assert "The index of vectors fails: Out of order." in (found.warning, done.error)
+
+
 async def test_searches_beside_each_other_open_one_index(memory: PassageMemory) -> None:
     await memory.add(passages_of(HANDBOOK))
     await memory.deliver()
@@ -349,9 +476,9 @@ async def test_another_model_is_refused(require: Require, monkeypatch: pytest.Mo
 
 async def test_a_model_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "PACKAGES", ("no_such_package",))
-    assert type(await open_embedder(Settings.load())) is HashingEmbedder
+    assert type(open_embedder(Settings.load())) is HashingEmbedder
     with pytest.raises(SettingsError, match="The embedder 'minilm' is not installed"):
-        await (await open_embedder(Settings.load(embedder="minilm"))).embed(["text"])
+        await open_embedder(Settings.load(embedder="minilm")).embed(["text"])
 
 
 async def test_hashing_is_the_same_everywhere() -> None:

@@ -14,15 +14,14 @@ MOST_CHARACTERS = 8_000
 class ModelEmbedder:
     """An `Embedder` that asks a model."""
 
-    def __init__(self, target: ModelTarget, dimensions: int) -> None:
-        """Use a model whose vectors have a known length; `open_embedder` asks for it.
+    def __init__(self, target: ModelTarget) -> None:
+        """Ask nothing yet.
 
         Args:
             target: The model.
-            dimensions: How many numbers each vector has.
         """
         self._target = target
-        self._dimensions = dimensions
+        self._dimensions = 0
 
     @property
     def name(self) -> str:
@@ -32,7 +31,7 @@ class ModelEmbedder:
 
     @property
     def dimensions(self) -> int:
-        """How many numbers each vector has."""
+        """How many numbers each vector has; 0 until the model has given the first one."""
         return self._dimensions
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
@@ -41,4 +40,7 @@ class ModelEmbedder:
         Raises:
             ModelError: If the provider failed for good, or refuses.
         """
-        return await embed(self._target, [text[:MOST_CHARACTERS] or " " for text in texts])
+        vectors = await embed(self._target, [text[:MOST_CHARACTERS] or " " for text in texts])
+        if not self._dimensions and vectors:
+            self._dimensions = len(vectors[0])
+        return vectors

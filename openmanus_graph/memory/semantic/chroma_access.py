@@ -21,6 +21,7 @@ import httpx
 
 from openmanus_graph import shell_commands
 from openmanus_graph.errors import OpenManusGraphError, SettingsError, VectorIndexError
+from openmanus_graph.memory.semantic.vector_index import index_error
 from openmanus_graph.redaction import redact_log
 
 ResultT = TypeVar("ResultT")
@@ -242,17 +243,6 @@ def load_chroma() -> Any:
             "Chroma is not installed.", hint=f"Get it with: {shell_commands.install('openmanus-graph[chroma]')}"
         ) from error
     return chromadb
-
-
-def index_error(place: str, error: Exception, secrets: Any = ()) -> VectorIndexError:
-    """The error for whatever Chroma raised, in one line and without secrets."""
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
-    for secret in secrets:
-        said = said.replace(secret, "[key]")
-    return VectorIndexError(
-        f"{place[0].upper()}{place[1:]} fails: {redact_log(said).rstrip('.')}.",
-        hint=f"See what waits for it with: {shell_commands.MEMORY_STATUS}",
-    )
 
 
 def _refuse_network(folder: Path) -> None:
