@@ -22,7 +22,7 @@ import httpx
 from openmanus_graph import shell_commands
 from openmanus_graph.errors import OpenManusGraphError, SettingsError, VectorIndexError
 from openmanus_graph.memory.semantic.vector_index import index_error
-from openmanus_graph.redaction import redact_log
+from openmanus_graph.redaction import KEY, redact_log
 
 ResultT = TypeVar("ResultT")
 
@@ -170,24 +170,15 @@ class ChromaServer:
             headers: Header fields of every request, such as a token.
 
         Raises:
-            SettingsError: If the URL is none.
+            SettingsError: If the URL is none, or has more in it than where the server is.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-            raise SettingsError(
-                f"The setting 'chroma_url' cannot be {redact_log(url)!r}.", hint="It looks like https://host:8000"
-            )
-        self._where: dict[str, Any] = {
-            "host": parts.hostname,
-            "port": parts.port or (443 if parts.scheme == "https" else 8000),
-            "ssl": parts.scheme == "https",
-        }
+        scheme, host, port = _server_in(url)
+        self._where: dict[str, Any] = {"host": host, "port": port, "ssl": scheme == "https"}
         self._headers = dict(headers)
-        self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        if parts.port is None:
-            self._url += f":{self._where['port']}"
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._url = f"{scheme}://{shown}"
         self.target = f"chroma {self._url}"
-        self.place = f"the Chroma server at {parts.hostname}:{self._where['port']}"
+        self.place = f"the Chroma server at {shown}"
         self._lock = threading.Lock()
         self._client: Any = None
 
@@ -205,8 +196,9 @@ class ChromaServer:
         with self._lock:
             if self._client is None:
                 chromadb = load_chroma()
-                # Chroma's client waits for ever, from its first call on: so the server is asked before, with a limit.
-                with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as asking:
+                # Chroma's client waits for ever, from its first call on: so the server is asked before, with a limit,
+                # and by the same way: both take a proxy from the environment.
+                with httpx.Client(timeout=TIMEOUT_S) as asking:
                     asking.get(f"{self._url}/api/v2/heartbeat", headers=self._headers).raise_for_status()
                 settings = chromadb.config.Settings(anonymized_telemetry=False)
                 self._client = chromadb.HttpClient(**self._where, headers=self._headers, settings=settings)
@@ -222,6 +214,27 @@ class ChromaServer:
             client.close()
             for session in _sessions(client):
                 session.close()
+
+
+def _server_in(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a server's address.
+
+    Raises:
+        SettingsError: If it is no address, or has a password, a path or a query in it.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", parts.port
+        good = parts.scheme in ("http", "https") and host and parts.path in ("", "/")
+    except ValueError:
+        parts, host, port, good = None, "", None, False
+    if not good or parts is None or "@" in parts.netloc or parts.query or parts.fragment:
+        shown = re.sub(r"^([a-z]+://)?.*@", rf"\1{KEY}@", redact_log(url), flags=re.DOTALL).partition("?")[0]
+        raise SettingsError(
+            f"The setting 'chroma_url' cannot be {shown!r}.",
+            hint="It looks like https://host:8000; a token is in a variable that the setting chroma_headers names.",
+        )
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 8000)
 
 
 def _sessions(client: Any) -> list[httpx.Client]:
