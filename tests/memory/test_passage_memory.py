@@ -74,8 +74,6 @@ def passages_of(texts: list[str]) -> list[Passage]:
 
 @pytest.fixture
 async def memory(saver: ThreadSaver, memory_settings: Settings) -> AsyncIterator[PassageMemory]:
-    async with saver.connection() as connection:
-        await connection.execute("UPDATE memory_space SET id = left(md5(current_database()), 12)")
     made = PassageMemory(saver, memory_settings)
     yield made
     await made.aclose()

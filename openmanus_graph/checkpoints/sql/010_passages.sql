@@ -19,8 +19,17 @@ CREATE INDEX passages_source ON passages (owner, source, position);
 CREATE INDEX passages_thread ON passages (thread) WHERE thread IS NOT NULL;
 
 -- Names this database in vector stores, which several databases may share.
-CREATE TABLE memory_space (id text PRIMARY KEY);
-INSERT INTO memory_space (id) VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12));
+CREATE TABLE memory_space (
+    id       text PRIMARY KEY,
+    database text NOT NULL                         -- which database it was made for: a copy is another one
+);
+
+CREATE FUNCTION this_database() RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT s.system_identifier || '/' || d.oid FROM pg_control_system() s, pg_database d WHERE d.datname = current_database()
+$$;
+
+INSERT INTO memory_space (id, database) VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12), this_database());
 
 -- Vector indexes that are kept like the passages: each place and embedder is one.
 CREATE TABLE vector_targets (
@@ -44,6 +53,18 @@ CREATE TABLE outbox (
 );
 
 CREATE INDEX outbox_due ON outbox (target, next_at);
+
+-- The name of this database in vector stores. A copy gets its own, and forgets the indexes outside, which are another's.
+CREATE FUNCTION own_memory_space() RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE memory_space SET id = left(replace(gen_random_uuid()::text, '-', ''), 12), database = this_database()
+    WHERE database <> this_database();
+    IF FOUND THEN
+        DELETE FROM vector_targets WHERE NOT starts_with(name, 'pgvector ');
+    END IF;
+    RETURN (SELECT id FROM memory_space);
+END $$;
 
 CREATE FUNCTION targets_key() RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT hashtextextended('openmanus_graph.vector_targets', 0) $$;

@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -37,10 +38,17 @@ _NETWORK = re.compile(r"nfs\d*|cifs|smb\w*|9p|fuse\.(sshfs|glusterfs|ceph\w*)|ce
 class ChromaAccess(Protocol):
     """A way to a Chroma client."""
 
-    target: str
-    """Names the place, the same in every process that means the same one."""
     place: str
     """The place in words."""
+
+    @property
+    def target(self) -> str:
+        """Names the place, the same in every process that means the same one.
+
+        Raises:
+            VectorIndexError: If the place cannot be used.
+        """
+        ...
 
     def use(self, work: Callable[[Any], ResultT], *, write: bool) -> ResultT:
         """Do a piece of work with a client that knows everything that was written before.
@@ -106,12 +114,35 @@ class ChromaFolder:
         """
         self._folder = folder.resolve()
         _refuse_network(self._folder)
-        self.target = f"chroma {os.uname().nodename}:{self._folder}"
         self.place = f"Chroma in {str(self._folder)!r}"
         with _opening:
             self._open = _open_folders.setdefault(self._folder, _OpenFolder(self._folder))
             self._open.users += 1
         self._closed = False
+        self._name: str | None = None
+
+    @property
+    def target(self) -> str:
+        """Names the folder by what is written in it: hosts and containers have other names and paths for the same."""
+        if self._name is None:
+            self._name = self._read_name()
+        return f"chroma {self._name}"
+
+    def _read_name(self) -> str:
+        """The name in the folder; the first who asks gives it one."""
+        file = self._folder / "id"
+        draft = self._folder / f".{os.urandom(8).hex()}.part"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not file.exists():
+                draft.touch(0o600)
+                draft.write_text(os.urandom(8).hex())
+                with suppress(FileExistsError):
+                    os.link(draft, file)
+                draft.unlink()
+            return file.read_text().strip()
+        except OSError as error:
+            raise VectorIndexError(f"The folder {str(self._folder)!r} cannot be used: {error.strerror}.") from error
 
     @property
     def reopened(self) -> int:
@@ -177,10 +208,14 @@ class ChromaServer:
         self._headers = dict(headers)
         shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
         self._url = f"{scheme}://{shown}"
-        self.target = f"chroma {self._url}"
         self.place = f"the Chroma server at {shown}"
         self._lock = threading.Lock()
         self._client: Any = None
+
+    @property
+    def target(self) -> str:
+        """Names the server."""
+        return f"chroma {self._url}"
 
     def use(self, work: Callable[[Any], ResultT], *, write: bool) -> ResultT:
         """Do a piece of work; the server keeps readers and writers apart."""
