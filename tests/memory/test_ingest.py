@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
 import re
+import shutil
 import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
@@ -20,9 +22,11 @@ from hypothesis import strategies as st
 from openmanus_graph import Settings, ThreadSaver
 from openmanus_graph.errors import DatabaseFullError, ToolError, UsageError
 from openmanus_graph.memory.ingest import chunks, document, ingest
+from openmanus_graph.memory.ingest import pdf as pdf_module
 from openmanus_graph.memory.ingest.chunks import passages_of
 from openmanus_graph.memory.ingest.document import Document, read_document
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+from openmanus_graph.tools.web import download
 from tests.conftest import Require
 
 
@@ -251,6 +255,23 @@ async def test_a_missing_file_is_said(memory: PassageMemory, tmp_path: Path) -> 
         await ingest.ingest(memory, str(tmp_path / "none.md"))
 
 
+async def test_folders_that_are_too_deep_to_be_read_are_said(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d").mkdir()
+    monkeypatch.chdir(tmp_path / "d")
+    for _ in range(20):
+        Path("x" * 250).mkdir()
+        os.chdir("x" * 250)
+        Path("a.txt").write_text("text")
+    monkeypatch.undo()
+    done = await ingest.ingest(memory, str(tmp_path / "d"))
+    shutil.rmtree(tmp_path / "d")
+
+    assert 10 < done.sources < 17
+    assert [why for _, why in done.left_out][-1:] == ["The folder cannot be read: File name too long."]
+
+
 async def test_a_folder_with_too_many_files_is_refused(
     memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,17 +282,18 @@ async def test_a_folder_with_too_many_files_is_refused(
 
     with pytest.raises(UsageError, match="more than 2 files"):
         await ingest.ingest(memory, str(tmp_path / "d"))
+    assert not await memory.passages.any()
 
 
 # PDF
 
 
-def pdf(text: str, *, encrypted: bool = False) -> bytes:
-    """A page of PDF with a line of text; encrypted with a password that nobody knows."""
+def pdf(text: str, *, encrypted: bool = False, pages: int = 1) -> bytes:
+    """Equal pages of PDF with a line of text; encrypted with a password that nobody knows."""
     stream = f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join([b"3 0 R"] * pages), pages),
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
         b" /Resources << /Font << /F1 5 0 R >> >> >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
@@ -301,6 +323,17 @@ async def test_a_pdf_is_read(memory: PassageMemory, tmp_path: Path) -> None:
     await ingest.ingest(memory, str(tmp_path / "a.pdf"))
 
     assert await texts(memory) == {"a.pdf": ["a.pdf\n\nWhales in a PDF"]}
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+async def test_pages_of_a_pdf_that_are_not_read_are_said(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pdf_module, "MOST_PAGES", 1)
+    (tmp_path / "a.pdf").write_bytes(pdf("Whales", pages=3))
+    done = await ingest.ingest(memory, str(tmp_path / "a.pdf"))
+
+    assert done.left_out == [(str(tmp_path / "a.pdf"), "Its last 2 pages were left out: 3,000 are read of a PDF.")]
 
 
 @pytest.mark.usefixtures("needs_pdfium")
@@ -346,13 +379,20 @@ PAGES = {
     "/docs/sub/b.html": "<title>B</title><p>Page of bees. <a href='../c.html'>c</a></p>",
     "/docs/c.html": "<title>C</title><p>Page of cats.</p>",
     "/other": "<title>O</title><p>Elsewhere.</p>",
+    "/slashless": "<title>S</title><p>Start. <a href='/slashless/one'>1</a> <a href='/slashless-2'>2</a>"
+    " <a href='/other'>o</a></p>",
+    "/slashless/one": "<title>1</title><p>Page one.</p>",
+    "/slashless-2": "<title>2</title><p>Page two.</p>",
 }
+MOVED = {"/latest": "/docs/", "/docs/moved.html": "/docs/a.html"}
 
 
 class Site(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = PAGES.get(self.path, "gone").encode()
-        self.send_response(200 if self.path in PAGES else 404)
+        self.send_response(301 if self.path in MOVED else 200 if self.path in PAGES else 404)
+        if self.path in MOVED:
+            self.send_header("Location", MOVED[self.path])
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -391,6 +431,37 @@ async def test_a_site_is_followed_below_its_address_and_no_further(memory: Passa
     assert (again.sources, again.added) == (4, 0)
     few = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=2)
     assert few.sources == 2
+    assert few.left_out == [
+        (f"{site}/docs/", "2 pages below it that it leads to were left out: raise --pages 2, which may be 1,000.")
+    ]
+    one = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",))
+    assert (one.sources, one.left_out) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("start", "taken"),
+    [
+        ("/latest", ["/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html"]),
+        ("/docs/a.html", ["/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html"]),
+        ("/slashless", ["/slashless", "/slashless/one"]),
+    ],
+)
+async def test_what_is_below_an_address_is_so_where_the_page_really_is(
+    memory: PassageMemory, site: str, start: str, taken: list[str]
+) -> None:
+    await ingest.ingest(memory, f"{site}{start}", allow_hosts=("127.0.0.1",), pages=20)
+
+    assert sorted({passage.source.removeprefix(site) async for passage in memory.passages.every()}) == taken
+
+
+async def test_a_page_that_was_read_in_part_is_said(
+    memory: PassageMemory, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_BYTES", 60)
+    monkeypatch.setattr(document, "MAX_BYTES", 60)
+    done = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",))
+
+    assert done.left_out == [(f"{site}/docs/", "What comes after its first 60 bytes was left out.")]
 
 
 async def test_a_page_behind_the_guard_is_refused(memory: PassageMemory, site: str) -> None:

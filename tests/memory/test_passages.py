@@ -12,7 +12,7 @@ from openmanus_graph import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.memory.semantic.full_text import search_text
 from openmanus_graph.memory.semantic.passage import Passage
-from openmanus_graph.memory.semantic.passages import Passages, Selection
+from openmanus_graph.memory.semantic.passages import Passages, Selection, clean_source
 
 pytestmark = pytest.mark.postgres
 
@@ -125,6 +125,19 @@ async def test_keys_and_passwords_are_not_stored(mine: Passages) -> None:
     [one] = [found async for found in mine.every()]
     assert secret not in one.source
     assert one.text == "Call it with password=[key] and [key]."
+
+
+async def test_sources_that_look_alike_without_their_secrets_stay_apart(mine: Passages) -> None:
+    names = [f"https://a.example/doc?token=secret{number}" for number in range(2)]
+    names += ["/" + "x" * 700 + str(number) for number in range(2)] + ["/bad\udcf0.md", "/bad\udcf1.md"]
+    for name in names:
+        await mine.add([Passage(name, 0, "Its text.")], replace_sources=[name])
+
+    sources = {passage.source async for passage in mine.every()}
+    assert len(sources) == len(names)
+    assert all(len(source) <= 600 and "secret" not in source for source in sources)
+    assert {clean_source(source) for source in sources} == sources
+    assert [await mine.forget(Selection(source=name)) for name in names] == [1] * len(names)
 
 
 AWKWARD = [

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -24,6 +25,8 @@ MOST_CHARACTERS = 20_000
 """Characters of a passage that are kept: full text has a limit, and a passage is a piece."""
 SOURCE_CHARACTERS = 600
 """Characters of a source's name that are kept: it is in an index."""
+DIGEST = 8
+"""Characters of a source's digest."""
 PAGE = 500
 """Passages that are read at a time."""
 
@@ -242,8 +245,15 @@ def clean_passage(made: Passage) -> Passage:
 
 
 def clean_source(source: str) -> str:
-    """The name of a source as it may be stored."""
-    return storable_text(redact_log(source)[:SOURCE_CHARACTERS])
+    """The name of a source as it may be stored; one that had to be changed ends with a part of its digest.
+
+    So two sources stay two, such as addresses that differ in a token only.
+    """
+    clean = storable_text(redact_log(source))
+    if clean == source and len(source) <= SOURCE_CHARACTERS:
+        return source
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    return f"{clean[: SOURCE_CHARACTERS - DIGEST - 2]} #{digest}"
 
 
 def _pages(keys: Sequence[str]) -> Iterable[Sequence[str]]:
