@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from typing import Any, cast
 
 KEY = "[key]"
 """Stands where a secret was."""
@@ -48,6 +49,18 @@ def redact_log(text: str, names: Collection[str] = ()) -> str:
         names: What looks like a key and is none.
     """
     return _ASSIGNED.sub(rf"\1{KEY}", _URL_PASSWORD.sub(rf"\1{KEY}", redact(text, names=names)))
+
+
+def redact_values(value: Any) -> Any:
+    """A value in JSON types without secrets: neither those in its texts nor what fields named after one hold."""
+    if isinstance(value, str):
+        return redact_log(value)
+    if isinstance(value, list):
+        return [redact_values(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {name: KEY if is_secret_field(name, item) else redact_values(item) for name, item in fields.items()}
+    return value
 
 
 def is_secret_field(name: str, value: object) -> bool:

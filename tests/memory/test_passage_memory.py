@@ -251,6 +251,13 @@ async def test_a_model_finds_other_words_for_the_same(
     assert {len(batch) for batch in embeddings.asked} == {1, 3}
 
 
+def test_the_name_of_a_model_has_no_secrets() -> None:
+    table = ModelSettings(model="openai/concepts", base_url="https://me:opensesame@host/v1?api_key=opensesame")
+    chosen = open_embedder(Settings.load(models={"embedding": table}))
+
+    assert chosen.name == "openai/concepts at https://host/v1"
+
+
 async def test_a_provider_that_knows_no_encoding_of_vectors_is_asked_without_one(
     saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
 ) -> None:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
 
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -11,8 +13,9 @@ from hypothesis import strategies as st
 from openmanus_graph import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.memory.semantic.full_text import search_text
-from openmanus_graph.memory.semantic.passage import Passage
-from openmanus_graph.memory.semantic.passages import Passages, Selection, clean_source
+from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
+from openmanus_graph.memory.semantic.passage_file import read_passages, write_passages
+from openmanus_graph.memory.semantic.passages import MOST_CHARACTERS, Passages, Selection, clean_source
 
 pytestmark = pytest.mark.postgres
 
@@ -125,6 +128,41 @@ async def test_keys_and_passwords_are_not_stored(mine: Passages) -> None:
     [one] = [found async for found in mine.every()]
     assert secret not in one.source
     assert one.text == "Call it with password=[key] and [key]."
+
+
+async def test_what_is_beside_a_passage_has_no_secrets_either(mine: Passages) -> None:
+    secret = "sk-abcdefghijklmnop1234"
+    meta = {"title": f"Key {secret}", "api_key": "opensesame", "more": [{"password": "opensesame", "pages": 3}]}
+    await mine.add([Passage("a.md", 0, "x" * (MOST_CHARACTERS - 10) + " " + secret, meta)])
+
+    [one] = [found async for found in mine.every()]
+    assert one.meta == {"title": "Key [key]", "api_key": "[key]", "more": [{"password": "[key]", "pages": 3}]}
+    assert one.text[-12:] == "xxxxxx [key]"
+
+
+async def test_an_exported_memory_comes_back_as_it_was(mine: Passages, saver: ThreadSaver, tmp_path: Path) -> None:
+    then = datetime(2026, 1, 2, 3, 4, 5, 6, UTC)
+    await mine.add([Passage("https://me:pw12@a.example", 0, WHALES, {"title": "W"}, "t1", then), *passages_of(TAXES)])
+    assert await write_passages(mine, tmp_path / "m.jsonl") == 2
+    theirs = Passages(saver, "they")
+    await theirs.add(read_passages(tmp_path / "m.jsonl"))
+
+    def told(passage: StoredPassage) -> dict[str, Any]:
+        return {**passage.as_json(), "owner": "", "key": ""}
+
+    assert [told(one) async for one in theirs.every()] == [told(one) async for one in mine.every()]
+    assert then in [one.created_at async for one in theirs.every()]
+
+
+async def test_an_export_that_fails_leaves_nothing(mine: Passages, tmp_path: Path) -> None:
+    await mine.add(passages_of(WHALES))
+    with pytest.raises(UsageError, match="cannot be written: No such file or directory"):
+        await write_passages(mine, tmp_path / "none" / "m.jsonl")
+    (tmp_path / "m.jsonl").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(UsageError, match="There is already a file"):
+        await write_passages(mine, tmp_path / "m.jsonl")
+
+    assert [path.name for path in tmp_path.iterdir()] == ["m.jsonl"]
 
 
 async def test_sources_that_look_alike_without_their_secrets_stay_apart(mine: Passages) -> None:

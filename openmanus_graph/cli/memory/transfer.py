@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from pathlib import Path
 
 import click
@@ -13,6 +14,9 @@ from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted
 from openmanus_graph.memory.semantic.passage_file import read_passages, write_passages
+
+AT_ONCE = 1_000
+"""Passages that are read and stored at a time."""
 
 
 def export(file: Path, owner: str | None, as_json: bool) -> None:
@@ -39,8 +43,10 @@ def import_file(file: Path, owner: str | None, as_json: bool) -> None:
 
 
 async def _import(settings: Settings, file: Path) -> dict[str, int]:
-    passages = await asyncio.to_thread(read_passages, file)
+    count = await asyncio.to_thread(lambda: sum(1 for _ in read_passages(file)))  # a damaged one is refused whole
+    passages, added = read_passages(file), 0
     async with open_memory(settings) as (memory, _):
-        added, _ = await memory.add(passages)
+        while some := await asyncio.to_thread(lambda: list(islice(passages, AT_ONCE))):
+            added += (await memory.add(some))[0]
         await deliver(memory)
-    return {"passages": len(passages), "added": added}
+    return {"passages": count, "added": added}

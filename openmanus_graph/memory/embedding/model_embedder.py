@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.embedding_call import embed
+from openmanus_graph.redaction import redact_log
 
 MOST_CHARACTERS = 8_000
 """Characters of a text that are sent: models of vectors take some 500 to 8,000 tokens."""
@@ -25,9 +27,9 @@ class ModelEmbedder:
 
     @property
     def name(self) -> str:
-        """The model's name, and where it answers if that is no provider's own place."""
-        url = self._target.settings.base_url
-        return f"{self._target.name} at {url}" if url else self._target.name
+        """The model's name, and where it answers if that is no provider's own place, without what may be secret."""
+        url = re.sub(r"//[^/?#]*@", "//", self._target.settings.base_url or "").partition("?")[0]
+        return f"{self._target.name} at {redact_log(url)}" if url else self._target.name
 
     @property
     def dimensions(self) -> int:

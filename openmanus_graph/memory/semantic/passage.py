@@ -22,6 +22,8 @@ class Passage:
     """More of it, such as `title`; plain JSON values."""
     thread: str | None = None
     """The thread that found it; `None` if a person added it."""
+    created_at: datetime | None = None
+    """When it was added; `None` means now. Of one that is there already the time stays."""
 
     def key(self, owner: str) -> str:
         """The key of the passage for an owner: the same source and text have the same one."""

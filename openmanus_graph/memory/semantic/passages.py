@@ -18,7 +18,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
-from openmanus_graph.redaction import redact_log
+from openmanus_graph.redaction import redact_log, redact_values
 from openmanus_graph.values.storable_json import storable, storable_text
 
 MOST_CHARACTERS = 20_000
@@ -128,10 +128,11 @@ class Passages:
         cursor = await connection.execute(
             """
             WITH added AS (
-                INSERT INTO passages (key, owner, source, position, text, meta, thread)
-                SELECT key, %(owner)s, source, position, text, meta, thread
+                INSERT INTO passages (key, owner, source, position, text, meta, thread, created_at)
+                SELECT key, %(owner)s, source, position, text, meta, thread, coalesce(created_at, clock_timestamp())
                 FROM unnest(%(keys)s::text[], %(sources)s::text[], %(positions)s::int[], %(texts)s::text[],
-                            %(metas)s::jsonb[], %(threads)s::text[]) AS p (key, source, position, text, meta, thread)
+                            %(metas)s::jsonb[], %(threads)s::text[], %(moments)s::timestamptz[])
+                    AS p (key, source, position, text, meta, thread, created_at)
                 ON CONFLICT (key) DO UPDATE SET position = EXCLUDED.position, meta = EXCLUDED.meta
                 RETURNING key, xmax = 0 AS is_new
             )
@@ -145,6 +146,7 @@ class Passages:
                 "texts": [made.text for _, made in rows],
                 "metas": [Jsonb(made.meta) for _, made in rows],
                 "threads": [made.thread for _, made in rows],
+                "moments": [made.created_at for _, made in rows],
             },
         )
         return [str(row["key"]) for row in await cursor.fetchall()]
@@ -240,8 +242,8 @@ _CHOSEN = sql.SQL("""
 
 def clean_passage(made: Passage) -> Passage:
     """The passage as it may be stored: without secrets, and with characters that Postgres takes."""
-    text = storable_text(redact_log(made.text[:MOST_CHARACTERS]))
-    return replace(made, text=text, source=clean_source(made.source), meta=storable(made.meta))
+    text = storable_text(redact_log(made.text))[:MOST_CHARACTERS]  # a key that is cut first is not known as one
+    return replace(made, text=text, source=clean_source(made.source), meta=redact_values(storable(made.meta)))
 
 
 def clean_source(source: str) -> str:
