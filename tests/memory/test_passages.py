@@ -68,6 +68,18 @@ async def test_the_passage_with_the_rarest_words_comes_first(saver: ThreadSaver,
     assert len(await found(saver, "office", limit=5)) == 5
 
 
+async def test_of_a_long_task_the_rarest_words_are_looked_for(saver: ThreadSaver, mine: Passages) -> None:
+    common = [f"common{number}" for number in range(60)]
+    await mine.add(
+        passages_of("The zebra has stripes.", *(f"{word} {number}" for word in common for number in range(3)))
+    )
+    unknown = [f"absent{number}" for number in range(200)]
+
+    assert (await found(saver, " ".join([*common, *unknown, "zebra", "stripes"])))[0] == "The zebra has stripes."
+    [hit, *_] = await search_text(saver, "me", " ".join([*common, *unknown, "zebra", "stripes"]), 10)
+    assert hit.coverage < 0.05  # what nobody knows counts on: nothing of another matter is told
+
+
 async def test_coverage_counts_words_that_no_passage_has(saver: ThreadSaver, mine: Passages) -> None:
     await mine.add(passages_of(WHALES, TAXES, LAPTOPS))
 

@@ -11,10 +11,15 @@ CREATE TABLE passages (
     meta       jsonb NOT NULL DEFAULT '{}',
     thread     text,                               -- the thread that found it; null: a person added it
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    search     tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED
+    search     tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED,
+    size       int GENERATED ALWAYS AS (length(to_tsvector('english', text))) STORED -- how many different words it has
 );
 
-CREATE INDEX passages_search ON passages USING gin (search);
+-- A lexeme as a tsquery has it: plainto_tsquery wants all words of a text, and what asks for any of them is made of these.
+CREATE FUNCTION quoted_lexeme(p_lexeme text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT '''' || replace(replace(p_lexeme, '\', '\\'), '''', '''''') || '''' $$;
+
+CREATE INDEX passages_search ON passages USING gin (search) WITH (fastupdate = off); -- else each search reads what is pending
 CREATE INDEX passages_source ON passages (owner, source, position);
 CREATE INDEX passages_thread ON passages (thread) WHERE thread IS NOT NULL;
 
