@@ -430,6 +430,35 @@ async def test_an_index_that_raises_anything_is_one_warning(
     assert "The index of vectors fails: Out of order." in (found.warning, done.error)
 
 
+async def test_a_delivery_in_the_background_ends_with_the_memory(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def never(texts: Sequence[str]) -> list[list[float]]:
+        if texts == ["business trip"]:
+            return [[1.0] * 4]
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+            return []
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: Odd(never))
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    await memory.add(passages_of(HANDBOOK))
+    assert await memory.recall("business trip") != []
+    await begun.wait()
+    assert await memory.recall("business trip") != []
+    await memory.aclose()
+
+    assert ended.is_set()
+    other = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: Odd(lambda texts: [[1.0] * 4 for _ in texts]))
+    assert await other.deliver() == Delivery(len(HANDBOOK), 0)
+
+
 async def test_searches_beside_each_other_open_one_index(memory: PassageMemory) -> None:
     await memory.add(passages_of(HANDBOOK))
     await memory.deliver()

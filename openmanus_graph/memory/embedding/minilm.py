@@ -66,18 +66,19 @@ class MiniLMEmbedder:
         return await asyncio.to_thread(self._embed, list(texts))
 
     def _embed(self, texts: list[str]) -> list[list[float]]:
-        with self._lock:
-            if self._session is None:
-                self._load()
-            by_length = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-            vectors: dict[int, list[float]] = {}
-            for start in range(0, len(texts), BATCH):
-                numbers = by_length[start : start + BATCH]
-                vectors.update(zip(numbers, self._pass([texts[number] for number in numbers]), strict=True))
+        by_length = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+        vectors: dict[int, list[float]] = {}
+        for start in range(0, len(texts), BATCH):
+            numbers = by_length[start : start + BATCH]
+            with self._lock:  # for one pass: a query does not wait for all passages that are delivered meanwhile
+                made = self._pass([texts[number] for number in numbers])
+            vectors.update(zip(numbers, made, strict=True))
         return [vectors[number] for number in range(len(texts))]
 
     def _pass(self, texts: list[str]) -> list[list[float]]:
         """The means of the words' vectors, each of length 1."""
+        if self._session is None:
+            self._load()
         numpy: Any = import_module("numpy")
         encoded = self._tokenizer.encode_batch(texts)
         ids = numpy.array([one.ids for one in encoded], dtype=numpy.int64)

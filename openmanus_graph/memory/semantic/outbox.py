@@ -143,7 +143,8 @@ class Outbox:
                 raise
             except Exception as failure:  # noqa: BLE001 - an index or an embedder may raise anything
                 failures, error = failures + 1, redact_log(failure_of(failure).message)
-                logger.warning("Passages cannot be delivered to the index.", extra={"error": error})
+                if failures == 1:
+                    logger.warning("Passages cannot be delivered to the index.", extra={"error": error})
                 await self._postpone(due, error)
                 continue
             failures, error = 0, None

@@ -77,6 +77,8 @@ class MemoryStatus:
 
 LONGEST_S = 10.0
 """How long a search waits for nearest neighbours, the opening of the index included, before it does without."""
+BACKGROUND_S = 300.0
+"""How long passages are delivered in the background of a request, before the next one goes on with it."""
 PAUSE_S = 30.0
 """How long an index that failed is not asked: one that hangs must not hold up every search."""
 MANY_PASSAGES = 20_000
@@ -103,10 +105,12 @@ class PassageMemory:
         self._opened: tuple[Embedder, VectorIndex, Outbox] | None = None
         self._without = settings.vector_index == "none"  # whether there is no index to ask
         self._warning: str | None = None
+        self._delivering: asyncio.Task[None] | None = None
         self._again_at = 0.0  # of the monotonic clock: before it an index that failed is not asked
 
     async def aclose(self) -> None:
-        """Let go of the index."""
+        """Let go of the index; a delivery in the background ends before."""
+        await self._stop_delivering()
         opened, self._opened = self._opened, None
         if opened is not None:
             try:
@@ -139,6 +143,10 @@ class PassageMemory:
             seconds: After how long no more is begun; `None` means when all is delivered.
             progress: Told after each batch.
         """
+        await self._stop_delivering()
+        return await self._deliver(seconds, progress)
+
+    async def _deliver(self, seconds: float | None, progress: Progress | None = None) -> Delivery:
         opened = await self._open()
         if opened is None:
             return Delivery(0, 0, self._warning)
@@ -177,13 +185,35 @@ class PassageMemory:
         return Found(hits[:limit], self._warning)
 
     async def recall(self, query: str, *, limit: int = 5) -> list[str]:
-        """Passages that are worth telling for a task, each with its source; none rather than one of another matter."""
+        """Passages that are worth telling for a task, each with its source; none rather than one of another matter.
+
+        What waits for the index is delivered meanwhile in the background, until it is done or the memory is closed.
+        """
         if not await self.passages.any():
             return []
         found = await self.search(query, limit=4 * limit)
+        if self._opened is not None and self._warning is None:
+            self._deliver_in_background()
         least = 2.0 if self._opened is None else near_of(self._opened[0])
         worth = [hit for hit in found.hits if hit.coverage >= LEAST_COVERAGE or (hit.nearness or 0.0) >= least]
         return [_told(hit) for hit in worth[:limit]]
+
+    def _deliver_in_background(self) -> None:
+        if self._delivering is None or self._delivering.done():
+            self._delivering = asyncio.create_task(self._deliver_quietly(), name="delivery of passages")
+
+    async def _deliver_quietly(self) -> None:
+        """Deliver, whatever comes of it: what is not delivered stays in the outbox."""
+        try:
+            await self._deliver(BACKGROUND_S)
+        except Exception as error:  # noqa: BLE001 - a run goes on without
+            logger.info("Passages are not delivered to the index.", extra={"error": redact_log(str(error))})
+
+    async def _stop_delivering(self) -> None:
+        task, self._delivering = self._delivering, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def status(self) -> MemoryStatus:
         """What there is, and what it is searched with."""
