@@ -169,7 +169,7 @@ def test_an_index_that_is_down_is_one_warning(program_in: MakeProgram, database:
     out, err = program("memory", "add", "guide.md")
     assert out == "Read 1 source: 2 new passages.\n"
     assert err.count("Warning:") == 1
-    assert "2 passages wait for the index, and are found by their words." in err
+    assert "2 passages wait for the index, and are found by words meanwhile." in err
     out, err = program("memory", "search", "krill")
     assert "They eat krill" in out
     assert err.count("Warning:") == 1

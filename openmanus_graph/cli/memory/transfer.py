@@ -9,7 +9,7 @@ from pathlib import Path
 import click
 
 from openmanus_graph.cli.memory.delivery import deliver
-from openmanus_graph.cli.memory.opening import open_memory, settings_of
+from openmanus_graph.cli.memory.opening import open_memory
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted
@@ -21,7 +21,7 @@ AT_ONCE = 1_000
 
 def export(file: Path, owner: str | None, as_json: bool) -> None:
     """Write all passages into a new file."""
-    written = asyncio.run(_export(settings_of(owner), file))
+    written = asyncio.run(_export(Settings.load(owner=owner), file))
     if as_json:
         print_json({"file": str(file), "passages": written})
         return
@@ -35,7 +35,7 @@ async def _export(settings: Settings, file: Path) -> int:
 
 def import_file(file: Path, owner: str | None, as_json: bool) -> None:
     """Take the passages of an exported file into memory."""
-    found = asyncio.run(_import(settings_of(owner), file))
+    found = asyncio.run(_import(Settings.load(owner=owner), file))
     if as_json:
         print_json(found)
         return

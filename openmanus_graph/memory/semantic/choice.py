@@ -34,8 +34,11 @@ async def open_index(saver: ThreadSaver, settings: Settings, embedder: Embedder)
     if settings.chroma_url:
         return ChromaIndex(ChromaServer(settings.chroma_url, headers_of(settings)), space)
     if settings.vector_index == "chroma" or find_spec("chromadb") is not None:
-        folder = await asyncio.to_thread(ChromaFolder, settings.home / FOLDER)
-        return ChromaIndex(folder, space)
+        try:
+            return ChromaIndex(await asyncio.to_thread(ChromaFolder, settings.home / FOLDER), space)
+        except VectorIndexError:  # the data folder is on a network file system
+            if settings.vector_index == "chroma" or not await has_pgvector(saver):
+                raise
     return await PgvectorIndex.open_index(saver, space) if await has_pgvector(saver) else None
 
 

@@ -76,13 +76,11 @@ class _OpenFolder:
         self.users = 0
         self.client: Any = None
         self.seen = -1
-        self.reopened = 0
 
     def current(self, count: int) -> Any:
         """The client, opened anew if others have written since it was."""
         if self.client is not None and self.seen != count:
             self.drop()
-            self.reopened += 1
         if self.client is None:
             chromadb = load_chroma()
             settings = chromadb.config.Settings(anonymized_telemetry=False)
@@ -143,11 +141,6 @@ class ChromaFolder:
             return file.read_text().strip()
         except OSError as error:
             raise VectorIndexError(f"The folder {str(self._folder)!r} cannot be used: {error.strerror}.") from error
-
-    @property
-    def reopened(self) -> int:
-        """How often this process has opened the client anew because others had written."""
-        return self._open.reopened
 
     def use(self, work: Callable[[Any], ResultT], *, write: bool) -> ResultT:
         """Do a piece of work under the lock; a writer counts before it writes, so that its end cannot be missed."""

@@ -47,7 +47,7 @@ class Selection:
     source: str | None = None
     """Those of this path or address."""
     thread: str | None = None
-    """Those that this thread found."""
+    """Those that were stored for this thread."""
     before: datetime | None = None
     """Those that were added before this moment."""
     matching: str | None = None
@@ -65,7 +65,7 @@ class Passages:
             owner: Whose passages; nobody else's are seen or changed.
         """
         self._saver = saver
-        self.owner = owner
+        self.owner = storable_text(owner)
 
     async def any(self) -> bool:
         """Whether there is any passage."""
@@ -134,6 +134,7 @@ class Passages:
                             %(metas)s::jsonb[], %(threads)s::text[], %(moments)s::timestamptz[])
                     AS p (key, source, position, text, meta, thread, created_at)
                 ON CONFLICT (key) DO UPDATE SET position = EXCLUDED.position, meta = EXCLUDED.meta
+                    WHERE (passages.position, passages.meta) IS DISTINCT FROM (EXCLUDED.position, EXCLUDED.meta)
                 RETURNING key, xmax = 0 AS is_new
             )
             SELECT key FROM added WHERE is_new
@@ -190,15 +191,6 @@ class Passages:
         what = "Several passages begin" if found else "No passage begins"
         raise UsageError(f"{what} with {key!r}.", hint=f"Find its key with: {shell_commands.SEARCH_MEMORY}")
 
-    async def sources(self) -> list[tuple[str, int]]:
-        """Every source with the number of its passages, in order."""
-        query: LiteralString = (
-            "SELECT source, count(*) AS n FROM passages WHERE owner = %s GROUP BY source ORDER BY source"
-        )
-        async with self._saver.connection() as connection:
-            rows = await (await connection.execute(query, (self.owner,))).fetchall()
-        return [(str(row["source"]), int(row["n"])) for row in rows]
-
     async def every(self) -> AsyncIterator[StoredPassage]:
         """All passages, source by source."""
         which: LiteralString = "%s AND (source, position, key) > (%s, %s, %s) ORDER BY source, position, key LIMIT %s"
@@ -212,7 +204,9 @@ class Passages:
         keys = None if chosen.keys is None else list(chosen.keys)
         source = None if chosen.source is None else clean_source(chosen.source)
         matching = None if chosen.matching is None else storable_text(chosen.matching)
-        return {**vars(chosen), "owner": self.owner, "keys": keys, "source": source, "matching": matching}
+        thread = None if chosen.thread is None else storable_text(chosen.thread)
+        given = {"keys": keys, "source": source, "thread": thread, "matching": matching, "before": chosen.before}
+        return {**given, "owner": self.owner}
 
     async def _stored(self, which: LiteralString, values: Sequence[Any]) -> list[StoredPassage]:
         query = _SELECT + sql.SQL(which)
@@ -232,18 +226,24 @@ class Passages:
         return await self._saver.retried(read)
 
 
-_CHOSEN = sql.SQL("""
- AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s)) AND (%(source)s::text IS NULL OR source = %(source)s)
- AND (%(thread)s::text IS NULL OR thread = %(thread)s)
+REMEMBERED = sql.SQL("""
+     (%(thread)s::text IS NULL OR {thread} = %(thread)s)
  AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
  AND (%(matching)s::text IS NULL OR search @@ plainto_tsquery('english', %(matching)s))
 """)
+"""The rows of passages or of episodes that a selection means; `thread` is the column with the thread."""
+_CHOSEN = sql.SQL(
+    " AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s))"
+    " AND (%(source)s::text IS NULL OR source = %(source)s) AND {}"
+).format(REMEMBERED.format(thread=sql.Identifier("thread")))
 
 
 def clean_passage(made: Passage) -> Passage:
     """The passage as it may be stored: without secrets, and with characters that Postgres takes."""
     text = storable_text(redact_log(made.text))[:MOST_CHARACTERS]  # a key that is cut first is not known as one
-    return replace(made, text=text, source=clean_source(made.source), meta=redact_values(storable(made.meta)))
+    thread = None if made.thread is None else storable_text(made.thread)
+    meta = redact_values(storable(made.meta))
+    return replace(made, text=text, source=clean_source(made.source), meta=meta, thread=thread)
 
 
 def clean_source(source: str) -> str:
