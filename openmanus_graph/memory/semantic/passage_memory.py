@@ -82,7 +82,7 @@ BACKGROUND_S = 300.0
 PAUSE_S = 30.0
 """How long an index that failed is not asked: one that hangs must not hold up every search."""
 MANY_PASSAGES = 20_000
-"""Passages from which a folder of Chroma's costs other processes a second after each write."""
+"""Passages from which a folder of Chroma's costs other processes a third of a second after each write."""
 
 
 class PassageMemory:
