@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from typing import Any, cast
 
 KEY = "[key]"
 """Stands where a secret was."""
 _KEY_SHAPES = re.compile(
     r"(?i:bearer\s+)[A-Za-z0-9._~+/-]{8,}=*|\b(?:sk|pk|rk|gsk|xai|hf|AIza)[-_][A-Za-z0-9*_-]{6,}|\bAIza[\w-]{20,}|"
     # Names of threads begin with "key-", too; a key has asterisks, or a part of 12 characters or more with a digit.
-    r"\bkey[-_](?=[A-Za-z0-9*_-]*(?:\*|(?<![A-Za-z0-9])[A-Za-z]*\d[A-Za-z0-9]*(?<=[A-Za-z0-9]{12})))[A-Za-z0-9*_-]{6,}"
+    # It is looked for in 100 characters, so that a long text of keys does not take minutes.
+    r"\bkey[-_](?=[A-Za-z0-9*_-]{0,100}(?:\*|(?<![A-Za-z0-9])[A-Za-z]{0,100}\d[A-Za-z0-9]{0,100}(?<=[A-Za-z0-9]{12})))"
+    r"[A-Za-z0-9*_-]{6,}"
 )
 _SECRET_WORDS = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|apikey|authorization|credentials?|cookie"  # noqa: S105
 _SECRET_NAME = re.compile(
@@ -18,7 +21,7 @@ _SECRET_NAME = re.compile(
 )
 _COUNT_NAME = re.compile(r"tokens|tokens?[_.-]?(?:count|limit|budget|usage)", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"((?:\b|_)(?:{_SECRET_WORDS})[\"']?\s*[:=]\s*)(?:(?:bearer|basic)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&)}}\]]+)",
+    rf"((?:\b|_)(?:{_SECRET_WORDS})[\"']?\s*[:=]\s*)(?!\[key\])(?:(?:bearer|basic)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&)}}\]]+)",
     re.IGNORECASE,
 )
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
@@ -46,6 +49,18 @@ def redact_log(text: str, names: Collection[str] = ()) -> str:
         names: What looks like a key and is none.
     """
     return _ASSIGNED.sub(rf"\1{KEY}", _URL_PASSWORD.sub(rf"\1{KEY}", redact(text, names=names)))
+
+
+def redact_values(value: Any) -> Any:
+    """A value in JSON types without secrets: neither those in its texts nor what fields named after one hold."""
+    if isinstance(value, str):
+        return redact_log(value)
+    if isinstance(value, list):
+        return [redact_values(item) for item in cast("list[Any]", value)]
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        return {name: KEY if is_secret_field(name, item) else redact_values(item) for name, item in fields.items()}
+    return value
 
 
 def is_secret_field(name: str, value: object) -> bool:

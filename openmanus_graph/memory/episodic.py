@@ -93,13 +93,10 @@ class PostgresEpisodes:
         async with self._saver.connection() as connection:
             rows = await (
                 await connection.execute(
-                    r"""
+                    """
                     WITH asked AS MATERIALIZED (
-                        -- Lexemes are quoted by hand, because plainto_tsquery wants all words, not any; of an
-                        -- episode they are looked for in its task.
-                        SELECT string_agg(
-                            '''' || replace(replace(lexeme, '\', '\\'), '''', '''''') || ''':A', ' | '
-                        )::tsquery AS query
+                        -- Any of the words, which are looked for in the task of an episode.
+                        SELECT string_agg(quoted_lexeme(lexeme) || ':A', ' | ')::tsquery AS query
                         FROM (SELECT lexeme FROM unnest(to_tsvector('english', %(task)s)) LIMIT %(words)s) found
                     ), likely AS (
                         SELECT episodes.* FROM episodes, asked

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any, LiteralString, cast
+from typing import Any, cast
 
+from psycopg import sql
 from psycopg.rows import DictRow
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.display_text import counted
 from openmanus_graph.fault_points import writing
-from openmanus_graph.memory.semantic.passages import Selection
+from openmanus_graph.memory.semantic.passages import REMEMBERED, Selection
 from openmanus_graph.values.storable_json import storable_text
 
 
@@ -33,25 +34,11 @@ class Forgotten:
         return f"{passages}, {episodes} and {counted(self.templates, 'template')}"
 
 
-_COUNT: LiteralString = """
-SELECT count(*) AS n FROM episodes e JOIN threads t USING (thread_id)
-WHERE t.owner IN ('', %(owner)s)
-  AND (%(thread)s::text IS NULL OR e.thread_id = %(thread)s)
-  AND (%(before)s::timestamptz IS NULL OR e.created_at < %(before)s)
-  AND (%(matching)s::text IS NULL OR e.search @@ plainto_tsquery('english', %(matching)s))
-"""
-
-_DELETE: LiteralString = """
-WITH gone AS (
-    DELETE FROM episodes e USING threads t
-    WHERE t.thread_id = e.thread_id AND t.owner IN ('', %(owner)s)
-      AND (%(thread)s::text IS NULL OR e.thread_id = %(thread)s)
-      AND (%(before)s::timestamptz IS NULL OR e.created_at < %(before)s)
-      AND (%(matching)s::text IS NULL OR e.search @@ plainto_tsquery('english', %(matching)s))
-    RETURNING 1
-)
-SELECT count(*) AS n FROM gone
-"""
+_CHOSEN = sql.SQL(
+    "FROM episodes WHERE thread_id IN (SELECT thread_id FROM threads WHERE owner IN ('', %(owner)s)) AND {}"
+).format(REMEMBERED.format(thread=sql.Identifier("thread_id")))
+_COUNT = sql.SQL("SELECT count(*) AS n {}").format(_CHOSEN)
+_DELETE = sql.SQL("WITH gone AS (DELETE {} RETURNING 1) SELECT count(*) AS n FROM gone").format(_CHOSEN)
 
 
 async def forget_episodes(saver: ThreadSaver, owner: str, chosen: Selection, *, only_count: bool = False) -> int:
@@ -69,8 +56,8 @@ async def forget_episodes(saver: ThreadSaver, owner: str, chosen: Selection, *, 
     if chosen.source is not None or chosen.keys is not None:
         return 0
     given: dict[str, Any] = {
-        "owner": owner,
-        "thread": chosen.thread,
+        "owner": storable_text(owner),
+        "thread": None if chosen.thread is None else storable_text(chosen.thread),
         "before": chosen.before,
         "matching": None if chosen.matching is None else storable_text(chosen.matching),
     }

@@ -106,7 +106,7 @@ class Embedder(Protocol):
 
     @property
     def dimensions(self) -> int:
-        """How many numbers each vector has."""
+        """How many numbers each vector has; 0 if that is not known before the first ones are made."""
         ...
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:

@@ -52,7 +52,10 @@ async def embed(target: ModelTarget, texts: Sequence[str]) -> list[list[float]]:
                 raise fault.error(target, attempt) from error
         await asyncio.sleep(fault.delay_s or backoff(attempt))
         attempt += 1
-    vectors = [_vector(entry) for entry in sorted(answer.data, key=lambda entry: int(entry["index"]))]
+    try:
+        vectors = [_vector(entry) for entry in sorted(answer.data, key=lambda entry: int(entry["index"]))]
+    except (TypeError, ValueError, LookupError, AttributeError) as error:
+        raise ModelError(f"The model {target.name!r} of the role {target.role!r} gave what are no vectors.") from error
     if len(vectors) != len(texts):
         raise ModelError(
             f"The model {target.name!r} of the role {target.role!r} gave {len(vectors)} vectors for {len(texts)} texts."

@@ -243,7 +243,8 @@ async def embed_once(target: ModelTarget, texts: Sequence[str]) -> Any:
     _hush()
     wanted = {"model", "api_base", "api_key", "timeout", "max_retries", *target.settings.extra}
     given = {name: value for name, value in _parameters(target).items() if name in wanted}
-    return await litellm.aembedding(input=list(texts), encoding_format="float", **given)
+    # Not every provider knows the format: of those LiteLLM leaves it out.
+    return await litellm.aembedding(input=list(texts), encoding_format="float", drop_params=True, **given)
 
 
 def known(target: ModelTarget) -> Mapping[str, Any]:

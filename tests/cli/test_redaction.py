@@ -95,3 +95,18 @@ def test_a_call_is_recognised_without_its_secrets() -> None:
         "deep": {"credential": "***", "user": "u"},
         "url": "x://***@c",
     }
+
+
+def test_a_long_text_of_keys_is_redacted_in_a_moment() -> None:
+    """It took minutes; a test that waits for ever shows it."""
+    assert redact("key-" * 50_000) == "key-" * 50_000
+
+
+@pytest.mark.parametrize(
+    "text", ["password=opensesame.", "token: 'a b'", "https://me:word@host", "authorization: Bearer x"]
+)
+def test_what_is_redacted_already_stays_as_it_is(text: str) -> None:
+    once = redact_log(text)
+
+    assert once != text
+    assert redact_log(once) == once

@@ -118,9 +118,6 @@ async def opened(saver: ThreadSaver, memory_settings: Settings) -> AsyncIterator
         made.append(index)
         return index
 
-    # The databases of tests are copies of one, and share its name; a server of the session would mix them up.
-    async with saver.connection() as connection:
-        await connection.execute("UPDATE memory_space SET id = left(md5(current_database()), 12)")
     yield make
     await asyncio.gather(*(index.aclose() for index in made))
 

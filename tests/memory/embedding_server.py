@@ -1,4 +1,4 @@
-"""Embedding server: OpenAI's interface for vectors on loopback, with the concepts of words in place of a model."""
+"""Embedding server: OpenAI's interface for vectors, and Ollama's, on loopback; concepts of words are the model."""
 
 from __future__ import annotations
 
@@ -30,10 +30,13 @@ class EmbeddingServer(ThreadingHTTPServer):
 
     def __init__(self) -> None:
         super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_address[1]}/v1"
+        self.place = f"http://127.0.0.1:{self.server_address[1]}"
+        self.url = f"{self.place}/v1"
         self.asked: list[list[str]] = []
         self.keys: list[str | None] = []
         self.statuses: list[int] = []
+        self.bodies: list[bytes] = []
+        """What is answered instead, whatever it is."""
 
 
 class _Handler(BaseHTTPRequestHandler):
@@ -51,9 +54,12 @@ class _Handler(BaseHTTPRequestHandler):
             "model": body["model"],
             "usage": {"prompt_tokens": 1, "total_tokens": 1},
         }
+        if self.path == "/api/embed":  # Ollama's; it knows no encoding format
+            vectors = [vector_of(text) for text in texts]
+            answer = {"model": body["model"], "embeddings": vectors, "prompt_eval_count": 1}
         if status != 200:
             answer = {"error": {"message": f"said {status}", "type": "error", "code": None}}
-        written = json.dumps(answer).encode()
+        written = serving.bodies.pop(0) if serving.bodies else json.dumps(answer).encode()
         self.send_response(status)
         self.send_header("Content-Type", "application/json")
         self.send_header("Content-Length", str(len(written)))

@@ -82,6 +82,16 @@ class Worker:
             self.wrong.append(f"{type(error).__name__}: {error}")
 
 
+class Counted(chroma_access._OpenFolder):
+    """A folder that counts how often it is let go of because others have written."""
+
+    reopened = 0
+
+    def drop(self) -> None:
+        Counted.reopened += self.client is not None
+        super().drop()
+
+
 class Blind(chroma_access._OpenFolder):
     """What the folder would be without the counter."""
 
@@ -99,14 +109,13 @@ def wait_for_others(folder: Path, seed: str, processes: int) -> None:
 
 
 def main(folder: str, seed: str, operations: str, processes: str, *options: str) -> None:
-    if "--without-counter" in options:
-        chroma_access._OpenFolder = Blind  # type: ignore[misc]
+    chroma_access._OpenFolder = Blind if "--without-counter" in options else Counted  # type: ignore[misc]
     chroma_access.load_chroma()
     worker = Worker(Path(folder), int(seed))
     wait_for_others(Path(folder), seed, int(processes))
     for _ in range(int(operations)):
         worker.step()
-    counted = {"writes": worker.writes, "reads": worker.reads, "reopened": worker.folder.reopened}
+    counted = {"writes": worker.writes, "reads": worker.reads, "reopened": Counted.reopened}
     worker.folder.close()
     worker.oracle.close()
     print(json.dumps({**counted, "wrong": worker.wrong}))

@@ -74,7 +74,9 @@ def test_memory_moves_as_a_file(program: Program) -> None:
     program("memory", "add", "guide.md")
     assert program("memory", "export", "memory.jsonl")[1] == "Exported 2 passages to memory.jsonl.\n"
     _, err = program("memory", "export", "memory.jsonl", code=2)
-    assert "is there already" in err
+    assert "There is already a file" in err
+    assert (program.folder / "memory.jsonl").stat().st_mode & 0o777 == 0o600
+    assert [path.name for path in program.folder.glob(".*.part")] == []
     assert program("memory", "import", "memory.jsonl")[1] == "Imported 0 new passages of 2.\n"
     assert program("memory", "import", "memory.jsonl", "--owner", "anna")[1] == "Imported 2 new passages of 2.\n"
     assert json.loads(program("memory", "search", "krill", "--owner", "anna", "--json")[0])[0]["position"] == 1
@@ -82,6 +84,9 @@ def test_memory_moves_as_a_file(program: Program) -> None:
     whole = (program.folder / "memory.jsonl").read_text()
     for broken, why in (
         (whole[:-5], "its end is missing"),
+        (whole[:-1], "its end is missing"),
+        (whole + "{}", "is no passage"),
+        (whole.replace("krill", "krill" * 300_000), "is no passage"),
         ("\n".join(whole.split("\n")[:1] + whole.split("\n")[2:]), "its end is missing"),
         (whole.replace('"position": 1', '"position": -1'), "line 3 is no passage"),
         (whole.replace('"meta"', '"more": 1, "meta"'), "line 2 is no passage"),
@@ -164,7 +169,7 @@ def test_an_index_that_is_down_is_one_warning(program_in: MakeProgram, database:
     out, err = program("memory", "add", "guide.md")
     assert out == "Read 1 source: 2 new passages.\n"
     assert err.count("Warning:") == 1
-    assert "2 passages wait for the index, and are found by their words." in err
+    assert "2 passages wait for the index, and are found by words meanwhile." in err
     out, err = program("memory", "search", "krill")
     assert "They eat krill" in out
     assert err.count("Warning:") == 1

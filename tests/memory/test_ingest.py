@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import os
+import re
+import shutil
 import threading
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.util import find_spec
@@ -18,9 +22,11 @@ from hypothesis import strategies as st
 from openmanus_graph import Settings, ThreadSaver
 from openmanus_graph.errors import DatabaseFullError, ToolError, UsageError
 from openmanus_graph.memory.ingest import chunks, document, ingest
+from openmanus_graph.memory.ingest import pdf as pdf_module
 from openmanus_graph.memory.ingest.chunks import passages_of
 from openmanus_graph.memory.ingest.document import Document, read_document
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+from openmanus_graph.tools.web import download
 from tests.conftest import Require
 
 
@@ -94,14 +100,65 @@ def test_programs_are_cut_between_functions() -> None:
     assert made[1].split("\n\n")[-1].startswith("class Two:")
 
 
-@given(st.text(max_size=8_000), st.sampled_from(["markdown", "code", "text"]))
-def test_every_word_is_in_some_passage_and_none_is_too_long(text: str, kind: str) -> None:
-    made = passages_of(Document("a", "t", text, kind))  # type: ignore[arg-type]
-    joined = "".join("".join(passage.text.split()) for passage in made)
+PARTS = [
+    "#",
+    "##",
+    "######",
+    "```",
+    "~~~",
+    "\n",
+    "\n\n",
+    "a",
+    "C#",
+    ".",
+    "def",
+    "@x",
+    "--",
+    "\t",
+    "x" * 300,
+    "long " * 60,
+]
+LINES = ["# A", "## A", "# B #", "### C", "", "text one", "``` code ```", "```", "  # no"]
+WORDS = st.one_of(
+    st.text(max_size=8_000),
+    st.lists(st.sampled_from(PARTS), max_size=200).map(" ".join),
+    st.lists(st.sampled_from(LINES)).map("\n".join),
+)
+
+
+@given(WORDS, st.sampled_from(["markdown", "code", "text"]), st.text(max_size=400))
+def test_every_word_is_in_some_passage_and_none_is_too_long(text: str, kind: Any, title: str) -> None:
+    made = list(passages_of(Document("a", title, text, kind)))
+    words = Counter(re.findall(r"\w+", "".join(passage.text + "\n" for passage in made)))
+    meant = Counter(word for word in re.findall(r"\w+", text) if len(word) < 500)
 
     assert [passage.position for passage in made] == list(range(len(made)))
-    headings = sum(len(line) for line in text.splitlines() if line.lstrip().startswith("#"))
-    assert len(joined) + headings >= len("".join(text.split()))
+    assert set(meant) <= set(words)
+    assert kind == "markdown" or all(count <= words[word] for word, count in meant.items())
+    assert all(len(passage.text) <= chunks.MOST + chunks.OVERLAP + 8 * chunks.MOST_HEADING for passage in made)
+
+
+def test_a_hash_in_plain_text_is_no_heading() -> None:
+    assert cut("# set this\nkey = 1\n\n# and this", "text") == ["# set this\nkey = 1\n\n# and this"]
+
+
+def test_headings_without_a_body_are_kept() -> None:
+    made = cut("# Menu\n\n## Soup\n## Fish\n## Cake\n\nWith cream.\n\n# Hours\n## Closed on Mondays\n")
+    assert made == ["Menu\n\nSoup\n\nFish", "Menu > Cake\n\nWith cream.", "Hours\n\nClosed on Mondays"]
+    assert cut("# Learn C#\n\nNow.") == ["Learn C#\n\nNow."]
+
+
+def test_sections_of_the_same_name_stay_apart() -> None:
+    assert cut("# Fixed\n\nThe door.\n\n# Fixed\n\nThe window.") == ["Fixed\n\nThe door.", "Fixed\n\nThe window."]
+
+
+async def test_a_heading_longer_than_a_passage_loses_nothing(memory: PassageMemory, tmp_path: Path) -> None:
+    heading = " ".join(f"word{number}" for number in range(6_000))
+    (tmp_path / "a.md").write_text(f"# {heading}\n\nFirst.\n\n## Part\n\nSecond.\n")
+    await ingest.ingest(memory, str(tmp_path / "a.md"))
+
+    stored = " ".join((await texts(memory))["a.md"])
+    assert {*heading.split(), "First.", "Second.", "Part"} <= set(stored.split())
 
 
 def test_a_line_without_end_is_cut_all_the_same() -> None:
@@ -111,10 +168,15 @@ def test_a_line_without_end_is_cut_all_the_same() -> None:
     assert max(map(len, made)) <= chunks.MOST
 
 
-def test_a_document_has_a_bounded_number_of_passages(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(chunks, "MOST_PASSAGES", 3)
+async def test_what_is_beyond_the_passages_of_a_source_is_said(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ingest, "MOST_PASSAGES", 3)
+    (tmp_path / "a.md").write_text("\n\n".join(f"# H{number}\n\ntext" for number in range(10)))
+    done = await ingest.ingest(memory, str(tmp_path / "a.md"))
 
-    assert len(cut("\n\n".join(f"# H{number}\n\ntext" for number in range(10)))) == 3
+    assert done.added == 3
+    assert done.left_out == [(str(tmp_path / "a.md"), "Its last 7 passages were left out: a source has at most 3.")]
 
 
 async def test_a_folder_is_read_once(memory: PassageMemory, tmp_path: Path) -> None:
@@ -193,6 +255,23 @@ async def test_a_missing_file_is_said(memory: PassageMemory, tmp_path: Path) -> 
         await ingest.ingest(memory, str(tmp_path / "none.md"))
 
 
+async def test_folders_that_are_too_deep_to_be_read_are_said(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "d").mkdir()
+    monkeypatch.chdir(tmp_path / "d")
+    for _ in range(20):
+        Path("x" * 250).mkdir()
+        os.chdir("x" * 250)
+        Path("a.txt").write_text("text")
+    monkeypatch.undo()
+    done = await ingest.ingest(memory, str(tmp_path / "d"))
+    shutil.rmtree(tmp_path / "d")
+
+    assert 10 < done.sources < 17
+    assert [why for _, why in done.left_out][-1:] == ["The folder cannot be read: File name too long."]
+
+
 async def test_a_folder_with_too_many_files_is_refused(
     memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -203,17 +282,18 @@ async def test_a_folder_with_too_many_files_is_refused(
 
     with pytest.raises(UsageError, match="more than 2 files"):
         await ingest.ingest(memory, str(tmp_path / "d"))
+    assert not await memory.passages.any()
 
 
 # PDF
 
 
-def pdf(text: str, *, encrypted: bool = False) -> bytes:
-    """A page of PDF with a line of text; encrypted with a password that nobody knows."""
+def pdf(text: str, *, encrypted: bool = False, pages: int = 1) -> bytes:
+    """Equal pages of PDF with a line of text; encrypted with a password that nobody knows."""
     stream = f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [3 0 R] /Count 1 >>",
+        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join([b"3 0 R"] * pages), pages),
         b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
         b" /Resources << /Font << /F1 5 0 R >> >> >>",
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
@@ -243,6 +323,17 @@ async def test_a_pdf_is_read(memory: PassageMemory, tmp_path: Path) -> None:
     await ingest.ingest(memory, str(tmp_path / "a.pdf"))
 
     assert await texts(memory) == {"a.pdf": ["a.pdf\n\nWhales in a PDF"]}
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+async def test_pages_of_a_pdf_that_are_not_read_are_said(
+    memory: PassageMemory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(pdf_module, "MOST_PAGES", 1)
+    (tmp_path / "a.pdf").write_bytes(pdf("Whales", pages=3))
+    done = await ingest.ingest(memory, str(tmp_path / "a.pdf"))
+
+    assert done.left_out == [(str(tmp_path / "a.pdf"), "Its last 2 pages were left out: 3,000 are read of a PDF.")]
 
 
 @pytest.mark.usefixtures("needs_pdfium")
@@ -288,13 +379,20 @@ PAGES = {
     "/docs/sub/b.html": "<title>B</title><p>Page of bees. <a href='../c.html'>c</a></p>",
     "/docs/c.html": "<title>C</title><p>Page of cats.</p>",
     "/other": "<title>O</title><p>Elsewhere.</p>",
+    "/slashless": "<title>S</title><p>Start. <a href='/slashless/one'>1</a> <a href='/slashless-2'>2</a>"
+    " <a href='/other'>o</a></p>",
+    "/slashless/one": "<title>1</title><p>Page one.</p>",
+    "/slashless-2": "<title>2</title><p>Page two.</p>",
 }
+MOVED = {"/latest": "/docs/", "/docs/moved.html": "/docs/a.html"}
 
 
 class Site(BaseHTTPRequestHandler):
     def do_GET(self) -> None:
         body = PAGES.get(self.path, "gone").encode()
-        self.send_response(200 if self.path in PAGES else 404)
+        self.send_response(301 if self.path in MOVED else 200 if self.path in PAGES else 404)
+        if self.path in MOVED:
+            self.send_header("Location", MOVED[self.path])
         self.send_header("Content-Type", "text/html")
         self.send_header("Content-Length", str(len(body)))
         self.end_headers()
@@ -318,14 +416,14 @@ async def test_a_page_is_read(memory: PassageMemory, site: str) -> None:
     done = await ingest.ingest(memory, f"{site}/docs/a.html#top", allow_hosts=("127.0.0.1",))
 
     assert done.sources == 1
-    assert [source for source, _ in await memory.passages.sources()] == [f"{site}/docs/a.html"]
+    assert [passage.source async for passage in memory.passages.every()] == [f"{site}/docs/a.html"]
     assert "aardvarks" in (await texts(memory))["a.html"][0]
 
 
 async def test_a_site_is_followed_below_its_address_and_no_further(memory: PassageMemory, site: str) -> None:
     done = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=20)
 
-    assert [source.removeprefix(site) for source, _ in await memory.passages.sources()] == [
+    assert [passage.source.removeprefix(site) async for passage in memory.passages.every()] == [
         "/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html",
     ]  # fmt: skip
     assert [(source.removeprefix(site), "404" in why) for source, why in done.left_out] == [("/docs/gone.html", True)]
@@ -333,6 +431,37 @@ async def test_a_site_is_followed_below_its_address_and_no_further(memory: Passa
     assert (again.sources, again.added) == (4, 0)
     few = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=2)
     assert few.sources == 2
+    assert few.left_out == [
+        (f"{site}/docs/", "2 pages below it that it leads to were left out: raise --pages 2, which may be 1,000.")
+    ]
+    one = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",))
+    assert (one.sources, one.left_out) == (1, [])
+
+
+@pytest.mark.parametrize(
+    ("start", "taken"),
+    [
+        ("/latest", ["/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html"]),
+        ("/docs/a.html", ["/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html"]),
+        ("/slashless", ["/slashless", "/slashless/one"]),
+    ],
+)
+async def test_what_is_below_an_address_is_so_where_the_page_really_is(
+    memory: PassageMemory, site: str, start: str, taken: list[str]
+) -> None:
+    await ingest.ingest(memory, f"{site}{start}", allow_hosts=("127.0.0.1",), pages=20)
+
+    assert sorted({passage.source.removeprefix(site) async for passage in memory.passages.every()}) == taken
+
+
+async def test_a_page_that_was_read_in_part_is_said(
+    memory: PassageMemory, site: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(download, "MAX_BYTES", 60)
+    monkeypatch.setattr(document, "MAX_BYTES", 60)
+    done = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",))
+
+    assert done.left_out == [(f"{site}/docs/", "What comes after its first 60 bytes was left out.")]
 
 
 async def test_a_page_behind_the_guard_is_refused(memory: PassageMemory, site: str) -> None:

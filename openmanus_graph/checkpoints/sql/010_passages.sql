@@ -9,18 +9,32 @@ CREATE TABLE passages (
     position   int NOT NULL,                       -- which part of its source, from 0
     text       text NOT NULL,
     meta       jsonb NOT NULL DEFAULT '{}',
-    thread     text,                               -- the thread that found it; null: a person added it
+    thread     text,                               -- the thread that it was stored for; null: none
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
-    search     tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED
+    search     tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED,
+    size       int GENERATED ALWAYS AS (length(to_tsvector('english', text))) STORED -- how many different words it has
 );
 
-CREATE INDEX passages_search ON passages USING gin (search);
+-- A lexeme as a tsquery has it: plainto_tsquery wants all words of a text, and what asks for any of them is made of these.
+CREATE FUNCTION quoted_lexeme(p_lexeme text) RETURNS text
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT '''' || replace(replace(p_lexeme, '\', '\\'), '''', '''''') || '''' $$;
+
+CREATE INDEX passages_search ON passages USING gin (search) WITH (fastupdate = off); -- else each search reads what is pending
 CREATE INDEX passages_source ON passages (owner, source, position);
 CREATE INDEX passages_thread ON passages (thread) WHERE thread IS NOT NULL;
 
 -- Names this database in vector stores, which several databases may share.
-CREATE TABLE memory_space (id text PRIMARY KEY);
-INSERT INTO memory_space (id) VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12));
+CREATE TABLE memory_space (
+    id       text PRIMARY KEY,
+    database text NOT NULL                         -- which database it was made for: a copy is another one
+);
+
+CREATE FUNCTION this_database() RETURNS text
+LANGUAGE sql STABLE AS $$
+    SELECT s.system_identifier || '/' || d.oid FROM pg_control_system() s, pg_database d WHERE d.datname = current_database()
+$$;
+
+INSERT INTO memory_space (id, database) VALUES (left(replace(gen_random_uuid()::text, '-', ''), 12), this_database());
 
 -- Vector indexes that are kept like the passages: each place and embedder is one.
 CREATE TABLE vector_targets (
@@ -44,6 +58,18 @@ CREATE TABLE outbox (
 );
 
 CREATE INDEX outbox_due ON outbox (target, next_at);
+
+-- The name of this database in vector stores. A copy gets its own, and forgets the indexes outside, which are another's.
+CREATE FUNCTION own_memory_space() RETURNS text
+LANGUAGE plpgsql AS $$
+BEGIN
+    UPDATE memory_space SET id = left(replace(gen_random_uuid()::text, '-', ''), 12), database = this_database()
+    WHERE database <> this_database();
+    IF FOUND THEN
+        DELETE FROM vector_targets WHERE NOT starts_with(name, 'pgvector ');
+    END IF;
+    RETURN (SELECT id FROM memory_space);
+END $$;
 
 CREATE FUNCTION targets_key() RETURNS bigint
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT hashtextextended('openmanus_graph.vector_targets', 0) $$;

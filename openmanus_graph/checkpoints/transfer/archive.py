@@ -18,7 +18,8 @@ from pathlib import Path
 from typing import IO, Any, cast
 
 from openmanus_graph import shell_commands
-from openmanus_graph.errors import ArchiveError, UsageError
+from openmanus_graph.errors import ArchiveError
+from openmanus_graph.files.new_file import new_file
 
 NAME = b"openmanus-graph thread archive "
 VERSION = 1
@@ -81,26 +82,14 @@ def new_archive(path: Path) -> Generator[ArchiveWriter]:
     """Write an archive; it has its name only once it is complete, and only its owner may read it.
 
     Raises:
-        UsageError: If there is something at `path`.
+        UsageError: If there is something at `path`, or it cannot be written.
     """
-    if path.exists():
-        raise UsageError(f"There is already a file {str(path)!r}.", hint="Name another one.")
-    draft = path.with_name(f".{path.name}.{os.urandom(8).hex()}.part")
-    opened = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(opened, "wb") as file:
-            hashed = _Hashed(file)
-            hashed.write(NAME + str(VERSION).encode() + b"\n")
-            with gzip.GzipFile(fileobj=cast("Any", hashed), mode="wb", compresslevel=6, mtime=0) as stream:
-                yield ArchiveWriter(cast("IO[bytes]", stream))
-            file.write(_TRAILER + hashed.digest.hexdigest().encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        os.link(draft, path)  # fails where somebody made a file meanwhile
-    except FileExistsError as error:
-        raise UsageError(f"There is already a file {str(path)!r}.", hint="Name another one.") from error
-    finally:
-        draft.unlink(missing_ok=True)
+    with new_file(path) as file:
+        hashed = _Hashed(file)
+        hashed.write(NAME + str(VERSION).encode() + b"\n")
+        with gzip.GzipFile(fileobj=cast("Any", hashed), mode="wb", compresslevel=6, mtime=0) as stream:
+            yield ArchiveWriter(cast("IO[bytes]", stream))
+        file.write(_TRAILER + hashed.digest.hexdigest().encode() + b"\n")
 
 
 class _Inside:

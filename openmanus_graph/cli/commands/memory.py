@@ -109,7 +109,7 @@ def memory_import() -> None:
 
 
 @memory.command("forget", cls=LazyCommand, body="openmanus_graph.cli.memory.removing:forget")
-@click.option("--thread", metavar="ID", help="What this thread found and did.")
+@click.option("--thread", metavar="ID", help="Of this thread: its past requests, and passages that were stored for it.")
 @click.option("--before", callback=_moment, metavar="DATE", help="What is older, such as 2026-11-30.")
 @click.option("--matching", metavar="QUERY", help="What has all words of QUERY.")
 @click.option("--source", metavar="PATH|URL", help="What came from this file or page.")

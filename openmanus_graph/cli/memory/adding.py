@@ -9,10 +9,10 @@ import click
 from rich.console import Console
 
 from openmanus_graph.cli.memory.delivery import deliver
-from openmanus_graph.cli.memory.opening import open_memory, settings_of
+from openmanus_graph.cli.memory.opening import open_memory
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.display_text import counted, one_line
+from openmanus_graph.display_text import clean, counted, one_line
 from openmanus_graph.memory.ingest.ingest import Ingested, ingest
 
 SHOWN = 20
@@ -21,14 +21,14 @@ SHOWN = 20
 
 def add(places: tuple[str, ...], pages: int, owner: str | None, as_json: bool) -> None:
     """Take files, folders and pages into memory."""
-    done, waiting = asyncio.run(_add(settings_of(owner), places, pages))
+    done, waiting = asyncio.run(_add(Settings.load(owner=owner), places, pages))
     if as_json:
         print_json({**done.as_json(), "waiting": waiting})
         return
     gone = f", {counted(done.removed, 'passage')} gone" if done.removed else ""
     click.echo(f"Read {counted(done.sources, 'source')}: {counted(done.added, 'new passage')}{gone}.")
     for source, reason in done.left_out[:SHOWN]:
-        click.echo(f"Left out {source}: {reason}", err=True)
+        click.echo(f"Left out {clean(source)}: {clean(reason)}", err=True)
     if len(done.left_out) > SHOWN:
         click.echo(f"... and {len(done.left_out) - SHOWN:,} more.", err=True)
 

@@ -21,7 +21,12 @@ async def deliver(memory: PassageMemory) -> Delivery:
             progress=lambda delivered, left: bar.update(task, completed=delivered, total=delivered + left)
         )
     if done.waiting and done.elsewhere:
-        warn(f"Another process is indexing; {counted(done.waiting, 'passage')} wait, and are found by their words.")
+        warn(f"Another process is indexing. {_waiting(done.waiting)}")
     elif done.error:
-        warn(f"{done.error} {counted(done.waiting, 'passage')} wait for the index, and are found by their words.")
+        warn(f"{done.error} {_waiting(done.waiting) if done.waiting else 'Words alone find passages.'}")
     return done
+
+
+def _waiting(number: int) -> str:
+    verbs = ("waits", "is") if number == 1 else ("wait", "are")
+    return f"{counted(number, 'passage')} {verbs[0]} for the index, and {verbs[1]} found by words meanwhile."

@@ -24,11 +24,6 @@ async def open_memory(settings: Settings) -> AsyncGenerator[tuple[PassageMemory,
             await memory.aclose()
 
 
-def settings_of(owner: str | None) -> Settings:
-    """The settings, with the owner that was named."""
-    return Settings.load(owner=owner)
-
-
 def warn(text: str | None) -> None:
     """Say what is not as it should be, where there is anything to say."""
     if text:

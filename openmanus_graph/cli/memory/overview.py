@@ -8,7 +8,7 @@ from dataclasses import asdict
 import click
 
 from openmanus_graph.cli.memory.delivery import deliver
-from openmanus_graph.cli.memory.opening import open_memory, settings_of, warn
+from openmanus_graph.cli.memory.opening import open_memory, warn
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import ago, counted, one_line
@@ -21,7 +21,7 @@ CATCH_UP_S = 2.0
 
 def status(deliver: bool, owner: str | None, as_json: bool) -> None:
     """Say what is in memory, where it is indexed, and what waits for the index."""
-    found = asyncio.run(_status(settings_of(owner), deliver))
+    found = asyncio.run(_status(Settings.load(owner=owner), deliver))
     if as_json:
         print_json(asdict(found))
         return
@@ -47,7 +47,7 @@ async def _status(settings: Settings, delivering: bool) -> MemoryStatus:
 
 def search(query: tuple[str, ...], limit: int, owner: str | None, as_json: bool) -> None:
     """Find passages by their words and their meaning, best first."""
-    found = asyncio.run(_search(settings_of(owner), " ".join(query), limit))
+    found = asyncio.run(_search(Settings.load(owner=owner), " ".join(query), limit))
     warn(found.warning)
     if as_json:
         print_json([hit.as_json() for hit in found.hits])
@@ -69,11 +69,11 @@ async def _search(settings: Settings, query: str, limit: int) -> Found:
 
 def show(key: str, owner: str | None, as_json: bool) -> None:
     """Print a passage."""
-    passage = asyncio.run(_show(settings_of(owner), key))
+    passage = asyncio.run(_show(Settings.load(owner=owner), key))
     if as_json:
         print_json(passage.as_json())
         return
-    found_by = f", found by the thread {passage.thread}" if passage.thread else ""
+    found_by = f", and the thread {passage.thread}" if passage.thread else ""
     click.echo(f"{passage.key}  {passage.source}, part {passage.position}")
     click.echo(f"Added {ago(passage.created_at)} for {passage.owner}{found_by}\n")
     click.echo(passage.text)

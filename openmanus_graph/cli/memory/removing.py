@@ -9,7 +9,7 @@ from datetime import datetime
 import click
 
 from openmanus_graph.cli.memory.delivery import deliver
-from openmanus_graph.cli.memory.opening import open_memory, settings_of
+from openmanus_graph.cli.memory.opening import open_memory
 from openmanus_graph.cli.options import absolute
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
@@ -21,7 +21,7 @@ from openmanus_graph.memory.semantic.passages import Selection
 
 def delete(keys: tuple[str, ...], yes: bool, owner: str | None) -> None:
     """Remove single passages."""
-    asyncio.run(_delete(settings_of(owner), keys, yes))
+    asyncio.run(_delete(Settings.load(owner=owner), keys, yes))
 
 
 async def _delete(settings: Settings, keys: tuple[str, ...], yes: bool) -> None:
@@ -49,7 +49,7 @@ def forget(
     if not (thread or before or source or (matching or "").strip()):
         raise click.UsageError("Say what to forget: --thread, --before, --matching or --source.")
     chosen = Selection(source=source, thread=thread, before=before, matching=matching)
-    gone = asyncio.run(_forget(settings_of(owner), chosen, yes))
+    gone = asyncio.run(_forget(Settings.load(owner=owner), chosen, yes))
     if as_json:
         print_json(vars(gone))
         return

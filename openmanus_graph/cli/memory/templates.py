@@ -19,11 +19,11 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.cli.execution import execute
-from openmanus_graph.cli.memory.opening import settings_of
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.cli.run import graph_of_plan
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted, duration, one_line
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
 from openmanus_graph.errors import ThreadUnfinishedError, UsageError
@@ -43,7 +43,7 @@ ResultT = TypeVar("ResultT")
 
 async def with_templates(owner: str | None, use: Callable[[TemplateMemory], Awaitable[ResultT]]) -> ResultT:
     """Use the store of an owner's templates, which is opened for it."""
-    settings = settings_of(owner)
+    settings = Settings.load(owner=owner)
     async with open_checkpointer(settings=settings) as saver:
         return await use(template_store(settings, saver, settings.owner))
 

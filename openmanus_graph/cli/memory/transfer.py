@@ -3,21 +3,25 @@
 from __future__ import annotations
 
 import asyncio
+from itertools import islice
 from pathlib import Path
 
 import click
 
 from openmanus_graph.cli.memory.delivery import deliver
-from openmanus_graph.cli.memory.opening import open_memory, settings_of
+from openmanus_graph.cli.memory.opening import open_memory
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted
 from openmanus_graph.memory.semantic.passage_file import read_passages, write_passages
 
+AT_ONCE = 1_000
+"""Passages that are read and stored at a time."""
+
 
 def export(file: Path, owner: str | None, as_json: bool) -> None:
     """Write all passages into a new file."""
-    written = asyncio.run(_export(settings_of(owner), file))
+    written = asyncio.run(_export(Settings.load(owner=owner), file))
     if as_json:
         print_json({"file": str(file), "passages": written})
         return
@@ -31,7 +35,7 @@ async def _export(settings: Settings, file: Path) -> int:
 
 def import_file(file: Path, owner: str | None, as_json: bool) -> None:
     """Take the passages of an exported file into memory."""
-    found = asyncio.run(_import(settings_of(owner), file))
+    found = asyncio.run(_import(Settings.load(owner=owner), file))
     if as_json:
         print_json(found)
         return
@@ -39,8 +43,10 @@ def import_file(file: Path, owner: str | None, as_json: bool) -> None:
 
 
 async def _import(settings: Settings, file: Path) -> dict[str, int]:
-    passages = await asyncio.to_thread(read_passages, file)
+    count = await asyncio.to_thread(lambda: sum(1 for _ in read_passages(file)))  # a damaged one is refused whole
+    passages, added = read_passages(file), 0
     async with open_memory(settings) as (memory, _):
-        added, _ = await memory.add(passages)
+        while some := await asyncio.to_thread(lambda: list(islice(passages, AT_ONCE))):
+            added += (await memory.add(some))[0]
         await deliver(memory)
-    return {"passages": len(passages), "added": added}
+    return {"passages": count, "added": added}

@@ -8,7 +8,7 @@ from openmanus_graph.memory.embedding.minilm import MiniLMEmbedder, installed
 from openmanus_graph.memory.embedding.model_embedder import ModelEmbedder
 from openmanus_graph.memory.plugins import embedder
 from openmanus_graph.memory.protocols import Embedder
-from openmanus_graph.models.embedding_call import embed, embedding_target
+from openmanus_graph.models.embedding_call import embedding_target
 
 HASHING, MINILM = "hashing", "minilm"
 """Names of the built-in ones in the setting `embedder`."""
@@ -16,10 +16,8 @@ NEAR = 0.6
 """Cosine from which a passage is worth telling by nearness alone, unless the embedder has a `near` of its own."""
 
 
-async def open_embedder(settings: Settings) -> Embedder:
-    """The embedder of the settings.
-
-    A model is asked for one vector, to know how long its vectors are.
+def open_embedder(settings: Settings) -> Embedder:
+    """The embedder of the settings; a model is not asked yet.
 
     Args:
         settings: The user's settings.
@@ -27,11 +25,10 @@ async def open_embedder(settings: Settings) -> Embedder:
     Raises:
         SettingsError: If they name a plug-in that is not installed.
         NoModelError: If the model's key is missing.
-        ModelError: If the model does not answer.
     """
     target = embedding_target(settings)
     if target is not None:
-        return ModelEmbedder(target, len((await embed(target, ["length"]))[0]))
+        return ModelEmbedder(target)
     if settings.embedder == MINILM or (settings.embedder is None and installed()):
         return MiniLMEmbedder()
     if settings.embedder in (None, HASHING):

@@ -14,14 +14,9 @@ import zlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
+from openmanus_graph.memory.episodic import STOP_WORDS
+
 _WORD = re.compile(r"\w+")
-_STOP = frozenset(
-    re.findall(
-        r"\w+",
-        "a an and are as at be by do for from has have how i if in into is it its not of on or so that the their "
-        "this to was what when which with you",
-    )
-)
 GRAM = 4
 """Letters of a part of a word."""
 MOST_WORDS = 2_000
@@ -63,20 +58,25 @@ class HashingEmbedder:
     def _vector(self, text: str) -> list[float]:
         vector = [0.0] * self._dimensions
         for feature, count in Counter(_features(text)).items():
-            code = zlib.crc32(feature.encode("utf-8", "replace"))
             weight = (1 + math.log(count)) * (0.4 if feature.startswith("#") else 1.0)
-            # crc32 is linear, so its bits are mixed before they choose a place and a sign.
-            mixed = (code * 0x9E3779B1) & 0xFFFFFFFF
-            vector[mixed % self._dimensions] += weight if mixed >> 31 else -weight
+            mixed = _mixed(zlib.crc32(feature.encode("utf-8", "replace")))
+            vector[(mixed >> 1) % self._dimensions] += weight if mixed & 1 else -weight
         length = math.sqrt(sum(number * number for number in vector))
         if length == 0:
             vector[0] = length = 1.0  # a text without words: a vector all the same, like that of no text with words
         return [number / length for number in vector]
 
 
+def _mixed(code: int) -> int:
+    """A CRC, which is linear, with all of its bits in each (the finalizer of MurmurHash3, by Austin Appleby)."""
+    code = ((code ^ (code >> 16)) * 0x85EBCA6B) & 0xFFFFFFFF
+    code = ((code ^ (code >> 13)) * 0xC2B2AE35) & 0xFFFFFFFF
+    return code ^ (code >> 16)
+
+
 def _features(text: str) -> Iterator[str]:
     """Words without stop words, pairs of neighbours, and parts of longer words, marked with `#`."""
-    words = [word for word in _WORD.findall(text.lower().replace("_", " ")) if word not in _STOP][:MOST_WORDS]
+    words = [word for word in _WORD.findall(text.lower().replace("_", " ")) if word not in STOP_WORDS][:MOST_WORDS]
     previous = ""
     for word in words:
         yield word

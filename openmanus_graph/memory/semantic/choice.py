@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from importlib.util import find_spec
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -33,7 +34,11 @@ async def open_index(saver: ThreadSaver, settings: Settings, embedder: Embedder)
     if settings.chroma_url:
         return ChromaIndex(ChromaServer(settings.chroma_url, headers_of(settings)), space)
     if settings.vector_index == "chroma" or find_spec("chromadb") is not None:
-        return ChromaIndex(ChromaFolder(settings.home / FOLDER), space)
+        try:
+            return ChromaIndex(await asyncio.to_thread(ChromaFolder, settings.home / FOLDER), space)
+        except VectorIndexError:  # the data folder is on a network file system
+            if settings.vector_index == "chroma" or not await has_pgvector(saver):
+                raise
     return await PgvectorIndex.open_index(saver, space) if await has_pgvector(saver) else None
 
 
@@ -75,8 +80,8 @@ def headers_of(settings: Settings) -> dict[str, str]:
 async def _database(saver: ThreadSaver) -> str:
     async def read() -> str:
         async with saver.pool.connection() as connection:
-            row = await (await connection.execute("SELECT id FROM memory_space")).fetchone()
-        if row is None:
+            row = await (await connection.execute("SELECT own_memory_space() AS id")).fetchone()
+        if row is None or row["id"] is None:
             raise VectorIndexError("The table 'memory_space' of the database is empty.")
         return str(row["id"])
 

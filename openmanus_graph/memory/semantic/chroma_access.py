@@ -12,6 +12,7 @@ import os
 import re
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
@@ -21,7 +22,8 @@ import httpx
 
 from openmanus_graph import shell_commands
 from openmanus_graph.errors import OpenManusGraphError, SettingsError, VectorIndexError
-from openmanus_graph.redaction import redact_log
+from openmanus_graph.memory.semantic.vector_index import index_error
+from openmanus_graph.redaction import KEY, redact_log
 
 ResultT = TypeVar("ResultT")
 
@@ -36,10 +38,17 @@ _NETWORK = re.compile(r"nfs\d*|cifs|smb\w*|9p|fuse\.(sshfs|glusterfs|ceph\w*)|ce
 class ChromaAccess(Protocol):
     """A way to a Chroma client."""
 
-    target: str
-    """Names the place, the same in every process that means the same one."""
     place: str
     """The place in words."""
+
+    @property
+    def target(self) -> str:
+        """Names the place, the same in every process that means the same one.
+
+        Raises:
+            VectorIndexError: If the place cannot be used.
+        """
+        ...
 
     def use(self, work: Callable[[Any], ResultT], *, write: bool) -> ResultT:
         """Do a piece of work with a client that knows everything that was written before.
@@ -67,13 +76,11 @@ class _OpenFolder:
         self.users = 0
         self.client: Any = None
         self.seen = -1
-        self.reopened = 0
 
     def current(self, count: int) -> Any:
         """The client, opened anew if others have written since it was."""
         if self.client is not None and self.seen != count:
             self.drop()
-            self.reopened += 1
         if self.client is None:
             chromadb = load_chroma()
             settings = chromadb.config.Settings(anonymized_telemetry=False)
@@ -105,17 +112,35 @@ class ChromaFolder:
         """
         self._folder = folder.resolve()
         _refuse_network(self._folder)
-        self.target = f"chroma {os.uname().nodename}:{self._folder}"
         self.place = f"Chroma in {str(self._folder)!r}"
         with _opening:
             self._open = _open_folders.setdefault(self._folder, _OpenFolder(self._folder))
             self._open.users += 1
         self._closed = False
+        self._name: str | None = None
 
     @property
-    def reopened(self) -> int:
-        """How often this process has opened the client anew because others had written."""
-        return self._open.reopened
+    def target(self) -> str:
+        """Names the folder by what is written in it: hosts and containers have other names and paths for the same."""
+        if self._name is None:
+            self._name = self._read_name()
+        return f"chroma {self._name}"
+
+    def _read_name(self) -> str:
+        """The name in the folder; the first who asks gives it one."""
+        file = self._folder / "id"
+        draft = self._folder / f".{os.urandom(8).hex()}.part"
+        try:
+            self._folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+            if not file.exists():
+                draft.touch(0o600)
+                draft.write_text(os.urandom(8).hex())
+                with suppress(FileExistsError):
+                    os.link(draft, file)
+                draft.unlink()
+            return file.read_text().strip()
+        except OSError as error:
+            raise VectorIndexError(f"The folder {str(self._folder)!r} cannot be used: {error.strerror}.") from error
 
     def use(self, work: Callable[[Any], ResultT], *, write: bool) -> ResultT:
         """Do a piece of work under the lock; a writer counts before it writes, so that its end cannot be missed."""
@@ -169,26 +194,21 @@ class ChromaServer:
             headers: Header fields of every request, such as a token.
 
         Raises:
-            SettingsError: If the URL is none.
+            SettingsError: If the URL is none, or has more in it than where the server is.
         """
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-            raise SettingsError(
-                f"The setting 'chroma_url' cannot be {redact_log(url)!r}.", hint="It looks like https://host:8000"
-            )
-        self._where: dict[str, Any] = {
-            "host": parts.hostname,
-            "port": parts.port or (443 if parts.scheme == "https" else 8000),
-            "ssl": parts.scheme == "https",
-        }
+        scheme, host, port = _server_in(url)
+        self._where: dict[str, Any] = {"host": host, "port": port, "ssl": scheme == "https"}
         self._headers = dict(headers)
-        self._url = f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}"
-        if parts.port is None:
-            self._url += f":{self._where['port']}"
-        self.target = f"chroma {self._url}"
-        self.place = f"the Chroma server at {parts.hostname}:{self._where['port']}"
+        shown = f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+        self._url = f"{scheme}://{shown}"
+        self.place = f"the Chroma server at {shown}"
         self._lock = threading.Lock()
         self._client: Any = None
+
+    @property
+    def target(self) -> str:
+        """Names the server."""
+        return f"chroma {self._url}"
 
     def use(self, work: Callable[[Any], ResultT], *, write: bool) -> ResultT:
         """Do a piece of work; the server keeps readers and writers apart."""
@@ -204,8 +224,9 @@ class ChromaServer:
         with self._lock:
             if self._client is None:
                 chromadb = load_chroma()
-                # Chroma's client waits for ever, from its first call on: so the server is asked before, with a limit.
-                with httpx.Client(timeout=TIMEOUT_S, trust_env=False) as asking:
+                # Chroma's client waits for ever, from its first call on: so the server is asked before, with a limit,
+                # and by the same way: both take a proxy from the environment.
+                with httpx.Client(timeout=TIMEOUT_S) as asking:
                     asking.get(f"{self._url}/api/v2/heartbeat", headers=self._headers).raise_for_status()
                 settings = chromadb.config.Settings(anonymized_telemetry=False)
                 self._client = chromadb.HttpClient(**self._where, headers=self._headers, settings=settings)
@@ -221,6 +242,27 @@ class ChromaServer:
             client.close()
             for session in _sessions(client):
                 session.close()
+
+
+def _server_in(url: str) -> tuple[str, str, int]:
+    """Scheme, host and port of a server's address.
+
+    Raises:
+        SettingsError: If it is no address, or has a password, a path or a query in it.
+    """
+    try:
+        parts = urlsplit(url.strip())
+        host, port = parts.hostname or "", parts.port
+        good = parts.scheme in ("http", "https") and host and parts.path in ("", "/")
+    except ValueError:
+        parts, host, port, good = None, "", None, False
+    if not good or parts is None or "@" in parts.netloc or parts.query or parts.fragment:
+        shown = re.sub(r"^([a-z]+://)?.*@", rf"\1{KEY}@", redact_log(url), flags=re.DOTALL).partition("?")[0]
+        raise SettingsError(
+            f"The setting 'chroma_url' cannot be {shown!r}.",
+            hint="It looks like https://host:8000; a token is in a variable that the setting chroma_headers names.",
+        )
+    return parts.scheme, host, port or (443 if parts.scheme == "https" else 8000)
 
 
 def _sessions(client: Any) -> list[httpx.Client]:
@@ -242,17 +284,6 @@ def load_chroma() -> Any:
             "Chroma is not installed.", hint=f"Get it with: {shell_commands.install('openmanus-graph[chroma]')}"
         ) from error
     return chromadb
-
-
-def index_error(place: str, error: Exception, secrets: Any = ()) -> VectorIndexError:
-    """The error for whatever Chroma raised, in one line and without secrets."""
-    said = str(error).strip().partition("\n")[0] or type(error).__name__
-    for secret in secrets:
-        said = said.replace(secret, "[key]")
-    return VectorIndexError(
-        f"{place[0].upper()}{place[1:]} fails: {redact_log(said).rstrip('.')}.",
-        hint=f"See what waits for it with: {shell_commands.MEMORY_STATUS}",
-    )
 
 
 def _refuse_network(folder: Path) -> None:

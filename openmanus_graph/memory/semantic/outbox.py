@@ -19,10 +19,11 @@ import psycopg
 from psycopg.rows import DictRow
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.errors import DatabaseError, OpenManusGraphError
+from openmanus_graph.errors import DatabaseError
 from openmanus_graph.fault_points import passed, writing
+from openmanus_graph.memory.embedding.vectors import vectors_of
 from openmanus_graph.memory.protocols import Embedder
-from openmanus_graph.memory.semantic.vector_index import VectorIndex
+from openmanus_graph.memory.semantic.vector_index import VectorIndex, failure_of
 from openmanus_graph.redaction import redact_log
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,8 @@ TRIES = 3
 """Failures in a row after which the rest waits for another time."""
 LONGEST_WAIT_S = 30.0
 """The longest pause before a passage is tried again."""
+MOST_DOUBLINGS = 10
+"""Failures after which the pause does not grow any more; without end it would leave the range of numbers."""
 SWEEP_EVERY: LiteralString = "1 day"
 """How often all keys of an index are compared with the passages."""
 UNUSED_AFTER: LiteralString = "30 days"
@@ -138,18 +141,29 @@ class Outbox:
                 await self._bring(due)
             except DatabaseError:
                 raise
-            except OpenManusGraphError as failure:
-                failures, error = failures + 1, redact_log(failure.message)
-                logger.warning("Passages cannot be delivered to the index.", extra={"error": error})
+            except Exception as failure:  # noqa: BLE001 - an index or an embedder may raise anything
+                failures, error = failures + 1, redact_log(failure_of(failure).message)
+                if failures == 1:
+                    logger.warning("Passages cannot be delivered to the index.", extra={"error": error})
                 await self._postpone(due, error)
                 continue
             failures, error = 0, None
             delivered += len(due)
             if progress is not None:
                 progress(delivered, await self.waiting())
-        if delivered:
-            await self._index.tidy()
+        if delivered and error is None:
+            error = await self._tidied()
         return delivered, error
+
+    async def _tidied(self) -> str | None:
+        """Tidy the index; why that failed, which loses nothing."""
+        try:
+            await self._index.tidy()
+        except DatabaseError:
+            raise
+        except Exception as failure:  # noqa: BLE001 - as above
+            return redact_log(failure_of(failure).message)
+        return None
 
     async def _due(self) -> list[DictRow]:
         """A batch of rows that have failed equally often, the least often first."""
@@ -168,7 +182,7 @@ class Outbox:
         keys = [str(row["key"]) for row in due]
         there = await self._rows("SELECT key, owner, text FROM passages WHERE key = ANY(%s)", (keys,))
         present = {str(row["key"]) for row in there}
-        vectors = await self._embedder.embed([str(row["text"]) for row in there]) if there else []
+        vectors = await vectors_of(self._embedder, [str(row["text"]) for row in there])
         self._index.space.check(vectors)
         items: dict[str, list[tuple[str, list[float]]]] = defaultdict(list)
         for row, vector in zip(there, vectors, strict=True):
@@ -191,7 +205,8 @@ class Outbox:
             )
 
     async def _postpone(self, due: Sequence[DictRow], error: str) -> None:
-        wait = min(0.2 * 2 ** int(due[0]["attempts"]), LONGEST_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
+        doubled = min(int(due[0]["attempts"]), MOST_DOUBLINGS)
+        wait = min(0.2 * 2**doubled, LONGEST_WAIT_S) * random.uniform(0.75, 1.25)  # noqa: S311
         await self._rows(
             "UPDATE outbox o SET attempts = attempts + 1, error = %s,"
             " next_at = clock_timestamp() + make_interval(secs => %s)"

@@ -21,7 +21,9 @@ class Passage:
     meta: dict[str, Any] = field(default_factory=dict[str, Any])
     """More of it, such as `title`; plain JSON values."""
     thread: str | None = None
-    """The thread that found it; `None` if a person added it."""
+    """The thread that it was stored for; `None` for none, as `memory add` does."""
+    created_at: datetime | None = None
+    """When it was added; `None` means now. Of one that is there already the time stays."""
 
     def key(self, owner: str) -> str:
         """The key of the passage for an owner: the same source and text have the same one."""
@@ -45,7 +47,7 @@ class StoredPassage:
     meta: dict[str, Any]
     """More of it, such as `title`."""
     thread: str | None
-    """The thread that found it; `None` if a person added it."""
+    """The thread that it was stored for; `None` for none, as `memory add` does."""
     created_at: datetime
     """When it was added."""
 

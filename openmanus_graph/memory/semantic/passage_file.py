@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
+from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
-from typing import Any, cast
+from typing import IO, Any, cast
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field, ValidationError
 
 from openmanus_graph.errors import ArchiveError, UsageError
+from openmanus_graph.files.new_file import new_file
 from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passages import MOST_CHARACTERS, Passages
 
@@ -17,8 +19,8 @@ KIND = "passages of openmanus-graph"
 """What the first line says the file is."""
 VERSION = 1
 """The version of the format."""
-MOST_BYTES = 2 * 2**30
-"""Bytes of a file that is read."""
+LONGEST_LINE = 2**20
+"""Bytes of a line above which it is refused: a file may be long, and takes no more memory than a line."""
 
 
 class _Line(BaseModel):
@@ -31,6 +33,7 @@ class _Line(BaseModel):
     text: str = Field(max_length=MOST_CHARACTERS)
     meta: dict[str, Any] = Field(default_factory=dict[str, Any])
     thread: str | None = None
+    created_at: AwareDatetime | None = None
 
 
 async def write_passages(passages: Passages, path: Path) -> int:
@@ -40,55 +43,56 @@ async def write_passages(passages: Passages, path: Path) -> int:
         UsageError: If the file is there already, or cannot be written; nothing is left of it then.
     """
     count = 0
-    try:
-        with path.open("x", encoding="utf-8") as file:
-            try:
-                file.write(json.dumps({"kind": KIND, "version": VERSION}) + "\n")
-                async for passage in passages.every():
-                    fields = {name: getattr(passage, name) for name in _Line.model_fields}
-                    file.write(json.dumps(fields, ensure_ascii=False) + "\n")
-                    count += 1
-                file.write(json.dumps({"passages": count}) + "\n")
-            except BaseException:
-                await asyncio.to_thread(path.unlink, missing_ok=True)
-                raise
-    except FileExistsError as error:
-        raise UsageError(f"The file {str(path)!r} is there already.", hint="Name a new one.") from error
-    except OSError as error:
-        raise UsageError(f"The file {str(path)!r} cannot be written: {error.strerror}.") from error
+    with new_file(path) as file:
+        file.write(_line({"kind": KIND, "version": VERSION}))
+        async for passage in passages.every():
+            file.write(_line({name: getattr(passage, name) for name in _Line.model_fields}))
+            count += 1
+        file.write(_line({"passages": count}))
     return count
 
 
-def read_passages(path: Path) -> list[Passage]:
-    """The passages of a file.
+def _line(fields: dict[str, Any]) -> bytes:
+    return json.dumps(fields, ensure_ascii=False, default=datetime.isoformat).encode() + b"\n"
+
+
+def read_passages(path: Path) -> Iterator[Passage]:
+    """The passages of a file, one by one; only at its end is it sure that the file is whole.
 
     Raises:
         UsageError: If it cannot be read.
         ArchiveError: If it is no such file, or damaged: cut short, or with lines that are no passages.
     """
     try:
-        if path.stat().st_size > MOST_BYTES:
-            raise UsageError(f"The file {str(path)!r} has more than {MOST_BYTES:,} bytes.")
-        with path.open(encoding="utf-8") as file:
-            lines = file.read().split("\n")
+        with path.open("rb") as file:
+            yield from _passages(file, path)
     except OSError as error:
         raise UsageError(f"The file {str(path)!r} cannot be read: {error.strerror}.") from error
-    except UnicodeDecodeError as error:
-        raise _damaged(path, "it is not UTF-8") from error
-    head, end = _object(lines[0]), _object(lines[-2]) if len(lines) > 2 else {}
+
+
+def _passages(file: IO[bytes], path: Path) -> Iterator[Passage]:
+    head = _object(_text(file.readline(LONGEST_LINE), path))
     if head.get("kind") != KIND:
         raise _damaged(path, "it does not begin with what it is")
     if head.get("version") != VERSION:
         raise _damaged(path, f"its version is {head.get('version')!r}, and {VERSION} can be read")
-    found: list[Passage] = []
-    for number, line in enumerate(lines[1:-2], 2):
+    line, number = _text(file.readline(LONGEST_LINE), path), 2
+    while following := _text(file.readline(LONGEST_LINE), path):
         try:
-            found.append(Passage(**_Line.model_validate_json(line).model_dump()))
+            made = Passage(**_Line.model_validate_json(line).model_dump())
         except ValidationError as error:
             raise _damaged(path, f"line {number} is no passage") from error
-    if lines[-1] or end != {"passages": len(found)}:
+        yield made
+        line, number = following, number + 1
+    if not line.endswith("\n") or _object(line) != {"passages": number - 2}:
         raise _damaged(path, "its end is missing")
-    return found
+
+
+def _text(line: bytes, path: Path) -> str:
+    try:
+        return line.decode()
+    except UnicodeDecodeError as error:
+        raise _damaged(path, "it is not UTF-8") from error
 
 
 def _object(line: str) -> dict[str, Any]:

@@ -8,22 +8,26 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 from collections.abc import Collection, Iterable
 from dataclasses import dataclass
 from time import monotonic
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.errors import DatabaseError, OpenManusGraphError
+from openmanus_graph.errors import DatabaseError, VectorIndexError
 from openmanus_graph.memory.embedding.choice import near_of, open_embedder
+from openmanus_graph.memory.embedding.vectors import vectors_of
 from openmanus_graph.memory.protocols import Embedder
 from openmanus_graph.memory.semantic.choice import open_index
-from openmanus_graph.memory.semantic.full_text import search_text
+from openmanus_graph.memory.semantic.full_text import MOST_CHARACTERS, search_text
 from openmanus_graph.memory.semantic.fusion import WEIGHT, fuse
 from openmanus_graph.memory.semantic.outbox import Delivery, Outbox, Progress
 from openmanus_graph.memory.semantic.passage import Hit, Passage
 from openmanus_graph.memory.semantic.passages import Passages, Selection
-from openmanus_graph.memory.semantic.vector_index import VectorIndex
+from openmanus_graph.memory.semantic.vector_index import VectorIndex, failure_of
+from openmanus_graph.redaction import redact_log
+from openmanus_graph.values.storable_json import storable_text
 
 logger = logging.getLogger(__name__)
 
@@ -71,10 +75,14 @@ class MemoryStatus:
     """What would serve better; `None` if nothing would."""
 
 
+LONGEST_S = 10.0
+"""How long a search waits for nearest neighbours, the opening of the index included, before it does without."""
+BACKGROUND_S = 300.0
+"""How long passages are delivered in the background of a request, before the next one goes on with it."""
 PAUSE_S = 30.0
 """How long an index that failed is not asked: one that hangs must not hold up every search."""
 MANY_PASSAGES = 20_000
-"""Passages from which a folder of Chroma's costs other processes a second after each write."""
+"""Passages from which a folder of Chroma's costs other processes a third of a second after each write."""
 
 
 class PassageMemory:
@@ -93,15 +101,22 @@ class PassageMemory:
         self._saver = saver
         self._settings = settings
         self._opening = asyncio.Lock()
+        self._embedder: Embedder | None = None
         self._opened: tuple[Embedder, VectorIndex, Outbox] | None = None
+        self._without = settings.vector_index == "none"  # whether there is no index to ask
         self._warning: str | None = None
+        self._delivering: asyncio.Task[None] | None = None
         self._again_at = 0.0  # of the monotonic clock: before it an index that failed is not asked
 
     async def aclose(self) -> None:
-        """Let go of the index."""
-        if self._opened is not None:
-            await self._opened[1].aclose()
-            self._opened = None
+        """Let go of the index; a delivery in the background ends before."""
+        await self._stop_delivering()
+        opened, self._opened = self._opened, None
+        if opened is not None:
+            try:
+                await opened[1].aclose()
+            except Exception as error:  # noqa: BLE001 - what has been stored and found is as it is
+                self._warn(error)
 
     async def add(self, passages: Iterable[Passage], *, replace_sources: Collection[str] = ()) -> tuple[int, int]:
         """Store passages; they are found by their words at once, and by meaning when they are delivered.
@@ -128,6 +143,10 @@ class PassageMemory:
             seconds: After how long no more is begun; `None` means when all is delivered.
             progress: Told after each batch.
         """
+        await self._stop_delivering()
+        return await self._deliver(seconds, progress)
+
+    async def _deliver(self, seconds: float | None, progress: Progress | None = None) -> Delivery:
         opened = await self._open()
         if opened is None:
             return Delivery(0, 0, self._warning)
@@ -135,9 +154,8 @@ class PassageMemory:
             await opened[2].sweep_if_due()
         except DatabaseError:
             raise
-        except OpenManusGraphError as error:
-            self._warn(error)
-            return Delivery(0, await opened[2].waiting(), error.message)
+        except Exception as error:  # noqa: BLE001 - an index may raise anything
+            return Delivery(0, await opened[2].waiting(), self._warn(error))
         done = await opened[2].deliver(seconds=seconds, progress=progress)
         if done.delivered and done.error is None:
             self._again_at = 0.0  # it is there again
@@ -167,13 +185,35 @@ class PassageMemory:
         return Found(hits[:limit], self._warning)
 
     async def recall(self, query: str, *, limit: int = 5) -> list[str]:
-        """Passages that are worth telling for a task, each with its source; none rather than one of another matter."""
+        """Passages that are worth telling for a task, each with its source; none rather than one of another matter.
+
+        What waits for the index is delivered meanwhile in the background, until it is done or the memory is closed.
+        """
         if not await self.passages.any():
             return []
         found = await self.search(query, limit=4 * limit)
+        if self._opened is not None and self._warning is None:
+            self._deliver_in_background()
         least = 2.0 if self._opened is None else near_of(self._opened[0])
         worth = [hit for hit in found.hits if hit.coverage >= LEAST_COVERAGE or (hit.nearness or 0.0) >= least]
         return [_told(hit) for hit in worth[:limit]]
+
+    def _deliver_in_background(self) -> None:
+        if self._delivering is None or self._delivering.done():
+            self._delivering = asyncio.create_task(self._deliver_quietly(), name="delivery of passages")
+
+    async def _deliver_quietly(self) -> None:
+        """Deliver, whatever comes of it: what is not delivered stays in the outbox."""
+        try:
+            await self._deliver(BACKGROUND_S)
+        except Exception as error:  # noqa: BLE001 - a run goes on without
+            logger.info("Passages are not delivered to the index.", extra={"error": redact_log(str(error))})
+
+    async def _stop_delivering(self) -> None:
+        task, self._delivering = self._delivering, None
+        if task is not None:
+            task.cancel()
+            await asyncio.wait([task])
 
     async def status(self) -> MemoryStatus:
         """What there is, and what it is searched with."""
@@ -194,45 +234,73 @@ class PassageMemory:
 
     async def _near(self, query: str, limit: int) -> dict[str, float]:
         """Cosines of the nearest passages by key; none while the index is away."""
+        if self._without or monotonic() < self._again_at:
+            return {}
+        try:
+            async with asyncio.timeout(LONGEST_S):
+                return await self._nearest(storable_text(query[:MOST_CHARACTERS]), limit)
+        except DatabaseError:
+            raise
+        except TimeoutError:
+            self._warn(VectorIndexError(f"The index of vectors did not answer within {LONGEST_S:g} s."))
+        except Exception as error:  # noqa: BLE001 - an embedder or an index may raise anything
+            self._warn(error)
+        return {}
+
+    async def _nearest(self, query: str, limit: int) -> dict[str, float]:
+        if self._embedder is None:
+            self._embedder = open_embedder(self._settings)
+        # A model that was never asked says by this how long its vectors are, and the index needs to know.
+        known = self._embedder.dimensions > 0
+        vectors = [] if known else await vectors_of(self._embedder, [query])
         opened = await self._open()
-        if opened is None or monotonic() < self._again_at:
+        if opened is None:
             return {}
         chosen, index, _ = opened
-        try:
-            vectors = await chosen.embed([query])
-            index.space.check(vectors)
-            found = dict(await index.query(self.passages.owner, vectors[0], limit))
-        except OpenManusGraphError as error:
-            self._warn(error)
-            return {}
+        vectors = vectors or await vectors_of(chosen, [query])
+        index.space.check(vectors)
+        found = await index.query(self.passages.owner, vectors[0], limit)
         self._warning = None
-        return found
+        return {key: cosine for key, cosine in found if math.isfinite(cosine)}
 
     async def _open(self) -> tuple[Embedder, VectorIndex, Outbox] | None:
         """Embedder, index and outbox; `None` if no index is wanted, or it cannot be used."""
         async with self._opening:
-            wanted = self._settings.vector_index != "none" and monotonic() >= self._again_at
-            if self._opened is None and wanted:
+            if self._opened is None and not self._without and monotonic() >= self._again_at:
                 try:
-                    chosen = await open_embedder(self._settings)
-                    index = await open_index(self._saver, self._settings, chosen)
-                    if index is not None:
-                        outbox = Outbox(self._saver, index, chosen)
-                        await outbox.register()
-                        self._opened = chosen, index, outbox
-                        self._warning = None
+                    self._opened = await self._made()
+                    self._without = self._opened is None
+                    self._warning = None
                 except DatabaseError:
                     raise
-                except OpenManusGraphError as error:
+                except Exception as error:  # noqa: BLE001 - a plug-in may raise anything
                     self._warn(error)
             return self._opened
 
-    def _warn(self, error: OpenManusGraphError) -> None:
-        """Say once that only words are searched for."""
+    async def _made(self) -> tuple[Embedder, VectorIndex, Outbox] | None:
+        if self._embedder is None:
+            self._embedder = open_embedder(self._settings)
+        if self._embedder.dimensions <= 0:
+            await vectors_of(self._embedder, ["length"])
+        index = await open_index(self._saver, self._settings, self._embedder)
+        if index is None:
+            return None
+        try:
+            outbox = Outbox(self._saver, index, self._embedder)
+            await outbox.register()
+        except BaseException:
+            await index.aclose()
+            raise
+        return self._embedder, index, outbox
+
+    def _warn(self, error: Exception) -> str:
+        """Say once that only words are searched for; the reason."""
+        why = redact_log(failure_of(error).message)
         if self._warning is None:
-            logger.warning("Passages are found by their words alone.", extra={"error": error.message})
-        self._warning = error.message
+            logger.warning("Passages are found by their words alone.", extra={"error": why})
+        self._warning = why
         self._again_at = monotonic() + PAUSE_S
+        return why
 
 
 def _told(hit: Hit) -> str:

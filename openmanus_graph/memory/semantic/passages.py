@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -16,13 +18,15 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
-from openmanus_graph.redaction import redact_log
+from openmanus_graph.redaction import redact_log, redact_values
 from openmanus_graph.values.storable_json import storable, storable_text
 
 MOST_CHARACTERS = 20_000
 """Characters of a passage that are kept: full text has a limit, and a passage is a piece."""
 SOURCE_CHARACTERS = 600
 """Characters of a source's name that are kept: it is in an index."""
+DIGEST = 8
+"""Characters of a source's digest."""
 PAGE = 500
 """Passages that are read at a time."""
 
@@ -43,7 +47,7 @@ class Selection:
     source: str | None = None
     """Those of this path or address."""
     thread: str | None = None
-    """Those that this thread found."""
+    """Those that were stored for this thread."""
     before: datetime | None = None
     """Those that were added before this moment."""
     matching: str | None = None
@@ -61,7 +65,7 @@ class Passages:
             owner: Whose passages; nobody else's are seen or changed.
         """
         self._saver = saver
-        self.owner = owner
+        self.owner = storable_text(owner)
 
     async def any(self) -> bool:
         """Whether there is any passage."""
@@ -89,7 +93,7 @@ class Passages:
         Raises:
             DatabaseError: If the store does not answer, or has no space left.
         """
-        by_key = {made.key(self.owner): made for made in map(clean_passage, passages) if made.text.strip()}
+        by_key = await asyncio.to_thread(self._by_key, list(passages))
 
         async def write() -> tuple[int, int]:
             async with self._saver.pool.connection() as connection, connection.transaction():
@@ -104,6 +108,10 @@ class Passages:
 
         with writing("passages"):
             return await self._saver.retried(write)
+
+    def _by_key(self, passages: Sequence[Passage]) -> dict[str, Passage]:
+        """Those that may be stored; of thousands it takes seconds."""
+        return {made.key(self.owner): made for made in map(clean_passage, passages) if made.text.strip()}
 
     async def _remove_others(self, connection: Any, keys: list[str], sources: list[str]) -> int:
         if not sources:
@@ -120,11 +128,13 @@ class Passages:
         cursor = await connection.execute(
             """
             WITH added AS (
-                INSERT INTO passages (key, owner, source, position, text, meta, thread)
-                SELECT key, %(owner)s, source, position, text, meta, thread
+                INSERT INTO passages (key, owner, source, position, text, meta, thread, created_at)
+                SELECT key, %(owner)s, source, position, text, meta, thread, coalesce(created_at, clock_timestamp())
                 FROM unnest(%(keys)s::text[], %(sources)s::text[], %(positions)s::int[], %(texts)s::text[],
-                            %(metas)s::jsonb[], %(threads)s::text[]) AS p (key, source, position, text, meta, thread)
+                            %(metas)s::jsonb[], %(threads)s::text[], %(moments)s::timestamptz[])
+                    AS p (key, source, position, text, meta, thread, created_at)
                 ON CONFLICT (key) DO UPDATE SET position = EXCLUDED.position, meta = EXCLUDED.meta
+                    WHERE (passages.position, passages.meta) IS DISTINCT FROM (EXCLUDED.position, EXCLUDED.meta)
                 RETURNING key, xmax = 0 AS is_new
             )
             SELECT key FROM added WHERE is_new
@@ -137,6 +147,7 @@ class Passages:
                 "texts": [made.text for _, made in rows],
                 "metas": [Jsonb(made.meta) for _, made in rows],
                 "threads": [made.thread for _, made in rows],
+                "moments": [made.created_at for _, made in rows],
             },
         )
         return [str(row["key"]) for row in await cursor.fetchall()]
@@ -180,15 +191,6 @@ class Passages:
         what = "Several passages begin" if found else "No passage begins"
         raise UsageError(f"{what} with {key!r}.", hint=f"Find its key with: {shell_commands.SEARCH_MEMORY}")
 
-    async def sources(self) -> list[tuple[str, int]]:
-        """Every source with the number of its passages, in order."""
-        query: LiteralString = (
-            "SELECT source, count(*) AS n FROM passages WHERE owner = %s GROUP BY source ORDER BY source"
-        )
-        async with self._saver.connection() as connection:
-            rows = await (await connection.execute(query, (self.owner,))).fetchall()
-        return [(str(row["source"]), int(row["n"])) for row in rows]
-
     async def every(self) -> AsyncIterator[StoredPassage]:
         """All passages, source by source."""
         which: LiteralString = "%s AND (source, position, key) > (%s, %s, %s) ORDER BY source, position, key LIMIT %s"
@@ -202,7 +204,9 @@ class Passages:
         keys = None if chosen.keys is None else list(chosen.keys)
         source = None if chosen.source is None else clean_source(chosen.source)
         matching = None if chosen.matching is None else storable_text(chosen.matching)
-        return {**vars(chosen), "owner": self.owner, "keys": keys, "source": source, "matching": matching}
+        thread = None if chosen.thread is None else storable_text(chosen.thread)
+        given = {"keys": keys, "source": source, "thread": thread, "matching": matching, "before": chosen.before}
+        return {**given, "owner": self.owner}
 
     async def _stored(self, which: LiteralString, values: Sequence[Any]) -> list[StoredPassage]:
         query = _SELECT + sql.SQL(which)
@@ -222,23 +226,36 @@ class Passages:
         return await self._saver.retried(read)
 
 
-_CHOSEN = sql.SQL("""
- AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s)) AND (%(source)s::text IS NULL OR source = %(source)s)
- AND (%(thread)s::text IS NULL OR thread = %(thread)s)
+REMEMBERED = sql.SQL("""
+     (%(thread)s::text IS NULL OR {thread} = %(thread)s)
  AND (%(before)s::timestamptz IS NULL OR created_at < %(before)s)
  AND (%(matching)s::text IS NULL OR search @@ plainto_tsquery('english', %(matching)s))
 """)
+"""The rows of passages or of episodes that a selection means; `thread` is the column with the thread."""
+_CHOSEN = sql.SQL(
+    " AND (%(keys)s::text[] IS NULL OR key = ANY(%(keys)s))"
+    " AND (%(source)s::text IS NULL OR source = %(source)s) AND {}"
+).format(REMEMBERED.format(thread=sql.Identifier("thread")))
 
 
 def clean_passage(made: Passage) -> Passage:
     """The passage as it may be stored: without secrets, and with characters that Postgres takes."""
-    text = storable_text(redact_log(made.text[:MOST_CHARACTERS]))
-    return replace(made, text=text, source=clean_source(made.source), meta=storable(made.meta))
+    text = storable_text(redact_log(made.text))[:MOST_CHARACTERS]  # a key that is cut first is not known as one
+    thread = None if made.thread is None else storable_text(made.thread)
+    meta = redact_values(storable(made.meta))
+    return replace(made, text=text, source=clean_source(made.source), meta=meta, thread=thread)
 
 
 def clean_source(source: str) -> str:
-    """The name of a source as it may be stored."""
-    return storable_text(redact_log(source)[:SOURCE_CHARACTERS])
+    """The name of a source as it may be stored; one that had to be changed ends with a part of its digest.
+
+    So two sources stay two, such as addresses that differ in a token only.
+    """
+    clean = storable_text(redact_log(source))
+    if clean == source and len(source) <= SOURCE_CHARACTERS:
+        return source
+    digest = hashlib.sha256(source.encode("utf-8", "surrogatepass")).hexdigest()[:DIGEST]
+    return f"{clean[: SOURCE_CHARACTERS - DIGEST - 2]} #{digest}"
 
 
 def _pages(keys: Sequence[str]) -> Iterable[Sequence[str]]:

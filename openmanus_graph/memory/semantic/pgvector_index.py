@@ -75,7 +75,7 @@ class PgvectorIndex:
     @property
     def target(self) -> str:
         """Names the space; the place is the database itself."""
-        return f"pgvector {self.space.name()}"
+        return f"pgvector {_table(self.space)}"
 
     @property
     def place(self) -> str:

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from openmanus_graph.errors import VectorIndexError
+from openmanus_graph import shell_commands
+from openmanus_graph.errors import OpenManusGraphError, VectorIndexError
+from openmanus_graph.redaction import KEY, redact_log
 
 Vector = Sequence[float]
 
@@ -91,3 +93,25 @@ class VectorIndex(Protocol):
     async def aclose(self) -> None:
         """Let go of the store."""
         ...
+
+
+def index_error(what: str, error: Exception, secrets: Iterable[str] = ()) -> VectorIndexError:
+    """The error for whatever an index or an embedder raised, in one line and without secrets.
+
+    Args:
+        what: What failed, in words.
+        error: What it raised.
+        secrets: Values that are not to be shown.
+    """
+    said = str(error).strip().partition("\n")[0] or type(error).__name__
+    for secret in secrets:
+        said = said.replace(secret, KEY)
+    return VectorIndexError(
+        f"{what[0].upper()}{what[1:]} fails: {redact_log(said).rstrip('.')}.",
+        hint=f"See what waits for it with: {shell_commands.MEMORY_STATUS}",
+    )
+
+
+def failure_of(error: Exception) -> OpenManusGraphError:
+    """An error of ours as it is, and one for anything else."""
+    return error if isinstance(error, OpenManusGraphError) else index_error("the index of vectors", error)
