@@ -221,6 +221,23 @@ async def test_a_drain_lets_running_steps_end_and_starts_nothing(saver: ThreadSa
     assert lines(logfile).count("start a") == 1
 
 
+async def test_a_cancelled_run_leaves_nothing_running(saver: ThreadSaver, tmp_path: Path) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    logfile = tmp_path / "log"
+    arguments = {"seconds": 3_600, "logfile": str(logfile)}
+    given = plan(*(subtask(name, "work", args={"name": name, **arguments}) for name in "abcdef"))
+    before = asyncio.all_tasks()
+    running = asyncio.create_task(app.ainvoke({"plan": given}, thread(max_parallel=2)))
+    await until_started(logfile, "a")
+    await until_started(logfile, "b")
+    running.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await running
+    left = {task.get_coro().__qualname__ for task in asyncio.all_tasks() - before}  # type: ignore[union-attr]
+    assert not {name for name in left if not name.startswith("AsyncConnectionPool")}
+    assert lines(logfile) == ["start a", "start b"]
+
+
 async def test_a_pause_holds_every_branch_at_its_next_node(saver: ThreadSaver, tmp_path: Path) -> None:
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
     gate = Gate()

@@ -21,6 +21,8 @@ class Calls(ABC, Generic[ResultT]):
         """Begin with none."""
         self._context = copy_context()
         self._open: set[asyncio.Future[ResultT]] = set()
+        self._ends = False
+        """Whether the node ends before its calls: what gets its turn by their end is not called any more."""
         self._over: asyncio.Future[None] = asyncio.get_running_loop().create_future()
 
     @abstractmethod
@@ -35,8 +37,10 @@ class Calls(ABC, Generic[ResultT]):
         Args:
             name: Its name, which graphs that run in it have in their namespaces.
             body: What it does; a function of its own, since naming a `@task` renames its function.
-            settle: Called with the call once it has ended; it may issue others.
+            settle: Called with the call once it has ended; it may issue others, which are not made if the node ends.
         """
+        if self._ends:
+            return
         issued = self._begin(name, body)
         self._open.add(issued)
 
@@ -67,6 +71,7 @@ class Calls(ABC, Generic[ResultT]):
         try:
             await self._over
         except BaseException:  # also where the node itself is cancelled: nothing of it may go on
+            self._ends = True
             left = set(self._open)
             for call in left:
                 call.cancel()
