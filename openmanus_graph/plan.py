@@ -195,17 +195,20 @@ class Plan(PlanModel):
 
     def dependants(self) -> dict[str, tuple[SubtaskId, ...]]:
         """For every id the ids that wait for it directly, in plan order."""
-        dependants: dict[str, list[SubtaskId]] = {subtask.id: [] for subtask in self.subtasks}
-        for subtask in self.subtasks:
-            for name in subtask.prerequisites():
-                dependants[name].append(subtask.id)
-        return {name: tuple(names) for name, names in dependants.items()}
+        return _reversed(self._needs())
+
+    def _needs(self) -> dict[SubtaskId, tuple[SubtaskId, ...]]:
+        """The prerequisites of every id; subtasks can be changed, so they are read anew each time."""
+        return {subtask.id: subtask.prerequisites() for subtask in self.subtasks}
 
     def in_order(self) -> list[Subtask]:
         """The subtasks such that each comes after its prerequisites."""
+        return self._ordered(self._needs())
+
+    def _ordered(self, needs: Mapping[SubtaskId, tuple[SubtaskId, ...]]) -> list[Subtask]:
         by_id = {subtask.id: subtask for subtask in self.subtasks}
-        missing = {subtask.id: len(subtask.prerequisites()) for subtask in self.subtasks}
-        dependants = self.dependants()
+        missing = {name: len(before) for name, before in needs.items()}
+        dependants = _reversed(needs)
         ready = deque(subtask for subtask in self.subtasks if not missing[subtask.id])
         ordered: list[Subtask] = []
         while ready:
@@ -231,7 +234,18 @@ class Plan(PlanModel):
 
     def _computed_hashes(self) -> dict[str, str]:
         hashes: dict[str, str] = {}
-        for subtask in self.in_order():
-            below = {name: hashes[name] for name in subtask.prerequisites()}
-            hashes[subtask.id] = digest({"definition": subtask.definition_hash(), "prerequisites": below})
+        needs = self._needs()
+        for subtask in self._ordered(needs):
+            below = {name: hashes[name] for name in needs[subtask.id]}
+            definition = subtask.definition_hash(needs[subtask.id])
+            hashes[subtask.id] = digest({"definition": definition, "prerequisites": below})
         return {subtask.id: hashes[subtask.id] for subtask in self.subtasks}
+
+
+def _reversed(needs: Mapping[SubtaskId, tuple[SubtaskId, ...]]) -> dict[str, tuple[SubtaskId, ...]]:
+    """For every id the ids that need it, in the order of `needs`."""
+    dependants: dict[str, list[SubtaskId]] = {name: [] for name in needs}
+    for name, before in needs.items():
+        for need in before:
+            dependants[need].append(name)
+    return {name: tuple(names) for name, names in dependants.items()}

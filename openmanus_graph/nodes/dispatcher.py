@@ -415,7 +415,7 @@ class Dispatch:
                 "id": subtask.id,
                 "goal": subtask.goal or work_line(None, subtask.tool, subtask.args),
                 "runs": subtask.tool or subtask.agent,
-                "needs": list(self.plan.prerequisites(subtask)),
+                "needs": list(self.needs[subtask.id]),
             }
             for subtask in self.plan.subtasks
         ]

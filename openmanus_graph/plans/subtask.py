@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Annotated, Any, cast
 
 from pydantic import Field, model_validator
@@ -101,17 +102,20 @@ class Subtask(PlanModel):
         """The subtask as built-in types, without the fields that have their default value."""
         return self.model_dump(exclude_defaults=True)
 
-    def definition_hash(self) -> str:
+    def definition_hash(self, prerequisites: Sequence[str] | None = None) -> str:
         """Hash of the work's definition, as 12 hexadecimal digits.
 
         It covers `id`, `goal`, `tool`, `args`, `agent`, `done_when`, `tools` and the set of prerequisites.
         How the work is scheduled and guarded (`priority`, `retries`, `timeout_s`, `approval`, `kind`,
         `expected_s`) is left out, so changing that never makes finished work run again. Numbers count by
         value: 1 is 1.0.
-        """
-        return digest(self._definition())
 
-    def _definition(self) -> dict[str, Any]:
+        Args:
+            prerequisites: What `prerequisites()` gives, where it is known already.
+        """
+        return digest(self._definition(self.prerequisites() if prerequisites is None else prerequisites))
+
+    def _definition(self, prerequisites: Sequence[str]) -> dict[str, Any]:
         # Fields that say nothing are left out, so that a field added later changes no hash of an older plan.
         stated = {
             "id": self.id,
@@ -121,7 +125,7 @@ class Subtask(PlanModel):
             "agent": self.agent,
             "done_when": self.done_when,
             "tools": None if self.tools is None else {"allowed": sorted(set(self.tools))},
-            "needs": sorted(self.prerequisites()),
+            "needs": sorted(prerequisites),
         }
         return {key: value for key, value in stated.items() if value not in (None, "", [], {})}
 
