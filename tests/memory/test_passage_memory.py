@@ -472,6 +472,17 @@ async def test_a_delivery_in_the_background_ends_with_the_memory(
     assert await other.deliver() == Delivery(len(HANDBOOK), 0)
 
 
+async def test_a_delivery_that_is_stopped_leaves_the_lock_to_the_next(saver: ThreadSaver, tmp_path: Path) -> None:
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="hashing"))
+    for ticks in range(40):
+        await memory.add(passages_of([f"{HANDBOOK[0]} {ticks}"]))
+        await memory.recall("business trip receipts")
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        done = await memory.deliver()
+        assert (done.waiting, done.elsewhere, done.error) == (0, False, None), ticks
+
+
 async def test_searches_beside_each_other_open_one_index(memory: PassageMemory) -> None:
     await memory.add(passages_of(HANDBOOK))
     await memory.deliver()

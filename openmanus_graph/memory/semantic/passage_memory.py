@@ -211,7 +211,7 @@ class PassageMemory:
 
     async def _stop_delivering(self) -> None:
         task, self._delivering = self._delivering, None
-        if task is not None:
+        if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
 
