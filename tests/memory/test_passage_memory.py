@@ -427,6 +427,20 @@ async def test_an_embedder_that_is_odd_is_one_warning(
         assert re.search(why, str(done.error))
 
 
+@pytest.mark.parametrize("field", ["near", "most_weight", "batch", "dimensions"])
+async def test_an_embedder_whose_numbers_are_none_is_one_warning(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    odd = Odd(lambda texts: [[1.0] * 4 for _ in texts])
+    setattr(odd, field, "many")
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: odd)
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    await memory.add(passages_of(HANDBOOK[:1]))
+
+    assert await memory.recall("receipts of a business trip") != []
+    assert (await memory.search("business trip")).warning is not None
+
+
 @pytest.mark.parametrize("method", ["query", "upsert", "keys"])
 async def test_an_index_that_raises_anything_is_one_warning(
     saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
