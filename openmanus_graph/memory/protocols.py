@@ -1,7 +1,7 @@
 """Protocols: the three kinds of memory, as the roles see them.
 
 Episodic memory is in Postgres, or in the store of a plug-in. Procedural memory is in Neo4j where one is configured,
-else in Postgres. Semantic memory has its text in Postgres, with an index of vectors that follows it.
+else in Postgres. Semantic memory is in Postgres, with an index of vectors beside it, unless a graph is given another.
 """
 
 from __future__ import annotations

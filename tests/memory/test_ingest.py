@@ -377,7 +377,7 @@ PAGES = {
     " <a href='sub/b.html#part'>b</a> <a href='gone.html'>g</a> <a href='x.zip'>z</a></p>",
     "/docs/a.html": "<title>A</title><p>Page of aardvarks. <a href='/docs/'>up</a></p>",
     "/docs/sub/b.html": "<title>B</title><p>Page of bees. <a href='../c.html'>c</a></p>",
-    "/docs/c.html": "<title>C</title><p>Page of cats.</p>",
+    "/docs/c.html": "<title>C</title><p>Page of cats, <a href='moved.html'>and more</a>.</p>",
     "/other": "<title>O</title><p>Elsewhere.</p>",
     "/slashless": "<title>S</title><p>Start. <a href='/slashless/one'>1</a> <a href='/slashless-2'>2</a>"
     " <a href='/other'>o</a></p>",
@@ -427,6 +427,7 @@ async def test_a_site_is_followed_below_its_address_and_no_further(memory: Passa
         "/docs/", "/docs/a.html", "/docs/c.html", "/docs/sub/b.html",
     ]  # fmt: skip
     assert [(source.removeprefix(site), "404" in why) for source, why in done.left_out] == [("/docs/gone.html", True)]
+    assert done.sources == 4
     again = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=20)
     assert (again.sources, again.added) == (4, 0)
     few = await ingest.ingest(memory, f"{site}/docs/", allow_hosts=("127.0.0.1",), pages=2)

@@ -427,6 +427,20 @@ async def test_an_embedder_that_is_odd_is_one_warning(
         assert re.search(why, str(done.error))
 
 
+@pytest.mark.parametrize("field", ["near", "most_weight", "batch", "dimensions"])
+async def test_an_embedder_whose_numbers_are_none_is_one_warning(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, field: str
+) -> None:
+    odd = Odd(lambda texts: [[1.0] * 4 for _ in texts])
+    setattr(odd, field, "many")
+    monkeypatch.setattr(embedder_choice, "embedder", lambda name: odd)
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
+    await memory.add(passages_of(HANDBOOK[:1]))
+
+    assert await memory.recall("receipts of a business trip") != []
+    assert (await memory.search("business trip")).warning is not None
+
+
 @pytest.mark.parametrize("method", ["query", "upsert", "keys"])
 async def test_an_index_that_raises_anything_is_one_warning(
     saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str
@@ -470,6 +484,17 @@ async def test_a_delivery_in_the_background_ends_with_the_memory(
     other = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="odd"))
     monkeypatch.setattr(embedder_choice, "embedder", lambda name: Odd(lambda texts: [[1.0] * 4 for _ in texts]))
     assert await other.deliver() == Delivery(len(HANDBOOK), 0)
+
+
+async def test_a_delivery_that_is_stopped_leaves_the_lock_to_the_next(saver: ThreadSaver, tmp_path: Path) -> None:
+    memory = PassageMemory(saver, Settings.load(home=tmp_path, owner="me", vector_index="pgvector", embedder="hashing"))
+    for ticks in range(40):
+        await memory.add(passages_of([f"{HANDBOOK[0]} {ticks}"]))
+        await memory.recall("business trip receipts")
+        for _ in range(ticks):
+            await asyncio.sleep(0)
+        done = await memory.deliver()
+        assert (done.waiting, done.elsewhere, done.error) == (0, False, None), ticks
 
 
 async def test_searches_beside_each_other_open_one_index(memory: PassageMemory) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import math
 from collections.abc import Sequence
 
@@ -24,13 +25,21 @@ async def vectors_of(embedder: Embedder, texts: Sequence[str]) -> list[list[floa
     if not texts:
         return []
     try:
-        made = [[float(number) for number in vector] for vector in await embedder.embed(texts)]
+        made = await asyncio.to_thread(_numbers, await embedder.embed(texts))
     except OpenManusGraphError:
         raise
     except Exception as error:  # a plug-in may raise anything
         raise index_error(f"the embedder {embedder.name!r}", error) from error
     if len(made) != len(texts):
         raise VectorIndexError(f"The embedder {embedder.name!r} gave {len(made)} vectors for {len(texts)} texts.")
-    if not all(map(math.isfinite, (number for vector in made for number in vector))):
+    if not await asyncio.to_thread(_finite, made):
         raise VectorIndexError(f"The embedder {embedder.name!r} gave a vector with a number that is infinite or none.")
     return made
+
+
+def _numbers(vectors: Sequence[Sequence[float]]) -> list[list[float]]:
+    return [[float(number) for number in vector] for vector in vectors]
+
+
+def _finite(vectors: Sequence[Sequence[float]]) -> bool:
+    return all(math.isfinite(number) for vector in vectors for number in vector)

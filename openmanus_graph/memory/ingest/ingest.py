@@ -135,6 +135,7 @@ async def _pages(
     found = dict.fromkeys([place.partition("#")[0]])
     beyond: set[str] = set()
     taken: set[str] = set()
+    sources: set[str] = set()
     below = ""
     while batch := list(found)[len(taken) : len(taken) + AT_ONCE]:
         taken.update(batch)
@@ -144,6 +145,9 @@ async def _pages(
         done.left_out += failed
         for document in documents:
             below = below or _folder_of(document.source)
+            if document.source in sources:  # another address led there, too
+                continue
+            sources.add(document.source)
             await _take(memory, document, done)
             for link in document.links:
                 if link in found or not link.startswith(below) or not _is_page(link):

@@ -116,13 +116,18 @@ class Outbox:
         try:
             async with self._saver.pool.connection() as connection:
                 name = f"openmanus_graph.deliverer:{self._index.target}"
-                row = await self._lock(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS mine", name)
-                if not row["mine"]:
-                    return Delivery(0, await self.waiting(), elsewhere=True)
+                mine = True  # until the server says otherwise: a delivery may be stopped while it asks
                 try:
+                    row = await self._lock(
+                        connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS mine", name
+                    )
+                    mine = bool(row["mine"])
+                    if not mine:
+                        return Delivery(0, await self.waiting(), elsewhere=True)
                     delivered, error = await self._deliver(seconds, progress)
                 finally:
-                    await self._lock(connection, "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", name)
+                    if mine:
+                        await self._lock(connection, "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", name)
         except psycopg.OperationalError as broken:
             raise self._saver.lost(broken) from broken
         return Delivery(delivered, await self.waiting(), error)

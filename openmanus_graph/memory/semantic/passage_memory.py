@@ -16,7 +16,7 @@ from time import monotonic
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DatabaseError, VectorIndexError
-from openmanus_graph.memory.embedding.choice import near_of, open_embedder
+from openmanus_graph.memory.embedding.choice import NEAR, near_of, open_embedder
 from openmanus_graph.memory.embedding.vectors import vectors_of
 from openmanus_graph.memory.protocols import Embedder
 from openmanus_graph.memory.semantic.choice import open_index
@@ -103,6 +103,7 @@ class PassageMemory:
         self._opening = asyncio.Lock()
         self._embedder: Embedder | None = None
         self._opened: tuple[Embedder, VectorIndex, Outbox] | None = None
+        self._most_weight, self._least_nearness = WEIGHT, NEAR  # as the embedder says, once it is there
         self._without = settings.vector_index == "none"  # whether there is no index to ask
         self._warning: str | None = None
         self._delivering: asyncio.Task[None] | None = None
@@ -177,8 +178,7 @@ class PassageMemory:
         texts, near = await asyncio.gather(
             search_text(self._saver, self.passages.owner, query, wanted), self._near(query, wanted)
         )
-        most_weight = WEIGHT if self._opened is None else float(getattr(self._opened[0], "most_weight", WEIGHT))
-        ranked = fuse(texts, near, most_weight)
+        ranked = fuse(texts, near, self._most_weight)
         coverage = {hit.key: hit.coverage for hit in texts}
         there = await self.passages.lookup([key for key, _ in ranked])
         hits = [Hit(there[key], score, coverage.get(key, 0.0), near.get(key)) for key, score in ranked if key in there]
@@ -194,9 +194,11 @@ class PassageMemory:
         found = await self.search(query, limit=4 * limit)
         if self._opened is not None and self._warning is None:
             self._deliver_in_background()
-        least = 2.0 if self._opened is None else near_of(self._opened[0])
-        worth = [hit for hit in found.hits if hit.coverage >= LEAST_COVERAGE or (hit.nearness or 0.0) >= least]
+        worth = [hit for hit in found.hits if hit.coverage >= LEAST_COVERAGE or self._is_near(hit)]
         return [_told(hit) for hit in worth[:limit]]
+
+    def _is_near(self, hit: Hit) -> bool:
+        return hit.nearness is not None and hit.nearness >= self._least_nearness
 
     def _deliver_in_background(self) -> None:
         if self._delivering is None or self._delivering.done():
@@ -211,7 +213,7 @@ class PassageMemory:
 
     async def _stop_delivering(self) -> None:
         task, self._delivering = self._delivering, None
-        if task is not None:
+        if task is not None and not task.done():
             task.cancel()
             await asyncio.wait([task])
 
@@ -282,6 +284,8 @@ class PassageMemory:
             self._embedder = open_embedder(self._settings)
         if self._embedder.dimensions <= 0:
             await vectors_of(self._embedder, ["length"])
+        self._most_weight = float(getattr(self._embedder, "most_weight", WEIGHT))
+        self._least_nearness = near_of(self._embedder)
         index = await open_index(self._saver, self._settings, self._embedder)
         if index is None:
             return None

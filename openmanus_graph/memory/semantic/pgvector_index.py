@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
 from typing import Any
@@ -90,7 +91,7 @@ class PgvectorIndex:
             " SELECT key, %s, vector::{schema}.halfvec FROM unnest(%s::text[], %s::text[]) AS i (key, vector)"
             " ON CONFLICT (key) DO UPDATE SET vector = EXCLUDED.vector"
         )
-        by_key = {key: _literal(vector) for key, vector in items}
+        by_key = await asyncio.to_thread(lambda: {key: _literal(vector) for key, vector in items})
         await self._execute(query, (owner, list(by_key), list(by_key.values())))
 
     async def delete(self, owner: str, keys: Sequence[str]) -> None:
