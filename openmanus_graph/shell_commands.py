@@ -22,6 +22,7 @@ FORCE_SERVER_TO_STOP = f"{PROGRAM} db stop --force"
 MEMORY_TEMPLATES = f"{PROGRAM} memory templates list"
 UPGRADE = f"pip install --upgrade {PROGRAM}"
 SEARCH_MEMORY = f"{PROGRAM} memory search QUERY"
+DELETE_PASSAGE = f"{PROGRAM} memory delete KEY"
 MEMORY_STATUS = f"{PROGRAM} memory status"
 INSTALL_BUBBLEWRAP = "apt-get install bubblewrap"
 
@@ -64,6 +65,11 @@ def run_template(key: str, *more: str) -> str:
         more: Options.
     """
     return shlex.join([PROGRAM, "memory", "templates", "run", key, *more])
+
+
+def show_passage(key: str) -> str:
+    """The command that prints a passage."""
+    return shlex.join([PROGRAM, "memory", "show", key])
 
 
 def install(package: str) -> str:

@@ -26,6 +26,7 @@ from openmanus_graph.memory.ingest import pdf as pdf_module
 from openmanus_graph.memory.ingest.chunks import passages_of
 from openmanus_graph.memory.ingest.document import Document, read_document
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+from openmanus_graph.memory.semantic.passages import Added
 from openmanus_graph.tools.web import download
 from tests.conftest import Require
 
@@ -219,7 +220,7 @@ async def test_what_was_taken_before_a_full_disk_stays(
     real = PassageMemory.add
     calls: list[int] = []
 
-    async def fails_at_the_third(self: PassageMemory, *args: Any, **options: Any) -> tuple[int, int]:
+    async def fails_at_the_third(self: PassageMemory, *args: Any, **options: Any) -> Added:
         calls.append(1)
         if len(calls) == 3:
             raise DatabaseFullError("The disk is full.")

@@ -16,7 +16,7 @@ from openmanus_graph.memory.forgetting import forget_episodes
 from openmanus_graph.memory.semantic.full_text import search_text
 from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
 from openmanus_graph.memory.semantic.passage_file import read_passages, write_passages
-from openmanus_graph.memory.semantic.passages import MOST_CHARACTERS, Passages, Selection, clean_source
+from openmanus_graph.memory.semantic.passages import MOST_CHARACTERS, Added, Passages, Selection, clean_source
 
 pytestmark = pytest.mark.postgres
 
@@ -41,8 +41,8 @@ async def found(saver: ThreadSaver, query: str, owner: str = "me", limit: int = 
 
 
 async def test_the_same_again_changes_nothing(mine: Passages) -> None:
-    assert await mine.add(passages_of(WHALES, TAXES)) == (2, 0)
-    assert await mine.add(passages_of(WHALES, TAXES, WHALES)) == (0, 0)
+    assert await mine.add(passages_of(WHALES, TAXES)) == Added(2, 0)
+    assert await mine.add(passages_of(WHALES, TAXES, WHALES)) == Added(0, 0)
     assert await mine.counts() == (2, 1)
 
 
@@ -50,7 +50,7 @@ async def test_a_source_is_replaced_by_what_it_is_now(mine: Passages) -> None:
     await mine.add(passages_of(WHALES, TAXES))
     await mine.add(passages_of(LAPTOPS, source="b.md"))
 
-    assert await mine.add(passages_of(TAXES, LAPTOPS), replace_sources=["a.md"]) == (1, 1)
+    assert await mine.add(passages_of(TAXES, LAPTOPS), replace_sources=["a.md"]) == Added(1, 1)
     assert [(one.source, one.position, one.text) async for one in mine.every()] == [
         ("a.md", 0, TAXES),
         ("a.md", 1, LAPTOPS),

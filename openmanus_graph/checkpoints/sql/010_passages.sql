@@ -3,12 +3,12 @@
 ALTER TABLE threads ADD COLUMN owner text NOT NULL DEFAULT ''; -- whose memory it uses; empty: begun before there were owners
 
 CREATE TABLE passages (
-    key        text PRIMARY KEY,                   -- made of owner, source and text: the same passage is one row
+    key        text PRIMARY KEY,                   -- made of owner, source and the source's own text: the same passage is one row
     owner      text NOT NULL,
     source     text NOT NULL,                      -- the path or address that it came from
     position   int NOT NULL,                       -- which part of its source, from 0
     text       text NOT NULL,
-    meta       jsonb NOT NULL DEFAULT '{}',
+    meta       jsonb NOT NULL DEFAULT '{}',        -- of one edited by hand: edited, when and the digest of the source's own text
     thread     text,                               -- the thread that it was stored for; null: none
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     search     tsvector GENERATED ALWAYS AS (to_tsvector('english', text)) STORED,
@@ -18,6 +18,13 @@ CREATE TABLE passages (
 -- A lexeme as a tsquery has it: plainto_tsquery wants all words of a text, and what asks for any of them is made of these.
 CREATE FUNCTION quoted_lexeme(p_lexeme text) RETURNS text
 LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$ SELECT '''' || replace(replace(p_lexeme, '\', '\\'), '''', '''''') || '''' $$;
+
+-- Whether a passage stays as a person edited it although it is given anew: unless that has a later edit.
+CREATE FUNCTION keeps_edit(p_there jsonb, p_given jsonb) RETURNS boolean
+LANGUAGE sql IMMUTABLE PARALLEL SAFE AS $$
+    SELECT p_there #>> '{edited,digest}' IS NOT NULL
+        AND coalesce(p_given #>> '{edited,at}' <= p_there #>> '{edited,at}', true)
+$$;
 
 CREATE INDEX passages_search ON passages USING gin (search) WITH (fastupdate = off); -- else each search reads what is pending
 CREATE INDEX passages_source ON passages (owner, source, position);

@@ -84,6 +84,20 @@ def memory_show() -> None:
     """Print a passage; KEY is its key or the beginning of it, as `memory search` prints it."""
 
 
+@memory.command("edit", cls=LazyCommand, body="openmanus_graph.cli.memory.editing:edit")
+@_KEY
+@click.option("--text", metavar="TEXT", help="What it is to say.")
+@click.option("--file", metavar="FILE", help="What it is to say is there; - is the input.")
+@owner
+@as_json
+def memory_edit() -> None:
+    """Change the whole text of a passage, in $EDITOR unless --text or --file gives it.
+
+    It says from then on that it was edited by hand. It stays so while its source says of it what it says now; when
+    that changes, `memory add` tells what went.
+    """
+
+
 @memory.command("delete", cls=LazyCommand, body="openmanus_graph.cli.memory.removing:delete")
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
 @click.option("--yes", is_flag=True, help="Do not ask.")

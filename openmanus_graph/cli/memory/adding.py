@@ -9,7 +9,7 @@ import click
 from rich.console import Console
 
 from openmanus_graph.cli.memory.delivery import deliver
-from openmanus_graph.cli.memory.opening import open_memory
+from openmanus_graph.cli.memory.opening import open_memory, warn
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import clean, counted, one_line
@@ -26,7 +26,10 @@ def add(places: tuple[str, ...], pages: int, owner: str | None, as_json: bool) -
         print_json({**done.as_json(), "waiting": waiting})
         return
     gone = f", {counted(done.removed, 'passage')} gone" if done.removed else ""
-    click.echo(f"Read {counted(done.sources, 'source')}: {counted(done.added, 'new passage')}{gone}.")
+    kept = f"; {counted(done.edits_kept, 'passage')} edited by hand kept" if done.edits_kept else ""
+    click.echo(f"Read {counted(done.sources, 'source')}: {counted(done.added, 'new passage')}{gone}{kept}.")
+    for source, text in done.edits_lost:
+        warn(f"{clean(source)} now says something else, and a passage edited by hand is gone: {one_line(text, 500)}")
     for source, reason in done.left_out[:SHOWN]:
         click.echo(f"Left out {clean(source)}: {clean(reason)}", err=True)
     if len(done.left_out) > SHOWN:
@@ -45,8 +48,5 @@ async def _add(settings: Settings, places: tuple[str, ...], pages: int) -> tuple
             shown: Any = tell if console.is_terminal else None
             for place in places:
                 done = await ingest(memory, place, allow_hosts=settings.allow_hosts, pages=pages, progress=shown)
-                total.sources += done.sources
-                total.added += done.added
-                total.removed += done.removed
-                total.left_out += done.left_out
+                total.take(done)
         return total, (await deliver(memory)).waiting

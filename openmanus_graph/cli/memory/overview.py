@@ -75,7 +75,8 @@ def show(key: str, owner: str | None, as_json: bool) -> None:
         return
     found_by = f", and the thread {passage.thread}" if passage.thread else ""
     click.echo(f"{passage.key}  {passage.source}, part {passage.position}")
-    click.echo(f"Added {ago(passage.created_at)} for {passage.owner}{found_by}\n")
+    edited = f", edited by hand {ago(passage.edited_at)}" if passage.edited_at else ""
+    click.echo(f"Added {ago(passage.created_at)} for {passage.owner}{found_by}{edited}\n")
     click.echo(passage.text)
 
 

@@ -47,6 +47,6 @@ async def _import(settings: Settings, file: Path) -> dict[str, int]:
     passages, added = read_passages(file), 0
     async with open_memory(settings) as (memory, _):
         while some := await asyncio.to_thread(lambda: list(islice(passages, AT_ONCE))):
-            added += (await memory.add(some))[0]
+            added += (await memory.add(some)).new
         await deliver(memory)
     return {"passages": count, "added": added}

@@ -46,13 +46,23 @@ class Ingested:
     """Passages that are new."""
     removed: int = 0
     """Passages that their sources no longer have."""
+    edits_kept: int = 0
+    """Passages that stay as a person edited them: their sources say of them what they said."""
+    edits_lost: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
+    """Sources and texts of passages that a person had edited and that went: their sources now say something else."""
     left_out: list[tuple[str, str]] = field(default_factory=list[tuple[str, str]])
     """Sources that could not be read, or not whole, with the reason."""
 
     def as_json(self) -> dict[str, Any]:
         """Everything, in JSON types."""
         left_out = [{"source": source, "reason": reason} for source, reason in self.left_out]
-        return {**vars(self), "left_out": left_out}
+        edits_lost = [{"source": source, "text": text} for source, text in self.edits_lost]
+        return {**vars(self), "left_out": left_out, "edits_lost": edits_lost}
+
+    def take(self, other: Ingested) -> None:
+        """Count what another took, too."""
+        for name, value in vars(other).items():
+            setattr(self, name, getattr(self, name) + value)
 
 
 Progress = Callable[[str], None]
@@ -69,7 +79,8 @@ async def ingest(
 ) -> Ingested:
     """Take a file, a folder or a page into a memory.
 
-    A source that has not changed adds nothing; of one that has, what it no longer says goes.
+    A source that has not changed adds nothing; of one that has, what it no longer says goes. A passage that a person
+    has edited stays so as long as the source says of it what it said.
 
     Args:
         memory: The memory.
@@ -111,15 +122,17 @@ def _place_of(place: str) -> tuple[Path, bool]:
 
 async def _take(memory: PassageMemory, document: Document, done: Ingested) -> None:
     passages, beyond = await asyncio.to_thread(_cut, document)
-    added, removed = await memory.add(passages, replace_sources=[document.source])
+    added = await memory.add(passages, replace_sources=[document.source])
     if document.left_out:
         done.left_out.append((document.source, document.left_out))
     if beyond:
         why = f"Its last {counted(beyond, 'passage')} were left out: a source has at most {MOST_PASSAGES:,}."
         done.left_out.append((document.source, why))
     done.sources += 1
-    done.added += added
-    done.removed += removed
+    done.added += added.new
+    done.removed += added.gone
+    done.edits_kept += added.kept_edits
+    done.edits_lost += [(document.source, text) for text in added.lost_edits]
 
 
 def _cut(document: Document) -> tuple[list[Passage], int]:

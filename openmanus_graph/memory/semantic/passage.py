@@ -3,9 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+import re
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
-from typing import Any
+from typing import Any, cast
+
+EDITED = "edited"
+"""The field of `meta` of a passage that a person has edited: `at`, when, and `digest`, that of its source's text."""
+
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 
 @dataclass(frozen=True)
@@ -26,8 +33,8 @@ class Passage:
     """When it was added; `None` means now. Of one that is there already the time stays."""
 
     def key(self, owner: str) -> str:
-        """The key of the passage for an owner: the same source and text have the same one."""
-        return passage_key(owner, self.source, self.text)
+        """The key of the passage for an owner: the same text of the same source has the same one, edited or not."""
+        return _key(owner, self.source, source_digest(self.meta) or text_digest(self.text))
 
 
 @dataclass(frozen=True)
@@ -50,6 +57,11 @@ class StoredPassage:
     """The thread that it was stored for; `None` for none, as `memory add` does."""
     created_at: datetime
     """When it was added."""
+
+    @property
+    def edited_at(self) -> datetime | None:
+        """When a person edited it; `None` if it is as its source has it."""
+        return datetime.fromisoformat(self.meta[EDITED]["at"]) if source_digest(self.meta) else None
 
     def as_json(self) -> dict[str, Any]:
         """Everything, in JSON types."""
@@ -78,4 +90,27 @@ class Hit:
 
 def passage_key(owner: str, source: str, text: str) -> str:
     """The key of a text of a source for an owner."""
-    return hashlib.sha256("\0".join((owner, source, text)).encode()).hexdigest()[:32]
+    return _key(owner, source, text_digest(text))
+
+
+def text_digest(text: str) -> str:
+    """What stands for a text of a source in keys: an edited passage keeps it, and not the text that was wrong."""
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def source_digest(meta: Mapping[str, Any]) -> str | None:
+    """The digest of what the source says, of a passage that was edited; `None` if this one was not."""
+    if not isinstance(meta.get(EDITED), dict):
+        return None
+    mark = cast("dict[str, Any]", meta[EDITED])
+    digest, at = mark.get("digest"), mark.get("at")
+    if not (isinstance(digest, str) and isinstance(at, str) and _DIGEST.fullmatch(digest)):
+        return None
+    try:
+        return digest if datetime.fromisoformat(at).tzinfo else None
+    except ValueError:
+        return None
+
+
+def _key(owner: str, source: str, digest: str) -> str:
+    return hashlib.sha256("\0".join((owner, source, digest)).encode()).hexdigest()[:32]

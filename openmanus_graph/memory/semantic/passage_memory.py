@@ -23,8 +23,8 @@ from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.full_text import MOST_CHARACTERS, search_text
 from openmanus_graph.memory.semantic.fusion import WEIGHT, fuse
 from openmanus_graph.memory.semantic.outbox import Delivery, Outbox, Progress
-from openmanus_graph.memory.semantic.passage import Hit, Passage
-from openmanus_graph.memory.semantic.passages import Passages, Selection
+from openmanus_graph.memory.semantic.passage import Hit, Passage, StoredPassage
+from openmanus_graph.memory.semantic.passages import Added, Passages, Selection
 from openmanus_graph.memory.semantic.vector_index import VectorIndex, failure_of
 from openmanus_graph.redaction import redact_log
 from openmanus_graph.values.storable_json import storable_text
@@ -119,7 +119,7 @@ class PassageMemory:
             except Exception as error:  # noqa: BLE001 - what has been stored and found is as it is
                 self._warn(error)
 
-    async def add(self, passages: Iterable[Passage], *, replace_sources: Collection[str] = ()) -> tuple[int, int]:
+    async def add(self, passages: Iterable[Passage], *, replace_sources: Collection[str] = ()) -> Added:
         """Store passages; they are found by their words at once, and by meaning when they are delivered.
 
         Args:
@@ -127,10 +127,19 @@ class PassageMemory:
             replace_sources: Sources that these are all of: what they have besides goes.
 
         Returns:
-            How many were new, and how many went.
+            How many were new, how many went, and what became of those that a person had edited.
         """
         await self._open()  # first, so that the index is asked for them
         return await self.passages.add(passages, replace_sources=replace_sources)
+
+    async def edit(self, passage: StoredPassage, text: str) -> StoredPassage:
+        """Change the text of a passage, and ask the index to follow; the passage as it is now.
+
+        Raises:
+            UsageError: If the text is empty or too long, or the passage is another by now.
+        """
+        await self._open()
+        return await self.passages.edit(passage, text)
 
     async def forget(self, chosen: Selection) -> int:
         """Remove passages, and ask the index to; how many went."""
@@ -311,4 +320,5 @@ def _told(hit: Hit) -> str:
     passage = hit.passage
     text = passage.text if len(passage.text) <= TOLD_CHARACTERS else f"{passage.text[:TOLD_CHARACTERS]} …"
     nearness = "" if hit.nearness is None else f", nearness {hit.nearness:.2f}"
-    return f"Source: {passage.source} (words {hit.coverage:.2f}{nearness})\n{text}"
+    by_hand = ", edited by hand" if passage.edited_at else ""
+    return f"Source: {passage.source}{by_hand} (words {hit.coverage:.2f}{nearness})\n{text}"

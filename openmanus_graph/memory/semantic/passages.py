@@ -6,7 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Collection, Iterable, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any, LiteralString, cast
 
 from psycopg import sql
@@ -17,7 +17,7 @@ from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import UsageError
 from openmanus_graph.fault_points import writing
-from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
+from openmanus_graph.memory.semantic.passage import EDITED, Passage, StoredPassage, source_digest, text_digest
 from openmanus_graph.redaction import redact_log, redact_values
 from openmanus_graph.values.storable_json import storable, storable_text
 
@@ -36,6 +36,20 @@ _FORGET = sql.SQL(
     " SELECT enqueue_passages(%(owner)s, coalesce(array_agg(key), '{{}}')), count(*) AS gone FROM gone"
 )
 _COUNT = sql.SQL("SELECT count(*) AS n FROM passages WHERE owner = %(owner)s {chosen}")
+
+
+@dataclass(frozen=True)
+class Added:
+    """What became of passages that were to be stored."""
+
+    new: int
+    """How many were new."""
+    gone: int
+    """How many went, because their source no longer says them."""
+    kept_edits: int = 0
+    """How many stay as a person edited them, because their source says of them what it said."""
+    lost_edits: tuple[str, ...] = ()
+    """The texts of those that went although a person had edited them."""
 
 
 @dataclass(frozen=True)
@@ -80,31 +94,37 @@ class Passages:
         row = await self._row(query, (self.owner,))
         return int(row["passages"]), int(row["sources"])
 
-    async def add(self, passages: Iterable[Passage], *, replace_sources: Collection[str] = ()) -> tuple[int, int]:
+    async def add(self, passages: Iterable[Passage], *, replace_sources: Collection[str] = ()) -> Added:
         """Store passages; those that are there stay, and get the new position.
+
+        One that a person has edited stays as it is as long as its source says of it what it said, unless it is given
+        with a later edit.
 
         Args:
             passages: The passages. What looks like a key or a password in them is not stored.
             replace_sources: Sources that these passages are all of: what they have besides goes.
 
         Returns:
-            How many were new, and how many went.
+            How many were new, how many went, and what became of those that a person had edited.
 
         Raises:
             DatabaseError: If the store does not answer, or has no space left.
         """
         by_key = await asyncio.to_thread(self._by_key, list(passages))
 
-        async def write() -> tuple[int, int]:
+        async def write() -> Added:
             async with self._saver.pool.connection() as connection, connection.transaction():
-                gone = await self._remove_others(
+                gone, lost = await self._remove_others(
                     connection, list(by_key), [clean_source(one) for one in replace_sources]
                 )
-                new: list[str] = []
+                new, changed, kept = 0, list[str](), 0
                 for keys in _pages(sorted(by_key)):
-                    new += await self._insert(connection, [(key, by_key[key]) for key in keys])
-                await connection.execute("SELECT enqueue_passages(%s, %s)", (self.owner, new))
-                return len(new), gone
+                    for row in await self._insert(connection, [(key, by_key[key]) for key in keys]):
+                        new += bool(row["is_new"])
+                        kept += bool(row["was_edited"])
+                        changed += [str(row["key"])] if row["is_changed"] else []
+                await connection.execute("SELECT enqueue_passages(%s, %s)", (self.owner, changed))
+                return Added(new, gone, kept, lost)
 
         with writing("passages"):
             return await self._saver.retried(write)
@@ -113,31 +133,46 @@ class Passages:
         """Those that may be stored; of thousands it takes seconds."""
         return {made.key(self.owner): made for made in map(clean_passage, passages) if made.text.strip()}
 
-    async def _remove_others(self, connection: Any, keys: list[str], sources: list[str]) -> int:
+    async def _remove_others(self, connection: Any, keys: list[str], sources: list[str]) -> tuple[int, tuple[str, ...]]:
         if not sources:
-            return 0
+            return 0, ()
         cursor = await connection.execute(
             "WITH gone AS (DELETE FROM passages WHERE owner = %(owner)s AND source = ANY(%(sources)s)"
-            " AND key <> ALL(%(keys)s) RETURNING key)"
-            " SELECT enqueue_passages(%(owner)s, coalesce(array_agg(key), '{}')), count(*) AS gone FROM gone",
+            " AND key <> ALL(%(keys)s) RETURNING key, text, meta)"
+            " SELECT enqueue_passages(%(owner)s, coalesce(array_agg(key), '{}')), count(*) AS gone,"
+            " coalesce(array_agg(text) FILTER (WHERE meta #>> '{edited,digest}' IS NOT NULL), '{}') AS lost FROM gone",
             {"owner": self.owner, "sources": sources, "keys": keys},
         )
-        return int((await cursor.fetchone())["gone"])
+        row = await cursor.fetchone()
+        return int(row["gone"]), tuple(row["lost"])
 
-    async def _insert(self, connection: Any, rows: Sequence[tuple[str, Passage]]) -> list[str]:
+    async def _insert(self, connection: Any, rows: Sequence[tuple[str, Passage]]) -> list[DictRow]:
         cursor = await connection.execute(
             """
-            WITH added AS (
+            WITH given AS (
+                SELECT * FROM unnest(%(keys)s::text[], %(sources)s::text[], %(positions)s::int[], %(texts)s::text[],
+                                     %(metas)s::jsonb[], %(threads)s::text[], %(moments)s::timestamptz[])
+                    AS p (key, source, position, text, meta, thread, created_at)
+            ), added AS (
                 INSERT INTO passages (key, owner, source, position, text, meta, thread, created_at)
                 SELECT key, %(owner)s, source, position, text, meta, thread, coalesce(created_at, clock_timestamp())
-                FROM unnest(%(keys)s::text[], %(sources)s::text[], %(positions)s::int[], %(texts)s::text[],
-                            %(metas)s::jsonb[], %(threads)s::text[], %(moments)s::timestamptz[])
-                    AS p (key, source, position, text, meta, thread, created_at)
-                ON CONFLICT (key) DO UPDATE SET position = EXCLUDED.position, meta = EXCLUDED.meta
-                    WHERE (passages.position, passages.meta) IS DISTINCT FROM (EXCLUDED.position, EXCLUDED.meta)
-                RETURNING key, xmax = 0 AS is_new
+                FROM given
+                ON CONFLICT (key) DO UPDATE SET
+                    position = EXCLUDED.position,
+                    text = CASE WHEN keeps_edit(passages.meta, EXCLUDED.meta) THEN passages.text ELSE EXCLUDED.text END,
+                    meta = CASE WHEN keeps_edit(passages.meta, EXCLUDED.meta)
+                        THEN EXCLUDED.meta || jsonb_build_object('edited', passages.meta -> 'edited')
+                        ELSE EXCLUDED.meta END
+                    WHERE (passages.position, passages.meta - 'edited')
+                            IS DISTINCT FROM (EXCLUDED.position, EXCLUDED.meta - 'edited')
+                        OR (NOT keeps_edit(passages.meta, EXCLUDED.meta)
+                            AND (passages.text, passages.meta) IS DISTINCT FROM (EXCLUDED.text, EXCLUDED.meta))
+                RETURNING key, text, xmax = 0 AS is_new
             )
-            SELECT key FROM added WHERE is_new
+            -- The passages themselves are here as they were before.
+            SELECT g.key, coalesce(a.is_new, false) AS is_new, a.text <> coalesce(p.text, '') AS is_changed,
+                keeps_edit(p.meta, g.meta) AS was_edited
+            FROM given g LEFT JOIN added a ON a.key = g.key LEFT JOIN passages p ON p.key = g.key
             """,
             {
                 "owner": self.owner,
@@ -150,7 +185,53 @@ class Passages:
                 "moments": [made.created_at for _, made in rows],
             },
         )
-        return [str(row["key"]) for row in await cursor.fetchall()]
+        return await cursor.fetchall()
+
+    async def edit(self, passage: StoredPassage, text: str) -> StoredPassage:
+        """Change the text of a passage, which keeps its key and says that a person edited it.
+
+        Args:
+            passage: The passage, as it was when the person saw it.
+            text: What it is to say; what its source says makes it one that was not edited.
+
+        Returns:
+            The passage, as it is now.
+
+        Raises:
+            UsageError: If the text is empty or too long, or the passage is another by now.
+            DatabaseError: If the store does not answer.
+        """
+        if not text.strip() or len(text) > MOST_CHARACTERS:
+            size = f"{len(text):,} characters, and may have {MOST_CHARACTERS:,}" if text.strip() else "no text"
+            hint = f"Remove a passage with: {shell_commands.DELETE_PASSAGE}"
+            raise UsageError(f"The passage {passage.key[:12]!r} would have {size}.", hint=hint)
+        digest = source_digest(passage.meta) or text_digest(passage.text)
+        mark = {EDITED: {"at": datetime.now(UTC).isoformat(timespec="microseconds"), "digest": digest}}
+        old = {name: value for name, value in passage.meta.items() if name != EDITED}
+        made = clean_passage(Passage(passage.source, passage.position, text, old))
+        meta = made.meta if text_digest(made.text) == digest else {**made.meta, **mark}
+
+        async def write() -> list[DictRow]:
+            async with self._saver.pool.connection() as connection, connection.transaction():
+                cursor = await connection.execute(
+                    "WITH changed AS (UPDATE passages SET text = %(text)s, meta = %(meta)s"
+                    " WHERE owner = %(owner)s AND key = %(key)s AND text IN (%(before)s, %(text)s) RETURNING key)"
+                    " SELECT enqueue_passages(%(owner)s, array_agg(key)) FROM changed HAVING count(*) > 0",
+                    {
+                        "owner": self.owner,
+                        "key": passage.key,
+                        "before": passage.text,
+                        "text": made.text,
+                        "meta": Jsonb(meta),
+                    },
+                )
+                return await cursor.fetchall()
+
+        with writing("edited passage"):
+            if not await self._saver.retried(write):
+                hint = f"Look at it: {shell_commands.show_passage(passage.key)}"
+                raise UsageError(f"The passage {passage.key[:12]!r} has changed or gone meanwhile.", hint=hint)
+        return replace(passage, text=made.text, meta=meta)
 
     async def forget(self, chosen: Selection) -> int:
         """Remove passages; nobody finds them any more, whatever an index still has of them.
