@@ -5,7 +5,9 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Set
-from typing import cast
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, cast
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.fault_points import writing
@@ -32,6 +34,23 @@ MOST_CHARACTERS = 20_000
 def storable(text: str) -> str:
     """A text that Postgres takes: no NUL, no half of a surrogate pair, not beyond `MOST_CHARACTERS`."""
     return storable_text(text[:MOST_CHARACTERS])
+
+
+@dataclass(frozen=True)
+class EpisodeHit:
+    """An episode that a search found."""
+
+    episode: Episode
+    """The episode."""
+    score: float | None = None
+    """Share of the query's words that it has, 0 to 1; `None` where the store does not say."""
+    at: datetime | None = None
+    """When it was remembered; `None` where the store does not say."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Everything, in JSON types."""
+        score = None if self.score is None else round(self.score, 4)
+        return {**self.episode, "score": score, "created_at": None if self.at is None else self.at.isoformat()}
 
 
 class PostgresEpisodes:
@@ -121,6 +140,39 @@ class PostgresEpisodes:
                 )
             ).fetchall()
         return _likest(task, [cast("Episode", dict(row)) for row in rows], limit)
+
+    async def search(self, query: str, *, limit: int = 10) -> list[EpisodeHit]:
+        """Episodes with words of a query in task, outline, failures or answer; those with most of them first.
+
+        Args:
+            query: Any text.
+            limit: How many at most.
+
+        Raises:
+            DatabaseError: If the store does not answer.
+        """
+        async with self._saver.connection() as connection:
+            rows = await (
+                await connection.execute(
+                    """
+                    WITH words AS MATERIALIZED (
+                        SELECT quoted_lexeme(lexeme)::tsquery AS query
+                        FROM unnest(to_tsvector('english', %(query)s)) LIMIT %(words)s
+                    ), asked AS MATERIALIZED (
+                        SELECT string_agg(query::text, ' | ')::tsquery AS query, count(*)::float8 AS words FROM words
+                    )
+                    SELECT e.thread_id, request, task, outline, outcome, failures, answer, e.created_at,
+                        (SELECT count(*) FROM words w WHERE e.search @@ w.query) / asked.words AS score
+                    FROM episodes e JOIN threads t USING (thread_id), asked
+                    WHERE e.search @@ asked.query AND (%(owner)s::text IS NULL OR t.owner IN ('', %(owner)s))
+                    ORDER BY score DESC, ts_rank(e.search, asked.query) DESC, e.created_at DESC
+                    LIMIT %(limit)s
+                    """,
+                    {"query": storable(query), "words": MOST_WORDS, "owner": self._owner, "limit": max(limit, 0)},
+                )
+            ).fetchall()
+        beside = [(float(row.pop("score")), row.pop("created_at")) for row in rows]
+        return [EpisodeHit(cast("Episode", dict(row)), *more) for row, more in zip(rows, beside, strict=True)]
 
 
 STOP_WORDS = frozenset(

@@ -67,13 +67,22 @@ def memory_add() -> None:
     """
 
 
-@memory.command("search", cls=LazyCommand, body="openmanus_graph.cli.memory.overview:search")
+@memory.command("search", cls=LazyCommand, body="openmanus_graph.cli.memory.search:search")
 @click.argument("query", nargs=-1, required=True)
-@click.option("--limit", default=5, show_default=True, type=click.IntRange(1, 100), help="At most so many.")
+@click.option(
+    "--kind",
+    type=click.Choice(["passages", "episodes", "templates", "all"]),
+    default="passages",
+    show_default=True,
+    help="Episodes are past requests.",
+)
+@click.option(
+    "--limit", default=5, show_default=True, type=click.IntRange(1, 100), help="Of each kind at most so many."
+)
 @owner
 @as_json
 def memory_search() -> None:
-    """Find passages by their words and their meaning, best first."""
+    """Find passages by their words and their meaning, past requests and templates by their words, best first."""
 
 
 @memory.command("show", cls=LazyCommand, body="openmanus_graph.cli.memory.overview:show")

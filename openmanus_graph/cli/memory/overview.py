@@ -1,4 +1,4 @@
-"""Overview: memory status, search and show."""
+"""Overview: memory status and show."""
 
 from __future__ import annotations
 
@@ -11,12 +11,9 @@ from openmanus_graph.cli.memory.delivery import deliver
 from openmanus_graph.cli.memory.opening import open_memory, warn
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.display_text import ago, counted, one_line
+from openmanus_graph.display_text import ago, counted
 from openmanus_graph.memory.semantic.passage import StoredPassage
-from openmanus_graph.memory.semantic.passage_memory import Found, MemoryStatus
-
-CATCH_UP_S = 2.0
-"""How long a search first brings the index up to what others have added."""
+from openmanus_graph.memory.semantic.passage_memory import MemoryStatus
 
 
 def status(deliver: bool, owner: str | None, as_json: bool) -> None:
@@ -43,28 +40,6 @@ async def _status(settings: Settings, delivering: bool) -> MemoryStatus:
         if delivering:
             await deliver(memory)
         return await memory.status()
-
-
-def search(query: tuple[str, ...], limit: int, owner: str | None, as_json: bool) -> None:
-    """Find passages by their words and their meaning, best first."""
-    found = asyncio.run(_search(Settings.load(owner=owner), " ".join(query), limit))
-    warn(found.warning)
-    if as_json:
-        print_json([hit.as_json() for hit in found.hits])
-        return
-    if not found.hits:
-        click.echo("Nothing is found.")
-    for hit in found.hits:
-        nearness = "" if hit.nearness is None else f", nearness {hit.nearness:.2f}"
-        head = f"{hit.passage.key[:12]}  {hit.passage.source}"
-        click.echo(f"{click.style(head, bold=True)}  (score {hit.score:.2f}, words {hit.coverage:.2f}{nearness})")
-        click.echo(f"    {one_line(hit.passage.text, 200)}")
-
-
-async def _search(settings: Settings, query: str, limit: int) -> Found:
-    async with open_memory(settings) as (memory, _):
-        await memory.deliver(seconds=CATCH_UP_S)
-        return await memory.search(query, limit=limit)
 
 
 def show(key: str, owner: str | None, as_json: bool) -> None:

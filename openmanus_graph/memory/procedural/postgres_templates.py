@@ -83,7 +83,7 @@ _KNOWN: LiteralString = """
             count(*) FILTER (WHERE good) AS worked,
             count(DISTINCT task) FILTER (WHERE good) AS tasks,
             coalesce(avg(seconds), 0)::float8 AS mean_s,
-            max(ended_at) AS last
+            extract(epoch FROM max(ended_at))::float8 AS last
         FROM (
             SELECT task, seconds, ended_at, coalesce(rating, succeeded) AS good,
                 power(0.5, greatest(%(now)s - extract(epoch FROM ended_at)::float8, 0) / %(half_life)s) AS w

@@ -8,9 +8,16 @@ from collections.abc import Iterable
 from dataclasses import replace
 
 from openmanus_graph.display_text import counted, one_line
-from openmanus_graph.memory.episodic import COMMON_STEMS, LEAST_LIKENESS, stems_of, weight_of
+from openmanus_graph.memory.episodic import COMMON_STEMS, LEAST_LIKENESS, stems_of, weight_of, word_stems
 from openmanus_graph.memory.procedural.filling import values_in
-from openmanus_graph.memory.procedural.template import HOLE, PLACEHOLDER, KnownTemplate, Template, TemplateStep
+from openmanus_graph.memory.procedural.template import (
+    HOLE,
+    PLACEHOLDER,
+    KnownTemplate,
+    Template,
+    TemplateStep,
+    texts_in,
+)
 
 CANDIDATES = 50
 """Templates with a word of the task that are compared with it."""
@@ -55,6 +62,22 @@ def ranked(task: str, candidates: Iterable[KnownTemplate], limit: int) -> list[K
     fitting = [known for known in scored if known.likeness >= LEAST_LIKENESS]
     fitting.sort(key=lambda known: (-known.likeness * known.weight, known.template.key))
     return fitting[: max(limit, 0)]
+
+
+def searched(query: str, templates: Iterable[KnownTemplate], limit: int) -> list[KnownTemplate]:
+    """Templates with words of a query, those with most of them first; `likeness` is the share that each has."""
+    asked = stems_of(query)
+    if not asked:
+        return []
+    found = [replace(known, likeness=len(asked & _stems(known.template)) / len(asked)) for known in templates]
+    found = sorted((known for known in found if known.likeness), key=lambda known: (-known.likeness, -known.weight))
+    return found[: max(limit, 0)]
+
+
+def _stems(template: Template) -> set[str]:
+    """The stems of all words of a template, those of its steps too."""
+    steps = (text for step in template.steps for _, text in texts_in(dict(step.definition)))
+    return set(word_stems("\n".join([template.task, template.goal, *steps])))
 
 
 def described(known: KnownTemplate) -> str:

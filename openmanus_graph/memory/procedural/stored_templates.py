@@ -146,6 +146,7 @@ def known_of(row: Row) -> KnownTemplate:
         tasks=int(row["tasks"]),
         mean_s=float(row["mean_s"]),
         is_proven=bool(row["proven"]),
+        used_at=float(row["last"]) if row["last"] else None,
     )
 
 

@@ -155,6 +155,8 @@ class KnownTemplate:
     """How well it fits the task that it was found for, 0 to 1."""
     is_proven: bool = True
     """Whether its steps are those of a run that succeeded, and so stay."""
+    used_at: float | None = None
+    """When its last run ended, Unix time in seconds; `None` without any."""
 
     @property
     def rate(self) -> float:
