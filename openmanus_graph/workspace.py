@@ -8,6 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+FOLDER = "openmanus-work"
+"""The folder in which workspaces are made, in the one where a thread begins."""
 LONGEST_NAME = 120
 """Characters of a folder's name that are taken from a thread's id; file systems take 255 bytes."""
 
@@ -17,7 +19,7 @@ def default_workspace(thread_id: str) -> Path:
     name = re.sub(r"[^A-Za-z0-9._:@-]", "-", thread_id).lstrip(".")[:LONGEST_NAME] or "thread"
     if name != thread_id:
         name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
-    return Path.cwd() / "openmanus-work" / name
+    return Path.cwd() / FOLDER / name
 
 
 def workspace_of(state: Mapping[str, Any], thread_id: str) -> Path:

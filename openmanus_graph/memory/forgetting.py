@@ -1,4 +1,4 @@
-"""Forgetting: removes what memory has of past requests; passages and templates are forgotten where they are."""
+"""Forgetting: removes what memory has of past requests, and says how much went of each kind."""
 
 from __future__ import annotations
 
@@ -24,25 +24,29 @@ class Forgotten:
     episodes: int
     """Past requests of episodic memory."""
     templates: int = 0
-    """Templates that no other thread has run."""
+    """Templates."""
+    threads: int = 0
+    """Threads, with all there is of them."""
 
     def words(self) -> str:
-        """The numbers in words, that of templates where there are any."""
-        passages, episodes = counted(self.passages, "passage"), counted(self.episodes, "episode")
-        if not self.templates:
-            return f"{passages} and {episodes}"
-        return f"{passages}, {episodes} and {counted(self.templates, 'template')}"
+        """The numbers in words, those of templates and threads where there are any."""
+        more = [(self.templates, "template"), (self.threads, "thread")]
+        words = [counted(self.passages, "passage"), counted(self.episodes, "episode")]
+        words += [counted(number, what) for number, what in more if number]
+        return f"{', '.join(words[:-1])} and {words[-1]}"
 
 
 _CHOSEN = sql.SQL(
-    "FROM episodes WHERE thread_id IN (SELECT thread_id FROM threads WHERE owner IN ('', %(owner)s)) AND {}"
+    "FROM episodes WHERE thread_id IN (SELECT thread_id FROM threads WHERE owner = ANY(%(owners)s)) AND {}"
 ).format(REMEMBERED.format(thread=sql.Identifier("thread_id")))
 _COUNT = sql.SQL("SELECT count(*) AS n {}").format(_CHOSEN)
 _DELETE = sql.SQL("WITH gone AS (DELETE {} RETURNING 1) SELECT count(*) AS n FROM gone").format(_CHOSEN)
 
 
 async def forget_episodes(saver: ThreadSaver, owner: str, chosen: Selection, *, only_count: bool = False) -> int:
-    """Remove episodes of an owner's threads, and of those from before threads had owners; how many went.
+    """Remove episodes of an owner's threads; how many went.
+
+    What is chosen of them is also chosen of threads that have no owner; all that an owner has is the owner's alone.
 
     Args:
         saver: The store.
@@ -56,7 +60,7 @@ async def forget_episodes(saver: ThreadSaver, owner: str, chosen: Selection, *, 
     if chosen.source is not None or chosen.keys is not None:
         return 0
     given: dict[str, Any] = {
-        "owner": storable_text(owner),
+        "owners": [storable_text(owner), *([] if chosen == Selection() else [""])],
         "thread": None if chosen.thread is None else storable_text(chosen.thread),
         "before": chosen.before,
         "matching": None if chosen.matching is None else storable_text(chosen.matching),

@@ -107,7 +107,7 @@ def test_forgetting_says_what_goes_first(program: Program) -> None:
     program("memory", "add", "guide.md", "other.txt")
 
     _, err = program("memory", "forget", code=2)
-    assert "Say what to forget: --thread, --before, --matching or --source." in err
+    assert "Say what to forget: --thread, --before, --matching, --source or --owner." in err
     _, err = program("memory", "forget", "--before", "yesterday", code=2)
     assert "'yesterday' is no date; give such as 2026-11-30." in err
     _, err = program("memory", "forget", "--source", "other.txt", code=130)

@@ -136,14 +136,18 @@ def memory_import() -> None:
 @click.option("--before", callback=_moment, metavar="DATE", help="What is older, such as 2026-11-30.")
 @click.option("--matching", metavar="QUERY", help="What has all words of QUERY.")
 @click.option("--source", metavar="PATH|URL", help="What came from this file or page.")
+@click.option("--everywhere", is_flag=True, help="Also threads that fit, with all there is of them.")
 @click.option("--yes", is_flag=True, help="Do not ask.")
 @owner
 @as_json
 def memory_forget() -> None:
     """Remove passages and episodes for good; several options mean what all of them fit.
 
-    With --thread alone its runs of templates go as well, and templates that no other thread has run. Threads stay,
-    with what they were told: see `threads delete`.
+    With --thread alone its runs of templates go as well, and templates that no other thread has run. With --owner
+    alone all passages, episodes and templates of that owner go. Threads stay, with what they were told.
+
+    With --everywhere threads go as well: the one of --thread, those not touched since --before, those with all words
+    of --matching in title, tasks and answers, all of --owner; so do templates that fit. One that runs is refused.
     """
 
 

@@ -35,12 +35,12 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import clean, counted
 from openmanus_graph.errors import DatabaseError, UsageError
 from openmanus_graph.sandbox.level import choose_level
+from openmanus_graph.workspace import FOLDER
 
 HALF_WAY = "/birch/prices.html"
 """The page during which the run is killed: half of the plan is committed then, and an agent is in the middle of its."""
 PLACEHOLDER = "{site}"
 """Stands for the site's address in the task and in the recording."""
-FOLDER = "openmanus-work"
 WAITING = 3
 """Exit code of a run that waits for an answer."""
 WIDTH = 80

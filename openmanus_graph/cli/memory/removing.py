@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 from datetime import datetime
 
 import click
@@ -14,9 +13,12 @@ from openmanus_graph.cli.options import absolute
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted, one_line
-from openmanus_graph.memory.forgetting import Forgotten, forget_episodes
-from openmanus_graph.memory.procedural.stores import template_store
+from openmanus_graph.memory.forgetting import Forgotten
+from openmanus_graph.memory.removal import Removal, Removed, Remover
 from openmanus_graph.memory.semantic.passages import Selection
+
+SHOWN = 10
+"""Threads that the question names."""
 
 
 def delete(keys: tuple[str, ...], yes: bool, owner: str | None) -> None:
@@ -41,43 +43,62 @@ def forget(
     before: datetime | None,
     matching: str | None,
     source: str | None,
+    everywhere: bool,
     yes: bool,
     owner: str | None,
     as_json: bool,
 ) -> None:
-    """Remove passages, episodes and, of a thread, templates for good."""
-    if not (thread or before or source or (matching or "").strip()):
-        raise click.UsageError("Say what to forget: --thread, --before, --matching or --source.")
+    """Remove passages, episodes, templates and, everywhere, threads for good."""
+    if not (thread or before or source or owner or (matching or "").strip()):
+        raise click.UsageError("Say what to forget: --thread, --before, --matching, --source or --owner.")
+    if everywhere and source:
+        raise click.UsageError("Threads have no source: give --everywhere or --source.")
+    source = None if source is None else absolute_source(source)
     chosen = Selection(source=source, thread=thread, before=before, matching=matching)
-    gone = asyncio.run(_forget(Settings.load(owner=owner), chosen, yes))
+    settings = Settings.load(owner=owner)
+    done, unowned = asyncio.run(_forget(settings, chosen, everywhere, yes))
+    left = [*done.left, *unowned, *_always_left(settings)] if everywhere else [*done.left]
     if as_json:
-        print_json(vars(gone))
+        gone = vars(done.gone)
+        print_json({**gone, "left": left} if everywhere else {key: gone[key] for key in gone if key != "threads"})
         return
-    click.echo(f"Forgot {gone.words()}.", err=True)
+    click.echo(f"Forgot {done.gone.words()}.", err=True)
+    if left:
+        click.echo(f"Left as it is: {'; '.join(left)}.", err=True)
 
 
-async def _forget(settings: Settings, chosen: Selection, yes: bool) -> Forgotten:
+def _always_left(settings: Settings) -> list[str]:
+    """What this program does not remove, or cannot."""
+    plugin = [] if settings.memory_store is None else [f"past requests in the store {settings.memory_store!r}"]
+    files = "recordings, exports, logs and backups that are files elsewhere, cached replies of models"
+    return [*plugin, files, "and old bytes in the files of the stores until they reuse them (docs/stored.md)"]
+
+
+async def _forget(settings: Settings, chosen: Selection, everywhere: bool, yes: bool) -> tuple[Removed, list[str]]:
     async with open_memory(settings) as (memory, saver):
-        chosen = replace(chosen, source=None if chosen.source is None else absolute_source(chosen.source))
+        remover = Remover(memory, saver, settings)
+        meant = await remover.plan(chosen, everywhere=everywhere)
+        unowned = [f"the thread {name!r}, which has no owner: name it with --thread" for name in meant.unowned]
         if not yes:
-            episodes = await forget_episodes(saver, settings.owner, chosen, only_count=True)
-            meant = Forgotten(await memory.passages.count(chosen), episodes)
-            if not meant.passages and not meant.episodes and not _is_of_thread(chosen):
-                return meant
-            more = " Templates that only this thread has run go as well." if _is_of_thread(chosen) else ""
-            click.confirm(f"Forget {meant.words()}?{more}", abort=True, err=True)
-        templates = 0
-        if chosen.thread is not None and _is_of_thread(chosen):
-            templates = await template_store(settings, saver, settings.owner).forget_thread(chosen.thread)
-        episodes = await forget_episodes(saver, settings.owner, chosen)
-        gone = Forgotten(await memory.forget(chosen), episodes, templates)
+            if meant.counts == Forgotten(0, 0) and not meant.is_of_thread:
+                return Removed(meant.counts), unowned
+            click.confirm(_question(meant, settings.owner), abort=True, err=True)
+        done = await remover.carry_out(meant)
         await deliver(memory)
-        return gone
+        return done, unowned
 
 
-def _is_of_thread(chosen: Selection) -> bool:
-    """Whether all of a thread is meant: of its templates nothing else is known."""
-    return chosen.thread is not None and chosen == Selection(thread=chosen.thread)
+def _question(meant: Removal, owner: str) -> str:
+    what = f"Forget {meant.counts.words()}"
+    if meant.chosen == Selection():
+        what += f", all of {owner}"
+    if meant.threads:
+        names = [thread.thread_id for thread in meant.threads]
+        more = f" and {len(names) - SHOWN:,} more" if len(names) > SHOWN else ""
+        what += f" ({', '.join(names[:SHOWN])}{more}, each with its workspace if it was made for it)"
+    if meant.is_of_thread:
+        return f"{what}? Templates that only this thread has run go as well."
+    return f"{what}? Templates that only these threads have run go as well." if meant.threads else f"{what}?"
 
 
 def absolute_source(source: str) -> str:

@@ -36,6 +36,16 @@ def template_store(settings: Settings, saver: ThreadSaver | None, owner: str) ->
     return None if saver is None else PostgresTemplates(saver, owner)
 
 
+def template_stores(settings: Settings, saver: ThreadSaver, owner: str) -> list[TemplateMemory]:
+    """All stores that may have templates of an owner: the one in use, and Postgres, which may have some from before.
+
+    Raises:
+        SettingsError: If `neo4j_uri` is no address of a Neo4j server.
+    """
+    used = template_store(settings, saver, owner)
+    return [used] if isinstance(used, PostgresTemplates) else [used, PostgresTemplates(saver, owner)]
+
+
 @lru_cache(maxsize=16)
 def _in_neo4j(uri: str, owner: str, user: str, password: str) -> Neo4jTemplates:
     """A store, the same for a process, so that the indexes are looked for once."""
