@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 FOLDER = "openmanus-work"
-"""The folder in which workspaces are made, in the one where a thread begins."""
+"""The folder of workspaces, which is made where a thread begins."""
 LONGEST_NAME = 120
 """Characters of a folder's name that are taken from a thread's id; file systems take 255 bytes."""
 

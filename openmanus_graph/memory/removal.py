@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
 from openmanus_graph.values.storable_json import storable_text
-from openmanus_graph.workspace import FOLDER
+from openmanus_graph.workspace import default_workspace
 
 MOST_CHARACTERS = 20_000
 """Characters of each task and answer that are looked at: full text has a limit."""
@@ -126,13 +127,16 @@ class Remover:
                 episodes += await forget_episodes(self._saver, owner, of_thread)
         left: list[str] = []
         for thread in removal.threads:
-            left += await self._remove(thread)
+            left += await self._remove(thread, names)
         return Removed(Forgotten(passages, episodes, templates, len(removal.threads)), tuple(left))
 
     # ---------------------------------------------------------------- threads
 
     async def _threads(self, chosen: Selection) -> tuple[list[Thread], list[str]]:
-        """Threads that fit, and the names of those that fit but have no owner, unless one is named."""
+        """Threads that fit, and the names of those that fit but have no owner, unless one is named.
+
+        All of an owner does not mean those without one.
+        """
         given = {
             "owner": storable_text(self._settings.owner),
             "thread": None if chosen.thread is None else storable_text(chosen.thread),
@@ -164,35 +168,41 @@ class Remover:
                     given,
                 )
             ).fetchall()
-        unowned = [str(row["thread_id"]) for row in rows if row["is_unowned"]]
+        unowned = [str(row["thread_id"]) for row in rows if row["is_unowned"] and chosen != Selection()]
         found = [await get_thread(self._saver, str(row["thread_id"])) for row in rows if not row["is_unowned"]]
         return [thread for thread in found if thread is not None], unowned
 
-    async def _remove(self, thread: Thread) -> list[str]:
-        """Remove a thread, and its workspace if that was made for it; what is left of it, in words."""
+    async def _remove(self, thread: Thread, going: Sequence[str]) -> list[str]:
+        """Remove a thread, and its workspace if that was made for it; what is left of it, in words.
+
+        Args:
+            thread: The thread.
+            going: All threads that go.
+        """
         left: list[str] = []
         said: dict[str, Any] = thread.settings.get("said") or {}
         if said.get("record"):
             left.append(f"the recording {said['record']!r}")
-        is_own = await self._has_own_folder(thread)
+        is_own = await self._has_own_folder(thread, going)
         if thread.workspace and not is_own and await asyncio.to_thread(Path(thread.workspace).exists):
             left.append(f"the folder {thread.workspace!r}")
         try:
             await delete_thread(self._saver, thread, files=is_own)
         except OSError as error:
-            left.append(f"the folder {thread.workspace!r} ({error.strerror})")
+            left.append(f"the folder {thread.workspace!r} ({error.strerror or error})")
         return left
 
-    async def _has_own_folder(self, thread: Thread) -> bool:
-        """Whether the workspace was made for the thread, and no other one has it or what is in it."""
-        if not thread.workspace or Path(thread.workspace).parent.name != FOLDER:
+    async def _has_own_folder(self, thread: Thread, going: Sequence[str]) -> bool:
+        """Whether the workspace was made for the thread, and none that stays has it or what is in it."""
+        own = default_workspace(thread.thread_id)
+        if not thread.workspace or Path(thread.workspace).parts[-2:] != own.parts[-2:]:
             return False
         async with self._saver.connection() as connection:
             row = await (
                 await connection.execute(
-                    "SELECT EXISTS (SELECT 1 FROM threads WHERE thread_id <> %s"
+                    "SELECT EXISTS (SELECT 1 FROM threads WHERE thread_id <> ALL(%s)"
                     " AND (workspace = %s OR starts_with(workspace, %s))) AS shared",
-                    (thread.thread_id, thread.workspace, f"{thread.workspace}/"),
+                    (list(going), thread.workspace, f"{thread.workspace}/"),
                 )
             ).fetchone()
         return row is not None and not row["shared"]

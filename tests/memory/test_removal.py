@@ -31,7 +31,7 @@ pytestmark = pytest.mark.postgres
 
 MARKER = "zqxmarker7431"
 """A word that nothing else has."""
-ELSEWHERE = "Left as it is: recordings, exports, logs and backups that are files elsewhere, cached replies of models; "
+ELSEWHERE = "Left as it is: recordings, exports, logs and backups that are files elsewhere; cached replies of "
 
 
 @pytest.fixture
@@ -131,6 +131,12 @@ def test_a_folder_that_another_thread_has_stays(program: Program) -> None:
     assert f"the folder '{folder}'" in err
     assert (folder / "a.txt").exists()
 
+    ran(program, "three")
+    ran(program, "four", "true", "--workspace", str(program.folder / "openmanus-work" / "three"))
+    ran(program, "five", "true", "--workspace", str(program.folder / "openmanus-work" / "my-files"))
+    program("memory", "forget", "--owner", "me", "--everywhere", "--yes")
+    assert sorted(path.name for path in (program.folder / "openmanus-work").iterdir()) == ["my-files", "one"]
+
 
 def test_threads_of_nobody_and_of_others_stay_unless_one_is_named(program: Program, database: str) -> None:
     ran(program, "one")
@@ -140,6 +146,8 @@ def test_threads_of_nobody_and_of_others_stay_unless_one_is_named(program: Progr
     _, err = program("memory", "forget", "--before", "2999-01-01", "--everywhere", "--yes")
     assert "the thread 'one', which has no owner: name it with --thread; " in err
     program("memory", "forget", "--thread", "hers", "--everywhere", "--yes")
+    assert threads(program) == {"one", "hers"}
+    assert "has no owner" not in program("memory", "forget", "--owner", "me", "--everywhere", "--yes")[1]
     assert threads(program) == {"one", "hers"}
     program("memory", "forget", "--thread", "one", "--everywhere", "--yes")
     assert threads(program) == {"hers"}

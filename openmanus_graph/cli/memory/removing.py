@@ -70,15 +70,18 @@ def forget(
 def _always_left(settings: Settings) -> list[str]:
     """What this program does not remove, or cannot."""
     plugin = [] if settings.memory_store is None else [f"past requests in the store {settings.memory_store!r}"]
-    files = "recordings, exports, logs and backups that are files elsewhere, cached replies of models"
-    return [*plugin, files, "and old bytes in the files of the stores until they reuse them (docs/stored.md)"]
+    files = "recordings, exports, logs and backups that are files elsewhere"
+    kept = "cached replies of models and items of get_store()"
+    return [*plugin, files, kept, "old bytes in the files of the stores until they reuse them (docs/stored.md)"]
 
 
 async def _forget(settings: Settings, chosen: Selection, everywhere: bool, yes: bool) -> tuple[Removed, list[str]]:
     async with open_memory(settings) as (memory, saver):
         remover = Remover(memory, saver, settings)
         meant = await remover.plan(chosen, everywhere=everywhere)
-        unowned = [f"the thread {name!r}, which has no owner: name it with --thread" for name in meant.unowned]
+        unowned = [f"the thread {name!r}, which has no owner: name it with --thread" for name in meant.unowned[:SHOWN]]
+        if len(meant.unowned) > SHOWN:
+            unowned.append(f"{len(meant.unowned) - SHOWN:,} more of them")
         if not yes:
             if meant.counts == Forgotten(0, 0) and not meant.is_of_thread:
                 return Removed(meant.counts), unowned
