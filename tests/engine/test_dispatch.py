@@ -260,5 +260,6 @@ async def test_a_trace_names_the_run_of_each_subtask(saver: ThreadSaver) -> None
 
     app = build_plan_graph(TOOLS).compile(checkpointer=saver)
     given = plan(subtask("a"), subtask("b", needs=["a"]))
-    await app.ainvoke({"plan": given}, {**thread(), "callbacks": [Trace()]})
+    config: Any = {**thread(), "callbacks": [Trace()]}
+    await app.ainvoke({"plan": given}, config)
     assert [name.split()[1] for name in names if name.startswith("subtask ")] == ["a", "b"]
