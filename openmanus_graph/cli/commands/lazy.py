@@ -43,7 +43,8 @@ class LazyCommand(click.Command):
         except click.NoSuchOption as error:
             takes_words = any(isinstance(one, click.Argument) and one.nargs == -1 for one in self.params)
             if takes_words and not error.possibilities:
-                error.message += f" If it is a word, put -- before the words: {ctx.command_path} -- …"
+                hint = f"If it is a word, put -- before the words: {ctx.command_path} -- …"
+                raise click.NoSuchOption(error.option_name, f"{error.message} {hint}", ctx=ctx) from error
             raise
 
     def invoke(self, ctx: click.Context) -> Any:
