@@ -255,13 +255,18 @@ def test_a_rating_changes_what_is_offered(program: Program, database: str) -> No
     assert listed(program)[0]["offered"]
 
 
-def test_a_thread_without_a_template_cannot_be_rated(program: Program) -> None:
+def test_a_thread_without_a_template_is_rated_all_the_same(program: Program) -> None:
     plan = program.plan({"id": "a", "tool": "bash", "args": {"command": "true"}})
     program("run", "--plan", plan, "--thread", "small")
 
-    _, err = program("threads", "rate", "small", "good", code=2)
+    _, err = program("threads", "rate", "small", "good", "quick")
 
+    assert err.startswith("Rated. ")
     assert "counts for no template" in err
+    assert json.loads(program("threads", "show", "small", "--json")[0])["ratings"] == [
+        {"request": 1, "good": True, "why": "quick"}
+    ]
+    assert "rated:     request 1 good: quick\n" in program("threads", "show", "small")[0]
 
 
 def test_a_template_outlives_the_threads_it_was_learned_from(program: Program) -> None:

@@ -181,7 +181,8 @@ def threads_import() -> None:
 def threads_rate() -> None:
     """Say how a thread's last request really went, however it ended.
 
-    The template that it counts for is offered more or less for it, see `memory templates list`.
+    It is kept, and weighs what is learned from the request: a bad one is recalled as a failure with WHY, and the
+    template that it counts for is offered more or less for it, see `memory templates list`.
     """
 
 
