@@ -43,9 +43,12 @@ Source = Literal["live", "hand"]
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """The secrets that settings hold or name: keys of models, and the database's password."""
+    """The secrets that settings hold or name: keys of models, credentials, and passwords of databases."""
     secrets = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
     secrets.append(os.environ.get(settings.model_cache.url_env or ""))
+    secrets += [os.environ.get(credential.env, "").strip() for credential in settings.credentials.values()]
+    if settings.neo4j_password is not None:
+        secrets.append(settings.neo4j_password.get_secret_value())
     if settings.llm_api_key is not None:
         secrets.append(settings.llm_api_key.get_secret_value())
     if settings.database_url is not None:

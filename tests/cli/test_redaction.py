@@ -29,6 +29,14 @@ KEYS = [
     "hf_abcdefghij",
     "AIzaSyA1234567890abcdefghijklm",
     "Bearer abcdefgh12345",
+    "ghp_0123456789abcdefghij",
+    "github_pat_11ABCDEFG0abcdef",
+    "glpat-abcdefghij1234",
+    "xoxb-1234567890-abcdef",
+    "AKIAIOSFODNN7EXAMPLE",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nabc+/=\n-----END RSA PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBg",
 ]
 
 
@@ -54,6 +62,18 @@ def test_a_record_that_names_its_thread_shows_it(name: str) -> None:
         line = formatter.format(record)
         assert f"Lease of '{name}' taken, not of [key]." in line
     assert json.loads(JsonFormatter().format(record))["thread_id"] == name
+
+
+@pytest.mark.parametrize("deep", range(4))
+def test_what_is_assigned_is_taken_out_of_json_inside_of_texts(deep: int) -> None:
+    text = json.dumps({"password": "hunter2 or so", "api_key": "abc-def", "user": "me"})
+    for _ in range(deep):
+        text = json.dumps({"text": text})
+    said = redact_log(text)
+    assert "hunter2" not in said
+    assert "or so" not in said
+    assert "abc-def" not in said
+    assert "me" in said
 
 
 # The two ways in which fields were known as secrets before there was one.
