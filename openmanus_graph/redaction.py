@@ -65,7 +65,8 @@ def any_spelling(secret: str) -> str:
 
 def _any_spelling_of(character: str) -> str:
     code, plain, named = ord(character), re.escape(character), re.escape(escape(character))
-    coded = "|".join((f"%{code:02x}", rf"\\+u{code:04x}", f"&#0*{code};", f"&#x0*{code:x};"))
+    of_address = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "replace"))
+    coded = "|".join((of_address, rf"\\+u{code:04x}", f"&#0*{code};", f"&#x0*{code:x};"))
     return rf"(?:{plain}|\\+{plain}|{named}|(?i:{coded}))"
 
 

@@ -56,6 +56,17 @@ def secrets_of(settings: Settings) -> list[str]:
     return [secret for secret in secrets if secret]
 
 
+def secrets_in_reach(settings: Settings) -> list[str]:
+    """The secrets that settings hold or name, and those of the environment by the names of its variables."""
+    return [*secrets_of(settings), *_secrets_of_environment()]
+
+
+def _secrets_of_environment() -> list[str]:
+    ends = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+    found = [value for name, value in os.environ.items() if name.upper().endswith(ends)]
+    return [value for value in found if len(value) >= SHORTEST_SECRET]
+
+
 def secrets_hidden(secrets: Iterable[str] = ()) -> Redactor:
     """A redactor that replaces secrets by `[redacted]`.
 
@@ -63,8 +74,7 @@ def secrets_hidden(secrets: Iterable[str] = ()) -> Redactor:
         secrets: The values to hide, besides those of environment variables whose names end with `KEY`, `TOKEN`,
             `SECRET` or `PASSWORD`; shorter ones than `SHORTEST_SECRET` are words.
     """
-    ends = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-    known = {*secrets, *(value for name, value in os.environ.items() if name.upper().endswith(ends))}
+    known = {*secrets, *_secrets_of_environment()}
     hidden = sorted((secret for secret in known if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def redact(text: str) -> str:
