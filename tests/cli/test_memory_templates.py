@@ -131,10 +131,15 @@ def test_a_run_with_an_agent_counts_once(program_in: MakeProgram, database: str)
             ],
             task,
         )
-        program("memory", "templates", "run", key, "--set", "p1=a.txt", "--set", "p2=5", "--workspace", "own")
+        given = ["--set", "p1=a.txt", "--set", "p2=5", "--workspace", "own", "--thread", "t"]
+        program("memory", "templates", "run", key, *given)
+        (one,) = listed(program)
+        assert (one["key"], one["runs"], [step["runs"] for step in one["steps"]]) == (key, 2, [1, 1, 1])
 
-    (one,) = listed(program)
-    assert (one["key"], one["runs"], [step["runs"] for step in one["steps"]]) == (key, 2, [1, 1, 1])
+        program("run", "--thread", "t", "hello")
+        _, err = program("threads", "rate", "t", "bad")
+        assert "counts for no template" in err, "it is the greeting that was bad"
+    assert listed(program)[0]["worked"] == 2
 
 
 def test_parameters_can_be_said_one_by_one(program: Program) -> None:

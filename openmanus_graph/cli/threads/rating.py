@@ -29,11 +29,12 @@ async def _rate(name: str, *, good: bool, why: str) -> str:
         owner = thread.owner or settings.owner
         request = await last_request(saver, thread.thread_id)
         await rate_request(saver, thread.thread_id, request, good=good, why=why)
-        key = await template_store(settings, saver, owner).rate(thread.thread_id, good=good, why=why)
+        store = template_store(settings, saver, owner)
+        key = await store.rate(thread.thread_id, good=good, why=why, request=request)
     if key is None:
         return (
-            f"Rated. The thread {thread.thread_id!r} counts for no template, so its rating weighs none:"
-            " it has no request of three steps or more."
+            f"Rated. Request {request} of the thread {thread.thread_id!r} counts for no template, so none is weighed:"
+            " only one of three steps or more does."
         )
     shown = ["memory", "templates", "show", key, *(["--owner", owner] if owner != settings.owner else [])]
     return with_program(f"Rated. See what it changes with: openmanus-graph {shlex.join(shown)}")
