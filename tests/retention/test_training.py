@@ -12,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
-from tests.agent.replies import calls, ends, plans, verdict
+from tests.agent.replies import asks, calls, ends, plans, verdict
 from tests.cli.conftest import MakeProgram, Program
 
 pytestmark = pytest.mark.postgres
@@ -231,3 +231,50 @@ def test_the_file_is_not_there_before_it_is_whole(agent: Program, tmp_path: Path
     (tmp_path / "there.jsonl").write_text("mine")
     agent("threads", "export", "t", "there.jsonl", "--format", "sft", code=2)
     assert (tmp_path / "there.jsonl").read_text() == "mine"
+
+
+def test_a_bad_request_parts_the_conversation_around_it(agent: Program, model: Model) -> None:
+    for greeting in ("One.", "Two.", "Three.", "Four."):
+        model.greeting = greeting
+        agent("run", "--thread", "t", f"hello, say {greeting}", "-q")
+        if greeting == "Two.":
+            agent("threads", "rate", "t", "bad")
+
+    _, err = agent("threads", "export", "t", "t.jsonl", "--format", "sft")
+
+    assert err == "Wrote 2 conversations from 1 thread to t.jsonl. Left out: 1 request rated bad.\n"
+    said = [[message["content"] for message in line["messages"]] for line in lines(agent, "t.jsonl")]
+    assert said == [
+        ["hello, say One.", "One."],
+        ["hello, say Three.", "Three.", "hello, say Four.", "Four."],
+    ]
+
+
+def test_what_another_role_answers_and_what_a_person_was_asked_is_in_the_conversation(
+    program_in: MakeProgram, database: str
+) -> None:
+    def script(body: dict[str, Any]) -> Reply:
+        names = [tool["function"]["name"] for tool in body.get("tools", [])]
+        if "bash" not in names:
+            return Reply("The reporter says: 42.")
+        answered = [message for message in body["messages"] if message["role"] == "tool"]
+        if not answered:
+            return asks("Which file?")
+        return calls(ToolUse("bash", {"command": "echo 42 > n.txt"})) if len(answered) == 1 else Reply("Done.")
+
+    with ScriptedServer(script) as provider:
+        program = program_in(DATABASE_URL=database, **provider.environment)
+        place = f'[models.reporter]\nmodel = "openai/other"\nbase_url = "{provider.base_url}"\n'
+        (program.folder / "openmanus-graph.toml").write_text(place)
+        program("run", "write 42", "--thread", "t", "-q", code=3)
+        program("resume", "t", "--answer", "n.txt", "-q")
+
+    program("threads", "export", "t", "t.jsonl", "--format", "sft")
+
+    (line,) = lines(program, "t.jsonl")
+    assert roles(line["messages"]) == [
+        "user", "assistant", "tool", "assistant", "tool", "assistant", "assistant",
+    ]  # fmt: skip
+    assert line["messages"][2]["content"] == "The person answered: n.txt"
+    assert line["messages"][-1]["content"].startswith("The reporter says: 42.")
+    assert [tool["function"]["name"] for tool in line["tools"]] == ["ask", "bash"]
