@@ -39,7 +39,7 @@ async def last_request(saver: ThreadSaver, thread_id: str) -> int:
     values = await state_values(saver, thread_id)
     number = values.get("request")
     # A graph of one's own may call something else so; only the agent has both.
-    return number if "stage" in values and isinstance(number, int) and number > 0 else 1
+    return number if "stage" in values and type(number) is int and 0 < number < 2**31 else 1
 
 
 async def rate_request(saver: ThreadSaver, thread_id: str, request: int, *, good: bool, why: str = "") -> None:

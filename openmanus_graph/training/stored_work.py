@@ -21,12 +21,13 @@ from openmanus_graph.state import SubtaskResult
 _REQUESTS: LiteralString = """
 SELECT (state ->> 'request')::int AS request, max(checkpoint_id) AS last,
        (array_agg(state ->> 'task' ORDER BY checkpoint_id))[1] AS task,
-       (array_agg(coalesce((state ->> 'round')::int, 0) ORDER BY checkpoint_id))[1] AS round
+       (array_agg(CASE WHEN state ->> 'round' ~ '^[0-9]{1,9}$' THEN (state ->> 'round')::int ELSE 0 END
+                  ORDER BY checkpoint_id))[1] AS round
 FROM (
     SELECT checkpoint_id, checkpoint -> 'channel_values' AS state FROM checkpoints
     WHERE thread_id = %s AND checkpoint_ns = '' AND NOT metadata ? 'pruned'
 ) points
-WHERE jsonb_typeof(state -> 'request') = 'number' AND state ? 'stage'
+WHERE state ->> 'request' ~ '^[0-9]{1,9}$' AND state ? 'stage' AND state ? 'decision'
 GROUP BY 1 ORDER BY 1
 """
 """The points of each request: one behind the last begins the next request, with another task."""

@@ -51,3 +51,34 @@ def test_a_rating_is_of_the_last_request_and_the_last_word_counts(agent: Program
     agent("threads", "delete", "t", "--yes")
     agent("threads", "import", "t.thread", "--as", "back")
     assert ratings(agent, "back") == [first, second]
+
+
+OWN = """
+from typing import Any
+from typing_extensions import TypedDict
+from langgraph.graph import StateGraph
+
+class State(TypedDict, total=False):
+    request: float
+    stage: str
+    round: str
+    status: int
+
+def node(state: State) -> dict[str, Any]:
+    return {"request": 1.5, "stage": "first", "round": "the last", "status": 7}
+
+graph = StateGraph(State).add_node("node", node).add_node("more", node)
+graph = graph.add_edge("__start__", "node").add_edge("node", "more")
+"""
+
+
+def test_a_graph_that_calls_its_own_fields_as_the_agent_does_is_rated_and_forked(agent: Program) -> None:
+    (agent.folder / "own.py").write_text(OWN)
+    agent("run", "--graph", "own.py:graph", "--thread", "t", "-q", "--input", '{"request": 1.5}')
+    agent("threads", "rate", "t", "good")
+
+    assert ratings(agent, "t") == [{"request": 1, "good": True, "why": ""}]
+    agent("threads", "rerun", "t@2", "--as", "fork", "--no-run")
+    agent("threads", "rerun", "t@3", "--as", "later", "--no-run")
+    _, err = agent("threads", "export", "t", "t.jsonl", "--format", "sft", code=2)
+    assert "1 thread in which no agent worked" in err

@@ -106,10 +106,10 @@ WHERE thread_id = %(source)s AND (%(all)s OR request < (
         SELECT checkpoint -> 'channel_values' AS state FROM checkpoints
         WHERE thread_id = %(name)s AND checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1
     ) newest
-    WHERE jsonb_typeof(state -> 'request') = 'number'
+    WHERE state ->> 'request' ~ '^[0-9]{{1,9}}$' AND state ? 'stage'
 ))
 """
-"""Those of requests that are over at the point; one that is not is done again."""
+"""Those of requests that are over at the point; one that is not is done again. A graph of one's own has none."""
 
 _ROW: LiteralString = """
 INSERT INTO threads ({columns}) SELECT {values} FROM threads WHERE thread_id = %(source)s
