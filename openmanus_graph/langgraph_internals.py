@@ -200,7 +200,7 @@ def inside_of(config: RunnableConfig, name: str, index: int) -> Inside:
     }
     around = {**configurable, NAMESPACE_OF_TASK: above, "checkpoint_id": made_on}
     return Inside(
-        {**config, "metadata": {**metadata, NAMESPACE_KEY: namespace}, "configurable": inner},
+        {**config, "metadata": {**metadata, NAMESPACE_KEY: namespace}, "configurable": inner, "run_name": name},
         {"configurable": around},
         task_id,
         path,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection, Iterable
+from html import escape
 from typing import Any, cast
 
 KEY = "[key]"
@@ -13,7 +14,11 @@ _KEY_SHAPES = re.compile(
     # Names of threads begin with "key-", too; a key has asterisks, or a part of 12 characters or more with a digit.
     # It is looked for in 100 characters, so that a long text of keys does not take minutes.
     r"\bkey[-_](?=[A-Za-z0-9*_-]{0,100}(?:\*|(?<![A-Za-z0-9])[A-Za-z]{0,100}\d[A-Za-z0-9]{0,100}(?<=[A-Za-z0-9]{12})))"
-    r"[A-Za-z0-9*_-]{6,}"
+    r"[A-Za-z0-9*_-]{6,}|"
+    # Those of large services, tokens of three parts, and private keys, also cut off or with escaped line ends.
+    r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-)[A-Za-z0-9_-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|"
+    r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*|"
+    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,]*(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
 )
 _SECRET_WORDS = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|apikey|authorization|credentials?|cookie"  # noqa: S105
 _SECRET_NAME = re.compile(
@@ -21,7 +26,9 @@ _SECRET_NAME = re.compile(
 )
 _COUNT_NAME = re.compile(r"tokens|tokens?[_.-]?(?:count|limit|budget|usage)", re.IGNORECASE)
 _ASSIGNED = re.compile(
-    rf"((?:\b|_)(?:{_SECRET_WORDS})[\"']?\s*[:=]\s*)(?!\[key\])(?:(?:bearer|basic)\s+)?(?:\"[^\"]*\"|'[^']*'|[^\s\"',;&)}}\]]+)",
+    # A quote inside of a text that is JSON itself has backslashes before it.
+    rf"((?:\b|_)(?:{_SECRET_WORDS})\\*[\"']?\s*[:=]\s*)(?!\[key\])(?:(?:bearer|basic)\s+)?"
+    r"(?:\\*\"[^\"]*\"|\\*'[^']*'|[^\s\"',;&)}\]]+)",
     re.IGNORECASE,
 )
 _URL_PASSWORD = re.compile(r"(://[^/\s:@]*:)[^/\s@]+(?=@)")
@@ -49,6 +56,19 @@ def redact_log(text: str, names: Collection[str] = ()) -> str:
         names: What looks like a key and is none.
     """
     return _ASSIGNED.sub(rf"\1{KEY}", _URL_PASSWORD.sub(rf"\1{KEY}", redact(text, names=names)))
+
+
+def any_spelling(secret: str) -> str:
+    """A pattern for a secret as it stands, or as addresses, JSON or HTML write it."""
+    return "".join(map(_any_spelling_of, secret))
+
+
+def _any_spelling_of(character: str) -> str:
+    code, plain, named = ord(character), re.escape(character), re.escape(escape(character))
+    of_address = "".join(f"%{byte:02x}" for byte in character.encode("utf-8", "replace"))
+    escaped = r"\\{1,15}"  # of JSON in JSON, four deep; without a limit, a long row of them takes minutes
+    coded = "|".join((of_address, rf"{escaped}u{code:04x}", f"&#0*{code};", f"&#x0*{code:x};"))
+    return rf"(?:{plain}|{escaped}{plain}|{named}|(?i:{coded}))"
 
 
 def redact_values(value: Any) -> Any:

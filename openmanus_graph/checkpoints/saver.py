@@ -32,6 +32,7 @@ from psycopg.rows import DictRow
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph import shell_commands
+from openmanus_graph.checkpoints.channel_version import next_version
 from openmanus_graph.checkpoints.checked_write import CheckedWrite, refusal, writer_in
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB
@@ -182,6 +183,10 @@ class ThreadSaver(ReadingSaver):
         if self.folder is not None and shutil.disk_usage(self.folder).free < LITTLE_SPACE:
             return database_full(self.place)
         return unreachable(self.place, error)
+
+    def get_next_version(self, current: str | None, channel: None) -> str:
+        """The version of a channel's next value."""
+        return next_version(current)
 
     async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
         """Read a checkpoint, as the base does, surviving one broken connection; stubs of pruning count as absent."""

@@ -18,6 +18,7 @@ THREAD_TABLES = (
     "events",
     "model_calls",
     "episodes",
+    "ratings",
     "effects",
     "file_changes",
 )

@@ -101,6 +101,21 @@ async def list_threads(saver: ThreadSaver, *, limit: int = 50, status: str | Non
     return [_thread(row) for row in rows]
 
 
+async def completed_threads(saver: ThreadSaver, owner: str) -> list[Thread]:
+    """The completed threads of an owner, and those from before there were owners, the oldest first.
+
+    Args:
+        saver: The store.
+        owner: Whose they are.
+    """
+    query = sql.SQL(
+        "SELECT {columns} FROM threads WHERE status = 'completed' AND owner IN ('', %s) ORDER BY created_at, thread_id"
+    ).format(columns=_COLUMNS)
+    async with saver.connection() as connection:
+        rows = await (await connection.execute(query, (owner,))).fetchall()
+    return [_thread(row) for row in rows]
+
+
 async def get_thread(saver: ThreadSaver, thread_id: str) -> Thread | None:
     """The thread of exactly this id, or `None`."""
     query = sql.SQL("SELECT {columns} FROM threads WHERE thread_id = %s").format(columns=_COLUMNS)

@@ -1,7 +1,8 @@
 """Durable: a state graph whose compiled form keeps the engine's promises for a plain `ainvoke`.
 
-Compiled with a `ThreadSaver`, a run holds its thread alone, commits each step before the next, records its status,
-and takes up answers that other processes give while it runs. With any other saver, or none, it is LangGraph's own.
+Compiled with a `ThreadSaver`, a run holds its thread alone, commits each step before what cannot be done again,
+records its status, and takes up answers that other processes give while it runs. With any other saver, or none, it is
+LangGraph's own.
 """
 
 # LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.

@@ -102,7 +102,8 @@ class PostgresEpisodes:
             not_thread: The thread whose episodes are left out: the conversation has them.
 
         Returns:
-            The episodes, the likest first, the newer of two equals first.
+            The episodes, the likest first, of equals those rated good first, then the newer. One that was rated bad
+            counts as failed, with what was said of it among its failures.
 
         Raises:
             DatabaseError: If the store does not answer.
@@ -127,8 +128,15 @@ class PostgresEpisodes:
                         ORDER BY ts_rank('{0,0,0,1}', search, query, 1) DESC, created_at DESC
                         LIMIT %(candidates)s
                     )
-                    SELECT thread_id, request, task, outline, outcome, failures, answer
-                    FROM likely ORDER BY created_at DESC
+                    -- What a person said of it afterwards counts before how it ended.
+                    SELECT thread_id, request, task, outline,
+                           CASE WHEN NOT r.good THEN 'failed' ELSE outcome END AS outcome,
+                           CASE WHEN NOT r.good THEN concat_ws(
+                               E'\n', concat_ws(': ', 'rated bad', nullif(r.why, '')), nullif(failures, '')
+                           ) ELSE failures END AS failures,
+                           answer
+                    FROM likely LEFT JOIN ratings r USING (thread_id, request)
+                    ORDER BY coalesce(r.good, false) DESC, likely.created_at DESC
                     """,
                     {
                         "task": storable(task),
@@ -231,9 +239,9 @@ class LocalEpisodes:
         return _likest(task, newest_first, max(limit, 0))
 
 
-def _likest(task: str, newest_first: Iterable[Episode], limit: int) -> list[Episode]:
-    """The episodes that fit as examples, the likest first, the newer of two equals first."""
-    fitting = [episode for episode in newest_first if fits_as_example(episode["task"], task)]
+def _likest(task: str, best_first: Iterable[Episode], limit: int) -> list[Episode]:
+    """The episodes that fit as examples, the likest first, equals in the order given."""
+    fitting = [episode for episode in best_first if fits_as_example(episode["task"], task)]
     return sorted(fitting, key=lambda episode: -likeness(episode["task"], task))[:limit]
 
 

@@ -82,8 +82,11 @@ class TemplateMemory(ProceduralMemory, Protocol):
         """The template with this key, or the one whose key begins so; `None` if there is none, or several."""
         ...
 
-    async def rate(self, thread_id: str, *, good: bool, why: str = "") -> str | None:
-        """Say how the last run of a thread really went; gives the key of its template, or `None` without one."""
+    async def rate(self, thread_id: str, *, good: bool, why: str = "", request: int | None = None) -> str | None:
+        """Say how the last run of a thread really went; gives the key of its template, or `None` without one.
+
+        With `request` only the run of that request is meant.
+        """
         ...
 
     async def forget(self, key: str) -> bool:

@@ -43,14 +43,28 @@ Source = Literal["live", "hand"]
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """The secrets that settings hold or name: keys of models, and the database's password."""
+    """The secrets that settings hold or name: keys of models, credentials, and passwords of databases."""
     secrets = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
     secrets.append(os.environ.get(settings.model_cache.url_env or ""))
+    secrets += [os.environ.get(credential.env, "").strip() for credential in settings.credentials.values()]
+    if settings.neo4j_password is not None:
+        secrets.append(settings.neo4j_password.get_secret_value())
     if settings.llm_api_key is not None:
         secrets.append(settings.llm_api_key.get_secret_value())
     if settings.database_url is not None:
         secrets.append(urlsplit(settings.database_url.get_secret_value()).password)
     return [secret for secret in secrets if secret]
+
+
+def secrets_in_reach(settings: Settings) -> list[str]:
+    """The secrets that settings hold or name, and those of the environment by the names of its variables."""
+    return [*secrets_of(settings), *_secrets_of_environment()]
+
+
+def _secrets_of_environment() -> list[str]:
+    ends = ("KEY", "TOKEN", "SECRET", "PASSWORD")
+    found = [value for name, value in os.environ.items() if name.upper().endswith(ends)]
+    return [value for value in found if len(value) >= SHORTEST_SECRET]
 
 
 def secrets_hidden(secrets: Iterable[str] = ()) -> Redactor:
@@ -60,8 +74,7 @@ def secrets_hidden(secrets: Iterable[str] = ()) -> Redactor:
         secrets: The values to hide, besides those of environment variables whose names end with `KEY`, `TOKEN`,
             `SECRET` or `PASSWORD`; shorter ones than `SHORTEST_SECRET` are words.
     """
-    ends = ("KEY", "TOKEN", "SECRET", "PASSWORD")
-    known = {*secrets, *(value for name, value in os.environ.items() if name.upper().endswith(ends))}
+    known = {*secrets, *_secrets_of_environment()}
     hidden = sorted((secret for secret in known if len(secret) >= SHORTEST_SECRET), key=len, reverse=True)
 
     def redact(text: str) -> str:

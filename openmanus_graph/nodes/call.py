@@ -32,6 +32,8 @@ class CallOutcome:
     """Whether it is certain what the call did; a timeout or a broken connection leaves that open."""
     again: bool = True
     """Whether another attempt could end otherwise."""
+    portable: bool = True
+    """Whether the output means the same in another workspace: no artifact of it is kept as a file there."""
     recorded: Effect | None = None
     """The call as the ledger has it, where an earlier process made it; its arguments may be others than those given."""
 
@@ -135,7 +137,7 @@ async def _outcome(returned: Returned, context: ToolContext) -> CallOutcome:
             store_artifact, returned.artifact, workspace=context.workspace, subtask_id=context.subtask_id
         )
         output = with_artifact(output, kept)
-    return CallOutcome(output, error, again=again)
+    return CallOutcome(output, error, again=again, portable=returned.artifact is None)
 
 
 def _refused(tool: BaseTool, error: Exception) -> CallOutcome:

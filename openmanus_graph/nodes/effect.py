@@ -18,6 +18,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 
 from openmanus_graph.checkpoints.ledger import Effect, Intent, Ledger, hash_of, key_of, new_token, preview_of
+from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.context import ToolContext
 from openmanus_graph.effect_outcome import EffectOutcome, effect_outcome_of
 from openmanus_graph.errors import ForeignTypeError, ToolArgumentsError, UnknownQuestionError
@@ -30,7 +31,7 @@ from openmanus_graph.plans.arguments import check_call
 from openmanus_graph.policy import Policy
 from openmanus_graph.questions import ask, asked_so_far, pass_over
 from openmanus_graph.run_config import IDEMPOTENCY, with_keys
-from openmanus_graph.tools.spec import in_ledger, spec_of
+from openmanus_graph.tools.spec import effect_of, in_ledger, schema_of, spec_of
 
 VERIFY_S = 60.0
 """How long a tool's `verify` may take."""
@@ -112,7 +113,7 @@ class EffectCall:
         """
         ledger = self._ledger(args)
         if ledger is None:
-            return await self._call(args, self._own_key(args), limit)
+            return await self._kept_or_called(args, limit)
         intent = self._intent(args)
         claimed = await self._claimed(ledger, intent, args)
         if isinstance(claimed, CallOutcome):
@@ -124,6 +125,26 @@ class EffectCall:
             raise
         await self._settle(ledger, intent, claimed, outcome)
         return outcome
+
+    async def _kept_or_called(self, args: dict[str, Any], limit: float | None) -> CallOutcome:
+        """The outcome of a call that no ledger has: a result that is kept of one like it, else what it returns now."""
+        seconds = spec_of(self.tool).cache_s
+        if seconds is None or self.run.saver is None or effect_of(self.tool, args) != "read":
+            return await self._call(args, self._own_key(args), limit)
+        results, key = ToolResults(self.run.saver, self.run.owner), self._kept_as(args)
+        if (found := await results.find(key, seconds)) is not None:
+            output, age = found
+            self.context.report(f"{self.tool.name} is not called: its result of {age:.0f} s ago is used")
+            return CallOutcome(output)
+        outcome = await self._call(args, self._own_key(args), limit)
+        if outcome.error is None and outcome.portable:
+            await results.keep(key, outcome.output, seconds)
+        return outcome
+
+    def _kept_as(self, args: Mapping[str, Any]) -> str:
+        """What results are kept by: the tool as it is defined now, and the arguments."""
+        defined = {"name": self.tool.name, "description": self.tool.description, "schema": schema_of(self.tool)}
+        return f"{hash_of(defined)}/{hash_of(args)}"
 
     def _own_key(self, args: Mapping[str, Any]) -> str | None:
         """The key of a call that no ledger has."""

@@ -49,6 +49,10 @@ class ToolSpec:
     """The named resource a call occupies, limited by `settings.resources`."""
     timeout_s: float | None = None
     """Seconds a call may take when the subtask does not say; `None` means no limit."""
+    cache_s: float | None = None
+    """Seconds for which what a call that only reads returned is reused by calls with the same arguments, in all runs of
+    an owner; `None` means that each call is made. For tools whose output depends on their arguments and on nothing of
+    the workspace."""
     reads_when: tuple[str, tuple[str, ...]] | None = None
     """An argument, and its values (in small letters) with which a call only reads, whatever `effect` says."""
     alias_of: str | None = None
@@ -98,7 +102,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
 
     Raises:
         SettingsError: If `effect` is not one of `read`, `write`, `external`, `verify` is no function, `source` neither
-            a name nor a function, or `returns` is no shape.
+            a name nor a function, `cache_s` no number above 0, or `returns` is no shape.
     """
     metadata: dict[str, Any] = dict(tool.metadata or {})
     effect = metadata.get("effect", "external")
@@ -114,6 +118,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         idempotent=bool(metadata.get("idempotent", False)),
         resource=None if resource is None else str(resource),
         timeout_s=None if timeout_s is None else float(timeout_s),
+        cache_s=_cache_s(tool, metadata.get("cache_s")),
         reads_when=_reads_when(tool, metadata.get("reads_when")),
         alias_of=None if metadata.get("alias_of") is None else str(metadata["alias_of"]),
         ledger=bool(metadata.get("ledger", False)),
@@ -157,6 +162,16 @@ def sources_of(tool: BaseTool, args: Mapping[str, Any], output: Any) -> list[str
         for text in found
         if isinstance(text, str) and _ADDRESS.match(text) and len(text) <= LONGEST_ADDRESS
     ]
+
+
+def _cache_s(tool: BaseTool, stated: Any) -> float | None:
+    if stated is None:
+        return None
+    if isinstance(stated, int | float) and not isinstance(stated, bool) and 0 < stated < float("inf"):
+        return float(stated)
+    raise SettingsError(
+        f"The tool {tool.name!r} declares {stated!r} as 'cache_s'.", hint="Give seconds, more than 0, or leave it out."
+    )
 
 
 def _verify(tool: BaseTool, stated: Any) -> Verify | None:

@@ -131,10 +131,15 @@ def test_a_run_with_an_agent_counts_once(program_in: MakeProgram, database: str)
             ],
             task,
         )
-        program("memory", "templates", "run", key, "--set", "p1=a.txt", "--set", "p2=5", "--workspace", "own")
+        given = ["--set", "p1=a.txt", "--set", "p2=5", "--workspace", "own", "--thread", "t"]
+        program("memory", "templates", "run", key, *given)
+        (one,) = listed(program)
+        assert (one["key"], one["runs"], [step["runs"] for step in one["steps"]]) == (key, 2, [1, 1, 1])
 
-    (one,) = listed(program)
-    assert (one["key"], one["runs"], [step["runs"] for step in one["steps"]]) == (key, 2, [1, 1, 1])
+        program("run", "--thread", "t", "hello")
+        _, err = program("threads", "rate", "t", "bad")
+        assert "counts for no template" in err, "it is the greeting that was bad"
+    assert listed(program)[0]["worked"] == 2
 
 
 def test_parameters_can_be_said_one_by_one(program: Program) -> None:
@@ -255,13 +260,18 @@ def test_a_rating_changes_what_is_offered(program: Program, database: str) -> No
     assert listed(program)[0]["offered"]
 
 
-def test_a_thread_without_a_template_cannot_be_rated(program: Program) -> None:
+def test_a_thread_without_a_template_is_rated_all_the_same(program: Program) -> None:
     plan = program.plan({"id": "a", "tool": "bash", "args": {"command": "true"}})
     program("run", "--plan", plan, "--thread", "small")
 
-    _, err = program("threads", "rate", "small", "good", code=2)
+    _, err = program("threads", "rate", "small", "good", "quick")
 
+    assert err.startswith("Rated. ")
     assert "counts for no template" in err
+    assert json.loads(program("threads", "show", "small", "--json")[0])["ratings"] == [
+        {"request": 1, "good": True, "why": "quick"}
+    ]
+    assert "rated:     request 1 good: quick\n" in program("threads", "show", "small")[0]
 
 
 def test_a_template_outlives_the_threads_it_was_learned_from(program: Program) -> None:

@@ -105,3 +105,13 @@ def test_a_thread_without_memory_stays_so(command: str) -> None:
     assert not options.effective_settings().memory
     assert not RunOptions().effective_settings(thread_with(memory=False)).memory
     assert RunOptions().effective_settings().memory
+
+
+def test_a_word_that_looks_like_an_option_is_told_how_to_be_one() -> None:
+    said = CliRunner().invoke(cli, ["memory", "search", "after", "kill", "-9"])
+    assert said.exit_code == 2
+    assert "put -- before the words: cli memory search -- …" in said.output
+    mistyped = CliRunner().invoke(cli, ["memory", "search", "kill", "--limi", "3"])
+    assert "Did you mean '--limit'?" in mistyped.output
+    assert "put --" not in mistyped.output
+    assert "put --" not in CliRunner().invoke(cli, ["threads", "list", "-9"]).output

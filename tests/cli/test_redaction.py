@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import re
+from html import escape
+from urllib.parse import quote
 
 import pytest
 from hypothesis import given
@@ -12,7 +14,7 @@ from hypothesis import strategies as st
 
 from openmanus_graph.checkpoints.ledger import preview_of
 from openmanus_graph.cli.logging_setup import JsonFormatter, LineFormatter
-from openmanus_graph.redaction import is_secret_field, redact, redact_log
+from openmanus_graph.redaction import any_spelling, is_secret_field, redact, redact_log
 
 THREADS = ["key-findings-1a2b3c", "key-value-stores-compared-ab12cd", "key-understanding-of-things-1a2b3c", "key-notes"]
 KEYS = [
@@ -29,6 +31,14 @@ KEYS = [
     "hf_abcdefghij",
     "AIzaSyA1234567890abcdefghijklm",
     "Bearer abcdefgh12345",
+    "ghp_0123456789abcdefghij",
+    "github_pat_11ABCDEFG0abcdef",
+    "glpat-abcdefghij1234",
+    "xoxb-1234567890-abcdef",
+    "AKIAIOSFODNN7EXAMPLE",
+    "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxMjM0In0.c2lnbmF0dXJl",
+    "-----BEGIN RSA PRIVATE KEY-----\nMIIEpAIBAAKCAQEA\nabc+/=\n-----END RSA PRIVATE KEY-----",
+    "-----BEGIN PRIVATE KEY-----\\nMIIEvQIBADANBg",
 ]
 
 
@@ -54,6 +64,30 @@ def test_a_record_that_names_its_thread_shows_it(name: str) -> None:
         line = formatter.format(record)
         assert f"Lease of '{name}' taken, not of [key]." in line
     assert json.loads(JsonFormatter().format(record))["thread_id"] == name
+
+
+def test_a_secret_is_found_however_it_is_spelled_and_among_many_backslashes() -> None:
+    secret = 'a "b" & wörd'
+    seen = re.compile(any_spelling(secret))
+    spelled = [secret, quote(secret, safe=""), escape(secret), json.dumps(secret)[1:-1]]
+    for _ in range(2):
+        spelled.append(json.dumps(spelled[-1])[1:-1])
+    for form in spelled:
+        assert seen.fullmatch(form), form
+    row = "\\" * 300_000
+    assert seen.sub("[key]", f"{row} {secret}") == f"{row} [key]"
+
+
+@pytest.mark.parametrize("deep", range(4))
+def test_what_is_assigned_is_taken_out_of_json_inside_of_texts(deep: int) -> None:
+    text = json.dumps({"password": "hunter2 or so", "api_key": "abc-def", "user": "me"})
+    for _ in range(deep):
+        text = json.dumps({"text": text})
+    said = redact_log(text)
+    assert "hunter2" not in said
+    assert "or so" not in said
+    assert "abc-def" not in said
+    assert "me" in said
 
 
 # The two ways in which fields were known as secrets before there was one.

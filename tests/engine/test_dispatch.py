@@ -6,6 +6,7 @@ import asyncio
 from typing import Any
 
 import pytest
+from langchain_core.callbacks import AsyncCallbackHandler
 from langchain_core.tools import tool
 
 from openmanus_graph import Plan, PlanError, Settings, ThreadSaver, build_plan_graph
@@ -248,3 +249,17 @@ def test_a_kind_that_has_seldom_run_is_drawn_towards_its_tool() -> None:
     assert shrunk(Learned(1.0, 1), None) == 1.0
     assert shrunk(Learned(1.0, 1), tool) == pytest.approx(7.0)
     assert shrunk(Learned(1.0, 1000), tool) == pytest.approx(1.0, abs=0.02)
+
+
+async def test_a_trace_names_the_run_of_each_subtask(saver: ThreadSaver) -> None:
+    names: list[str] = []
+
+    class Trace(AsyncCallbackHandler):
+        async def on_chain_start(self, *given: Any, name: str | None = None, **more: Any) -> None:
+            names.append(str(name))
+
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    given = plan(subtask("a"), subtask("b", needs=["a"]))
+    config: Any = {**thread(), "callbacks": [Trace()]}
+    await app.ainvoke({"plan": given}, config)
+    assert [name.split()[1] for name in names if name.startswith("subtask ")] == ["a", "b"]

@@ -9,6 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from openmanus_graph import ThreadSaver, delete_thread, get_thread
+from openmanus_graph.checkpoints.ratings import rate_request
 from openmanus_graph.memory.episodic import LocalEpisodes, PostgresEpisodes
 from openmanus_graph.memory.protocols import Episode, EpisodicMemory
 
@@ -230,3 +231,25 @@ async def test_other_processes_recall_what_this_one_remembered(saver: ThreadSave
     await Threads(PostgresEpisodes(saver), saver).remember(episode("t", WHALES))
 
     assert await Threads(PostgresEpisodes(saver), saver).recall("songs of whales") == ["t"]
+
+
+@pytest.mark.postgres
+async def test_what_was_rated_bad_is_told_as_a_failure_and_of_equals_the_good_come_first(saver: ThreadSaver) -> None:
+    threads = Threads(PostgresEpisodes(saver), saver)
+    await threads.remember(
+        episode("good", LAPTOPS), episode("bad", LAPTOPS, failures="s1: no page"), episode("silent", LAPTOPS)
+    )
+    await threads.remember(episode("new", LAPTOPS), episode("near", "Compare the prices of used laptops in Germany"))
+    await rate_request(saver, "good", 1, good=True)
+    await rate_request(saver, "bad", 1, good=False, why="the prices are of last year")
+    await rate_request(saver, "silent", 1, good=False)
+    await rate_request(saver, "near", 1, good=True)
+    await rate_request(saver, "new", 2, good=False, why="said of another request")
+
+    found = await threads.memory.recall(LAPTOPS, limit=9)
+
+    assert [one["thread_id"] for one in found] == ["good", "new", "silent", "bad", "near"]
+    assert [one["outcome"] for one in found] == ["completed", "completed", "failed", "failed", "completed"]
+    told = {one["thread_id"]: one["failures"] for one in found}
+    assert told["bad"] == "rated bad: the prices are of last year\ns1: no page"
+    assert (told["silent"], told["good"], told["new"]) == ("rated bad", "", "")

@@ -228,6 +228,7 @@ async def test_a_rating_outweighs_how_a_run_ended(templates: MakeTemplates) -> N
 async def test_a_rating_is_of_the_last_request_and_stays(templates: MakeTemplates) -> None:
     await templates().remember(copying(), run(thread="t", request=1))
     await templates().remember(copying(), run(thread="t", request=2))
+    assert await templates().rate("t", good=False, request=3) is None, "which counts for none"
     await templates().rate("t", good=False)
     await templates().remember(copying(), run(thread="t", request=2))
 

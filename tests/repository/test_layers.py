@@ -17,7 +17,7 @@ PACKAGE = Path(openmanus_graph.__file__).parent
 
 LAYERS = (
     {"cli", "notebook"},
-    {"stepping", "running"},
+    {"stepping", "running", "training"},
     {"graphs", "graphs.user"},
     {"graphs.compatibility"},
     {"nodes", "nodes.planning"},

@@ -238,6 +238,9 @@ def test_no_byte_that_is_written_has_a_secret(home: Path, service: str, tmp_path
             for arguments in (("show", "t", "--json"), ("events", "t"), ("effects", "t", "--json"), ("size",)):
                 shell("threads", *arguments)
             shell("resume", "t", "--dry-run", codes=(0, 1))
+            shell("threads", "rate", "t", "good", "because")
+            for form in ("sft", "preference"):
+                shell("threads", "export", "t", f"{form}.jsonl", "--format", form, codes=(0, 2))
             shell("threads", "export", "t", "t.thread")
             shell("doctor", codes=(0, 1))
             shell("doctor", "--json", codes=(0, 1))

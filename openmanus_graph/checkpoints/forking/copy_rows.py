@@ -98,6 +98,19 @@ WHERE thread_id = %(source)s AND EXISTS (
 )
 """
 
+_RATINGS: LiteralString = """
+INSERT INTO ratings ({columns}) SELECT {values} FROM ratings
+WHERE thread_id = %(source)s AND (%(all)s OR request < (
+    SELECT (state ->> 'request')::int + (coalesce(state ->> 'status', '') <> '')::int
+    FROM (
+        SELECT checkpoint -> 'channel_values' AS state FROM checkpoints
+        WHERE thread_id = %(name)s AND checkpoint_ns = '' ORDER BY checkpoint_id DESC LIMIT 1
+    ) newest
+    WHERE state ->> 'request' ~ '^[0-9]{{1,9}}$' AND state ? 'stage'
+))
+"""
+"""Those of requests that are over at the point; one that is not is done again. A graph of one's own has none."""
+
 _ROW: LiteralString = """
 INSERT INTO threads ({columns}) SELECT {values} FROM threads WHERE thread_id = %(source)s
 """
@@ -140,6 +153,7 @@ async def copy_up_to(
     await _insert(connection, calls, "model_calls", given, {}, **moments)
     await _insert(connection, _FILES, "file_changes", given, {}, kept=_FILES_KEPT)
     await _insert(connection, sql.SQL(_EFFECTS), "effects", given, {})
+    await _insert(connection, sql.SQL(_RATINGS), "ratings", given, {})
 
 
 def _row_values() -> dict[str, LiteralString]:

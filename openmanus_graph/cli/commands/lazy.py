@@ -36,6 +36,17 @@ class LazyCommand(click.Command):
         module, _, name = self.body.partition(":")
         return getattr(import_module(module), name)
 
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Read options and arguments; an unknown option of a command that takes words may be a word."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            takes_words = any(isinstance(one, click.Argument) and one.nargs == -1 for one in self.params)
+            if takes_words and not error.possibilities:
+                hint = f"If it is a word, put -- before the words: {ctx.command_path} -- …"
+                raise click.NoSuchOption(error.option_name, f"{error.message} {hint}", ctx=ctx) from error
+            raise
+
     def invoke(self, ctx: click.Context) -> Any:
         """Import the body and call it with the options."""
         if self._starts_others or not (ctx.params.get("as_json") or ctx.params.get("in_json")):

@@ -145,14 +145,26 @@ def threads_prune() -> None:
 
 
 @threads.command("export", cls=LazyCommand, body="openmanus_graph.cli.threads.transfer:export")
-@click.argument("thread")
+@click.argument("threads", nargs=-1, metavar="THREAD...")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["archive", "sft", "preference"]),
+    default="archive",
+    show_default=True,
+    help="What to write.",
+)
+@click.option("--all", "every", is_flag=True, help="All your completed threads, as training data.")
 @as_json
 def threads_export() -> None:
     """Write a thread with all its steps, events and files into FILE, which must be new.
 
     Nobody may run it meanwhile. The thread stays; go on with it here or there, not in both places: each would make the
     calls that are left.
+
+    With --format sft or preference FILE is training data of one or more threads instead, without secrets: a line of
+    JSON for each conversation that went well, or for each answer that was refused with the better one.
     """
 
 
@@ -181,7 +193,8 @@ def threads_import() -> None:
 def threads_rate() -> None:
     """Say how a thread's last request really went, however it ended.
 
-    The template that it counts for is offered more or less for it, see `memory templates list`.
+    It is kept, and weighs what is learned from the request: a bad one is recalled as a failure with WHY, and the
+    template that it counts for is offered more or less for it, see `memory templates list`.
     """
 
 

@@ -14,6 +14,7 @@ from openmanus_graph.checkpoints.database import open_checkpointer
 from openmanus_graph.checkpoints.history.checkpoint_ref import find_place
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.progress import SubtaskProgress, subtask_progress
+from openmanus_graph.checkpoints.ratings import Rating, ratings_of
 from openmanus_graph.checkpoints.standing import Standing, standing_of
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.usage import Spent, spent_in
@@ -37,6 +38,8 @@ class ThreadFacts:
     spent: list[Spent]
     standing: Standing
     """Where it stands, with the state's values, messages left out."""
+    ratings: list[Rating]
+    """What a person said of its requests."""
     unreadable: ThreadUnreadableError | None = None
     """Why its state, or that of its subtasks, cannot be read; the values or the progress are missing then."""
 
@@ -76,6 +79,8 @@ def show(thread: str, as_json: bool) -> None:
         _print_as_json(facts, hint)
         return
     _print_thread(shown, facts.standing)
+    for rating in facts.ratings:
+        click.echo(f"{'rated:':<11}request {rating.request} {one_line(rating.text, 1000)}")
     _print_requests(facts.requests)
     if facts.progress:
         click.echo("")
@@ -101,6 +106,7 @@ def _print_as_json(facts: ThreadFacts, hint: str | None) -> None:
     more = {
         "subtasks": subtasks,
         "requests": facts.requests,
+        "ratings": [vars(rating) for rating in facts.ratings],
         "answer": facts.values.get("answer") if facts.thread.finished else None,
         "usage": {"total": facts.total, "calls": [call.as_json() for call in facts.spent]},
         "next": hint and with_program(hint),
@@ -206,7 +212,8 @@ async def _facts(name: str, as_json: bool) -> ThreadFacts | None:
         standing = await standing_of(saver, thread)
         if standing.questions:
             thread = replace(thread, questions=list(standing.questions))
-        facts = ThreadFacts(thread, [], await spent_in(saver, thread), standing, standing.error)
+        ratings = await ratings_of(saver, thread.thread_id)
+        facts = ThreadFacts(thread, [], await spent_in(saver, thread), standing, ratings, standing.error)
         if standing.error is not None:
             return facts
         try:

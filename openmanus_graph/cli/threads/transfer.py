@@ -4,19 +4,31 @@ from __future__ import annotations
 
 import asyncio
 from pathlib import Path
+from typing import cast
 
 import click
 
 from openmanus_graph.checkpoints.database import open_checkpointer
-from openmanus_graph.checkpoints.threads import find_thread
+from openmanus_graph.checkpoints.threads import completed_threads, find_thread
 from openmanus_graph.checkpoints.transfer.export_import import Moved, export_thread, import_thread
 from openmanus_graph.cli.terminal import print_json, with_program
-from openmanus_graph.display_text import byte_size, clean
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.display_text import byte_size, clean, counted
+from openmanus_graph.errors import UsageError
+from openmanus_graph.training.training_file import TrainingFormat, Written, write_training
 
 
-def export(thread: str, file: Path, as_json: bool) -> None:
-    """Write a thread with all its steps, events and files into FILE, which must be new."""
-    moved = asyncio.run(_export(thread, file))
+def export(threads: tuple[str, ...], file: Path, form: str, every: bool, as_json: bool) -> None:
+    """Write a thread with all its steps, or training data of threads, into FILE, which must be new."""
+    if form != "archive":
+        _export_training(threads, file, cast("TrainingFormat", form), every=every, as_json=as_json)
+        return
+    if every or len(threads) != 1:
+        raise UsageError(
+            f"An archive has one thread, not {'all' if every else len(threads)}.",
+            hint="Name one thread and the file, or choose --format sft or preference.",
+        )
+    moved = asyncio.run(_export(threads[0], file))
     for what in moved.left_out:
         click.echo(f"Left out: {clean(what)}.", err=True)
     if as_json:
@@ -26,6 +38,29 @@ def export(thread: str, file: Path, as_json: bool) -> None:
     click.echo(
         f"Exported {moved.thread_id}: {moved.rows:,} rows and {moved.files:,} files, {size} in {file}.", err=True
     )
+
+
+def _export_training(threads: tuple[str, ...], file: Path, form: TrainingFormat, *, every: bool, as_json: bool) -> None:
+    if every == bool(threads):
+        what = f"Both {threads[0]!r} and --all are given." if every else f"Only the file {str(file)!r} is given."
+        raise UsageError(what, hint="Name threads before the file, or choose --all.")
+    written = asyncio.run(_written(threads, file, form))
+    if as_json:
+        counts = {"lines": written.lines, "threads": written.threads, "left_out": written.left_out.as_json()}
+        print_json({"file": str(file), "format": form, **counts})
+        return
+    what = counted(written.lines, "conversation" if form == "sft" else "preference")
+    left = f" Left out: {left_out}." if (left_out := written.left_out.text()) else ""
+    click.echo(f"Wrote {what} from {counted(written.threads, 'thread')} to {file}.{left}", err=True)
+
+
+async def _written(names: tuple[str, ...], file: Path, form: TrainingFormat) -> Written:
+    settings = Settings.load()
+    async with open_checkpointer(settings=settings) as saver:
+        threads = [await find_thread(saver, name) for name in names]
+        if not names:
+            threads = await completed_threads(saver, settings.owner)
+        return await write_training(saver, threads, file, form, settings, skips_unreadable=not names)
 
 
 async def _export(name: str, file: Path) -> Moved:

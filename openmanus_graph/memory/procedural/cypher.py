@@ -132,6 +132,7 @@ WITH t LIMIT 2
 
 RATE: LiteralString = """
 MATCH (r:OpenManusRun {owner: $owner, thread: $thread})-[:OF]->(t:OpenManusTemplate)
+WHERE r.request = coalesce($request, r.request)
 WITH r, t ORDER BY r.request DESC, r.replaced LIMIT 1
 WITH r, t WHERE NOT r.replaced
 SET r.rating = $good, r.why = $why

@@ -136,13 +136,19 @@ class Neo4jTemplates(StoredTemplates):
     async def _by_key(self, values: Values) -> Sequence[Row]:
         return _decoded(await self._read(cypher.BY_KEY, values))
 
-    async def rate(self, thread_id: str, *, good: bool, why: str = "") -> str | None:
+    async def rate(self, thread_id: str, *, good: bool, why: str = "", request: int | None = None) -> str | None:
         """Say how the last run of a thread really went; gives the key of its template, or `None` without one.
+
+        Args:
+            thread_id: The thread.
+            good: Whether it went well.
+            why: Why.
+            request: Which request is meant; `None` means the last one that counts.
 
         Raises:
             MemoryStoreError: If the server does not answer, or does not confirm it.
         """
-        values = {"thread": thread_digest(thread_id), "good": good, "why": storable_text(why)}
+        values = {"thread": thread_digest(thread_id), "request": request, "good": good, "why": storable_text(why)}
         rows = await self._write(cypher.RATE, values)
         return str(rows[0]["key"]) if rows else None
 

@@ -160,8 +160,14 @@ class PostgresTemplates(StoredTemplates):
     async def _by_key(self, values: Values) -> Sequence[Row]:
         return await self._rows(_KNOWN + "AND starts_with(t.key, %(key)s) LIMIT 2", values)
 
-    async def rate(self, thread_id: str, *, good: bool, why: str = "") -> str | None:
+    async def rate(self, thread_id: str, *, good: bool, why: str = "", request: int | None = None) -> str | None:
         """Say how the last run of a thread really went; gives the key of its template, or `None` without one.
+
+        Args:
+            thread_id: The thread.
+            good: Whether it went well.
+            why: Why.
+            request: Which request is meant; `None` means the last one that counts.
 
         Raises:
             DatabaseError: If the store does not answer.
@@ -171,11 +177,12 @@ class PostgresTemplates(StoredTemplates):
             UPDATE template_runs SET rating = %(good)s, why = %(why)s
             WHERE NOT replaced AND (owner, thread, request, replaced) = (
                 SELECT owner, thread, request, replaced FROM template_runs
-                WHERE owner = %(owner)s AND thread = %(thread)s ORDER BY request DESC, replaced LIMIT 1
+                WHERE owner = %(owner)s AND thread = %(thread)s AND request = coalesce(%(request)s, request)
+                ORDER BY request DESC, replaced LIMIT 1
             )
             RETURNING key
             """,
-            {"good": good, "why": storable_text(why), "thread": thread_digest(thread_id)},
+            {"request": request, "good": good, "why": storable_text(why), "thread": thread_digest(thread_id)},
         )
         return str(rows[0]["key"]) if rows else None
 

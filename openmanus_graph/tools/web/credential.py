@@ -6,13 +6,13 @@ import base64
 import os
 import re
 from collections.abc import Iterator
-from html import escape
 
 import httpx
 
 from openmanus_graph.config.sections import CredentialSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolArgumentsError
+from openmanus_graph.redaction import any_spelling
 from openmanus_graph.tools.web.address import is_allowed
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
@@ -45,7 +45,7 @@ class Credential:
         if not _NAME.fullmatch(self._stated.header) or not _PREFIX.fullmatch(self._stated.prefix):
             raise ToolArgumentsError(f"The credential {name!r} has a 'header' or 'prefix' that cannot be sent.")
         forms = sorted(set(self._forms()), key=len, reverse=True)
-        self._seen = re.compile("|".join("".join(map(_any_spelling, form)) for form in forms))
+        self._seen = re.compile("|".join(any_spelling(form) for form in forms))
 
     def header_for(self, url: httpx.URL) -> dict[str, str]:
         """The header field with the secret, if it may go to `url`; else nothing."""
@@ -79,13 +79,6 @@ class Credential:
             except ValueError:
                 return
             yield from (form for form in (inside, inside.partition(":")[2]) if form)
-
-
-def _any_spelling(character: str) -> str:
-    """A pattern for one character as it stands, or as addresses, JSON or HTML write it."""
-    code, plain, named = ord(character), re.escape(character), re.escape(escape(character))
-    coded = "|".join((f"%{code:02x}", rf"\\+u{code:04x}", f"&#0*{code};", f"&#x0*{code:x};"))
-    return rf"(?:{plain}|\\+{plain}|{named}|(?i:{coded}))"
 
 
 def _is_host(host: str, port: int, stated: str) -> bool:

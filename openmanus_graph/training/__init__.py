@@ -1,0 +1,1 @@
+"""Training: what threads have, as data to train models with, without secrets."""
