@@ -56,3 +56,8 @@ class ToolResults:
                 " expires_at = EXCLUDED.expires_at",
                 (self._owner, key, Jsonb(output), seconds),
             )
+
+    async def forget(self) -> None:
+        """Remove all of the owner's; calls are made again then."""
+        async with self._saver.connection() as connection:
+            await connection.execute("DELETE FROM tool_results WHERE owner = %s", (self._owner,))

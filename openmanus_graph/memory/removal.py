@@ -10,6 +10,7 @@ from typing import Any
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, delete_thread, get_thread
+from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.memory.forgetting import Forgotten, forget_episodes
@@ -39,6 +40,8 @@ class Removal:
     """Templates that go besides those that only these threads have run: stores and keys."""
     counts: Forgotten
     """How much it is, without templates that only these threads have run."""
+    everywhere: bool = False
+    """Whether threads that fit go, too."""
     unowned: tuple[str, ...] = ()
     """Threads without an owner that fit as well, and stay."""
 
@@ -102,7 +105,7 @@ class Remover:
             len(templates),
             len(threads),
         )
-        return Removal(chosen, tuple(threads), tuple(templates), counts, tuple(unowned))
+        return Removal(chosen, tuple(threads), tuple(templates), counts, everywhere, tuple(unowned))
 
     async def carry_out(self, removal: Removal) -> Removed:
         """Remove it: first what memory has, then thread by thread; done again it goes on.
@@ -125,6 +128,9 @@ class Remover:
             if of_thread != chosen:
                 passages += await self._memory.forget(of_thread)
                 episodes += await forget_episodes(self._saver, owner, of_thread)
+        if removal.everywhere or chosen == Selection():
+            # They are kept for a while only, and say nothing of the thread that they are of.
+            await ToolResults(self._saver, storable_text(owner)).forget()
         left: list[str] = []
         for thread in removal.threads:
             left += await self._remove(thread, names)

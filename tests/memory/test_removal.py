@@ -78,6 +78,10 @@ def test_all_of_an_owner_goes_and_nothing_of_another(program: Program, database:
         remembered(database, f"of-{owner}", "Sing")
     with psycopg.connect(database) as connection:
         connection.execute("INSERT INTO openmanus_graph.threads (thread_id, graph) VALUES ('old', '{}')")
+        connection.execute(
+            "INSERT INTO openmanus_graph.tool_results (owner, key, output, expires_at)"
+            " SELECT owner, 'k', '1', 'infinity' FROM unnest('{me,anna}'::text[]) AS o (owner)"
+        )
     remembered(database, "old", "Sing")
 
     _, err = program("memory", "forget", "--owner", "anna", code=130)
@@ -91,7 +95,9 @@ def test_all_of_an_owner_goes_and_nothing_of_another(program: Program, database:
     assert program("memory", "status", "--owner", "anna")[0].startswith("anna: 0 passages")
     with psycopg.connect(database) as connection:
         left = connection.execute("SELECT thread_id FROM openmanus_graph.episodes ORDER BY 1").fetchall()
+        results = connection.execute("SELECT owner FROM openmanus_graph.tool_results").fetchall()
     assert left == [("of-me",), ("old",)], "what has no owner is not hers"
+    assert results == [("me",)]
     assert threads(program) == {"of-me", "of-anna", "old"}
     gone = json.loads(program("memory", "forget", "--owner", "anna", "--everywhere", "--yes", "--json")[0])
     assert (gone["threads"], threads(program)) == (1, {"of-me", "old"})
