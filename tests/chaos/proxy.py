@@ -23,7 +23,8 @@ class Proxy:
         self._socket = str(Path(str(facts["host"])) / f".s.PGSQL.{facts.get('port', 5432)}")
         self._facts: dict[str, Any] = {key: facts[key] for key in ("user", "dbname")}
         self.fault, self.seconds = fault, seconds
-        self._left = after
+        self.left = after
+        """How many messages are still to come before it fails."""
         self._fails_until: float | None = None
         self._streams: set[asyncio.StreamWriter] = set()
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -88,8 +89,8 @@ class Proxy:
     async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, *, from_runner: bool) -> None:
         while data := await reader.read(1 << 16):
             if from_runner:
-                self._left -= 1
-                if self._left == 0:
+                self.left -= 1
+                if self.left == 0:
                     self._fails_until = time.monotonic() + self.seconds
                     if self.fault == "cut":
                         self._reset()

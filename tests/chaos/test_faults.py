@@ -26,6 +26,8 @@ from tests.engine.plans import plan, subtask
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]
 
 DAY = 86_400.0
+NEVER = 1_000_000
+"""Messages after which a connection fails that does not."""
 
 
 def _at(bench: Bench, share: float) -> str:
@@ -50,16 +52,25 @@ def _cut(bench: Bench, fault: Fault, after: int, seconds: float) -> str:
     return f"{said} ended and was resumed"
 
 
+def _messages(bench: Bench) -> int:
+    """How many messages a calm run sends."""
+    thread = bench.new()
+    with Proxy(bench.database, "cut", NEVER, 0.0) as proxy:
+        assert bench.fork.run(bench.case(thread, url=proxy.url)) == (0, [])
+        return NEVER - proxy.left
+
+
 @pytest.mark.parametrize("fault", ["cut", "silence"])
 def test_a_connection_that_fails_for_a_moment(fault: Fault, branches: Bench, count: list[str]) -> None:
-    count.append(_cut(branches, fault, 60, 0.5))
+    count.append(_cut(branches, fault, _messages(branches) // 2, 0.5))
 
 
 @pytest.mark.chaos
 @pytest.mark.parametrize("seconds", [3.0, 30.0])
 @pytest.mark.parametrize("fault", ["cut", "silence"])
 def test_a_connection_that_fails_for_long(fault: Fault, seconds: float, branches: Bench, count: list[str]) -> None:
-    count += [_cut(branches, fault, after, seconds) for after in (20, 60, 120)]
+    sent = _messages(branches)
+    count += [_cut(branches, fault, int(sent * share), seconds) for share in (0.2, 0.5, 0.8)]
 
 
 @pytest.mark.parametrize("clocks", [(0.0, -DAY), (DAY, 0.0)], ids=["behind", "was ahead"])
