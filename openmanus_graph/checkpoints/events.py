@@ -110,6 +110,16 @@ class EventLog:
         what = counted(count, "event")
         logger.warning("Of thread %r, %s could not be kept%s; the run goes on.", self._thread_id, what, why)
 
+    async def abandon(self) -> None:
+        """Store nothing more: somebody else runs the thread now, or its database is gone."""
+        self._waiting = []
+        self._closing.set()
+        if self._flushing is not None:
+            self._flushing.cancel()
+            await asyncio.wait({self._flushing})
+        self._waiting = []
+        self._closing.clear()
+
     async def close(self) -> None:
         """Store the waiting events; those that the database does not take now are lost, and a warning says so."""
         self._closing.set()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Generator
 from contextlib import contextmanager
 
@@ -37,6 +38,20 @@ def refused_writes(thread_id: str) -> Generator[None]:
                 hint=f"See who runs it with: {shell_commands.show_thread(thread_id)}",
             ) from error
         raise
+
+
+def end_if_cancelled(error: Exception) -> None:
+    """Go on with the cancellation of a task that psycopg has put another error in place of.
+
+    Where a statement is cancelled, psycopg asks the server to stop it and waits for that; if the connection is gone,
+    it raises that. A task that takes it for an error to go on after would never end.
+
+    Raises:
+        CancelledError: If the task that runs is being cancelled.
+    """
+    current = asyncio.current_task()
+    if current is not None and current.cancelling():
+        raise asyncio.CancelledError from error
 
 
 def unreachable(place: str, error: Exception) -> DatabaseUnreachableError:

@@ -38,7 +38,7 @@ from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB
 from openmanus_graph.checkpoints.pruning.prune import prune_rows, remove_runs
 from openmanus_graph.checkpoints.readable_saver import BadValueError, ReadingSaver
-from openmanus_graph.checkpoints.refusals import database_full, refused_writes, unreachable
+from openmanus_graph.checkpoints.refusals import database_full, end_if_cancelled, refused_writes, unreachable
 from openmanus_graph.checkpoints.sequence import go_on_from
 from openmanus_graph.checkpoints.serializer import PlainSerializer, StateSerializer, stand_ins
 from openmanus_graph.checkpoints.step_rows import checkpoint_write, task_write
@@ -170,12 +170,14 @@ class ThreadSaver(ReadingSaver):
             except psycopg.errors.DiskFull:
                 raise
             except psycopg.OperationalError as error:
+                end_if_cancelled(error)
                 logger.info("A connection broke; the operation is tried once more.", extra={"sqlstate": error.sqlstate})
                 await self.pool.check()  # the pool's other connections may be as dead as this one
                 return await operation()
         except psycopg.errors.DiskFull as error:
             raise database_full(self.place) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
+            end_if_cancelled(error)
             raise self.lost(error) from error
 
     def lost(self, error: Exception) -> DatabaseError:
@@ -481,6 +483,7 @@ class ThreadSaver(ReadingSaver):
         except psycopg.errors.DiskFull as error:
             raise database_full(self.place) from error
         except (psycopg.OperationalError, PoolTimeout) as error:
+            end_if_cancelled(error)
             raise self.lost(error) from error
 
 

@@ -281,8 +281,7 @@ class ThreadRun:
     async def _conclude(self, **columns: Any) -> None:
         spent = self.scope.spending.used
         self._note("run_finished", {"status": columns["status"], "error": columns.get("error"), "usage": spent})
-        if self.lease.lost is None:
-            await self.scope.log.close()
+        await (self.scope.log.close() if self.lease.lost is None else self.scope.log.abandon())
         await self.saver.end_writes(self.lease)
         await self.lease.release(**columns)
 

@@ -63,7 +63,7 @@ def test_boundaries_where_something_was_left_once(shape: str, boundary: str, ben
 
 
 @pytest.mark.chaos
-@pytest.mark.parametrize("first", ["after claim a1 #1", "within call, paid #2", "before checkpoint dispatcher|subtask"])
+@pytest.mark.parametrize("first", ["after claim a1 #1", "within call, paid #2", "before writes  #2"])
 def test_kills_in_the_resume_too(first: str, branches: Bench, count: list[str]) -> None:
     thread = branches.new()
     assert branches.fork.run(branches.case(thread, kill_at=first))[0] == -signal.SIGKILL

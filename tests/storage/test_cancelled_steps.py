@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
 from typing import Any, TypedDict, cast
 
 import psycopg
@@ -12,7 +13,9 @@ from langgraph.config import get_stream_writer
 from langgraph.graph import END, START, StateGraph
 
 from openmanus_graph import ThreadSaver
+from openmanus_graph.checkpoints.events import EventLog, stored_events
 from openmanus_graph.checkpoints.lease import Lease
+from openmanus_graph.events import Event
 
 pytestmark = pytest.mark.postgres
 
@@ -62,3 +65,45 @@ async def test_nobody_sees_a_runner_once_a_run_has_ended(database: str, saver: T
         async with await psycopg.AsyncConnection.connect(database, options="-c search_path=openmanus_graph") as other:
             found = await other.execute("SELECT has_runner(%s)", (f"t{number}",))
             assert await found.fetchone() == (False,)
+
+
+async def test_a_cancellation_is_one_where_the_connection_is_gone_too(
+    saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    waits = asyncio.Event()
+
+    @asynccontextmanager
+    async def gone() -> AsyncGenerator[None]:
+        waits.set()
+        try:
+            await asyncio.sleep(3_600)
+        except asyncio.CancelledError as error:  # as psycopg does, which tells the server of it and hears nothing
+            raise psycopg.OperationalError("the connection is lost") from error
+        yield
+
+    async def use() -> None:
+        async with saver.connection():
+            pass
+
+    async def again() -> None:
+        await saver.retried(use)
+
+    for make in (use, again):
+        with monkeypatch.context() as patch:
+            patch.setattr(saver.pool, "connection", gone)
+            waits.clear()
+            task = asyncio.create_task(make())
+            await waits.wait()
+            task.cancel()
+            with pytest.raises(asyncio.CancelledError):
+                await task
+
+
+async def test_a_log_that_is_left_stores_nothing_more(saver: ThreadSaver) -> None:
+    async with saver.connection() as connection:
+        await connection.execute("INSERT INTO threads (thread_id, graph) VALUES ('t', '{}')")
+    log = EventLog("t", saver)
+    log.add(Event(type="warned", id="one", thread_id="t", text="said too late"))
+    await log.abandon()
+    assert await stored_events(saver, "t") == []
+    assert log.lost == 0
