@@ -41,10 +41,10 @@ def refused_writes(thread_id: str) -> Generator[None]:
 
 
 def end_if_cancelled(error: Exception) -> None:
-    """Go on with the cancellation of a task that psycopg has put another error in place of.
+    """Go on with the cancellation of a task that hears of its connection alone.
 
-    Where a statement is cancelled, psycopg asks the server to stop it and waits for that; if the connection is gone,
-    it raises that. A task that takes it for an error to go on after would never end.
+    A task can be cancelled in the moment in which its connection breaks. If it takes the error for one to go on after,
+    nobody cancels it again, and the program waits for it at its end.
 
     Raises:
         CancelledError: If the task that runs is being cancelled.

@@ -77,7 +77,7 @@ async def test_a_cancellation_is_one_where_the_connection_is_gone_too(
         waits.set()
         try:
             await asyncio.sleep(3_600)
-        except asyncio.CancelledError as error:  # as psycopg does, which tells the server of it and hears nothing
+        except asyncio.CancelledError as error:  # both at once
             raise psycopg.OperationalError("the connection is lost") from error
         yield
 
