@@ -47,6 +47,7 @@ STATED: dict[str, Any] = {
     "runs_commands": True,
     "checks_arguments": True,
     "source": "url",
+    "cache_s": 60.0,
 }
 """Of every field a value that is not its default."""
 

@@ -201,9 +201,15 @@ def _files(folder: Path, done: Ingested) -> list[Path]:
         folders[:] = sorted(name for name in folders if not name.startswith(".") and name not in _LEFT_OUT)
         for name in sorted(files):
             path = Path(place, name)
-            if name.startswith(".") or path.suffix.lower() not in READ or path.is_symlink():
+            if name.startswith(".") or path.suffix.lower() not in READ:
                 continue
-            found.append(path)
+            try:
+                is_link = path.is_symlink()
+            except OSError as error:  # such as for a path that is too long with this name alone
+                done.left_out.append((str(path), f"The file cannot be read: {error.strerror}."))
+                continue
+            if not is_link:
+                found.append(path)
     if len(found) > MOST_FILES:
         raise UsageError(
             f"The folder {str(folder)!r} has {len(found):,} files that would be read, more than {MOST_FILES:,} files.",
