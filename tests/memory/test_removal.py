@@ -268,6 +268,7 @@ def test_forgotten_everywhere_is_in_no_file_of_postgres_and_chroma(
 
 
 @pytest.mark.programs
+@pytest.mark.chaos
 def test_forgotten_everywhere_is_found_in_no_node_of_neo4j(
     program_in: MakeProgram, database: str, provider: ScriptedServer, neo4j: Neo4jServer
 ) -> None:
