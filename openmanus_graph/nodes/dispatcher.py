@@ -242,7 +242,7 @@ class Dispatch:
         return f"{self._level}{LEVEL}{self._name(subtask)}"
 
     def _calls(self) -> Calls[SubtaskResult]:
-        if not self.keeps_results:
+        if not self.keeps_results or self.holder is not None:  # a holder looks on while LangGraph records each call
             return TaskCalls()
         begun = {self._name(one) for one in self.plan.subtasks if self._namespace(one) in self.begun_before}
         return Branches(self.config, self.saver if isinstance(self.saver, ThreadSaver) else None, begun)
