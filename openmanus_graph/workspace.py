@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -20,6 +21,12 @@ def default_workspace(thread_id: str) -> Path:
     if name != thread_id:
         name += f"-{hashlib.sha256(thread_id.encode('utf-8', 'surrogatepass')).hexdigest()[:8]}"
     return Path.cwd() / FOLDER / name
+
+
+def is_to_be_made(folder: str | None, thread_id: str) -> bool:
+    """Whether a thread's folder is named as one that it gets by itself, and is not there yet."""
+    own = folder is not None and Path(folder).parts[-2:] == default_workspace(thread_id).parts[-2:]
+    return own and not os.path.lexists(str(folder))
 
 
 def workspace_of(state: Mapping[str, Any], thread_id: str) -> Path:

@@ -28,6 +28,7 @@ from openmanus_graph import shell_commands
 from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.values.storable_json import storable_json, storable_text
+from openmanus_graph.workspace import is_to_be_made
 
 logger = logging.getLogger(__name__)
 
@@ -72,11 +73,11 @@ def _has_ended(runner: Mapping[str, Any] | None) -> bool:
 _TAKE: LiteralString = """
 INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
                      fingerprint, forced, input_type, input, input_after,
-                     status, runner_epoch, runner, runner_since, owner)
+                     status, runner_epoch, runner, runner_since, owner, made_workspace)
 VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
         %(sandbox)s, %(workspace)s, %(fingerprint)s, %(forced)s,
         %(input_type)s, %(input)s, newest_checkpoint(%(thread_id)s),
-        'running', nextval('runner_epochs'), %(runner)s, clock_timestamp(), %(owner)s)
+        'running', nextval('runner_epochs'), %(runner)s, clock_timestamp(), %(owner)s, %(made_workspace)s)
 ON CONFLICT (thread_id) DO UPDATE SET
     graph = EXCLUDED.graph,
     title = CASE WHEN EXCLUDED.title = '' THEN threads.title ELSE EXCLUDED.title END,
@@ -85,6 +86,8 @@ ON CONFLICT (thread_id) DO UPDATE SET
     settings = EXCLUDED.settings,
     sandbox = EXCLUDED.sandbox,
     workspace = coalesce(EXCLUDED.workspace, threads.workspace),
+    made_workspace = CASE WHEN EXCLUDED.workspace IS DISTINCT FROM threads.workspace AND EXCLUDED.workspace IS NOT NULL
+                          THEN EXCLUDED.made_workspace ELSE threads.made_workspace END,
     fingerprint = coalesce(EXCLUDED.fingerprint, threads.fingerprint),
     forced = threads.forced || EXCLUDED.forced,
     input_type = coalesce(EXCLUDED.input_type, threads.input_type),
@@ -115,6 +118,7 @@ def _row_values(thread_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
         "settings": Jsonb(row.get("settings") or {}),
         "sandbox": row.get("sandbox") or "auto",
         "workspace": row.get("workspace"),
+        "made_workspace": is_to_be_made(row.get("workspace"), thread_id),
         "fingerprint": _json(row.get("fingerprint")),
         "forced": Jsonb(row.get("forced") or []),
         "input_type": given[0],

@@ -62,6 +62,8 @@ class Thread:
     """Where it was forked from: `thread`, and the point's `checkpoint`, `namespace` and `number` there."""
     owner: str = ""
     """Whose it is: who began it; empty for those from before there were owners."""
+    made_workspace: bool = False
+    """Whether its folder was not there before it began."""
 
     @property
     def finished(self) -> bool:
@@ -75,7 +77,7 @@ class Thread:
 
 _COLUMNS = sql.SQL(
     "thread_id, graph, title, plan, plan_file, settings, sandbox, workspace, progress, questions, error,"
-    " created_at, updated_at, finished_at, runner, runner_since, origin, owner,"
+    " created_at, updated_at, finished_at, runner, runner_since, origin, owner, made_workspace,"
     " CASE WHEN status = 'running' AND NOT has_runner(thread_id) THEN 'stopped' ELSE status END AS status"
 )
 
@@ -170,8 +172,19 @@ async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
     )
 
 
-async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = False) -> None:
+async def delete_thread(
+    saver: ThreadSaver, thread: Thread, *, files: bool = False, unless_changed: bool = False
+) -> bool:
     """Remove a thread from every table, and its workspace if asked.
+
+    Args:
+        saver: The store.
+        thread: The thread.
+        files: Whether its workspace goes, too.
+        unless_changed: Whether it stays if it has gone on since it was read.
+
+    Returns:
+        Whether it went.
 
     Raises:
         ThreadBusyError: If somebody runs it.
@@ -183,10 +196,16 @@ async def delete_thread(saver: ThreadSaver, thread: Thread, *, files: bool = Fal
                 f"{describe_runner(thread.runner, thread.runner_since)} holds it.",
                 hint="Stop that process first.",
             )
+        if unless_changed:
+            query = "SELECT updated_at FROM threads WHERE thread_id = %s"
+            row = await (await connection.execute(query, (thread.thread_id,))).fetchone()
+            if row is not None and row["updated_at"] != thread.updated_at:
+                return False
         await remove_rows(connection, [thread.thread_id])
     if files and thread.workspace:
         with suppress(FileNotFoundError):
             shutil.rmtree(Path(thread.workspace))
+    return True
 
 
 async def store_answers(saver: ThreadSaver, thread_id: str, answers: dict[str, Answer]) -> None:

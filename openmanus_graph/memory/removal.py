@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -20,7 +21,6 @@ from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
 from openmanus_graph.values.storable_json import storable_text
-from openmanus_graph.workspace import default_workspace
 
 MOST_CHARACTERS = 20_000
 """Characters of each task and answer that are looked at: full text has a limit."""
@@ -111,7 +111,8 @@ class Remover:
         """Remove it: first what memory has, then thread by thread; done again it goes on.
 
         Raises:
-            ThreadBusyError: If a thread has begun to run meanwhile; it stays, and so do those after it.
+            ThreadBusyError: If a thread has begun to run meanwhile; it stays, and so do those after it. The folders of
+            those before it are removed.
         """
         chosen, owner = removal.chosen, self._settings.owner
         names = [thread.thread_id for thread in removal.threads]
@@ -131,10 +132,8 @@ class Remover:
         if removal.everywhere or chosen == Selection():
             # They are kept for a while only, and say nothing of the thread that they are of.
             await ToolResults(self._saver, storable_text(owner)).forget()
-        left: list[str] = []
-        for thread in removal.threads:
-            left += await self._remove(thread, names)
-        return Removed(Forgotten(passages, episodes, templates, len(removal.threads)), tuple(left))
+        gone, left = await self._remove_threads(removal.threads)
+        return Removed(Forgotten(passages, episodes, templates, gone), tuple(left))
 
     # ---------------------------------------------------------------- threads
 
@@ -178,40 +177,28 @@ class Remover:
         found = [await get_thread(self._saver, str(row["thread_id"])) for row in rows if not row["is_unowned"]]
         return [thread for thread in found if thread is not None], unowned
 
-    async def _remove(self, thread: Thread, going: Sequence[str]) -> list[str]:
-        """Remove a thread, and its workspace if that was made for it; what is left of it, in words.
-
-        Args:
-            thread: The thread.
-            going: All threads that go.
-        """
+    async def _remove_threads(self, threads: Sequence[Thread]) -> tuple[int, list[str]]:
+        """Remove threads, then the folders that were made for them; how many went, and what is left, in words."""
+        gone: list[Thread] = []
         left: list[str] = []
-        said: dict[str, Any] = thread.settings.get("said") or {}
-        if said.get("record"):
-            left.append(f"the recording {said['record']!r}")
-        is_own = await self._has_own_folder(thread, going)
-        if thread.workspace and not is_own and await asyncio.to_thread(Path(thread.workspace).exists):
-            left.append(f"the folder {thread.workspace!r}")
         try:
-            await delete_thread(self._saver, thread, files=is_own)
-        except OSError as error:
-            left.append(f"the folder {thread.workspace!r} ({error.strerror or error})")
-        return left
+            for thread in threads:
+                if await delete_thread(self._saver, thread, unless_changed=True):
+                    gone.append(thread)
+                else:
+                    left.append(f"the thread {thread.thread_id!r}, which has gone on meanwhile")
+        finally:
+            left += await self._remove_folders(gone)
+        return len(gone), left
 
-    async def _has_own_folder(self, thread: Thread, going: Sequence[str]) -> bool:
-        """Whether the workspace was made for the thread, and none that stays has it or what is in it."""
-        own = default_workspace(thread.thread_id)
-        if not thread.workspace or Path(thread.workspace).parts[-2:] != own.parts[-2:]:
-            return False
+    async def _remove_folders(self, gone: Sequence[Thread]) -> list[str]:
+        """Remove folders of removed threads that were made for them and that no thread works in; what is left."""
+        if not gone:
+            return []
         async with self._saver.connection() as connection:
-            row = await (
-                await connection.execute(
-                    "SELECT EXISTS (SELECT 1 FROM threads WHERE thread_id <> ALL(%s)"
-                    " AND (workspace = %s OR starts_with(workspace, %s))) AS shared",
-                    (list(going), thread.workspace, f"{thread.workspace}/"),
-                )
-            ).fetchone()
-        return row is not None and not row["shared"]
+            query = "SELECT DISTINCT workspace FROM threads WHERE workspace IS NOT NULL"
+            rows = await (await connection.execute(query)).fetchall()
+        return await asyncio.to_thread(_without_folders, gone, [str(row["workspace"]) for row in rows])
 
     # ---------------------------------------------------------------- templates
 
@@ -240,3 +227,30 @@ def _said(known: KnownTemplate) -> str:
     template = known.template
     steps = (text for step in template.steps for _, text in texts_in(dict(step.definition)))
     return "\n".join([template.task, template.goal, *steps])
+
+
+def _without_folders(gone: Sequence[Thread], used: Sequence[str]) -> list[str]:
+    """Remove the folders of threads; what is left of them, in words.
+
+    Args:
+        gone: The threads.
+        used: Folders that other threads have.
+    """
+    stay = {os.path.realpath(folder) for folder in used}
+    left: list[str] = []
+    for thread in gone:
+        said: dict[str, Any] = thread.settings.get("said") or {}
+        if said.get("record"):
+            left.append(f"the recording {said['record']!r}")
+        if not thread.workspace or not os.path.lexists(thread.workspace):
+            continue
+        real = os.path.realpath(thread.workspace)
+        is_used = any(folder == real or folder.startswith(f"{real}/") for folder in stay)
+        if not thread.made_workspace or is_used:
+            left.append(f"the folder {thread.workspace!r}")
+            continue
+        try:
+            shutil.rmtree(thread.workspace)
+        except OSError as error:
+            left.append(f"the folder {thread.workspace!r} ({error.strerror or error})")
+    return left

@@ -6,6 +6,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ import psycopg
 import pytest
 import yaml
 
-from openmanus_graph import ThreadSaver
+from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph.memory.removal import Remover
 from openmanus_graph.memory.semantic.choice import FOLDER
 from openmanus_graph.memory.semantic.passage import Passage
-from openmanus_graph.memory.semantic.passages import Passages
+from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+from openmanus_graph.memory.semantic.passages import Passages, Selection
 from openmanus_graph.testing import Reply, ScriptedServer
 from tests.agent.replies import plans
 from tests.cli.conftest import MakeProgram, Program, program_in
@@ -142,6 +145,49 @@ def test_a_folder_that_another_thread_has_stays(program: Program) -> None:
     ran(program, "five", "true", "--workspace", str(program.folder / "openmanus-work" / "my-files"))
     program("memory", "forget", "--owner", "me", "--everywhere", "--yes")
     assert sorted(path.name for path in (program.folder / "openmanus-work").iterdir()) == ["my-files", "one"]
+
+
+def test_a_folder_that_another_thread_has_by_another_name_stays(program: Program) -> None:
+    ran(program, "one")
+    folder = program.folder / "openmanus-work" / "one"
+    (program.folder / "below").mkdir()
+    ran(program, "two", "true", "--workspace", f"{program.folder}/below/../openmanus-work/one")
+    assert f"the folder '{folder}'" in program("memory", "forget", "--thread", "one", "--everywhere", "--yes")[1]
+    assert (folder / "a.txt").exists()
+
+
+def test_a_folder_that_was_there_before_its_thread_stays(program: Program) -> None:
+    folder = program.folder / "openmanus-work" / "report"
+    folder.mkdir(parents=True)
+    (folder / "mine.txt").write_text("mine")
+    ran(program, "report")
+    ran(program, "report")
+    _, err = program("memory", "forget", "--thread", "report", "--everywhere", "--yes")
+    assert f"the folder '{folder}'" in err
+    assert (folder / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize("option", ["--thread", "--matching", "--source", "--owner"])
+def test_an_option_without_a_value_forgets_nothing(program: Program, option: str) -> None:
+    ran(program, "one")
+    words = ["memory", "forget", "--owner", "me", "--everywhere", "--yes", option, ""]
+    assert f"What {option} means is empty" in program(*words, code=2)[1]
+    assert threads(program) == {"one"}
+
+
+async def test_a_thread_that_goes_on_while_somebody_is_asked_stays(program: Program, saver: ThreadSaver) -> None:
+    ran(program, "one")
+    ran(program, "two")
+    settings = Settings.load(owner="me", vector_index="none")
+    remover = Remover(PassageMemory(saver, settings), saver, settings)
+    meant = await remover.plan(Selection(before=datetime(2999, 1, 1, tzinfo=UTC)), everywhere=True)
+    async with saver.connection() as connection:
+        await connection.execute("UPDATE threads SET updated_at = clock_timestamp() WHERE thread_id = 'one'")
+    done = await remover.carry_out(meant)
+    assert done.gone.threads == 1
+    assert done.left == ("the thread 'one', which has gone on meanwhile",)
+    assert threads(program) == {"one"}
+    assert (program.folder / "openmanus-work" / "one" / "a.txt").exists()
 
 
 def test_threads_of_nobody_and_of_others_stay_unless_one_is_named(program: Program, database: str) -> None:

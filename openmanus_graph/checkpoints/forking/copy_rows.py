@@ -15,6 +15,7 @@ from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.transfer.relocation import change_channel
 from openmanus_graph.checkpoints.workspace.snapshots import FileState, newest_files
 from openmanus_graph.langgraph_internals import NULL_TASK
+from openmanus_graph.workspace import is_to_be_made
 
 _WRITES: LiteralString = """
 INSERT INTO checkpoint_writes (thread_id, checkpoint_ns, checkpoint_id, task_id, task_path, idx, channel, type, blob)
@@ -131,6 +132,7 @@ async def copy_up_to(
         "source": source.thread_id,
         "name": name,
         "folder": folder,
+        "made_folder": is_to_be_made(folder, name),
         "old_folder": source.workspace,
         "null_task": NULL_TASK,
         "all": cut is None,
@@ -161,6 +163,7 @@ def _row_values() -> dict[str, LiteralString]:
     return {
         "status": "'paused'",
         "workspace": "%(folder)s",
+        "made_workspace": "%(made_folder)s",
         "settings": "settings #- '{said,record}'",
         "questions": "'[]'",
         "error": "NULL",

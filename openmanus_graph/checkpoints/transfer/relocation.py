@@ -75,7 +75,8 @@ async def change_channel(
 
 _ROW = """
 UPDATE threads SET
-    workspace = %(workspace)s, runner = NULL, runner_since = NULL, runner_epoch = nextval('runner_epochs'),
+    workspace = %(workspace)s, made_workspace = false,
+    runner = NULL, runner_since = NULL, runner_epoch = nextval('runner_epochs'),
     owner = '',  -- it is whose who runs it first: an archive cannot ask for anybody's memory
     status = CASE WHEN status = 'running' THEN 'stopped' ELSE status END,
     sandbox = CASE WHEN sandbox = 'none' THEN 'auto' ELSE sandbox END,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from datetime import datetime
 
 import click
@@ -49,9 +50,12 @@ def forget(
     as_json: bool,
 ) -> None:
     """Remove passages, episodes, templates and, everywhere, threads for good."""
-    if not (thread or before or source or owner or (matching or "").strip()):
+    said = {"--thread": thread, "--matching": matching, "--source": source, "--owner": owner}
+    if empty := [name for name, value in said.items() if value is not None and not value.strip()]:
+        raise click.UsageError(f"What {' and '.join(empty)} means is empty, so that nothing is forgotten.")
+    if before is None and all(value is None for value in said.values()):
         raise click.UsageError("Say what to forget: --thread, --before, --matching, --source or --owner.")
-    if everywhere and source:
+    if everywhere and source is not None:
         raise click.UsageError("Threads have no source: give --everywhere or --source.")
     source = None if source is None else absolute_source(source)
     chosen = Selection(source=source, thread=thread, before=before, matching=matching)
@@ -83,7 +87,7 @@ async def _forget(settings: Settings, chosen: Selection, everywhere: bool, yes: 
         if len(meant.unowned) > SHOWN:
             unowned.append(f"{len(meant.unowned) - SHOWN:,} more of them")
         if not yes:
-            if meant.counts == Forgotten(0, 0) and not meant.is_of_thread:
+            if meant.counts == Forgotten(0, 0) and not meant.is_of_thread and chosen != Selection():
                 return Removed(meant.counts), unowned
             click.confirm(_question(meant, settings.owner), abort=True, err=True)
         done = await remover.carry_out(meant)
@@ -106,4 +110,4 @@ def _question(meant: Removal, owner: str) -> str:
 
 def absolute_source(source: str) -> str:
     """The name under which a file or page is in memory."""
-    return source if source.startswith(("http://", "https://")) else absolute(source)
+    return source if source.startswith(("http://", "https://")) else os.path.normpath(absolute(source))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -60,7 +61,7 @@ async def read_document(path: Path) -> Document:
 
 
 def _read(path: Path) -> Document:
-    path = path.expanduser().absolute()
+    path = Path(os.path.normpath(path.expanduser().absolute()))  # one name for a file, from wherever it is named
     source, ending = str(path), path.suffix.lower()
     try:
         if not path.is_file():
