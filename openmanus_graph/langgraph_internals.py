@@ -170,6 +170,13 @@ class Inside:
     """Its path, as LangGraph writes that of a call."""
 
 
+def checkpoint_around(config: RunnableConfig) -> tuple[str, str]:
+    """The namespace and the id of the checkpoint that a node runs on, from its config."""
+    configurable = config.get("configurable") or {}
+    above = str(configurable[NAMESPACE_OF_TASK]).rpartition("|")[0]
+    return above, str(configurable[CHECKPOINT_MAP_KEY][above])
+
+
 def inside_of(config: RunnableConfig, name: str, index: int) -> Inside:
     """What a graph finds in a call by a node, from `prepare_push_task_functional` in langgraph/pregel/_algo.py.
 
@@ -184,9 +191,8 @@ def inside_of(config: RunnableConfig, name: str, index: int) -> Inside:
     configurable = config.get("configurable") or {}
     metadata = config.get("metadata") or {}
     node_namespace = str(configurable[NAMESPACE_OF_TASK])
-    above = node_namespace.rpartition("|")[0]
     checkpoints: dict[str, str] = configurable[CHECKPOINT_MAP_KEY]
-    made_on = checkpoints[above]
+    above, made_on = checkpoint_around(config)
     task_id = str(uuid.uuid5(uuid.NAMESPACE_OID, f"{made_on} {node_namespace} {name}"))
     namespace = f"{node_namespace}|{name}:{task_id}"
     path = task_path_str((PUSH, tuple(metadata["langgraph_path"]), index, True))

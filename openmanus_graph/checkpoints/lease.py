@@ -70,6 +70,7 @@ def _has_ended(runner: Mapping[str, Any] | None) -> bool:
     return False
 
 
+_LISTEN = "LISTEN openmanus_graph_answers"
 _TAKE: LiteralString = """
 INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
                      fingerprint, forced, input_type, input, input_after,
@@ -199,20 +200,28 @@ class Lease:
         """Log a transition of the run for operators, with `thread_id` and `epoch` as extra fields."""
         logger.info(text, extra={"thread_id": self.thread_id, "epoch": self.epoch, **fields})
 
-    def watch(self, on_answer: Callable[[], None] | None, on_loss: Callable[[], None]) -> None:
+    async def watch(self, on_answer: Callable[[], None] | None, on_loss: Callable[[], None]) -> None:
         """Start to look after the lock's connection, and to listen for answers given by other processes.
+
+        Those that are stored before it returns are the caller's to look for.
 
         Args:
             on_answer: Called when an answer for this thread was stored, or `None`.
             on_loss: Called once if another runner took the thread; `lost` says why.
         """
+        with contextlib.suppress(psycopg.Error, OSError):  # it is tried again
+            await self._connection.execute(_LISTEN)
         self._watch = asyncio.create_task(self._keep(on_answer, on_loss), name=f"lease {self.thread_id}")
 
     async def _keep(self, on_answer: Callable[[], None] | None, on_loss: Callable[[], None]) -> None:
+        was_lost = False
         while True:
             try:
-                await self._listen(on_answer)
+                if was_lost:
+                    await self._listen_again(on_answer)
+                await self._hear(on_answer)
             except (psycopg.Error, OSError):
+                was_lost = True
                 try:
                     await self._retake()
                 except StaleRunnerError as error:
@@ -223,13 +232,15 @@ class Lease:
                 except (psycopg.Error, OSError):  # the server is away; writes say so, the lock is retried
                     await asyncio.sleep(0.2)
 
-    async def _listen(self, on_answer: Callable[[], None] | None) -> None:
-        await self._connection.execute("LISTEN openmanus_graph_answers")
+    async def _listen_again(self, on_answer: Callable[[], None] | None) -> None:
+        await self._connection.execute(_LISTEN)
         waiting = await self._connection.execute(
             "SELECT 1 FROM answers WHERE thread_id = %s LIMIT 1", (self.thread_id,)
         )
         if on_answer is not None and await waiting.fetchone() is not None:
-            on_answer()  # it came before anybody listened
+            on_answer()  # it came while nobody listened
+
+    async def _hear(self, on_answer: Callable[[], None] | None) -> None:
         while True:
             async for notice in self._connection.notifies(timeout=CHECK_SECONDS):
                 if notice.payload == self.thread_id and on_answer is not None:

@@ -13,7 +13,7 @@ from openmanus_graph.checkpoints.answered import answered_ids
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.errors import PlanError
-from openmanus_graph.langgraph_internals import INTERRUPT
+from openmanus_graph.langgraph_internals import INTERRUPT, RETURN, call_in
 from openmanus_graph.namespaces import SUBTASKS, SubtaskTask, dispatched
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.questions import Question, question_of
@@ -93,6 +93,47 @@ async def committed_results(saver: ThreadSaver, thread_id: str) -> dict[str, Sub
     results = await saver.latest_values(thread_id, SUBTASKS, "result")
     tasks = ((dispatched(namespace), result) for namespace, result in results.items() if result is not None)
     return {task.name: result for task, result in tasks if task is not None}
+
+
+@dataclass(frozen=True)
+class AskingCall:
+    """A call of the dispatcher that has asked and is not known to be over."""
+
+    task_id: str
+    """Under which its question is stored."""
+    path: str
+    """Its path."""
+
+
+async def asking_calls(
+    saver: ThreadSaver, thread_id: str, namespace: str, checkpoint_id: str
+) -> dict[str, list[AskingCall]]:
+    """The calls that have asked at a checkpoint, by the id of their subtask, whatever made them and in which process.
+
+    Args:
+        saver: The store.
+        thread_id: The thread.
+        namespace: Of the graph that has the dispatcher.
+        checkpoint_id: Its checkpoint.
+    """
+    async with saver.connection() as connection:
+        rows = await (
+            await connection.execute(
+                "SELECT task_id, task_path, type, blob FROM checkpoint_writes w WHERE thread_id = %(thread)s"
+                " AND checkpoint_ns = %(ns)s AND checkpoint_id = %(id)s AND channel = %(asked)s AND NOT EXISTS ("
+                " SELECT FROM checkpoint_writes o WHERE o.thread_id = w.thread_id AND o.checkpoint_ns = w.checkpoint_ns"
+                " AND o.checkpoint_id = w.checkpoint_id AND o.task_id = w.task_id AND o.channel = %(over)s)",
+                {"thread": thread_id, "ns": namespace, "id": checkpoint_id, "asked": INTERRUPT, "over": RETURN},
+            )
+        ).fetchall()
+    found: dict[str, list[AskingCall]] = {}
+    for row in rows:
+        if call_in(row["task_path"]) is None:  # the dispatcher itself, which has the questions of all
+            continue
+        asked = cast("list[Interrupt]", saver.load(INTERRUPT, str(row["type"]), row["blob"], in_writes=True))
+        for name in {question_of(one)["subtask"] for one in asked}:
+            found.setdefault(str(name), []).append(AskingCall(str(row["task_id"]), str(row["task_path"])))
+    return found
 
 
 def plan_in(values: Any) -> Plan | None:

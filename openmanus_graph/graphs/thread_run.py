@@ -124,8 +124,8 @@ class ThreadRun:
             raise self.saver.lost(error) from error
         self.scope.owner = self.lease.owner or self.scope.owner
         self.config = with_keys(self.config, {LEASE: self.lease, SCOPE: self.scope})
-        self.lease.watch(self._answer_arrived, self._lease_lost)
         try:
+            await self.lease.watch(self._answer_arrived, self._lease_lost)
             await self.scope.spending.load()
             if (holder := self.gate.holder) is not None:
                 self.scope.spending.held_s = lambda: holder.held_s

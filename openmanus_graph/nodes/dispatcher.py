@@ -136,7 +136,7 @@ class Dispatch:
             self.outcomes[key].set_result(result)
         self.done = len(known)
         self._announce(list(known))
-        self.calls = self._calls()
+        self.calls = await self._calls(known)
         self.schedule = self._scheduled(order, known)
         if self.holder is not None:
             self.holder.follow(lambda: not self.schedule.settled)
@@ -241,11 +241,15 @@ class Dispatch:
         """The namespace of the subtask's graph."""
         return f"{self._level}{LEVEL}{self._name(subtask)}"
 
-    def _calls(self) -> Calls[SubtaskResult]:
-        if not self.keeps_results or self.holder is not None:  # a holder looks on while LangGraph records each call
+    async def _calls(self, known: Collection[str]) -> Calls[SubtaskResult]:
+        if not self.keeps_results:
             return TaskCalls()
-        begun = {self._name(one) for one in self.plan.subtasks if self._namespace(one) in self.begun_before}
-        return Branches(self.config, self.saver if isinstance(self.saver, ThreadSaver) else None, begun)
+        if not isinstance(self.saver, ThreadSaver):
+            return Branches(self.config, None)
+        begun = {
+            str(one.id): self._name(one) for one in self.plan.subtasks if self._namespace(one) in self.begun_before
+        }
+        return await Branches[SubtaskResult].going_on(self.config, self.saver, begun, known)
 
     def _issue_first(self, known: Collection[str]) -> None:
         """Call the subtasks whose turn it is, and from then on each whose turn comes.

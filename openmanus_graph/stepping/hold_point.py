@@ -359,6 +359,8 @@ class HoldPoint:
     @property
     def quiet(self) -> bool:
         """Whether nothing runs: every branch stands, has ended or waits for a person."""
+        if any(gated.control.drain_requested for gated in self.standing):
+            return False  # they are about to end, and others of the run have ended before them
         standing = {gated.namespace for gated in self.places if not gated.running}
         running = [gated for gated in self.places if gated.running]
         holding = self._live | {namespace.rpartition("|")[0] for namespace in self._live}

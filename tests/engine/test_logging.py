@@ -70,7 +70,7 @@ async def test_a_lease_logs_that_it_is_retaken_and_that_it_is_lost(
 
     with caplog.at_level(logging.INFO, logger="openmanus_graph"):
         lease = await Lease.acquire(saver.conninfo, "held", row)
-        lease.watch(None, gone.set)
+        await lease.watch(None, gone.set)
         await lease._connection.close()
         await until("The lease is retaken on a new connection.")
         async with saver.connection() as connection:

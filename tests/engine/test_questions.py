@@ -12,6 +12,9 @@ from langgraph.types import Command
 from openmanus_graph import ThreadSaver, build_plan_graph, get_thread, open_checkpointer
 from openmanus_graph.checkpoints.threads import store_answers
 from openmanus_graph.errors import UnknownQuestionError
+from openmanus_graph.nodes.dispatcher import Dispatch
+from openmanus_graph.nodes.dispatching.branches import Branches
+from openmanus_graph.nodes.dispatching.task_calls import TaskCalls
 from openmanus_graph.questions import Answer, answers_for
 
 from .plans import plan, subtask, thread
@@ -145,3 +148,37 @@ async def test_an_answered_question_is_not_open_while_what_follows_it_runs(saver
     out = await asyncio.wait_for(running, 60)
     assert [interrupt.id for interrupt in out["__interrupt__"]] == [second["id"]]
     assert [question["id"] for question in await app.questions("t")] == [second["id"]]
+
+
+async def test_a_question_of_a_call_that_another_kind_of_run_made_is_closed(
+    saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    with monkeypatch.context() as patch:  # as before subtasks were branches
+        patch.setattr(Dispatch, "_calls", _calls_of_tasks)
+        await app.ainvoke({"plan": plan(ask("first"), ask("second"))}, thread())
+    first, second = sorted(await app.questions("t"), key=lambda question: str(question["subtask"]))
+    await app.ainvoke(Command(resume={first["id"]: answer("one")}), thread())
+    assert [question["id"] for question in await app.questions("t")] == [second["id"]]
+
+
+async def test_a_question_is_closed_whose_process_died_before_it_could_note_that(
+    saver: ThreadSaver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    app = build_plan_graph(TOOLS).compile(checkpointer=saver)
+    await app.ainvoke({"plan": plan(ask("first"), ask("second"))}, thread())
+    first, second = sorted(await app.questions("t"), key=lambda question: str(question["subtask"]))
+    with monkeypatch.context() as patch:
+        patch.setattr(Branches, "_close_all", _nothing)
+        await app.ainvoke(Command(resume={first["id"]: answer("one")}), thread())
+    assert len(await app.questions("t")) == 2
+    await app.ainvoke(None, thread())
+    assert [question["id"] for question in await app.questions("t")] == [second["id"]]
+
+
+async def _calls_of_tasks(self: Dispatch, known: Any) -> TaskCalls[Any]:
+    return TaskCalls()
+
+
+async def _nothing(*_: Any) -> None:
+    return None

@@ -345,7 +345,7 @@ async def test_the_thread_is_free_again_when_the_end_of_a_run_cannot_be_recorded
 
 async def test_a_lock_held_by_its_own_dead_connection_is_won_back(database: str) -> None:
     lease = await Lease.acquire(database, "t", {"graph": {}})
-    lease.watch(None, lambda: None)
+    await lease.watch(None, lambda: None)
     await asyncio.sleep(0.3)
     # Break our side only: the server goes on to believe in the connection, and in its lock.
     left, right = socket.socketpair()
