@@ -18,16 +18,22 @@ _KEY_SHAPES = re.compile(
     # Those of large services, tokens of three parts, and private keys, also cut off or with escaped line ends.
     r"\b(?:gh[pousr]_|github_pat_|glpat-|xox[a-z]-)[A-Za-z0-9_-]{10,}|\b(?:AKIA|ASIA)[A-Z0-9]{16}\b|"
     r"\beyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]*|"
-    r"-----BEGIN [A-Z ]{0,30}PRIVATE KEY-----[A-Za-z0-9+/=\s\\:,]*(?:-----END [A-Z ]{0,30}PRIVATE KEY-----)?"
+    r"-----BEGIN [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----(?:\s|\\[nr])*"
+    r"(?:[A-Z][A-Za-z-]{1,20}: [^\n\\]{0,200}(?:\s|\\[nr])*)*[A-Za-z0-9+/=\s\\:,]*"
+    r"(?:-----END [A-Z0-9 ]{0,30}PRIVATE KEY(?: BLOCK)?-----)?"
 )
 _SECRET_WORDS = r"pass(?:word|wd|phrase)|secret|token|api[_-]?key|apikey|authorization|credentials?|cookie"  # noqa: S105
 _SECRET_NAME = re.compile(
-    r"pass(?:word|wd|phrase)?$|secret|token|api.?key|authorization|cookie|credentials?$|private", re.IGNORECASE
+    # No word of the language that ends like one, such as bypass.
+    r"pass(?:word|wd|phrase)$|(?<!by)(?<!com)(?<!sur)(?<!tres)(?<!over)(?<!under)pass$|"
+    r"secret|token|api.?key|authorization|cookie|credentials?$|private",
+    re.IGNORECASE,
 )
 _COUNT_NAME = re.compile(r"tokens|tokens?[_.-]?(?:count|limit|budget|usage)", re.IGNORECASE)
 _ASSIGNED = re.compile(
     # A quote inside of a text that is JSON itself has backslashes before it.
-    rf"((?:\b|_)(?:{_SECRET_WORDS})\\*[\"']?\s*[:=]\s*)(?!\[key\])(?:(?:bearer|basic)\s+)?"
+    rf"((?:\b|_)(?:{_SECRET_WORDS})\\*[\"']?\s*[:=]\s*)"
+    r"(?!\[key\]|(?:true|false|null|none)(?![^\s\"',;&)}\]]))(?:(?:bearer|basic)\s+)?"
     r"(?:\\*\"[^\"]*\"|\\*'[^']*'|[^\s\"',;&)}\]]+)",
     re.IGNORECASE,
 )
@@ -84,7 +90,7 @@ def redact_values(value: Any) -> Any:
 
 
 def is_secret_field(name: str, value: object) -> bool:
-    """Whether a field holds a secret: its name says so, such as `api_key`, and it is no count, such as of tokens."""
-    if not _SECRET_NAME.search(name):
+    """Whether a field holds a secret: its name says so, such as `api_key`, and it is no count, and no yes or no."""
+    if value is None or isinstance(value, bool) or not _SECRET_NAME.search(name):
         return False
     return not (isinstance(value, int | float) and _COUNT_NAME.search(name))
