@@ -162,6 +162,18 @@ async def test_a_heading_longer_than_a_passage_loses_nothing(memory: PassageMemo
     assert {*heading.split(), "First.", "Second.", "Part"} <= set(stored.split())
 
 
+async def test_a_key_that_spans_passages_is_not_stored(memory: PassageMemory, tmp_path: Path) -> None:
+    body = "\n".join("MIIEpAIBAAKCAQEA0123456789abcdefghijklmnopqrstuvwxyz0123456789ABC+" for _ in range(100))
+    key = f"-----BEGIN RSA PRIVATE KEY-----\nProc-Type: 4,ENCRYPTED\n\n{body}\n-----END RSA PRIVATE KEY-----"
+    (tmp_path / "a.md").write_text(f"# Keys\n\nBefore.\n\n{key}\n\nBehind.\n")
+    (tmp_path / "b.txt").write_text(f"Before.\n\n{key}\n\nBehind.\n")
+    await ingest.ingest(memory, str(tmp_path))
+    assert await texts(memory) == {
+        "a.md": ["a.md > Keys\n\nBefore.\n\n[key]\n\nBehind."],
+        "b.txt": ["b.txt\n\nBefore.\n\n[key]\n\nBehind."],
+    }
+
+
 def test_a_line_without_end_is_cut_all_the_same() -> None:
     made = cut("x" * 10_000, "text")
 

@@ -192,7 +192,49 @@ def test_a_passage_is_edited_in_an_editor(program: Program) -> None:
     (program.folder / "guide.md").write_text(GUIDE.replace("120", "130"))
     out, err = program("memory", "add", "guide.md")
     assert out == "Read 1 source: 1 new passage, 1 passage gone.\n"
-    assert f"a passage edited by hand is gone: {RIGHT}" in err
+    assert f"this passage edited by hand is gone:\n{RIGHT}\n" in err
+
+
+def test_an_edit_that_is_lost_is_shown_whole_also_where_a_later_source_fails(program: Program) -> None:
+    long = "\n".join(f"Line {number} of what a person wrote." for number in range(100))
+    program("memory", "edit", key_of(program, "hotel"), "--text", long)
+    (program.folder / "guide.md").write_text("Nothing of it.")
+    _, err = program("memory", "add", "guide.md", "missing.md", "--json", code=2)
+    assert f"this passage edited by hand is gone:\n{long}\n" in err
+    assert "There is no file" in err
+
+
+def test_what_was_typed_and_is_refused_is_kept(program: Program) -> None:
+    key = key_of(program, "hotel")
+    long = "word " * MOST_CHARACTERS
+    (program.folder / "long").write_text(long)
+    editor = program.folder / "editor"
+    editor.write_text(f'#!/bin/sh\ncat {program.folder}/long > "$1"\n')
+    _, err = program("memory", "edit", key, code=2)
+    kept = re.search(r"What you wrote is kept in '([^']+)'; mend it and store it with: (.+)", err)
+    assert kept is not None
+    assert f"memory edit {key[:12]} --file {kept[1]}" in kept[2]
+    path = Path(kept[1])
+    try:
+        assert path.read_text().strip() == long.strip()
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    finally:
+        path.unlink()
+    assert WRONG in program("memory", "show", key)[0]
+
+
+def test_what_would_take_over_a_terminal_is_not_printed_there(program: Program) -> None:
+    (program.folder / "\x1b[2Jbad.md").write_text("Plain \x1b[31mpurple\x1b[0m text.")
+    program("memory", "add", "\x1b[2Jbad.md")
+    key = key_of(program, "purple")
+    out, _ = program("memory", "search", "purple")
+    assert "Plain purple text." in out
+    shown, _, _ = program("memory", "show", key)[0].partition("\n\n")
+    asked = program("memory", "delete", key, code=130)[1]
+    edited = program("memory", "edit", key, "--text", RIGHT)[1]
+    for text in (out, shown, asked, edited):
+        assert "bad.md" in text
+        assert "\x1b" not in text
 
 
 def test_a_passage_is_edited_by_options(program: Program) -> None:

@@ -21,23 +21,35 @@ SHOWN = 20
 
 def add(places: tuple[str, ...], pages: int, owner: str | None, as_json: bool) -> None:
     """Take files, folders and pages into memory."""
-    done, waiting = asyncio.run(_add(Settings.load(owner=owner), places, pages))
+    done = Ingested()
+    try:
+        waiting = asyncio.run(_add(Settings.load(owner=owner), places, pages, done))
+    except BaseException:
+        _show_lost(done)
+        raise
     if as_json:
         print_json({**done.as_json(), "waiting": waiting})
         return
     gone = f", {counted(done.removed, 'passage')} gone" if done.removed else ""
     kept = f"; {counted(done.edits_kept, 'passage')} edited by hand kept" if done.edits_kept else ""
     click.echo(f"Read {counted(done.sources, 'source')}: {counted(done.added, 'new passage')}{gone}{kept}.")
-    for source, text in done.edits_lost:
-        warn(f"{clean(source)} now says something else, and a passage edited by hand is gone: {one_line(text, 500)}")
+    _show_lost(done)
     for source, reason in done.left_out[:SHOWN]:
         click.echo(f"Left out {clean(source)}: {clean(reason)}", err=True)
     if len(done.left_out) > SHOWN:
         click.echo(f"... and {len(done.left_out) - SHOWN:,} more.", err=True)
 
 
-async def _add(settings: Settings, places: tuple[str, ...], pages: int) -> tuple[Ingested, int]:
-    total = Ingested()
+def _show_lost(done: Ingested) -> None:
+    """Show the whole of what a person wrote and is no longer stored, also where a later source failed."""
+    for source, text in done.edits_lost:
+        warn(f"{clean(source)} now says something else, and this passage edited by hand is gone:")
+        click.echo(f"{clean(text)}\n", err=True)
+
+
+async def _add(settings: Settings, places: tuple[str, ...], pages: int, done: Ingested) -> int:
+    """Take in every place; how many passages wait for the index."""
+    hosts = settings.allow_hosts
     console = Console(stderr=True)
     async with open_memory(settings) as (memory, _):
         with console.status("Reading") as line:
@@ -47,6 +59,5 @@ async def _add(settings: Settings, places: tuple[str, ...], pages: int) -> tuple
 
             shown: Any = tell if console.is_terminal else None
             for place in places:
-                done = await ingest(memory, place, allow_hosts=settings.allow_hosts, pages=pages, progress=shown)
-                total.take(done)
-        return total, (await deliver(memory)).waiting
+                await ingest(memory, place, allow_hosts=hosts, pages=pages, progress=shown, into=done)
+        return (await deliver(memory)).waiting

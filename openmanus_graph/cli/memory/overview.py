@@ -9,9 +9,10 @@ import click
 
 from openmanus_graph.cli.memory.delivery import deliver
 from openmanus_graph.cli.memory.opening import open_memory, warn
+from openmanus_graph.cli.report import print_result
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.display_text import ago, counted
+from openmanus_graph.display_text import ago, clean, counted
 from openmanus_graph.memory.semantic.passage import StoredPassage
 from openmanus_graph.memory.semantic.passage_memory import MemoryStatus
 
@@ -49,10 +50,10 @@ def show(key: str, owner: str | None, as_json: bool) -> None:
         print_json(passage.as_json())
         return
     found_by = f", and the thread {passage.thread}" if passage.thread else ""
-    click.echo(f"{passage.key}  {passage.source}, part {passage.position}")
+    click.echo(f"{passage.key}  {clean(passage.source)}, part {passage.position}")
     edited = f", edited by hand {ago(passage.edited_at)}" if passage.edited_at else ""
     click.echo(f"Added {ago(passage.created_at)} for {passage.owner}{found_by}{edited}\n")
-    click.echo(passage.text)
+    print_result(passage.text)
 
 
 async def _show(settings: Settings, key: str) -> StoredPassage:

@@ -13,7 +13,7 @@ from openmanus_graph.cli.memory.opening import open_memory
 from openmanus_graph.cli.options import absolute
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.display_text import counted, one_line
+from openmanus_graph.display_text import clean, counted, one_line
 from openmanus_graph.memory.forgetting import Forgotten
 from openmanus_graph.memory.removal import Removal, Removed, Remover
 from openmanus_graph.memory.semantic.passages import Selection
@@ -32,7 +32,7 @@ async def _delete(settings: Settings, keys: tuple[str, ...], yes: bool) -> None:
         found = [await memory.passages.find(key) for key in keys]
         if not yes:
             for passage in found:
-                click.echo(f"{passage.key[:12]}  {passage.source}  {one_line(passage.text, 100)}", err=True)
+                click.echo(f"{passage.key[:12]}  {clean(passage.source)}  {one_line(passage.text, 100)}", err=True)
             click.confirm(f"Remove {counted(len(found), 'passage')}?", abort=True, err=True)
         gone = await memory.forget(Selection(keys=[passage.key for passage in found]))
         await deliver(memory)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
+import textwrap
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -13,7 +15,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.cli.memory.opening import open_memory, warn
 from openmanus_graph.cli.terminal import print_json
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.display_text import ago, one_line
+from openmanus_graph.display_text import ago, clean, one_line
 from openmanus_graph.errors import MemoryStoreError
 from openmanus_graph.memory.episodic import EpisodeHit, PostgresEpisodes
 from openmanus_graph.memory.plugins import episodic_store
@@ -69,8 +71,9 @@ def search(query: tuple[str, ...], kind: str, limit: int, owner: str | None, as_
 
 
 def _tell(head: str, facts: str, text: str) -> None:
-    click.echo(f"{click.style(head, bold=True)}  ({facts})")
-    click.echo(f"    {one_line(text, 200)}")
+    click.echo(f"{click.style(clean(head), bold=True)}  ({facts})")
+    columns = shutil.get_terminal_size((100, 24)).columns
+    click.echo(textwrap.fill(one_line(text, 200), columns, initial_indent="    ", subsequent_indent="    "))
 
 
 def _moment(unix: float) -> datetime:

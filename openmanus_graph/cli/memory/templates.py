@@ -136,7 +136,7 @@ def show(key: str, form: str | None, output: Path | None, owner: str | None, as_
 def _facts(known: KnownTemplate) -> list[str]:
     template = known.template
     lines = [
-        f"{template.key}: {template.task}",
+        f"{template.key}: {one_line(template.task, 2_000)}",
         f"  worked {known.worked} of {counted(known.runs, 'time')}, for {counted(known.tasks, 'task')}; "
         f"lately {known.rate:.0%}; {duration(known.mean_s)} on average",
         f"  offered: {_state(known)}",

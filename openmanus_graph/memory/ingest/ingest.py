@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from openmanus_graph.memory.ingest.chunks import passages_of
 from openmanus_graph.memory.ingest.document import CODE, HTML, MARKDOWN, Document, read_document, read_pages
 from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
+from openmanus_graph.redaction import redact_log
 
 MOST_FILES = 10_000
 """Files of a folder."""
@@ -76,6 +77,7 @@ async def ingest(
     allow_hosts: tuple[str, ...] = (),
     pages: int = 1,
     progress: Progress | None = None,
+    into: Ingested | None = None,
 ) -> Ingested:
     """Take a file, a folder or a page into a memory.
 
@@ -88,6 +90,7 @@ async def ingest(
         allow_hosts: Hosts that may be reached although their address is not public.
         pages: How many pages are read at most: the one of the address, and those below it that it leads to.
         progress: Told of each source.
+        into: Counts it as well, also what was taken before a failure.
 
     Raises:
         UsageError: If there is nothing at the place, or a single file cannot be taken.
@@ -95,23 +98,32 @@ async def ingest(
         DatabaseError: If the store does not answer, or has no space left; what was taken before stays.
     """
     done = Ingested()
-    if place.startswith(("http://", "https://")):
-        await _pages(memory, place, allow_hosts, min(pages, MOST_PAGES), done, progress)
-        return done
+    try:
+        if place.startswith(("http://", "https://")):
+            await _pages(memory, place, allow_hosts, min(pages, MOST_PAGES), done, progress)
+        else:
+            await _files_of(memory, place, done, progress)
+    finally:
+        if into is not None:
+            into.take(done)
+    return done
+
+
+async def _files_of(memory: PassageMemory, place: str, done: Ingested, tell: Progress | None) -> None:
+    """A file, or those of a folder, of which one that cannot be read does not stop the others."""
     path, is_folder = await asyncio.to_thread(_place_of, place)
     if not is_folder:
         await _take(memory, await read_document(path), done)
-        return done
+        return
     for file in await asyncio.to_thread(_files, path, done):
-        if progress is not None:
-            progress(str(file))
+        if tell is not None:
+            tell(str(file))
         try:
             await _take(memory, await read_document(file), done)
         except DatabaseError:
             raise
         except OpenManusGraphError as error:
             done.left_out.append((str(file), error.message))
-    return done
 
 
 def _place_of(place: str) -> tuple[Path, bool]:
@@ -137,7 +149,8 @@ async def _take(memory: PassageMemory, document: Document, done: Ingested) -> No
 
 def _cut(document: Document) -> tuple[list[Passage], int]:
     """The passages of a document, and how many there are beyond those that are taken."""
-    passages = passages_of(document)
+    # Before it is cut: of a key in two passages, neither would look like one.
+    passages = passages_of(replace(document, title=redact_log(document.title), text=redact_log(document.text)))
     return list(islice(passages, MOST_PASSAGES)), sum(1 for _ in passages)
 
 
