@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, LiteralString, cast
@@ -13,11 +14,13 @@ from openmanus_graph.checkpoints.gathering import Gathering
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.display_text import counted
-from openmanus_graph.errors import BudgetError
+from openmanus_graph.errors import BudgetError, DatabaseError
 from openmanus_graph.events import Usage
 from openmanus_graph.fault_points import writing
 from openmanus_graph.usage import NO_USAGE, add_usage
 from openmanus_graph.values.storable_json import storable
+
+logger = logging.getLogger(__name__)
 
 _SENT: LiteralString = """
 INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens, cost_usd, in_flight)
@@ -162,7 +165,7 @@ class Spending:
             return None
         row = {"role": place.role, "subtask": place.subtask, "turn": place.turn, "model": model}
         with writing(f"model call sent {place.subtask or place.role}"):
-            number = await self._sends.put(row)
+            number = await self._sends.put(row, self._not_sent)
         self._sent.add(number)
         return number
 
@@ -175,6 +178,13 @@ class Spending:
             await connection.execute(
                 "DELETE FROM model_calls WHERE thread_id = %s AND number = %s AND in_flight", (self._thread_id, number)
             )
+
+    async def _not_sent(self, number: int) -> None:
+        """Take back a call whose caller was cancelled before it could send it."""
+        try:
+            await self.forget(number)
+        except DatabaseError:  # it counts as one that may have been sent; that its caller is cancelled is what matters
+            logger.info("A call that was not sent stays counted.", extra={"thread_id": self._thread_id})
 
     @property
     def used(self) -> Usage:

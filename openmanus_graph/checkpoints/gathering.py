@@ -22,8 +22,12 @@ class Gathering(Generic[RowT, ResultT]):
         self._waiting: list[tuple[RowT, asyncio.Future[ResultT]]] = []
         self._sender: asyncio.Task[None] | None = None
 
-    async def put(self, row: RowT) -> ResultT:
+    async def put(self, row: RowT, undo: Callable[[ResultT], Awaitable[None]] | None = None) -> ResultT:
         """Store a row; what came of it, once it is committed.
+
+        Args:
+            row: The row.
+            undo: Takes back what came of it, if its writer was cancelled while the statement was on its way.
 
         Raises:
             Exception: What the statement raised; it fails for all that were in it.
@@ -39,6 +43,8 @@ class Gathering(Generic[RowT, ResultT]):
                 self._waiting.remove(entry)
             else:  # nothing may be stored once its writer has ended
                 await asyncio.wait([entry[1]])
+                if undo is not None and not entry[1].cancelled() and entry[1].exception() is None:
+                    await undo(entry[1].result())
             raise
 
     async def _send(self) -> None:

@@ -10,17 +10,20 @@ from dataclasses import replace
 from typing import Any, TypeVar
 
 import pytest
+from psycopg.types.json import Jsonb
 
-from openmanus_graph import open_checkpointer
+from openmanus_graph import ThreadSaver, open_checkpointer
 from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
 from openmanus_graph.memory.procedural.postgres_templates import PostgresTemplates
 from openmanus_graph.memory.procedural.template import TemplateStep
 from openmanus_graph.memory.protocols import TemplateMemory
+from tests.database_locks import until_waiting
 from tests.memory.conftest import NOW, MakeTemplates
 from tests.memory.ways import COPY, copying, run, searching
 from tests.neo4j_server import Neo4jServer
 
 ResultT = TypeVar("ResultT")
+KEY = searching().key
 LIKE_COPY = "Copy the first 5 lines of log.txt to head.txt and count the words in it"
 
 
@@ -267,6 +270,22 @@ async def test_forgetting_a_thread_takes_what_only_it_had(templates: MakeTemplat
     assert await templates().forget_thread("a") == 1
     assert [(known.template.key, known.runs) for known in await templates().templates()] == [(searching().key, 1)]
     assert await templates().forget_thread("a") == 0
+
+
+async def test_forgetting_a_thread_spares_what_another_runs_meanwhile(saver: ThreadSaver) -> None:
+    store = PostgresTemplates(saver, "me")
+    await store.remember(searching(), run(thread="a"))
+    async with saver.pool.connection() as connection:
+        async with connection.transaction():
+            await connection.execute("UPDATE templates SET updated_at = clock_timestamp() WHERE key = %s", (KEY,))
+            await connection.execute(
+                "INSERT INTO template_runs SELECT (jsonb_populate_record(r, %s)).* FROM template_runs r",
+                (Jsonb({"thread": "b"}),),
+            )
+            forgetting = asyncio.create_task(store.forget_thread("a"))
+            await until_waiting(saver)
+        assert await forgetting == 0
+    assert [(known.template.key, known.runs) for known in await store.templates()] == [(KEY, 1)]
 
 
 async def test_nobody_sees_templates_of_others(templates: MakeTemplates) -> None:

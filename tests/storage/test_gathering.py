@@ -80,3 +80,26 @@ def test_a_cancelled_row_is_not_stored_if_it_is_not_on_its_way_else_waited_for()
 
     store, ended = run_virtual(main())
     assert (store.statements, ended) == ([[1]], 1)
+
+
+def test_what_was_stored_for_a_writer_that_was_cancelled_meanwhile_is_taken_back() -> None:
+    async def main() -> tuple[list[int], list[list[int]]]:
+        store, undone = Store(), list[int]()
+        gathering = Gathering(store)
+
+        async def undo(result: int) -> None:
+            undone.append(result)
+
+        sent = asyncio.create_task(gathering.put(1, undo))
+        await asyncio.sleep(0.5)
+        waiting = asyncio.create_task(gathering.put(2, undo))
+        await asyncio.sleep(0.1)
+        sent.cancel()
+        waiting.cancel()
+        for one in (sent, waiting):
+            with pytest.raises(asyncio.CancelledError):
+                await one
+        await gathering.put(3, undo)
+        return undone, store.statements
+
+    assert run_virtual(main()) == ([2], [[1], [3]])

@@ -18,6 +18,7 @@ from openmanus_graph.display_text import usage_line
 from openmanus_graph.errors import BudgetError, DatabaseError
 from openmanus_graph.events import Usage
 from openmanus_graph.usage import NO_USAGE, add_usage
+from tests.database_locks import until_waiting
 from tests.storage.conftest import NewThread
 
 PLACE = CallSite("executor", "s1", 1)
@@ -103,6 +104,23 @@ async def test_a_call_is_in_flight_until_its_reply_is_there(saver: ThreadSaver, 
     await spending.forget(refused)
     assert spending.used == spending.total == usage()
     assert (await spent(saver)).total == usage()
+
+
+@pytest.mark.postgres
+async def test_a_call_whose_caller_is_cancelled_before_it_is_sent_is_not_paid_for(
+    saver: ThreadSaver, new_thread: NewThread
+) -> None:
+    await new_thread("t")
+    spending = await spent(saver)
+    async with saver.pool.connection() as connection, connection.transaction():
+        await connection.execute("LOCK TABLE model_calls IN EXCLUSIVE MODE")
+        sending = asyncio.create_task(spending.send(PLACE, "m"))
+        await until_waiting(saver)
+        sending.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await sending
+    assert spending.used == NO_USAGE
+    assert (await spent(saver)).total == NO_USAGE
 
 
 @pytest.mark.postgres

@@ -22,6 +22,23 @@ _STORE_TEMPLATE: LiteralString = """
     ON CONFLICT (owner, key) DO UPDATE SET updated_at = clock_timestamp()
     RETURNING proven, (xmax = 0) AS made
 """
+_LOCK_OF_THREAD: LiteralString = """
+    SELECT FROM templates t
+    WHERE owner = %(owner)s AND key IN (
+        SELECT key FROM template_runs r WHERE r.owner = t.owner AND r.thread = %(thread)s
+    )
+    ORDER BY key FOR UPDATE
+"""
+_FORGET_THREAD: LiteralString = """
+    WITH gone AS (
+        DELETE FROM template_runs WHERE owner = %(owner)s AND thread = %(thread)s RETURNING key
+    )
+    DELETE FROM templates t
+    WHERE t.owner = %(owner)s AND t.key IN (SELECT key FROM gone) AND NOT EXISTS (
+        SELECT 1 FROM template_runs r WHERE r.owner = t.owner AND r.key = t.key AND r.thread <> %(thread)s
+    )
+    RETURNING t.key
+"""
 _PROVE: LiteralString = """
     UPDATE templates
     SET task = %(task)s, goal = %(goal)s, parameters = %(parameters)s, words = %(words)s, proven = %(proven)s
@@ -201,21 +218,15 @@ class PostgresTemplates(StoredTemplates):
         Raises:
             DatabaseError: If the store does not answer.
         """
-        rows = await self._rows(
-            """
-            WITH gone AS (
-                DELETE FROM template_runs WHERE owner = %(owner)s AND thread = %(thread)s RETURNING key
-            )
-            DELETE FROM templates t
-            WHERE t.owner = %(owner)s AND t.key IN (SELECT key FROM gone) AND NOT EXISTS (
-                SELECT 1 FROM template_runs r
-                WHERE r.owner = t.owner AND r.key = t.key AND r.thread <> %(thread)s
-            )
-            RETURNING t.key
-            """,
-            {"thread": thread_digest(thread_id)},
-        )
-        return len(rows)
+        given = self._given({"thread": thread_digest(thread_id)})
+
+        async def forget() -> int:
+            async with self._saver.pool.connection() as connection, connection.transaction():
+                # Whoever stores a run locks its template first, so that what follows sees all runs.
+                await connection.execute(_LOCK_OF_THREAD, given)
+                return len(await (await connection.execute(_FORGET_THREAD, given)).fetchall())
+
+        return await self._saver.retried(forget)
 
     async def _rows(self, query: LiteralString, values: Mapping[str, Any]) -> Sequence[DictRow]:
         given = self._given(values)
