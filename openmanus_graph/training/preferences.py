@@ -74,7 +74,7 @@ class _Answers:
 
 
 class RatedAnswers:
-    """Answers of requests with the same words, of all threads."""
+    """Answers of first requests with the same words, of all threads."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -86,10 +86,13 @@ class RatedAnswers:
         Args:
             request: The request.
             scrubber: Takes secrets out.
-            left_out: Counts it, if it is not rated or has no answer.
+            left_out: Counts it, if it is not rated, has no answer, or is not the first of its thread.
         """
         if request.rating is None or not request.answer:
             left_out.add(REQUEST, "that nobody rated" if request.rating is None else "without an answer")
+            return
+        if request.number > 1:  # its words mean something else in each conversation
+            left_out.add(REQUEST, "in the middle of a conversation")
             return
         of_task = self._answers[" ".join(request.task.split())]
         of_task.prompt = of_task.prompt or [{"role": "user", "content": scrubber.text(request.task)}]
