@@ -11,6 +11,7 @@ from __future__ import annotations
 import gc
 import json
 import os
+import runpy
 import selectors
 import signal
 import socket
@@ -46,6 +47,7 @@ PRELOADED = (
     "IPython.core.display",
 )
 """Modules that commands import late."""
+INSTALLED = Path(sys.executable).with_name("openmanus-graph")
 START_S = 120
 """Seconds until an interpreter counts as hung."""
 
@@ -56,14 +58,19 @@ import json, os, select, signal, socket, struct, sys
 words, environment = sys.argv[1:], dict(os.environ)
 settings = {{name: value for name, value in environment.items() if name.startswith("PYTHON") and name != "PYTHONPATH"}}
 if settings.items() - {inherited!r}.items() or any(map(os.isatty, (0, 1, 2))):
-    os.execv({python!r}, [{python!r}, *({module!r} or [{script!r}]), *words])
+    os.execv({python!r}, [{python!r}, *{before!r}, *words])
+told = {{signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT}}
+signal.pthread_sigmask(signal.SIG_BLOCK, told)  # until the process is there that they are for
 connection = socket.socket(socket.AF_UNIX)
 connection.connect({place!r})
-said = json.dumps([[{program!r} or sys.argv[0], *words], os.getcwd(), environment, bool({module!r})]).encode()
+said = json.dumps([{kind!r}, [*([{program!r} or sys.argv[0]] if {kind!r} != "script" else []), *words],
+                   os.getcwd(), environment]).encode()
 socket.send_fds(connection, [struct.pack("!I", len(said))], [0, 1, 2])
 connection.sendall(said)
-for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-    signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
+for number in told:
+    sent = bytes([signal.SIGKILL if number == signal.SIGQUIT else number])
+    signal.signal(number, lambda *_, sent=sent: connection.sendall(sent))
+signal.pthread_sigmask(signal.SIG_UNBLOCK, told)
 ended = connection.recv(4)
 code = struct.unpack("!i", ended)[0] if len(ended) == 4 else 1
 if code < 0:
@@ -104,16 +111,30 @@ class Interpreter:
         Args:
             module: Whether it is `python -m openmanus_graph`, and not the installed script.
         """
-        path = self._folder / ("as-module" if module else "openmanus-graph")
+        if module:
+            program = str(Path(openmanus_graph.__file__).with_name("__main__.py"))
+            return self._executable("as-module", "module", ["-m", "openmanus_graph"], program)
+        return self._executable("openmanus-graph", "installed", [str(INSTALLED)])
+
+    def python(self) -> str:
+        """The path of an executable that runs a script with its words, as Python does."""
+        return self._executable("python", "script", [])
+
+    def _executable(self, name: str, kind: str, before: list[str], program: str = "") -> str:
+        """A file that hands its words on; `before` are those that Python itself would get before them."""
+        path = self._folder / name
         if not path.exists():
-            script = Path(sys.executable).with_name("openmanus-graph")
-            program = str(Path(openmanus_graph.__file__).with_name("__main__.py")) if module else ""
-            said = {"python": sys.executable, "place": str(self._place), "script": str(script), "program": program}
             inherited = {name: value for name, value in os.environ.items() if name.startswith("PYTHON")}
-            module_words = ["-m", "openmanus_graph"] if module else []
-            path.write_text(COMMAND.format(**said, module=module_words, inherited=inherited))
+            said = {"python": sys.executable, "place": str(self._place), "program": program, "kind": kind}
+            path.write_text(COMMAND.format(**said, before=before, inherited=inherited))
             path.chmod(path.stat().st_mode | stat.S_IXUSR | stat.S_IXGRP | stat.S_IXOTH)
         return str(path)
+
+
+def kill(process: subprocess.Popen[Any]) -> None:
+    """Kill a command of the interpreter with -9; when this returns, nothing of it runs any more."""
+    process.send_signal(signal.SIGQUIT)
+    process.wait()
 
 
 class _Server:
@@ -143,8 +164,7 @@ class _Server:
             said += connection.recv(length - len(said))
         pid = os.fork()
         if pid == 0:
-            words, folder, environment, module = json.loads(said)
-            _be_command(words, folder, environment, module, files)
+            _be_command(*json.loads(said), files)
         for file in files:
             os.close(file)
         watched = os.pidfd_open(pid)
@@ -173,7 +193,7 @@ class _Server:
         self.selector.register(connection, selectors.EVENT_READ, told)
 
 
-def _be_command(words: list[str], folder: str, environment: dict[str, str], module: bool, files: list[int]) -> Any:
+def _be_command(kind: str, words: list[str], folder: str, environment: dict[str, str], files: list[int]) -> Any:
     """What a forked process does: it becomes the command."""
     try:
         os.chdir(folder)
@@ -183,12 +203,15 @@ def _be_command(words: list[str], folder: str, environment: dict[str, str], modu
         os.environ.clear()
         os.environ.update(environment)
         sys.argv = words
-        first = folder if module else str(Path(words[0]).parent)
+        first = folder if kind == "module" else str(Path(words[0]).parent)
         sys.path[:] = [first, *filter(None, environment.get("PYTHONPATH", "").split(os.pathsep)), *sys.path[1:]]
         time.tzset()
         code: Any = 0
         try:
-            import_module("openmanus_graph.cli").main()
+            if kind == "script":
+                runpy.run_path(words[0], run_name="__main__")
+            else:
+                import_module("openmanus_graph.cli").main()
         except SystemExit as ended:
             code = ended.code
         with suppress(BrokenPipeError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import threading
 from collections import Counter
 from functools import reduce
@@ -19,6 +18,7 @@ from openmanus_graph.checkpoints.usage import spent_in
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from openmanus_graph.usage import NO_USAGE, add_usage
 from tests.agent.replies import calls, ends, plans, verdict
+from tests.interpreter import Interpreter, kill
 
 WORKER = Path(__file__).parent / "worker.py"
 DIRECT = {"id": "direct", "goal": "log", "tool": "bash", "args": {"command": "echo direct >> log"}}
@@ -54,8 +54,8 @@ def answers(body: dict[str, Any]) -> Reply:
 class Run:
     """A thread that is killed and resumed."""
 
-    def __init__(self, url: str, provider: str, folder: Path) -> None:
-        self.arguments = [sys.executable, str(WORKER), url, provider, "t", "write out.txt"]
+    def __init__(self, python: str, url: str, provider: str, folder: Path) -> None:
+        self.arguments = [python, str(WORKER), url, provider, "t", "write out.txt"]
         self.folder = folder
 
     def start(self) -> subprocess.Popen[str]:
@@ -71,19 +71,19 @@ class Run:
         try:
             return any(line.strip() == kind for line in process.stdout)
         finally:
-            process.kill()
+            kill(process)
             process.communicate()
 
     def finish(self) -> dict[str, Any]:
         """Go on to the end."""
-        out, err = self.start().communicate(timeout=60)
+        out, err = self.start().communicate(timeout=300)
         assert out.strip(), err
         return json.loads(out.splitlines()[-1])
 
 
 @pytest.mark.kill
 async def test_a_call_that_was_in_flight_at_a_kill_is_counted(
-    database: str, saver: ThreadSaver, tmp_path: Path
+    database: str, saver: ThreadSaver, tmp_path: Path, interpreter: Interpreter
 ) -> None:
     asked, go_on = threading.Event(), threading.Event()
 
@@ -94,15 +94,15 @@ async def test_a_call_that_was_in_flight_at_a_kill_is_counted(
         return answers(body)
 
     with ScriptedServer(slow) as provider:
-        run = Run(database, provider.base_url, tmp_path)
+        run = Run(interpreter.python(), database, provider.base_url, tmp_path)
         process = run.start()
         assert await asyncio.to_thread(asked.wait, 60)
-        process.kill()
+        kill(process)
         process.communicate()
         go_on.set()
-        thread = await get_thread(saver, "t")
-        assert thread is not None
-        assert thread.status == "stopped"
+        async with asyncio.timeout(60):  # the server notices a moment later that the process is gone
+            while (thread := await get_thread(saver, "t")) is None or thread.status != "stopped":
+                await asyncio.sleep(0.02)
         before = reduce(add_usage, (spent.usage for spent in await spent_in(saver, thread)), NO_USAGE)
         ended = await asyncio.to_thread(run.finish)
         calls_made = len(provider.requests)
@@ -120,10 +120,10 @@ KINDS = ("decided", "plan_made", "subtask_started", "tool_returned", "subtask_ve
 @pytest.mark.kill
 @pytest.mark.parametrize("kinds", [KINDS[:3], KINDS[3:]], ids="+".join)
 def test_a_killed_agent_resumes_without_losing_or_repeating_what_was_committed(
-    kinds: tuple[str, ...], database: str, tmp_path: Path
+    kinds: tuple[str, ...], database: str, tmp_path: Path, interpreter: Interpreter
 ) -> None:
     with ScriptedServer(answers) as provider:
-        run = Run(database, provider.base_url, tmp_path)
+        run = Run(interpreter.python(), database, provider.base_url, tmp_path)
         assert [run.kill_after(kind) for kind in kinds] == [True] * len(kinds)
         ended = run.finish()
     assert (ended["status"], ended["answer"]) == ("completed", "out.txt is written")

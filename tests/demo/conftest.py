@@ -4,19 +4,21 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 
+from tests.interpreter import Interpreter
+
 
 class Demo:
     """Calls `openmanus-graph demo` in a folder of its own, on a database of its own."""
 
-    def __init__(self, folder: Path, database: str) -> None:
+    def __init__(self, folder: Path, database: str, command: str) -> None:
         self.folder = folder
+        self.command = command
         self.database = database
         kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
         self.environment = {**kept, "OPENMANUS_GRAPH_HOME": str(folder / "home"), "DATABASE_URL": database}
@@ -25,7 +27,7 @@ class Demo:
         """Start it, pipes attached unless other files are given."""
         files = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         return subprocess.Popen(
-            [sys.executable, "-m", "openmanus_graph", "demo", *arguments],
+            [self.command, "demo", *arguments],
             cwd=self.folder,
             **{"env": self.environment, "text": True, **files, **options},
         )
@@ -33,7 +35,7 @@ class Demo:
     def __call__(self, *arguments: str, code: int = 0) -> tuple[str, str]:
         """Run it to its end; stdout and stderr, the exit code as expected."""
         with self.start(*arguments) as process:
-            out, err = process.communicate(timeout=90)
+            out, err = process.communicate(timeout=300)
         assert process.returncode == code, f"exit {process.returncode}\n{out}\n{err}"
         assert "Traceback" not in err
         return out, err
@@ -53,11 +55,11 @@ class Demo:
 
 
 @pytest.fixture
-def demo(tmp_path: Path, database: str, require: Any) -> Demo:
+def demo(tmp_path: Path, database: str, interpreter: Interpreter, require: Any) -> Demo:
     """The demo."""
     from openmanus_graph import Settings
     from openmanus_graph.sandbox.level import probe
 
     works = any(report.works for report in probe(Settings.load()))
     require(works, "no sandbox works here, and the demo runs Python", "apt-get install bubblewrap")
-    return Demo(tmp_path, database)
+    return Demo(tmp_path, database, interpreter.command(module=True))

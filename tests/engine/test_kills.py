@@ -16,6 +16,7 @@ import psycopg
 import pytest
 
 from openmanus_graph.checkpoints.serializer import PlainSerializer
+from tests.interpreter import Interpreter, kill
 
 from .plans import plan, subtask
 
@@ -63,8 +64,10 @@ def committed(url: str, thread_id: str) -> set[str]:
 class Victim:
     """A thread whose process is killed; it keeps what must hold of the log of side effects."""
 
-    def __init__(self, url: str, thread_id: str, folder: Path, given: dict[str, Any], pace: str = "fast") -> None:
-        self.url, self.thread_id, self.pace = url, thread_id, pace
+    def __init__(
+        self, python: str, url: str, thread_id: str, folder: Path, given: dict[str, Any], pace: str = "fast"
+    ) -> None:
+        self.python, self.url, self.thread_id, self.pace = python, url, thread_id, pace
         self.plan = given
         self.needs = {item["id"]: item["needs"] for item in given["subtasks"]}
         self.logfile = Path(given["subtasks"][0]["args"]["logfile"])
@@ -74,7 +77,7 @@ class Victim:
 
     def start(self) -> subprocess.Popen[str]:
         process = subprocess.Popen(
-            [sys.executable, str(WORKER), self.url, self.thread_id, str(self.plan_file), self.pace],
+            [self.python, str(WORKER), self.url, self.thread_id, str(self.plan_file), self.pace],
             stdout=subprocess.PIPE,
             text=True,
         )
@@ -90,7 +93,7 @@ class Victim:
         with self.start() as process:
             time.sleep(seconds)
             early = process.poll() is None
-            process.kill()
+            kill(process)
         done = committed(self.url, self.thread_id)
         lines = self.log()
         self.marks.append((len(lines), done))
@@ -118,21 +121,25 @@ class Victim:
 
 
 @pytest.mark.parametrize("kind", ["chains", "fan", "random"])
-def test_ten_random_kills_a_shape(kind: str, database: str, tmp_path: Path) -> None:
+def test_ten_random_kills_a_shape(kind: str, database: str, tmp_path: Path, interpreter: Interpreter) -> None:
     rng = random.Random(f"kills {kind}")
     kills, number = 0, 0
     while kills < 10:
         number += 1
         folder = tmp_path / str(number)
         folder.mkdir()
-        victim = Victim(database, f"{kind}-{number}", folder, shape(kind, folder / "log", 0.12))
+        victim = Victim(interpreter.python(), database, f"{kind}-{number}", folder, shape(kind, folder / "log", 0.12))
         while kills < 10 and victim.kill_after(rng.uniform(0.0, 0.4)):
             kills += 1
         victim.check(victim.finish())
 
 
-def test_the_promise_holds_with_a_saver_that_commits_late(database: str, tmp_path: Path) -> None:
-    victim = Victim(database, "slow", tmp_path, shape("chains", tmp_path / "log", 0.02), pace="slow")
+def test_the_promise_holds_with_a_saver_that_commits_late(
+    database: str, tmp_path: Path, interpreter: Interpreter
+) -> None:
+    victim = Victim(
+        interpreter.python(), database, "slow", tmp_path, shape("chains", tmp_path / "log", 0.02), pace="slow"
+    )
     rng = random.Random("slow")
     for _ in range(3):
         victim.kill_after(rng.uniform(0.9, 2.2))
@@ -142,7 +149,7 @@ def test_the_promise_holds_with_a_saver_that_commits_late(database: str, tmp_pat
 
 
 def test_a_process_that_is_stopped_and_continued_cannot_write_any_more(database: str, tmp_path: Path) -> None:
-    victim = Victim(database, "stopped", tmp_path, shape("chains", tmp_path / "log", 0.3))
+    victim = Victim(sys.executable, database, "stopped", tmp_path, shape("chains", tmp_path / "log", 0.3))
     with victim.start() as process:
         deadline = time.monotonic() + 120
         while not any(

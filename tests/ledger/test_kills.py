@@ -5,8 +5,8 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
-import sys
 from collections import Counter
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -16,6 +16,7 @@ from langgraph.types import Command
 from openmanus_graph import ThreadSaver, build_manus_graph, build_plan_graph, list_effects, resume_preview
 from openmanus_graph.questions import answers_for
 from tests.engine.plans import plan, subtask, thread
+from tests.interpreter import Interpreter
 from tests.ledger.model import TurnsModel
 from tests.ledger.paying import CALLED, lines, three
 
@@ -28,13 +29,19 @@ DIRECT = plan(*(subtask(name, name, args={"amount": 5}) for name in NAMES))
 AGENT = plan({"id": "agent", "goal": "pay three times", "agent": "executor", "tools": list(NAMES)})
 
 
-def killed(
-    database: str, turns: str, moment: str, given: dict[str, Any], *, calls: int = 3, policy: str = "allow"
-) -> None:
-    """Run in a process of its own, which kills itself."""
-    command = [sys.executable, str(WORKER), database, turns, moment, str(calls), policy, json.dumps(given)]
-    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
-    assert ended.returncode == -signal.SIGKILL, ended.stderr
+Killed = Callable[..., None]
+
+
+@pytest.fixture
+def killed(database: str, interpreter: Interpreter) -> Killed:
+    """Runs in a process of its own, which kills itself."""
+
+    def run(turns: str, moment: str, given: dict[str, Any], *, calls: int = 3, policy: str = "allow") -> None:
+        command = [interpreter.python(), str(WORKER), database, turns, moment, str(calls), policy, json.dumps(given)]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=300, check=False)
+        assert ended.returncode == -signal.SIGKILL, ended.stderr
+
+    return run
 
 
 def check_paid_once(moment: str) -> None:
@@ -63,8 +70,8 @@ async def answered(app: Any, moment: str) -> Any:
 
 
 @pytest.mark.parametrize("moment", [*UNKNOWN, "settled"])
-async def test_direct_calls_have_their_effect_once(moment: str, database: str, saver: ThreadSaver) -> None:
-    killed(database, "-", moment, {"plan": DIRECT})
+async def test_direct_calls_have_their_effect_once(moment: str, killed: Killed, saver: ThreadSaver) -> None:
+    killed("-", moment, {"plan": DIRECT})
     app = build_plan_graph(three()).compile(checkpointer=saver)
     out = await answered(app, moment)
 
@@ -84,8 +91,8 @@ TURNS = [[(name, {"amount": 5}) for name in NAMES]]
 
 
 @pytest.mark.parametrize("moment", [*UNKNOWN, "settled"])
-async def test_calls_of_an_agent_have_their_effect_once(moment: str, database: str, saver: ThreadSaver) -> None:
-    killed(database, json.dumps(TURNS), moment, {"plan": AGENT})
+async def test_calls_of_an_agent_have_their_effect_once(moment: str, killed: Killed, saver: ThreadSaver) -> None:
+    killed(json.dumps(TURNS), moment, {"plan": AGENT})
     model = TurnsModel(turns=TURNS)
     app = build_manus_graph(model, tools=three(), policy="allow").compile(checkpointer=saver)
     out = await answered(app, moment)
@@ -97,14 +104,14 @@ async def test_calls_of_an_agent_have_their_effect_once(moment: str, database: s
 
 
 async def test_a_kill_in_an_approved_call_asks_what_became_of_it_and_an_old_yes_is_no_answer(
-    database: str, saver: ThreadSaver
+    killed: Killed, saver: ThreadSaver
 ) -> None:
     app = build_plan_graph(three(), policy="ask").compile(checkpointer=saver)
     given: Any = plan(subtask("asked", "asked", args={"amount": 5}))
     await app.ainvoke({"plan": given}, thread())
     (consent,) = await app.questions("t")
     approved = {consent["id"]: {"kind": "approve", "value": True}}
-    killed(database, "-", "paid", {"resume": approved}, calls=1, policy="ask")
+    killed("-", "paid", {"resume": approved}, calls=1, policy="ask")
 
     # LangGraph keeps an answer only once its step has ended, so the question is open still; its yes says nothing now.
     await app.ainvoke(Command(resume=approved), thread())
@@ -115,45 +122,45 @@ async def test_a_kill_in_an_approved_call_asks_what_became_of_it_and_an_old_yes_
     assert len(lines(CALLED)) == 1
 
 
-async def test_a_result_tells_the_arguments_that_ran_before_a_kill(database: str, saver: ThreadSaver) -> None:
+async def test_a_result_tells_the_arguments_that_ran_before_a_kill(killed: Killed, saver: ThreadSaver) -> None:
     """The person's answer is not kept, since the step has not ended: the ledger knows what was called."""
     app = build_plan_graph(three(), policy="ask").compile(checkpointer=saver)
     await app.ainvoke({"plan": plan(subtask("asked", "asked", args={"amount": 5}))}, thread())  # pyright: ignore[reportArgumentType] - a plain dict
     (consent,) = await app.questions("t")
     edit = {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": 7}}}}
-    killed(database, "-", "settled", {"resume": edit}, calls=1, policy="ask")
+    killed("-", "settled", {"resume": edit}, calls=1, policy="ask")
     out = await app.ainvoke(None, thread())
     result = out["results"]["asked"]
     assert (result["output"], result.get("args"), result.get("args_by")) == ({"paid": 7}, {"amount": 7}, "a person")
     assert [line.split()[2] for line in lines()] == ["7"]
 
 
-async def test_the_arguments_of_a_plans_approval_are_told_after_a_kill(database: str, saver: ThreadSaver) -> None:
+async def test_the_arguments_of_a_plans_approval_are_told_after_a_kill(killed: Killed, saver: ThreadSaver) -> None:
     app = build_plan_graph(three(), policy="allow").compile(checkpointer=saver)
     await app.ainvoke({"plan": plan(subtask("asked", "asked", args={"amount": 5}, approval=True))}, thread())  # pyright: ignore[reportArgumentType] - a plain dict
     (consent,) = await app.questions("t")
     edit = {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": 7}}}}
-    killed(database, "-", "settled", {"resume": edit}, calls=1, policy="allow")
+    killed("-", "settled", {"resume": edit}, calls=1, policy="allow")
     out = await app.ainvoke(None, thread())
     result = out["results"]["asked"]
     assert (result["output"], result.get("args")) == ({"paid": 7}, {"amount": 7})
 
 
-async def test_an_agent_is_told_the_arguments_that_ran_before_a_kill(database: str, saver: ThreadSaver) -> None:
+async def test_an_agent_is_told_the_arguments_that_ran_before_a_kill(killed: Killed, saver: ThreadSaver) -> None:
     turns = [[("asked", {"amount": 5})]]
     model = TurnsModel(turns=turns)
     app = build_manus_graph(model, tools=three(), policy="ask").compile(checkpointer=saver)
     await app.ainvoke({"plan": AGENT}, thread())
     (consent,) = await app.questions("t")
     edit = {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": 7}}}}
-    killed(database, json.dumps(turns), "settled", {"resume": edit}, calls=1, policy="ask")
+    killed(json.dumps(turns), "settled", {"resume": edit}, calls=1, policy="ask")
     await app.ainvoke(None, thread())
     assert 'A person changed the arguments to {"amount": 7}.\n{"paid": 7}' in model.told
 
 
 @pytest.mark.parametrize(("answer", "paid"), [("happened", [7]), ("no", [7, 8])])
 async def test_other_arguments_after_a_kill_do_not_hide_the_call_that_was_begun(
-    answer: str, paid: list[int], database: str, saver: ThreadSaver
+    answer: str, paid: list[int], killed: Killed, saver: ThreadSaver
 ) -> None:
     app = build_plan_graph(three(), policy="ask").compile(checkpointer=saver)
     await app.ainvoke({"plan": plan(subtask("asked", "asked", args={"amount": 5}))}, thread())  # pyright: ignore[reportArgumentType] - a plain dict
@@ -162,7 +169,7 @@ async def test_other_arguments_after_a_kill_do_not_hide_the_call_that_was_begun(
     def edited(amount: int) -> dict[str, Any]:
         return {consent["id"]: {"kind": "approve", "value": {"action": "edit", "args": {"amount": amount}}}}
 
-    killed(database, "-", "paid", {"resume": edited(7)}, calls=1, policy="ask")
+    killed("-", "paid", {"resume": edited(7)}, calls=1, policy="ask")
     await app.ainvoke(Command(resume=edited(8)), thread())
     (question,) = await app.questions("t")
     assert (question["kind"], '{"amount": 7}' in question["question"]) == ("effect", True)

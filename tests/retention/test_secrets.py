@@ -7,7 +7,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -24,6 +23,7 @@ from openmanus_graph.checkpoints.transfer.archive import open_archive
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.agent.replies import calls, ends, plans, verdict, wants_plan
+from tests.interpreter import Interpreter
 
 pytestmark = pytest.mark.postgres
 
@@ -150,15 +150,20 @@ hosts = ["{host}"]
 class Shell:
     """Calls the program, and keeps what it says."""
 
-    def __init__(self, folder: Path, environment: dict[str, str]) -> None:
+    def __init__(self, command: str, folder: Path, environment: dict[str, str]) -> None:
+        self.command = command
         self.folder = folder
         self.environment = environment
         self.said = b""
 
     def __call__(self, *arguments: str, codes: tuple[int, ...] = (0,)) -> bytes:
-        command = [sys.executable, "-m", "openmanus_graph", *arguments]
         done = subprocess.run(
-            command, cwd=self.folder, env=self.environment, capture_output=True, timeout=90, check=False
+            [self.command, *arguments],
+            cwd=self.folder,
+            env=self.environment,
+            capture_output=True,
+            timeout=90,
+            check=False,
         )
         self.said += done.stdout + done.stderr
         assert done.returncode in codes, (arguments, done.returncode, done.stderr.decode())
@@ -202,7 +207,9 @@ def dumped(url: str) -> dict[str, bytes]:
     return found
 
 
-def test_no_byte_that_is_written_has_a_secret(home: Path, service: str, tmp_path: Path) -> None:
+def test_no_byte_that_is_written_has_a_secret(
+    home: Path, service: str, tmp_path: Path, interpreter: Interpreter
+) -> None:
     secrets = {name: f"sk-planted-{name.lower()}/{os.urandom(12).hex()}" for name in NAMES}
     login = base64.b64encode(f"me:{secrets['BASIC']}".encode()).decode()
     kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
@@ -221,7 +228,7 @@ def test_no_byte_that_is_written_has_a_secret(home: Path, service: str, tmp_path
             "LLM_MODEL": "openai/scripted",
             "LLM_BASE_URL": provider.base_url,
         }
-        shell = Shell(folder, environment)
+        shell = Shell(interpreter.command(module=True), folder, environment)
         shell("db", "start")
         try:
             place = server.url.removeprefix("postgresql://")

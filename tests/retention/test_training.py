@@ -176,11 +176,11 @@ def test_of_the_same_words_what_was_rated_good_is_chosen(agent: Program, model: 
 
 
 def test_the_same_words_in_two_conversations_are_not_the_same_question(agent: Program, model: Model) -> None:
-    for name, first, greeting, verdict in (("a", "hello you", "Hi.", "good"), ("b", "hello they", "Ho.", "bad")):
+    for name, first, greeting, rating in (("a", "hello you", "Hi.", "good"), ("b", "hello they", "Ho.", "bad")):
         agent("run", first, "--thread", name, "-q")
         model.greeting = greeting
         agent("run", "hello and more of it", "--thread", name, "-q")
-        agent("threads", "rate", name, verdict)
+        agent("threads", "rate", name, rating)
     _, err = agent("threads", "export", "--all", "t.jsonl", "--format", "preference", code=2)
     assert "2 requests in the middle of a conversation" in err
 

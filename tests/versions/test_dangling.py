@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -26,6 +25,7 @@ from openmanus_graph.state import appended
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.agent.replies import calls, ends, plans, verdict
 from tests.chains import thread
+from tests.interpreter import Interpreter, kill
 
 from .conftest import warnings_of
 
@@ -204,9 +204,11 @@ def answers(body: dict[str, Any]) -> Reply:
 
 
 @pytest.mark.kill
-def test_a_killed_executor_is_not_told_that_a_pending_call_was_interrupted(database: str, tmp_path: Path) -> None:
+def test_a_killed_executor_is_not_told_that_a_pending_call_was_interrupted(
+    database: str, tmp_path: Path, interpreter: Interpreter
+) -> None:
     with ScriptedServer(answers) as provider:
-        command = [sys.executable, str(WORKER), database, provider.base_url, "t", "write"]
+        command = [interpreter.python(), str(WORKER), database, provider.base_url, "t", "write"]
         with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, text=True) as process:
             assert process.stdout is not None
             assert any(line.strip() == "tool_returned" for line in process.stdout)  # one of the two
@@ -214,9 +216,9 @@ def test_a_killed_executor_is_not_told_that_a_pending_call_was_interrupted(datab
             while "slow" not in log.read_text():
                 time.sleep(0.02)
             time.sleep(0.5)  # the other call's result is committed
-            process.kill()
+            kill(process)
         asked = len(provider.requests)
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60, check=False)
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=300, check=False)
         ended = json.loads(done.stdout.splitlines()[-1])
         assert ended["status"] == "completed", done.stderr
         assert len(provider.requests) > asked
