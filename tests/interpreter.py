@@ -164,7 +164,8 @@ class _Server:
             said += connection.recv(length - len(said))
         pid = os.fork()
         if pid == 0:
-            _be_command(*json.loads(said), files)
+            kind, words, folder, environment = json.loads(said)
+            _be_command(kind, words, folder, environment, files)
         for file in files:
             os.close(file)
         watched = os.pidfd_open(pid)
