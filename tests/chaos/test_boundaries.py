@@ -13,7 +13,7 @@ from tests.chaos.shapes import SHAPES
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]
 
-SHORT = 6
+SHORT = 4
 """Boundaries of each shape in the short version, spread over the run."""
 
 
