@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, LiteralString, cast
-
-from psycopg.types.json import Jsonb
 
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.checkpoints.gathering import Gathering
@@ -18,14 +16,14 @@ from openmanus_graph.errors import BudgetError, DatabaseError
 from openmanus_graph.events import Usage
 from openmanus_graph.fault_points import writing
 from openmanus_graph.usage import NO_USAGE, add_usage
-from openmanus_graph.values.storable_json import storable
+from openmanus_graph.values.storable_json import storable_list
 
 logger = logging.getLogger(__name__)
 
 _SENT: LiteralString = """
 INSERT INTO model_calls (thread_id, role, subtask, turn, model, input_tokens, output_tokens, cost_usd, in_flight)
 SELECT %s, one.row ->> 'role', one.row ->> 'subtask', (one.row ->> 'turn')::int, one.row ->> 'model', 0, 0, 0, true
-FROM jsonb_array_elements(%s) WITH ORDINALITY AS one (row, place) ORDER BY one.place
+FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS one (row, place) ORDER BY one.place
 RETURNING number
 """
 _ANSWERED: LiteralString = """
@@ -45,10 +43,6 @@ SELECT thread_id, role, subtask, turn, model, input_tokens, output_tokens, cache
        from_cache, elapsed_s
 FROM one
 """
-
-
-def _stored(rows: Sequence[Mapping[str, Any]]) -> Jsonb:
-    return Jsonb([storable(dict(row)) for row in rows])
 
 
 OF_OWNER = "owner."
@@ -228,13 +222,13 @@ class Spending:
     async def _store_sent(self, rows: Sequence[dict[str, Any]]) -> Sequence[int]:
         """Store that calls are about to be sent, in one statement; their numbers."""
         async with cast("ThreadSaver", self._saver).connection() as connection:
-            found = await (await connection.execute(_SENT, (self._thread_id, _stored(rows)))).fetchall()
+            found = await (await connection.execute(_SENT, (self._thread_id, storable_list(rows)))).fetchall()
         return [int(one["number"]) for one in found]
 
     async def _store_answered(self, rows: Sequence[dict[str, Any]]) -> Sequence[None]:
         """Replace calls that were sent by what they used, in one statement."""
         async with cast("ThreadSaver", self._saver).connection() as connection:
-            await connection.execute(_ANSWERED, (self._thread_id, _stored(rows)))
+            await connection.execute(_ANSWERED, (self._thread_id, storable_list(rows)))
         return [None] * len(rows)
 
     def reached(self) -> str | None:

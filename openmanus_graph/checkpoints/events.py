@@ -13,14 +13,13 @@ from typing import Any, LiteralString, cast
 
 import psycopg
 from psycopg import sql
-from psycopg.types.json import Jsonb
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.display_text import counted
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import UNSTORED, Event
 from openmanus_graph.fault_points import writing
-from openmanus_graph.values.storable_json import storable
+from openmanus_graph.values.storable_json import storable_list
 
 FLUSH_SECONDS = 0.25
 """How long an event may wait for others; a kill loses what waits, and checkpoints say the same."""
@@ -29,7 +28,7 @@ MOST_TOGETHER = 500
 _INSERT: LiteralString = """
 INSERT INTO events (thread_id, type, subtask, event)
 SELECT %s, one.event ->> 'type', one.event ->> 'subtask', one.event
-FROM jsonb_array_elements(%s) WITH ORDINALITY AS one (event, place) ORDER BY one.place
+FROM jsonb_array_elements(%s::jsonb) WITH ORDINALITY AS one (event, place) ORDER BY one.place
 """
 MOST_WAITING = 20_000
 """Events that wait for a database that does not answer; the oldest go first."""
@@ -88,7 +87,7 @@ class EventLog:
         batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
         if self._saver is None or not batch:
             return
-        rows = Jsonb([storable(event) for event in batch])
+        rows = storable_list(batch)
         try:
             with writing("events"):
                 async with self._saver.connection() as connection:

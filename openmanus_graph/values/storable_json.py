@@ -6,7 +6,7 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import Enum
 from typing import Any, cast
 
@@ -74,9 +74,14 @@ def storable_json(value: Any) -> str:
     """JSON of a value that Postgres takes; for columns that nothing is computed from."""
     try:
         text = json.dumps(value, allow_nan=False)
-    except ValueError:
+    except (ValueError, TypeError, RecursionError):
         return json.dumps(storable(value))
     # All that Postgres refuses is escaped; a single character is found at once.
     if "\\" in text and any(part in text for part in _SUSPECT):
         return json.dumps(storable(value))
     return text
+
+
+def storable_list(values: Iterable[Any]) -> str:
+    """JSON of a list of such values, each by itself: one that cannot be read spoils no other."""
+    return f"[{','.join(map(storable_json, values))}]"
