@@ -220,14 +220,8 @@ def test_no_byte_that_is_written_has_a_secret(
     model = Model(service, [secrets["LLM_API_KEY"]])
     with ScriptedServer(model) as provider:
         (folder / "openmanus-graph.toml").write_text(CONFIGURATION.format(host=host, provider=provider.base_url))
-        environment = {
-            **kept,
-            **{name: secrets[name] for name in NAMES},
-            "BASIC": login,
-            "OPENMANUS_GRAPH_HOME": str(home),
-            "LLM_MODEL": "openai/scripted",
-            "LLM_BASE_URL": provider.base_url,
-        }
+        own = {"BASIC": login, "OPENMANUS_GRAPH_HOME": str(home)}
+        environment = {**kept, **secrets, **own, "LLM_MODEL": "openai/scripted", "LLM_BASE_URL": provider.base_url}
         shell = Shell(interpreter.command(module=True), folder, environment)
         shell("db", "start")
         try:
