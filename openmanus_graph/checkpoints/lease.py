@@ -40,7 +40,7 @@ RETAKE_TRIES = 30
 """How often, every 100 ms, a runner tries to get its own lock back, or that of a process that was killed."""
 
 UNLOCK_S = 1.0
-"""How long a server that may have gone is given to take back a lock; psycopg then tries for 5 s to cancel that."""
+"""How long a server that may have gone is given to take back a lock; psycopg then tries for 10 s to cancel that."""
 
 CHECK_SECONDS = 1.0
 """How often a runner looks whether its lock's connection is still there."""
