@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 from collections import deque
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 from pydantic import Field, PrivateAttr, ValidationError, model_validator
@@ -193,19 +193,25 @@ class Plan(PlanModel):
         """The ids that `subtask` waits for: its needs, then what it refers to, each once."""
         return subtask.prerequisites()
 
-    def dependants(self) -> dict[str, tuple[SubtaskId, ...]]:
-        """For every id the ids that wait for it directly, in plan order."""
-        return _reversed(self._needs())
-
-    def _needs(self) -> dict[SubtaskId, tuple[SubtaskId, ...]]:
+    def needs(self) -> dict[str, tuple[str, ...]]:
         """The prerequisites of every id; subtasks can be changed, so they are read anew each time."""
         return {subtask.id: subtask.prerequisites() for subtask in self.subtasks}
 
-    def in_order(self) -> list[Subtask]:
-        """The subtasks such that each comes after its prerequisites."""
-        return self._ordered(self._needs())
+    def dependants(self, needs: Mapping[str, Sequence[str]] | None = None) -> dict[str, tuple[SubtaskId, ...]]:
+        """For every id the ids that wait for it directly, in plan order.
 
-    def _ordered(self, needs: Mapping[SubtaskId, tuple[SubtaskId, ...]]) -> list[Subtask]:
+        Args:
+            needs: What `needs()` gives, where it is known already.
+        """
+        return _reversed(self.needs() if needs is None else needs)
+
+    def in_order(self, needs: Mapping[str, Sequence[str]] | None = None) -> list[Subtask]:
+        """The subtasks such that each comes after its prerequisites.
+
+        Args:
+            needs: What `needs()` gives, where it is known already.
+        """
+        needs = self.needs() if needs is None else needs
         by_id = {subtask.id: subtask for subtask in self.subtasks}
         missing = {name: len(before) for name, before in needs.items()}
         dependants = _reversed(needs)
@@ -234,18 +240,18 @@ class Plan(PlanModel):
 
     def _computed_hashes(self) -> dict[str, str]:
         hashes: dict[str, str] = {}
-        needs = self._needs()
-        for subtask in self._ordered(needs):
+        needs = self.needs()
+        for subtask in self.in_order(needs):
             below = {name: hashes[name] for name in needs[subtask.id]}
             definition = subtask.definition_hash(needs[subtask.id])
             hashes[subtask.id] = digest({"definition": definition, "prerequisites": below})
         return {subtask.id: hashes[subtask.id] for subtask in self.subtasks}
 
 
-def _reversed(needs: Mapping[SubtaskId, tuple[SubtaskId, ...]]) -> dict[str, tuple[SubtaskId, ...]]:
+def _reversed(needs: Mapping[str, Sequence[str]]) -> dict[str, tuple[SubtaskId, ...]]:
     """For every id the ids that need it, in the order of `needs`."""
     dependants: dict[str, list[SubtaskId]] = {name: [] for name in needs}
     for name, before in needs.items():
         for need in before:
-            dependants[need].append(name)
+            dependants[need].append(SubtaskId(name))
     return {name: tuple(names) for name, names in dependants.items()}

@@ -108,7 +108,8 @@ class Dispatch:
         self.round = self.state.get("round", 0) + 1
         self.definitions: dict[str, str] = dict(self.plan.definition_hashes())
         self.subtasks: dict[str, Subtask] = {subtask.id: subtask for subtask in self.plan.subtasks}
-        self.needs: dict[str, tuple[str, ...]] = {one.id: one.prerequisites() for one in self.plan.subtasks}
+        self.needs: dict[str, tuple[str, ...]] = self.plan.needs()
+        self.specs = {name: spec_of(self.tools[name]) for name in {one.tool for one in self.plan.subtasks} if name}
         self.goals: dict[str, str] = {subtask.id: subtask.goal for subtask in self.plan.subtasks}
         self._level = plain_namespace(str((self.config.get("metadata") or {}).get(NAMESPACE_KEY, NODE)))
         self.workspace = workspace_of(self.state, self.thread_id)
@@ -168,9 +169,7 @@ class Dispatch:
 
     def _scheduled(self, order: Mapping[str, Order], known: Mapping[str, SubtaskResult]) -> Schedule:
         """The schedule of what is not known to have ended."""
-        uses: dict[str, str | None] = {
-            one.id: spec_of(self.tools[one.tool]).resource for one in self.plan.subtasks if one.tool
-        }
+        uses: dict[str, str | None] = {one.id: self.specs[one.tool].resource for one in self.plan.subtasks if one.tool}
         return Schedule(
             self.needs,
             order,
@@ -202,7 +201,7 @@ class Dispatch:
             kind, tool = _kinds(subtask)
             return shrunk(known.get(kind), known.get(tool))
 
-        ranks = upward_ranks(self.plan, learned)
+        ranks = upward_ranks(self.plan, learned, self.needs)
         order: dict[str, Order] = {
             subtask.id: (-subtask.priority, -ranks[subtask.id], index)
             for index, subtask in enumerate(self.plan.subtasks)
@@ -231,7 +230,7 @@ class Dispatch:
         for subtask in self.plan.subtasks:
             if subtask.agent == EXECUTOR:
                 yield self._namespace(subtask), 0 if subtask.approval else BRIEFED
-            elif subtask.tool is not None and spec_of(self.tools[subtask.tool]).effect == "read":
+            elif subtask.tool is not None and self.specs[subtask.tool].effect == "read":
                 yield self._namespace(subtask), 0
 
     def _name(self, subtask: Subtask) -> str:

@@ -47,7 +47,9 @@ def expected_seconds(plan: Plan, expected: Expected | None = None) -> dict[str, 
     return known
 
 
-def upward_ranks(plan: Plan, expected: Expected | None = None) -> dict[str, float]:
+def upward_ranks(
+    plan: Plan, expected: Expected | None = None, needs: Mapping[str, Sequence[str]] | None = None
+) -> dict[str, float]:
     """For every id, in plan order, the longest way through its dependants to an end, itself included.
 
     Where the length of a subtask is not known, it counts as the median of those that are; if none is known, every
@@ -56,15 +58,17 @@ def upward_ranks(plan: Plan, expected: Expected | None = None) -> dict[str, floa
     Args:
         plan: The plan.
         expected: What was learned, as `expected_seconds` takes it.
+        needs: What `plan.needs()` gives, where it is known already.
 
     Returns:
         Seconds, or hops if no duration is known at all.
     """
     known = expected_seconds(plan, expected)
     usual = median(known.values()) if known else 1.0
-    dependants = plan.dependants()
+    needs = plan.needs() if needs is None else needs
+    dependants = plan.dependants(needs)
     ranks: dict[str, float] = {}
-    for subtask in reversed(plan.in_order()):
+    for subtask in reversed(plan.in_order(needs)):
         after = max((ranks[name] for name in dependants[subtask.id]), default=0.0)
         ranks[subtask.id] = known.get(subtask.id, usual) + after
     return {subtask.id: ranks[subtask.id] for subtask in plan.subtasks}
