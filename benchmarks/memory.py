@@ -1,8 +1,8 @@
 """Memory: how many questions are answered by the right docstring, with what, and how long that takes.
 
 Recall: 2,000 docstrings of the standard library, and questions of two kinds (`memory_questions.py`): paraphrases, and
-three key words. Beside ours, LangGraph's `AsyncPostgresStore` with the same embedder on the same server. Scale:
-docstrings cut and joined anew until there are 20,000, or as many as `--passages` says.
+three key words. Beside ours, LangGraph's `AsyncPostgresStore` and mem0, with the same embedder on the same server.
+Scale: docstrings cut and joined anew until there are 20,000, or as many as `--passages` says.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from psycopg import AsyncConnection, conninfo, sql
 
 from benchmarks.docstrings import docstrings
 from benchmarks.figure import Figure, machine, say, table
+from benchmarks.mem0_memory import MEM0, mem0_answers
 from benchmarks.memory_questions import KEY_WORDS, PARAPHRASES, UNRELATED
 from benchmarks.store import our_saver, temporary_folder
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -44,6 +45,7 @@ INDEX_P95_MS, FUSED_P95_MS = 30.0, 60.0
 TASK_WORDS = (60, 300)
 """Words of the long tasks."""
 LONG_TASK_P95_MS = 100.0
+STORE = "AsyncPostgresStore, the same embedder"
 RIVAL_DATABASE = "openmanus_graph_benchmark_rival"
 
 Search = Callable[[str], Awaitable[Sequence[str]]]
@@ -138,8 +140,8 @@ def _fused(memory: PassageMemory) -> Search:
 
 
 @asynccontextmanager
-async def _rival(saver: ThreadSaver, embedder: Embedder) -> AsyncGenerator[AsyncPostgresStore]:
-    """LangGraph's store with the same embedder, in a database of its own on the same server."""
+async def _rivals(saver: ThreadSaver, embedder: Embedder) -> AsyncGenerator[tuple[AsyncPostgresStore, str]]:
+    """LangGraph's store with the same embedder, in a database of its own on the same server, and its address."""
     name = sql.Identifier(RIVAL_DATABASE)
     async with await AsyncConnection.connect(saver.conninfo, autocommit=True) as connection:
         await connection.execute(sql.SQL("DROP DATABASE IF EXISTS {} WITH (FORCE)").format(name))
@@ -149,7 +151,7 @@ async def _rival(saver: ThreadSaver, embedder: Embedder) -> AsyncGenerator[Async
         try:
             async with AsyncPostgresStore.from_conn_string(url, index=index) as store:
                 await store.setup()
-                yield store
+                yield store, url
         finally:
             await connection.execute(sql.SQL("DROP DATABASE {} WITH (FORCE)").format(name))
 
@@ -157,6 +159,13 @@ async def _rival(saver: ThreadSaver, embedder: Embedder) -> AsyncGenerator[Async
 def _stored(store: AsyncPostgresStore) -> Search:
     async def search(query: str) -> list[str]:
         return [item.key for item in await store.asearch((OWNER,), query=query, limit=50)]
+
+    return search
+
+
+def _looked_up(found: Mapping[str, Sequence[str]]) -> Search:
+    async def search(query: str) -> Sequence[str]:
+        return found[query]
 
     return search
 
@@ -193,11 +202,13 @@ async def _recall(home: Path, url: str | None, embedder_name: str, targets: tupl
         await _score(f"nearness ({embedder.name})", near)
         await _score("both by ranks (RRF, k = 60)", _by_ranks(covering, near))
         ours = await _score("both as the product does", _fused(memory))
-        async with _rival(saver, embedder) as store:
+        async with _rivals(saver, embedder) as (store, rival_url):
             for name, text in texts.items():
                 await store.aput((OWNER,), name, {"text": text})
-            theirs = await _score("AsyncPostgresStore, the same embedder", _stored(store))
+            theirs = await _score(STORE, _stored(store))
             their_time = await _times(_stored(store), asked)
+            mem0 = await asyncio.to_thread(mem0_answers, rival_url, embedder_name, texts, asked)
+            of_mem0 = await _score(MEM0, _looked_up(mem0.found))
         our_time = await _times(_fused(memory), asked)
         told = [bool(await memory.recall(task)) for task in UNRELATED]
         answered = [_tells(await memory.recall(q), name) for q, name in KEY_WORDS.items()]
@@ -211,15 +222,18 @@ async def _recall(home: Path, url: str | None, embedder_name: str, targets: tupl
             f"  told unasked: {sum(told)} of {len(told)} unrelated tasks, {sum(answered)} of {len(answered)} key words,"
             f" {sum(meant)} of {len(meant)} paraphrases"
         )
-        for who, times in (("ours", our_time), ("AsyncPostgresStore", their_time)):
+        mem0_time = statistics.median(mem0.query_ms), statistics.quantiles(mem0.query_ms, n=20)[-1]
+        for who, times in (("ours", our_time), (STORE, their_time), (MEM0, mem0_time)):
             say(f"  a query, {who}: {times[0]:.1f} / {times[1]:.1f} ms (p50 / p95)")
         await memory.aclose()
-    rival = "AsyncPostgresStore, the same embedder"
     return [
-        Figure(f"{embedder_name}: paraphrases, hit@5", ours[0], "", targets[0], theirs[0], rival, at_least=True),
-        Figure(f"{embedder_name}: key words, hit@5", ours[1], "", targets[1], theirs[1], rival, at_least=True),
+        Figure(f"{embedder_name}: paraphrases, hit@5", ours[0], "", targets[0], theirs[0], STORE, at_least=True),
+        Figure("the same", ours[0], "", None, of_mem0[0], MEM0, at_least=True),
+        Figure(f"{embedder_name}: key words, hit@5", ours[1], "", targets[1], theirs[1], STORE, at_least=True),
+        Figure("the same", ours[1], "", None, of_mem0[1], MEM0, at_least=True),
         Figure(f"{embedder_name}: unrelated tasks that are told a passage", sum(told) / len(told), "", 0.0),
-        Figure(f"{embedder_name}: a query among 2,000, p50", our_time[0], "ms", None, their_time[0], rival),
+        Figure(f"{embedder_name}: a query among 2,000, p50", our_time[0], "ms", None, their_time[0], STORE),
+        Figure("the same", our_time[0], "ms", None, mem0_time[0], MEM0),
     ]
 
 
