@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_event
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.display_text import counted
 from openmanus_graph.errors import DatabaseError
@@ -88,7 +89,10 @@ class EventLog:
         batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
         if self._saver is None or not batch:
             return
-        rows = Jsonb([storable(event) for event in batch])
+        events = [storable(event) for event in batch]
+        if self._saver.cipher is not None:
+            events = [sealed_event(self._saver.cipher, event) for event in events]
+        rows = Jsonb(events)
         try:
             with writing("events"):
                 async with self._saver.connection() as connection:

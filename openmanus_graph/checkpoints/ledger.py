@@ -20,6 +20,7 @@ from langchain_core.runnables import RunnableConfig
 from psycopg import sql
 from psycopg.rows import DictRow
 
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_value
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import StaleRunnerError
 from openmanus_graph.redaction import is_secret_field, redact_log
@@ -233,6 +234,7 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
+        cipher = self._saver.cipher
         row = await self._saver.fenced(
             self._config,
             "SELECT * FROM claim_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -243,7 +245,7 @@ class Ledger:
                 intent.attempt,
                 intent.tool,
                 intent.args_hash,
-                intent.args,
+                intent.args if cipher is None else cipher.text(intent.args),
                 intent.namespace,
                 intent.step,
                 intent.skips,
@@ -303,6 +305,9 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
+        error = None if error is None else storable_text(error)
+        if (cipher := self._saver.cipher) is not None:
+            error, result, file = (sealed_value(cipher, value) for value in (error, result, file))
         await self._saver.fenced(
             self._config,
             "SELECT settle_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -312,7 +317,7 @@ class Ledger:
                 intent.attempt,
                 effect.token,
                 status,
-                None if error is None else storable_text(error),
+                error,
                 result,
                 file,
                 final,

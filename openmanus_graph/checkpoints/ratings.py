@@ -52,13 +52,16 @@ async def rate_request(saver: ThreadSaver, thread_id: str, request: int, *, good
         good: Whether it went well.
         why: Why.
     """
+    why = storable_text(why)
+    if saver.cipher is not None:
+        why = saver.cipher.text(why)
     with writing("rating"):
         async with saver.connection() as connection:
             await connection.execute(
                 "INSERT INTO ratings (thread_id, request, good, why) VALUES (%s, %s, %s, %s)"
                 " ON CONFLICT (thread_id, request) DO UPDATE SET"
                 " good = EXCLUDED.good, why = EXCLUDED.why, created_at = EXCLUDED.created_at",
-                (storable_thread(thread_id), request, good, storable_text(why)),
+                (storable_thread(thread_id), request, good, why),
             )
 
 

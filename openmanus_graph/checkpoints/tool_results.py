@@ -10,6 +10,7 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_whole
 from openmanus_graph.checkpoints.saver import ThreadSaver
 
 LARGEST = 1_000_000
@@ -47,6 +48,8 @@ class ToolResults:
         """Keep a result for so many seconds, unless it is too large; what has expired is removed."""
         if len(json.dumps(output)) > LARGEST:
             return
+        if self._saver.cipher is not None:
+            output = sealed_whole(self._saver.cipher, output)
         async with self._saver.connection() as connection:
             await connection.execute("DELETE FROM tool_results WHERE expires_at <= clock_timestamp()")
             await connection.execute(

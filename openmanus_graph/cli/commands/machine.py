@@ -12,7 +12,7 @@ from openmanus_graph.cli.commands.options import as_json
 
 @click.group()
 def db() -> None:
-    """Start, stop and look at the embedded Postgres server; create the tables in your own."""
+    """Start, stop and look at the embedded Postgres server; create the tables in your own; encrypt what is stored."""
 
 
 @db.command("start", cls=LazyCommand, body="openmanus_graph.cli.server:start")
@@ -40,6 +40,17 @@ def db_url() -> None:
 @db.command("migrate", cls=LazyCommand, body="openmanus_graph.cli.database:migrate")
 def db_migrate() -> None:
     """Create or upgrade the project's tables, in their own schema."""
+
+
+@db.command("key", cls=LazyCommand, body="openmanus_graph.cli.database:key")
+def db_key() -> None:
+    """Print a new encryption key for OPENMANUS_GRAPH_ENCRYPTION_KEY; nothing is stored."""
+
+
+@db.command("encrypt", cls=LazyCommand, body="openmanus_graph.cli.database:encrypt")
+@as_json
+def db_encrypt() -> None:
+    """Encrypt what is stored plain or with an older key with the first key; can be stopped and run again."""
 
 
 @click.command("doctor", cls=LazyCommand, body="openmanus_graph.cli.doctor:doctor")
