@@ -116,16 +116,12 @@ RETURNING runner_epoch, owner
 def _row_values(thread_id: str, row: Mapping[str, Any], cipher: Cipher | None) -> dict[str, Any]:
     """The values of a thread's row, as `_TAKE` takes them."""
     given = row.get("input") or (None, None)
-    title, file, settings, plan = (
-        row.get("title") or "",
-        row.get("plan_file"),
-        row.get("settings") or {},
-        row.get("plan"),
-    )
-    title = storable_text(title)
+    title: Any = storable_text(row.get("title") or "")
+    file, plan = row.get("plan_file"), row.get("plan")
+    settings: Any = row.get("settings") or {}
     if cipher is not None:
-        title, file, settings = (sealed_texts(cipher, value) for value in (title, file, settings))
-        plan = sealed_whole(cipher, plan)
+        title, file = sealed_value(cipher, title), sealed_value(cipher, file)
+        settings, plan = sealed_texts(cipher, settings), sealed_whole(cipher, plan)
     return {
         "thread_id": thread_id,
         "graph": Jsonb(row["graph"]),

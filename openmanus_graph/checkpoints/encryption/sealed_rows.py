@@ -40,9 +40,9 @@ def sealed_value(sealer: Sealer, value: Any) -> Any:
     """One value: texts, and whole lists and objects, are sealed; numbers, `True` and `None` stay, and what is empty."""
     if isinstance(value, str):
         return sealer.text(value) if value else value
-    if isinstance(value, dict | list | tuple):
-        return sealer.json(value) if value else value
-    return value
+    if isinstance(value, dict | list | tuple) and value:
+        return sealer.json(cast("Any", value))
+    return cast("Any", value)
 
 
 def sealed_texts(sealer: Sealer, value: Any) -> Any:
