@@ -15,7 +15,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.encryption.cipher import Cipher, cipher_of
-from openmanus_graph.checkpoints.encryption.opening import open_what_is_read
+from openmanus_graph.checkpoints.encryption.opening import opening_with
 from openmanus_graph.checkpoints.lease import KEEPALIVES
 from openmanus_graph.checkpoints.migrations import migrate, refuse_newer, schema_versions, wanted_versions
 from openmanus_graph.checkpoints.refusals import unreachable
@@ -32,11 +32,12 @@ CONNECT_SECONDS = 5.0
 
 def _configuring(cipher: Cipher | None) -> Callable[[AsyncConnection[DictRow]], Awaitable[None]]:
     """Prepares each connection of the pool."""
+    opening = None if cipher is None else opening_with(cipher)
 
     async def configure(connection: AsyncConnection[DictRow]) -> None:
         set_json_dumps(storable_json, connection)
-        if cipher is not None:
-            open_what_is_read(connection, cipher)
+        if opening is not None:
+            opening(connection)
         await connection.execute("SET search_path TO openmanus_graph")
 
     return configure

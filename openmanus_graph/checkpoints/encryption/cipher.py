@@ -137,14 +137,13 @@ class Cipher:
         opened = self._opened(value)
         return opened if isinstance(opened, str) else json.dumps(opened)
 
-    def opened_json(self, data: str | bytes) -> Any:
+    def opened_json(self, text: bytes) -> Any:
         """JSON as Postgres sends it, with all that is sealed in it opened.
 
         Raises:
             EncryptionKeyError: If a key is missing.
             DamagedValueError: If something of it is damaged.
         """
-        text = data.encode() if isinstance(data, str) else bytes(data)
         value = json.loads(text)
         return self.opened(value) if MARK_IN_JSON in text else value
 

@@ -2,28 +2,52 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from psycopg import AsyncConnection
-from psycopg.types.json import set_json_loads
+from psycopg.abc import Loader
+from psycopg.types.json import JsonbBinaryLoader, JsonbLoader
 from psycopg.types.string import TextBinaryLoader, TextLoader
 
 from openmanus_graph.checkpoints.encryption.cipher import Cipher
 
 
-def open_what_is_read(connection: AsyncConnection[Any], cipher: Cipher) -> None:
-    """Open sealed texts and JSON in all that a connection reads from now on; bytes are left to the serializer."""
+def opening_with(cipher: Cipher) -> Callable[[AsyncConnection[Any]], None]:
+    """What makes connections open sealed texts and JSON in all that they read; bytes are left to the serializer.
 
+    Args:
+        cipher: Opens what is sealed.
+    """
+
+    # Classes of our own: those that psycopg makes for a function are the same for a method of any object.
     class OpeningTextLoader(TextLoader):
         def load(self, data: Any) -> Any:
             text = super().load(data)
             return cipher.opened_text(text) if isinstance(text, str) else text
 
-    class OpeningBinaryLoader(TextBinaryLoader):
+    class OpeningTextBinaryLoader(TextBinaryLoader):
         def load(self, data: Any) -> Any:
             text = super().load(data)
             return cipher.opened_text(text) if isinstance(text, str) else text
 
-    connection.adapters.register_loader("text", OpeningTextLoader)
-    connection.adapters.register_loader("text", OpeningBinaryLoader)
-    set_json_loads(cipher.opened_json, connection)
+    class OpeningJsonbLoader(JsonbLoader):
+        def load(self, data: Any) -> Any:
+            return cipher.opened_json(bytes(data))
+
+    class OpeningJsonbBinaryLoader(JsonbBinaryLoader):
+        def load(self, data: Any) -> Any:
+            return cipher.opened_json(bytes(data)[1:])  # after the version of the format
+
+    loaders: list[tuple[str, type[Loader]]] = [
+        ("text", OpeningTextLoader),
+        ("text", OpeningTextBinaryLoader),
+        ("jsonb", OpeningJsonbLoader),
+        ("jsonb", OpeningJsonbBinaryLoader),
+    ]
+
+    def prepare(connection: AsyncConnection[Any]) -> None:
+        for name, loader in loaders:
+            connection.adapters.register_loader(name, loader)
+
+    return prepare
