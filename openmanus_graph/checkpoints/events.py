@@ -15,6 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_event
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.display_text import counted
@@ -155,6 +156,9 @@ async def stored_events(saver: ThreadSaver, thread_id: str, *, after: int = 0, l
 
     Returns:
         The events, each with its `number`, which rises.
+
+    Raises:
+        EncryptionKeyError: If they are encrypted with a key that is not set.
     """
     query = sql.SQL("SELECT number, event FROM events WHERE thread_id = %s AND number > %s ORDER BY number LIMIT %s")
     async with saver.connection() as connection:
@@ -162,6 +166,8 @@ async def stored_events(saver: ThreadSaver, thread_id: str, *, after: int = 0, l
     by_id: dict[str, Any] = {}
     for row in rows:
         event: dict[str, Any] = row["event"]
+        if saver.cipher is None:
+            refuse_sealed(event.values())
         key = str(event.get("id", row["number"]))
         number = by_id[key]["number"] if key in by_id else row["number"]
         # A step that ran again after a kill may have ended otherwise; only its newest end was committed.

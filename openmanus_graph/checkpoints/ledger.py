@@ -20,6 +20,7 @@ from langchain_core.runnables import RunnableConfig
 from psycopg import sql
 from psycopg.rows import DictRow
 
+from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_value
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import StaleRunnerError
@@ -333,8 +334,13 @@ async def list_effects(saver: ThreadSaver, thread_id: str) -> list[Effect]:
     Args:
         saver: The store.
         thread_id: The thread.
+
+    Raises:
+        EncryptionKeyError: If they are encrypted with a key that is not set.
     """
     query = sql.SQL("SELECT * FROM effects WHERE thread_id = %s ORDER BY claimed_at, key")
     async with saver.connection() as connection:
         rows = await (await connection.execute(query, (thread_id,))).fetchall()
+    if saver.cipher is None:
+        refuse_sealed(value for row in rows for value in (row["args"], row["error"], row["result"]))
     return [Effect(**row) for row in rows]

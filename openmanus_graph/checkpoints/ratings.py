@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
 from openmanus_graph.checkpoints.progress import state_values
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import storable_thread
@@ -71,6 +72,9 @@ async def ratings_of(saver: ThreadSaver, thread_id: str) -> list[Rating]:
     Args:
         saver: The store.
         thread_id: The thread.
+
+    Raises:
+        EncryptionKeyError: If one has a reason that is encrypted with a key that is not set.
     """
     async with saver.connection() as connection:
         rows = await (
@@ -78,4 +82,6 @@ async def ratings_of(saver: ThreadSaver, thread_id: str) -> list[Rating]:
                 "SELECT request, good, why FROM ratings WHERE thread_id = %s ORDER BY request", (thread_id,)
             )
         ).fetchall()
+    if saver.cipher is None:
+        refuse_sealed(row["why"] for row in rows)
     return [Rating(int(row["request"]), bool(row["good"]), str(row["why"])) for row in rows]

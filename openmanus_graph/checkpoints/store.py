@@ -13,14 +13,14 @@ import asyncio
 import contextlib
 import json
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import psycopg
-from langgraph.store.base import Op, PutOp, Result, SearchOp
+from langgraph.store.base import Item, Op, PutOp, Result, SearchOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
 
 from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.encryption.cipher import Cipher
+from openmanus_graph.checkpoints.encryption.cipher import Cipher, refuse_sealed
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_item
 from openmanus_graph.checkpoints.migrations import make_store_tables
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -52,12 +52,19 @@ class ThreadStore(AsyncPostgresStore):
 
         Raises:
             MigrationNeededError: If they are not, and may not be made.
+            EncryptionKeyError: If an item is encrypted with a key that is not set.
         """
         wanted = list(ops)
         await self.setup()
         if self._saver.cipher is not None:
             return await self._sealed_batch(wanted, self._saver.cipher)
-        return await self._saver.retried(lambda: super(ThreadStore, self).abatch(wanted))
+        results = await self._saver.retried(lambda: super(ThreadStore, self).abatch(wanted))
+        for result in results:
+            items = cast("list[Any]", result) if isinstance(result, list) else [result]
+            for item in items:
+                if isinstance(item, Item):
+                    refuse_sealed(item.value.values())
+        return results
 
     async def _sealed_batch(self, ops: list[Op], cipher: Cipher) -> list[Result]:
         """Do what LangGraph asks with items whose values are sealed; connections open them."""

@@ -247,9 +247,13 @@ async def delete_thread(
 
 async def store_answers(saver: ThreadSaver, thread_id: str, answers: dict[str, Answer]) -> None:
     """Leave answers for the runner that holds the thread, and wake it."""
-    cipher = saver.cipher
     with writing("answers"):
         async with saver.connection() as connection, connection.transaction():
+            cipher = saver.cipher
+            if cipher is not None:  # a runner without a key, whose thread is plain, could not read it
+                query = "SELECT 1 FROM threads WHERE thread_id = %s AND encrypted_with = '{}'"
+                plain = await (await connection.execute(query, (thread_id,))).fetchone()
+                cipher = cipher if plain is None else None
             for interrupt_id, answer in answers.items():
                 await connection.execute(
                     "INSERT INTO answers (thread_id, interrupt_id, value) VALUES (%s, %s, %s)"

@@ -11,7 +11,7 @@ import hashlib
 import json
 import os
 from base64 import b64decode, b64encode
-from collections.abc import Collection, Generator, Sequence
+from collections.abc import Collection, Generator, Iterable, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, Literal, NoReturn, cast
@@ -239,6 +239,17 @@ def cipher_of(settings: Settings) -> Cipher | None:
     """
     keys = encryption_keys(settings)
     return Cipher(keys) if keys else None
+
+
+def refuse_sealed(values: Iterable[Any]) -> None:
+    """Raise if one of some values is sealed: they were read where no key is set, so nothing has opened them.
+
+    Raises:
+        EncryptionKeyError: If one is.
+    """
+    for value in values:
+        if isinstance(value, str) and value.startswith(MARK):
+            sealed_without_key()
 
 
 def refuse_locked(whose: str, names: Collection[str], known: Collection[str] = ()) -> None:

@@ -12,7 +12,7 @@ from openmanus_graph.cli.commands.options import as_json
 
 @click.group()
 def db() -> None:
-    """Start, stop and look at the embedded Postgres server; create the tables in your own; encrypt what is stored."""
+    """Start, stop and look at the embedded Postgres server; create the tables in your own."""
 
 
 @db.command("start", cls=LazyCommand, body="openmanus_graph.cli.server:start")
