@@ -15,14 +15,13 @@ PLUGIN = "tests.encryption.must_seal"
 TOP = Path(__file__).parents[2]
 PLACES = [
     "tests/conformance",
-    "tests/retention/test_moving.py",
+    "tests/retention/test_moving.py::test_an_input_that_was_never_taken_finds_its_folder",
+    "tests/retention/test_moving.py::test_an_input_that_no_checkpoint_has_moves_too",
     "tests/retention/test_prune.py::test_growing_lists_of_any_reducer",
     "tests/retention/test_prune.py::test_a_fork_after_an_edited_plan_makes_no_call_again",
     "tests/travel/test_going_back.py",
     "tests/travel/test_workspaces.py",
-    "tests/ledger/test_intents.py",
     "tests/storage/test_values.py",
-    "tests/usergraphs/test_store.py",
 ]
 """Tests whose stores are opened in their own process, and so encrypt if a key is set there."""
 
