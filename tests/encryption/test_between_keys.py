@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import secrets
 from collections.abc import Iterator
 from pathlib import Path
@@ -235,3 +236,20 @@ def test_a_wrong_setting_writes_nothing_plain(program_in: MakeProgram, database:
     assert "a key is 32 bytes in base64" in err
     with psycopg.connect(database) as connection:
         assert connection.execute("SELECT count(*) FROM openmanus_graph.threads").fetchone() == (0,)
+
+
+def test_a_thread_is_forgotten_by_words_that_only_its_key_shows(
+    program_in: MakeProgram, database: str, key: str, word: str
+) -> None:
+    program = program_in(DATABASE_URL=database, OPENMANUS_GRAPH_ENCRYPTION_KEY=key)
+    step = {"id": "a", "tool": "list_files", "args": {"pattern": "*"}}
+    for name, goal in (("one", f"tell of {word}s"), ("two", "tell of a seal")):
+        (program.folder / f"{name}.json").write_text(json.dumps({"goal": goal, "subtasks": [step]}))
+        program("run", "--plan", f"{name}.json", "--thread", name, "--quiet")
+    forget = ("memory", "forget", "--matching", word, "--everywhere", "--yes")
+    other = program_in(DATABASE_URL=database)
+    assert "is encrypted with the key" in other(*forget, code=2)[1]
+    assert "and 1 thread." in program(*forget)[1]
+    assert [thread["thread_id"] for thread in json.loads(program("threads", "list", "--json")[0])] == ["two"]
+    other("memory", "forget", "--thread", "two", "--everywhere", "--yes")
+    assert json.loads(program("threads", "list", "--json")[0]) == []
