@@ -26,7 +26,7 @@ from psycopg.types.json import Jsonb, set_json_dumps
 
 from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.encryption.cipher import Cipher, missing_key
-from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_texts, sealed_value, sealed_whole
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_item, sealed_texts, sealed_value, sealed_whole
 from openmanus_graph.errors import EncryptionKeyError, StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.values.storable_json import storable_json, storable_text
@@ -119,12 +119,16 @@ def _row_values(thread_id: str, row: Mapping[str, Any], cipher: Cipher | None) -
     title: Any = storable_text(row.get("title") or "")
     file, plan = row.get("plan_file"), row.get("plan")
     settings: Any = row.get("settings") or {}
+    graph, fingerprint = row["graph"], row.get("fingerprint")
+    forced: Any = row.get("forced") or []
     if cipher is not None:
+        graph, forced = sealed_item(cipher, graph), sealed_texts(cipher, forced)
+        fingerprint = None if fingerprint is None else sealed_item(cipher, fingerprint)
         title, file = sealed_value(cipher, title), sealed_value(cipher, file)
         settings, plan = sealed_texts(cipher, settings), sealed_whole(cipher, plan)
     return {
         "thread_id": thread_id,
-        "graph": Jsonb(row["graph"]),
+        "graph": Jsonb(graph),
         "title": title,
         "plan": _json(plan),
         "plan_file": file,
@@ -134,8 +138,8 @@ def _row_values(thread_id: str, row: Mapping[str, Any], cipher: Cipher | None) -
         "sandbox": row.get("sandbox") or "auto",
         "workspace": row.get("workspace"),
         "made_workspace": is_to_be_made(row.get("workspace"), thread_id),
-        "fingerprint": _json(row.get("fingerprint")),
-        "forced": Jsonb(row.get("forced") or []),
+        "fingerprint": _json(fingerprint),
+        "forced": Jsonb(forced),
         "input_type": given[0],
         "input": given[1],
         "new_request": bool(row.get("new_request")),

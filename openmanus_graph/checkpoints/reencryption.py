@@ -39,7 +39,14 @@ TEXTS: Mapping[str, Mapping[str, Shape]] = {
 }
 """Columns of text, by table."""
 JSON: Mapping[str, Mapping[str, Shape]] = {
-    THREADS: {"plan": sealed_whole, "settings": sealed_texts, "questions": sealed_value},
+    THREADS: {
+        "graph": sealed_item,
+        "plan": sealed_whole,
+        "settings": sealed_texts,
+        "questions": sealed_value,
+        "fingerprint": sealed_item,
+        "forced": sealed_texts,
+    },
     "checkpoints": {"checkpoint": sealed_checkpoint, "metadata": sealed_metadata},
     "answers": {"value": sealed_whole},
     "events": {"event": sealed_event},

@@ -101,7 +101,14 @@ def _thread(saver: ThreadSaver, row: dict[str, Any], *, locked_too: bool = False
     if not locked_too:
         refuse_locked(f"The thread {row['thread_id']!r}", row["encrypted_with"], known)
     error = None if row["error"] is None else LOCKED
-    hidden: dict[str, Any] = {"plan": None, "plan_file": None, "settings": {}, "questions": [], "error": error}
+    hidden: dict[str, Any] = {
+        "graph": {},
+        "plan": None,
+        "plan_file": None,
+        "settings": {},
+        "questions": [],
+        "error": error,
+    }
     shown: dict[str, Any] = {**row, "title": LOCKED, **hidden, "locked": True}
     return Thread(**shown)
 

@@ -13,7 +13,7 @@ pytestmark = pytest.mark.postgres
 
 IDS = {"thread_id", "owner", "subtask", "tool", "call", "role", "model", "status", "type", "namespace", "key", "prefix"}
 PLAIN = {
-    "threads": {"graph", "sandbox", "workspace", "progress", "runner", "origin", "fingerprint", "forced", "input_type"}
+    "threads": {"sandbox", "workspace", "progress", "runner", "origin", "input_type"}
     | {"input_after", "encrypted_with"},
     "checkpoints": {"checkpoint_ns", "checkpoint_id", "parent_checkpoint_id"},
     "checkpoint_blobs": {"checkpoint_ns", "channel", "version"},

@@ -96,6 +96,7 @@ def test_the_word_is_nowhere_with_a_key_and_everywhere_without(
     word = f"walrus{secrets.token_hex(4)}"
     with ScriptedServer(script(word)) as provider:
         keys = {"OPENMANUS_GRAPH_ENCRYPTION_KEY": key} if encrypted else {}
+        keys["OPENMANUS_GRAPH_INSTRUCTIONS"] = f"Speak of {word}."
         program = program_in(DATABASE_URL=database, **provider.environment, **keys)
         run_plan(program, word)
         agent = run_agent(program, word)

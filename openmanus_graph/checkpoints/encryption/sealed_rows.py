@@ -79,5 +79,5 @@ def sealed_event(sealer: Sealer, event: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def sealed_item(sealer: Sealer, value: Mapping[str, Any]) -> dict[str, Any]:
-    """An item of the store: its values are sealed, the names of its fields stay."""
+    """An item of the store, or a record of a graph: its values are sealed, the names of its fields stay."""
     return {key: sealed_value(sealer, item) for key, item in value.items()}
