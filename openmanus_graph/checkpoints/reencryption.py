@@ -7,7 +7,7 @@ and the next one does the others. What is sealed with the first key already stay
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -136,8 +136,29 @@ async def encrypt_all(saver: ThreadSaver) -> Encrypted:
             if there is not None and there["there"] is not None:
                 async with connection.transaction():
                     done.rows += await _encrypt_table(connection, cipher, table, sql.SQL("true"))
-        done.rows += await _encrypt_contents(connection, cipher)
+        rows = await (await connection.execute("SELECT digest FROM file_contents ORDER BY digest")).fetchall()
+        done.rows += await _encrypt_contents(connection, cipher, [str(row["digest"]) for row in rows])
     return done
+
+
+async def encrypt_arrived(connection: AsyncConnection[DictRow], cipher: Cipher, thread_id: str) -> None:
+    """Seal a thread that has just arrived, with the contents of its files.
+
+    Args:
+        connection: A connection, in the transaction in which it arrived.
+        cipher: Opens what is sealed, and seals.
+        thread_id: The thread.
+
+    Raises:
+        EncryptionKeyError: If it is encrypted with a key that the cipher has not.
+    """
+    await encrypt_rows(connection, cipher, thread_id)
+    query = (
+        "SELECT before AS digest FROM file_changes WHERE thread_id = %(thread)s AND before IS NOT NULL"
+        " UNION SELECT after FROM file_changes WHERE thread_id = %(thread)s AND after IS NOT NULL ORDER BY 1"
+    )
+    rows = await (await connection.execute(query, {"thread": thread_id})).fetchall()
+    await _encrypt_contents(connection, cipher, [str(row["digest"]) for row in rows])
 
 
 async def encrypt_rows(connection: AsyncConnection[DictRow], cipher: Cipher, thread_id: str) -> int:
@@ -230,15 +251,13 @@ def _same(value: Any) -> Any:
     return value
 
 
-async def _encrypt_contents(connection: AsyncConnection[DictRow], cipher: Cipher) -> int:
+async def _encrypt_contents(connection: AsyncConnection[DictRow], cipher: Cipher, digests: Sequence[str]) -> int:
     """Seal contents of files anew that are not sealed with the first key, some at a time: runs may add others."""
-    rows = await (await connection.execute("SELECT digest FROM file_contents ORDER BY digest")).fetchall()
-    digests = [str(row["digest"]) for row in rows]
     changed = 0
     for start in range(0, len(digests), CONTENTS):
         async with connection.transaction():
             query = "SELECT digest, content FROM file_contents WHERE digest = ANY(%s) ORDER BY digest FOR UPDATE"
-            for row in await (await connection.execute(query, (digests[start : start + CONTENTS],))).fetchall():
+            for row in await (await connection.execute(query, (list(digests[start : start + CONTENTS]),))).fetchall():
                 digest, content = str(row["digest"]), bytes(row["content"])
                 if is_sealed_file(digest, content) and cipher.is_current_file(content):
                     continue

@@ -21,7 +21,7 @@ from openmanus_graph import shell_commands
 from openmanus_graph._version import __version__
 from openmanus_graph.checkpoints.encryption.cipher import FILE_MAGIC, SUFFIX
 from openmanus_graph.checkpoints.migrations import schema_versions
-from openmanus_graph.checkpoints.reencryption import encrypt_rows
+from openmanus_graph.checkpoints.reencryption import encrypt_arrived
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_tables import (
     CHECKPOINT_TABLES,
@@ -179,7 +179,7 @@ async def import_thread(
                 home = str(folder) if about.get("workspace") else None
                 await take_over(connection, name, about, home, saver.cipher)
                 if saver.cipher is not None:
-                    await encrypt_rows(connection, saver.cipher, name)
+                    await encrypt_arrived(connection, saver.cipher, name)
                 if about.get("workspace"):
                     await asyncio.to_thread(staging.finish)
         except BaseException as error:
