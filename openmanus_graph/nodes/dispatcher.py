@@ -43,7 +43,7 @@ from openmanus_graph.nodes.dispatching.collection import rarer_collections
 from openmanus_graph.nodes.dispatching.task_calls import TaskCalls
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
-from openmanus_graph.outputs import whole
+from openmanus_graph.outputs import digest_of, whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.plans.sampled_order import sampled_order
@@ -409,7 +409,7 @@ class Dispatch:
 
     def _progress(self, subtask: Subtask, text: str) -> None:
         self.emit(
-            Event(type="subtask_progress", id=f"{subtask.id}/progress/{text[:40]}", subtask=subtask.id, text=text)
+            Event(type="subtask_progress", id=f"{subtask.id}/progress/{digest_of(text)}", subtask=subtask.id, text=text)
         )
 
     def _announce(self, kept: list[str]) -> None:
