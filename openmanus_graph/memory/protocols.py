@@ -89,6 +89,14 @@ class TemplateMemory(ProceduralMemory, Protocol):
         """
         ...
 
+    async def correct(self, key: str, template: Template) -> bool:
+        """Put a person's correction in the place of a template and keep its runs; gives whether it was there.
+
+        The person's word counts as one run that worked. The correction may have another key: the one before is gone
+        then, and where there is a template of the new key, the correction takes its place too, and keeps its runs.
+        """
+        ...
+
     async def forget(self, key: str) -> bool:
         """Remove a template with its runs; gives whether there was one."""
         ...

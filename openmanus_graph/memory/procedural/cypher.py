@@ -84,6 +84,42 @@ CALL (t, fresh) {
 RETURN fresh
 """
 
+LOCK: LiteralString = """
+MATCH (before:OpenManusTemplate {id: $before})
+SET before.lock = randomUUID()
+RETURN before.key AS key
+"""
+
+MOVE: LiteralString = """
+MATCH (before:OpenManusTemplate {id: $before}), (t:OpenManusTemplate {id: $template})
+WHERE before <> t
+CALL () {
+    MATCH (word:OpenManusRun {id: $word_before})
+    DETACH DELETE word
+}
+CALL (before, t) {
+    MATCH (r:OpenManusRun)-[of:OF]->(before)
+    DELETE of
+    MERGE (r)-[:OF]->(t)
+}
+CALL (before, t) {
+    MATCH (before)-[:HAS]->(o:OpenManusStep), (t)-[:HAS]->(s:OpenManusStep)
+    WHERE s.step = o.step AND s.definition = o.definition
+    WITH s, o, s.runs + o.runs AS runs, o.mean_s - s.mean_s AS apart WHERE runs > 0 OR o.failures > 0
+    WITH s, o, runs, CASE WHEN runs > 0 THEN toFloat(runs) ELSE 1.0 END AS most, apart
+    SET s.m2_s = s.m2_s + o.m2_s + apart * apart * s.runs * o.runs / most,
+        s.mean_s = (s.mean_s * s.runs + o.mean_s * o.runs) / most,
+        s.failures = s.failures + o.failures
+    SET s.runs = runs
+}
+CALL (before) {
+    MATCH (before)-[:HAS]->(o:OpenManusStep)
+    DETACH DELETE o
+}
+DETACH DELETE before
+"""
+"""Makes the runs of one template count for another, and removes it; nothing where they are the same."""
+
 _KNOWN: LiteralString = """
 CALL (t) {
     OPTIONAL MATCH (r:OpenManusRun)-[:OF]->(t)

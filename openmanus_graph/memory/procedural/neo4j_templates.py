@@ -18,7 +18,7 @@ from openmanus_graph.errors import MemoryStoreError, SettingsError
 from openmanus_graph.fault_points import passed, writing
 from openmanus_graph.memory.procedural import cypher
 from openmanus_graph.memory.procedural.stored_templates import Row, StoredTemplates, Values, needs_of, steps_of
-from openmanus_graph.memory.procedural.template import Template, TemplateRun, thread_digest
+from openmanus_graph.memory.procedural.template import Template, TemplateRun, persons_word, thread_digest
 from openmanus_graph.values.storable_json import storable_text
 
 if TYPE_CHECKING:
@@ -109,7 +109,7 @@ class Neo4jTemplates(StoredTemplates):
             "key": template.key,
             "content": {**content, "parameters": json.dumps(content["parameters"])},
             "steps": [
-                {**step, "id": ids[step["step"]], "definition": json.dumps(step["definition"])}
+                {**step, "id": ids[step["step"]], "definition": json.dumps(step["definition"], sort_keys=True)}
                 for step in steps_of(template)
             ],
             "names": list(ids),
@@ -152,6 +152,24 @@ class Neo4jTemplates(StoredTemplates):
         rows = await self._write(cypher.RATE, values)
         return str(rows[0]["key"]) if rows else None
 
+    async def correct(self, key: str, template: Template) -> bool:
+        """Put a person's correction in the place of a template, in one transaction; gives whether it was there.
+
+        Args:
+            key: The template's key.
+            template: The correction, whose key may be another.
+
+        Raises:
+            MemoryStoreError: If the server does not answer, or does not confirm it.
+        """
+        run = persons_word(template.key, self._clock())
+        word_before = self._id(thread_digest(persons_word(key, 0.0).thread_id), run.request, run.was_replaced)
+        values = {**self._values(template, run), "replaces": True}
+        values |= {"before": self._id(storable_text(key)), "word_before": word_before}
+        with writing("corrected template in neo4j"):
+            rows = await self._write(cypher.LOCK, values, cypher.STORE, cypher.MOVE)
+        return bool(rows)
+
     async def forget(self, key: str) -> bool:
         """Remove a template with its runs; gives whether there was one.
 
@@ -181,8 +199,10 @@ class Neo4jTemplates(StoredTemplates):
 
         return await self._asked(ask, self._limit_s if limit_s is None else limit_s)
 
-    async def _write(self, query: LiteralString, values: Row) -> list[Row]:
-        """Make a write that counts only with a bookmark, else it is made again.
+    async def _write(self, query: LiteralString, values: Row, *following: LiteralString) -> list[Row]:
+        """Make a write that counts only with a bookmark, else it is made again; the rows of its first statement.
+
+        Where that has none, those that follow in the same transaction are left out.
 
         A server that is stopped in the ordinary way with a transaction open answers its commit as if it had worked, and
         stores nothing; what tells it apart is that no bookmark comes with it.
@@ -190,6 +210,8 @@ class Neo4jTemplates(StoredTemplates):
 
         async def work(transaction: AsyncManagedTransaction) -> list[Row]:
             rows = await _rows(transaction, query, self._given(values))
+            for statement in following if rows else ():
+                await _rows(transaction, statement, self._given(values))
             passed("inside template in neo4j")
             return rows
 

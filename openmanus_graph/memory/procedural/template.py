@@ -133,6 +133,18 @@ class TemplateRun:
     """Whether it is of a plan by rules that failed, and in whose place another one was made; the other has its own."""
 
 
+def persons_word(key: str, moment: float) -> TemplateRun:
+    """What a person who gives or corrects a template says by that: one run that worked, however often they say it.
+
+    Without one that worked, a template is not offered.
+
+    Args:
+        key: The template's key.
+        moment: When they said it, Unix time in seconds.
+    """
+    return TemplateRun(f"import {key}", 1, succeeded=True, ended_at=moment)
+
+
 @dataclass(frozen=True)
 class KnownTemplate:
     """A template as a store has it, with how its runs went."""
