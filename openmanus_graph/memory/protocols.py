@@ -59,6 +59,22 @@ class ProceduralMemory(Protocol):
         ...
 
 
+class ForgetfulTemplates(Protocol):
+    """Something with templates of one owner that can be removed."""
+
+    async def templates(self) -> list[KnownTemplate]:
+        """Every template, the last used first."""
+        ...
+
+    async def forget(self, key: str) -> bool:
+        """Remove a template with its runs; gives whether there was one."""
+        ...
+
+    async def forget_thread(self, thread_id: str) -> int:
+        """Remove the runs of a thread, and templates that no other thread has run; gives how many templates."""
+        ...
+
+
 @runtime_checkable
 class TemplateMemory(ProceduralMemory, Protocol):
     """Remembers how kinds of tasks are done as templates of plans, those of one owner."""

@@ -17,7 +17,7 @@ from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.memory.forgetting import Forgotten, forget_episodes
 from openmanus_graph.memory.procedural.stores import template_stores
 from openmanus_graph.memory.procedural.template import KnownTemplate, texts_in
-from openmanus_graph.memory.protocols import TemplateMemory
+from openmanus_graph.memory.protocols import ForgetfulTemplates
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
 from openmanus_graph.values.storable_json import storable_text
@@ -36,7 +36,7 @@ class Removal:
     """What is meant; without any restriction all of the owner."""
     threads: tuple[Thread, ...]
     """Threads that go with all there is of them."""
-    templates: tuple[tuple[TemplateMemory, str], ...]
+    templates: tuple[tuple[ForgetfulTemplates, str], ...]
     """Templates that go besides those that only these threads have run: stores and keys."""
     counts: Forgotten
     """How much it is, without templates that only these threads have run."""
@@ -202,7 +202,7 @@ class Remover:
 
     # ---------------------------------------------------------------- templates
 
-    async def _fitting(self, store: TemplateMemory, chosen: Selection, *, everywhere: bool) -> list[KnownTemplate]:
+    async def _fitting(self, store: ForgetfulTemplates, chosen: Selection, *, everywhere: bool) -> list[KnownTemplate]:
         """Templates that are meant by themselves; those of a thread go with its runs."""
         if chosen == Selection():
             return await store.templates()

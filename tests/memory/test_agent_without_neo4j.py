@@ -1,4 +1,4 @@
-"""Agent without its Neo4j: its run goes on with one warning, and uses the server again once it is back."""
+"""Agent without its Neo4j: its run goes on with one warning, and what it taught reaches the server once it is back."""
 
 from __future__ import annotations
 
@@ -8,10 +8,11 @@ from typing import Any
 
 import pytest
 
-from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph import Settings, ThreadSaver, fault_points
 from openmanus_graph.config.settings import account_name
 from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
+from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from tests.memory.ways import without_driver
 from tests.neo4j_server import Neo4jServer
@@ -24,6 +25,11 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script
     monkeypatch.chdir(tmp_path)
     with ScriptedServer() as server:
         yield server
+
+
+async def waiting(saver: ThreadSaver) -> int:
+    """How many lessons wait for the server."""
+    return await WaitingLessons(saver, account_name()).count()
 
 
 async def ask(saver: ThreadSaver, provider: ScriptedServer, name: str, **settings: Any) -> tuple[str, list[str]]:
@@ -58,13 +64,40 @@ async def test_a_run_goes_on_without_its_templates_and_uses_them_once_they_are_b
     (warning,) = warnings
     assert warning.startswith(f"No Neo4j answers at {neo4j.uri!r}")
     assert warning.endswith("The run goes on without templates.")
+    assert await waiting(saver) == 1
 
     again = Neo4jTemplates(neo4j.uri, account_name(), password=neo4j.password, limit_s=300.0)
     assert await again.templates() == []  # its first answer may take longer than a run waits for
 
     assert await ask(saver, provider, "up", **place) == ("completed", [])
     (known,) = await again.templates()
-    assert (known.runs, known.worked, known.template.task) == (1, 1, "Count the sheep on the hill")
+    assert (known.runs, known.worked, known.template.task) == (2, 2, "Count the sheep on the hill")
+    assert await waiting(saver) == 0
+
+
+@pytest.mark.chaos
+async def test_a_server_that_goes_away_during_a_run_gets_its_lesson_later(
+    neo4j: Neo4jServer, saver: ThreadSaver, provider: ScriptedServer
+) -> None:
+    place = {"neo4j_uri": neo4j.uri, "neo4j_password": neo4j.password}
+    again = Neo4jTemplates(neo4j.uri, account_name(), password=neo4j.password, limit_s=300.0)
+    assert await again.templates() == []
+    fault_points.watch(lambda name: neo4j.kill() if name == "before waiting lesson" else None)
+    try:
+        status, warnings = await ask(saver, provider, "during", **place)
+    finally:
+        fault_points.watch(None)
+        neo4j.start()
+    assert status == "completed"
+    (warning,) = warnings
+    assert warning.startswith(f"No Neo4j answers at {neo4j.uri!r}")
+    assert warning.endswith("The way it was done waits, and is stored by a later run.")
+    assert await waiting(saver) == 1
+
+    assert await again.templates() == []
+    assert (await ask(saver, provider, "after", **place))[0] == "completed"
+    (known,) = await again.templates()
+    assert (known.runs, known.worked, await waiting(saver)) == (2, 2, 0)
 
 
 async def test_without_the_driver_a_run_goes_on_and_says_how_to_install_it(
@@ -77,6 +110,7 @@ async def test_without_the_driver_a_run_goes_on_and_says_how_to_install_it(
     (warning,) = warnings
     assert "the package 'neo4j' is not installed" in warning
     assert "openmanus-graph[neo4j]" in warning
+    assert await waiting(saver) == 1
 
 
 async def test_a_silent_server_is_waited_for_once(saver: ThreadSaver, provider: ScriptedServer, silent: str) -> None:
@@ -86,6 +120,10 @@ async def test_a_silent_server_is_waited_for_once(saver: ThreadSaver, provider: 
     (warning,) = warnings
     assert warning.startswith(f"No Neo4j answers at {silent!r}: no answer in 5 s. ")
     assert warning.endswith("The run goes on without templates.")
+    status, warnings = await ask(saver, provider, "silent still", neo4j_uri=silent)
+    assert (status, len(warnings)) == ("completed", 1)
+    assert "within the last minute" in warnings[0]
+    assert await waiting(saver) == 2
 
 
 async def test_wrong_credentials_and_addresses_are_a_warning_too(
@@ -99,3 +137,4 @@ async def test_wrong_credentials_and_addresses_are_a_warning_too(
     assert "does not let the user 'neo4j' in" in wrong[1][0]
     assert "not-it" not in wrong[1][0]
     assert "NEO4J_URI cannot be 'localhost:7687'" in odd[1][0]
+    assert await waiting(saver) == 2

@@ -19,6 +19,7 @@ from psycopg import conninfo
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.config.sections import ModelSettings
 from openmanus_graph.errors import SettingsError, VectorIndexError
+from openmanus_graph.memory.deliverer import Delivery
 from openmanus_graph.memory.embedding import choice as embedder_choice
 from openmanus_graph.memory.embedding import minilm
 from openmanus_graph.memory.embedding.choice import open_embedder
@@ -27,7 +28,6 @@ from openmanus_graph.memory.semantic import choice, chroma_access, passage_memor
 from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.full_text import TextHit
 from openmanus_graph.memory.semantic.fusion import fuse
-from openmanus_graph.memory.semantic.outbox import Delivery
 from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection

@@ -41,11 +41,11 @@ def memory() -> None:
 
 
 @memory.command("status", cls=LazyCommand, body="openmanus_graph.cli.memory.overview:status")
-@click.option("--deliver", is_flag=True, help="Bring the index up to the passages first.")
+@click.option("--deliver", is_flag=True, help="First bring what waits to the index and to Neo4j.")
 @owner
 @as_json
 def memory_status() -> None:
-    """Say what is in memory, where it is indexed, and what waits for the index."""
+    """Say what is in memory, where it is indexed, and what waits for the index or for Neo4j."""
 
 
 @memory.command("add", cls=LazyCommand, body="openmanus_graph.cli.memory.adding:add")

@@ -17,6 +17,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.cli.execution import execute
+from openmanus_graph.cli.memory.opening import warn
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.cli.run import graph_of_plan
@@ -24,8 +25,10 @@ from openmanus_graph.cli.terminal import print_json, print_table
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted, duration, one_line
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
-from openmanus_graph.errors import ThreadUnfinishedError, UsageError
+from openmanus_graph.errors import MemoryStoreError, ThreadUnfinishedError, UsageError
 from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
+from openmanus_graph.memory.procedural.lesson import Lesson, learn
+from openmanus_graph.memory.procedural.outbox_templates import OutboxTemplates
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
 from openmanus_graph.memory.procedural.stores import template_store
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template
@@ -239,9 +242,17 @@ async def _count(store: TemplateMemory, saver: ThreadSaver, name: str, template:
         return
     results = await results_so_far(saver, name)
     has_succeeded = thread.status == "completed"
-    if has_succeeded or not blames_nobody(results):
-        names = {step.id: step.id for step in template.steps}
-        await store.remember(template, run_of(name, 1, task, results, names, has_succeeded=has_succeeded))
+    if not has_succeeded and blames_nobody(results):
+        return
+    names = {step.id: step.id for step in template.steps}
+    lesson = Lesson(run_of(name, 1, task, results, names, has_succeeded=has_succeeded), template.key)
+    if not isinstance(store, OutboxTemplates):
+        await learn(store, lesson)
+        return
+    try:
+        await store.teach([lesson])
+    except MemoryStoreError as error:
+        warn(f"{error.message} The run waits, and counts once it answers.")
 
 
 # ---------------------------------------------------------------- delete

@@ -3,11 +3,13 @@
 ```
 (:OpenManusTemplate)-[:HAS]->(:OpenManusStep)-[:NEEDS]->(:OpenManusStep)
 (:OpenManusRun)-[:OF]->(:OpenManusTemplate)
+(:OpenManusFence)
 ```
 
 A run is a node of its own and so a ledger: whether it is new decides whether its steps are counted. `MERGE` alone makes
 two nodes where two transactions do it at once; the constraints keep that from happening, and setting `lock` makes
-the transactions that store runs of one template queue.
+the transactions that store runs of one template queue. The fence of an owner has a number that every forgetting and
+every deliverer of lessons raises: what was read before that is not stored after it.
 """
 
 from __future__ import annotations
@@ -18,11 +20,26 @@ SCHEMA: tuple[LiteralString, ...] = (
     "CREATE CONSTRAINT openmanus_template IF NOT EXISTS FOR (t:OpenManusTemplate) REQUIRE t.id IS UNIQUE",
     "CREATE CONSTRAINT openmanus_step IF NOT EXISTS FOR (s:OpenManusStep) REQUIRE s.id IS UNIQUE",
     "CREATE CONSTRAINT openmanus_run IF NOT EXISTS FOR (r:OpenManusRun) REQUIRE r.id IS UNIQUE",
+    "CREATE CONSTRAINT openmanus_fence IF NOT EXISTS FOR (f:OpenManusFence) REQUIRE f.id IS UNIQUE",
     "CREATE FULLTEXT INDEX openmanus_template_words IF NOT EXISTS FOR (t:OpenManusTemplate) ON EACH [t.words]"
     " OPTIONS {indexConfig: {`fulltext.analyzer`: 'english'}}",
     "CALL db.awaitIndexes(60)",
 )
 """Made once; each does nothing where it was made."""
+
+RAISE: LiteralString = """
+MERGE (f:OpenManusFence {id: $fence})
+SET f.epoch = coalesce(f.epoch, 0) + 1
+RETURN f.epoch AS epoch
+"""
+
+IS_UNRAISED: LiteralString = """
+MATCH (f:OpenManusFence {id: $fence})
+SET f.lock = randomUUID()
+WITH f WHERE f.epoch = $epoch
+RETURN f.epoch AS epoch
+"""
+"""No row once the fence was raised; till the end of the transaction nobody else raises it."""
 
 STORE: LiteralString = """
 MERGE (t:OpenManusTemplate {id: $template})

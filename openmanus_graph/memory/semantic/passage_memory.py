@@ -16,13 +16,14 @@ from time import monotonic
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DatabaseError, VectorIndexError
+from openmanus_graph.memory.deliverer import Delivery
 from openmanus_graph.memory.embedding.choice import NEAR, near_of, open_embedder
 from openmanus_graph.memory.embedding.vectors import vectors_of
 from openmanus_graph.memory.protocols import Embedder
 from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.full_text import MOST_CHARACTERS, search_text
 from openmanus_graph.memory.semantic.fusion import WEIGHT, fuse
-from openmanus_graph.memory.semantic.outbox import Delivery, Outbox, Progress
+from openmanus_graph.memory.semantic.outbox import Outbox, Progress
 from openmanus_graph.memory.semantic.passage import Hit, Passage, StoredPassage
 from openmanus_graph.memory.semantic.passages import Added, Passages, Selection
 from openmanus_graph.memory.semantic.vector_index import VectorIndex, failure_of
