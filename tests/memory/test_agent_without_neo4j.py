@@ -14,7 +14,7 @@ from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
 from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
-from tests.memory.ways import without_driver
+from tests.memory.ways import copying, run, without_driver
 from tests.neo4j_server import Neo4jServer
 
 pytestmark = pytest.mark.programs
@@ -30,6 +30,12 @@ def provider(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Script
 async def waiting(saver: ThreadSaver) -> int:
     """How many lessons wait for the server."""
     return await WaitingLessons(saver, account_name()).count()
+
+
+async def warmed(neo4j: Neo4jServer) -> None:
+    """Have the server make its first write, which may take longer than a run waits for."""
+    other = Neo4jTemplates(neo4j.uri, "somebody else", password=neo4j.password, limit_s=300.0)
+    await other.remember(copying(), run())
 
 
 async def ask(saver: ThreadSaver, provider: ScriptedServer, name: str, **settings: Any) -> tuple[str, list[str]]:
@@ -68,6 +74,7 @@ async def test_a_run_goes_on_without_its_templates_and_uses_them_once_they_are_b
 
     again = Neo4jTemplates(neo4j.uri, account_name(), password=neo4j.password, limit_s=300.0)
     assert await again.templates() == []  # its first answer may take longer than a run waits for
+    await warmed(neo4j)
 
     assert await ask(saver, provider, "up", **place) == ("completed", [])
     (known,) = await again.templates()
@@ -95,6 +102,7 @@ async def test_a_server_that_goes_away_during_a_run_gets_its_lesson_later(
     assert await waiting(saver) == 1
 
     assert await again.templates() == []
+    await warmed(neo4j)
     assert (await ask(saver, provider, "after", **place))[0] == "completed"
     (known,) = await again.templates()
     assert (known.runs, known.worked, await waiting(saver)) == (2, 2, 0)

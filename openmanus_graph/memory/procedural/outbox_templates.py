@@ -19,14 +19,14 @@ from openmanus_graph.errors import FenceError, MemoryStoreError
 from openmanus_graph.fault_points import passed
 from openmanus_graph.memory.deliverer import Delivery
 from openmanus_graph.memory.procedural.lesson import Lesson, learn
-from openmanus_graph.memory.procedural.neo4j_templates import OFFER_S, Neo4jTemplates
+from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
 from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.redaction import redact_log
 
 logger = logging.getLogger(__name__)
 
-LEARN_S = 10.0
+LEARN_S = 15.0
 """Seconds after which a run that is over leaves its lesson to the next one; a server's first write may take six."""
 TRIES = 3
 """Refusals in a row after which the rest waits for another time, and how often a lesson that changes is read anew."""
@@ -136,16 +136,14 @@ class OutboxTemplates:
         Raises:
             MemoryStoreError: If the server does not answer.
         """
-        await self.deliver(limit_s=OFFER_S)
         return await self._neo4j.recall(task, limit=limit)
 
     async def offered(self, task: str, *, limit: int = 1) -> list[KnownTemplate]:
-        """Templates that fit a task and have not failed too often, best first; what waits is delivered before.
+        """Templates that fit a task and have not failed too often, best first; without what waits.
 
         Raises:
             MemoryStoreError: If the server does not answer.
         """
-        await self.deliver(limit_s=OFFER_S)
         return await self._neo4j.offered(task, limit=limit)
 
     async def templates(self) -> list[KnownTemplate]:
