@@ -51,6 +51,7 @@ from openmanus_graph.nodes.knowledge import knowledge_node
 from openmanus_graph.nodes.material.prompt_context import background_text
 from openmanus_graph.nodes.planner import planner_node
 from openmanus_graph.nodes.planning.proposal import checked_edit
+from openmanus_graph.nodes.planning.tool_catalogue import told_agents
 from openmanus_graph.nodes.remember import remember_node
 from openmanus_graph.nodes.reporter import reporter_node
 from openmanus_graph.nodes.review import review_node
@@ -236,6 +237,7 @@ def build_manus_graph(
         "models": _portable_models(models),
         "importable": gateway.importable,
         "agents": sorted(known),
+        "agents_told": list(told_agents(roles)),
         "policy": rules.plain(),
         "instructions": instructions,
     }

@@ -6,8 +6,7 @@ from dataclasses import dataclass, field
 
 from openmanus_graph.memory.episodic import LocalEpisodes, PostgresEpisodes
 from openmanus_graph.memory.plugins import episodic_store
-from openmanus_graph.memory.procedural.stores import lessons_of, template_store
-from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
+from openmanus_graph.memory.procedural.stores import template_store
 from openmanus_graph.memory.protocols import EpisodicMemory, ProceduralMemory, SemanticMemory
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.scope import Scope
@@ -66,7 +65,3 @@ class Memory:
         if self.procedural is not None:
             return self.procedural
         return template_store(scope.settings, scope.saver, scope.owner)
-
-    def lessons(self, scope: Scope) -> WaitingLessons | None:
-        """Where what a run has taught waits for its procedural memory; `None` where that does not let it wait."""
-        return None if self.procedural is not None else lessons_of(scope.settings, scope.saver, scope.owner)

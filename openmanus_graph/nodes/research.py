@@ -26,6 +26,7 @@ from openmanus_graph.nodes.outcome import draft_of
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import whole
 from openmanus_graph.plans.references import as_text
+from openmanus_graph.redaction import redact_log
 from openmanus_graph.state import Draft, SubtaskResult, SubtaskState
 
 MOST_REFUSALS = 2
@@ -58,17 +59,19 @@ async def closed(
         memory: Where the pages that it names are kept; `None` keeps none.
 
     Raises:
-        ForeignTypeError: If a large answer has gone from its file.
         DatabaseError: If the store of the passages does not answer.
     """
-    answer = as_text(whole(cast("SubtaskResult", draft), run.context.workspace))
+    try:
+        answer = as_text(whole(cast("SubtaskResult", draft), run.context.workspace))
+    except ForeignTypeError as error:  # a large one is in a file of the workspace
+        return {"draft": Draft(output=draft["output"], error=error.message, output_file=draft["output_file"])}
     remembered = [source for told in told_of_memory(messages) for source in told.sources]
     read = list(dict.fromkeys([*list[str](state.get("sources") or []), *remembered]))
     named = _addresses(answer)
     cited = [source for source in read if _is_named(source, answer, named)]
     others = [url for url in named if not any(_same(url, source) for source in read)]
-    seen = _material(messages)
-    invented = [url for url in others if url not in seen]
+    seen = {_plain(url) for url in _addresses(_material(messages))}
+    invented = [url for url in others if _plain(url) not in seen]
     if invented or (read and not cited):
         if (problem := _sent_back(invented, read, messages)) is not None:
             return {"draft": None, "messages": [problem]}
@@ -116,9 +119,9 @@ def _material(messages: Sequence[BaseMessage]) -> str:
     )
 
 
-def _addresses(answer: str) -> list[str]:
-    """The addresses that an answer names, each once, without the signs that end a sentence after one."""
-    return list(dict.fromkeys(_without_end(found) for found in _URL.findall(answer)))
+def _addresses(text: str) -> list[str]:
+    """The addresses that a text names, each once, without keys and the signs that end a sentence after one."""
+    return list(dict.fromkeys(redact_log(_without_end(found)) for found in _URL.findall(text)))
 
 
 def _without_end(url: str) -> str:
@@ -179,7 +182,7 @@ def _documents(messages: Sequence[BaseMessage], run: SubtaskScope) -> Iterator[t
         if isinstance(message, ToolMessage) and message.status == "success":
             for page in _pages(_output(message, run)):
                 text = next((page[name] for name in _TEXT_FIELDS if isinstance(page.get(name), str)), "")
-                source = str(page["url"]).partition("#")[0]
+                source = redact_log(str(page["url"]).partition("#")[0])
                 if text.strip() and page.get("error") is None and _URL.match(source):
                     is_whole = page.get("truncated") is False
                     yield Document(source, str(page.get("title") or ""), text, "markdown"), is_whole

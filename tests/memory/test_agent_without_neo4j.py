@@ -146,3 +146,27 @@ async def test_wrong_credentials_and_addresses_are_a_warning_too(
     assert "not-it" not in wrong[1][0]
     assert "NEO4J_URI cannot be 'localhost:7687'" in odd[1][0]
     assert await waiting(saver) == 2
+
+
+@pytest.mark.parametrize("uri", ["localhost:7687", "bolt://localhost:7687"])
+async def test_a_given_plan_teaches_later_too(
+    saver: ThreadSaver, provider: ScriptedServer, monkeypatch: pytest.MonkeyPatch, uri: str
+) -> None:
+    """Its run asks memory for nothing, and so hears at the end that an address is none or the driver is missing."""
+    without_driver(monkeypatch)
+    chosen = Settings.load(
+        llm_model="openai/scripted", llm_base_url=provider.base_url, llm_api_key="sk-scripted", neo4j_uri=uri
+    )
+    provider.add(Reply("Done."))
+    steps = [{"id": f"s{n}", "tool": "bash", "args": {"command": f"echo {n}"}} for n in range(3)]
+    app = build_manus_graph(settings=chosen).compile(checkpointer=saver)
+    config: Any = {"configurable": {"thread_id": "given"}}
+    given = {"plan": {"goal": "Count the sheep", "subtasks": steps}}
+    warnings = [
+        str(event["text"])
+        async for event in app.astream(given, config, stream_mode="custom")
+        if event["type"] == "warned"
+    ]
+
+    assert [text.endswith("The way it was done waits, and is stored by a later run.") for text in warnings] == [True]
+    assert await waiting(saver) == 1

@@ -18,6 +18,7 @@ from openmanus_graph.memory.procedural.lesson import Lesson, learn
 from openmanus_graph.memory.procedural.making import is_template_size, template_of
 from openmanus_graph.memory.procedural.outbox_templates import OutboxTemplates
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
+from openmanus_graph.memory.procedural.stores import lessons_of
 from openmanus_graph.memory.procedural.template import Template, TemplateRun, task_digest
 from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.memory.protocols import TemplateMemory
@@ -58,21 +59,32 @@ async def remember_procedure(turn: Turn, memory: Memory) -> None:
 
     Where the store does not answer, what was to be stored waits for it, if it can.
     """
-    waiting = memory.lessons(turn)
-    if (turn.state.get("template") or {}).get("unavailable"):  # it has been waited for once, and said
-        for lesson in [] if waiting is None else await _lessons(turn):
-            await cast("WaitingLessons", waiting).put(lesson)
-        return
+    waiting = lessons_of(turn.settings, turn.saver, turn.owner) if memory.procedural is None else None
+    is_away = bool((turn.state.get("template") or {}).get("unavailable"))  # it has been waited for once, and said
     try:
-        store = memory.procedures(turn)
+        store = None if is_away else memory.procedures(turn)
         if isinstance(store, OutboxTemplates):
             await store.teach(await _lessons(turn))
         elif isinstance(store, TemplateMemory):
             for lesson in await _lessons(turn):
                 await learn(store, lesson)
-    except (MemoryStoreError, SettingsError) as error:
-        then = "is not remembered" if waiting is None else "waits, and is stored by a later run"
-        tell_of(turn, error, f"The way it was done {then}.")
+        elif is_away and waiting is not None:
+            await _let_wait(turn, waiting)
+    except MemoryStoreError as error:
+        tell_of(turn, error, _WAITS if waiting is not None else _IS_LOST)
+    except SettingsError as error:  # its address is none, or its driver is missing
+        if waiting is not None:
+            await _let_wait(turn, waiting)
+        tell_of(turn, error, _WAITS if waiting is not None else _IS_LOST)
+
+
+_WAITS = "The way it was done waits, and is stored by a later run."
+_IS_LOST = "The way it was done is not remembered."
+
+
+async def _let_wait(turn: Turn, waiting: WaitingLessons) -> None:
+    for lesson in await _lessons(turn):
+        await waiting.put(lesson)
 
 
 async def _lessons(turn: Turn) -> list[Lesson]:
