@@ -22,7 +22,6 @@ OpenManusGraphError                 1
 │   └── EmbeddedServerError             the embedded server cannot be started or stopped
 ├── VectorIndexError                1   an index of passages does not answer, or refuses what it is given
 ├── MemoryStoreError                1   a store of memories does not answer, or refuses; runs go on without it
-│   └── FenceError                      what was to be stored may have been forgotten since; it is read anew
 ├── ThreadUnreadableError           1   a checkpoint of a thread cannot be read; the last good one is named
 ├── StaleRunnerError                1   this runner lost its thread to another one
 ├── BudgetError                     4   a budget is used up
@@ -199,10 +198,6 @@ class VectorIndexError(OpenManusGraphError):
 
 class MemoryStoreError(OpenManusGraphError):
     """A store of memories does not answer, or refuses; a run goes on without it."""
-
-
-class FenceError(MemoryStoreError):
-    """What was to be stored may have been forgotten since it was read: it is read anew."""
 
 
 class ThreadUnreadableError(OpenManusGraphError):

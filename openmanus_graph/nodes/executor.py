@@ -24,10 +24,10 @@ from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.loops import REMINDER, stuck
+from openmanus_graph.nodes.material.research import closed, keep_named
 from openmanus_graph.nodes.offered_tools import offered_tools
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
 from openmanus_graph.nodes.reply import TERMINATE, failed_calls, open_calls, read_reply
-from openmanus_graph.nodes.research import closed, keep_named
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.tool import FACTS

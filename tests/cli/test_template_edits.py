@@ -13,7 +13,7 @@ import pytest
 import yaml
 
 from tests.cli.conftest import PATIENCE_S, Program
-from tests.cli.test_memory_templates import STEPS, TASK, imported, listed, workspace, written
+from tests.cli.ways import STEPS, TASK, imported, listed, workspace, written
 
 
 def editor(program: Program, script: str) -> None:

@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from openmanus_graph import shell_commands
-from openmanus_graph.errors import FenceError, MemoryStoreError, SettingsError
+from openmanus_graph.errors import MemoryStoreError, SettingsError
 from openmanus_graph.fault_points import passed, writing
 from openmanus_graph.memory.procedural import cypher
 from openmanus_graph.memory.procedural.stored_templates import Row, StoredTemplates, Values, needs_of, steps_of
@@ -44,6 +44,10 @@ SILENCE_S = 60.0
 """Seconds for which a server that did not answer a run is not asked by another one in the same process."""
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 """What an address begins with; the driver's own preview of another protocol is not used."""
+
+
+class FenceError(MemoryStoreError):
+    """What was to be stored may have been forgotten since it was read: a deliverer reads it anew."""
 
 
 @dataclass

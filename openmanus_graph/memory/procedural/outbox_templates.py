@@ -15,11 +15,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from openmanus_graph import shell_commands
-from openmanus_graph.errors import FenceError, MemoryStoreError
+from openmanus_graph.errors import MemoryStoreError
 from openmanus_graph.fault_points import passed
 from openmanus_graph.memory.deliverer import Delivery
 from openmanus_graph.memory.procedural.lesson import Lesson, learn
-from openmanus_graph.memory.procedural.neo4j_templates import Neo4jTemplates
+from openmanus_graph.memory.procedural.neo4j_templates import FenceError, Neo4jTemplates
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
 from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.redaction import redact_log
