@@ -17,6 +17,7 @@ from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.memory.forgetting import Forgotten, forget_episodes
 from openmanus_graph.memory.procedural.stores import template_stores
 from openmanus_graph.memory.procedural.template import KnownTemplate, texts_in
+from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.memory.protocols import ForgetfulTemplates
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
@@ -121,6 +122,8 @@ class Remover:
         templates = 0
         for store, key in removal.templates:
             templates += await store.forget(key)
+        if chosen == Selection():
+            await WaitingLessons(self._saver, owner).clear()  # also what only names the template that it counts for
         passages = await self._memory.forget(chosen)
         episodes = await forget_episodes(self._saver, owner, chosen)
         for name in names:

@@ -75,6 +75,7 @@ def test_what_waits_is_forgotten_with_its_thread_and_its_owner(program: Program,
     assert (json.loads(out)["templates"], waiting(database)) == (1, 2)
     out, _ = program("memory", "forget", "--thread", "b", "--yes", "--json")
     assert (json.loads(out)["templates"], waiting(database)) == (0, 1), "another thread has done it so as well"
+    in_outbox(database, lambda lessons: lessons.put(Lesson(run(9, thread="by rules"), "gone")))
     out, _ = program("memory", "forget", "--owner", "me", "--yes", "--json")
     assert (json.loads(out)["templates"], waiting(database)) == (1, 0)
 

@@ -203,6 +203,10 @@ class WaitingLessons:
         )
         return bool(rows)
 
+    async def clear(self) -> None:
+        """Remove all that waits."""
+        await self._rows("DELETE FROM waiting_lessons WHERE owner = %(owner)s RETURNING key", {})
+
     async def forget_thread(self, thread_id: str) -> int:
         """Remove what waits of a thread; gives how many templates that would have made which no other thread makes."""
         return len(await self.forgotten_of(thread_id))
