@@ -17,7 +17,8 @@ from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.memory.forgetting import Forgotten, forget_episodes
 from openmanus_graph.memory.procedural.stores import template_stores
 from openmanus_graph.memory.procedural.template import KnownTemplate, texts_in
-from openmanus_graph.memory.protocols import TemplateMemory
+from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
+from openmanus_graph.memory.protocols import ForgetfulTemplates
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
 from openmanus_graph.memory.thread_texts import is_of
@@ -37,7 +38,7 @@ class Removal:
     """What is meant; without any restriction all of the owner."""
     threads: tuple[Thread, ...]
     """Threads that go with all there is of them."""
-    templates: tuple[tuple[TemplateMemory, str], ...]
+    templates: tuple[tuple[ForgetfulTemplates, str], ...]
     """Templates that go besides those that only these threads have run: stores and keys."""
     counts: Forgotten
     """How much it is, without templates that only these threads have run."""
@@ -123,6 +124,8 @@ class Remover:
         templates = 0
         for store, key in removal.templates:
             templates += await store.forget(key)
+        if chosen == Selection():
+            await WaitingLessons(self._saver, owner).clear()  # also what only names the template that it counts for
         passages = await self._memory.forget(chosen)
         episodes = await forget_episodes(self._saver, owner, chosen)
         for name in names:
@@ -213,7 +216,7 @@ class Remover:
 
     # ---------------------------------------------------------------- templates
 
-    async def _fitting(self, store: TemplateMemory, chosen: Selection, *, everywhere: bool) -> list[KnownTemplate]:
+    async def _fitting(self, store: ForgetfulTemplates, chosen: Selection, *, everywhere: bool) -> list[KnownTemplate]:
         """Templates that are meant by themselves; those of a thread go with its runs."""
         if chosen == Selection():
             return await store.templates()

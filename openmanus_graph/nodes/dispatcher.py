@@ -25,7 +25,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Interrupt
 
-from openmanus_graph.agent_nodes import EXECUTOR
+from openmanus_graph.agent_nodes import WORKERS
 from openmanus_graph.checkpoints.durations import Learned, learn_durations, learned_durations, shrunk
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
@@ -228,7 +228,7 @@ class Dispatch:
     def _harmless(self) -> Iterator[tuple[str, int]]:
         """Up to which step subtasks need not be committed before the next one: what follows only reads, or thinks."""
         for subtask in self.plan.subtasks:
-            if subtask.agent == EXECUTOR:
+            if subtask.agent in WORKERS:
                 yield self._namespace(subtask), 0 if subtask.approval else BRIEFED
             elif subtask.tool is not None and self.specs[subtask.tool].effect == "read":
                 yield self._namespace(subtask), 0
