@@ -22,6 +22,8 @@ BRIEF = "brief"
 EXECUTOR = "executor"
 VERIFIER = "verifier"
 VISION = "vision"
+WORKERS = (EXECUTOR, KNOWLEDGE)
+"""Agents of our own, which work in the executor's node; a subtask of any other has a node of its own."""
 AGENT_PREFIX = "agent_"
 """Prefix of the names of nodes that run a user's own graph, so that an agent and a tool may have the same name."""
 
@@ -47,7 +49,13 @@ class AgentRole:
 
 
 ROLES = (
-    AgentRole(KNOWLEDGE, "agent", acting="looking for what helps"),
+    AgentRole(
+        KNOWLEDGE,
+        "agent",
+        "as the agent of a subtask: its goal, what memory has, its own calls with their results; else it asks no model",
+        "looking for what helps",
+        (KNOWLEDGE,),
+    ),
     AgentRole(
         COORDINATOR,
         "agent",

@@ -12,6 +12,7 @@ OpenManusGraphError                 1
 │   ├── ThreadUnfinishedError           new input for a thread that has not ended
 │   ├── ThreadVersionError              a thread begun with a graph that no longer is what it needs
 │   ├── NoModelError                    a role without a model, or a model that cannot be used
+│   ├── EncryptionKeyError              what is stored was encrypted with a key that is not set
 │   ├── ArchiveError                    an archive of a thread that is damaged, or holds what it must not
 │   ├── RecordingError                  a recording that cannot be read, or lacks a reply
 │   └── GraphNotImportableError         the thread's graph lives where the command line cannot import it
@@ -22,6 +23,7 @@ OpenManusGraphError                 1
 │   └── EmbeddedServerError             the embedded server cannot be started or stopped
 ├── VectorIndexError                1   an index of passages does not answer, or refuses what it is given
 ├── MemoryStoreError                1   a store of memories does not answer, or refuses; runs go on without it
+├── DamagedValueError               1   an encrypted value that its own key does not open
 ├── ThreadUnreadableError           1   a checkpoint of a thread cannot be read; the last good one is named
 ├── StaleRunnerError                1   this runner lost its thread to another one
 ├── BudgetError                     4   a budget is used up
@@ -135,6 +137,10 @@ class ArchiveError(UsageError):
     """An archive of a thread that is damaged, or holds what it must not."""
 
 
+class EncryptionKeyError(UsageError):
+    """What is stored was encrypted with a key that is not set."""
+
+
 class RecordingError(UsageError):
     """A recording that cannot be read, or lacks a reply."""
 
@@ -198,6 +204,10 @@ class VectorIndexError(OpenManusGraphError):
 
 class MemoryStoreError(OpenManusGraphError):
     """A store of memories does not answer, or refuses; a run goes on without it."""
+
+
+class DamagedValueError(OpenManusGraphError):
+    """An encrypted value that its own key does not open: it is damaged, or somebody changed or moved it."""
 
 
 class ThreadUnreadableError(OpenManusGraphError):

@@ -142,7 +142,7 @@ def stored(output: Any, *, workspace: Path, subtask_id: str, limit: int) -> tupl
     text = json.dumps(output, ensure_ascii=False)
     if len(text) <= limit:
         return output, None
-    digest = _digest(text)
+    digest = digest_of(text)
     relative = f"{FOLDER}/{subtask_id}-{digest}.json"
     _write_durably(workspace, Path(relative).name, text.encode("utf-8", "surrogatepass"))
     shown = output if isinstance(output, str) else text
@@ -163,7 +163,7 @@ def whole(result: SubtaskResult, workspace: Path) -> Any:
             opened = os.open(Path(name).name, os.O_RDONLY | os.O_NOFOLLOW, dir_fd=folder)
             with os.fdopen(opened, encoding="utf-8", errors="surrogatepass") as file:
                 text = file.read()
-        if not name.endswith(f"-{_digest(text)}.json"):
+        if not name.endswith(f"-{digest_of(text)}.json"):
             raise ValueError("it was changed")
         return json.loads(text)
     except (OSError, ValueError) as error:
@@ -173,7 +173,8 @@ def whole(result: SubtaskResult, workspace: Path) -> Any:
         ) from error
 
 
-def _digest(text: str) -> str:
+def digest_of(text: str) -> str:
+    """A short digest of a text, which names it without repeating it."""
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:12]
 
 

@@ -13,6 +13,7 @@ from typing import Any, Protocol, cast, runtime_checkable
 from langchain_core.runnables import RunnableConfig
 from langgraph.checkpoint.serde.types import ERROR
 
+from openmanus_graph.checkpoints.encryption.cipher import Cipher
 from openmanus_graph.checkpoints.serializer import StateSerializer
 from openmanus_graph.checkpoints.values.encoding import Change, UnstorableError, fits_utf8
 from openmanus_graph.errors import ForeignTypeError
@@ -88,6 +89,11 @@ class CheckedWrite:
         self._serializer = serializer
         self._config = config
         self._writer = writer_in(task_path)
+
+    @property
+    def cipher(self) -> Cipher | None:
+        """Seals what stands in the checkpoint itself; `None` leaves it plain."""
+        return self._serializer.cipher
 
     def stored(self, channel: str, value: Any) -> tuple[str, bytes]:
         """A value as it is stored beside a checkpoint.

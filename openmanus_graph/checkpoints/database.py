@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
+from collections.abc import Awaitable, Callable, Generator
 from contextlib import AsyncExitStack
 from types import TracebackType
 from typing import Any, cast
@@ -14,6 +14,8 @@ from psycopg.types.json import set_json_dumps
 from psycopg_pool import AsyncConnectionPool, PoolTimeout
 
 from openmanus_graph import shell_commands
+from openmanus_graph.checkpoints.encryption.cipher import Cipher, cipher_of
+from openmanus_graph.checkpoints.encryption.opening import opening_with
 from openmanus_graph.checkpoints.lease import KEEPALIVES
 from openmanus_graph.checkpoints.migrations import migrate, refuse_newer, schema_versions, wanted_versions
 from openmanus_graph.checkpoints.refusals import unreachable
@@ -28,9 +30,17 @@ CONNECT_SECONDS = 5.0
 """How long a server may take to answer before it counts as unreachable."""
 
 
-async def _configure(connection: AsyncConnection[DictRow]) -> None:
-    set_json_dumps(storable_json, connection)
-    await connection.execute("SET search_path TO openmanus_graph")
+def _configuring(cipher: Cipher | None) -> Callable[[AsyncConnection[DictRow]], Awaitable[None]]:
+    """Prepares each connection of the pool."""
+    opening = None if cipher is None else opening_with(cipher)
+
+    async def configure(connection: AsyncConnection[DictRow]) -> None:
+        set_json_dumps(storable_json, connection)
+        if opening is not None:
+            opening(connection)
+        await connection.execute("SET search_path TO openmanus_graph")
+
+    return configure
 
 
 def redacted(url: str) -> str:
@@ -62,6 +72,7 @@ class Checkpointer:
 
     async def _open(self) -> ThreadSaver:
         settings = self._settings or Settings.load()
+        cipher = cipher_of(settings)
         secret = settings.database_url
         url = self._url or (secret.get_secret_value() if secret else None)
         embedded = url is None
@@ -72,9 +83,9 @@ class Checkpointer:
             setting = "url" if self._url else "DATABASE_URL"
             place = f"{_redacted_or_refused(url, setting)} (set by {setting})"
         try:
-            pool = await self._open_pool(url, place)
+            pool = await self._open_pool(url, place, cipher)
             await self._prepare(pool, automatic=embedded if self._migrate is None else self._migrate)
-            saver = ThreadSaver(pool, url, place, settings.home if embedded else None)
+            saver = ThreadSaver(pool, url, place, settings.home if embedded else None, cipher)
             saver.store = store = ThreadStore(saver)
             self._stack.push_async_callback(store.aclose)
             saver.closing = self._stack
@@ -84,7 +95,9 @@ class Checkpointer:
             raise
         return saver
 
-    async def _open_pool(self, url: str, place: str) -> AsyncConnectionPool[AsyncConnection[DictRow]]:
+    async def _open_pool(
+        self, url: str, place: str, cipher: Cipher | None
+    ) -> AsyncConnectionPool[AsyncConnection[DictRow]]:
         options = {
             "autocommit": True,
             "prepare_threshold": None,
@@ -105,7 +118,7 @@ class Checkpointer:
             max_size=10,
             timeout=CONNECT_SECONDS,
             reconnect_timeout=CONNECT_SECONDS,
-            configure=_configure,
+            configure=_configuring(cipher),
             open=False,
         )
         try:
@@ -160,5 +173,6 @@ def open_checkpointer(
         DatabaseUnreachableError: If no server answers within 5 seconds.
         MigrationNeededError: If a foreign database lacks our tables, or is newer than this program.
         EmbeddedServerError: If the embedded server does not start.
+        SettingsError: If an encryption key is set that is none, or cannot be read.
     """
     return Checkpointer(url, settings, migrate_tables)

@@ -14,12 +14,14 @@ from typing import Any, LiteralString, cast
 import psycopg
 from psycopg import sql
 
+from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_event
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.display_text import counted
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import UNSTORED, Event
 from openmanus_graph.fault_points import writing
-from openmanus_graph.values.storable_json import storable_list
+from openmanus_graph.values.storable_json import storable, storable_list
 
 FLUSH_SECONDS = 0.25
 """How long an event may wait for others; a kill loses what waits, and checkpoints say the same."""
@@ -87,7 +89,8 @@ class EventLog:
         batch, self._waiting = self._waiting[:MOST_TOGETHER], self._waiting[MOST_TOGETHER:]
         if self._saver is None or not batch:
             return
-        rows = storable_list(batch)
+        cipher = self._saver.cipher
+        rows = storable_list(batch if cipher is None else [sealed_event(cipher, storable(event)) for event in batch])
         try:
             with writing("events"):
                 async with self._saver.connection() as connection:
@@ -150,6 +153,9 @@ async def stored_events(saver: ThreadSaver, thread_id: str, *, after: int = 0, l
 
     Returns:
         The events, each with its `number`, which rises.
+
+    Raises:
+        EncryptionKeyError: If they are encrypted with a key that is not set.
     """
     query = sql.SQL("SELECT number, event FROM events WHERE thread_id = %s AND number > %s ORDER BY number LIMIT %s")
     async with saver.connection() as connection:
@@ -157,6 +163,8 @@ async def stored_events(saver: ThreadSaver, thread_id: str, *, after: int = 0, l
     by_id: dict[str, Any] = {}
     for row in rows:
         event: dict[str, Any] = row["event"]
+        if saver.cipher is None:
+            refuse_sealed(event.values())
         key = str(event.get("id", row["number"]))
         number = by_id[key]["number"] if key in by_id else row["number"]
         # A step that ran again after a kill may have ended otherwise; only its newest end was committed.

@@ -13,10 +13,10 @@ import logging
 import os
 import socket
 import sys
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from datetime import datetime
 from pathlib import Path
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import AsyncConnection
@@ -25,7 +25,9 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 
 from openmanus_graph import shell_commands
-from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
+from openmanus_graph.checkpoints.encryption.cipher import Cipher, missing_key
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_item, sealed_texts, sealed_value, sealed_whole
+from openmanus_graph.errors import EncryptionKeyError, StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.values.storable_json import storable_json, storable_text
 from openmanus_graph.workspace import is_to_be_made
@@ -74,11 +76,12 @@ _LISTEN = "LISTEN openmanus_graph_answers"
 _TAKE: LiteralString = """
 INSERT INTO threads (thread_id, graph, title, plan, plan_file, settings, sandbox, workspace,
                      fingerprint, forced, input_type, input, input_after,
-                     status, runner_epoch, runner, runner_since, owner, made_workspace)
+                     status, runner_epoch, runner, runner_since, owner, made_workspace, encrypted_with)
 VALUES (%(thread_id)s, %(graph)s, %(title)s, %(plan)s, %(plan_file)s, %(settings)s,
         %(sandbox)s, %(workspace)s, %(fingerprint)s, %(forced)s,
         %(input_type)s, %(input)s, newest_checkpoint(%(thread_id)s),
-        'running', nextval('runner_epochs'), %(runner)s, clock_timestamp(), %(owner)s, %(made_workspace)s)
+        'running', nextval('runner_epochs'), %(runner)s, clock_timestamp(), %(owner)s, %(made_workspace)s,
+        %(encrypted_with)s)
 ON CONFLICT (thread_id) DO UPDATE SET
     graph = EXCLUDED.graph,
     title = CASE WHEN EXCLUDED.title = '' THEN threads.title ELSE EXCLUDED.title END,
@@ -101,27 +104,42 @@ ON CONFLICT (thread_id) DO UPDATE SET
     runner = EXCLUDED.runner, runner_since = EXCLUDED.runner_since,
     request_started_at = CASE WHEN %(new_request)s THEN EXCLUDED.request_started_at
                               ELSE threads.request_started_at END,
-    active_s = CASE WHEN %(new_request)s THEN 0 ELSE threads.active_s END
+    active_s = CASE WHEN %(new_request)s THEN 0 ELSE threads.active_s END,
+    encrypted_with = CASE WHEN EXCLUDED.encrypted_with <@ threads.encrypted_with THEN threads.encrypted_with
+                          ELSE threads.encrypted_with || EXCLUDED.encrypted_with END
+WHERE threads.encrypted_with <@ %(keys)s::text[]
 RETURNING runner_epoch, owner
 """
-"""Makes the thread's row, or takes it over from an earlier runner."""
+"""Makes the thread's row, or takes it over from an earlier runner, if every key that it was encrypted with is there."""
 
 
-def _row_values(thread_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
+def _row_values(thread_id: str, row: Mapping[str, Any], cipher: Cipher | None) -> dict[str, Any]:
     """The values of a thread's row, as `_TAKE` takes them."""
     given = row.get("input") or (None, None)
+    title: Any = storable_text(row.get("title") or "")
+    file, plan = row.get("plan_file"), row.get("plan")
+    settings: Any = row.get("settings") or {}
+    graph, fingerprint = row["graph"], row.get("fingerprint")
+    forced: Any = row.get("forced") or []
+    if cipher is not None:
+        graph, forced = sealed_item(cipher, graph), sealed_texts(cipher, forced)
+        fingerprint = None if fingerprint is None else sealed_item(cipher, fingerprint)
+        title, file = sealed_value(cipher, title), sealed_value(cipher, file)
+        settings, plan = sealed_texts(cipher, settings), sealed_whole(cipher, plan)
     return {
         "thread_id": thread_id,
-        "graph": Jsonb(row["graph"]),
-        "title": storable_text(row.get("title") or ""),
-        "plan": None if row.get("plan") is None else Jsonb(row["plan"]),
-        "plan_file": row.get("plan_file"),
-        "settings": Jsonb(row.get("settings") or {}),
+        "graph": Jsonb(graph),
+        "title": title,
+        "plan": _json(plan),
+        "plan_file": file,
+        "settings": Jsonb(settings),
+        "encrypted_with": [] if cipher is None else [cipher.id],
+        "keys": [] if cipher is None else list(cipher.ids),
         "sandbox": row.get("sandbox") or "auto",
         "workspace": row.get("workspace"),
         "made_workspace": is_to_be_made(row.get("workspace"), thread_id),
-        "fingerprint": _json(row.get("fingerprint")),
-        "forced": Jsonb(row.get("forced") or []),
+        "fingerprint": _json(fingerprint),
+        "forced": Jsonb(forced),
         "input_type": given[0],
         "input": given[1],
         "new_request": bool(row.get("new_request")),
@@ -133,8 +151,16 @@ def _row_values(thread_id: str, row: Mapping[str, Any]) -> dict[str, Any]:
 class Lease:
     """The right to run one thread, held by a connection of its own as long as that lives."""
 
-    def __init__(self, conninfo: str, thread_id: str, connection: AsyncConnection[DictRow], epoch: int) -> None:
+    def __init__(
+        self,
+        conninfo: str,
+        thread_id: str,
+        connection: AsyncConnection[DictRow],
+        epoch: int,
+        cipher: Cipher | None = None,
+    ) -> None:
         self.thread_id = thread_id
+        self._cipher = cipher
         self.epoch = epoch
         self.owner = ""
         """Whose thread it is: who began it, whoever runs it now."""
@@ -161,6 +187,8 @@ class Lease:
         thread_id: str,
         row: dict[str, Any],
         check: Callable[[], Awaitable[Mapping[str, Any]]] | None = None,
+        *,
+        cipher: Cipher | None = None,
     ) -> Lease:
         """Take the thread, creating its row if there is none.
 
@@ -172,9 +200,11 @@ class Lease:
                 gives it, until a checkpoint has it.
             check: Called once nobody else can have the thread and before anything is written; it gives more columns
                 (`fingerprint`, `forced`), or raises to leave the thread as it is.
+            cipher: Seals what of the row people or models wrote.
 
         Raises:
             ThreadBusyError: If another runner holds it; the message says who and since when.
+            EncryptionKeyError: If it was encrypted with a key that the cipher has not.
         """
         connection = await _connect(conninfo, thread_id)
         try:
@@ -185,13 +215,15 @@ class Lease:
                 async with connection.transaction():
                     # Waits for writes of an earlier runner that are in flight; later ones see the new epoch and fail.
                     await connection.execute("SELECT pg_advisory_xact_lock(fence_key(%s))", (thread_id,))
-                    taken = await (await connection.execute(_TAKE, _row_values(thread_id, row))).fetchone()
-            taken = cast("DictRow", taken)
+                    values = _row_values(thread_id, row, cipher)
+                    taken = await (await connection.execute(_TAKE, values)).fetchone()
+            if taken is None:
+                raise await _locked(connection, thread_id, values["keys"])
             epoch = int(taken["runner_epoch"])
         except BaseException:
             await connection.close()
             raise
-        lease = cls(conninfo, thread_id, connection, epoch)
+        lease = cls(conninfo, thread_id, connection, epoch, cipher)
         lease.owner = str(taken["owner"])
         lease.log("The lease is taken.")
         return lease
@@ -337,6 +369,10 @@ class Lease:
 
     async def update(self, **columns: Any) -> None:
         """Set columns of the thread's row, if this runner is still the thread's runner."""
+        questions, error = columns.get("questions"), columns.get("error")
+        error = None if error is None else storable_text(error)
+        if self._cipher is not None:
+            questions, error = sealed_value(self._cipher, questions), sealed_value(self._cipher, error)
         with writing("end"):
             await self._connection.execute(
                 """
@@ -356,8 +392,8 @@ class Lease:
                     "epoch": self.epoch,
                     "status": columns["status"],
                     "progress": _json(self.progress),
-                    "questions": _json(columns.get("questions")),
-                    "error": None if columns.get("error") is None else storable_text(columns["error"]),
+                    "questions": _json(questions),
+                    "error": error,
                     "active": self._active_s(),
                 },
             )
@@ -365,6 +401,13 @@ class Lease:
 
 def _json(value: Any) -> Jsonb | None:
     return None if value is None else Jsonb(value)
+
+
+async def _locked(connection: AsyncConnection[DictRow], thread_id: str, keys: Sequence[str]) -> EncryptionKeyError:
+    """The error for a thread whose key is not there."""
+    query = "SELECT encrypted_with FROM threads WHERE thread_id = %s"
+    row = await (await connection.execute(query, (thread_id,))).fetchone()
+    return missing_key(sorted(set(row["encrypted_with"] if row else ()) - set(keys)), keys, f"The thread {thread_id!r}")
 
 
 def _application(thread_id: str) -> str:

@@ -20,6 +20,8 @@ from langchain_core.runnables import RunnableConfig
 from psycopg import sql
 from psycopg.rows import DictRow
 
+from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_value
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import StaleRunnerError
 from openmanus_graph.redaction import is_secret_field, redact_log
@@ -233,6 +235,7 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
+        cipher = self._saver.cipher
         row = await self._saver.fenced(
             self._config,
             "SELECT * FROM claim_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -243,7 +246,7 @@ class Ledger:
                 intent.attempt,
                 intent.tool,
                 intent.args_hash,
-                intent.args,
+                intent.args if cipher is None else cipher.text(intent.args),
                 intent.namespace,
                 intent.step,
                 intent.skips,
@@ -303,6 +306,9 @@ class Ledger:
         Raises:
             StaleRunnerError: If another runner has taken the thread.
         """
+        error = None if error is None else storable_text(error)
+        if (cipher := self._saver.cipher) is not None:
+            error, result, file = (sealed_value(cipher, value) for value in (error, result, file))
         await self._saver.fenced(
             self._config,
             "SELECT settle_effect(%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s)",
@@ -312,7 +318,7 @@ class Ledger:
                 intent.attempt,
                 effect.token,
                 status,
-                None if error is None else storable_text(error),
+                error,
                 result,
                 file,
                 final,
@@ -328,8 +334,13 @@ async def list_effects(saver: ThreadSaver, thread_id: str) -> list[Effect]:
     Args:
         saver: The store.
         thread_id: The thread.
+
+    Raises:
+        EncryptionKeyError: If they are encrypted with a key that is not set.
     """
     query = sql.SQL("SELECT * FROM effects WHERE thread_id = %s ORDER BY claimed_at, key")
     async with saver.connection() as connection:
         rows = await (await connection.execute(query, (thread_id,))).fetchall()
+    if saver.cipher is None:
+        refuse_sealed(value for row in rows for value in (row["args"], row["error"], row["result"]))
     return [Effect(**row) for row in rows]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
 from openmanus_graph.checkpoints.progress import state_values
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import storable_thread
@@ -52,13 +53,16 @@ async def rate_request(saver: ThreadSaver, thread_id: str, request: int, *, good
         good: Whether it went well.
         why: Why.
     """
+    why = storable_text(why)
+    if saver.cipher is not None:
+        why = saver.cipher.text(why)
     with writing("rating"):
         async with saver.connection() as connection:
             await connection.execute(
                 "INSERT INTO ratings (thread_id, request, good, why) VALUES (%s, %s, %s, %s)"
                 " ON CONFLICT (thread_id, request) DO UPDATE SET"
                 " good = EXCLUDED.good, why = EXCLUDED.why, created_at = EXCLUDED.created_at",
-                (storable_thread(thread_id), request, good, storable_text(why)),
+                (storable_thread(thread_id), request, good, why),
             )
 
 
@@ -68,6 +72,9 @@ async def ratings_of(saver: ThreadSaver, thread_id: str) -> list[Rating]:
     Args:
         saver: The store.
         thread_id: The thread.
+
+    Raises:
+        EncryptionKeyError: If one has a reason that is encrypted with a key that is not set.
     """
     async with saver.connection() as connection:
         rows = await (
@@ -75,4 +82,6 @@ async def ratings_of(saver: ThreadSaver, thread_id: str) -> list[Rating]:
                 "SELECT request, good, why FROM ratings WHERE thread_id = %s ORDER BY request", (thread_id,)
             )
         ).fetchall()
+    if saver.cipher is None:
+        refuse_sealed(row["why"] for row in rows)
     return [Rating(int(row["request"]), bool(row["good"]), str(row["why"])) for row in rows]

@@ -9,7 +9,7 @@ Nothing is left out in silence: a value that is damaged, of an unknown type or m
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextvars import ContextVar
 from typing import Any, LiteralString, cast
 
@@ -20,7 +20,9 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import DictRow
 
 from openmanus_graph import shell_commands
-from openmanus_graph.errors import DatabaseError, ForeignTypeError, ThreadUnreadableError
+from openmanus_graph.checkpoints.encryption.cipher import Cipher, sealed_without_key
+from openmanus_graph.checkpoints.encryption.sealed_rows import PLAIN_METADATA, SEALED
+from openmanus_graph.errors import DatabaseError, EncryptionKeyError, ForeignTypeError, ThreadUnreadableError
 
 MOST_TRIED = 200
 """Earlier checkpoints that are tried, newest first, before none counts as good."""
@@ -50,6 +52,9 @@ class BadValueError(Exception):
 class ReadingSaver(AsyncPostgresSaver):
     """LangGraph's Postgres saver that raises `ThreadUnreadableError` where a checkpoint cannot be read."""
 
+    cipher: Cipher | None = None
+    """Seals and opens what is stored; `None` stores it plain."""
+
     def _load_blobs(self, blob_values: Any) -> dict[str, Any]:
         values: dict[str, Any] = {}
         for channel, kind, value in blob_values or ():
@@ -73,6 +78,8 @@ class ReadingSaver(AsyncPostgresSaver):
         """
         try:
             return self.serde.loads_typed((kind, value))
+        except EncryptionKeyError:
+            raise
         except Exception as error:
             raise BadValueError(channel, _why(error), in_writes=in_writes) from error
 
@@ -81,12 +88,37 @@ class ReadingSaver(AsyncPostgresSaver):
             for name, kind in _RECORD.items():
                 if not isinstance(value["checkpoint"].get(name), kind):
                     raise BadValueError(name, "is missing in its record")
+            if SEALED in value["metadata"]:
+                if self.cipher is None:
+                    sealed_without_key()
+                value["metadata"] |= value["metadata"].pop(SEALED)  # opened where it was read
             stored = await super()._load_checkpoint_tuple(value)
             await self._refuse_lost_snapshot(value)
         except BadValueError as error:
             place = str(value["thread_id"]), str(value["checkpoint_ns"]), str(value["checkpoint_id"])
             raise await self.unreadable(*place, error) from error
         return stored
+
+    async def alist(
+        self,
+        config: RunnableConfig | None,
+        *,
+        filter: dict[str, Any] | None = None,
+        before: RunnableConfig | None = None,
+        limit: int | None = None,
+    ) -> AsyncIterator[CheckpointTuple]:
+        """List checkpoints, as the base does; metadata that is sealed is compared once it is opened."""
+        hidden = {key: value for key, value in (filter or {}).items() if key not in PLAIN_METADATA}
+        if self.cipher is None or not hidden:
+            async for stored in super().alist(config, filter=filter, before=before, limit=limit):
+                yield stored
+            return
+        shown = {key: value for key, value in (filter or {}).items() if key in PLAIN_METADATA}
+        found = 0
+        async for stored in super().alist(config, filter=shown, before=before):
+            if found != limit and contains(stored.metadata, hidden):
+                found += 1
+                yield stored
 
     async def _refuse_lost_snapshot(self, value: DictRow) -> None:
         """Raise `BadValueError` if the checkpoint marks a growing list as stored whole, and it is not there.
@@ -136,7 +168,7 @@ class ReadingSaver(AsyncPostgresSaver):
             for name, history in histories.items():
                 if unfinished.get(name) or history.get("seed") is True:
                     raise BadValueError(name, "is missing a piece that earlier checkpoints had")
-        except (psycopg.Error, ThreadUnreadableError, DatabaseError):
+        except (psycopg.Error, ThreadUnreadableError, DatabaseError, EncryptionKeyError):
             raise
         except Exception as error:
             configurable: dict[str, Any] = config.get("configurable") or {}
@@ -214,6 +246,19 @@ SELECT checkpoint_id FROM checkpoints
 WHERE thread_id = %s AND checkpoint_ns = %s AND (%s::text IS NULL OR checkpoint_id <= %s) AND NOT metadata ? 'pruned'
 ORDER BY checkpoint_id DESC LIMIT %s
 """
+
+
+def contains(held: Any, wanted: Any) -> bool:
+    """Whether JSON holds what is wanted of it, as `@>` of Postgres takes it."""
+    if isinstance(wanted, Mapping):
+        fields = cast("Mapping[str, Any]", wanted)
+        return isinstance(held, Mapping) and all(
+            key in held and contains(held[key], value) for key, value in fields.items()
+        )
+    if isinstance(wanted, list):
+        items = cast("list[Any]", wanted)
+        return isinstance(held, list) and all(any(contains(item, one) for item in held) for one in items)
+    return isinstance(held, bool) == isinstance(wanted, bool) and bool(held == wanted)
 
 
 def _why(error: Exception) -> str:

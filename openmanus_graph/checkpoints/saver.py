@@ -23,9 +23,7 @@ from langgraph.checkpoint.base import (
     CheckpointTuple,
     get_serializable_checkpoint_metadata,
 )
-from langgraph.checkpoint.serde.types import (
-    ERROR,
-)
+from langgraph.checkpoint.serde.types import ERROR
 from langgraph.store.base import BaseStore
 from psycopg import AsyncConnection
 from psycopg.rows import DictRow
@@ -34,6 +32,7 @@ from psycopg_pool import AsyncConnectionPool, PoolTimeout
 from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.channel_version import next_version
 from openmanus_graph.checkpoints.checked_write import CheckedWrite, refusal, writer_in
+from openmanus_graph.checkpoints.encryption.cipher import Cipher
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.pruning.delta_channels import STUB
 from openmanus_graph.checkpoints.pruning.prune import prune_rows, remove_runs
@@ -46,12 +45,7 @@ from openmanus_graph.checkpoints.thread_id import storable_thread
 from openmanus_graph.checkpoints.thread_tables import copy_rows, remove_rows, try_alone
 from openmanus_graph.checkpoints.values.encoding import UnstorableError
 from openmanus_graph.checkpoints.write_queue import Urgency, Write, WriteQueue, batch_of
-from openmanus_graph.errors import (
-    DatabaseError,
-    ForeignTypeError,
-    ThreadBusyError,
-    UsageError,
-)
+from openmanus_graph.errors import DatabaseError, ForeignTypeError, ThreadBusyError, UsageError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.langgraph_internals import SENDS, send_index
 from openmanus_graph.run_config import LEASE
@@ -87,7 +81,12 @@ class ThreadSaver(ReadingSaver):
     """
 
     def __init__(
-        self, pool: AsyncConnectionPool[AsyncConnection[DictRow]], conninfo: str, place: str, folder: Path | None = None
+        self,
+        pool: AsyncConnectionPool[AsyncConnection[DictRow]],
+        conninfo: str,
+        place: str,
+        folder: Path | None = None,
+        cipher: Cipher | None = None,
     ) -> None:
         """Use an open pool whose connections have our schema on their search path.
 
@@ -96,8 +95,10 @@ class ThreadSaver(ReadingSaver):
             conninfo: How to open one more, for a thread's lock.
             place: The server in words and the setting that chose it, for error messages.
             folder: Where the server's data is, if that is on this machine.
+            cipher: Seals what is written; the connections open what it sealed.
         """
-        super().__init__(pool, serde=StateSerializer())
+        super().__init__(pool, serde=StateSerializer(cipher))
+        self.cipher = cipher
         self.lock = _NoLock()
         self.pool = pool
         self.conninfo = conninfo
@@ -128,7 +129,7 @@ class ThreadSaver(ReadingSaver):
         if type(self.serde) is serializer:
             return self
         other = copy(self)
-        other.serde = serializer()
+        other.serde = serializer(self.cipher)
         return other
 
     async def fenced(
@@ -152,7 +153,6 @@ class ThreadSaver(ReadingSaver):
         configurable: dict[str, Any] = config.get("configurable", {})
         lease: Lease | None = LEASE.get(configurable)
         thread_id = storable_thread(configurable["thread_id"])
-
         full = (thread_id, None if lease is None else lease.epoch, *row)
         with writing(what), refused_writes(thread_id):
             return await self.retried(lambda: self._one_row(query, full))

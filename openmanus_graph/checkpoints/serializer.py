@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, cast
 
 from langgraph.checkpoint.serde.jsonplus import JsonPlusSerializer
 
+from openmanus_graph.checkpoints.encryption.cipher import SUFFIX, Cipher, sealed_without_key
 from openmanus_graph.checkpoints.values.classes import MissingClassError
 from openmanus_graph.checkpoints.values.decoding import decoded
 from openmanus_graph.checkpoints.values.encoding import LARGEST, Change, UnstorableError, encoded
@@ -47,8 +48,10 @@ class StateSerializer(JsonPlusSerializer):
     plain = False
     """Whether only built-in types and messages are taken."""
 
-    def __init__(self) -> None:
+    def __init__(self, cipher: Cipher | None = None) -> None:
         super().__init__(allowed_msgpack_modules=None)
+        self.cipher = cipher
+        """Seals the bytes; `None` leaves them plain."""
 
     def serialized(self, value: Any) -> Serialized:
         """Serialize a value, and tell what of it will come back as something else.
@@ -59,6 +62,12 @@ class StateSerializer(JsonPlusSerializer):
         kind = cast("type[Any]", type(value))
         if value is None:
             return Serialized("null", b"", [])
+        if self.cipher is not None:
+            made = self._plainly(value, kind)
+            return Serialized(made.kind + SUFFIX, self.cipher.blob(made.kind, made.data), made.changes)
+        return self._plainly(value, kind)
+
+    def _plainly(self, value: Any, kind: type[Any]) -> Serialized:
         if kind is bytes or (kind is bytearray and not self.plain):
             return Serialized(kind.__name__, value, [])
         data, changes = encoded(value, plain=self.plain)
@@ -84,9 +93,16 @@ class StateSerializer(JsonPlusSerializer):
 
         Raises:
             ForeignTypeError: If it holds a class that is not here.
+            EncryptionKeyError: If it is encrypted, and its key is not set.
+            DamagedValueError: If it is encrypted, and its key does not open it.
         """
         if data[0] != "msgpack":
-            return super().loads_typed(data)
+            if not data[0].endswith(SUFFIX):
+                return super().loads_typed(data)
+            kind = data[0].removesuffix(SUFFIX)
+            if self.cipher is None:
+                sealed_without_key()
+            return self.loads_typed((kind, self.cipher.opened_blob(kind, bytes(data[1]))))
         allowed = self._allowed_msgpack_modules
         names = allowed if isinstance(allowed, set) else ()
         try:

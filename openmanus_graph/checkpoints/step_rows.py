@@ -9,6 +9,7 @@ from typing import Any
 from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoint
 
 from openmanus_graph.checkpoints.checked_write import CheckedWrite
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_checkpoint, sealed_metadata
 from openmanus_graph.checkpoints.write_queue import Write
 from openmanus_graph.values.storable_json import storable_json
 
@@ -35,8 +36,11 @@ def checkpoint_write(
     namespace = str(configurable["checkpoint_ns"])
     inline, beside = checked.split(checkpoint["channel_values"])
     place = {"ns": namespace, "id": checkpoint["id"], "parent": configurable.get("checkpoint_id")}
+    record: dict[str, Any] = {**checkpoint, "channel_values": inline}
+    if checked.cipher is not None:
+        record, metadata = sealed_checkpoint(checked.cipher, record), sealed_metadata(checked.cipher, metadata)
     # The values have been looked at, so they are exactly themselves; metadata may hold what JSON does not.
-    exactly, anything = json.dumps({**checkpoint, "channel_values": inline}), storable_json(metadata)
+    exactly, anything = json.dumps(record), storable_json(metadata)
     row = f'{json.dumps(place)[:-1]}, "checkpoint": {exactly}, "metadata": {anything}}}'
     write = Write(("checkpoint", namespace, checkpoint["id"]), "checkpoints", row)
     for channel, version in versions.items():

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import secrets
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import UsageError
 from openmanus_graph.values.storable_json import storable_text
 
@@ -34,7 +35,13 @@ def storable_thread(thread_id: object) -> str:
 
 
 def new_thread_id(stem: str) -> str:
-    """A readable id that nobody else has: the first words of the task or plan and six random hexadecimal digits."""
+    """A readable id that nobody else has: the first words of the task or plan and six random hexadecimal digits.
+
+    Where an encryption key is set it has no words: ids are stored as they are.
+    """
+    settings = Settings.load()
+    if settings.encrypts:
+        return f"thread-{secrets.token_hex(6)}"
     slug = re.sub(r"[^A-Za-z0-9]+", "-", stem[:400]).strip("-").lower()
     if len(slug) > SLUG_CHARACTERS:
         slug = slug[: SLUG_CHARACTERS + 1].rpartition("-")[0] or slug[:SLUG_CHARACTERS]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
@@ -15,6 +15,8 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from openmanus_graph import shell_commands
+from openmanus_graph.checkpoints.encryption.cipher import LOCKED, lenient, refuse_locked
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_whole
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import storable_thread
@@ -64,6 +66,10 @@ class Thread:
     """Whose it is: who began it; empty for those from before there were owners."""
     made_workspace: bool = False
     """Whether its folder was not there before it began."""
+    encrypted_with: Sequence[str] = ()
+    """The keys that it was encrypted with, by name; empty: none was set."""
+    locked: bool = False
+    """Whether one of them is not set, so that its texts cannot be shown."""
 
     @property
     def finished(self) -> bool:
@@ -78,16 +84,37 @@ class Thread:
 _COLUMNS = sql.SQL(
     "thread_id, graph, title, plan, plan_file, settings, sandbox, workspace, progress, questions, error,"
     " created_at, updated_at, finished_at, runner, runner_since, origin, owner, made_workspace,"
+    " encrypted_with,"
     " CASE WHEN status = 'running' AND NOT has_runner(thread_id) THEN 'stopped' ELSE status END AS status"
 )
 
 
-def _thread(row: dict[str, Any]) -> Thread:
-    return Thread(**row)
+def _thread(saver: ThreadSaver, row: dict[str, Any], *, locked_too: bool = False) -> Thread:
+    """The thread of a row.
+
+    Raises:
+        EncryptionKeyError: If its key is not there, unless locked ones are wanted, too.
+    """
+    known = () if saver.cipher is None else saver.cipher.ids
+    if set(row["encrypted_with"]) <= set(known):
+        return Thread(**row)
+    if not locked_too:
+        refuse_locked(f"The thread {row['thread_id']!r}", row["encrypted_with"], known)
+    error = None if row["error"] is None else LOCKED
+    hidden: dict[str, Any] = {
+        "graph": {},
+        "plan": None,
+        "plan_file": None,
+        "settings": {},
+        "questions": [],
+        "error": error,
+    }
+    shown: dict[str, Any] = {**row, "title": LOCKED, **hidden, "locked": True}
+    return Thread(**shown)
 
 
 async def list_threads(saver: ThreadSaver, *, limit: int = 50, status: str | None = None) -> list[Thread]:
-    """The newest threads first.
+    """The newest threads first; of those whose key is not set, the texts are left out.
 
     Args:
         saver: The store.
@@ -98,9 +125,10 @@ async def list_threads(saver: ThreadSaver, *, limit: int = 50, status: str | Non
         "SELECT * FROM (SELECT {columns} FROM threads) AS listed"
         " WHERE %(status)s::text IS NULL OR status = %(status)s ORDER BY updated_at DESC LIMIT %(limit)s"
     ).format(columns=_COLUMNS)
-    async with saver.connection() as connection:
-        rows = await (await connection.execute(query, {"status": status, "limit": limit})).fetchall()
-    return [_thread(row) for row in rows]
+    with lenient("all"):
+        async with saver.connection() as connection:
+            rows = await (await connection.execute(query, {"status": status, "limit": limit})).fetchall()
+    return [_thread(saver, row, locked_too=True) for row in rows]
 
 
 async def completed_threads(saver: ThreadSaver, owner: str) -> list[Thread]:
@@ -109,21 +137,35 @@ async def completed_threads(saver: ThreadSaver, owner: str) -> list[Thread]:
     Args:
         saver: The store.
         owner: Whose they are.
+
+    Raises:
+        EncryptionKeyError: If the key of one is not set.
     """
     query = sql.SQL(
         "SELECT {columns} FROM threads WHERE status = 'completed' AND owner IN ('', %s) ORDER BY created_at, thread_id"
     ).format(columns=_COLUMNS)
     async with saver.connection() as connection:
-        rows = await (await connection.execute(query, (owner,))).fetchall()
-    return [_thread(row) for row in rows]
+        with lenient("keys"):
+            rows = await (await connection.execute(query, (owner,))).fetchall()
+    return [_thread(saver, row) for row in rows]
 
 
-async def get_thread(saver: ThreadSaver, thread_id: str) -> Thread | None:
-    """The thread of exactly this id, or `None`."""
+async def get_thread(saver: ThreadSaver, thread_id: str, *, locked_too: bool = False) -> Thread | None:
+    """The thread of exactly this id, or `None`.
+
+    Args:
+        saver: The store.
+        thread_id: The id.
+        locked_too: Whether one whose key is not set is given without its texts.
+
+    Raises:
+        EncryptionKeyError: If its key is not set, unless `locked_too`.
+    """
     query = sql.SQL("SELECT {columns} FROM threads WHERE thread_id = %s").format(columns=_COLUMNS)
     async with saver.connection() as connection:
-        row = await (await connection.execute(query, (storable_thread(thread_id),))).fetchone()
-    return None if row is None else _thread(row)
+        with lenient("keys"):
+            row = await (await connection.execute(query, (storable_thread(thread_id),))).fetchone()
+    return None if row is None else _thread(saver, row, locked_too=locked_too)
 
 
 async def stored_fingerprint(saver: ThreadSaver, thread_id: str) -> tuple[bool, dict[str, Any] | None]:
@@ -135,22 +177,24 @@ async def stored_fingerprint(saver: ThreadSaver, thread_id: str) -> tuple[bool, 
     return row is not None, None if row is None else row["fingerprint"]
 
 
-async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
+async def find_thread(saver: ThreadSaver, name: str | None, *, locked_too: bool = False) -> Thread:
     """The thread of an id, of a unique beginning of an id, or the last one.
 
     Args:
         saver: The store.
         name: The id or its beginning; `None` means the thread that was touched last.
+        locked_too: Whether one whose key is not set is given without its texts.
 
     Raises:
         UnknownThreadError: If there is none, or several; the nearest ids are named.
+        EncryptionKeyError: If its key is not set, unless `locked_too`.
     """
     if name is None:
         newest = await list_threads(saver, limit=1)
         if not newest:
             raise UnknownThreadError("There is no thread yet.", hint=f"Start one with: {shell_commands.RUN_PLAN}")
-        return newest[0]
-    if (exact := await get_thread(saver, name)) is not None:
+        name = newest[0].thread_id
+    if (exact := await get_thread(saver, name, locked_too=locked_too)) is not None:
         return exact
     async with saver.connection() as connection:
         rows = await (
@@ -159,7 +203,7 @@ async def find_thread(saver: ThreadSaver, name: str | None) -> Thread:
     ids = [str(row["thread_id"]) for row in rows]
     beginning = [known for known in ids if known.startswith(name)] if name else []
     if len(beginning) == 1:
-        return cast("Thread", await get_thread(saver, beginning[0]))
+        return cast("Thread", await get_thread(saver, beginning[0], locked_too=locked_too))
     if beginning:
         raise UnknownThreadError(
             f"{len(beginning)} threads begin with {name!r}: {', '.join(beginning[:5])}.",
@@ -212,11 +256,16 @@ async def store_answers(saver: ThreadSaver, thread_id: str, answers: dict[str, A
     """Leave answers for the runner that holds the thread, and wake it."""
     with writing("answers"):
         async with saver.connection() as connection, connection.transaction():
+            cipher = saver.cipher
+            if cipher is not None:  # a runner without a key, whose thread is plain, could not read it
+                query = "SELECT 1 FROM threads WHERE thread_id = %s AND encrypted_with = '{}'"
+                plain = await (await connection.execute(query, (thread_id,))).fetchone()
+                cipher = cipher if plain is None else None
             for interrupt_id, answer in answers.items():
                 await connection.execute(
                     "INSERT INTO answers (thread_id, interrupt_id, value) VALUES (%s, %s, %s)"
                     " ON CONFLICT (thread_id, interrupt_id) DO UPDATE SET value = EXCLUDED.value",
-                    (thread_id, interrupt_id, Jsonb(answer)),
+                    (thread_id, interrupt_id, Jsonb(answer if cipher is None else sealed_whole(cipher, answer))),
                 )
             await connection.execute("SELECT pg_notify('openmanus_graph_answers', %s)", (thread_id,))
 

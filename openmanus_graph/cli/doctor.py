@@ -14,6 +14,7 @@ from pydantic import SecretStr
 
 from openmanus_graph._version import __version__
 from openmanus_graph.checkpoints.database import open_checkpointer, redacted
+from openmanus_graph.checkpoints.encryption.cipher import cipher_of
 from openmanus_graph.cli.terminal import print_json, with_program
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError, ToolError
@@ -37,7 +38,8 @@ def doctor(as_json: bool) -> int:
     """Print each setting with where it came from, and probe what is there; exit 1 if the engine cannot run."""
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
-    findings = [_python(), asyncio.run(_postgres(settings)), *_sandbox(settings), _chromium(), _search(settings)]
+    findings = [_python(), asyncio.run(_postgres(settings)), _encryption(settings), *_sandbox(settings)]
+    findings += [_chromium(), _search(settings)]
     models, plugins = _models(settings), _plugins()
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
@@ -129,6 +131,17 @@ async def _postgres(settings: Settings) -> Finding:
             return Finding("Postgres", True, f"{version}, {saver.place}")
     except OpenManusGraphError as error:
         return Finding("Postgres", False, error.message, error.hint or "")
+
+
+def _encryption(settings: Settings) -> Finding:
+    try:
+        cipher = cipher_of(settings)
+    except OpenManusGraphError as error:
+        return Finding("Encryption", False, error.message, error.hint or "")
+    if cipher is None:
+        return Finding("Encryption", True, "off: what threads store is plain in the database")
+    memory = "what is remembered is plain, since memory is true" if settings.memory else "nothing is remembered"
+    return Finding("Encryption", True, f"with the key {cipher.id}; {memory}")
 
 
 def _sandbox(settings: Settings) -> list[Finding]:

@@ -6,9 +6,9 @@ import os
 import pwd
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
-from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, SecretStr, ValidationError
+from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, SecretStr, ValidationError, model_validator
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -54,6 +54,16 @@ def account_name() -> str:
         return f"account-{os.geteuid()}"
 
 
+class _TomlSource(TomlConfigSettingsSource):
+    """The TOML file, which is no place for a key."""
+
+    def __call__(self) -> dict[str, Any]:
+        values = super().__call__()
+        if "encryption_key" in values:
+            raise ValueError("encryption_key does not belong in it; name a file with encryption_key_file")
+        return values
+
+
 class Settings(BaseSettings):
     """What the user has set; explicit arguments win, then environment, `.env`, TOML, defaults."""
 
@@ -70,6 +80,11 @@ class Settings(BaseSettings):
     """Data folder: the embedded server's cluster, sockets and logs."""
     database_url: SecretStr | None = Field(default=None, validation_alias=AliasChoices("DATABASE_URL", "database_url"))
     """Postgres to use instead of the embedded server; `None` means embedded."""
+    encryption_key: SecretStr | None = None
+    """Keys that what threads store is encrypted with, separated by commas: the first one encrypts, each decrypts; never
+    from the TOML file. `None` means `encryption_key_file`."""
+    encryption_key_file: Path | None = None
+    """File with such keys; `None` without `encryption_key` means that nothing is encrypted."""
     db_account: str = "nobody"
     """Account that the embedded server runs under when the program runs as root."""
     max_parallel: PositiveInt = 8
@@ -140,7 +155,8 @@ class Settings(BaseSettings):
     memory_store: str | None = None
     """Where past requests are remembered: the name of an installed plug-in; `None` means the checkpoint database."""
     memory: bool = True
-    """Whether past requests and ways of doing tasks are remembered and recalled."""
+    """Whether past requests and ways of doing tasks are remembered and recalled. They are stored as plain text; with an
+    encryption key they are not, unless this is set, too."""
     neo4j_uri: str | None = Field(default=None, validation_alias=AliasChoices("NEO4J_URI", "neo4j_uri"))
     """Where a Neo4j server answers that keeps templates, such as `bolt://localhost:7687`; `None` means Postgres."""
     neo4j_username: str = Field(default="neo4j", validation_alias=AliasChoices("NEO4J_USERNAME", "neo4j_username"))
@@ -156,6 +172,21 @@ class Settings(BaseSettings):
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict[str, CredentialSettings])
     """Secrets that `http_request` sends by name, each to its own hosts."""
 
+    @property
+    def encrypts(self) -> bool:
+        """Whether an encryption key is set."""
+        return self.encryption_key is not None or self.encryption_key_file is not None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _forget_by_default(cls, given: Any) -> Any:
+        """With an encryption key, nothing is remembered in plain text unless that is asked for."""
+        if isinstance(given, dict):
+            values = cast("dict[str, Any]", given)
+            if values.get("memory") is None and (values.get("encryption_key") or values.get("encryption_key_file")):
+                return {**values, "memory": False}
+        return cast("Any", given)
+
     @classmethod
     def settings_customise_sources(
         cls,
@@ -167,7 +198,7 @@ class Settings(BaseSettings):
     ) -> tuple[PydanticBaseSettingsSource, ...]:
         """Add the TOML file behind the environment."""
         del file_secret_settings
-        toml = TomlConfigSettingsSource(settings_cls, toml_file=config_file())
+        toml = _TomlSource(settings_cls, toml_file=config_file())
         return init_settings, env_settings, dotenv_settings, toml
 
     @classmethod

@@ -29,6 +29,7 @@ from openmanus_graph.agent_nodes import (
     REMEMBER,
     REPORTER,
     REVIEW,
+    WORKERS,
 )
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError, UnknownQuestionError, UsageError
@@ -50,6 +51,7 @@ from openmanus_graph.nodes.knowledge import knowledge_node
 from openmanus_graph.nodes.material.prompt_context import background_text
 from openmanus_graph.nodes.planner import planner_node
 from openmanus_graph.nodes.planning.proposal import checked_edit
+from openmanus_graph.nodes.planning.tool_catalogue import told_agents
 from openmanus_graph.nodes.remember import remember_node
 from openmanus_graph.nodes.reporter import reporter_node
 from openmanus_graph.nodes.review import review_node
@@ -68,6 +70,7 @@ AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agen
 """A graph of the user's own, compiled or not, or one with a description."""
 
 EXECUTOR_WORK = "Works on a goal with tools, where something must be judged, written or tried out."
+KNOWLEDGE_WORK = "Answers a question from memory, else from the Web, with its sources; keeps what it read."
 TITLE_CHARACTERS = 120
 
 
@@ -87,7 +90,7 @@ class ManusGraph(DurableStateGraph):
         self.tools = roles.tools
         plans = AcceptedPlans(roles.tools, list(roles.agents), roles.settings.max_subtasks)
         self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
-        subtask_graph = build_subtask_graph(roles.tools, roles.policy, roles, agents)
+        subtask_graph = build_subtask_graph(roles.tools, roles.policy, roles, agents, memory)
         dispatcher = dispatcher_node(
             subtask_graph, roles.tools, roles.settings, plans, background_text, at_stage("dispatched")
         )
@@ -221,9 +224,10 @@ def build_manus_graph(
     gateway.require()
     by_name = chosen_tools(tools)
     known = find_agents() if agents is None else {name: agent_of(name, graph) for name, graph in agents.items()}
-    if EXECUTOR in known:
-        raise SettingsError(f"An agent cannot be named {EXECUTOR!r}.", hint="Rename it.")
-    described = {EXECUTOR: EXECUTOR_WORK, **{name: agent.description for name, agent in known.items()}}
+    if taken := next((name for name in WORKERS if name in known), None):
+        raise SettingsError(f"An agent cannot be named {taken!r}.", hint="Rename it.")
+    own = {EXECUTOR: EXECUTOR_WORK, KNOWLEDGE: KNOWLEDGE_WORK}
+    described = {**own, **{name: agent.description for name, agent in known.items()}}
     rules = Policy.load(policy, settings)
     roles = Roles(gateway, by_name, described, rules, settings, instructions)
     built = ManusGraph(roles, {name: agent.graph for name, agent in known.items()}, memory or Memory())
@@ -233,6 +237,7 @@ def build_manus_graph(
         "models": _portable_models(models),
         "importable": gateway.importable,
         "agents": sorted(known),
+        "agents_told": list(told_agents(roles)),
         "policy": rules.plain(),
         "instructions": instructions,
     }

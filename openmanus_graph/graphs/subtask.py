@@ -23,8 +23,9 @@ from langgraph.pregel import Pregel
 from langgraph.runtime import Runtime
 from langgraph.types import Send
 
-from openmanus_graph.agent_nodes import AGENT_PREFIX, BRIEF, EXECUTOR, VERIFIER
+from openmanus_graph.agent_nodes import AGENT_PREFIX, BRIEF, EXECUTOR, VERIFIER, WORKERS
 from openmanus_graph.errors import OpenManusGraphError, SettingsError
+from openmanus_graph.memory.memory import Memory
 from openmanus_graph.nodes.agent import agent_node
 from openmanus_graph.nodes.brief import brief_node
 from openmanus_graph.nodes.consent import check_edit, consent_of, is_refused
@@ -55,7 +56,7 @@ def _worker(state: SubtaskState) -> str:
     subtask = state.get("subtask", {})
     if subtask.get("tool"):
         return str(subtask["tool"])
-    return BRIEF if subtask["agent"] == EXECUTOR else AGENT_PREFIX + str(subtask["agent"])
+    return BRIEF if subtask["agent"] in WORKERS else AGENT_PREFIX + str(subtask["agent"])
 
 
 # The edges are coroutines because LangGraph sends plain functions through a thread, which costs as much as a statement
@@ -140,6 +141,7 @@ def build_subtask_graph(
     policy: Policy | None = None,
     roles: Roles | None = None,
     agents: Agents | None = None,
+    memory: Memory | None = None,
 ) -> CompiledStateGraph[SubtaskState, SubtaskScope, SubtaskState, SubtaskState]:
     """Compile the graph that runs one subtask.
 
@@ -151,6 +153,7 @@ def build_subtask_graph(
         policy: What decides about calls; `None` allows all.
         roles: What brief, executor and verifier share; `None` leaves them out, and only direct calls can run.
         agents: Graphs that subtasks may be given to, by name; each becomes a node. They need `roles`.
+        memory: What the agent `knowledge` looks into first; `None` means that it has none.
 
     Raises:
         SettingsError: If a tool has the name of a node of this graph.
@@ -170,16 +173,18 @@ def build_subtask_graph(
         graph.add_node(name, cast("Any", tool_node(tool, policy, checked=roles is not None)))
         graph.add_conditional_edges(name, _after_tool, after_tool)
     if roles is not None:
-        _add_agents(graph, roles, agents, list(tools))
+        _add_agents(graph, roles, agents, list(tools), memory)
     graph.add_conditional_edges(START, _entrance, [APPROVAL, *workers])
     graph.add_conditional_edges(APPROVAL, _after_approval, [*workers, END])
     graph.add_conditional_edges(BACKOFF, _after_backoff, workers)
     return graph.compile(checkpointer=True, name="subtask")
 
 
-def _add_agents(graph: StateGraph[Any, Any, Any, Any], roles: Roles, agents: Agents, tools: list[str]) -> None:
-    graph.add_node(BRIEF, cast("Any", brief_node(roles)))
-    graph.add_node(EXECUTOR, cast("Any", executor_node(roles)))
+def _add_agents(
+    graph: StateGraph[Any, Any, Any, Any], roles: Roles, agents: Agents, tools: list[str], memory: Memory | None
+) -> None:
+    graph.add_node(BRIEF, cast("Any", brief_node(roles, memory)))
+    graph.add_node(EXECUTOR, cast("Any", executor_node(roles, memory)))
     graph.add_node(VERIFIER, cast("Any", verifier_node(roles)))
     for name, agent in agents.items():
         graph.add_node(AGENT_PREFIX + name, cast("Any", agent_node(name, agent)))

@@ -99,6 +99,7 @@ class ThreadRun:
             ThreadBusyError: If another runner holds the thread.
             ThreadVersionError: If the thread needs what the graph no longer has.
             UnknownQuestionError: If the input answers what is not asked, or with an edit that cannot be taken.
+            EncryptionKeyError: If the thread was encrypted with a key that is not set.
         """
         keep_answers_apart()
         await self._bind_answers()
@@ -119,7 +120,7 @@ class ThreadRun:
         if self.input is not None and not isinstance(self.input, Command):
             row["input"] = stored_input(self.saver, self.input)  # refused here, before anything is written
         try:
-            self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row, check)
+            self.lease = await Lease.acquire(self.saver.conninfo, self.thread_id, row, check, cipher=self.saver.cipher)
         except psycopg.OperationalError as error:
             raise self.saver.lost(error) from error
         self.scope.owner = self.lease.owner or self.scope.owner

@@ -59,6 +59,22 @@ class ProceduralMemory(Protocol):
         ...
 
 
+class ForgetfulTemplates(Protocol):
+    """Something with templates of one owner that can be removed."""
+
+    async def templates(self) -> list[KnownTemplate]:
+        """Every template, the last used first."""
+        ...
+
+    async def forget(self, key: str) -> bool:
+        """Remove a template with its runs; gives whether there was one."""
+        ...
+
+    async def forget_thread(self, thread_id: str) -> int:
+        """Remove the runs of a thread, and templates that no other thread has run; gives how many templates."""
+        ...
+
+
 @runtime_checkable
 class TemplateMemory(ProceduralMemory, Protocol):
     """Remembers how kinds of tasks are done as templates of plans, those of one owner."""
@@ -86,6 +102,14 @@ class TemplateMemory(ProceduralMemory, Protocol):
         """Say how the last run of a thread really went; gives the key of its template, or `None` without one.
 
         With `request` only the run of that request is meant.
+        """
+        ...
+
+    async def correct(self, key: str, template: Template) -> bool:
+        """Put a person's correction in the place of a template and keep its runs; gives whether it was there.
+
+        The person's word counts as one run that worked. The correction may have another key: the one before is gone
+        then, and where there is a template of the new key, the correction takes its place too, and keeps its runs.
         """
         ...
 

@@ -17,9 +17,11 @@ from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.memory.forgetting import Forgotten, forget_episodes
 from openmanus_graph.memory.procedural.stores import template_stores
 from openmanus_graph.memory.procedural.template import KnownTemplate, texts_in
-from openmanus_graph.memory.protocols import TemplateMemory
+from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
+from openmanus_graph.memory.protocols import ForgetfulTemplates
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection
+from openmanus_graph.memory.thread_texts import is_of
 from openmanus_graph.values.storable_json import storable_text
 
 MOST_CHARACTERS = 20_000
@@ -36,7 +38,7 @@ class Removal:
     """What is meant; without any restriction all of the owner."""
     threads: tuple[Thread, ...]
     """Threads that go with all there is of them."""
-    templates: tuple[tuple[TemplateMemory, str], ...]
+    templates: tuple[tuple[ForgetfulTemplates, str], ...]
     """Templates that go besides those that only these threads have run: stores and keys."""
     counts: Forgotten
     """How much it is, without templates that only these threads have run."""
@@ -87,6 +89,7 @@ class Remover:
         Raises:
             ThreadBusyError: If somebody runs one of the threads.
             MemoryStoreError: If a store of templates does not answer.
+            EncryptionKeyError: If threads are chosen by words, and the key of one is not set.
         """
         threads, unowned = await self._threads(chosen) if everywhere else ([], [])
         running = [thread.thread_id for thread in threads if thread.status == "running"]
@@ -121,6 +124,8 @@ class Remover:
         templates = 0
         for store, key in removal.templates:
             templates += await store.forget(key)
+        if chosen == Selection():
+            await WaitingLessons(self._saver, owner).clear()  # also what only names the template that it counts for
         passages = await self._memory.forget(chosen)
         episodes = await forget_episodes(self._saver, owner, chosen)
         for name in names:
@@ -154,11 +159,14 @@ class Remover:
             rows = await (
                 await connection.execute(
                     """
-                    SELECT thread_id, owner = '' AND %(thread)s::text IS NULL AS is_unowned FROM threads t
+                    SELECT thread_id, owner = '' AND %(thread)s::text IS NULL AS is_unowned,
+                           encrypted_with <> '{}' AND %(matching)s::text IS NOT NULL AS is_hidden
+                    FROM threads t
                     WHERE owner IN ('', %(owner)s)
                       AND (%(thread)s::text IS NULL OR thread_id = %(thread)s)
                       AND (%(before)s::timestamptz IS NULL OR updated_at < %(before)s)
-                      AND (%(matching)s::text IS NULL OR to_tsvector('english', left(concat_ws(' ',
+                      AND (%(matching)s::text IS NULL OR encrypted_with <> '{}'
+                          OR to_tsvector('english', left(concat_ws(' ',
                           left(title, %(most)s), left(plan ->> 'goal', %(most)s),
                           (SELECT string_agg(left(task, %(most)s) || ' ' || left(answer, %(most)s), ' ')
                            FROM episodes e WHERE e.thread_id = t.thread_id),
@@ -173,8 +181,14 @@ class Remover:
                     given,
                 )
             ).fetchall()
+        rows = [
+            row
+            for row in rows
+            if not row["is_hidden"] or await is_of(self._saver, str(row["thread_id"]), chosen.matching or "")
+        ]
         unowned = [str(row["thread_id"]) for row in rows if row["is_unowned"] and chosen != Selection()]
-        found = [await get_thread(self._saver, str(row["thread_id"])) for row in rows if not row["is_unowned"]]
+        names = [str(row["thread_id"]) for row in rows if not row["is_unowned"]]
+        found = [await get_thread(self._saver, name, locked_too=True) for name in names]
         return [thread for thread in found if thread is not None], unowned
 
     async def _remove_threads(self, threads: Sequence[Thread]) -> tuple[int, list[str]]:
@@ -202,7 +216,7 @@ class Remover:
 
     # ---------------------------------------------------------------- templates
 
-    async def _fitting(self, store: TemplateMemory, chosen: Selection, *, everywhere: bool) -> list[KnownTemplate]:
+    async def _fitting(self, store: ForgetfulTemplates, chosen: Selection, *, everywhere: bool) -> list[KnownTemplate]:
         """Templates that are meant by themselves; those of a thread go with its runs."""
         if chosen == Selection():
             return await store.templates()

@@ -43,7 +43,9 @@ Source = Literal["live", "hand"]
 
 
 def secrets_of(settings: Settings) -> list[str]:
-    """The secrets that settings hold or name: keys of models, credentials, and passwords of databases."""
+    """The secrets that settings hold or name: keys of models and of encryption, credentials, and passwords
+    of databases.
+    """
     secrets = [os.environ.get(table.api_key_env or "") for table in settings.models.values()]
     secrets.append(os.environ.get(settings.model_cache.url_env or ""))
     secrets += [os.environ.get(credential.env, "").strip() for credential in settings.credentials.values()]
@@ -51,6 +53,8 @@ def secrets_of(settings: Settings) -> list[str]:
         secrets.append(settings.neo4j_password.get_secret_value())
     if settings.llm_api_key is not None:
         secrets.append(settings.llm_api_key.get_secret_value())
+    if settings.encryption_key is not None:
+        secrets += settings.encryption_key.get_secret_value().replace(",", " ").split()
     if settings.database_url is not None:
         secrets.append(urlsplit(settings.database_url.get_secret_value()).password)
     return [secret for secret in secrets if secret]

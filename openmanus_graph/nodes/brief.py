@@ -14,10 +14,12 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
-from openmanus_graph.agent_nodes import BRIEF
+from openmanus_graph.agent_nodes import BRIEF, KNOWLEDGE
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.events import now
+from openmanus_graph.memory.memory import Memory
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.memory_text import recalled
 from openmanus_graph.nodes.material.untrusted_text import fenced, in_one_line, set_apart
 from openmanus_graph.nodes.offered_tools import offered_tools
 from openmanus_graph.nodes.outcome import failed_or_again, subtask_event
@@ -172,8 +174,8 @@ def brief_text(subtask: Subtask, run: SubtaskScope) -> str:
     return "\n\n".join(parts)
 
 
-def brief_node(roles: Roles) -> Node[SubtaskState]:
-    """The gated node that begins an attempt of an agent's subtask."""
+def brief_node(roles: Roles, memory: Memory | None = None) -> Node[SubtaskState]:
+    """The gated node that begins an attempt of an agent's subtask; the agent `knowledge` is told what memory has."""
 
     async def brief(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
@@ -185,11 +187,17 @@ def brief_node(roles: Roles) -> Node[SubtaskState]:
             usable = offered_tools(subtask, roles, ()).callable_names
             surroundings = surroundings_line(usable, run.context.sandbox)
             text = f"{brief_text(subtask, run)}\n\n# Surroundings\n{surroundings}"
+            question = goal_of(subtask, run)
         except ToolArgumentsError as error:
             changed: SubtaskState = {**state, **begun}  # pyright: ignore[reportAssignmentType] - the same keys
             return {**begun, **failed_or_again(changed, run, str(error), again=False)}
         # Nothing is taken over from what the same subtask left behind when its thread was begun anew.
         fresh: dict[str, Any] = {"steps": 0, "active_s": 0.0, "draft": None, "retry_at": None}
-        return {**begun, **fresh, "messages": Overwrite([roles.prompt("executor"), HumanMessage(text)])}
+        kept: dict[str, Any] = {}
+        if subtask.agent == KNOWLEDGE:
+            section, kept = await recalled(question, run, memory)
+            text = "\n\n".join(part for part in (text, section) if part)
+        told = HumanMessage(text, additional_kwargs=kept)
+        return {**begun, **fresh, "messages": Overwrite([roles.prompt(str(subtask.agent)), told])}
 
     return gated(brief, BRIEF)

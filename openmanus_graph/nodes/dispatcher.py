@@ -25,7 +25,7 @@ from langgraph.graph.state import CompiledStateGraph
 from langgraph.runtime import Runtime
 from langgraph.types import Interrupt
 
-from openmanus_graph.agent_nodes import EXECUTOR
+from openmanus_graph.agent_nodes import WORKERS
 from openmanus_graph.checkpoints.durations import Learned, learn_durations, learned_durations, shrunk
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
@@ -43,7 +43,7 @@ from openmanus_graph.nodes.dispatching.collection import rarer_collections
 from openmanus_graph.nodes.dispatching.task_calls import TaskCalls
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
-from openmanus_graph.outputs import whole
+from openmanus_graph.outputs import digest_of, whole
 from openmanus_graph.plan import Plan, Subtask
 from openmanus_graph.plans.accepted import AcceptedPlans
 from openmanus_graph.plans.sampled_order import sampled_order
@@ -228,7 +228,7 @@ class Dispatch:
     def _harmless(self) -> Iterator[tuple[str, int]]:
         """Up to which step subtasks need not be committed before the next one: what follows only reads, or thinks."""
         for subtask in self.plan.subtasks:
-            if subtask.agent == EXECUTOR:
+            if subtask.agent in WORKERS:
                 yield self._namespace(subtask), 0 if subtask.approval else BRIEFED
             elif subtask.tool is not None and self.specs[subtask.tool].effect == "read":
                 yield self._namespace(subtask), 0
@@ -409,7 +409,7 @@ class Dispatch:
 
     def _progress(self, subtask: Subtask, text: str) -> None:
         self.emit(
-            Event(type="subtask_progress", id=f"{subtask.id}/progress/{text[:40]}", subtask=subtask.id, text=text)
+            Event(type="subtask_progress", id=f"{subtask.id}/progress/{digest_of(text)}", subtask=subtask.id, text=text)
         )
 
     def _announce(self, kept: list[str]) -> None:

@@ -30,7 +30,7 @@ from openmanus_graph.nodes.planning.coordinator_calls import (
 )
 from openmanus_graph.nodes.planning.direct_calls import DELEGATE, numbered, subtasks_of
 from openmanus_graph.nodes.planning.proposal import SUBMIT
-from openmanus_graph.nodes.planning.tool_catalogue import agents_text
+from openmanus_graph.nodes.planning.tool_catalogue import agents_text, told_agents
 from openmanus_graph.nodes.reply import read_reply, refusal
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.transitions import at_stage, decided
@@ -134,7 +134,7 @@ class Exchange:
 
     def _tools(self) -> list[BaseTool]:
         """What the model may call: an agent or a planner, a question, and tools; the same as long as it can be."""
-        own = delegate_call(self.roles.agents) if plans_at_once(self.roles) else PLAN_CALL
+        own = delegate_call(told_agents(self.roles)) if plans_at_once(self.roles) else PLAN_CALL
         tools = [tool for tool in self.offered.tools if tool.name != MORE_TOOLS or not self.offered.others]
         more = [more_tools_call(self.offered.others)] if len(tools) < len(self.offered.tools) else []
         return [own, ASK_CALL, *map(declared, tools), *more]
@@ -252,6 +252,7 @@ def _system(roles: Roles, state: ManusState) -> SystemMessage:
         str(roles.prompt(COORDINATOR).text),
         surroundings_line(usable_tools(roles), sandbox, briefly=True),
     ]
-    if len(roles.agents) > 1:
-        parts.append(agents_text(roles.agents))
+    agents = told_agents(roles)
+    if len(agents) > 1:
+        parts.append(agents_text(agents))
     return SystemMessage("\n\n".join(parts))

@@ -15,17 +15,19 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 from langgraph.types import Overwrite
 
-from openmanus_graph.agent_nodes import EXECUTOR
-from openmanus_graph.call_site import CallSite
+from openmanus_graph.agent_nodes import EXECUTOR, KNOWLEDGE
+from openmanus_graph.call_site import CallSite, Role
 from openmanus_graph.errors import BudgetError, ContextOverflowError, ModelError, ModelRefusedError
+from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.context import KEPT, fit, repaired, summarised, summary_request
 from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.loops import REMINDER, stuck
+from openmanus_graph.nodes.material.research import closed, keep_named
 from openmanus_graph.nodes.offered_tools import offered_tools
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
-from openmanus_graph.nodes.reply import TERMINATE, failed_calls, read_reply
+from openmanus_graph.nodes.reply import TERMINATE, failed_calls, open_calls, read_reply
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.tool import FACTS
@@ -50,11 +52,13 @@ SHORTENINGS = 3
 class ExecutorStep:
     """One step of the executor."""
 
-    def __init__(self, roles: Roles, state: SubtaskState, run: SubtaskScope) -> None:
+    def __init__(self, roles: Roles, state: SubtaskState, run: SubtaskScope, memory: Memory | None) -> None:
         self.roles = roles
+        self.memory = memory
         self.state = state
         self.run = run
         self.subtask = Subtask.model_validate(state.get("subtask"))
+        self.role: Role = "knowledge" if self.subtask.agent == KNOWLEDGE else "executor"
         self.messages: list[BaseMessage] = list(repaired(state.get("messages") or []))
         self.offered = offered_tools(self.subtask, roles, self.messages)
         self.tools = self.offered.tools
@@ -65,7 +69,7 @@ class ExecutorStep:
 
     async def take(self) -> dict[str, Any]:
         """Ask the model what to do next, unless a limit, a loop or the size of the context comes first."""
-        self.window = await self.roles.window(EXECUTOR)
+        self.window = await self.roles.window(self.role)
         most = self.roles.settings.budget.steps
         if self.steps >= most:
             return self._failed(f"It was not done within its limit of {most} steps.")
@@ -94,7 +98,7 @@ class ExecutorStep:
             "active_s": self.active + time.monotonic() - began,
             "usage": usage_of(reply),
         }
-        return {**counted, **self._read(reply, warnings)}
+        return {**counted, **await self._closed(self._read(reply, warnings))}
 
     def _left(self, most: int) -> str:
         """What the model is told of its steps when few are left."""
@@ -109,7 +113,7 @@ class ExecutorStep:
         return failed_or_again(self.state, self.run, error, again=again)
 
     def _count(self, messages: Sequence[BaseMessage]) -> int:
-        return self.roles.models.count_tokens(EXECUTOR, messages)
+        return self.roles.models.count_tokens(self.role, messages)
 
     def _too_long(self) -> bool:
         share = self.window * self.roles.settings.summarise_at
@@ -119,6 +123,8 @@ class ExecutorStep:
         """Replace the older messages by a summary of them; the step counts."""
         limit = int(self.window * SHARE_FOR_MESSAGES)
         reply = await self._ask(fit(request, limit_tokens=limit, count=self._count), tools=())
+        if self.role == KNOWLEDGE:
+            await keep_named(str(reply.text), self.messages, self.run, self.memory)
         shorter = summarised(self.messages, str(reply.text), keep_last=KEPT_TURNS)
         return {
             "messages": Overwrite(list(shorter)),
@@ -137,7 +143,7 @@ class ExecutorStep:
         return await self._ask(fit(messages, limit_tokens=limit, count=self._count), tools=self.tools)
 
     async def _ask(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]) -> AIMessage:
-        place = CallSite(EXECUTOR, self.subtask.id, self.turn, self.state.get("round") or 1)
+        place = CallSite(self.role, self.subtask.id, self.turn, self.state.get("round") or 1)
         return await self.roles.models.reply(place, messages, scope=self.run, emit=self.run.emit, tools=tools)
 
     def _read(self, reply: AIMessage, warnings: list[HumanMessage]) -> dict[str, Any]:
@@ -157,6 +163,14 @@ class ExecutorStep:
         if TERMINATE in self.offered.callable_names and self._may_be_nudged():
             return {"messages": [*added, _reminder(NUDGE, kept=True)]}
         return {"messages": added, "draft": draft_of(str(reply.text), None, self.run.context)}
+
+    async def _closed(self, update: dict[str, Any]) -> dict[str, Any]:
+        """An update whose answer from sources has them, unless calls are still to be made."""
+        draft, added = update.get("draft"), list[BaseMessage](update["messages"])
+        if self.role != KNOWLEDGE or draft is None or draft["error"] is not None or open_calls(added):
+            return update
+        end = await closed(self.state, draft, [*self.messages, *added], self.run, self.memory)
+        return {**update, **end, "messages": [*added, *end.get("messages", [])]}
 
     def _may_be_nudged(self) -> bool:
         """Whether words without a call are not taken for the result yet: once, as long as there is a step for it."""
@@ -215,15 +229,16 @@ def _slowest(messages: Sequence[BaseMessage]) -> float:
     return slowest
 
 
-def executor_node(roles: Roles) -> Node[SubtaskState]:
-    """The gated node in which a model takes the next step of a subtask."""
+def executor_node(roles: Roles, memory: Memory | None = None) -> Node[SubtaskState]:
+    """The gated node in which a model takes the next step of a subtask; what an answer cites is kept in memory."""
 
     async def executor(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         draft, messages = state.get("draft"), state.get("messages") or []
         if draft and draft["error"] is None and failed_calls(messages):
             return {"draft": None, "messages": [_too_early(messages)]}
         if draft:  # it ended with a reply whose other calls had to be made first
-            return {}
-        return await ExecutorStep(roles, state, runtime.context).take()
+            answers = (state.get("subtask") or {}).get("agent") == KNOWLEDGE and draft["error"] is None
+            return await closed(state, draft, messages, runtime.context, memory) if answers else {}
+        return await ExecutorStep(roles, state, runtime.context, memory).take()
 
     return gated(executor, EXECUTOR)

@@ -13,6 +13,7 @@ from typing import Any, cast
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
+from openmanus_graph.agent_nodes import KNOWLEDGE
 from openmanus_graph.models.context import KEPT
 from openmanus_graph.nodes.reply import TERMINATE, refusal
 from openmanus_graph.nodes.roles import Roles
@@ -71,13 +72,16 @@ def offered_tools(subtask: Subtask, roles: Roles, messages: Sequence[BaseMessage
     """The tools of a subtask's next step; `terminate` is always among them.
 
     Args:
-        subtask: One that names its tools is offered those, and can ask for no others.
+        subtask: One that names its tools is offered those, and can ask for no others; the agent `knowledge` those that
+            read the Web.
         roles: The tools that the graph was built with, and the policy, of which no tool is had that it always refuses.
         messages: The subtask's conversation so far.
     """
     ending = roles.tools.get(TERMINATE) or builtin(TERMINATE)
-    if subtask.tools is not None:
-        named = {name: roles.tools[name] for name in subtask.tools if name in roles.tools}
+    if subtask.tools is not None or subtask.agent == KNOWLEDGE:
+        web = [name for name, tool in usable_tools(roles).items() if reads_web(tool)]
+        names = web if subtask.tools is None else subtask.tools
+        named = {name: roles.tools[name] for name in names if name in roles.tools}
         return OfferedTools(list({**named, TERMINATE: ending}.values()), {})
     offered = offered_of({name: tool for name, tool in usable_tools(roles).items() if name != TERMINATE}, messages)
     return OfferedTools([*offered.tools, ending], offered.others)
@@ -97,6 +101,12 @@ def offered_of(usable: Mapping[str, BaseTool], messages: Sequence[BaseMessage]) 
     others = {name: tool for name, tool in usable.items() if name not in chosen}
     more = [_more_tools(others)] if others and MORE_TOOLS not in usable else []
     return OfferedTools([*chosen.values(), *more], others)
+
+
+def reads_web(tool: BaseTool) -> bool:
+    """Whether a tool only reads, and says which addresses: what it gives has a source that can be cited."""
+    spec = spec_of(tool)
+    return spec.source is not None and spec.effect == "read"
 
 
 def usable_tools(roles: Roles) -> dict[str, BaseTool]:

@@ -17,7 +17,7 @@ from openmanus_graph.nodes.material.prompt_context import earlier_text, request_
 from openmanus_graph.nodes.offered_tools import usable_tools
 from openmanus_graph.nodes.planning.plan_repair import mended
 from openmanus_graph.nodes.planning.proposal import SUBMIT, checked_plan, merged, proposal_schema
-from openmanus_graph.nodes.planning.tool_catalogue import catalogue_text, planned_tools
+from openmanus_graph.nodes.planning.tool_catalogue import catalogue_text, planned_tools, told_agents
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.transitions import at_stage, decided
 from openmanus_graph.nodes.turn import Turn
@@ -55,7 +55,7 @@ def planning_text(state: ManusState, roles: Roles) -> str:
 
 def plan_schema(roles: Roles) -> dict[str, Any]:
     """The JSON Schema of a plan for these tools and agents, as a model is asked for it."""
-    return proposal_schema(list(planned_tools(usable_tools(roles))), list(roles.agents))
+    return proposal_schema(list(planned_tools(usable_tools(roles))), list(told_agents(roles)))
 
 
 def planner_node(roles: Roles) -> Node[ManusState]:

@@ -12,7 +12,7 @@ from langchain_core.messages import AIMessage, BaseMessage, HumanMessage
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
-from openmanus_graph.agent_nodes import EXECUTOR, VERIFIER
+from openmanus_graph.agent_nodes import VERIFIER, WORKERS
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.errors import (
     BudgetError,
@@ -85,7 +85,7 @@ async def check(roles: Roles, state: SubtaskState, draft: Draft, subtask: Subtas
         ModelError: If the model cannot be asked.
         OpenManusGraphError: If what the subtask built on is gone.
     """
-    if not subtask.done_when and subtask.agent != EXECUTOR:
+    if not subtask.done_when and subtask.agent not in WORKERS:
         return Verdict(None, "Nothing says what done looks like.")
     messages = state.get("messages") or []
     commands = {name for name, tool in roles.tools.items() if spec_of(tool).runs_commands}
@@ -224,7 +224,7 @@ def _judged(
     if verdict.verified is not False:
         return {**used, "draft": None, "result": ended(state, draft, verified=verdict.verified, why=verdict.why)}
     left = roles.settings.max_verifications - checks
-    if subtask.agent == EXECUTOR and left > 0:
+    if subtask.agent in WORKERS and left > 0:
         return {**used, "draft": None, "messages": [_refusal(verdict, left)]}
     error = f"It ended, but it is not done: {verdict.why}"
     return {**used, **failed_or_again(state, run, error, again=False, verified=False, why=verdict.why)}

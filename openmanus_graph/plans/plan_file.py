@@ -40,7 +40,19 @@ def read_plan_file(path: str | os.PathLike[str]) -> PlanSource:
         PlanError: If it cannot be read, or its top level is not a mapping.
     """
     source = os.fspath(path)
-    text = _text_of(Path(path), source)
+    return plan_source(_text_of(Path(path), source), source)
+
+
+def plan_source(text: str, source: str) -> PlanSource:
+    """Read the text of a plan file.
+
+    Args:
+        text: The text.
+        source: The name of the file, by which errors name it; where it ends in `.json` the text is JSON only.
+
+    Raises:
+        PlanError: If it is neither YAML nor JSON, or its top level is not a mapping.
+    """
     if not text.strip():
         raise PlanError(["it is empty; write a mapping with 'subtasks'"], source=source)
     if source.lower().endswith(".json"):

@@ -79,8 +79,9 @@ def coordinator_tools(names: Sequence[str], graph: Mapping[str, Any]) -> list[Fo
         names: The names of its calls.
         graph: What the thread's row says of its graph.
     """
-    agents = [str(agent.get("name")) for agent in cast("list[dict[str, Any]]", graph.get("agents") or [])]
-    own: dict[str, BaseTool] = {ASK: ASK_CALL, PLAN: PLAN_CALL, DELEGATE: delegate_call(["executor", *agents])}
+    # Threads of earlier versions do not say which agents their models were told of.
+    told: list[str] = graph.get("agents_told") or ["executor", *(graph.get("agents") or [])]
+    own: dict[str, BaseTool] = {ASK: ASK_CALL, PLAN: PLAN_CALL, DELEGATE: delegate_call(told)}
     known = builtins_of(graph)
     found = [own.get(name) or (declared(builtin(name)) if name in known else None) for name in names]
     tools = [request_tool(tool) for tool in found if tool is not None]

@@ -15,12 +15,12 @@ import pytest
 
 from openmanus_graph import Settings, ThreadSaver
 from openmanus_graph.config.sections import ModelSettings
+from openmanus_graph.memory.deliverer import Delivery
 from openmanus_graph.memory.embedding import choice as embedder_choice
 from openmanus_graph.memory.embedding.choice import open_embedder
 from openmanus_graph.memory.semantic import passage_memory
 from openmanus_graph.memory.semantic.full_text import TextHit
 from openmanus_graph.memory.semantic.fusion import fuse
-from openmanus_graph.memory.semantic.outbox import Delivery
 from openmanus_graph.memory.semantic.passage import Passage
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Selection

@@ -128,6 +128,78 @@ async def test_what_replaces_it_takes_its_place_and_its_runs(templates: MakeTemp
     assert (known.runs, known.worked) == (2, 1)
 
 
+async def test_a_correction_takes_the_place_of_a_template_and_its_runs(templates: MakeTemplates) -> None:
+    first = copying()
+    read, write, count = first.steps
+    changed = replace(write, definition={**write.definition, "goal": "Write it"})
+    same_key = replace(first, task="Copy {{p2}}", steps=(read, changed, count))
+    for number, seconds in enumerate((1.0, 3.0)):
+        took = {"s1": seconds, "s2": seconds}
+        await templates().remember(first, run(number, seconds=took, failed=("s3",), succeeded=number > 0))
+
+    for _ in range(2):
+        assert await templates().correct(first.key, same_key)
+
+    (known,) = await templates().templates()
+    assert (known.template.task, known.runs, known.worked, known.tasks) == ("Copy {{p2}}", 3, 2, 2)
+    assert [(step.runs, step.mean_s, step.failures) for step in known.template.steps] == [
+        (2, 2.0, 0),
+        (0, 0.0, 0),
+        (0, 0.0, 2),
+    ]
+    assert known.is_proven
+
+
+async def test_a_correction_with_another_key_leaves_nothing_of_the_one_before(templates: MakeTemplates) -> None:
+    first, other = copying(), searching()
+    took = [2.0, 4.0, 9.0]
+    for number, seconds in enumerate(took):
+        await templates().remember(first, run(number, seconds={"s1": seconds, "s2": 1.0}, failed=("s3",)))
+    assert await templates().correct(first.key, first)
+    moved = replace(first, key="moved", steps=(*first.steps[:2], replace(first.steps[2], id="last")))
+    assert await templates().correct(first.key, moved)
+
+    (known,) = await templates().templates()
+    read, write, count = known.template.steps
+    assert (known.template.key, known.runs, known.worked) == ("moved", 4, 4), "the person's word counts once"
+    assert (read.runs, read.mean_s, read.spread_s) == (3, 5.0, pytest.approx(statistics.stdev(took)))
+    assert (write.runs, count.id, count.failures, count.needs) == (3, "last", 0, ("s2",))
+    assert await templates().rate("thread-1", good=False) == "moved"
+
+    await templates().remember(other, run(7, seconds={"s1": 6.0}))
+    assert await templates().correct("moved", replace(other, task="Both"))
+    (known,) = await templates().templates()
+    assert (known.template.task, known.template.key, known.runs) == ("Both", other.key, 5)
+    assert await templates().forget_thread("thread-0") == 0
+    assert not await templates(now=NOW + 1).correct("moved", other), "it is gone"
+    assert not await templates(owner="you").correct(other.key, first), "it is somebody else's"
+    assert [(one.template.key, one.runs) for one in await templates().templates()] == [(other.key, 4)]
+
+
+async def test_counts_of_equal_steps_come_together(templates: MakeTemplates) -> None:
+    one, other = copying(), replace(copying(), key="other")
+    for number, seconds in enumerate((1.0, 2.0, 9.0)):
+        await templates().remember(one, run(number, seconds={"s1": seconds}, failed=("s3",)))
+    for number, seconds in enumerate((4.0, 8.0)):
+        await templates().remember(other, run(5 + number, seconds={"s1": seconds}))
+    assert await templates().correct("other", one)
+
+    (known,) = await templates().templates()
+    read, _, count = known.template.steps
+    assert (known.runs, read.runs, count.failures) == (6, 5, 3)
+    assert read.mean_s == pytest.approx(statistics.mean([1.0, 2.0, 9.0, 4.0, 8.0]))
+    assert read.spread_s == pytest.approx(statistics.stdev([1.0, 2.0, 9.0, 4.0, 8.0]))
+
+
+async def test_a_correction_whose_commit_was_not_heard_of_is_done_once(saver: ThreadSaver) -> None:
+    store = PostgresTemplates(saver, "me", clock=lambda: NOW)
+    await store.remember(copying(), run(1))
+    moved = replace(copying(), key="moved")
+    assert await store.correct(copying().key, moved)
+    assert await store.correct(copying().key, moved), "made again after the connection broke"
+    assert not await PostgresTemplates(saver, "me", clock=lambda: NOW + 1).correct(copying().key, moved)
+
+
 async def test_a_plan_that_was_replaced_counts_beside_the_one_that_ran(templates: MakeTemplates) -> None:
     for _ in range(2):
         await templates().remember(copying(), run(thread="t", succeeded=False, was_replaced=True))

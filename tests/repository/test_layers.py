@@ -27,7 +27,7 @@ LAYERS = (
     {"budget"},
     {"checkpoints.history", "checkpoints.forking", "checkpoints.transfer", "checkpoints.workspace"},
     {"checkpoints", "checkpoints.pruning"},
-    {"checkpoints.server"},
+    {"checkpoints.server", "checkpoints.encryption"},
     {"policy", "tools"},
     {"tools.web"},
     {"loading", "outputs"},

@@ -8,6 +8,7 @@ from psycopg import AsyncConnection, sql
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.checkpoints.encryption.cipher import Cipher
 from openmanus_graph.checkpoints.forking.causality import ForkCut
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point, read_points
 from openmanus_graph.checkpoints.thread_tables import columns_of, copy_rows
@@ -118,9 +119,15 @@ INSERT INTO threads ({columns}) SELECT {values} FROM threads WHERE thread_id = %
 
 
 async def copy_up_to(
-    connection: AsyncConnection[DictRow], source: Thread, name: str, folder: str, cut: ForkCut | None, here: Point
+    connection: AsyncConnection[DictRow],
+    source: Thread,
+    name: str,
+    folder: str,
+    cut: ForkCut | None,
+    here: Point,
+    cipher: Cipher | None,
 ) -> None:
-    """Copy the rows of a thread, all or up to a cut, to a new one."""
+    """Copy the rows of a thread, all or up to a cut, to a new one; sealed values go as they are."""
     origin = {
         "thread": source.thread_id,
         "checkpoint": here.id,
@@ -140,6 +147,7 @@ async def copy_up_to(
         "affected": None if cut is None or cut.affected is None else sorted(cut.affected),
         "until": None if cut is None else cut.until,
         "origin": Jsonb(origin),
+        "key": [] if cipher is None or cipher.id in source.encrypted_with else [cipher.id],
     }
     await _insert(connection, sql.SQL(_ROW), "threads", given, _row_values())
     await _mark_kept(connection, source.thread_id, cut, here)
@@ -147,7 +155,8 @@ async def copy_up_to(
         await connection.execute(statement, given)
     if cut is None:
         await copy_rows(connection, source.thread_id, name, ["answers"])
-        await change_channel(connection, name, "workspace", source.workspace, folder)
+    if cut is None or cipher is not None:  # SQL has changed what is not sealed
+        await change_channel(connection, name, "workspace", source.workspace, folder, cipher)
     moments = {"moment": sql.SQL("(event ->> 'time')::timestamptz"), "subtask": sql.SQL("subtask")}
     await connection.execute(sql.SQL(_EVENTS + _BEFORE + " ORDER BY number").format(**moments), given)
     moments = {"moment": sql.SQL("created_at"), "subtask": sql.SQL("subtask")}
@@ -179,6 +188,7 @@ def _row_values() -> dict[str, LiteralString]:
         # The graph may have changed since the point, so the first run looks whether it fits there.
         "fingerprint": """fingerprint || '{"unchecked": true}'""",
         "forced": "'[]'",
+        "encrypted_with": "encrypted_with || %(key)s::text[]",  # its edits are sealed with the present key
         "input": "CASE WHEN %(all)s THEN input END",  # it came after every earlier point
     }
 

@@ -17,6 +17,7 @@ from psycopg.types.json import Jsonb
 
 from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.checked_write import fits_jsonb
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_checkpoint, sealed_metadata
 from openmanus_graph.checkpoints.history.checkpoint_ref import Point
 from openmanus_graph.checkpoints.history.values import config_of, delta_channels, values_at
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -208,4 +209,6 @@ def _made(
         metadata[DELTA_COUNTERS_KEY] = {
             channel: [0, 0] if channel in changed else list(count) for channel, count in growing.items()
         }
+    if saver.cipher is not None:
+        checkpoint, metadata = sealed_checkpoint(saver.cipher, checkpoint), sealed_metadata(saver.cipher, metadata)
     return NewCheckpoint(point.namespace, point.id, checkpoint, metadata, blobs)

@@ -20,6 +20,7 @@ from psycopg import AsyncConnection, IsolationLevel
 from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb
 
+from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_whole
 from openmanus_graph.checkpoints.forking.causality import ForkCut, Lineage, WritingTask
 from openmanus_graph.checkpoints.forking.copy_rows import copy_up_to, files_kept
 from openmanus_graph.checkpoints.forking.edit import StateEdit, edited
@@ -104,7 +105,7 @@ async def fork_thread(
             await connection.set_isolation_level(IsolationLevel.REPEATABLE_READ)
             try:
                 async with connection.transaction():
-                    await copy_up_to(connection, source, name, str(folder), cut, here)
+                    await copy_up_to(connection, source, name, str(folder), cut, here, saver.cipher)
                     if replaced is not None:
                         await replaced.put(connection, name)
             finally:
@@ -249,6 +250,9 @@ async def _note(saver: ThreadSaver, name: str, source: Thread, *, ended: bool) -
     plan = plan_in(values)
     progress = await subtask_progress(saver, name, live=False)
     done = sum(1 for subtask in progress if subtask.result is not None)
+    kept: Any = None if plan is None else plan.to_dict()
+    if saver.cipher is not None:
+        kept = sealed_whole(saver.cipher, kept)
     status = (values.get("status") or source.status) if ended else "paused"
     async with saver.connection() as connection:
         await connection.execute(
@@ -256,7 +260,7 @@ async def _note(saver: ThreadSaver, name: str, source: Thread, *, ended: bool) -
             " progress = %s, status = %s,"
             " finished_at = CASE WHEN %s THEN clock_timestamp() END WHERE thread_id = %s",
             (
-                None if plan is None else Jsonb(plan.to_dict()),
+                None if kept is None else Jsonb(kept),
                 plan is None or plan.to_dict() == source.plan,
                 Jsonb({"done": done, "total": len(progress)} if progress else {}),
                 status if status in ("completed", "failed", "partial", "paused") else "completed",

@@ -19,7 +19,9 @@ from psycopg.rows import DictRow
 
 from openmanus_graph import shell_commands
 from openmanus_graph._version import __version__
+from openmanus_graph.checkpoints.encryption.cipher import FILE_MAGIC, SUFFIX
 from openmanus_graph.checkpoints.migrations import schema_versions
+from openmanus_graph.checkpoints.reencryption import encrypt_arrived
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_tables import (
     CHECKPOINT_TABLES,
@@ -155,6 +157,7 @@ async def import_thread(
         ArchiveError: If the archive is damaged, or holds what it must not; nothing is written then.
         UsageError: If there is a thread of that id, or the folder is not empty.
         MigrationNeededError: If it comes from a newer database.
+        EncryptionKeyError: If it is encrypted with a key that is not set.
     """
     with open_archive(path) as records:
         about = _about(next(records, None))
@@ -173,7 +176,10 @@ async def import_thread(
                         rows += await _read_table(connection, record, name)
                     else:
                         await asyncio.to_thread(staging.add, record)
-                await take_over(connection, name, about, str(folder) if about.get("workspace") else None)
+                home = str(folder) if about.get("workspace") else None
+                await take_over(connection, name, about, home, saver.cipher)
+                if saver.cipher is not None:
+                    await encrypt_arrived(connection, saver.cipher, name)
                 if about.get("workspace"):
                     await asyncio.to_thread(staging.finish)
         except BaseException as error:
@@ -270,12 +276,15 @@ async def _check(connection: AsyncConnection[DictRow], table: str, rows: int) ->
     if table == THREADS and rows != 1:
         problem = f"{rows} threads instead of one"
     elif table == CONTENTS:
-        query = "SELECT 1 FROM arriving WHERE digest <> encode(sha256(content), 'hex') LIMIT 1"
-        if await (await connection.execute(query)).fetchone() is not None:
+        query = (
+            "SELECT 1 FROM arriving WHERE digest <> encode(sha256(content), 'hex')"
+            " AND NOT starts_with(encode(content, 'hex'), %s) LIMIT 1"  # one that is sealed opens as what it is, or not
+        )
+        if await (await connection.execute(query, (FILE_MAGIC.hex(),))).fetchone() is not None:
             problem = "contents of files under names that are not theirs"
     elif table in CHECKPOINT_TABLES[1:]:
         query = "SELECT type FROM arriving WHERE NOT coalesce(type, 'null') = ANY(%s) LIMIT 1"
-        row = await (await connection.execute(query, (list(_TYPES),))).fetchone()
+        row = await (await connection.execute(query, ([*_TYPES, *(kind + SUFFIX for kind in _TYPES)],))).fetchone()
         if row is not None:
             problem = f"values written as {row['type']!r}"
     elif table == "file_changes":

@@ -190,12 +190,15 @@ class FileChangeRecorder:
         batches = list(self._changes()) if self._took_s < QUICK_S else await asyncio.to_thread(self._all_changes)
         self._took_s = time.perf_counter() - began
         for batch in batches:
+            contents = batch.contents
+            if saver.cipher is not None:
+                contents = {digest: saver.cipher.file(digest, content) for digest, content in contents.items()}
             await saver.fenced(
                 config,
                 "SELECT put_files(%s, %s, %s::text[], %s::bytea[], %s)",
                 (
-                    list(batch.contents),
-                    list(batch.contents.values()),
+                    list(contents),
+                    list(contents.values()),
                     Jsonb([{**common, **row} for row in batch.rows]),
                 ),
                 f"files {step.subtask or ''}",

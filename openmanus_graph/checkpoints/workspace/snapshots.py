@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from openmanus_graph.checkpoints.encryption.cipher import is_sealed_file, sealed_without_key
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.workspace.file_change_recorder import OUTPUTS, WHOLE
@@ -116,7 +117,12 @@ async def contents_of(saver: ThreadSaver, digests: Collection[str]) -> dict[str,
                 "SELECT digest, content FROM file_contents WHERE digest = ANY(%s)", (list(digests),)
             )
         ).fetchall()
-    return {str(row["digest"]): bytes(row["content"]) for row in rows}
+    contents = {str(row["digest"]): bytes(row["content"]) for row in rows}
+    if saver.cipher is not None:
+        return {digest: saver.cipher.opened_file(digest, content) for digest, content in contents.items()}
+    if any(is_sealed_file(digest, content) for digest, content in contents.items()):
+        sealed_without_key()
+    return contents
 
 
 async def restore_files(saver: ThreadSaver, origin: Thread, thread_id: str, folder: Path) -> list[str]:

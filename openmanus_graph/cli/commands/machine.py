@@ -42,6 +42,17 @@ def db_migrate() -> None:
     """Create or upgrade the project's tables, in their own schema."""
 
 
+@db.command("key", cls=LazyCommand, body="openmanus_graph.cli.database:key")
+def db_key() -> None:
+    """Print a new encryption key for OPENMANUS_GRAPH_ENCRYPTION_KEY; nothing is stored."""
+
+
+@db.command("encrypt", cls=LazyCommand, body="openmanus_graph.cli.database:encrypt")
+@as_json
+def db_encrypt() -> None:
+    """Encrypt what is stored plain or with an older key with the first key; can be stopped and run again."""
+
+
 @click.command("doctor", cls=LazyCommand, body="openmanus_graph.cli.doctor:doctor")
 @as_json
 def doctor() -> None:

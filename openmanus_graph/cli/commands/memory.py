@@ -41,11 +41,11 @@ def memory() -> None:
 
 
 @memory.command("status", cls=LazyCommand, body="openmanus_graph.cli.memory.overview:status")
-@click.option("--deliver", is_flag=True, help="Bring the index up to the passages first.")
+@click.option("--deliver", is_flag=True, help="First bring what waits to the index and to Neo4j.")
 @owner
 @as_json
 def memory_status() -> None:
-    """Say what is in memory, where it is indexed, and what waits for the index."""
+    """Say what is in memory, where it is indexed, and what waits for the index or for Neo4j."""
 
 
 @memory.command("add", cls=LazyCommand, body="openmanus_graph.cli.memory.adding:add")
@@ -197,6 +197,21 @@ def templates_run() -> None:
     """
 
 
+@templates.command("edit", cls=LazyCommand, body="openmanus_graph.cli.memory.template_files:edit")
+@_KEY
+@click.option("--file", metavar="FILE", help="The corrected plan file; - is the input.")
+@owner
+@as_json
+def templates_edit() -> None:
+    """Correct a template as the plan file that `export` writes, in $EDITOR unless --file gives it.
+
+    Its runs still count for it, and what its unchanged steps took; that you correct it counts as one run that worked.
+    The key is made of the steps: where they change, the template has a new key, and the one before is gone until a run
+    does it in the former way. Where the new key is another template's, it takes the place of that one, whose runs still
+    count. What cannot be stored is kept in a file, which is named.
+    """
+
+
 @templates.command("delete", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:delete")
 @_KEY
 @click.option("--yes", is_flag=True, help="Do not ask.")
@@ -205,7 +220,7 @@ def templates_delete() -> None:
     """Remove a template and all that is known of its runs."""
 
 
-@templates.command("export", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:export")
+@templates.command("export", cls=LazyCommand, body="openmanus_graph.cli.memory.template_files:export")
 @_KEY
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @owner
@@ -213,7 +228,7 @@ def templates_export() -> None:
     """Write a template as a plan file into FILE, which must be new."""
 
 
-@templates.command("import", cls=LazyCommand, body="openmanus_graph.cli.memory.templates:import_file")
+@templates.command("import", cls=LazyCommand, body="openmanus_graph.cli.memory.template_files:import_file")
 @click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
 @owner
 @as_json

@@ -22,8 +22,12 @@ SHOWN = 20
 def add(places: tuple[str, ...], pages: int, owner: str | None, as_json: bool) -> None:
     """Take files, folders and pages into memory."""
     done = Ingested()
+    settings = Settings.load(owner=owner)
+    if settings.encrypts:
+        recalled = "" if settings.memory else ", and no run is told of them unless the setting memory is true"
+        warn(f"An encryption key is set, but passages are stored as plain text, because they are searched{recalled}.")
     try:
-        waiting = asyncio.run(_add(Settings.load(owner=owner), places, pages, done))
+        waiting = asyncio.run(_add(settings, places, pages, done))
     except BaseException:
         _show_lost(done)
         raise

@@ -5,9 +5,15 @@ from __future__ import annotations
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.cli.memory.opening import warn
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted
-from openmanus_graph.memory.semantic.outbox import Delivery
+from openmanus_graph.errors import MemoryStoreError
+from openmanus_graph.memory.deliverer import Delivery
+from openmanus_graph.memory.procedural.outbox_templates import OutboxTemplates
+from openmanus_graph.memory.procedural.stores import template_store
+from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 
 
@@ -25,6 +31,28 @@ async def deliver(memory: PassageMemory) -> Delivery:
     elif done.error:
         warn(f"{done.error} {_waiting(done.waiting) if done.waiting else 'Words alone find passages.'}")
     return done
+
+
+async def lessons_standing(settings: Settings, saver: ThreadSaver, *, delivering: bool) -> Delivery:
+    """What waits for Neo4j of what runs have taught, after it has been brought there, if it is to be.
+
+    Args:
+        settings: The user's settings, with the owner.
+        saver: The store of what waits.
+        delivering: Whether it is to be brought there first.
+    """
+    lessons = WaitingLessons(saver, settings.owner)
+    error: str | None = None
+    store = template_store(settings, saver, settings.owner) if delivering else None
+    if isinstance(store, OutboxTemplates):
+        try:
+            done = await store.deliver()
+        except MemoryStoreError as failure:
+            error = f"{failure.message} {failure.hint or ''}".strip()
+        else:
+            if done.elsewhere:
+                warn("Another process is bringing lessons to Neo4j.")
+    return Delivery(0, await lessons.count(), error or await lessons.last_error())
 
 
 def _waiting(number: int) -> str:

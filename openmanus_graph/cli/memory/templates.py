@@ -1,10 +1,8 @@
-"""Templates: memory templates list, show, run, delete, export and import."""
+"""Templates: memory templates list, show, run and delete."""
 
 from __future__ import annotations
 
 import asyncio
-import json
-import time
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -19,20 +17,22 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.checkpoints.threads import get_thread
 from openmanus_graph.cli.execution import execute
+from openmanus_graph.cli.memory.opening import warn
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.cli.run import graph_of_plan
-from openmanus_graph.cli.terminal import print_json, print_table, with_program
+from openmanus_graph.cli.terminal import print_json, print_table
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted, duration, one_line
 from openmanus_graph.drawing.plan import plan_mermaid, plan_svg, plan_text
-from openmanus_graph.errors import ThreadUnfinishedError, UsageError
-from openmanus_graph.files.new_file import new_file
+from openmanus_graph.errors import MemoryStoreError, ThreadUnfinishedError, UsageError
 from openmanus_graph.memory.procedural.filling import filled_plan, refers_back, values_in
+from openmanus_graph.memory.procedural.lesson import Lesson, learn
+from openmanus_graph.memory.procedural.outbox_templates import OutboxTemplates
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
 from openmanus_graph.memory.procedural.stores import template_store
-from openmanus_graph.memory.procedural.template import KnownTemplate, Template, TemplateRun
-from openmanus_graph.memory.procedural.template_file import file_plan, missing_values, template_in
+from openmanus_graph.memory.procedural.template import KnownTemplate, Template
+from openmanus_graph.memory.procedural.template_file import file_plan, missing_values
 from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.plan import Plan
 from openmanus_graph.tools.rebuild import available_tools
@@ -70,7 +70,7 @@ def list_all(owner: str | None, as_json: bool) -> None:
     """List the templates."""
     known = asyncio.run(with_templates(owner, lambda store: store.templates()))
     if as_json:
-        print_json([_as_json(one) for one in known])
+        print_json([template_json(one) for one in known])
         return
     if not known:
         click.echo("No templates yet. They are learned from requests with three steps or more.")
@@ -89,7 +89,8 @@ def _state(known: KnownTemplate) -> str:
     return "as a plan" if known.is_sure else "yes"
 
 
-def _as_json(known: KnownTemplate) -> dict[str, Any]:
+def template_json(known: KnownTemplate) -> dict[str, Any]:
+    """A template with its numbers as plain data, as `--json` prints it."""
     template = known.template
     return {
         "key": template.key,
@@ -122,7 +123,7 @@ def show(key: str, form: str | None, output: Path | None, owner: str | None, as_
     """Show a template, or draw it."""
     known = asyncio.run(with_templates(owner, lambda store: find_template(store, key)))
     if as_json:
-        print_json(_as_json(known))
+        print_json(template_json(known))
         return
     plan = file_plan(known.template)
     if form is not None or output is not None:
@@ -241,12 +242,20 @@ async def _count(store: TemplateMemory, saver: ThreadSaver, name: str, template:
         return
     results = await results_so_far(saver, name)
     has_succeeded = thread.status == "completed"
-    if has_succeeded or not blames_nobody(results):
-        names = {step.id: step.id for step in template.steps}
-        await store.remember(template, run_of(name, 1, task, results, names, has_succeeded=has_succeeded))
+    if not has_succeeded and blames_nobody(results):
+        return
+    names = {step.id: step.id for step in template.steps}
+    lesson = Lesson(run_of(name, 1, task, results, names, has_succeeded=has_succeeded), template.key)
+    if not isinstance(store, OutboxTemplates):
+        await learn(store, lesson)
+        return
+    try:
+        await store.teach([lesson])
+    except MemoryStoreError as error:
+        warn(f"{error.message} The run waits, and counts once it answers.")
 
 
-# ---------------------------------------------------------------- delete, export and import
+# ---------------------------------------------------------------- delete
 
 
 def delete(key: str, yes: bool, owner: str | None) -> None:
@@ -261,35 +270,3 @@ def delete(key: str, yes: bool, owner: str | None) -> None:
 
     removed = asyncio.run(with_templates(owner, remove))
     click.echo(f"Removed {removed.key}.", err=True)
-
-
-def export(key: str, file: Path, owner: str | None) -> None:
-    """Write a template as a plan file."""
-    known = asyncio.run(with_templates(owner, lambda store: find_template(store, key)))
-    plan = file_plan(known.template)
-    is_json = file.suffix.lower() == ".json"
-    text = json.dumps(plan.to_dict(), indent=2, ensure_ascii=False) + "\n" if is_json else plan.to_yaml()
-    with new_file(file) as stream:
-        stream.write(text.encode("utf-8", "surrogatepass"))
-    click.echo(f"Wrote {file}.", err=True)
-
-
-def import_file(file: Path, owner: str | None, as_json: bool) -> None:
-    """Make a template of a plan file, in place of the one of the same key."""
-    template = template_in(Plan.from_file(file))
-
-    async def keep(store: TemplateMemory) -> tuple[KnownTemplate | None, KnownTemplate]:
-        earlier = await store.template(template.key)
-        # The person's word counts as a run: without one that worked, a template is not offered.
-        run = TemplateRun(f"import {template.key}", 1, succeeded=True, ended_at=time.time())
-        await store.remember(template, run, replaces=True)
-        return earlier, await find_template(store, template.key)
-
-    earlier, known = asyncio.run(with_templates(owner, keep))
-    if earlier is not None:
-        task = one_line(earlier.template.task)
-        click.echo(f"Replaced the template {template.key} of the same steps, for the task: {task}", err=True)
-    if as_json:
-        print_json(_as_json(known))
-        return
-    click.echo(with_program(f"Look at it with: openmanus-graph memory templates show {template.key}"))

@@ -49,7 +49,7 @@ def delete(thread: str, files: bool, yes: bool) -> None:
 
 async def _delete(name: str, files: bool, yes: bool) -> None:
     async with open_checkpointer() as saver:
-        thread = await find_thread(saver, name)
+        thread = await find_thread(saver, name, locked_too=True)
         what: Any = f"{thread.thread_id} ({thread.status})" + (f" and {thread.workspace}" if files else "")
         if not yes:
             click.confirm(f"Remove the thread {what}?", abort=True, err=True)

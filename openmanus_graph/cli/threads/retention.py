@@ -41,7 +41,7 @@ def _row(size: Size) -> list[str]:
 
 async def _sizes(names: Sequence[str]) -> list[Size]:
     async with open_checkpointer() as saver:
-        chosen = [(await find_thread(saver, name)).thread_id for name in names]
+        chosen = [(await find_thread(saver, name, locked_too=True)).thread_id for name in names]
         return await thread_sizes(saver, chosen or None)
 
 
@@ -101,7 +101,7 @@ async def _chosen(saver: ThreadSaver, choice: _PruneSelection) -> list[Thread]:
         named = [await find_thread(saver, name) for name in choice.names]
     else:
         everything = await list_threads(saver, limit=2**31)
-        named = [thread for thread in everything if thread.status != "running"]
+        named = [thread for thread in everything if thread.status != "running" and not thread.locked]
     since = None if choice.older_than is None else datetime.now(UTC) - choice.older_than
     return [
         thread

@@ -65,7 +65,7 @@ async def _written(names: tuple[str, ...], file: Path, form: TrainingFormat) -> 
 
 async def _export(name: str, file: Path) -> Moved:
     async with open_checkpointer() as saver:
-        return await export_thread(saver, await find_thread(saver, name), file)
+        return await export_thread(saver, await find_thread(saver, name, locked_too=True), file)
 
 
 def import_file(file: Path, new_id: str | None, workspace: str | None, as_json: bool) -> None:

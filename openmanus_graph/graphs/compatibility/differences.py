@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
-from openmanus_graph.agent_nodes import AGENT_PREFIX, EXECUTOR
+from openmanus_graph.agent_nodes import AGENT_PREFIX, EXECUTOR, WORKERS
 from openmanus_graph.checkpoints.thread_position import UNKNOWN, Level, ThreadPosition, Use, structure_at
 from openmanus_graph.errors import PlanError
 from openmanus_graph.graphs.compatibility.value_type import fits, in_words, is_extended
@@ -259,7 +259,7 @@ def _plan(old: Fields, new: Fields, plan: Fields | None) -> Iterator[GraphDiffer
     nodes = new["graph"]["nodes"].get(DISPATCHER, {}).get("graph", {}).get("nodes", {})
     for subtask in cast("list[dict[str, Any]]", plan.get("subtasks") or []):
         agent = None if subtask.get("tool") else subtask.get("agent") or EXECUTOR
-        if agent is not None and (EXECUTOR if agent == EXECUTOR else AGENT_PREFIX + str(agent)) not in nodes:
+        if agent is not None and (EXECUTOR if agent in WORKERS else AGENT_PREFIX + str(agent)) not in nodes:
             yield GraphDifference(f"the agent {agent!r} is gone, and the subtask {subtask.get('id')!r} uses it", True)
 
 

@@ -133,7 +133,7 @@ def _place_of(place: str) -> tuple[Path, bool]:
 
 
 async def _take(memory: PassageMemory, document: Document, done: Ingested) -> None:
-    passages, beyond = await asyncio.to_thread(_cut, document)
+    passages, beyond = await asyncio.to_thread(cut_document, document)
     added = await memory.add(passages, replace_sources=[document.source])
     if document.left_out:
         done.left_out.append((document.source, document.left_out))
@@ -147,8 +147,8 @@ async def _take(memory: PassageMemory, document: Document, done: Ingested) -> No
     done.edits_lost += [(document.source, text) for text in added.lost_edits]
 
 
-def _cut(document: Document) -> tuple[list[Passage], int]:
-    """The passages of a document, and how many there are beyond those that are taken."""
+def cut_document(document: Document) -> tuple[list[Passage], int]:
+    """The passages of a document without what looks like a key, and how many there are beyond those that are taken."""
     # Before it is cut: of a key in two passages, neither would look like one.
     passages = passages_of(replace(document, title=redact_log(document.title), text=redact_log(document.text)))
     return list(islice(passages, MOST_PASSAGES)), sum(1 for _ in passages)

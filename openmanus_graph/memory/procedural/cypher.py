@@ -3,11 +3,13 @@
 ```
 (:OpenManusTemplate)-[:HAS]->(:OpenManusStep)-[:NEEDS]->(:OpenManusStep)
 (:OpenManusRun)-[:OF]->(:OpenManusTemplate)
+(:OpenManusFence)
 ```
 
 A run is a node of its own and so a ledger: whether it is new decides whether its steps are counted. `MERGE` alone makes
 two nodes where two transactions do it at once; the constraints keep that from happening, and setting `lock` makes
-the transactions that store runs of one template queue.
+the transactions that store runs of one template queue. The fence of an owner has a number that every forgetting and
+every deliverer of lessons raises: what was read before that is not stored after it.
 """
 
 from __future__ import annotations
@@ -18,11 +20,26 @@ SCHEMA: tuple[LiteralString, ...] = (
     "CREATE CONSTRAINT openmanus_template IF NOT EXISTS FOR (t:OpenManusTemplate) REQUIRE t.id IS UNIQUE",
     "CREATE CONSTRAINT openmanus_step IF NOT EXISTS FOR (s:OpenManusStep) REQUIRE s.id IS UNIQUE",
     "CREATE CONSTRAINT openmanus_run IF NOT EXISTS FOR (r:OpenManusRun) REQUIRE r.id IS UNIQUE",
+    "CREATE CONSTRAINT openmanus_fence IF NOT EXISTS FOR (f:OpenManusFence) REQUIRE f.id IS UNIQUE",
     "CREATE FULLTEXT INDEX openmanus_template_words IF NOT EXISTS FOR (t:OpenManusTemplate) ON EACH [t.words]"
     " OPTIONS {indexConfig: {`fulltext.analyzer`: 'english'}}",
     "CALL db.awaitIndexes(60)",
 )
 """Made once; each does nothing where it was made."""
+
+RAISE: LiteralString = """
+MERGE (f:OpenManusFence {id: $fence})
+SET f.epoch = coalesce(f.epoch, 0) + 1
+RETURN f.epoch AS epoch
+"""
+
+IS_UNRAISED: LiteralString = """
+MATCH (f:OpenManusFence {id: $fence})
+SET f.lock = randomUUID()
+WITH f WHERE f.epoch = $epoch
+RETURN f.epoch AS epoch
+"""
+"""No row once the fence was raised; till the end of the transaction nobody else raises it."""
 
 STORE: LiteralString = """
 MERGE (t:OpenManusTemplate {id: $template})
@@ -83,6 +100,42 @@ CALL (t, fresh) {
 }
 RETURN fresh
 """
+
+LOCK: LiteralString = """
+MATCH (before:OpenManusTemplate {id: $before})
+SET before.lock = randomUUID()
+RETURN before.key AS key
+"""
+
+MOVE: LiteralString = """
+MATCH (before:OpenManusTemplate {id: $before}), (t:OpenManusTemplate {id: $template})
+WHERE before <> t
+CALL () {
+    MATCH (word:OpenManusRun {id: $word_before})
+    DETACH DELETE word
+}
+CALL (before, t) {
+    MATCH (r:OpenManusRun)-[of:OF]->(before)
+    DELETE of
+    MERGE (r)-[:OF]->(t)
+}
+CALL (before, t) {
+    MATCH (before)-[:HAS]->(o:OpenManusStep), (t)-[:HAS]->(s:OpenManusStep)
+    WHERE s.step = o.step AND s.definition = o.definition
+    WITH s, o, s.runs + o.runs AS runs, o.mean_s - s.mean_s AS apart WHERE runs > 0 OR o.failures > 0
+    WITH s, o, runs, CASE WHEN runs > 0 THEN toFloat(runs) ELSE 1.0 END AS most, apart
+    SET s.m2_s = s.m2_s + o.m2_s + apart * apart * s.runs * o.runs / most,
+        s.mean_s = (s.mean_s * s.runs + o.mean_s * o.runs) / most,
+        s.failures = s.failures + o.failures
+    SET s.runs = runs
+}
+CALL (before) {
+    MATCH (before)-[:HAS]->(o:OpenManusStep)
+    DETACH DELETE o
+}
+DETACH DELETE before
+"""
+"""Makes the runs of one template count for another, and removes it; nothing where they are the same."""
 
 _KNOWN: LiteralString = """
 CALL (t) {

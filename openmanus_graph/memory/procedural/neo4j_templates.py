@@ -6,11 +6,14 @@
 from __future__ import annotations
 
 import asyncio
+import copy
+import hashlib
 import json
 import logging
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, LiteralString, TypeVar
 
 from openmanus_graph import shell_commands
@@ -18,7 +21,7 @@ from openmanus_graph.errors import MemoryStoreError, SettingsError
 from openmanus_graph.fault_points import passed, writing
 from openmanus_graph.memory.procedural import cypher
 from openmanus_graph.memory.procedural.stored_templates import Row, StoredTemplates, Values, needs_of, steps_of
-from openmanus_graph.memory.procedural.template import Template, TemplateRun, thread_digest
+from openmanus_graph.memory.procedural.template import Template, TemplateRun, persons_word, thread_digest
 from openmanus_graph.values.storable_json import storable_text
 
 if TYPE_CHECKING:
@@ -41,6 +44,20 @@ SILENCE_S = 60.0
 """Seconds for which a server that did not answer a run is not asked by another one in the same process."""
 SCHEMES = ("bolt", "bolt+s", "bolt+ssc", "neo4j", "neo4j+s", "neo4j+ssc")
 """What an address begins with; the driver's own preview of another protocol is not used."""
+
+
+class FenceError(MemoryStoreError):
+    """What was to be stored may have been forgotten since it was read: a deliverer reads it anew."""
+
+
+@dataclass
+class _Server:
+    """What is known of a server, by all that use it in this process."""
+
+    is_prepared: bool = False
+    """Whether its indexes have been looked for."""
+    silent_until: float = 0.0
+    """Until when it is not asked, since it did not answer, on the monotonic clock."""
 
 
 class Neo4jTemplates(StoredTemplates):
@@ -83,8 +100,9 @@ class Neo4jTemplates(StoredTemplates):
         self._patience_s = patience_s
         self._limit_s = limit_s
         self._offer_s = offer_s
-        self._is_prepared = False
-        self._silent_until = 0.0
+        self._server = _Server()
+        self._epoch: int | None = None
+        self._deadline: float | None = None
 
     async def remember(self, template: Template, run: TemplateRun, *, replaces: bool = False) -> None:
         """Store a template and a run that counts for it; the same run again counts once.
@@ -99,7 +117,7 @@ class Neo4jTemplates(StoredTemplates):
         """
         values = {**self._values(template, run), "replaces": replaces}
         with writing("template in neo4j"):
-            await self._write(cypher.STORE, values)
+            await self._write(values, cypher.STORE)
 
     def _values(self, template: Template, run: TemplateRun) -> Values:
         ids = {step.id: self._id(template.key, step.id) for step in template.steps}
@@ -109,7 +127,7 @@ class Neo4jTemplates(StoredTemplates):
             "key": template.key,
             "content": {**content, "parameters": json.dumps(content["parameters"])},
             "steps": [
-                {**step, "id": ids[step["step"]], "definition": json.dumps(step["definition"])}
+                {**step, "id": ids[step["step"]], "definition": json.dumps(step["definition"], sort_keys=True)}
                 for step in steps_of(template)
             ],
             "names": list(ids),
@@ -125,9 +143,13 @@ class Neo4jTemplates(StoredTemplates):
         """The identity of a node: whose it is and what."""
         return json.dumps([self._owner, *parts])
 
+    @property
+    def _fence(self) -> str:
+        """The identity of the owner's fence, which stays when all else of theirs is removed."""
+        return hashlib.sha256(f"openmanus_graph fence: {self._owner}".encode()).hexdigest()[:32]
+
     async def _found(self, values: Values) -> Sequence[Row]:
-        if time.monotonic() < self._silent_until:
-            raise self._unreachable("it did not answer within the last minute")
+        self._refuse_silence()
         return _decoded(await self._read(cypher.FOUND, values, limit_s=self._offer_s))
 
     async def _all(self) -> Sequence[Row]:
@@ -148,9 +170,31 @@ class Neo4jTemplates(StoredTemplates):
         Raises:
             MemoryStoreError: If the server does not answer, or does not confirm it.
         """
-        values = {"thread": thread_digest(thread_id), "request": request, "good": good, "why": storable_text(why)}
-        rows = await self._write(cypher.RATE, values)
+        return await self.rate_digest(thread_digest(thread_id), good=good, why=why, request=request)
+
+    async def rate_digest(self, thread: str, *, good: bool, why: str, request: int | None) -> str | None:
+        """As `rate`, with what names the thread in place of its id."""
+        values = {"thread": thread, "request": request, "good": good, "why": storable_text(why)}
+        (rows,) = await self._write(values, cypher.RATE)
         return str(rows[0]["key"]) if rows else None
+
+    async def correct(self, key: str, template: Template) -> bool:
+        """Put a person's correction in the place of a template, in one transaction; gives whether it was there.
+
+        Args:
+            key: The template's key.
+            template: The correction, whose key may be another.
+
+        Raises:
+            MemoryStoreError: If the server does not answer, or does not confirm it.
+        """
+        run = persons_word(template.key, self._clock())
+        word_before = self._id(thread_digest(persons_word(key, 0.0).thread_id), run.request, run.was_replaced)
+        values = {**self._values(template, run), "replaces": True}
+        values |= {"before": self._id(storable_text(key)), "word_before": word_before}
+        with writing("corrected template in neo4j"):
+            _, before, *_ = await self._write(values, cypher.RAISE, cypher.LOCK, cypher.STORE, cypher.MOVE)
+        return bool(before)
 
     async def forget(self, key: str) -> bool:
         """Remove a template with its runs; gives whether there was one.
@@ -158,7 +202,8 @@ class Neo4jTemplates(StoredTemplates):
         Raises:
             MemoryStoreError: If the server does not answer, or does not confirm it.
         """
-        return bool((await self._write(cypher.FORGET, {"template": self._id(storable_text(key))}))[0]["removed"])
+        _, rows = await self._write({"template": self._id(storable_text(key))}, cypher.RAISE, cypher.FORGET)
+        return bool(rows[0]["removed"])
 
     async def forget_thread(self, thread_id: str) -> int:
         """Remove the runs of a thread, and templates that no other thread has run; gives how many templates.
@@ -166,8 +211,32 @@ class Neo4jTemplates(StoredTemplates):
         Raises:
             MemoryStoreError: If the server does not answer, or does not confirm it.
         """
-        rows = await self._write(cypher.FORGET_THREAD, {"thread": thread_digest(thread_id)})
+        _, rows = await self._write({"thread": thread_digest(thread_id)}, cypher.RAISE, cypher.FORGET_THREAD)
         return int(rows[0]["removed"])
+
+    async def delivering(self, limit_s: float | None = None) -> Neo4jTemplates:
+        """The same store for a deliverer of lessons, which stores none that may have been forgotten since.
+
+        Whoever forgets or corrects a template, and the next deliverer, raises the fence: from then on this one's writes
+        raise `FenceError`.
+
+        Args:
+            limit_s: Seconds after which all that it does is given up; `None` means those of each operation.
+
+        Raises:
+            MemoryStoreError: If the server does not answer, or did not within the last minute.
+        """
+        self._refuse_silence()
+        mine = copy.copy(self)
+        if limit_s is not None:
+            mine._limit_s, mine._deadline = limit_s, time.monotonic() + limit_s
+        (rows,) = await mine._write({}, cypher.RAISE)
+        mine._epoch = int(rows[0]["epoch"])
+        return mine
+
+    def _refuse_silence(self) -> None:
+        if time.monotonic() < self._server.silent_until:
+            raise self._unreachable("it did not answer within the last minute")
 
     # ---------------------------------------------------------------- the server
 
@@ -181,20 +250,28 @@ class Neo4jTemplates(StoredTemplates):
 
         return await self._asked(ask, self._limit_s if limit_s is None else limit_s)
 
-    async def _write(self, query: LiteralString, values: Row) -> list[Row]:
-        """Make a write that counts only with a bookmark, else it is made again.
+    async def _write(self, values: Row, *statements: LiteralString) -> list[list[Row]]:
+        """Make a write that counts only with a bookmark, else it is made again; the rows of each statement.
 
-        A server that is stopped in the ordinary way with a transaction open answers its commit as if it had worked, and
-        stores nothing; what tells it apart is that no bookmark comes with it.
+        Where one has no rows, those after it in the same transaction are left out. A server that is stopped in the
+        ordinary way with a transaction open answers its commit as if it had worked, and stores nothing; what tells it
+        apart is that no bookmark comes with it.
         """
 
-        async def work(transaction: AsyncManagedTransaction) -> list[Row]:
-            rows = await _rows(transaction, query, self._given(values))
+        async def work(transaction: AsyncManagedTransaction) -> list[list[Row]]:
+            given = self._given({**values, "fence": self._fence, "epoch": self._epoch})
+            if self._epoch is not None and not await _rows(transaction, cypher.IS_UNRAISED, given):
+                raise FenceError("What is delivered was forgotten, or is delivered by another process.")
+            found: list[list[Row]] = []
+            for statement in statements:
+                found.append(await _rows(transaction, statement, given))
+                if not found[-1]:
+                    break
             passed("inside template in neo4j")
-            return rows
+            return found
 
-        async def ask(driver: AsyncDriver) -> list[Row]:
-            first: list[Row] | None = None
+        async def ask(driver: AsyncDriver) -> list[list[Row]]:
+            first: list[list[Row]] | None = None
             for _ in range(MOST_TRIES):
                 async with driver.session() as session:
                     rows = await session.execute_write(work)
@@ -210,15 +287,16 @@ class Neo4jTemplates(StoredTemplates):
 
     async def _asked(self, ask: Callable[[AsyncDriver], Awaitable[ResultT]], limit_s: float) -> ResultT:
         """Ask the server, with its indexes made at the first use."""
+        left = limit_s if self._deadline is None else max(self._deadline - time.monotonic(), 0.0)
         try:
-            async with asyncio.timeout(limit_s), self._driver() as driver:
-                if not self._is_prepared:
+            async with asyncio.timeout(min(limit_s, left)), self._driver() as driver:
+                if not self._server.is_prepared:
                     for statement in cypher.SCHEMA:
                         await driver.execute_query(statement)
-                    self._is_prepared = True
+                    self._server.is_prepared = True
                 return await ask(driver)
         except TimeoutError as error:
-            self._silent_until = time.monotonic() + SILENCE_S
+            self._server.silent_until = time.monotonic() + SILENCE_S
             raise self._unreachable(f"no answer in {limit_s:g} s") from error
         except (MemoryStoreError, SettingsError):
             raise

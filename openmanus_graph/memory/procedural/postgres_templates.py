@@ -13,7 +13,7 @@ from psycopg.types.json import Jsonb
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.fault_points import writing
 from openmanus_graph.memory.procedural.stored_templates import Row, StoredTemplates, Values, needs_of, steps_of
-from openmanus_graph.memory.procedural.template import Template, TemplateRun, thread_digest
+from openmanus_graph.memory.procedural.template import Template, TemplateRun, persons_word, thread_digest
 from openmanus_graph.values.storable_json import storable_text
 
 _STORE_TEMPLATE: LiteralString = """
@@ -85,6 +85,33 @@ _COUNT_STEPS: LiteralString = """
 _COUNT_FAILURES: LiteralString = """
     UPDATE template_steps SET failures = failures + 1
     WHERE owner = %(owner)s AND key = %(key)s AND step = ANY(%(failed)s)
+"""
+_LOCK_BOTH: LiteralString = """
+    SELECT key FROM templates WHERE owner = %(owner)s AND key IN (%(before)s, %(key)s) ORDER BY key FOR UPDATE
+"""
+_IS_CORRECTED: LiteralString = """
+    SELECT 1 FROM template_runs
+    WHERE owner = %(owner)s AND thread = %(thread)s AND key = %(key)s AND ended_at = to_timestamp(%(ended_at)s)
+"""
+_DROP_WORD: LiteralString = """
+    DELETE FROM template_runs WHERE owner = %(owner)s AND thread = %(word_before)s
+"""
+_MOVE_RUNS: LiteralString = """
+    UPDATE template_runs SET key = %(key)s WHERE owner = %(owner)s AND key = %(before)s
+"""
+_MOVE_COUNTS: LiteralString = """
+    UPDATE template_steps s SET
+        runs = s.runs + o.runs,
+        failures = s.failures + o.failures,
+        mean_s = (s.mean_s * s.runs + o.mean_s * o.runs) / greatest(s.runs + o.runs, 1),
+        m2_s = s.m2_s + o.m2_s
+            + (o.mean_s - s.mean_s) * (o.mean_s - s.mean_s) * s.runs * o.runs / greatest(s.runs + o.runs, 1)
+    FROM template_steps o
+    WHERE s.owner = %(owner)s AND s.key = %(key)s AND o.owner = s.owner AND o.key = %(before)s
+        AND o.step = s.step AND o.definition = s.definition
+"""
+_DROP: LiteralString = """
+    DELETE FROM templates WHERE owner = %(owner)s AND key = %(before)s
 """
 _KNOWN: LiteralString = """
     SELECT t.key, t.task, t.goal, t.parameters, t.proven, tally.*,
@@ -203,6 +230,28 @@ class PostgresTemplates(StoredTemplates):
         )
         return str(rows[0]["key"]) if rows else None
 
+    async def correct(self, key: str, template: Template) -> bool:
+        """Put a person's correction in the place of a template, in one transaction; gives whether it was there.
+
+        Args:
+            key: The template's key.
+            template: The correction, whose key may be another.
+
+        Raises:
+            DatabaseError: If the store does not answer.
+        """
+        run = persons_word(template.key, self._clock())
+        values = {**self._values(template, run), "before": storable_text(key)}
+        values["word_before"] = thread_digest(persons_word(key, 0.0).thread_id)
+        went = {**self._went(run), "owner": self._owner, "key": template.key}
+
+        async def store() -> bool:
+            async with self._saver.pool.connection() as connection, connection.transaction():
+                return await _correct(connection, values, went)
+
+        with writing("corrected template"):
+            return await self._saver.retried(store)
+
     async def forget(self, key: str) -> bool:
         """Remove a template with its runs; gives whether there was one.
 
@@ -258,3 +307,16 @@ async def _store(
         await connection.execute(_COUNT_STEPS, values)
     if run["fresh"] and values["failed"]:
         await connection.execute(_COUNT_FAILURES, values)
+
+
+async def _correct(connection: AsyncConnection[DictRow], values: Mapping[str, Any], went: Mapping[str, Any]) -> bool:
+    """Put a correction in the place of a template in the transaction; gives whether it was there."""
+    locked = await (await connection.execute(_LOCK_BOTH, values)).fetchall()
+    if values["before"] not in {row["key"] for row in locked}:
+        # The same correction once more, after a connection that broke at its commit, finds that it is done.
+        return await (await connection.execute(_IS_CORRECTED, went)).fetchone() is not None
+    await _store(connection, values, went, replaces=True)
+    if values["before"] != values["key"]:
+        for statement in (_DROP_WORD, _MOVE_RUNS, _MOVE_COUNTS, _DROP):
+            await connection.execute(statement, values)
+    return True

@@ -15,7 +15,6 @@ from openmanus_graph.memory.procedural.template import (
     TemplateRun,
     TemplateStep,
     spread,
-    thread_digest,
 )
 from openmanus_graph.values.storable_json import storable_text
 
@@ -105,7 +104,7 @@ class StoredTemplates(ABC):
     def _went(self, run: TemplateRun) -> Values:
         """The fields of a run."""
         return {
-            "thread": thread_digest(run.thread_id),
+            "thread": run.thread,
             "request": run.request,
             "replaced": run.was_replaced,
             "task": run.task_digest,

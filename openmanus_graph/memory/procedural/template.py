@@ -6,7 +6,7 @@ import hashlib
 import math
 import re
 from collections.abc import Collection, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, cast
 
 HOLE = "{{?}}"
@@ -131,6 +131,38 @@ class TemplateRun:
     """Digest of the task, so that runs of different tasks can be told apart."""
     was_replaced: bool = False
     """Whether it is of a plan by rules that failed, and in whose place another one was made; the other has its own."""
+    digest_of_thread: str = ""
+    """What names the thread where its id is not known any more; empty: what is made of the id."""
+
+    @property
+    def thread(self) -> str:
+        """What names its thread in a ledger of runs."""
+        return self.digest_of_thread or thread_digest(self.thread_id)
+
+    def renamed(self, names: Mapping[str, str]) -> TemplateRun:
+        """The run with other ids of its steps; of several that are the same then, the longest counts.
+
+        Args:
+            names: The new id by the former one; a step without one is left out.
+        """
+        seconds: dict[str, float] = {}
+        for name, took in self.seconds.items():
+            if name in names:
+                seconds[names[name]] = max(took, seconds.get(names[name], 0.0))
+        failed = tuple(dict.fromkeys(names[name] for name in self.failed if name in names))
+        return replace(self, seconds=seconds, failed=failed)
+
+
+def persons_word(key: str, moment: float) -> TemplateRun:
+    """What a person who gives or corrects a template says by that: one run that worked, however often they say it.
+
+    Without one that worked, a template is not offered.
+
+    Args:
+        key: The template's key.
+        moment: When they said it, Unix time in seconds.
+    """
+    return TemplateRun(f"import {key}", 1, succeeded=True, ended_at=moment)
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,15 @@ Its goal is the task in general words; a parameter there may say what it is fill
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 from openmanus_graph.errors import UsageError
 from openmanus_graph.memory.procedural.signature import key_of
 from openmanus_graph.memory.procedural.template import KINDS, PLACEHOLDER, Template, TemplateStep, names_in, texts_in
-from openmanus_graph.plan import Plan
+from openmanus_graph.plan import Plan, Subtask
+from openmanus_graph.plans.plan_file import plan_source
+from openmanus_graph.plans.reading import Reading
 
 _NUMBERS = ("int", "float")
 
@@ -24,6 +27,46 @@ def file_plan(template: Template) -> Plan:
 def _with_kind(template: Template, name: str) -> str:
     kind = template.parameters.get(name, "words")
     return f"{{{{{name}}}}}" if kind == "words" else f"{{{{{name}:{kind}}}}}"
+
+
+def plan_in(text: str, source: str) -> Plan:
+    """The plan that the text of a plan file is.
+
+    Args:
+        text: The text.
+        source: What it is called in errors; where it ends in `.json` the text is JSON only.
+
+    Raises:
+        PlanError: If it is no sound plan.
+    """
+    file = plan_source(text, source)
+    return Plan.model_validate(Reading(Subtask, file.data, None, None, None, file.lines, source))
+
+
+def corrected(template: Template, plan: Plan) -> Template:
+    """The template that the corrected file of another one is.
+
+    Args:
+        template: The other one. A parameter that its task does not name keeps its kind, which no file says.
+        plan: The corrected file's plan.
+
+    Raises:
+        UsageError: If it is no template.
+    """
+    made = template_in(plan)
+    named = set(names_in(made.task))
+    kept = {name: kind for name, kind in template.parameters.items() if name in made.parameters and name not in named}
+    return replace(made, parameters={**made.parameters, **kept})
+
+
+def same_content(one: Template, other: Template) -> bool:
+    """Whether two templates say the same, whatever was counted of their steps."""
+    return _content(one) == _content(other)
+
+
+def _content(template: Template) -> tuple[Any, ...]:
+    steps = [(step.id, step.definition, sorted(step.needs)) for step in template.steps]
+    return template.key, template.task, template.goal, dict(template.parameters), steps
 
 
 def template_in(plan: Plan) -> Template:

@@ -11,16 +11,15 @@ import logging
 import random
 from collections import defaultdict
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from time import monotonic
-from typing import Any, LiteralString, cast
+from typing import Any, LiteralString
 
-import psycopg
 from psycopg.rows import DictRow
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.fault_points import passed, writing
+from openmanus_graph.memory.deliverer import Delivery, deliverer
 from openmanus_graph.memory.embedding.vectors import vectors_of
 from openmanus_graph.memory.protocols import Embedder
 from openmanus_graph.memory.semantic.vector_index import VectorIndex, failure_of
@@ -44,20 +43,6 @@ UNUSED_AFTER: LiteralString = "30 days"
 
 Progress = Callable[[int, int], None]
 """Told how many passages have been delivered, and how many are left."""
-
-
-@dataclass(frozen=True)
-class Delivery:
-    """What one round of delivering has done."""
-
-    delivered: int
-    """Passages that the index now has, or no longer has."""
-    waiting: int
-    """Passages that are still to be delivered."""
-    error: str | None = None
-    """Why it stopped early; `None` if it did not."""
-    elsewhere: bool = False
-    """Whether another process is delivering, so that this one did nothing."""
 
 
 class Outbox:
@@ -113,27 +98,11 @@ class Outbox:
         Raises:
             DatabaseError: If the store of the passages does not answer.
         """
-        try:
-            async with self._saver.pool.connection() as connection:
-                name = f"openmanus_graph.deliverer:{self._index.target}"
-                mine = True  # until the server says otherwise: a delivery may be stopped while it asks
-                try:
-                    row = await self._lock(
-                        connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS mine", name
-                    )
-                    mine = bool(row["mine"])
-                    if not mine:
-                        return Delivery(0, await self.waiting(), elsewhere=True)
-                    delivered, error = await self._deliver(seconds, progress)
-                finally:
-                    if mine:
-                        await self._lock(connection, "SELECT pg_advisory_unlock(hashtextextended(%s, 0))", name)
-        except psycopg.OperationalError as broken:
-            raise self._saver.lost(broken) from broken
+        async with deliverer(self._saver, self._index.target) as mine:
+            if not mine:
+                return Delivery(0, await self.waiting(), elsewhere=True)
+            delivered, error = await self._deliver(seconds, progress)
         return Delivery(delivered, await self.waiting(), error)
-
-    async def _lock(self, connection: Any, query: LiteralString, name: str) -> DictRow:
-        return cast("DictRow", await (await connection.execute(query, (name,))).fetchone())
 
     async def _deliver(self, seconds: float | None, progress: Progress | None) -> tuple[int, str | None]:
         began, delivered, failures = monotonic(), 0, 0

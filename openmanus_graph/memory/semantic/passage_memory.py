@@ -16,13 +16,14 @@ from time import monotonic
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DatabaseError, VectorIndexError
+from openmanus_graph.memory.deliverer import Delivery
 from openmanus_graph.memory.embedding.choice import NEAR, near_of, open_embedder
 from openmanus_graph.memory.embedding.vectors import vectors_of
 from openmanus_graph.memory.protocols import Embedder
 from openmanus_graph.memory.semantic.choice import open_index
 from openmanus_graph.memory.semantic.full_text import MOST_CHARACTERS, search_text
 from openmanus_graph.memory.semantic.fusion import WEIGHT, fuse
-from openmanus_graph.memory.semantic.outbox import Delivery, Outbox, Progress
+from openmanus_graph.memory.semantic.outbox import Outbox, Progress
 from openmanus_graph.memory.semantic.passage import Hit, Passage, StoredPassage
 from openmanus_graph.memory.semantic.passages import Added, Passages, Selection
 from openmanus_graph.memory.semantic.vector_index import VectorIndex, failure_of
@@ -198,13 +199,22 @@ class PassageMemory:
 
         What waits for the index is delivered meanwhile in the background, until it is done or the memory is closed.
         """
+        return [_told(hit) for hit in await self.worth_telling(query, limit=limit)]
+
+    async def worth_telling(self, query: str, *, limit: int, least: float = LEAST_COVERAGE) -> list[Hit]:
+        """As `recall`, with where each is from.
+
+        Args:
+            query: Any text.
+            limit: How many at most.
+            least: The share of the query's words that one has at least, unless it is near.
+        """
         if not await self.passages.any():
             return []
         found = await self.search(query, limit=4 * limit)
         if self._opened is not None and self._warning is None:
             self._deliver_in_background()
-        worth = [hit for hit in found.hits if hit.coverage >= LEAST_COVERAGE or self._is_near(hit)]
-        return [_told(hit) for hit in worth[:limit]]
+        return [hit for hit in found.hits if hit.coverage >= least or self._is_near(hit)][:limit]
 
     def _is_near(self, hit: Hit) -> bool:
         return hit.nearness is not None and hit.nearness >= self._least_nearness

@@ -12,7 +12,7 @@ from typing import cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, ToolMessage
 
-from openmanus_graph.agent_nodes import EXECUTOR
+from openmanus_graph.agent_nodes import WORKERS
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.kind import kind_of_file
 from openmanus_graph.files.text import decode
@@ -20,6 +20,7 @@ from openmanus_graph.models.context import SUMMARY, exchanges
 from openmanus_graph.nodes.brief import clipped, files_text, inputs
 from openmanus_graph.nodes.checks import mentioned_files, named_files
 from openmanus_graph.nodes.material.answer_links import written_at
+from openmanus_graph.nodes.material.memory_text import MEMORY_HEADING, told_of_memory
 from openmanus_graph.nodes.material.untrusted_text import fenced, in_one_line
 from openmanus_graph.nodes.reply import TERMINATE
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
@@ -155,10 +156,11 @@ def evidence_of(
     """
     told = references_in([subtask.goal, subtask.args if subtask.tool else {}])
     found = [Piece(heading, (text,)) for heading, text in inputs(subtask, run, told).items()]
+    found += [Piece(MEMORY_HEADING, (told.text,)) for told in told_of_memory(messages)]
     answer = as_text(whole(cast("SubtaskResult", draft), run.context.workspace))
     result = Piece("# The result that is given", (answer,), draft["output_file"] or "")
     calls = [_direct_call(subtask, run)] if subtask.tool else _calls(messages)
-    note = "" if subtask.tool or subtask.agent == EXECUTOR else OTHER_GRAPH
+    note = "" if subtask.tool or subtask.agent in WORKERS else OTHER_GRAPH
     results = _whole_results(messages) if began is not None else []
     files = _files(subtask, answer, run, results, began)
     return Evidence(result, found, calls, files, files_text(run), note)

@@ -14,10 +14,13 @@ from typing import Any, cast
 from openmanus_graph.errors import ForeignTypeError, MemoryStoreError, SettingsError
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.procedural.holes import MOST_OUTPUT_CHARACTERS
+from openmanus_graph.memory.procedural.lesson import Lesson, learn
 from openmanus_graph.memory.procedural.making import is_template_size, template_of
+from openmanus_graph.memory.procedural.outbox_templates import OutboxTemplates
 from openmanus_graph.memory.procedural.outcome import blames_nobody, run_of
-from openmanus_graph.memory.procedural.signature import places_in
+from openmanus_graph.memory.procedural.stores import lessons_of
 from openmanus_graph.memory.procedural.template import Template, TemplateRun, task_digest
+from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.memory.protocols import TemplateMemory
 from openmanus_graph.nodes.material.prompt_context import all_completed
 from openmanus_graph.nodes.turn import Turn
@@ -52,44 +55,58 @@ def tell_of(turn: Turn, error: MemoryStoreError | SettingsError, then: str) -> N
 
 
 async def remember_procedure(turn: Turn, memory: Memory) -> None:
-    """Store the way in which a request that is over was done, and whether it worked."""
-    if (turn.state.get("template") or {}).get("unavailable"):
-        return  # it has been waited for once, and said
+    """Store the way in which a request that is over was done, and whether it worked.
+
+    Where the store does not answer, what was to be stored waits for it, if it can.
+    """
+    waiting = lessons_of(turn.settings, turn.saver, turn.owner) if memory.procedural is None else None
+    is_away = bool((turn.state.get("template") or {}).get("unavailable"))  # it has been waited for once, and said
     try:
-        store = memory.procedures(turn)
-        if isinstance(store, TemplateMemory):
-            await _remember(turn, store)
-    except (MemoryStoreError, SettingsError) as error:
-        tell_of(turn, error, "The way it was done is not remembered.")
+        store = None if is_away else memory.procedures(turn)
+        if isinstance(store, OutboxTemplates):
+            await store.teach(await _lessons(turn))
+        elif isinstance(store, TemplateMemory):
+            for lesson in await _lessons(turn):
+                await learn(store, lesson)
+        elif is_away and waiting is not None:
+            await _let_wait(turn, waiting)
+    except MemoryStoreError as error:
+        tell_of(turn, error, _WAITS if waiting is not None else _IS_LOST)
+    except SettingsError as error:  # its address is none, or its driver is missing
+        if waiting is not None:
+            await _let_wait(turn, waiting)
+        tell_of(turn, error, _WAITS if waiting is not None else _IS_LOST)
 
 
-async def _remember(turn: Turn, store: TemplateMemory) -> None:
+_WAITS = "The way it was done waits, and is stored by a later run."
+_IS_LOST = "The way it was done is not remembered."
+
+
+async def _let_wait(turn: Turn, waiting: WaitingLessons) -> None:
+    for lesson in await _lessons(turn):
+        await waiting.put(lesson)
+
+
+async def _lessons(turn: Turn) -> list[Lesson]:
+    """What a request that is over teaches: of a plan by rules that another one replaced, and of the one that ran."""
     state = turn.state
     offered = state.get("template") or {}
-    filled = await store.template(str(offered["key"])) if offered.get("filled") else None
-    if filled is not None and offered.get("went") and not _is_by_rules(state):
-        await store.remember(filled.template, _replaced_run(turn, offered["went"]))
+    is_filled, by_rules = bool(offered.get("filled")), _is_by_rules(state)
+    lessons: list[Lesson] = []
+    if is_filled and offered.get("went") and not by_rules:
+        lessons.append(Lesson(_replaced_run(turn, offered["went"]), str(offered["key"])))
     has_succeeded = all_completed(state) and state.get("status") == "completed"
     if not has_succeeded and not _says_something(turn):
-        return
-    if filled is not None and _is_by_rules(state):
-        await store.remember(filled.template, _run(turn, has_succeeded=has_succeeded))
-    elif is_template_size(len(_subtasks(state.get("plan") or {}))):
-        template = await asyncio.to_thread(_template, turn)  # of a large plan it takes seconds
-        if template is not None:
-            await _count(turn, store, template, has_succeeded=has_succeeded)
-
-
-async def _count(turn: Turn, store: TemplateMemory, template: Template, *, has_succeeded: bool) -> None:
-    """Count a request for the way in which it was done, as that is stored if its steps will stay."""
-    known = await store.template(template.key)
-    stays = known is not None and (known.is_proven or not has_succeeded)
-    stored = known.template if known is not None and stays else template
-    places = places_in(template.steps, stored.steps)
-    ids = [str(subtask["id"]) for subtask in _subtasks(turn.state.get("plan") or {})]
-    steps = zip(ids, template.steps, strict=True)
-    names = {name: places[step.id] for name, step in steps if step.id in places}
-    await store.remember(stored, _run(turn, names, has_succeeded=has_succeeded))
+        return lessons
+    run = _run(turn, has_succeeded=has_succeeded)
+    if by_rules:
+        return [*lessons, Lesson(run, str(offered["key"]))]
+    subtasks = _subtasks(state.get("plan") or {})
+    template = await asyncio.to_thread(_template, turn) if is_template_size(len(subtasks)) else None  # may take seconds
+    if template is None:
+        return lessons
+    names = {str(one["id"]): step.id for one, step in zip(subtasks, template.steps, strict=True)}
+    return [*lessons, Lesson(run.renamed(names), template.key, template)]
 
 
 def _template(turn: Turn) -> Template | None:
@@ -114,12 +131,11 @@ def _with_output(result: SubtaskResult, workspace: Path) -> SubtaskResult:
         return result
 
 
-def _run(turn: Turn, names: Mapping[str, str] | None = None, *, has_succeeded: bool) -> TemplateRun:
-    """The run of the plan, whose subtasks have these ids in the template; `None` means their own."""
+def _run(turn: Turn, *, has_succeeded: bool) -> TemplateRun:
+    """The run of the plan, whose steps have the ids of its subtasks."""
     state, results = turn.state, _planned(turn.state)
-    known = {name: name for name in results} if names is None else names
-    request = state.get("request") or 1
-    return run_of(turn.thread_id, request, state.get("task", ""), results, known, has_succeeded=has_succeeded)
+    names, request = {name: name for name in results}, state.get("request") or 1
+    return run_of(turn.thread_id, request, state.get("task", ""), results, names, has_succeeded=has_succeeded)
 
 
 def _replaced_run(turn: Turn, went: Mapping[str, Any]) -> TemplateRun:

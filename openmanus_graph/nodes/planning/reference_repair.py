@@ -9,6 +9,7 @@ from typing import Any
 
 from langchain_core.tools import BaseTool
 
+from openmanus_graph.agent_nodes import WORKERS
 from openmanus_graph.plans.output_shape import shape_of
 
 _DOUBLE_BRACES = re.compile(r"(?<!\{)\{\{\s*([^{}]+?)\s*\}\}(?!\})")
@@ -107,8 +108,8 @@ class References:
         shape = shape_of(self._tools[runs]) if isinstance(runs, str) and runs in self._tools else None
         if shape is not None:
             return path[1:] if isinstance(shape, dict) and path[0] not in shape else path
-        # What the executor says is text; with more behind it, an answer that is an object may be meant.
-        return () if runs == "executor" and len(path) == 1 else path
+        # What an agent of our own says is text; with more behind it, an answer that is an object may be meant.
+        return () if runs in WORKERS and len(path) == 1 else path
 
 
 def _begins(text: str, raw: str) -> bool:

@@ -11,7 +11,8 @@ from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 
-from openmanus_graph.nodes.offered_tools import usable_tools
+from openmanus_graph.agent_nodes import KNOWLEDGE
+from openmanus_graph.nodes.offered_tools import reads_web, usable_tools
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.plans.output_shape import ANY, TEXT, Shape
 from openmanus_graph.tools.spec import schema_of, spec_of, use_of
@@ -71,6 +72,12 @@ def _shape(returned: Shape) -> str:
     return returned
 
 
+def told_agents(roles: Roles) -> dict[str, str]:
+    """The agents that a model is told of: the one that looks into memory and the Web only where there are both."""
+    has_both = roles.settings.memory and any(map(reads_web, usable_tools(roles).values()))
+    return {name: text for name, text in roles.agents.items() if name != KNOWLEDGE or has_both}
+
+
 def agents_text(agents: Mapping[str, str]) -> str:
     """The agents that subtasks may be given to, by name with what they do."""
     return "# Agents\n" + "\n".join(f"- {name}: {text}" for name, text in agents.items())
@@ -79,4 +86,4 @@ def agents_text(agents: Mapping[str, str]) -> str:
 def catalogue_text(roles: Roles) -> str:
     """The tools and agents that a plan can name, without tools that the policy always refuses."""
     tools = tools_text(usable_tools(roles))
-    return f"# Tools: name(arguments, * is required) -> output\n{tools}\n\n{agents_text(roles.agents)}"
+    return f"# Tools: name(arguments, * is required) -> output\n{tools}\n\n{agents_text(told_agents(roles))}"

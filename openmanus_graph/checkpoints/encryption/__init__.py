@@ -1,0 +1,1 @@
+"""Encryption: what threads store, unreadable to whoever has the database without the key."""

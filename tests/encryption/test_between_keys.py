@@ -1,0 +1,255 @@
+"""What goes between those who have the key and those who have not: archives, answers, kept results, items, ratings."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import secrets
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+from langgraph.types import Command
+
+from openmanus_graph import (
+    Settings,
+    ThreadSaver,
+    build_plan_graph,
+    export_thread,
+    find_thread,
+    import_thread,
+    open_checkpointer,
+)
+from openmanus_graph.checkpoints.encryption.cipher import MARK
+from openmanus_graph.checkpoints.events import stored_events
+from openmanus_graph.checkpoints.ledger import list_effects
+from openmanus_graph.checkpoints.ratings import rate_request, ratings_of
+from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
+from openmanus_graph.checkpoints.threads import store_answers, waiting_answers
+from openmanus_graph.checkpoints.tool_results import ToolResults
+from openmanus_graph.config.encryption_keys import new_key
+from openmanus_graph.errors import EncryptionKeyError
+from openmanus_graph.graphs.user.user_graph import make_durable
+from tests.chains import Words, chain, thread
+from tests.cli.conftest import MakeProgram
+from tests.conftest import new_database
+from tests.encryption.plain_text import rows_with
+from tests.engine.sample_tools import TOOLS
+
+pytestmark = pytest.mark.postgres
+
+
+@pytest.fixture
+def elsewhere(server: str) -> Iterator[str]:
+    """The URL of a second database."""
+    with new_database(server) as url:
+        yield url
+
+
+@pytest.fixture
+def word() -> str:
+    """A word that stands nowhere else."""
+    return f"walrus{secrets.token_hex(4)}"
+
+
+def plain(database: str, key: str | None = None) -> Any:
+    return open_checkpointer(database, settings=Settings.load(encryption_key=key))
+
+
+async def asked(saver: ThreadSaver, word: str) -> None:
+    """A plan that has read a file of its own and waits for an answer."""
+    steps = [
+        {"id": "a", "tool": "echo", "args": {"value": word}},
+        {"id": "b", "tool": "bash", "args": {"command": f"echo {word} > a.txt"}},
+        {"id": "c", "tool": "ask_human", "args": {"inquire": f"Who is {word}?"}, "needs": ["a", "b"]},
+    ]
+    settings = Settings.load(sandbox="none")
+    app = build_plan_graph([*TOOLS, "bash"], settings=settings).compile(checkpointer=saver)
+    await app.ainvoke({"plan": {"subtasks": steps}}, thread())
+
+
+async def test_an_archive_is_as_secret_as_the_thread(
+    sealing: ThreadSaver, elsewhere: str, key: str, word: str, tmp_path: Path
+) -> None:
+    await asked(sealing, word)
+    file = tmp_path / "t.thread"
+    await export_thread(sealing, await find_thread(sealing, "t"), file)
+    for keys in (None, new_key()):
+        async with plain(elsewhere, keys) as other:
+            with pytest.raises(EncryptionKeyError, match="The archived thread 't' is encrypted with the key"):
+                await import_thread(other, file, workspace=tmp_path / "there")
+            assert not (tmp_path / "there").exists()
+            async with other.connection() as connection:
+                for table in (*THREAD_TABLES, "file_contents"):
+                    query: Any = f"SELECT 1 FROM {table}"
+                    assert await (await connection.execute(query)).fetchone() is None
+    async with plain(elsewhere, key) as other:
+        await import_thread(other, file, workspace=tmp_path / "there")
+        assert (tmp_path / "there" / "a.txt").read_text() == f"{word}\n"
+        app = build_plan_graph([*TOOLS, "bash"], settings=Settings.load(sandbox="none")).compile(checkpointer=other)
+        assert (await app.snapshot("t")).values["workspace"] == str(tmp_path / "there")
+        (question,) = await app.questions("t")
+        out = await app.ainvoke(Command(resume={question["id"]: {"kind": "answer", "value": "me"}}), thread())
+        assert out["results"]["a"]["output"] == word
+    assert rows_with(elsewhere, word) == {}
+
+
+async def test_an_archive_from_before_there_was_a_key_is_encrypted_when_it_arrives(
+    saver: ThreadSaver, elsewhere: str, key: str, word: str, tmp_path: Path
+) -> None:
+    await asked(saver, word)
+    await export_thread(saver, await find_thread(saver, "t"), tmp_path / "t.thread")
+    async with plain(elsewhere, key) as other:
+        await import_thread(other, tmp_path / "t.thread", workspace=tmp_path / "there")
+        assert (await find_thread(other, "t")).questions[0]["question"] == f"Who is {word}?"
+    assert rows_with(elsewhere, word) == {}
+
+
+async def test_an_answer_can_be_read_by_the_runner_that_waits_for_it(
+    saver: ThreadSaver, sealing: ThreadSaver, word: str
+) -> None:
+    inside, leave = asyncio.Event(), asyncio.Event()
+
+    async def waits(_: Words) -> dict[str, Any]:
+        inside.set()
+        await leave.wait()
+        return {}
+
+    for runner, name in ((saver, "plain"), (sealing, "sealed")):
+        inside.clear()
+        leave.clear()
+        running = asyncio.create_task(make_durable(chain(waits=waits), runner).ainvoke({"task": word}, thread(name)))
+        await inside.wait()
+        await store_answers(sealing, name, {"one": {"kind": "answer", "value": word}})
+        assert await waiting_answers(runner, name) == {"one": {"kind": "answer", "value": word}}
+        async with saver.connection() as connection:
+            row = await (await connection.execute("SELECT value FROM answers WHERE thread_id = %s", (name,))).fetchone()
+        assert row is not None and str(row["value"]).startswith(MARK) == (runner is sealing)
+        leave.set()
+        await running
+
+
+async def test_a_kept_result_that_cannot_be_read_is_got_anew(
+    saver: ThreadSaver, sealing: ThreadSaver, database: str, word: str
+) -> None:
+    await ToolResults(sealing, "me").keep("k", {"text": word}, 60)
+    assert rows_with(database, word) == {}
+    found = await ToolResults(sealing, "me").find("k", 60)
+    assert found is not None and found[0] == {"text": word}
+    assert await ToolResults(saver, "me").find("k", 60) is None
+    async with plain(database, new_key()) as other:
+        assert await ToolResults(other, "me").find("k", 60) is None
+
+
+async def test_items_ratings_events_and_effects_are_not_given_as_they_are_stored(
+    saver: ThreadSaver, sealing: ThreadSaver, database: str, word: str
+) -> None:
+    await asked(sealing, word)
+    await rate_request(sealing, "t", 1, good=False, why=word)
+    assert sealing.store is not None and saver.store is not None
+    await sealing.store.aput(("people",), "one", {"name": word, "age": 40})
+    await sealing.store.aput(("people",), "two", {"name": "seal", "age": 7, "tags": [word]})
+    assert rows_with(database, word) == {}
+    assert (await ratings_of(sealing, "t"))[0].why == word
+    assert any(word in str(event) for event in await stored_events(sealing, "t"))
+    for unreadable in (
+        ratings_of(saver, "t"),
+        stored_events(saver, "t"),
+        saver.store.aget(("people",), "one"),
+        saver.store.asearch(("people",)),
+    ):
+        with pytest.raises(EncryptionKeyError):
+            await unreadable
+    assert await list_effects(saver, "t") == []
+
+
+@pytest.mark.parametrize(
+    ("wanted", "found"),
+    [
+        ({"name": "seal"}, ["two"]),
+        ({"name": {"$ne": "seal"}}, ["one"]),
+        ({"age": 40}, ["one"]),
+        ({"age": {"$gte": "40"}}, ["one", "two"]),
+        ({"tags": ["a"]}, ["two"]),
+        ({"nothing": None}, []),
+    ],
+)
+async def test_a_search_finds_the_same_items_as_without_a_key(
+    saver: ThreadSaver, sealing: ThreadSaver, wanted: dict[str, Any], found: list[str]
+) -> None:
+    for store, place in ((saver.store, "plain"), (sealing.store, "sealed")):
+        assert store is not None
+        await store.aput((place,), "one", {"name": "walrus", "age": 40})
+        await store.aput((place,), "two", {"name": "seal", "age": 7, "tags": ["a"]})
+        items = await store.asearch((place,), filter=wanted)
+        assert sorted(item.key for item in items) == found, place
+        assert len(await store.asearch((place,), filter={"name": {"$gt": "a"}}, limit=1, offset=1)) == 1
+
+
+async def test_checkpoints_are_listed_by_metadata_as_without_a_key(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    for one, name in ((saver, "plain"), (sealing, "sealed")):
+        for number in range(3):
+            record: Any = {"v": 4, "id": str(number), "ts": "", "channel_values": {}, "channel_versions": {}}
+            record["versions_seen"] = {}
+            metadata: Any = {"source": "loop", "step": number, "who": {"name": "x", "age": 3}, "tags": ["a", "b"]}
+            await one.aput(
+                {"configurable": {"thread_id": name, "checkpoint_ns": ""}},
+                record,
+                metadata,
+                {},
+            )
+        for wanted, count in (
+            ({"who": {"name": "x"}}, 3),
+            ({"who": {"name": "y"}}, 0),
+            ({"who": {"age": True}}, 0),
+            ({"tags": ["a"], "step": 1}, 1),
+            ({"tags": ["c"]}, 0),
+            ({"nobody": None}, 0),
+        ):
+            listed = [point async for point in one.alist({"configurable": {"thread_id": name}}, filter=wanted)]
+            assert len(listed) == count, (name, wanted)
+        few = [
+            point async for point in one.alist({"configurable": {"thread_id": name}}, filter={"tags": ["a"]}, limit=2)
+        ]
+        assert [point.metadata.get("step") for point in few] == [2, 1]
+
+
+def test_passages_are_plain_and_it_is_said(program_in: MakeProgram, database: str, key: str, word: str) -> None:
+    program = program_in(DATABASE_URL=database, OPENMANUS_GRAPH_ENCRYPTION_KEY=key)
+    (program.folder / "guide.md").write_text(f"Nobody knows what {word} is.\n")
+    _, err = program("memory", "add", "guide.md")
+    assert "passages are stored as plain text" in err
+    assert word in program("memory", "search", word)[0]
+    assert rows_with(database, word).keys() == {"passages"}
+    out, _ = program("doctor")
+    assert "Encryption: with the key" in out
+    assert key not in out
+    assert key not in program("doctor", "--json")[0]
+
+
+def test_a_wrong_setting_writes_nothing_plain(program_in: MakeProgram, database: str, word: str) -> None:
+    program = program_in(DATABASE_URL=database, OPENMANUS_GRAPH_ENCRYPTION_KEY="not a key")
+    plan = program.plan({"id": "a", "goal": word, "tool": "list_files", "args": {"pattern": "*"}})
+    _, err = program("run", "--plan", plan, code=2)
+    assert "a key is 32 bytes in base64" in err
+    with psycopg.connect(database) as connection:
+        assert connection.execute("SELECT count(*) FROM openmanus_graph.threads").fetchone() == (0,)
+
+
+def test_a_thread_is_forgotten_by_words_that_only_its_key_shows(
+    program_in: MakeProgram, database: str, key: str, word: str
+) -> None:
+    program = program_in(DATABASE_URL=database, OPENMANUS_GRAPH_ENCRYPTION_KEY=key)
+    step = {"id": "a", "tool": "list_files", "args": {"pattern": "*"}}
+    for name, goal in (("one", f"tell of {word}s"), ("two", "tell of a seal")):
+        (program.folder / f"{name}.json").write_text(json.dumps({"goal": goal, "subtasks": [step]}))
+        program("run", "--plan", f"{name}.json", "--thread", name, "--quiet")
+    forget = ("memory", "forget", "--matching", word, "--everywhere", "--yes")
+    other = program_in(DATABASE_URL=database)
+    assert "is encrypted with the key" in other(*forget, code=2)[1]
+    assert "and 1 thread." in program(*forget)[1]
+    assert [thread["thread_id"] for thread in json.loads(program("threads", "list", "--json")[0])] == ["two"]
+    other("memory", "forget", "--thread", "two", "--everywhere", "--yes")
+    assert json.loads(program("threads", "list", "--json")[0]) == []
