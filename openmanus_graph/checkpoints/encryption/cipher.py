@@ -179,7 +179,7 @@ class Cipher:
         try:
             kind = token[len(MARK) : len(MARK) + 1]
             try:
-                data = b64decode(token[len(MARK) + 1 :], validate=True)
+                data = binascii.a2b_base64(token[len(MARK) + 1 :], strict_mode=True)
             except (binascii.Error, ValueError) as error:
                 raise damaged() from error
             if kind not in (_TEXT, _JSON):
