@@ -70,7 +70,7 @@ AgentChoice = Pregel[Any, Any, Any, Any] | StateGraph[Any, Any, Any, Any] | Agen
 """A graph of the user's own, compiled or not, or one with a description."""
 
 EXECUTOR_WORK = "Works on a goal with tools, where something must be judged, written or tried out."
-KNOWLEDGE_WORK = "Answers a question from memory, else from the Web, with its sources; keeps what it read."
+KNOWLEDGE_WORK = "Answers from memory or the Web."
 TITLE_CHARACTERS = 120
 
 

@@ -11,7 +11,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, SystemMe
 from langchain_core.tools import BaseTool
 from langgraph.types import Overwrite
 
-from openmanus_graph.agent_nodes import COORDINATOR, PLANNER, REPORTER
+from openmanus_graph.agent_nodes import COORDINATOR, EXECUTOR, PLANNER, REPORTER
 from openmanus_graph.errors import BudgetError
 from openmanus_graph.models.structured import read_object
 from openmanus_graph.nodes.material.answer_links import made_files, with_links
@@ -252,7 +252,8 @@ def _system(roles: Roles, state: ManusState) -> SystemMessage:
         str(roles.prompt(COORDINATOR).text),
         surroundings_line(usable_tools(roles), sandbox, briefly=True),
     ]
-    agents = told_agents(roles)
-    if len(agents) > 1:
+    # What an executor is for, `delegate` says.
+    agents = {name: text for name, text in told_agents(roles).items() if name != EXECUTOR}
+    if agents:
         parts.append(agents_text(agents))
     return SystemMessage("\n\n".join(parts))

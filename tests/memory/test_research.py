@@ -18,7 +18,7 @@ from langchain_core.tools import tool
 
 from openmanus_graph import Settings, ThreadSaver, fault_points, open_checkpointer
 from openmanus_graph.errors import SettingsError
-from openmanus_graph.graphs.manus import build_manus_graph
+from openmanus_graph.graphs.manus import KNOWLEDGE_WORK, build_manus_graph
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.semantic.passage import Passage, StoredPassage
 from openmanus_graph.memory.semantic.passages import Passages
@@ -157,7 +157,7 @@ async def test_models_are_told_of_it_where_there_are_memory_and_a_web(
 
     for number in (0, 1):
         text = json.dumps(provider.requests[number].body)
-        assert ("Answers a question from memory" in text) is is_told
+        assert (KNOWLEDGE_WORK in text) is is_told
     delegate = next(
         one["function"] for one in provider.requests[0].body["tools"] if one["function"]["name"] == "delegate"
     )

@@ -10,6 +10,7 @@ from typing import Any, cast
 
 from langchain_core.tools import BaseTool
 
+from openmanus_graph.agent_nodes import EXECUTOR
 from openmanus_graph.nodes.offered_tools import MORE_TOOLS, NAMES, declaration
 from openmanus_graph.nodes.planning.direct_calls import DELEGATE
 from openmanus_graph.nodes.planning.proposal import SUBMIT
@@ -39,11 +40,11 @@ def delegate_call(agents: Collection[str]) -> BaseTool:
     """The call with which work is given to an agent; with references to other calls it is a DAG of any kind.
 
     Args:
-        agents: Names of the agents that may be given work; with more than one of them it says which.
+        agents: Names of the agents that may be given work; where one is not the executor, it may say which.
     """
     fields: dict[str, Any] = {"goal": TEXT, "done_when": TEXT, "tools": {"type": "array", "items": TEXT}}
-    if len(agents) > 1:
-        fields["agent"] = {**TEXT, "enum": list(agents)}
+    if others := [name for name in agents if name != EXECUTOR]:
+        fields["agent"] = {"enum": others}
     return declaration(DELEGATE, _DELEGATE_WORDS, fields, ["goal", "done_when"])
 
 
