@@ -141,12 +141,12 @@ def write_wrapper(folder: Path, chromium: Path, control: Path, settings: Setting
             **{f"{path}/openmanus-graph.json": json.dumps(POLICIES) for path in _POLICY_FOLDERS},
         },
         # When memory runs out, the kernel shall take this tree first.
-        "limits": [*"choom -n 1000 -- prlimit --core=0".split(), f"--nproc={_PROCESSES}", f"--fsize={_LARGEST_FILE}"],
+        "limits": ["choom", "-n", "1000", "--", *_limits()],
         "chromium": str(chromium),
         "launcher": launcher.__file__,
         "launch": {
             "account": account,
-            "paths": [*map(str, interpreter_paths()), str(downloads)],
+            "paths": [*map(str, _readable(chromium)), str(downloads)],
             "workspace": str(downloads),
             "supervise": False,
             "confine": None,
@@ -160,19 +160,26 @@ def write_wrapper(folder: Path, chromium: Path, control: Path, settings: Setting
     return program
 
 
+def _limits() -> list[str]:
+    return ["prlimit", "--core=0", f"--nproc={_PROCESSES}", f"--fsize={_LARGEST_FILE}"]
+
+
 def _command(chromium: Path, downloads: Path) -> list[str]:
     command = [find_bubblewrap() or "bwrap", "--unshare-all", "--unshare-user", "--uid", str(USER), "--gid", str(USER)]
     command += ["--hostname", "browser", "--die-with-parent", "--new-session", *system_mounts()]
     command += ["--ro-bind-try", "/etc/fonts", "/etc/fonts", "--proc", "/proc", "--dev", "/dev"]
     for folder in ("/tmp", "/dev/shm"):  # noqa: S108 - of the browser's own namespace
         command += ["--size", str(_TEMPORARY), "--tmpfs", folder]
-    readable = {*interpreter_paths()}
-    if not any(chromium.is_relative_to(folder) for folder in SYSTEM_FOLDERS):
-        readable.add(chromium.parent)
-    binds = [(path, "--ro-bind") for path in readable] + [(downloads, "--bind")]
+    binds = [(path, "--ro-bind") for path in _readable(chromium)] + [(downloads, "--bind")]
     for path, option in sorted(binds):
         command += [option, str(path.resolve()), str(path)]
     return [*command, "--chdir", "/"]
+
+
+def _readable(chromium: Path) -> tuple[Path, ...]:
+    """What Chromium reads besides the system's folders: the interpreter that starts it, and itself."""
+    own = () if any(chromium.is_relative_to(folder) for folder in SYSTEM_FOLDERS) else (chromium.parent,)
+    return *interpreter_paths(), *own
 
 
 def environment() -> dict[str, str]:
