@@ -85,6 +85,10 @@ class ToolContext:
     `None` means it cannot be told."""
     sessions: Sessions = field(default_factory=Sessions)
     """Sessions shared by the calls of one subtask."""
+    thread_sessions: Sessions = field(default_factory=Sessions)
+    """Sessions shared by all subtasks that run now, closed with the last of them."""
+    subtask_run: str = ""
+    """Names this run of the subtask: the same after a crash, another in another round or after a change of it."""
     report: Callable[[str], None] = _silent
     """Says in a few words what the tool is doing, for the views."""
 

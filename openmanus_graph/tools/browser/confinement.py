@@ -11,6 +11,7 @@ import os
 import shlex
 import sys
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
 
 from openmanus_graph import shell_commands
@@ -93,6 +94,20 @@ class Chromium:
     """How it is confined, for people."""
 
 
+def find_program(settings: Settings) -> Path:
+    """The program that the browser tool uses.
+
+    Raises:
+        ToolError: If there is none.
+    """
+    names = PROGRAMS if settings.chromium is None else (str(settings.chromium),)
+    program = next((path for path in map(Path, names) if os.access(path, os.X_OK) and path.is_file()), None)
+    if program is None:
+        where = "" if settings.chromium is None else f" at {names[0]!r}"
+        raise ToolError(f"There is no Chromium{where}.", hint=f"Install it with: {shell_commands.INSTALL_CHROMIUM}")
+    return program
+
+
 def find_chromium(settings: Settings) -> Chromium:
     """The Chromium that the browser tool uses.
 
@@ -100,11 +115,7 @@ def find_chromium(settings: Settings) -> Chromium:
         ToolError: If there is none.
         SandboxUnavailableError: If this machine cannot confine it.
     """
-    names = PROGRAMS if settings.chromium is None else (str(settings.chromium),)
-    program = next((path for path in map(Path, names) if os.access(path, os.X_OK) and path.is_file()), None)
-    if program is None:
-        where = "" if settings.chromium is None else f" at {names[0]!r}"
-        raise ToolError(f"There is no Chromium{where}.", hint=f"Install it with: {shell_commands.INSTALL_CHROMIUM}")
+    program = find_program(settings)
     level = next(report for report in probe(settings) if report.level == "bubblewrap")
     if not level.works:
         raise SandboxUnavailableError(
@@ -113,6 +124,22 @@ def find_chromium(settings: Settings) -> Chromium:
     account = account_of(settings)
     who = f", account {settings.sandbox_account}" if account is not None else ""
     return Chromium(program, f"bubblewrap, no network but our proxy, Chromium's own sandbox{who}")
+
+
+def why_unavailable(settings: Settings) -> str | None:
+    """Why there can be no browser on this machine, with the cure, in one line; `None` as far as a look can tell.
+
+    Whether bubblewrap works here is found out at the first call: a trial takes too long for every start.
+    """
+    if find_spec("playwright") is None:
+        return f"The package 'playwright' is missing. Install it with: {shell_commands.INSTALL_BROWSER_EXTRA}"
+    if find_bubblewrap() is None:
+        return f"bubblewrap is missing. Install it with: {shell_commands.INSTALL_BUBBLEWRAP}"
+    try:
+        find_program(settings)
+    except ToolError as error:
+        return str(error)
+    return None
 
 
 def write_wrapper(folder: Path, chromium: Path, control: Path, settings: Settings) -> Path:
