@@ -16,7 +16,7 @@ from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import locate, open_parent, write_file
 from openmanus_graph.tools.browser import elements, navigation
 from openmanus_graph.tools.browser.refs import effect_of_ref
-from openmanus_graph.tools.browser.rendering import found, render
+from openmanus_graph.tools.browser.rendering import BUDGET, found, render
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.browser.tree import MASK, Effect, Node
@@ -35,6 +35,8 @@ _KEEPING = frozenset(
     {"scroll_down", "scroll_up", "wait", "extract_content", "screenshot", "snapshot", "find", "get_dropdown_options"}
 )
 """Actions after which nothing is saved, because they change nothing that would be."""
+_TEXTUAL = frozenset({"extract_content", "screenshot", "find", "get_dropdown_options"})
+"""Actions that give a text or a file, and no snapshot beside it."""
 _MOVING = frozenset(
     "Tab Escape ArrowUp ArrowDown ArrowLeft ArrowRight PageUp PageDown Home End Backspace Delete".split()  # noqa: SIM905
 )
@@ -121,30 +123,32 @@ async def perform(session: BrowserSession, given: BrowserArguments, search: Sear
         try:
             done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, search))
         except elements.StaleRefError as error:
-            shown = await look(session, STALE_BUDGET)
+            shown = await look(session, budget=STALE_BUDGET)
             raise ToolError(f"{error.message} This is there now:\n{shown['snapshot']}", hint=error.hint) from error
         except Error as error:
             if session.process.alive:
                 raise ToolError(f"The browser did not do it: {error.message.splitlines()[0]}") from error
             raise ConnectionError("The browser ended during the action, which may have happened.") from error
-        shown = await look(session)
+        shown = await look(session, textual=given.action in _TEXTUAL)
         if given.action not in _KEEPING and session.dialog is None:
             await session.save()
         return {**shown, "text": _hidden(done.text, session) if done else "", "path": done.path if done else ""}
 
 
-async def look(session: BrowserSession, budget: int | None = None) -> dict[str, Any]:
+async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool = False) -> dict[str, Any]:
     """The state of the browser: address, title, tabs, what has happened, and what the page shows.
 
     Args:
         session: The browser.
-        budget: Tokens that the page may cost; `None` means the usual number.
+        budget: Tokens that the page may cost.
+        textual: Whether a text was asked for, and the page is left out.
     """
+    if session.dialog is None and not textual:
+        await session.settle()
     tab = session.tab
     snapshot = ""
     if session.dialog is None:
-        await tab.settle()
-        snapshot = await _snapshot(session, tab, budget)
+        snapshot = "" if textual else await _snapshot(session, tab, budget)
     else:
         dialog = session.dialog
         session.notes.append(f"A dialog is open: {dialog.type} {dialog.message[:500]!r}. Answer it with 'dialog'.")
@@ -167,7 +171,7 @@ async def _title(session: BrowserSession, tab: Tab) -> str:
     return "" if session.dialog is not None else _hidden(await tab.title(), session)
 
 
-async def _snapshot(session: BrowserSession, tab: Tab, budget: int | None) -> str:
+async def _snapshot(session: BrowserSession, tab: Tab, budget: int) -> str:
     from playwright.async_api import Error
 
     try:
@@ -175,12 +179,10 @@ async def _snapshot(session: BrowserSession, tab: Tab, budget: int | None) -> st
     except Error as error:
         session.notes.append(f"The page does not answer: {error.message.splitlines()[0]} Use refresh or close_tab.")
         return ""
-    session.shown[tab.number] = root
     if not known:
         session.notes.append("A part of the page does not answer, so what fields hold is not shown.")
     height, y, whole = await tab.view()
-    options = {} if budget is None else {"budget": budget}
-    lines = await asyncio.to_thread(render, root, height, lambda node: session.refs.label(tab.number, node), **options)
+    lines = await asyncio.to_thread(render, root, height, lambda node: session.refs.label(tab.number, node), budget)
     if not lines.strip():
         return "[Nothing here can be read or named: take a screenshot; click_element takes x and y.]"
     place = f"[window {y} to {y + height} of {whole} px]\n" if whole > height else ""

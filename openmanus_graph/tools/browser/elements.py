@@ -73,20 +73,15 @@ async def click(session: BrowserSession, given: str | int | None) -> None:
     """
     from playwright.async_api import Error
 
-    tab, locator, facts = await element_of(session, given)
+    _, locator, facts = await element_of(session, given)
     if facts["disabled"]:
         raise ToolError(f"The {facts['words']} is disabled, and was not clicked.")
     if facts["tag"] == "option":
         raise ToolError(f"The {facts['words']} is chosen with select_dropdown_option.")
-    before = len(session.tabs)
     try:
         await locator.click(timeout=ACT_MS)
     except Error as error:
         raise _why(error.message, facts["words"], "clicked") from error
-    del tab
-    await asyncio.sleep(0)
-    if len(session.tabs) > before:
-        session.bring(session.tabs[-1])
 
 
 def _why(message: str, words: str, done: str) -> Exception:

@@ -21,7 +21,6 @@ from openmanus_graph.tools.browser.process import BrowserProcess
 from openmanus_graph.tools.browser.refs import Refs
 from openmanus_graph.tools.browser.saved_state import SavedState, SavedTab, load, save
 from openmanus_graph.tools.browser.tab import Tab
-from openmanus_graph.tools.browser.tree import Node
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Dialog, Download, Page, StorageState
@@ -88,12 +87,11 @@ class BrowserSession:
         """What the model is to be told with the next result."""
         self.dialog: Dialog | None = None
         """The dialog that waits for an answer, and holds up its page."""
-        self.shown: dict[int, Node] = {}
-        """What each tab showed last, whole."""
         self._process: BrowserProcess | None = None
         self._context: BrowserContext | None = None
         self._current = 0
         self._numbers = 0
+        self._told = 0
         self._generation = 0
         self._dialogs = 0
         self._asked = asyncio.Event()
@@ -138,7 +136,7 @@ class BrowserSession:
         self._process = process
         self._generation = max(saved.generation, self._generation) + 1
         self.refs = Refs(self._generation)
-        self.tabs, self.shown, self.dialog, self._pending = [], {}, None, None
+        self.tabs, self.dialog, self._pending = [], None, None
         storage: StorageState | None = saved.storage or None  # type: ignore[assignment] - as it was given
         self._context = await process.browser.new_context(storage_state=storage, accept_downloads=True)
         self._context.set_default_timeout(5_000)
@@ -197,17 +195,28 @@ class BrowserSession:
             self._adopt(page)
         tab = next(tab for tab in self.tabs if tab.page is page)
         self.bring(tab)
+        self._told = self._numbers
         return tab
 
     async def close_tab(self, tab: Tab) -> None:
         """Close a tab without asking its page."""
         self.refs.forget(tab.number)
-        self.shown.pop(tab.number, None)
         place = self.tabs.index(tab)
         self.tabs.remove(tab)
         await tab.page.close()
         if self.tabs and tab.number == self._current:
             self.bring(self.tabs[max(place - 1, 0)])
+
+    async def settle(self) -> None:
+        """Wait until the page in front is settled; a tab that it has opened comes to the front."""
+        before = self.tab
+        await before.settle()
+        opened = [tab for tab in self.tabs if tab.number > self._told]
+        self._told = self._numbers
+        if opened and before is self.tab:
+            self.bring(opened[-1])
+            self.notes.append(f"A new tab was opened: {opened[-1].number}. The one before is {before.number}.")
+            await opened[-1].settle()
 
     def _adopt(self, page: Page) -> None:
         """Take a page that was opened, by us or by a page, as a tab."""

@@ -84,7 +84,7 @@ class Tab:
         self._open_requests.discard(request)
         if self._is_own(request):
             self.failure = request.failure
-            self.refused = request.url
+            self.refused = request.url if "ERR_TUNNEL" in (request.failure or "") else None
 
     def _crash(self, page: Page) -> None:
         del page
