@@ -203,4 +203,5 @@ fi
 
 set_up
 offer_bubblewrap
+scripts/browser.sh
 say "Ready: $venv/bin/openmanus-graph"

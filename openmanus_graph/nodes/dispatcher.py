@@ -31,7 +31,7 @@ from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import SandboxChoice, Settings
-from openmanus_graph.context import Sessions, ToolContext
+from openmanus_graph.context import ToolContext
 from openmanus_graph.display_text import work_line
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
@@ -90,7 +90,6 @@ class Dispatch:
     """What else the graph's state gets once every subtask has ended."""
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
-    closing: Closing = field(default_factory=Closing)
     begun_before: set[str] = field(default_factory=set[str])
     """Namespaces in which an earlier process has stored something."""
     drained: str | None = None
@@ -99,6 +98,7 @@ class Dispatch:
     def __post_init__(self) -> None:
         configurable = configurable_of(self.config)
         self.thread_id = thread_id_of(self.config)
+        self.closing = Closing(self.thread_id)
         self.lease: Lease | None = LEASE.get(configurable)
         saver = configurable.get(CHECKPOINTER_KEY)
         self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
@@ -286,8 +286,8 @@ class Dispatch:
         return await self._run_graph(subtask)
 
     async def _run_graph(self, subtask: Subtask) -> SubtaskResult:
-        sessions = Sessions()
         run_name = f"{subtask.id}-{self.definitions[subtask.id]}-r{self.round}"
+        sessions = self.closing.sessions_of(run_name)
         context = ToolContext(
             thread_id=self.thread_id,
             subtask_id=subtask.id,
@@ -322,9 +322,11 @@ class Dispatch:
         durable: dict[str, Any] = {} if self.saver is None else {"durability": "sync"}
         try:
             ended = await self.subtask_graph.ainvoke(start, context=given, **durable)
-        finally:
-            if sessions:  # not awaited here: nothing may stand between the committed result and its dependants
-                self.closing.close(sessions)
+        except GraphInterrupt:
+            self.closing.suspend(run_name, sessions)
+            raise
+        finally:  # not awaited here: nothing may stand between the committed result and its dependants
+            self.closing.close(sessions)
         return cast("SubtaskResult", ended["result"])
 
     def _result_of(self, subtask_id: str) -> SubtaskResult:

@@ -32,6 +32,7 @@ _SPEC = ToolSpec(
     on_request=True,
     planned=False,
     free_text=("url", "title", "tabs", "notes", "snapshot", "text"),
+    newest=("snapshot", "tabs"),
     source=_read_addresses,
     unavailable=why_unavailable,
     returns={"url": TEXT, "title": TEXT, "tabs": ANY, "notes": ANY, "snapshot": TEXT, "text": TEXT, "path": TEXT},

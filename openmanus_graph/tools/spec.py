@@ -77,6 +77,8 @@ class ToolSpec:
     """Shape of the output, which a plan's references to it must fit; `None` means unknown, and nothing is checked."""
     free_text: tuple[str, ...] = ()
     """Fields of the output with words of pages, files or people, whose content nobody knows before the call."""
+    newest: tuple[str, ...] = ()
+    """Fields of the output that an agent is sent of the newest call only, such as what a page shows."""
     planned: bool = True
     """Whether the planner is shown it; `False` for a tool that is of use inside an agent's subtask only."""
     on_request: bool = False
@@ -146,6 +148,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         verify=_verify(tool, metadata.get("verify")),
         returns=shape_of(tool),
         free_text=tuple(str(name) for name in metadata.get("free_text") or ()),
+        newest=tuple(str(name) for name in metadata.get("newest") or ()),
         planned=bool(metadata.get("planned", True)),
         on_request=bool(metadata.get("on_request", False)),
         takes_code=bool(metadata.get("takes_code", False)),

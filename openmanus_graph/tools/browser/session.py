@@ -43,6 +43,9 @@ RESTARTED = "The browser was started again: its tabs were opened anew, typed tex
 class ThreadBrowser:
     """The Chromium of a thread, started when it is first needed and again when it is gone."""
 
+    lasts = True
+    """Whether it stays open while a person is asked something."""
+
     def __init__(self, settings: Settings) -> None:
         self._settings = settings
         self._process: BrowserProcess | None = None
@@ -71,6 +74,9 @@ class ThreadBrowser:
 
 class BrowserSession:
     """The browser of a subtask; calls wait for each other."""
+
+    lasts = True
+    """Whether it stays open while a person is asked something: a form that is half filled in is not had again."""
 
     def __init__(self, thread: ThreadBrowser, state: Path, workspace: Path) -> None:
         self._thread = thread
