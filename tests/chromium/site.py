@@ -42,6 +42,7 @@ class Site:
         self.asked: list[Asked] = []
         self._server: asyncio.Server | None = None
         self.port = 0
+        self._serving: set[asyncio.Task[None]] = set()
 
     async def start(self) -> None:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
@@ -58,25 +59,36 @@ class Site:
     def stop(self) -> None:
         if self._server is not None:
             self._server.close()
+        for task in self._serving:
+            task.cancel()
 
     def requests(self, path: str) -> list[Asked]:
         return [asked for asked in self.asked if asked.path == path]
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        with suppress(OSError, EOFError, ValueError):
-            asked = await self._read(reader)
-            self.asked.append(asked)
-            found = self.pages.get(asked.path, Answer("nothing here", 404))
-            answer = found(asked) if callable(found) else found
-            if isinstance(answer, str):
-                answer = Answer(answer)
-            await asyncio.sleep(answer.wait_s)
-            body = answer.body.encode() if isinstance(answer.body, str) else answer.body
-            fields = [("Content-Type", answer.kind), ("Content-Length", str(len(body))), ("Connection", "close")]
-            lines = [f"HTTP/1.1 {answer.status} So", *(f"{name}: {value}" for name, value in fields + answer.headers)]
-            writer.write("\r\n".join([*lines, "", ""]).encode() + body)
-            await writer.drain()
-        writer.close()
+        task = asyncio.current_task()
+        assert task is not None
+        self._serving.add(task)
+        try:
+            with suppress(OSError, EOFError, ValueError, asyncio.CancelledError):
+                await self._answer(reader, writer)
+        finally:
+            self._serving.discard(task)
+            writer.transport.abort() if task.cancelling() else writer.close()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked = await self._read(reader)
+        self.asked.append(asked)
+        found = self.pages.get(asked.path, Answer("nothing here", 404))
+        answer = found(asked) if callable(found) else found
+        if isinstance(answer, str):
+            answer = Answer(answer)
+        await asyncio.sleep(answer.wait_s)
+        body = answer.body.encode() if isinstance(answer.body, str) else answer.body
+        fields = [("Content-Type", answer.kind), ("Content-Length", str(len(body))), ("Connection", "close")]
+        lines = [f"HTTP/1.1 {answer.status} So", *(f"{name}: {value}" for name, value in fields + answer.headers)]
+        writer.write("\r\n".join([*lines, "", ""]).encode() + body)
+        await writer.drain()
 
     async def _read(self, reader: asyncio.StreamReader) -> Asked:
         first, *lines = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").strip().split("\r\n")
