@@ -16,6 +16,7 @@ from langchain_core.messages import ToolMessage
 from langgraph.types import Command
 
 from openmanus_graph import Settings, ThreadSaver, build_manus_graph, delete_thread, find_thread, list_effects
+from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
 from openmanus_graph.tools.browser.actions import effect_of_action
@@ -185,6 +186,42 @@ async def test_what_a_browser_kept_goes_with_its_thread(
     assert load(path) == SavedState([SavedTab("https://example.com")])
     await delete_thread(saver, await find_thread(saver, "t"))
     assert not path.parent.exists()
+
+
+class Lasting:
+    """A session that outlasts a question."""
+
+    lasts = True
+    closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def test_what_stays_open_for_a_person_is_closed_with_the_loop_at_the_latest() -> None:
+    subtask, shared, other = Lasting(), Lasting(), Lasting()
+
+    async def main() -> None:
+        closing = Closing("t")
+        sessions = closing.sessions_of("s")
+        await sessions.get("browser", lambda: opened(subtask))
+        await closing.shared.get("browser", lambda: opened(shared))
+        closing.suspend("s", sessions)
+        await closing.wait()
+        again = Closing("t")
+        assert await again.sessions_of("s").get("browser", lambda: opened(other)) is subtask
+        assert await again.shared.get("browser", lambda: opened(other)) is shared
+        kept = again.sessions_of("s2")
+        await kept.get("browser", lambda: opened(subtask))
+        again.suspend("s2", kept)
+        await again.wait()
+        assert not subtask.closed
+
+    async def opened(session: Lasting) -> Lasting:
+        return session
+
+    asyncio.run(main())
+    assert (subtask.closed, shared.closed, other.closed) == (True, True, False)
 
 
 def test_a_state_that_is_too_large_is_saved_without_its_storage(tmp_path: Path) -> None:

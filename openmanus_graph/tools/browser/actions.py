@@ -112,7 +112,6 @@ async def perform(session: BrowserSession, given: BrowserArguments, search: Sear
     from playwright.async_api import Error
 
     async with session.turn:
-        session.notes.clear()
         await session.ready()
         waits = session.dialog is not None and given.action != "dialog"
         if waits and session.dialog is not None:
@@ -151,7 +150,7 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
         snapshot = "" if textual else await _snapshot(session, tab, budget)
     else:
         dialog = session.dialog
-        session.notes.append(f"A dialog is open: {dialog.type} {dialog.message[:500]!r}. Answer it with 'dialog'.")
+        session.note(f"A dialog is open: {dialog.type} {dialog.message[:500]!r}. Answer it with 'dialog'.")
     _note(session, tab)
     titles = await asyncio.gather(*(_title(session, one) for one in session.tabs))
     notes, session.notes = session.notes, []
@@ -177,10 +176,10 @@ async def _snapshot(session: BrowserSession, tab: Tab, budget: int) -> str:
     try:
         root, known = await tab.tree()
     except Error as error:
-        session.notes.append(f"The page does not answer: {error.message.splitlines()[0]} Use refresh or close_tab.")
+        session.note(f"The page does not answer: {error.message.splitlines()[0]} Use refresh or close_tab.")
         return ""
     if not known:
-        session.notes.append("A part of the page does not answer, so what fields hold is not shown.")
+        session.note("A part of the page does not answer, so what fields hold is not shown.")
     height, y, whole = await tab.view()
     lines = await asyncio.to_thread(render, root, height, lambda node: session.refs.label(tab.number, node), budget)
     if not lines.strip():
@@ -192,15 +191,15 @@ async def _snapshot(session: BrowserSession, tab: Tab, budget: int) -> str:
 def _note(session: BrowserSession, tab: Tab) -> None:
     """Tell what has happened to the page."""
     if tab.authenticate:
-        session.notes.append("The page asks for a user name and password.")
+        session.note("The page asks for a user name and password.")
     elif tab.refused is not None:
-        session.notes.append(navigation.failure(session, tab.refused, tab.failure or "").message)
+        session.note(navigation.failure(session, tab.refused, tab.failure or "").message)
     elif tab.failure is not None and tab.page.url.startswith("chrome-error:"):
-        session.notes.append(navigation.failure(session, tab.page.url, tab.failure).message)
+        session.note(navigation.failure(session, tab.page.url, tab.failure).message)
     elif tab.status is not None and tab.status >= 400:
-        session.notes.append(f"The page answered {tab.status}.")
+        session.note(f"The page answered {tab.status}.")
     if tab.errors:
-        session.notes.append(f"Errors of the page's scripts: {'; '.join(tab.errors)}")
+        session.note(f"Errors of the page's scripts: {'; '.join(tab.errors)}")
         tab.errors.clear()
 
 
@@ -408,7 +407,7 @@ async def _web_search(session: BrowserSession, given: BrowserArguments, search: 
         try:
             await navigation.go(session, session.tab, results[0]["url"])
         except ToolError as error:
-            session.notes.append(error.message)
+            session.note(error.message)
     return Done(text or "Nothing was found.")
 
 

@@ -134,12 +134,12 @@ async def write(session: BrowserSession, given: str | int | None, text: str) -> 
     except Error as error:
         raise _why(error.message, facts["words"], "written to") from error
     except TimeoutError:
-        session.notes.append("What the field holds now cannot be read.")
+        session.note("What the field holds now cannot be read.")
         return
     if now.strip() != text.strip():
         shown = MASK if facts["secret"] else repr(now[:200])
         kind = f" of the type {facts['type']!r}" if facts["type"] else ""
-        session.notes.append(f"The field{kind} holds {shown} now, and not what was typed.")
+        session.note(f"The field{kind} holds {shown} now, and not what was typed.")
 
 
 async def options_of(session: BrowserSession, given: str | int | None) -> str:

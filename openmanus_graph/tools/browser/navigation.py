@@ -98,7 +98,7 @@ async def _navigated(session: BrowserSession, tab: Tab, load: object, address: s
     try:
         await load(tab.page)  # type: ignore[operator] - one of the functions above
     except Late:
-        session.notes.append(f"The page {address!r} was not there in full within {LOAD_MS // 1000} s.")
+        session.note(f"The page {address!r} was not there in full within {LOAD_MS // 1000} s.")
     except Error as error:
         if "Download is starting" in error.message:
             await session.finish_downloads(10)

@@ -33,6 +33,8 @@ DIALOG_S = 120.0
 """Seconds after which a dialog that nobody answered is dismissed."""
 MOST_DIALOGS = 5
 """Dialogs in a row, without an action between them, after which more are dismissed."""
+MOST_NOTES = 20
+"""Notes that one result has."""
 SAVE_S = 5.0
 """Seconds that reading the storage may take."""
 RESTORE_S = 15.0
@@ -115,6 +117,11 @@ class BrowserSession:
         """The tab in front."""
         return next((tab for tab in self.tabs if tab.number == self._current), self.tabs[-1])
 
+    def note(self, text: str) -> None:
+        """Tell the model something with the next result; a page that says too much is cut short."""
+        if len(self.notes) < MOST_NOTES:
+            self.notes.append(text)
+
     def bring(self, tab: Tab) -> None:
         """Bring a tab to the front."""
         self._current = tab.number
@@ -130,7 +137,7 @@ class BrowserSession:
             await self._open(process)
         self.tabs = [tab for tab in self.tabs if not tab.page.is_closed()]
         for tab in [tab for tab in self.tabs if tab.crashed]:
-            self.notes.append(f"The page {tab.page.url!r} crashed; a new tab has its address.")
+            self.note(f"The page {tab.page.url!r} crashed; a new tab has its address.")
             await self._replace(tab)
         if not self.tabs:
             await self.new_tab()
@@ -150,7 +157,7 @@ class BrowserSession:
         self._context.on("page", self._adopt)
         if found is not None:
             await asyncio.to_thread(save, self._state, replace(saved, generation=self._generation))
-            self.notes.append(RESTARTED)
+            self.note(RESTARTED)
             await self._restore(saved)
 
     async def _restore(self, saved: SavedState) -> None:
@@ -171,7 +178,7 @@ class BrowserSession:
                 await tab.page.goto(kept.url, wait_until="domcontentloaded", timeout=RESTORE_S * 1000)
                 await tab.page.evaluate("y => scrollTo(0, y)", kept.scroll)
             except Error as error:
-                self.notes.append(f"The page {kept.url!r} did not open again: {error.message.splitlines()[0]}")
+                self.note(f"The page {kept.url!r} did not open again: {error.message.splitlines()[0]}")
         if saved.current < len(self.tabs):
             self.bring(self.tabs[saved.current])
 
@@ -221,13 +228,13 @@ class BrowserSession:
         self._told = self._numbers
         if opened and before is self.tab:
             self.bring(opened[-1])
-            self.notes.append(f"A new tab was opened: {opened[-1].number}. The one before is {before.number}.")
+            self.note(f"A new tab was opened: {opened[-1].number}. The one before is {before.number}.")
             await opened[-1].settle()
 
     def _adopt(self, page: Page) -> None:
         """Take a page that was opened, by us or by a page, as a tab."""
         if len(self.tabs) >= MOST_TABS:
-            self.notes.append(f"A page opened another tab, which was closed: there are {MOST_TABS} already.")
+            self.note(f"A page opened another tab, which was closed: there are {MOST_TABS} already.")
             self._later(page.close())
             return
         self._numbers += 1
@@ -252,10 +259,10 @@ class BrowserSession:
         self._dialogs += 1
         text = f"{dialog.type}: {dialog.message[:500]!r}"
         if dialog.type in ("alert", "beforeunload"):
-            self.notes.append(f"The page showed {text}, which was accepted.")
+            self.note(f"The page showed {text}, which was accepted.")
             self._later(dialog.accept())
         elif self._dialogs > MOST_DIALOGS or self.dialog is not None:
-            self.notes.append(f"The page showed {text}, which was dismissed: there were too many.")
+            self.note(f"The page showed {text}, which was dismissed: there were too many.")
             self._later(dialog.dismiss())
         else:
             self.dialog = dialog
@@ -266,12 +273,12 @@ class BrowserSession:
         await asyncio.sleep(DIALOG_S)
         if self.dialog is dialog:
             self.dialog = None
-            self.notes.append(f"The dialog {dialog.message[:200]!r} was dismissed: nobody answered in {DIALOG_S:g} s.")
+            self.note(f"The dialog {dialog.message[:200]!r} was dismissed: nobody answered in {DIALOG_S:g} s.")
             await dialog.dismiss()
 
     def _downloaded(self, download: Download) -> None:
         async def kept() -> None:
-            self.notes.append(await downloads.keep(download, self.process.downloads, self.workspace))
+            self.note(await downloads.keep(download, self.process.downloads, self.workspace))
 
         self._later(kept())
 
@@ -314,7 +321,7 @@ class BrowserSession:
                 dialog.accept(text) if accept and text is not None else dialog.accept() if accept else dialog.dismiss()
             )
         except Error as error:
-            self.notes.append(f"The dialog was gone already: {error.message.splitlines()[0]}")
+            self.note(f"The dialog was gone already: {error.message.splitlines()[0]}")
         pending, self._pending = self._pending, None
         if pending is not None:
             with suppress(Error, ToolError, TimeoutError):
@@ -341,9 +348,7 @@ class BrowserSession:
         current = next((place for place, tab in enumerate(self.tabs) if tab is self.tab), 0)
         state = SavedState(tabs, current, storage, self._generation)
         if not await asyncio.to_thread(save, self._state, state):
-            self.notes.append(
-                "What the pages keep is too large to be saved in full: after a restart some of it is gone."
-            )
+            self.note("What the pages keep is too large to be saved in full: after a restart some of it is gone.")
 
     async def aclose(self) -> None:
         """Close the tabs; the Chromium stays for other subtasks."""

@@ -145,12 +145,23 @@ def mask(root: Node, secrets: Collection[str], *, everything: bool) -> None:
         secrets: The values that such fields have now.
         everything: Whether the values of all fields are hidden, because it is not known which fields are such.
     """
+    known = {" ".join(secret.split()) for secret in secrets}
     for node in root.walk():
-        if node.role not in FIELDS:
-            continue
-        for part in (node, *(child for child in node.children if child.role == "text")):
-            if part.text and (everything or part.text in secrets or _scalar(part.text) in secrets):
+        if node.name in known and len(node.name) > 3:
+            node.name = MASK
+        texts = [child for child in node.children if child.role == "text"] if node.role in FIELDS else []
+        for part in (node, *texts):
+            in_field = part is not node or node.role in FIELDS
+            if part.text and ((everything and in_field) or _is_secret(part.text, known, in_field=in_field)):
                 part.text = MASK
+
+
+def _is_secret(text: str, secrets: Collection[str], *, in_field: bool) -> bool:
+    """Whether a text is a secret, or a long beginning of one; outside of fields short ones are no reason."""
+    plain = " ".join(text.split())
+    if plain in secrets:
+        return in_field or len(plain) > 3
+    return len(plain) > 7 and any(plain.rstrip("…. ") in secret for secret in secrets)
 
 
 READING = frozenset(
