@@ -19,7 +19,7 @@ from openmanus_graph.errors import OpenManusGraphError, ToolError
 from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
 from openmanus_graph.sandbox import probe
-from openmanus_graph.tools.browser.confinement import find_chromium, why_unavailable
+from openmanus_graph.tools.browser.confinement import why_unavailable
 from openmanus_graph.tools.web.engines import engines_of
 
 
@@ -41,7 +41,7 @@ def doctor(as_json: bool) -> int:
         _python(),
         asyncio.run(_postgres(settings)),
         *_sandbox(settings),
-        _chromium(settings),
+        browser_finding(settings),
         _search(settings),
     ]
     models, plugins = _models(settings), _plugins()
@@ -142,13 +142,13 @@ def _sandbox(settings: Settings) -> list[Finding]:
     return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
 
 
-def _chromium(settings: Settings) -> Finding:
+def browser_finding(settings: Settings) -> Finding:
     """Which Chromium `browser_use` works in, and how it is confined."""
     try:
         missing = why_unavailable(settings)
         if missing is not None:
             return Finding("Browser", False, f"browser_use is not offered. {missing}")
-        found = find_chromium(settings)
+        found = findbrowser_finding(settings)
     except OpenManusGraphError as error:
         return Finding("Browser", False, error.message, error.hint or "")
     return Finding("Browser", True, f"{found.program}; {found.confined}")

@@ -23,7 +23,7 @@ from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.loops import REMINDER, stuck
-from openmanus_graph.nodes.newest_output import newest_only
+from openmanus_graph.nodes.material.newest_output import newest_only
 from openmanus_graph.nodes.offered_tools import offered_tools
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
 from openmanus_graph.nodes.reply import TERMINATE, failed_calls, read_reply

@@ -17,7 +17,7 @@ from langgraph.types import Command
 
 from openmanus_graph import Settings, ThreadSaver, build_manus_graph, delete_thread, find_thread, list_effects
 from openmanus_graph.nodes.dispatching.closing import Closing
-from openmanus_graph.nodes.newest_output import LEFT_OUT, newest_only
+from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
 from openmanus_graph.tools.browser.actions import effect_of_action
 from openmanus_graph.tools.browser.saved_state import LARGEST, SavedState, SavedTab, load, save, state_file

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 import pytest_asyncio
 
+from openmanus_graph.cli.doctor import browser_finding
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError, ToolError
 from openmanus_graph.sandbox.tree import TreeProcess, tree_below
@@ -138,6 +139,15 @@ async def test_nothing_is_left_after_a_kill(killed: str) -> None:
 async def test_a_missing_chromium_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=r"There is no Chromium at .*Install it with: apt-get install chromium"):
         find_chromium(Settings(chromium=tmp_path / "chromium"))
+
+
+async def test_doctor_says_which_one_is_used_and_how_it_is_confined(chromium: Chromium, tmp_path: Path) -> None:
+    found = browser_finding(Settings())
+    assert found.ok
+    assert found.detail == f"{chromium.program}; {chromium.confined}"
+    missing = browser_finding(Settings(chromium=tmp_path / "none"))
+    assert not missing.ok
+    assert "Install it with: apt-get install chromium" in missing.detail
 
 
 async def test_one_that_does_not_start_says_why(tmp_path: Path, chromium: Chromium) -> None:
