@@ -148,7 +148,7 @@ def browser_finding(settings: Settings) -> Finding:
         missing = why_unavailable(settings)
         if missing is not None:
             return Finding("Browser", False, f"browser_use is not offered. {missing}")
-        found = findbrowser_finding(settings)
+        found = find_chromium(settings)
     except OpenManusGraphError as error:
         return Finding("Browser", False, error.message, error.hint or "")
     return Finding("Browser", True, f"{found.program}; {found.confined}")
