@@ -19,7 +19,7 @@ from openmanus_graph.errors import OpenManusGraphError, ToolError
 from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
 from openmanus_graph.sandbox import probe
-from openmanus_graph.tools.browser.confinement import why_unavailable
+from openmanus_graph.tools.browser.confinement import find_chromium, why_unavailable
 from openmanus_graph.tools.web.engines import engines_of
 
 
