@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import re
+import signal
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from playwright.async_api import Error
 
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import Sessions, ToolContext, using_tool_context
 from openmanus_graph.errors import AddressRefusedError, ToolArgumentsError, ToolError
+from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.tools.browser.saved_state import state_file
+from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tree import MASK
 from openmanus_graph.tools.browser_use import browser_use
 from tests.chromium.pages import FRAMES, PAGES
 from tests.chromium.site import Site
+from tests.chromium.test_process import command_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
 
@@ -326,3 +333,38 @@ async def test_a_browser_that_was_ended_is_opened_again_from_what_was_saved(brow
         await again("click_element", ref=old)
     assert ref(await again.open("/form"), "Save").endswith("-2")
     await again.context.sessions.aclose()
+
+
+async def session_of(browse: Browsing) -> BrowserSession:
+    async def none() -> BrowserSession:
+        raise AssertionError
+
+    return await browse.context.sessions.get("browser", none)
+
+
+async def test_a_page_that_crashed_is_opened_in_a_new_tab(browse: Browsing) -> None:
+    await browse.open("/form")
+    tab = (await session_of(browse)).tab
+    crash = await tab.page.context.new_cdp_session(tab.page)
+    with suppress(Error, TimeoutError):
+        async with asyncio.timeout(2):
+            await crash.send("Page.crash")
+    while not tab.crashed:
+        await asyncio.sleep(0.05)
+    after = await browse("snapshot")
+    assert f"The page '{browse.site.url}/form' crashed; a new tab has its address." in after["notes"]
+    assert after["title"] == "Form"
+
+
+async def test_a_chromium_that_was_killed_is_started_again(browse: Browsing) -> None:
+    await browse.open("/form")
+    process = (await session_of(browse)).process
+    for found in tree_below(os.getpid()):
+        if "/usr/bin/bwrap" in command_of(found)[0]:
+            found.send(signal.SIGKILL)
+    while process.alive:
+        await asyncio.sleep(0.05)
+    after = await browse("snapshot")
+    assert "The browser was started again" in after["notes"][0]
+    assert after["title"] == "Form"
+    assert not process.folder.exists()
