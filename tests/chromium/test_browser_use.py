@@ -6,13 +6,20 @@ import asyncio
 import os
 import re
 import signal
+import ssl
 from collections.abc import AsyncIterator
 from contextlib import suppress
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.x509.oid import NameOID
 from playwright.async_api import Error
 
 from openmanus_graph.config.settings import Settings
@@ -295,6 +302,25 @@ async def test_what_does_not_load_says_why(path: str, message: str, browse: Brow
     with pytest.raises(ToolError, match=message) as caught:
         await browse("go_to_url", url=path if ":" in path else f"{browse.site.url}{path}")
     assert isinstance(caught.value, AddressRefusedError) == ("has the" in message)
+
+
+async def test_a_certificate_that_nobody_trusts_is_named(browse: Browsing, tmp_path: Path) -> None:
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    now = datetime.now(UTC)
+    made = x509.CertificateBuilder(name, name, key.public_key(), 1, now, now + timedelta(days=1)).sign(key, SHA256())
+    form = serialization.PrivateFormat.TraditionalOpenSSL
+    (tmp_path / "both.pem").write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, form, serialization.NoEncryption())
+        + made.public_bytes(serialization.Encoding.PEM)
+    )
+    secure = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    secure.load_cert_chain(tmp_path / "both.pem")
+    served = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=secure)
+    port = served.sockets[0].getsockname()[1]
+    with pytest.raises(ToolError, match="of an authority that is not trusted"):
+        await browse("go_to_url", url=f"https://127.0.0.1:{port}/")
+    served.close()
 
 
 async def test_statuses_are_told(browse: Browsing) -> None:
