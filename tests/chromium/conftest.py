@@ -46,6 +46,6 @@ async def canary() -> AsyncIterator[Canary]:
 
 
 async def two_names(host: str, port: int) -> Sequence[str]:
-    """Resolves two names to addresses inside, one of them beside a public address; all others as the system does."""
-    known = {"inside.test": ["127.0.0.1"], "changing.test": ["93.184.216.34", "127.0.0.1"]}
+    """Resolves names to addresses inside, one of them beside a public address; all others as the system does."""
+    known = {"site.test": ["127.0.0.1"], "inside.test": ["127.0.0.1"], "changing.test": ["93.184.216.34", "127.0.0.1"]}
     return known[host] if host in known else await resolve(host, port)

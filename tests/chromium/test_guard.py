@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
+from base64 import b64encode
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
+from hashlib import sha1
 from pathlib import Path
 
 import pytest
@@ -182,3 +185,35 @@ async def test_names_and_redirects_are_judged_by_where_they_lead(confined: Brows
     assert "loopback" in problem.message
     assert "loopback" not in await page.content()
     await context.close()
+
+
+async def test_a_websocket_goes_through_to_what_is_allowed(confined: BrowserProcess, site: Site) -> None:
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        key = next(
+            line.partition(": ")[2] for line in head.splitlines() if line.lower().startswith("sec-websocket-key")
+        )
+        accept = b64encode(sha1(f"{key}258EAFA5-E914-47DA-95CA-C5AB0DC85B11".encode()).digest()).decode()
+        writer.write(
+            "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+            f"Sec-WebSocket-Accept: {accept}\r\n\r\n".encode()
+        )
+        writer.write(b"\x81\x02hi")
+        await writer.drain()
+        await reader.read(1)
+        writer.close()
+
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    site.pages["/empty"] = ""
+    context = await confined.browser.new_context()
+    page = await context.new_page()
+    await page.goto(f"http://site.test:{site.port}/empty")
+    said = await page.evaluate(
+        "port => new Promise(done => { const socket = new WebSocket(`ws://site.test:${port}/`);"
+        " socket.onmessage = event => done(event.data); socket.onerror = () => done('refused'); })",
+        port,
+    )
+    await context.close()
+    listening.close()
+    assert said == "hi"
