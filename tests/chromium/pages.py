@@ -97,5 +97,5 @@ PAGES: dict[str, Given] = {
     "/nothing": Answer("", 204),
     "/circle": Answer("", 302, [("Location", "/circle")]),
     "/broken": Answer("<p>sorry", 500),
-    "/big": big(4000),
+    "/big": big(2000),
 }

@@ -30,6 +30,7 @@ from openmanus_graph.tools.browser.saved_state import state_file
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tree import MASK
 from openmanus_graph.tools.browser_use import browser_use
+from openmanus_graph.tools.spec import spec_of
 from tests.chromium.pages import FRAMES, PAGES
 from tests.chromium.site import Site
 from tests.chromium.test_process import command_of
@@ -93,6 +94,7 @@ async def browse(pages: Site, shared: Sessions, tmp_path: Path) -> AsyncIterator
 async def test_a_form_is_filled_in_and_sent(browse: Browsing) -> None:
     page = await browse.open("/form")
     assert page["title"] == "Form"
+    assert set(page) == set(spec_of(browser_use).returns or {})
     await browse("input_text", ref=ref(page, "Name"), text="Ada 'x' \"y\"")
     await browse("select_dropdown_option", ref=ref(page, "Color"), text="red")
     await browse("click_element", ref=ref(page, "Fine"))
@@ -332,9 +334,9 @@ async def test_a_big_page_costs_little_and_is_searched(browse: Browsing) -> None
     assert len(page["snapshot"]) < 12_000
     assert "more of" in page["snapshot"]
     assert "further down" in page["snapshot"]
-    found = await browse("find", text="Item 3900")
-    clicked = await browse("click_element", ref=ref({"snapshot": "", "text": found["text"]}, "Item 3900"))
-    assert clicked["url"].endswith("/item/3900")
+    found = await browse("find", text="Item 1900")
+    clicked = await browse("click_element", ref=ref({"snapshot": "", "text": found["text"]}, "Item 1900"))
+    assert clicked["url"].endswith("/item/1900")
 
 
 async def test_a_browser_that_was_ended_is_opened_again_from_what_was_saved(browse: Browsing) -> None:

@@ -15,7 +15,7 @@ from openmanus_graph.tools.browser.tree import MASK
 if TYPE_CHECKING:
     from playwright.async_api import Locator
 
-ACT_MS = 3_000
+ACT_MS = 2_000
 """Milliseconds that an element is waited for until it can be acted on."""
 _ASK_S = 3.0
 _PERFORMED = "performing "
