@@ -32,8 +32,8 @@ from openmanus_graph.tools.browser.tree import MASK
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.spec import spec_of
 from tests.chromium.pages import FRAMES, PAGES
+from tests.chromium.processes import command_of
 from tests.chromium.site import Site
-from tests.chromium.test_process import command_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
 

@@ -20,6 +20,7 @@ from openmanus_graph.sandbox.tree import TreeProcess, tree_below
 from openmanus_graph.tools.browser import confinement
 from openmanus_graph.tools.browser.confinement import Chromium, find_chromium
 from openmanus_graph.tools.browser.process import BrowserProcess
+from tests.chromium.processes import command_of
 from tests.chromium.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
@@ -51,13 +52,6 @@ async def confined(site: Site) -> AsyncIterator[BrowserProcess]:
     await page.goto(site.url)
     yield opened
     await opened.aclose()
-
-
-def command_of(process: TreeProcess) -> list[str]:
-    try:
-        return Path(f"/proc/{process.pid}/cmdline").read_text(errors="replace").split("\0")
-    except OSError:
-        return []
 
 
 def of_chromium() -> list[TreeProcess]:
