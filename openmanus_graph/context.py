@@ -29,8 +29,13 @@ SessionT = TypeVar("SessionT", bound=Session)
 class Sessions:
     """The sessions of one subtask: opened on first use, shared by its calls, closed with it."""
 
-    def __init__(self) -> None:
-        self._open: dict[str, Session] = {}
+    def __init__(self, opened: dict[str, Session] | None = None) -> None:
+        """Open nothing yet.
+
+        Args:
+            opened: Sessions that are open already, by their keys.
+        """
+        self._open: dict[str, Session] = dict(opened or {})
         self._lock = asyncio.Lock()
 
     def __bool__(self) -> bool:
@@ -44,6 +49,12 @@ class Sessions:
                 self._open[key] = await opener()
             session: Any = self._open[key]
             return session
+
+    def take_lasting(self) -> dict[str, Session]:
+        """Those that outlast a question to a person (`lasts`), which are then no longer closed with the others."""
+        lasting = {key: session for key, session in self._open.items() if getattr(session, "lasts", False)}
+        self._open = {key: session for key, session in self._open.items() if key not in lasting}
+        return lasting
 
     async def aclose(self) -> None:
         """Close all of them, last opened first; the first failure is raised after the others are closed."""
@@ -85,6 +96,10 @@ class ToolContext:
     `None` means it cannot be told."""
     sessions: Sessions = field(default_factory=Sessions)
     """Sessions shared by the calls of one subtask."""
+    thread_sessions: Sessions = field(default_factory=Sessions)
+    """Sessions shared by all subtasks that run now, closed with the last of them."""
+    subtask_run: str = ""
+    """Names this run of the subtask: the same after a crash, another in another round or after a change of it."""
     report: Callable[[str], None] = _silent
     """Says in a few words what the tool is doing, for the views."""
 

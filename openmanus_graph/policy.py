@@ -106,8 +106,7 @@ class Policy:
     def always_denies(self, tool: BaseTool) -> bool:
         """Whether every call of a tool is refused, whatever its arguments."""
         spec, names = spec_of(tool), names_of(tool)
-        effects: set[Effect] = {spec.effect} if spec.reads_when is None else {spec.effect, "read"}
-        return all(self._always_denies(names, effect) for effect in effects)
+        return all(self._always_denies(names, effect) for effect in spec.effects)
 
     def _always_denies(self, names: tuple[str, ...], effect: Effect) -> bool:
         for rule in self.chosen.rules:

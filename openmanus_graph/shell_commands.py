@@ -28,6 +28,8 @@ SEARCH_MEMORY = f"{PROGRAM} memory search QUERY"
 DELETE_PASSAGE = f"{PROGRAM} memory delete KEY"
 MEMORY_STATUS = f"{PROGRAM} memory status"
 INSTALL_BUBBLEWRAP = "apt-get install bubblewrap"
+INSTALL_CHROMIUM = "apt-get install chromium"
+INSTALL_BROWSER_EXTRA = f"pip install '{PROGRAM}[browser]'"
 
 
 def resume(thread_id: str, *more: str) -> str:

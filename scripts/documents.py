@@ -112,6 +112,7 @@ def tools_table(_: str) -> str:
         effect = spec.effect + (
             f"; read with {' or '.join(map(str.upper, spec.reads_when[1]))}" if spec.reads_when else ""
         )
+        effect += "; read where an action only reads" if spec.effect_when else ""
         output = f"as `{spec.alias_of}`" if spec.alias_of else shape_words(spec.returns) or "the checked value"
         rows.append(f"| [`{tool.name}`](#{tool.name}) | {', '.join(names)} | {effect} | {output} |")
     return "\n".join(rows)

@@ -21,10 +21,12 @@ from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import storable_thread
 from openmanus_graph.checkpoints.thread_tables import remove_rows, try_alone
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ThreadBusyError, UnknownThreadError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.questions import Answer, Question
 from openmanus_graph.state import ThreadStatus
+from openmanus_graph.tools.browser.saved_state import remove_states
 
 
 @dataclass(frozen=True)
@@ -219,7 +221,7 @@ async def find_thread(saver: ThreadSaver, name: str | None, *, locked_too: bool 
 async def delete_thread(
     saver: ThreadSaver, thread: Thread, *, files: bool = False, unless_changed: bool = False
 ) -> bool:
-    """Remove a thread from every table, and its workspace if asked.
+    """Remove a thread from every table, what its browsers kept, and its workspace if asked.
 
     Args:
         saver: The store.
@@ -246,6 +248,7 @@ async def delete_thread(
             if row is not None and row["updated_at"] != thread.updated_at:
                 return False
         await remove_rows(connection, [thread.thread_id])
+    remove_states(Settings.load().home, thread.thread_id)
     if files and thread.workspace:
         with suppress(FileNotFoundError):
             shutil.rmtree(Path(thread.workspace))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import shutil
 import sys
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -21,6 +20,7 @@ from openmanus_graph.errors import OpenManusGraphError, ToolError
 from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
 from openmanus_graph.sandbox import probe
+from openmanus_graph.tools.browser.confinement import find_chromium, why_unavailable
 from openmanus_graph.tools.web.engines import engines_of
 
 
@@ -38,8 +38,14 @@ def doctor(as_json: bool) -> int:
     """Print each setting with where it came from, and probe what is there; exit 1 if the engine cannot run."""
     settings = Settings.load()
     values = [_setting(settings, name) for name in type(settings).model_fields]
-    findings = [_python(), asyncio.run(_postgres(settings)), _encryption(settings), *_sandbox(settings)]
-    findings += [_chromium(), _search(settings)]
+    findings = [
+        _python(),
+        asyncio.run(_postgres(settings)),
+        _encryption(settings),
+        *_sandbox(settings),
+        browser_finding(settings),
+        _search(settings),
+    ]
     models, plugins = _models(settings), _plugins()
     ready = all(finding.ok for finding in findings[:2])
     if as_json:
@@ -149,6 +155,13 @@ def _sandbox(settings: Settings) -> list[Finding]:
     return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
 
 
-def _chromium() -> Finding:
-    program = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
-    return Finding("Chromium", program is not None, program or "not found; no tool of this version needs it")
+def browser_finding(settings: Settings) -> Finding:
+    """Which Chromium `browser_use` works in, and how it is confined."""
+    try:
+        missing = why_unavailable(settings)
+        if missing is not None:
+            return Finding("Browser", False, f"browser_use is not offered. {missing}")
+        found = find_chromium(settings)
+    except OpenManusGraphError as error:
+        return Finding("Browser", False, error.message, error.hint or "")
+    return Finding("Browser", True, f"{found.program}; {found.confined}")

@@ -100,7 +100,10 @@ class Settings(BaseSettings):
     sandbox_account: str = "nobody"
     """Account that confined tools run under when the program runs as root."""
     allow_hosts: tuple[str, ...] = ()
-    """Hosts that `fetch_page` may reach although their address is loopback, private or link-local."""
+    """Hosts that `fetch_page`, `http_request` and the browser may reach although their address is loopback, private or
+    link-local."""
+    chromium: Path | None = None
+    """The Chromium of `browser_use`; `None` means the one of the system's package."""
     inline_output: PositiveInt = 20_000
     """Characters of a result (as JSON) kept in the checkpoint; larger ones go to a file in the workspace."""
     snapshot_bytes: NonNegativeInt = 10 * 2**20

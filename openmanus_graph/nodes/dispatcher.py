@@ -31,7 +31,7 @@ from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.config.settings import SandboxChoice, Settings
-from openmanus_graph.context import Sessions, ToolContext
+from openmanus_graph.context import ToolContext
 from openmanus_graph.display_text import work_line
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
@@ -39,6 +39,7 @@ from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, NAMESPACE_KEY
 from openmanus_graph.namespaces import LEVEL, SubtaskTask, plain_namespace
 from openmanus_graph.nodes.dispatching.branches import Branches
 from openmanus_graph.nodes.dispatching.calls import Calls
+from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.dispatching.collection import rarer_collections
 from openmanus_graph.nodes.dispatching.task_calls import TaskCalls
 from openmanus_graph.nodes.gate import ANSWER_ARRIVED, enter, holder_of, passing
@@ -61,8 +62,6 @@ logger = logging.getLogger(__name__)
 
 NODE = "dispatcher"
 PREVIEW_CHARACTERS = 160
-CLOSING_S = 10.0
-"""How long the sessions of tools may take to close."""
 MOST_STARTING = 16
 """How many subtasks may be between their slot and the start of their work."""
 BRIEFED = 1
@@ -91,7 +90,6 @@ class Dispatch:
     """What else the graph's state gets once every subtask has ended."""
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
-    closing: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     begun_before: set[str] = field(default_factory=set[str])
     """Namespaces in which an earlier process has stored something."""
     drained: str | None = None
@@ -100,6 +98,7 @@ class Dispatch:
     def __post_init__(self) -> None:
         configurable = configurable_of(self.config)
         self.thread_id = thread_id_of(self.config)
+        self.closing = Closing(self.thread_id)
         self.lease: Lease | None = LEASE.get(configurable)
         saver = configurable.get(CHECKPOINTER_KEY)
         self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
@@ -146,7 +145,7 @@ class Dispatch:
                 self._issue_first(known)
                 await self.calls.all_ended()
         finally:
-            await self._close()
+            await self.closing.wait()
         if isinstance(self.saver, ThreadSaver):
             await learn_durations(self.saver, self.took)
         control = self.runtime.control
@@ -286,15 +285,18 @@ class Dispatch:
         return await self._run_graph(subtask)
 
     async def _run_graph(self, subtask: Subtask) -> SubtaskResult:
-        sessions = Sessions()
+        run_name = f"{subtask.id}-{self.definitions[subtask.id]}-r{self.round}"
+        sessions = self.closing.sessions_of(run_name)
         context = ToolContext(
             thread_id=self.thread_id,
             subtask_id=subtask.id,
             workspace=self.workspace,
             settings=self.settings,
             sandbox=cast("SandboxChoice", self.state.get("sandbox") or self.settings.sandbox),
-            call_id=f"{subtask.id}-{self.definitions[subtask.id]}-r{self.round}",
+            call_id=run_name,
+            subtask_run=run_name,
             sessions=sessions,
+            thread_sessions=self.closing.shared,
             report=lambda text: self._progress(subtask, text),
         )
         given = SubtaskScope(
@@ -319,11 +321,11 @@ class Dispatch:
         durable: dict[str, Any] = {} if self.saver is None else {"durability": "sync"}
         try:
             ended = await self.subtask_graph.ainvoke(start, context=given, **durable)
-        finally:
-            if sessions:  # not awaited here: nothing may stand between the committed result and its dependants
-                closing = asyncio.create_task(sessions.aclose())
-                self.closing.add(closing)
-                closing.add_done_callback(self._closed)
+        except GraphInterrupt:
+            self.closing.suspend(run_name, sessions)
+            raise
+        finally:  # not awaited here: nothing may stand between the committed result and its dependants
+            self.closing.close(sessions)
         return cast("SubtaskResult", ended["result"])
 
     def _result_of(self, subtask_id: str) -> SubtaskResult:
@@ -384,20 +386,6 @@ class Dispatch:
         for open_one in raised:
             question = cast("dict[str, Any]", question_of(open_one))
             self.emit(Event(type="subtask_waiting", id=open_one.id, subtask=subtask.id, question=question))
-
-    def _closed(self, closing: asyncio.Task[None]) -> None:
-        """Say why a session did not close, and let go of what it held; the results are committed all the same."""
-        self.closing.discard(closing)
-        problem = None if closing.cancelled() else closing.exception()
-        if problem is not None:
-            logger.warning("A tool's session did not close: %s", problem)
-
-    async def _close(self) -> None:
-        """Wait until all sessions are closed, within limits."""
-        if self.closing:
-            _, hanging = await asyncio.wait(self.closing, timeout=CLOSING_S)
-            for _ in hanging:
-                logger.warning("A tool's session did not close: it hangs")
 
     def emit(self, event: Event) -> None:
         """Complete an event with thread and time, and send it into the run's own stream."""

@@ -24,6 +24,7 @@ from openmanus_graph.models.gateway import usage_of
 from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.loops import REMINDER, stuck
+from openmanus_graph.nodes.material.newest_output import newest_only
 from openmanus_graph.nodes.material.research import closed, keep_named
 from openmanus_graph.nodes.offered_tools import offered_tools
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
@@ -59,7 +60,7 @@ class ExecutorStep:
         self.run = run
         self.subtask = Subtask.model_validate(state.get("subtask"))
         self.role: Role = "knowledge" if self.subtask.agent == KNOWLEDGE else "executor"
-        self.messages: list[BaseMessage] = list(repaired(state.get("messages") or []))
+        self.messages: list[BaseMessage] = newest_only(repaired(state.get("messages") or []), roles.tools)
         self.offered = offered_tools(self.subtask, roles, self.messages)
         self.tools = self.offered.tools
         self.steps = state.get("steps") or 0

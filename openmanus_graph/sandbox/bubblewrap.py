@@ -16,11 +16,11 @@ from openmanus_graph.sandbox.layout import SYSTEM_FILES, SYSTEM_FOLDERS
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.sandbox.seccomp import build_filter
 
-_USER = 1000
+USER = 1000
 """The account's number inside, whoever it is outside."""
 _IN_MEMORY = ("/dev/shm", "/tmp")  # noqa: S108 - of the sandbox, not of the machine
-_PASSWD = f"user:x:{_USER}:{_USER}::/tmp:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
-_GROUP = f"user:x:{_USER}:\nnogroup:x:65534:\n"
+PASSWD = f"user:x:{USER}:{USER}::/tmp:/bin/bash\nnobody:x:65534:65534::/:/usr/sbin/nologin\n"
+GROUP = f"user:x:{USER}:\nnogroup:x:65534:\n"
 
 
 def find_bubblewrap() -> str | None:
@@ -48,11 +48,11 @@ def bubblewrap_command(
     Returns:
         The command line, and descriptors to pass on to it and then close here.
     """
-    command = [program, "--unshare-all", "--unshare-user", "--uid", str(_USER), "--gid", str(_USER)]
+    command = [program, "--unshare-all", "--unshare-user", "--uid", str(USER), "--gid", str(USER)]
     command += ["--hostname", "sandbox", "--die-with-parent", "--new-session"]
-    command += _system()
+    command += system_mounts()
     descriptors: list[int] = []
-    for text, target in ((_PASSWD, "/etc/passwd"), (_GROUP, "/etc/group")):
+    for text, target in ((PASSWD, "/etc/passwd"), (GROUP, "/etc/group")):
         descriptors.append(_memory_file(text.encode()))
         command += ["--ro-bind-data", str(descriptors[-1]), target]
     command += ["--proc", "/proc", "--dev", "/dev"]
@@ -72,7 +72,8 @@ def bubblewrap_command(
     return command, descriptors
 
 
-def _system() -> list[str]:
+def system_mounts() -> list[str]:
+    """The options that mount the system's programs and libraries, read-only."""
     options: list[str] = []
     for name in SYSTEM_FOLDERS:
         path = Path(name)

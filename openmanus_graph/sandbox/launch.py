@@ -73,7 +73,7 @@ def prepare_launch(
             environment = open_environment()
         else:
             environment = confined_environment()
-            account = _account(settings)
+            account = account_of(settings)
             if level == "bubblewrap":
                 command, descriptors = _bubblewrap(argv, workspace, account, limits)
             else:
@@ -120,8 +120,12 @@ def _through_launcher(
     return [sys.executable, "-I", "-S", launcher.__file__, json.dumps(config)]
 
 
-def _account(settings: Settings) -> tuple[int, int] | None:
-    """The account to drop to as root; `None` for everybody else, who has nothing to drop."""
+def account_of(settings: Settings) -> tuple[int, int] | None:
+    """The account to drop to as root; `None` for everybody else, who has nothing to drop.
+
+    Raises:
+        SettingsError: If it does not exist or is root.
+    """
     if os.geteuid() != 0:
         return None
     name = settings.sandbox_account

@@ -19,6 +19,7 @@ from openmanus_graph.loading.toolkits import tools_in
 from openmanus_graph.loading.user_modules import import_file, import_named, imports_from
 from openmanus_graph.plans.arguments import check_schema
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin, builtin_tools
+from openmanus_graph.tools.spec import spec_of
 
 _found: dict[int, tuple[BaseTool, dict[str, Any]]] = {}
 """Where `load_tools` found each tool, by its identity; the tool is kept, so that no other one takes its place."""
@@ -99,7 +100,7 @@ def _tools_of(place: str) -> list[BaseTool]:
 
 
 def available_tools(places: Sequence[str], settings: Settings | None = None) -> dict[str, BaseTool]:
-    """All tools by name: built-in ones, those of plug-ins, of the settings, and of the given places.
+    """All tools by name: those of ours that this machine can have, of plug-ins, the settings, and the given places.
 
     Later ones replace earlier ones of the same name.
 
@@ -111,12 +112,19 @@ def available_tools(places: Sequence[str], settings: Settings | None = None) -> 
         UsageError: If one cannot be imported.
         SettingsError: If two of one's own have the same name.
     """
+    chosen = settings or Settings.load()
     plugged = find_tools()
     for tool in plugged.values():
         _found[id(tool)] = (tool, {"name": tool.name, "plugin": True})
-    configured = _by_name(configured_tools(settings or Settings.load()))
+    configured = _by_name(configured_tools(chosen))
     named = _by_name([tool for place in places for tool in load_tools(place)])
-    return {tool.name: tool for tool in builtin_tools()} | plugged | configured | named
+    return {tool.name: tool for tool in builtin_tools() if not why_missing(tool, chosen)} | plugged | configured | named
+
+
+def why_missing(tool: BaseTool, settings: Settings) -> str | None:
+    """Why this machine cannot have a tool, with the cure; `None` if it can."""
+    why = spec_of(tool).unavailable
+    return None if why is None else why(settings)
 
 
 def _by_name(own: Sequence[BaseTool]) -> dict[str, BaseTool]:

@@ -17,6 +17,7 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "crawl4ai",
     "web_search",
     "http_request",
+    "browser_use",
     "planning",
     "create_chat_completion",
     "ask_human",

@@ -12,6 +12,7 @@ from typing import Any, Literal, cast
 from langchain_core.tools import BaseTool, StructuredTool
 from pydantic import BaseModel
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.plans.output_shape import Shape, shape_of
@@ -32,6 +33,12 @@ _SENTENCE = re.compile(r"[.;] ")
 Verify = Callable[[dict[str, Any], ToolContext], Any]
 """Takes a call's arguments and context; gives `{"happened": bool, "result": ...}`, or `None` where it cannot tell."""
 
+
+EffectWhen = Callable[[Mapping[str, Any]], "Effect"]
+"""Gives the effect of a call by its arguments."""
+
+Unavailable = Callable[[Settings], str | None]
+"""Says in one line why a tool is not offered on this machine, and the cure; `None` if it is."""
 
 Source = str | Callable[[Mapping[str, Any], Any], Iterable[str]]
 """The argument that holds the address or addresses that a call reads, or what tells them by arguments and output."""
@@ -55,6 +62,11 @@ class ToolSpec:
     the workspace."""
     reads_when: tuple[str, tuple[str, ...]] | None = None
     """An argument, and its values (in small letters) with which a call only reads, whatever `effect` says."""
+    effect_when: EffectWhen | None = None
+    """Gives the effect of one call by its arguments alone, so that a later process finds the same; `None` means that
+    `effect` and `reads_when` say it."""
+    unavailable: Unavailable | None = None
+    """Why this machine cannot have the tool, by the settings; such a tool is not offered. `None` means that it can."""
     alias_of: str | None = None
     """The tool that this one is another name of; a policy for either holds for both."""
     ledger: bool = False
@@ -65,6 +77,8 @@ class ToolSpec:
     """Shape of the output, which a plan's references to it must fit; `None` means unknown, and nothing is checked."""
     free_text: tuple[str, ...] = ()
     """Fields of the output with words of pages, files or people, whose content nobody knows before the call."""
+    newest: tuple[str, ...] = ()
+    """Fields of the output that an agent is sent of the newest call only, such as what a page shows."""
     planned: bool = True
     """Whether the planner is shown it; `False` for a tool that is of use inside an agent's subtask only."""
     on_request: bool = False
@@ -90,6 +104,13 @@ class ToolSpec:
     def changes_nothing(self) -> bool:
         """Whether no call changes anything: then only a result that is new is progress, not a new call."""
         return self.effect == "read"
+
+    @property
+    def effects(self) -> frozenset[Effect]:
+        """The effects that calls of it may have."""
+        if self.effect_when is not None:
+            return frozenset({"read", "write", "external"})
+        return frozenset({self.effect} if self.reads_when is None else {self.effect, "read"})
 
     @property
     def metadata(self) -> dict[str, Any]:
@@ -120,11 +141,14 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         timeout_s=None if timeout_s is None else float(timeout_s),
         cache_s=_cache_s(tool, metadata.get("cache_s")),
         reads_when=_reads_when(tool, metadata.get("reads_when")),
+        effect_when=_function(tool, "effect_when", metadata.get("effect_when")),
+        unavailable=_function(tool, "unavailable", metadata.get("unavailable")),
         alias_of=None if metadata.get("alias_of") is None else str(metadata["alias_of"]),
         ledger=bool(metadata.get("ledger", False)),
         verify=_verify(tool, metadata.get("verify")),
         returns=shape_of(tool),
         free_text=tuple(str(name) for name in metadata.get("free_text") or ()),
+        newest=tuple(str(name) for name in metadata.get("newest") or ()),
         planned=bool(metadata.get("planned", True)),
         on_request=bool(metadata.get("on_request", False)),
         takes_code=bool(metadata.get("takes_code", False)),
@@ -174,6 +198,12 @@ def _cache_s(tool: BaseTool, stated: Any) -> float | None:
     )
 
 
+def _function(tool: BaseTool, name: str, stated: Any) -> Any:
+    if stated is None or callable(stated):
+        return stated
+    raise SettingsError(f"The tool {tool.name!r} declares {stated!r} as {name!r}.", hint="Give a function.")
+
+
 def _verify(tool: BaseTool, stated: Any) -> Verify | None:
     if stated is None or callable(stated):
         return stated
@@ -206,8 +236,10 @@ def _reads_when(tool: BaseTool, stated: Any) -> tuple[str, tuple[str, ...]] | No
 
 
 def effect_of(tool: BaseTool, args: Mapping[str, Any]) -> Effect:
-    """The effect of one call: the tool's, unless its arguments say that it only reads."""
+    """The effect of one call: the tool's, unless its arguments say that it is another."""
     spec = spec_of(tool)
+    if spec.effect_when is not None:
+        return spec.effect_when(args)
     if spec.reads_when is not None:
         name, values = spec.reads_when
         given = args.get(name)

@@ -125,6 +125,15 @@ async def web_search(
     }
 
 
+async def cached_search(query: Query, engines: Sequence[Engine], allow_hosts: tuple[str, ...]) -> list[Hit]:
+    """The results of the first engine that answers, or those that are kept of a search like it.
+
+    Raises:
+        ToolError: If no engine answers.
+    """
+    return (await search(query, engines, allow_hosts, cache=_cache))[1]
+
+
 async def search(
     query: Query,
     engines: Sequence[Engine],

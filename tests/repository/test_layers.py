@@ -29,6 +29,7 @@ LAYERS = (
     {"checkpoints", "checkpoints.pruning"},
     {"checkpoints.server", "checkpoints.encryption"},
     {"policy", "tools"},
+    {"tools.browser"},
     {"tools.web"},
     {"loading", "outputs"},
     {"context", "plan", "plans", "questions", "state", "workspace"},

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import fields
 from typing import Any
 
@@ -17,7 +18,7 @@ from openmanus_graph.nodes.planning.tool_catalogue import tools_text
 from openmanus_graph.plan import Plan
 from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin_tools
-from openmanus_graph.tools.spec import ToolSpec, builtin_tool, sources_of, spec_of
+from openmanus_graph.tools.spec import Effect, ToolSpec, builtin_tool, sources_of, spec_of
 
 
 class Arguments(BaseModel):
@@ -29,17 +30,28 @@ async def _verify(args: dict[str, Any], context: ToolContext) -> dict[str, Any]:
     return {"happened": True}
 
 
+def _effect(args: Mapping[str, Any]) -> Effect:
+    return "write" if args else "read"
+
+
+def _missing(settings: Settings) -> str | None:
+    return f"nothing in {settings.home}"
+
+
 STATED: dict[str, Any] = {
     "effect": "write",
     "idempotent": True,
     "resource": "printer",
     "timeout_s": 4.0,
     "reads_when": ("words", ("look",)),
+    "effect_when": _effect,
+    "unavailable": _missing,
     "alias_of": "bash",
     "ledger": True,
     "verify": _verify,
     "returns": {"text": TEXT, "rows": [{"n": TEXT}], "more": ANY},
     "free_text": ("text",),
+    "newest": ("rows",),
     "planned": False,
     "on_request": True,
     "takes_code": True,

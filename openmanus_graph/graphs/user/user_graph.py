@@ -84,6 +84,7 @@ class LazyToolContext:
         """Close the sessions that tools have opened."""
         if self._context is not None:
             await self._context.sessions.aclose()
+            await self._context.thread_sessions.aclose()
 
 
 def _report(text: str) -> None:

@@ -20,6 +20,7 @@ _REFUSED = [
     for text in (
         "0.0.0.0/8",
         "100.64.0.0/10",  # shared by carriers (RFC 6598)
+        "168.63.129.16/32",  # answers a virtual machine of Azure about itself, from a public address
         "192.0.0.0/24",
         "192.88.99.0/24",  # 6to4 relays
         "198.18.0.0/15",  # benchmarking

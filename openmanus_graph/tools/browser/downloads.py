@@ -1,0 +1,115 @@
+"""Downloads: files that pages give, put into the workspace under names of ours, and files of it given to pages."""
+
+from __future__ import annotations
+
+import asyncio
+import mimetypes
+import os
+import re
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openmanus_graph.errors import ToolError
+from openmanus_graph.files.kind import size_text
+from openmanus_graph.files.safe_paths import locate, open_file, open_parent, write_file
+
+if TYPE_CHECKING:
+    from playwright.async_api import Download, FilePayload
+
+FOLDER = "downloads"
+"""Where downloads go in the workspace."""
+LARGEST = 100 * 2**20
+"""Bytes of a download that are kept."""
+LARGEST_UPLOAD = 50 * 2**20
+"""Bytes of a file that is given to a page."""
+LONGEST_S = 600.0
+"""Seconds that a download may take."""
+_LOOK_S = 0.2
+_UNFIT = re.compile(r"[\x00-\x1f\x7f/\\:*?\"<>|]+")
+
+
+def fit_name(suggested: str) -> str:
+    """A file name of what a page suggests: no path, nothing hidden, of usual length."""
+    name = _UNFIT.sub("_", suggested.replace("\\", "/").rpartition("/")[2]).strip(" .")
+    stem, dot, ending = name.rpartition(".")
+    if dot and len(ending) <= 10:
+        return f"{(stem or 'download').encode()[:100].decode(errors='ignore')}.{ending}"
+    return name.encode()[:100].decode(errors="ignore") or "download"
+
+
+async def keep(download: Download, folder: Path, workspace: Path) -> str:
+    """Wait for a download and put it into the workspace; what became of it, in a sentence.
+
+    Args:
+        download: Playwright's.
+        folder: Where Chromium writes it.
+        workspace: The thread's folder.
+    """
+    from playwright.async_api import Error
+
+    name = fit_name(download.suggested_filename)
+    waiting = asyncio.ensure_future(download.path())
+    end = asyncio.get_running_loop().time() + LONGEST_S
+    try:
+        while not waiting.done():
+            await asyncio.wait([waiting], timeout=_LOOK_S)
+            if waiting.done():
+                break
+            late = asyncio.get_running_loop().time() > end
+            if late or await asyncio.to_thread(_largest, folder) > LARGEST:
+                with suppress(Error):
+                    await download.cancel()
+                why = f"took longer than {LONGEST_S:g} s" if late else f"is larger than {size_text(LARGEST)}"
+                return f"The download {name!r} was ended: it {why}."
+        path = await asyncio.to_thread(_put, Path(await waiting), name, workspace)
+    except Error as error:
+        return f"The download {name!r} failed: {error.message.splitlines()[0]}."
+    except ToolError as error:
+        return f"The download {name!r} was not kept: {error.message}"
+    finally:
+        waiting.cancel()
+        await asyncio.gather(waiting, return_exceptions=True)
+    with suppress(Error):
+        await download.delete()
+    return f"Downloaded {path!r}."
+
+
+def _largest(folder: Path) -> int:
+    sizes = [0]
+    with suppress(OSError):
+        sizes += [path.stat().st_size for path in folder.iterdir()]
+    return max(sizes)
+
+
+def _put(source: Path, name: str, workspace: Path) -> str:
+    """Copy a file into the workspace under a name that is free."""
+    size = source.stat().st_size
+    if size > LARGEST:
+        raise ToolError(f"It has {size_text(size)}, more than {size_text(LARGEST)}.")
+    data = source.read_bytes()
+    stem, dot, ending = name.rpartition(".")
+    with open_parent(locate(workspace, f"{FOLDER}/{name}"), make=True):
+        pass
+    for number in range(1, 1000):
+        free = name if number == 1 else f"{stem}-{number}.{ending}" if dot else f"{name}-{number}"
+        place = locate(workspace, f"{FOLDER}/{free}")
+        with suppress(FileExistsError):
+            write_file(place, data, exclusive=True)
+            return place.path
+    raise ToolError(f"There are too many files called {name!r}.")
+
+
+def payload(workspace: Path, path: str) -> FilePayload:
+    """A file of the workspace for a page: its bytes, since Chromium does not see the workspace.
+
+    Raises:
+        ToolError: If it cannot be read, or is too large.
+    """
+    place = locate(workspace, path)
+    with os.fdopen(open_file(place), "rb") as stream:
+        data = stream.read(LARGEST_UPLOAD + 1)
+    if len(data) > LARGEST_UPLOAD:
+        raise ToolError(f"The file {path!r} is larger than {size_text(LARGEST_UPLOAD)}, and so is not uploaded.")
+    kind = mimetypes.guess_type(place.parts[-1])[0] or "application/octet-stream"
+    return {"name": place.parts[-1], "mimeType": kind, "buffer": data}

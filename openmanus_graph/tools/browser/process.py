@@ -1,0 +1,192 @@
+"""Process: one confined Chromium, the driver that speaks to it, and the proxy that is its only way out.
+
+Nothing of it outlives us: the driver ends with the pipe to it, bubblewrap dies with the driver, and everything in its
+namespace dies with bubblewrap. Folders that a killed process left are removed by the next one to start.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from openmanus_graph import shell_commands
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import ToolError
+from openmanus_graph.tools.browser.confinement import (
+    NOT_ASKED,
+    PRIVACY_FLAGS,
+    environment,
+    find_chromium,
+    proxy_flags,
+    write_wrapper,
+)
+from openmanus_graph.tools.web.address import Resolver, resolve
+from openmanus_graph.tools.web.proxy import Proxy
+
+if TYPE_CHECKING:
+    from playwright.async_api import Browser, Playwright
+
+START_SECONDS = 60.0
+"""Seconds that Chromium may take to start."""
+_PREFIX = "openmanus-graph-browser-"
+_STARTING = "openmanus-graph-starting-"
+_LOCK = "lock"
+
+
+class BrowserProcess:
+    """A running Chromium; `open` it, use `browser`, `aclose` it."""
+
+    def __init__(self, folder: Path, lock: int, proxy: Proxy) -> None:
+        self.folder = folder
+        """Its private folder, removed at the end."""
+        self.proxy = proxy
+        """Its way out."""
+        self._lock = lock
+        self._playwright: Playwright | None = None
+        self._browser: Browser | None = None
+
+    @classmethod
+    async def open(cls, settings: Settings, *, resolver: Resolver = resolve) -> BrowserProcess:
+        """Start a Chromium.
+
+        Args:
+            settings: Hosts that may be reached, the program, the account to drop to as root.
+            resolver: How host names are resolved.
+
+        Raises:
+            SandboxUnavailableError: If this machine cannot confine it.
+            ToolError: If there is none, or it does not start.
+        """
+        chromium = await asyncio.to_thread(find_chromium, settings)
+        folder, lock = await asyncio.to_thread(_new_folder)
+        process = cls(folder, lock, Proxy(settings.allow_hosts, not_asked=NOT_ASKED, resolver=resolver))
+        try:
+            await process._start(chromium.program, settings)
+        except BaseException:
+            await process.aclose()
+            raise
+        return process
+
+    @property
+    def browser(self) -> Browser:
+        """The browser, which has no context yet."""
+        assert self._browser is not None  # noqa: S101 - set by `open`
+        return self._browser
+
+    @property
+    def alive(self) -> bool:
+        """Whether Chromium still runs."""
+        return self._browser is not None and self._browser.is_connected()
+
+    @property
+    def downloads(self) -> Path:
+        """Where Chromium leaves what it downloads."""
+        return self.folder / "downloads"
+
+    async def _start(self, program: Path, settings: Settings) -> None:
+        try:
+            from playwright.async_api import Error, async_playwright
+        except ImportError as error:
+            raise ToolError(
+                "The browser needs the package 'playwright'.",
+                hint=f"Install it with: {shell_commands.INSTALL_BROWSER_EXTRA}",
+            ) from error
+        control = self.folder / "control"
+        with socket.socket(socket.AF_UNIX) as waiting:
+            waiting.bind(str(control))
+            waiting.listen(1)
+            waiting.setblocking(False)
+            wrapper = await asyncio.to_thread(write_wrapper, self.folder, program, control, settings)
+            self._playwright = await async_playwright().start()
+            serving = asyncio.create_task(self._serve(waiting))
+            try:
+                self._browser = await self._playwright.chromium.launch(
+                    executable_path=str(wrapper),
+                    chromium_sandbox=True,
+                    args=[*proxy_flags(), *PRIVACY_FLAGS, "--disable-gpu"],
+                    env=_variables(environment()),
+                    artifacts_dir=str(self.folder / "artifacts"),
+                    downloads_path=str(self.downloads),
+                    handle_sigint=False,
+                    handle_sigterm=False,
+                    handle_sighup=False,
+                    timeout=START_SECONDS * 1000,
+                )
+                await serving
+            except Error as error:
+                raise ToolError(
+                    f"Chromium does not start: {_reason(error.message)}.",
+                    hint=f"See what works on this machine with: {shell_commands.DOCTOR}",
+                ) from error
+            finally:
+                serving.cancel()
+                await asyncio.gather(serving, return_exceptions=True)
+
+    async def _serve(self, waiting: socket.socket) -> None:
+        """Serve what listens inside Chromium's network namespace, once it is handed out."""
+        loop = asyncio.get_running_loop()
+        control, _ = await loop.sock_accept(waiting)
+        with control:
+            control.setblocking(False)
+            ready = loop.create_future()
+            loop.add_reader(control.fileno(), lambda: ready.done() or ready.set_result(None))
+            try:
+                await ready
+            finally:
+                loop.remove_reader(control.fileno())
+            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
+            await self.proxy.serve(socket.socket(fileno=descriptors[0]))
+            await loop.sock_sendall(control, b"1")
+
+    async def aclose(self) -> None:
+        """End Chromium and the driver, and remove their folder."""
+        if self._playwright is not None:
+            from playwright.async_api import Error
+
+            with suppress(Error, OSError):  # they are gone already
+                if self._browser is not None:
+                    await self._browser.close()
+                await self._playwright.stop()
+        await self.proxy.aclose()
+        await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
+        if self._lock >= 0:
+            os.close(self._lock)
+            self._lock = -1
+
+
+def _new_folder() -> tuple[Path, int]:
+    """A private folder and the lock that says that it is in use; what killed processes left is removed."""
+    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+        with suppress(OSError):
+            found = old.lstat()
+            if found.st_uid != os.geteuid():
+                continue
+            descriptor = os.open(old / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                shutil.rmtree(old, ignore_errors=True)
+            finally:
+                os.close(descriptor)
+    made = Path(tempfile.mkdtemp(prefix=_STARTING))
+    lock = os.open(made / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    fcntl.flock(lock, fcntl.LOCK_EX)
+    # Its name says that it may be removed only now that it is locked.
+    return made.rename(made.with_name(made.name.replace(_STARTING, _PREFIX))), lock
+
+
+def _variables(given: Mapping[str, str]) -> dict[str, str | float | bool]:
+    return dict(given)
+
+
+def _reason(message: str) -> str:
+    """The last line that Chromium or what confines it has said."""
+    lines = [line.partition("[err] ")[2] for line in message.splitlines() if "[err] " in line]
+    return (lines[-1] if lines else message.strip().splitlines()[0]).strip().rstrip(".")

@@ -1,0 +1,124 @@
+"""Saved state: tabs, cookies and storage of a subtask's browser in a file, from which it is opened again.
+
+The files hold what a person would call being logged in: they are the owner's own (0600), lie in the data folder and not
+in the workspace, which commands of the sandbox read, and go with their thread.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, cast
+
+from openmanus_graph.files.atomic_write import put_file
+
+LARGEST = 5 * 2**20
+"""Bytes of a state; what is larger is saved without the pages' databases, then without their storage."""
+_OLD_S = 30 * 86_400.0
+"""Seconds after which a file that nobody used is removed."""
+_FOLDER = "browser"
+
+
+@dataclass
+class SavedTab:
+    """A tab."""
+
+    url: str
+    """Its address."""
+    scroll: int = 0
+    """How far it was scrolled, in pixels."""
+    session: str = "{}"
+    """What the page kept for the tab, as JSON."""
+
+
+@dataclass
+class SavedState:
+    """What a browser is opened again with."""
+
+    tabs: list[SavedTab] = field(default_factory=list[SavedTab])
+    """Its tabs."""
+    current: int = 0
+    """Which one is in front."""
+    storage: dict[str, Any] = field(default_factory=dict[str, Any])
+    """Cookies and storage, as Playwright gives and takes them."""
+    generation: int = 1
+    """How often the browser was opened; refs of an earlier one are void."""
+
+
+def state_folder(home: Path, thread_id: str) -> Path:
+    """The folder of a thread's states."""
+    return home / _FOLDER / hashlib.sha256(thread_id.encode()).hexdigest()[:32]
+
+
+def state_file(home: Path, thread_id: str, subtask: str) -> Path:
+    """The file of a subtask's state."""
+    return state_folder(home, thread_id) / f"{hashlib.sha256(subtask.encode()).hexdigest()[:32]}.json"
+
+
+def remove_states(home: Path, thread_id: str) -> None:
+    """Remove the states of a thread."""
+    shutil.rmtree(state_folder(home, thread_id), ignore_errors=True)
+
+
+def save(path: Path, state: SavedState) -> bool:
+    """Write a state; it is there as a whole or not at all.
+
+    Returns:
+        Whether all of it was saved.
+    """
+    path.parent.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    path.parent.mkdir(mode=0o700, exist_ok=True)
+    whole = True
+    data = _encoded(state)
+    if len(data) > LARGEST:
+        whole = False
+        origins: list[dict[str, Any]] = [
+            {key: value for key, value in cast("dict[str, Any]", origin).items() if key != "indexedDB"}
+            for origin in state.storage.get("origins", [])
+        ]
+        data = _encoded(_with_storage(state, {**state.storage, "origins": origins}))
+    if len(data) > LARGEST:
+        data = _encoded(_with_storage(state, {"cookies": state.storage.get("cookies", []), "origins": []}))
+    if len(data) > LARGEST:
+        data = _encoded(SavedState([SavedTab(tab.url) for tab in state.tabs], state.current, {}, state.generation))
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        put_file(folder, path.name, data, mode=0o600)
+    finally:
+        os.close(folder)
+    return whole
+
+
+def _with_storage(state: SavedState, storage: dict[str, Any]) -> SavedState:
+    return SavedState(state.tabs, state.current, storage, state.generation)
+
+
+def _encoded(state: SavedState) -> bytes:
+    tabs = [vars(tab) for tab in state.tabs]
+    return json.dumps({**vars(state), "tabs": tabs}).encode()
+
+
+def load(path: Path) -> SavedState | None:
+    """The state in a file; `None` if there is none, or it cannot be read."""
+    _remove_old(path.parent.parent)
+    try:
+        read: dict[str, Any] = json.loads(path.read_bytes())
+        tabs = [SavedTab(str(tab["url"]), int(tab["scroll"]), str(tab["session"])) for tab in read["tabs"]]
+        for tab in tabs:
+            json.loads(tab.session)
+        return SavedState(tabs, int(read["current"]), dict(read["storage"]), int(read["generation"]))
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _remove_old(folder: Path) -> None:
+    with suppress(OSError):
+        for thread in os.scandir(folder):
+            if thread.is_dir() and time.time() - thread.stat().st_mtime > _OLD_S:
+                shutil.rmtree(thread.path, ignore_errors=True)

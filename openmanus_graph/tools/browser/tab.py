@@ -1,0 +1,180 @@
+"""Tab: a page of the browser, with what has happened in it since somebody looked last."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any, cast
+
+from openmanus_graph.tools.browser import page_script
+from openmanus_graph.tools.browser.tree import Box, Node, classify, mask, parse
+from openmanus_graph.tools.web.proxy import SAID_BY_PROXY
+
+if TYPE_CHECKING:
+    from playwright.async_api import ConsoleMessage, Frame, Page, Request, Response
+
+QUIET_MS = 300
+"""Milliseconds without a change after which a page counts as settled."""
+SETTLE_S = 2.0
+"""Seconds that a page is waited for, whatever it still does."""
+LOAD_S = 10.0
+"""Seconds that a new page is waited for."""
+SNAPSHOT_S = 20.0
+"""Seconds that a snapshot may take."""
+_ASK_S = 3.0
+_BOXES = ("opening", "editable")
+_WATCHED = frozenset({"document", "fetch", "xhr"})
+
+
+class Tab:
+    """A page that is open."""
+
+    def __init__(self, number: int, page: Page) -> None:
+        self.number = number
+        """Its number, which no other tab of this browser gets."""
+        self.page = page
+        """Playwright's page."""
+        self.crashed = False
+        """Whether its process is gone, after which nothing works in it."""
+        self.status: int | None = None
+        """The HTTP status of the page."""
+        self.failure: str | None = None
+        """Why the last page did not load, in Chromium's words."""
+        self.refused: str | None = None
+        """The address that the proxy did not reach."""
+        self.authenticate = False
+        """Whether the page asks for a user name and password."""
+        self.errors: list[str] = []
+        """What scripts of the page failed with, or wrote as errors, since somebody looked."""
+        self.secrets: set[str] = set()
+        """Values of fields for passwords, as they were seen last."""
+        self._open_requests: set[Request] = set()
+        page.on("response", self._answered)
+        page.on("request", self._asked)
+        page.on("requestfinished", self._ended)
+        page.on("requestfailed", self._failed)
+        page.on("crash", self._crash)
+        page.on("pageerror", lambda error: self._error(str(error)))
+        page.on("console", self._said)
+
+    def _is_own(self, request: Request) -> bool:
+        """Whether it is for the page itself, and not for something in it."""
+        frame: Frame | None = None
+        with suppress(Exception):  # Playwright raises its own error while a frame is not there yet
+            frame = request.frame
+        return request.is_navigation_request() and frame is self.page.main_frame
+
+    def _asked(self, request: Request) -> None:
+        if request.resource_type in _WATCHED:
+            self._open_requests.add(request)
+        if self._is_own(request):
+            self.status = self.failure = self.refused = None
+            self.authenticate = False
+
+    def _answered(self, response: Response) -> None:
+        if self._is_own(response.request):
+            self.status = response.status
+            self.refused = response.url if SAID_BY_PROXY in response.headers else None
+            self.authenticate = response.status == 401
+
+    def _ended(self, request: Request) -> None:
+        self._open_requests.discard(request)
+
+    def _failed(self, request: Request) -> None:
+        self._open_requests.discard(request)
+        if self._is_own(request):
+            self.failure = request.failure
+            self.refused = request.url if "ERR_TUNNEL" in (request.failure or "") else None
+
+    def _crash(self, page: Page) -> None:
+        del page
+        self.crashed = True
+
+    def _said(self, message: ConsoleMessage) -> None:
+        if message.type == "error" and not message.text.startswith("Failed to load resource"):
+            self._error(message.text)
+
+    def _error(self, text: str) -> None:
+        if len(self.errors) < 5:
+            self.errors.append(text[:200])
+
+    async def settle(self, quiet_ms: int = QUIET_MS) -> None:
+        """Wait until the page neither loads nor changes, within limits; never for a silent network."""
+        from playwright.async_api import Error
+
+        loop = asyncio.get_running_loop()
+        end = loop.time() + SETTLE_S
+        with suppress(Error):
+            await self.page.wait_for_load_state("domcontentloaded", timeout=LOAD_S * 1000)
+            end = max(end, loop.time() + SETTLE_S / 2)
+        while (left := end - loop.time()) > 0:
+            try:
+                async with asyncio.timeout(left):
+                    await self.page.evaluate(page_script.QUIET, quiet_ms)
+            except TimeoutError:
+                return
+            except Error:  # another page came in its place
+                if self.page.is_closed() or self.crashed:
+                    return
+                with suppress(Error):
+                    await self.page.wait_for_load_state("domcontentloaded", timeout=max(left, 0.1) * 1000)
+                continue
+            if not self._open_requests:
+                return
+
+    async def tree(self) -> tuple[Node, bool]:
+        """What the page shows, passwords hidden; and whether it could be told which fields are for passwords.
+
+        Raises:
+            Error: Of Playwright, if the page does not answer.
+        """
+        before = await self._facts()
+        snapshot = await self.page.aria_snapshot(mode="ai", boxes=True, timeout=SNAPSHOT_S * 1000)
+        after = await self._facts()
+        known = before is not None and after is not None
+        facts = [fact for fact in (before, after) if fact is not None]
+        self.secrets = {secret for fact in facts for secret in fact["secrets"]}
+        root = await asyncio.to_thread(parse, snapshot)
+        mask(root, self.secrets, everything=not known)
+        boxes = {key: {cast("Box", tuple(box)) for fact in facts[-1:] for box in fact[key]} for key in _BOXES}
+        classify(root, boxes["opening"], boxes["editable"])
+        return root, known
+
+    async def _facts(self) -> dict[str, list[Any]] | None:
+        """What the snapshot does not tell; `None` if the page or a frame in it did not answer."""
+        from playwright.async_api import Error
+
+        async def ask(frame: Frame) -> Any:
+            try:
+                async with asyncio.timeout(_ASK_S):
+                    return await frame.evaluate(page_script.FACTS)
+            except (Error, TimeoutError):
+                return {} if frame.is_detached() else None
+
+        answers: list[Any] = await asyncio.gather(*(ask(frame) for frame in self.page.frames))
+        if any(answer is None for answer in answers):
+            return None
+        own: dict[str, Any] = answers[0] or {}
+        secrets = [secret for answer in answers for secret in answer.get("secrets", ())]
+        return {"secrets": secrets, "opening": own.get("opening", []), "editable": own.get("editable", [])}
+
+    async def view(self) -> tuple[int, int, int]:
+        """The window's height, how far it is scrolled, and the height of the page."""
+        from playwright.async_api import Error
+
+        try:
+            async with asyncio.timeout(_ASK_S):
+                found: dict[str, int] = await self.page.evaluate(page_script.VIEW)
+        except (Error, TimeoutError):
+            return 720, 0, 720
+        return found["height"], found["y"], found["whole"]
+
+    async def title(self) -> str:
+        """The page's title; empty if it does not answer."""
+        from playwright.async_api import Error
+
+        try:
+            async with asyncio.timeout(_ASK_S):
+                return (await self.page.title())[:200]
+        except (Error, TimeoutError):
+            return ""

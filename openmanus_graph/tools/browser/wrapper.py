@@ -1,0 +1,84 @@
+# Importing pathlib would cost every start several milliseconds.
+# ruff: noqa: PTH123
+"""Wrapper: the program that Playwright's driver starts as if it were Chromium, and that starts Chromium confined.
+
+Run by path as `python -I -S wrapper.py CONFIG [argument of Chromium ...]`: it imports the standard library and nothing
+of this package. It becomes the launcher of the sandbox, which becomes bubblewrap; in there the text of `BRIDGE` hands a
+socket that listens inside the new network namespace to the proxy outside, and becomes Chromium.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import sys
+from contextlib import suppress
+
+PORT = 3128
+"""Port of the proxy, in a network namespace in which nothing else listens."""
+PROFILE = "/tmp/profile"  # noqa: S108 - in the memory of the browser's own namespace
+BRIDGE = f"""\
+import os, socket, sys
+control = socket.socket(fileno=int(sys.argv[1]))
+listener = socket.create_server(("127.0.0.1", {PORT}), backlog=512)
+socket.send_fds(control, [b"1"], [listener.fileno()])
+served = control.recv(1)
+control.close()
+listener.close()
+if not served:
+    sys.exit("the proxy does not answer")
+os.execv(sys.argv[2], sys.argv[2:])
+"""
+
+
+def main() -> None:
+    """Start what the configuration says; this process becomes it."""
+    with open(sys.argv[1], encoding="utf-8") as file:
+        config = json.load(file)
+    arguments = [_own_profile(argument) for argument in sys.argv[2:]]
+    control = socket.socket(socket.AF_UNIX)
+    control.connect(config["control"])
+    command = [*config["command"]]
+    for target, text in config["files"].items():
+        command += ["--ro-bind-data", str(_memory_file(text.encode())), target]
+    control.set_inheritable(True)
+    command += [
+        "--remount-ro",
+        "/",
+        "--",
+        *config["limits"],
+        sys.executable,
+        "-I",
+        "-S",
+        "-c",
+        BRIDGE,
+        str(control.fileno()),
+    ]
+    launch = {
+        **config["launch"],
+        "argv": [*command, config["chromium"], *arguments],
+        "parent": os.getppid(),
+    }
+    os.execv(sys.executable, [sys.executable, "-I", "-S", config["launcher"], json.dumps(launch)])  # noqa: S606
+
+
+def _own_profile(argument: str) -> str:
+    """The argument, with a profile inside in place of the empty folder that the driver has made outside."""
+    name, _, folder = argument.partition("=")
+    if name != "--user-data-dir":
+        return argument
+    with suppress(OSError):
+        os.rmdir(folder)  # noqa: PTH106 - see above
+    return f"{name}={PROFILE}"
+
+
+def _memory_file(content: bytes) -> int:
+    descriptor = os.memfd_create("openmanus-graph", 0)
+    os.write(descriptor, content)
+    os.lseek(descriptor, 0, os.SEEK_SET)
+    return descriptor
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,236 @@
+"""The browser in runs: who is asked about which action, what the ledger has, and what a kill leaves."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import sys
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from langchain_core.messages import ToolMessage
+from langgraph.types import Command
+
+from openmanus_graph import Settings, ThreadSaver, build_manus_graph, delete_thread, find_thread, list_effects
+from openmanus_graph.nodes.dispatching.closing import Closing
+from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
+from openmanus_graph.questions import answers_for
+from openmanus_graph.tools.browser.actions import effect_of_action
+from openmanus_graph.tools.browser.saved_state import LARGEST, SavedState, SavedTab, load, save, state_file
+from openmanus_graph.tools.browser_use import browser_use
+from openmanus_graph.tools.rebuild import available_tools
+from tests.chromium.pages import PAGES
+from tests.chromium.site import Answer, Site
+from tests.engine.plans import plan, thread
+from tests.ledger.model import TurnsModel
+
+AGENT = plan({"id": "agent", "goal": "send the form", "agent": "executor", "tools": ["browser_use"]})
+NAME, SAVE = "e1", "x8"
+"""Refs in the page `/form`, which are given in the page's order."""
+WORKER = """
+import asyncio, json, sys
+from openmanus_graph import Settings, build_manus_graph, open_checkpointer
+from openmanus_graph.tools.browser_use import browser_use
+from tests.ledger.model import TurnsModel
+
+async def main(url, turns, host, home, given):
+    settings = Settings(allow_hosts=(host,), home=home)
+    async with open_checkpointer(url) as saver:
+        app = build_manus_graph(TurnsModel(turns=json.loads(turns)), tools=[browser_use], settings=settings)
+        run = app.compile(checkpointer=saver).ainvoke({"plan": json.loads(given)}, {"configurable": {"thread_id": "t"}})
+        await run
+
+asyncio.run(main(*sys.argv[1:]))
+"""
+
+
+@pytest.fixture
+async def pages() -> AsyncIterator[Site]:
+    made = Site(PAGES)
+    await made.start()
+    yield made
+    made.stop()
+
+
+@pytest.fixture(autouse=True)
+def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+
+
+def app_of(saver: ThreadSaver, turns: list[Any], site: Site, home: Path) -> tuple[Any, TurnsModel]:
+    model = TurnsModel(turns=turns)
+    settings = Settings(allow_hosts=(site.host,), home=home)
+    return build_manus_graph(model, tools=[browser_use], settings=settings).compile(checkpointer=saver), model
+
+
+def act(action: str, **arguments: Any) -> list[Any]:
+    return [("browser_use", {"action": action, **arguments})]
+
+
+def form(site: Site) -> list[Any]:
+    return [act("go_to_url", url=f"{site.url}/form"), act("input_text", ref=NAME, text="Ada")]
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+async def test_a_form_waits_half_filled_in_until_a_person_agrees(
+    saver: ThreadSaver, pages: Site, tmp_path: Path
+) -> None:
+    app, model = app_of(saver, [*form(pages), act("click_element", ref=SAVE)], pages, tmp_path / "home")
+    await app.ainvoke({"plan": AGENT}, thread())
+    (question,) = await app.questions("t")
+    assert (question["kind"], question["args"]) == ("approve", {"action": "click_element", "ref": SAVE})
+    assert not pages.requests("/echo")
+    assert not await list_effects(saver, "t")
+
+    out = await app.ainvoke(Command(resume=answers_for([question], ["yes"])), thread())
+
+    assert out["results"]["agent"]["status"] == "completed"
+    assert [asked.query["name"] for asked in pages.requests("/echo")] == ["Ada"]
+    assert len(pages.requests("/form")) == 1
+    (effect,) = await list_effects(saver, "t")
+    assert (effect.tool, effect.status) == ("browser_use", "done")
+    assert json.loads(effect.as_json()["args"]) == {"action": "click_element", "ref": SAVE}
+    shown = [json.loads(text) for text in model.told[-3:]]
+    assert [page["snapshot"] == LEFT_OUT for page in shown] == [True, True, False]
+    assert shown[-1]["title"] == "Sent"
+
+
+@pytest.mark.browser
+@pytest.mark.kill
+@pytest.mark.usefixtures("chromium")
+async def test_after_a_kill_the_browser_is_opened_from_what_was_saved(
+    database: str, saver: ThreadSaver, pages: Site, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    turns = [act("go_to_url", url=f"{pages.url}/stored"), act("refresh")]
+    turns += [act("open_tab", url=f"{pages.url}/late"), act("switch_tab", tab_id=1)]
+    pages.pages["/late"] = lambda _: Answer("late", wait_s=0 if len(pages.requests("/late")) > 1 else 120)
+    top = Path(__file__).parents[2]
+    started = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", WORKER, database, json.dumps(turns), pages.host, str(home), json.dumps(AGENT),
+        env={**os.environ, "PYTHONPATH": str(top)},
+    )  # fmt: skip
+    while not pages.requests("/late"):
+        assert started.returncode is None
+        await asyncio.sleep(0.05)
+    os.kill(started.pid, signal.SIGKILL)
+    await started.wait()
+    app, model = app_of(saver, turns, pages, home)
+    out = await app.ainvoke(None, thread())
+
+    assert out["results"]["agent"]["status"] == "completed"
+    told = "\n".join(model.told)
+    assert "refs of before are void" in told
+    assert "seen=1 / local / session" in told
+    kept = list(home.glob("browser/*/*.json"))
+    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
+
+
+@pytest.mark.parametrize(
+    ("args", "effect"),
+    [
+        ({"action": "go_to_url", "url": "https://example.com"}, "read"),
+        ({"action": "click_element", "ref": "e12"}, "read"),
+        ({"action": "click_element", "ref": "e12-3"}, "read"),
+        ({"action": "click_element", "index": 12}, "read"),
+        ({"action": "click_element", "ref": "x12"}, "external"),
+        ({"action": "click_element", "ref": "e12 x"}, "external"),
+        ({"action": "click_element", "x": 1, "y": 2}, "external"),
+        ({"action": "click_element"}, "external"),
+        ({"action": "input_text", "ref": "e1", "text": "a"}, "read"),
+        ({"action": "send_keys", "keys": "Tab Shift+Tab PageDown"}, "read"),
+        ({"action": "send_keys", "keys": "Enter"}, "external"),
+        ({"action": "send_keys", "keys": "Control+Enter"}, "external"),
+        ({"action": "send_keys", "keys": "words"}, "external"),
+        ({"action": "dialog", "accept": False}, "read"),
+        ({"action": "dialog", "accept": True}, "external"),
+        ({"action": "upload_file", "ref": "e1", "path": "a"}, "external"),
+        ({}, "external"),
+    ],
+)
+def test_the_effect_follows_from_the_arguments_alone(args: dict[str, Any], effect: str) -> None:
+    assert effect_of_action(args) == effect
+
+
+def test_only_the_newest_snapshot_is_sent() -> None:
+    def told(text: str, name: str = "browser_use") -> ToolMessage:
+        return ToolMessage(text, tool_call_id="c", name=name)
+
+    first, second = json.dumps({"title": "A", "snapshot": "one"}), json.dumps({"title": "B", "snapshot": "two"})
+    third = json.dumps({"title": "B", "snapshot": ""})
+    given = [told(first), told("Error: no"), told(second), told(third), told("x", "bash")]
+    sent = newest_only(given, {"browser_use": browser_use})
+    assert [str(message.content) for message in sent] == [
+        json.dumps({"title": "A", "snapshot": LEFT_OUT}),
+        *(str(message.content) for message in given[1:]),
+    ]
+
+
+def test_it_is_not_offered_without_a_chromium(tmp_path: Path) -> None:
+    assert "browser_use" not in available_tools([], Settings(chromium=tmp_path / "none"))
+
+
+async def test_what_a_browser_kept_goes_with_its_thread(
+    saver: ThreadSaver, pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("OPENMANUS_GRAPH_HOME", str(tmp_path / "home"))
+    app, _ = app_of(saver, [], pages, tmp_path / "home")
+    await app.ainvoke({"plan": AGENT}, thread())
+    path = state_file(tmp_path / "home", "t", "s")
+    save(path, SavedState([SavedTab("https://example.com")]))
+    assert load(path) == SavedState([SavedTab("https://example.com")])
+    await delete_thread(saver, await find_thread(saver, "t"))
+    assert not path.parent.exists()
+
+
+class Lasting:
+    """A session that outlasts a question."""
+
+    lasts = True
+    closed = False
+
+    async def aclose(self) -> None:
+        self.closed = True
+
+
+def test_what_stays_open_for_a_person_is_closed_with_the_loop_at_the_latest() -> None:
+    subtask, shared, other = Lasting(), Lasting(), Lasting()
+
+    async def main() -> None:
+        closing = Closing("t")
+        sessions = closing.sessions_of("s")
+        await sessions.get("browser", lambda: opened(subtask))
+        await closing.shared.get("browser", lambda: opened(shared))
+        closing.suspend("s", sessions)
+        await closing.wait()
+        again = Closing("t")
+        assert await again.sessions_of("s").get("browser", lambda: opened(other)) is subtask
+        assert await again.shared.get("browser", lambda: opened(other)) is shared
+        kept = again.sessions_of("s2")
+        await kept.get("browser", lambda: opened(subtask))
+        again.suspend("s2", kept)
+        await again.wait()
+        assert not subtask.closed
+
+    async def opened(session: Lasting) -> Lasting:
+        return session
+
+    asyncio.run(main())
+    assert (subtask.closed, shared.closed, other.closed) == (True, True, False)
+
+
+def test_a_state_that_is_too_large_is_saved_without_its_storage(tmp_path: Path) -> None:
+    path = tmp_path / "browser" / "t" / "s.json"
+    large = {"origin": "https://a", "localStorage": [], "indexedDB": ["x" * LARGEST]}
+    assert not save(path, SavedState([SavedTab("https://a", 5)], 0, {"cookies": [1], "origins": [large]}))
+    found = load(path)
+    assert found is not None
+    assert found.storage == {"cookies": [1], "origins": [{"origin": "https://a", "localStorage": []}]}
+    assert found.tabs == [SavedTab("https://a", 5)]
+    path.write_text("{")
+    assert load(path) is None
