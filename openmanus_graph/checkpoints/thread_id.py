@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import re
 import secrets
+from typing import TYPE_CHECKING
 
-from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import UsageError
 from openmanus_graph.values.storable_json import storable_text
+
+if TYPE_CHECKING:
+    from openmanus_graph.config.settings import Settings
 
 _THREAD = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._:@-]{0,127}")
 SLUG_CHARACTERS = 40
@@ -34,12 +37,19 @@ def storable_thread(thread_id: object) -> str:
     return text
 
 
-def new_thread_id(stem: str) -> str:
+def new_thread_id(stem: str, settings: Settings | None = None) -> str:
     """A readable id that nobody else has: the first words of the task or plan and six random hexadecimal digits.
 
     Where an encryption key is set it has no words: ids are stored as they are.
+
+    Args:
+        stem: The words.
+        settings: The user's settings; `None` loads them.
     """
-    settings = Settings.load()
+    if settings is None:
+        from openmanus_graph.config.settings import Settings  # imports pydantic, which a notebook's magic does not need
+
+        settings = Settings.load()
     if settings.encrypts:
         return f"thread-{secrets.token_hex(6)}"
     slug = re.sub(r"[^A-Za-z0-9]+", "-", stem[:400]).strip("-").lower()

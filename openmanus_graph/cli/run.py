@@ -158,14 +158,14 @@ async def run_plan(plan_file: Path, options: RunOptions) -> int:
     """Execute a plan; only one with subtasks for agents needs a model."""
     settings = options.effective_settings()
     graph, plan = plan_graph(plan_file, options, settings)
-    name = options.thread or new_thread_id(plan_file.stem)
+    name = options.thread or new_thread_id(plan_file.stem, settings)
     async with open_checkpointer(settings=settings) as saver:
         known = await get_thread(saver, name) if options.thread else None
         if known is not None and not known.finished:
             raise ThreadUnfinishedError(
                 f"The thread {name!r} is {known.status} and has not ended.",
                 hint=f"Go on with it: openmanus-graph resume {name}\n"
-                f"Or start anew: {_anew(plan_file, options, new_thread_id(name))}",
+                f"Or start anew: {_anew(plan_file, options, new_thread_id(name, settings))}",
             )
         return await execute(
             graph.compile(checkpointer=saver),

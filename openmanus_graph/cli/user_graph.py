@@ -83,7 +83,7 @@ async def run_user_graph(
         value = read_input(given) if given is not None else input_of(app, cast("str", task))
         check_input(app, value)
         title = title_of(value) or loaded.name
-        thread_id = options.thread_id or new_thread_id(title if task is not None else loaded.name)
+        thread_id = options.thread_id or new_thread_id(title if task is not None else loaded.name, settings)
         await _refuse_other(saver, thread_id, app, loaded)
         _say_replaced(app)
         configurable = {**options.configurable, "title": title}
