@@ -27,7 +27,11 @@ def pytest_xdist_auto_num_workers() -> int:
     return len(os.sched_getaffinity(0)) + 1
 
 
-hypothesis.settings.register_profile("fast", max_examples=20)
+# No test depends on how fast the machine is, nor does what it is given.
+_UNHURRIED: Any = {"deadline": None, "suppress_health_check": [hypothesis.HealthCheck.too_slow]}
+hypothesis.settings.register_profile("unhurried", **_UNHURRIED)
+hypothesis.settings.register_profile("fast", max_examples=20, **_UNHURRIED)
+hypothesis.settings.load_profile("unhurried")
 
 SERVED = {"database", "saver", "empty_database", "bench_of", "shell_of", "home", "elsewhere"}
 """Fixtures that need the server."""
