@@ -13,8 +13,7 @@ pytestmark = pytest.mark.postgres
 
 PLUGIN = "tests.encryption.must_seal"
 TOP = Path(__file__).parents[2]
-PLACES = [
-    "tests/conformance",
+LONG = [
     "tests/retention/test_moving.py::test_an_input_that_was_never_taken_finds_its_folder",
     "tests/retention/test_moving.py::test_an_input_that_no_checkpoint_has_moves_too",
     "tests/retention/test_prune.py::test_growing_lists_of_any_reducer",
@@ -23,6 +22,7 @@ PLACES = [
     "tests/travel/test_workspaces.py",
     "tests/storage/test_values.py",
 ]
+PLACES = ["tests/conformance", *(pytest.param(place, marks=pytest.mark.chaos) for place in LONG)]
 """Tests whose stores are opened in their own process, and so encrypt if a key is set there."""
 
 
