@@ -28,7 +28,7 @@ from openmanus_graph.langgraph_internals import (
     pulled_node,
 )
 from openmanus_graph.run_config import SCOPE
-from openmanus_graph.values.storable_json import MOST_BITS
+from openmanus_graph.values.storable_json import MOST_BITS, SEAL
 
 logger = logging.getLogger(__name__)
 
@@ -66,7 +66,7 @@ def fits_jsonb(value: Any) -> bool:
     """
     kind = cast("type[Any]", type(value))
     if kind is str:
-        return len(value) <= LONGEST_INLINE and "\0" not in value and fits_utf8(value)
+        return len(value) <= LONGEST_INLINE and "\0" not in value and not value.startswith(SEAL) and fits_utf8(value)
     if kind is float:
         # From 1e16 on Python writes an exponent, and Postgres makes a whole number of that; nor does it know -0.0.
         return abs(value) < 1e16 and (value != 0.0 or math.copysign(1.0, value) > 0)

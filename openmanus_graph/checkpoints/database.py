@@ -24,7 +24,7 @@ from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
 from openmanus_graph.checkpoints.store import ThreadStore
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import MigrationNeededError, SettingsError
-from openmanus_graph.values.storable_json import storable_json
+from openmanus_graph.values.storable_json import plain_json, storable_json
 
 CONNECT_SECONDS = 5.0
 """How long a server may take to answer before it counts as unreachable."""
@@ -35,7 +35,7 @@ def _configuring(cipher: Cipher | None) -> Callable[[AsyncConnection[DictRow]], 
     opening = None if cipher is None else opening_with(cipher)
 
     async def configure(connection: AsyncConnection[DictRow]) -> None:
-        set_json_dumps(storable_json, connection)
+        set_json_dumps(plain_json if cipher is None else storable_json, connection)
         if opening is not None:
             opening(connection)
         await connection.execute("SET search_path TO openmanus_graph")

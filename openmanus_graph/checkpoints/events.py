@@ -21,7 +21,7 @@ from openmanus_graph.display_text import counted
 from openmanus_graph.errors import DatabaseError
 from openmanus_graph.events import UNSTORED, Event
 from openmanus_graph.fault_points import writing
-from openmanus_graph.values.storable_json import storable, storable_list
+from openmanus_graph.values.storable_json import plain_json, storable, storable_list
 
 FLUSH_SECONDS = 0.25
 """How long an event may wait for others; a kill loses what waits, and checkpoints say the same."""
@@ -90,7 +90,10 @@ class EventLog:
         if self._saver is None or not batch:
             return
         cipher = self._saver.cipher
-        rows = storable_list(batch if cipher is None else [sealed_event(cipher, storable(event)) for event in batch])
+        if cipher is None:
+            rows = storable_list(batch, plain_json)
+        else:
+            rows = storable_list(sealed_event(cipher, storable(event)) for event in batch)
         try:
             with writing("events"):
                 async with self._saver.connection() as connection:

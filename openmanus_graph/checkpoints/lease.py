@@ -29,7 +29,7 @@ from openmanus_graph.checkpoints.encryption.cipher import Cipher, missing_key
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_item, sealed_texts, sealed_value, sealed_whole
 from openmanus_graph.errors import EncryptionKeyError, StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
-from openmanus_graph.values.storable_json import storable_json, storable_text
+from openmanus_graph.values.storable_json import plain_json, storable_json, storable_text
 from openmanus_graph.workspace import is_to_be_made
 
 logger = logging.getLogger(__name__)
@@ -206,7 +206,7 @@ class Lease:
             ThreadBusyError: If another runner holds it; the message says who and since when.
             EncryptionKeyError: If it was encrypted with a key that the cipher has not.
         """
-        connection = await _connect(conninfo, thread_id)
+        connection = await _connect(conninfo, thread_id, cipher)
         try:
             await _lock(connection, thread_id)
             if check is not None:
@@ -306,7 +306,7 @@ class Lease:
         """Take the lock again on a new connection, if nobody has run the thread in between."""
         old_backend = self._connection.info.backend_pid if not self._connection.closed else self._backend
         await self._connection.close()
-        self._connection = await _connect(self._conninfo, self.thread_id)
+        self._connection = await _connect(self._conninfo, self.thread_id, self._cipher)
         self._backend = self._connection.info.backend_pid
         for _ in range(RETAKE_TRIES):
             row = await (
@@ -414,7 +414,7 @@ def _application(thread_id: str) -> str:
     return f"openmanus-graph {thread_id}"[:63]
 
 
-async def _connect(conninfo: str, thread_id: str) -> AsyncConnection[DictRow]:
+async def _connect(conninfo: str, thread_id: str, cipher: Cipher | None) -> AsyncConnection[DictRow]:
     connection = await AsyncConnection[DictRow].connect(
         make_conninfo(conninfo, **KEEPALIVES),
         autocommit=True,
@@ -423,7 +423,7 @@ async def _connect(conninfo: str, thread_id: str) -> AsyncConnection[DictRow]:
         connect_timeout=5,
         application_name=_application(thread_id),
     )
-    set_json_dumps(storable_json, connection)
+    set_json_dumps(plain_json if cipher is None else storable_json, connection)
     await connection.execute("SET search_path TO openmanus_graph")
     return connection
 

@@ -1,4 +1,7 @@
-"""Storable JSON: text and values as Postgres takes them: no NUL, no half of a surrogate pair, no infinity, no NaN."""
+"""Storable JSON: text and values as Postgres takes them: no NUL, no half of a surrogate pair, no infinity, no NaN.
+
+Nor does a text begin with what encrypted ones begin with: whoever reads it would take it for one of those.
+"""
 
 from __future__ import annotations
 
@@ -6,12 +9,23 @@ import dataclasses
 import json
 import math
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
 from typing import Any, cast
 
 _SUSPECT = ("\\u0000", "\\ud")
 """What JSON has in it where Postgres may not take it."""
+
+
+SEAL = "\x1aomg1"
+"""Begins a text that is encrypted, and no other one that is stored."""
+_SEAL_IN_JSON = '"\\u001aomg1'
+
+
+class Sealed(str):
+    """A text that is encrypted."""
+
+    __slots__ = ()
 
 
 UNREADABLE = "…"
@@ -21,7 +35,12 @@ MOST_BITS = 10_000
 
 
 def storable_text(text: str) -> str:
-    """Text in which halves of a surrogate pair that stand together are joined, and others, like NUL, are U+FFFD."""
+    """Text in which halves of a surrogate pair that stand together are joined, and others, like NUL, are U+FFFD.
+
+    So is the first character of one that begins like an encrypted text and is none.
+    """
+    if text.startswith(SEAL) and not isinstance(text, Sealed):
+        text = f"\ufffd{text[1:]}"
     if "\0" in text:
         text = text.replace("\0", "\ufffd")
     if text.isascii():
@@ -82,6 +101,12 @@ def storable_json(value: Any) -> str:
     return text
 
 
-def storable_list(values: Iterable[Any]) -> str:
+def plain_json(value: Any) -> str:
+    """The same where nothing is encrypted: no text in it begins like one that is."""
+    text = storable_json(value)
+    return text.replace(_SEAL_IN_JSON, '"\\ufffdomg1') if _SEAL_IN_JSON in text else text
+
+
+def storable_list(values: Iterable[Any], encode: Callable[[Any], str] = storable_json) -> str:
     """JSON of a list of such values, each by itself: one that cannot be read spoils no other."""
-    return f"[{','.join(map(storable_json, values))}]"
+    return f"[{','.join(map(encode, values))}]"

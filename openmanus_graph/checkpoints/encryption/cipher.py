@@ -20,10 +20,10 @@ from openmanus_graph import shell_commands
 from openmanus_graph.config.encryption_keys import VARIABLE, encryption_keys
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import DamagedValueError, EncryptionKeyError, SettingsError
-from openmanus_graph.values.storable_json import storable_json
+from openmanus_graph.values.storable_json import SEAL, Sealed, storable_json
 
-MARK = "\x1aomg1"
-"""Begins a sealed text; the control character keeps it apart from what people and models write."""
+MARK = SEAL
+"""Begins a sealed text; plain ones that begin so are changed where they are stored (`storable_json.py`)."""
 MARK_IN_JSON = b"\\u001aomg1"
 """The same as Postgres writes it in JSON."""
 SUFFIX = "+omg1"
@@ -86,12 +86,12 @@ class Cipher:
         if not value:
             return value
         data = self._sealed(value.encode("utf-8", "surrogatepass"), b"text")
-        return f"{MARK}{_TEXT}{b64encode(data).decode('ascii')}"
+        return Sealed(f"{MARK}{_TEXT}{b64encode(data).decode('ascii')}")
 
     def json(self, value: Any) -> str:
         """A value in JSON types, sealed as one string."""
         data = self._sealed(storable_json(value).encode(), b"json")
-        return f"{MARK}{_JSON}{b64encode(data).decode('ascii')}"
+        return Sealed(f"{MARK}{_JSON}{b64encode(data).decode('ascii')}")
 
     def blob(self, kind: str, data: bytes) -> bytes:
         """Bytes, sealed; they open only as what they were stored as.
