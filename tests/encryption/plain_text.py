@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import psycopg
 from psycopg import sql
+
+from tests.bytes_in_files import files_holding
 
 SCHEMA = "openmanus_graph"
 
@@ -32,16 +33,4 @@ def files_with(database: str, word: str) -> list[str]:
         connection.execute("CHECKPOINT")
         row = connection.execute("SHOW data_directory").fetchone()
     assert row is not None
-    folder = Path(str(row[0]))
-    wanted = word.lower().encode()
-    found: list[str] = []
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = Path(place, name)
-            try:
-                content = path.read_bytes()
-            except OSError:
-                continue  # removed meanwhile, or no file
-            if wanted in content.lower():
-                found.append(str(path.relative_to(folder)))
-    return found
+    return files_holding(Path(str(row[0])), word)

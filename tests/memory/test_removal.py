@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -22,6 +21,7 @@ from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Passages, Selection
 from openmanus_graph.testing import Reply, ScriptedServer
 from tests.agent.replies import plans
+from tests.bytes_in_files import files_holding
 from tests.cli.conftest import MakeProgram, Program, program_in
 from tests.conftest import Require
 from tests.engine.plans import subtask
@@ -231,22 +231,6 @@ async def test_while_one_of_them_runs_nothing_goes(program: Program, saver: Thre
 # ---------------------------------------------------------------- the bytes
 
 
-def holding(folder: Path, word: str = MARKER) -> list[str]:
-    """Files below a folder that have a word, in one of the ways in which texts are stored."""
-    wanted = [word.encode(), word.encode("utf-16-le")]
-    found: list[str] = []
-    for place, _, names in os.walk(folder):
-        for name in names:
-            path = Path(place, name)
-            try:
-                content = path.read_bytes()
-            except OSError:
-                continue  # a server has removed it, or it is no file
-            if any(one in content for one in wanted):
-                found.append(str(path.relative_to(folder)))
-    return found
-
-
 def script(body: dict[str, Any]) -> Reply:
     """An agent that writes the word into files, and says it."""
     names = [tool["function"]["name"] for tool in body.get("tools", [])]
@@ -295,20 +279,20 @@ def test_forgotten_everywhere_is_in_no_file_of_postgres_and_chroma(
     with psycopg.connect(database) as connection:
         episodes = connection.execute("SELECT task FROM openmanus_graph.episodes").fetchall()
     assert [MARKER in task for (task,) in episodes] == [True]
-    assert any(name.startswith("base/") for name in holding(where(database)))
+    assert any(name.startswith("base/") for name in files_holding(where(database), MARKER))
     assert (program.folder / "unused" / FOLDER).exists()
-    assert holding(program.folder / "unused") == [], "Chroma has keys and vectors, and no text"
-    assert holding(program.folder / "openmanus-work") != []
+    assert files_holding(program.folder / "unused", MARKER) == [], "Chroma has keys and vectors, and no text"
+    assert files_holding(program.folder / "openmanus-work", MARKER) != []
 
     _, err = program("memory", "forget", "--matching", MARKER, "--everywhere", "--yes")
     assert "and 1 thread.\n" in err
     assert ELSEWHERE in err
 
-    assert holding(program.folder) == []
+    assert files_holding(program.folder, MARKER) == []
     assert json.loads(program("memory", "search", MARKER, "--kind", "all", "--json")[0]) == []
     with psycopg.connect(database, autocommit=True) as connection:
         connection.execute("VACUUM FULL")
-    left = holding(where(database))
+    left = files_holding(where(database), MARKER)
     # The log of writes has it until its files are reused; Postgres knows no way to remove single records of it.
     assert [name for name in left if not name.startswith("pg_wal/")] == []
 
@@ -341,7 +325,7 @@ def test_forgotten_everywhere_is_found_in_no_node_of_neo4j(
     # The server keeps its log of transactions for days, and the bytes of nodes until it reuses them.
     neo4j.stop()
     try:
-        left = holding(neo4j.home)
+        left = files_holding(neo4j.home, MARKER)
         assert {name.split("/")[1] for name in left} <= {"transactions", "databases"}
         assert any(name.startswith("data/transactions/") for name in left)
     finally:
