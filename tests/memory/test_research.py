@@ -37,6 +37,7 @@ KEY = "sk-proj-1234567890abcdef"
 PAGES = {
     "/hours": f"<title>Hours</title><h1>Hours</h1><p>{HOURS} The key is {KEY}.</p><a href='/tickets'>Tickets</a>",
     "/news": "<title>News</title><p>A whale museum of Tromso has news: nothing about Sundays.</p>",
+    "/Museum_Inc.": f"<title>Museum Inc.</title><p>{HOURS}</p>",
     "/long": "<title>Long</title>" + "".join(f"<p>{HOURS} Paragraph {n} of many.</p>" for n in range(400)),
 }
 
@@ -220,6 +221,32 @@ async def test_an_answer_that_goes_on_inventing_fails(
 
     assert (result["status"], "https://invented.example/2" in str(result["error"])) == ("failed", True)
     assert await stored(saver) == []
+
+
+@pytest.mark.parametrize(
+    "invented", ["{site}/made-up", "HTTPS://Invented.example/a", "www.invented.example/a", "invented.example/a www."]
+)
+async def test_what_was_only_asked_for_or_is_written_otherwise_is_not_read(
+    invented: str, build: Build, provider: ScriptedServer, saver: ThreadSaver, site: Site
+) -> None:
+    hours, made_up = site.page("/hours"), site.page("/made-up")
+    named = invented.format(site=site.url)
+    wrong = [ends(f"At nine ({hours}), as {named} says.")] * 3
+    result = await answered(build, provider, calls(fetches(hours, made_up)), *wrong, verdict(True))
+
+    is_address = not named.startswith("invented")
+    assert result["status"] == ("failed" if is_address else "completed")
+    assert [one.source for one in await stored(saver)] == ([] if is_address else [hours])
+
+
+async def test_an_address_that_ends_like_a_sentence_is_a_source(
+    build: Build, provider: ScriptedServer, saver: ThreadSaver, site: Site
+) -> None:
+    page = site.page("/Museum_Inc.")
+    result = await answered(build, provider, calls(fetches(page)), ends(f"At nine, says {page}"), verdict(True))
+
+    assert result["output"] == f"At nine, says {page}\n\nSources that were read:\n- {page}"
+    assert [one.source for one in await stored(saver)] == [page]
 
 
 async def test_an_answer_without_sources_is_sent_back_once_and_then_has_what_was_read(

@@ -19,7 +19,7 @@ from openmanus_graph.memory.ingest.document import Document
 from openmanus_graph.memory.ingest.ingest import cut_document
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
-from openmanus_graph.models.context import KEPT
+from openmanus_graph.models.context import KEPT, SUMMARY
 from openmanus_graph.nodes.material.memory_text import told_of_memory
 from openmanus_graph.nodes.material.untrusted_text import fenced
 from openmanus_graph.nodes.outcome import draft_of
@@ -37,7 +37,7 @@ SOURCES = "Sources that were read:"
 NOT_READ = "Addresses that a source names, and that were not read:"
 MOST_LISTED = 20
 """Addresses of each list below an answer."""
-_URL = re.compile(r"https?://[^\s<>\"'`|\\]+")
+_URL = re.compile(r"(?:https?://|\bwww\.)[^\s<>\"'`|\\]+", re.IGNORECASE)
 _ENDS = ".,;:!?*_)]}'\""
 _TEXT_FIELDS = ("markdown", "text")
 """Where a tool's output has what a page says, by the page's `url`."""
@@ -70,7 +70,7 @@ async def closed(
     named = _addresses(answer)
     cited = [source for source in read if _is_named(source, answer, named)]
     others = [url for url in named if not any(_same(url, source) for source in read)]
-    seen = {_plain(url) for url in _addresses(_material(messages))}
+    seen = {_plain(url) for url in _addresses(_material(messages, run))}
     invented = [url for url in others if _plain(url) not in seen]
     if invented or (read and not cited):
         if (problem := _sent_back(invented, read, messages)) is not None:
@@ -112,11 +112,26 @@ def _sent_back(invented: Sequence[str], read: Sequence[str], messages: Sequence[
     return HumanMessage(text, name=CITATIONS, additional_kwargs={KEPT: True})
 
 
-def _material(messages: Sequence[BaseMessage]) -> str:
-    """All that the agent was told and got back, in which an address may stand that it then names."""
-    return "\n".join(
-        str(message.text) for message in messages if not isinstance(message, AIMessage) and message.name != CITATIONS
-    )
+def _material(messages: Sequence[BaseMessage], run: SubtaskScope) -> str:
+    """All that the agent was told and has read, in which an address may stand that it then names; none of its own
+    words, not in a summary either, nor where a call of its own that failed says them back.
+    """
+    parts: list[str] = []
+    for message in messages:
+        if isinstance(message, ToolMessage):
+            parts += [] if message.status == "error" else [_read_in(message, run)]
+        elif not isinstance(message, AIMessage) and message.name not in (CITATIONS, SUMMARY):
+            parts.append(str(message.text))
+    return "\n".join(parts)
+
+
+def _read_in(message: ToolMessage, run: SubtaskScope) -> str:
+    """What a call has read, without the pages that it failed to."""
+    output = _output(message, run)
+    failed = [page for page in _pages(output) if page.get("error") is not None]
+    if not failed:
+        return str(message.text)
+    return "\n".join(json.dumps(page, ensure_ascii=False) for page in _pages(output) if page.get("error") is None)
 
 
 def _addresses(text: str) -> list[str]:
@@ -138,7 +153,10 @@ def _same(one: str, other: str) -> bool:
 
 
 def _plain(url: str) -> str:
-    return url.partition("#")[0].rstrip("/")
+    """An address as it is compared: one may end with a sign that ends a sentence, and be written without `https`."""
+    bare = re.sub(r"^(?:https?://)?(?:www\.)?", "", _without_end(url.partition("#")[0]), flags=re.IGNORECASE)
+    host, slash, path = bare.partition("/")
+    return f"{host.lower()}{slash}{path}".rstrip("/")
 
 
 def _is_named(source: str, answer: str, addresses: Sequence[str]) -> bool:
