@@ -54,8 +54,9 @@ def doctor(as_json: bool) -> int:
         print_json({"version": __version__, **found, "ready": ready})
         return 0 if ready else 1
     click.echo(click.style("Settings", bold=True))
+    width = max(len(value["name"]) for value in values) + 1
     for value in values:
-        click.echo(f"  {value['name']:<18}{value['value']}  ({value['from']})")
+        click.echo(f"  {value['name']:<{width}}{value['value']}  ({value['from']})")
     click.echo(click.style("\nModels", bold=True))
     for line in _model_lines(models):
         click.echo(f"  {line}")

@@ -1,4 +1,7 @@
-"""Deliverer: the one process that brings what waits in Postgres to a store elsewhere, held by an advisory lock."""
+"""Deliverer: the one process that brings what waits in Postgres to a store elsewhere, held by an advisory lock.
+
+The lock is on a connection of its own: a delivery may take long, and the pool is for those who are quick.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,11 @@ from dataclasses import dataclass
 from typing import Any, LiteralString, cast
 
 import psycopg
-from psycopg.rows import DictRow
+from psycopg import AsyncConnection
+from psycopg.conninfo import make_conninfo
+from psycopg.rows import DictRow, dict_row
 
+from openmanus_graph.checkpoints.lease import KEEPALIVES
 from openmanus_graph.checkpoints.saver import ThreadSaver
 
 
@@ -32,14 +38,17 @@ async def deliverer(saver: ThreadSaver, name: str) -> AsyncGenerator[bool]:
     """Be the deliverer of a name for the block, unless another process is; gives whether this one is.
 
     Args:
-        saver: The store of what waits; the lock goes with a connection of it.
+        saver: The store of what waits, to whose database one more connection is made.
         name: What is delivered where.
 
     Raises:
         DatabaseError: If the store does not answer.
     """
     try:
-        async with saver.pool.connection() as connection:
+        connected = AsyncConnection[DictRow].connect(
+            make_conninfo(saver.conninfo, **KEEPALIVES), autocommit=True, row_factory=dict_row, connect_timeout=5
+        )
+        async with await connected as connection:
             mine = True  # until the server says otherwise: a delivery may be stopped while it asks
             try:
                 row = await _lock(connection, "SELECT pg_try_advisory_lock(hashtextextended(%s, 0)) AS mine", name)

@@ -30,6 +30,8 @@ async def is_of(saver: ThreadSaver, thread_id: str, words: str) -> bool:
     if thread is None:
         return False
     wanted = set(word_stems(words))
+    if not wanted:  # as in SQL, where a query without words finds nothing
+        return False
     plan = thread.plan or {}
     wanted -= set(word_stems(f"{thread.title} {plan.get('goal') or ''}"))
     async with saver.connection() as connection:

@@ -249,6 +249,8 @@ def test_a_thread_is_forgotten_by_words_that_only_its_key_shows(
     forget = ("memory", "forget", "--matching", word, "--everywhere", "--yes")
     other = program_in(DATABASE_URL=database)
     assert "is encrypted with the key" in other(*forget, code=2)[1]
+    for nothing in ("the", "???", "what is it"):  # what has no words finds nothing, as without a key
+        program("memory", "forget", "--matching", nothing, "--everywhere", "--yes")
     assert "and 1 thread." in program(*forget)[1]
     assert [thread["thread_id"] for thread in json.loads(program("threads", "list", "--json")[0])] == ["two"]
     other("memory", "forget", "--thread", "two", "--everywhere", "--yes")
