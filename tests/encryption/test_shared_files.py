@@ -1,4 +1,4 @@
-"""Contents of files, which threads share: one key that is lost, or an archive that is forged, spoils no other thread."""
+"""Contents of files, which threads share: a key that is lost, or an archive that is forged, spoils no other thread."""
 
 from __future__ import annotations
 

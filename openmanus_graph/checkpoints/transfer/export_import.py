@@ -37,6 +37,7 @@ from openmanus_graph.checkpoints.transfer.arrived_contents import TAKE_CONTENTS,
 from openmanus_graph.checkpoints.transfer.relocation import take_over
 from openmanus_graph.checkpoints.transfer.workspace_files import Staging, parts_of, stays_inside, write_workspace
 from openmanus_graph.errors import ArchiveError, MigrationNeededError, ThreadBusyError, UsageError
+from openmanus_graph.values.storable_json import SEAL, path_of
 
 CONTENTS = "file_contents"
 """The table with contents of files, which threads share."""
@@ -299,9 +300,12 @@ async def _check_changes(connection: AsyncConnection[DictRow]) -> str | None:
     await connection.execute("UPDATE arriving SET mode = mode & 511 WHERE mode <> mode & 511")  # 0o777
     rows = await (await connection.execute("SELECT DISTINCT path, link FROM arriving")).fetchall()
     for row in rows:
-        if row["path"] != "." and parts_of(row["path"]) is None:
-            return f"a change of a file {row['path']!r}"
-        if row["link"] is not None and not stays_inside(row["path"], row["link"]):
+        if row["path"].startswith(SEAL) or (row["link"] or "").startswith(SEAL):  # none is stored so: `storable_path`
+            return f"a change of a file {row['path']!r} that would be taken for an encrypted one"
+        path = path_of(row["path"])
+        if path != "." and parts_of(path) is None:
+            return f"a change of a file {path!r}"
+        if row["link"] is not None and not stays_inside(path, path_of(row["link"])):
             query = "UPDATE arriving SET link = NULL, left_out = 'a link that leads out' WHERE path = %s AND link = %s"
             await connection.execute(query, (row["path"], row["link"]))
     return None
