@@ -8,6 +8,7 @@ from __future__ import annotations
 import dataclasses
 import json
 import math
+import re
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from enum import Enum
@@ -20,6 +21,7 @@ _SUSPECT = ("\\u0000", "\\ud")
 SEAL = "\x1aomg1"
 """Begins a text that is encrypted, and no other one that is stored."""
 _SEAL_IN_JSON = '"\\u001aomg1'
+_SEAL_IN_PATH = re.compile(rf"(?:\./)*{SEAL}")
 
 
 class Sealed(str):
@@ -50,6 +52,16 @@ def storable_text(text: str) -> str:
     except UnicodeEncodeError:
         return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace")
     return text
+
+
+def storable_path(path: str) -> str:
+    """A relative path that does not begin like an encrypted text: with `./` before it, it names the same file."""
+    return f"./{path}" if _SEAL_IN_PATH.match(path) else path
+
+
+def path_of(stored: str) -> str:
+    """The path that `storable_path` was given."""
+    return stored[2:] if stored.startswith("./") and _SEAL_IN_PATH.match(stored) else stored
 
 
 def storable(value: Any) -> Any:

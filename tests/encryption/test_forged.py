@@ -4,15 +4,21 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
+from pathlib import Path
 from typing import Any, TypedDict
 
 import pytest
 from langgraph.graph import START, StateGraph
 
-from openmanus_graph import Settings, open_checkpointer
+from openmanus_graph import Settings, ThreadSaver, build_plan_graph, export_thread, fork_thread, open_checkpointer
 from openmanus_graph.checkpoints.encryption.cipher import MARK, Cipher
 from openmanus_graph.graphs.user.user_graph import make_durable
-from openmanus_graph.values.storable_json import plain_json, storable_json
+from openmanus_graph.memory.procedural.lesson import Lesson
+from openmanus_graph.memory.procedural.postgres_templates import PostgresTemplates
+from openmanus_graph.memory.procedural.template import Template, TemplateRun, TemplateStep
+from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
+from openmanus_graph.values.storable_json import path_of, plain_json, storable_json, storable_path
 from tests.chains import thread
 from tests.cli.conftest import MakeProgram
 
@@ -83,3 +89,57 @@ def test_only_what_begins_so_is_changed_and_what_is_sealed_is_not() -> None:
     for text in forged():
         assert json.loads(plain_json({"a": [text]})) == {"a": [f"\ufffd{text[1:]}"]}
     assert json.loads(plain_json([f"x {MARK}"])) == [f"x {MARK}"]
+
+
+@pytest.mark.parametrize("has_key", [False, True])
+async def test_files_and_links_of_such_names_come_back_in_a_fork(
+    has_key: bool, database: str, key: str, tmp_path: Path
+) -> None:
+    names = [f"{MARK}a", f"{MARK}tAAAA/b", f"below/{MARK}c"]
+    targets = {"to": f"{MARK}a", "to-too": f"./{MARK}a", "out": f"././{MARK}a"}
+    made = [f"mkdir -p $(dirname {shlex.quote(name)}) && echo walrus > {shlex.quote(name)}" for name in names]
+    linked = [f"ln -s {shlex.quote(target)} {name}" for name, target in targets.items()]
+    steps = [
+        {"id": "a", "tool": "bash", "args": {"command": " && ".join(made)}},
+        {"id": "b", "tool": "bash", "args": {"command": " && ".join(linked)}, "needs": ["a"]},
+    ]
+    async with open_checkpointer(database, settings=Settings.load(encryption_key=key if has_key else None)) as saver:
+        app = build_plan_graph(["bash"], settings=Settings.load(sandbox="none")).compile(checkpointer=saver)
+        await app.ainvoke({"plan": {"subtasks": steps}}, thread())
+    async with open_checkpointer(database, settings=Settings.load(encryption_key=key)) as saver:
+        for run in range(2):
+            fork = await fork_thread(saver, "t", workspace=f"fork{run}")
+            assert fork.missing == []
+            for name in names:
+                assert (Path(f"fork{run}") / name).read_text() == "walrus\n"
+            for name, target in targets.items():
+                assert (Path(f"fork{run}") / name).readlink() == Path(target)
+            more = {"id": "c", "tool": "bash", "args": {"command": f"echo {run} > c.txt"}}
+            app = build_plan_graph(["bash"], settings=Settings.load(sandbox="none")).compile(checkpointer=saver)
+            await app.ainvoke({"plan": {"subtasks": [*steps[:0], more]}}, thread())
+        async with saver.connection() as connection:
+            query = "SELECT count(*) AS n, count(DISTINCT path) AS paths FROM file_changes WHERE thread_id = 't'"
+            row = await (await connection.execute(query)).fetchone()
+        assert row is not None and row["n"] == row["paths"] + 1, "only c.txt has changed, once"
+        await export_thread(saver, fork.source, tmp_path / "t.thread")
+
+
+@pytest.mark.parametrize("path", ["a", "./a", f"{MARK}a", f"./{MARK}a", f"././{MARK}", f"a/{MARK}", "..", "."])
+def test_a_path_is_stored_so_that_it_comes_back(path: str) -> None:
+    assert path_of(storable_path(path)) == path
+    assert not storable_path(path).startswith(MARK)
+    assert storable_path(path) == path or MARK in path
+
+
+async def test_templates_and_lessons_that_begin_so_can_be_read(saver: ThreadSaver, database: str, key: str) -> None:
+    async with open_checkpointer(database, settings=Settings.load(encryption_key=key, memory=True)) as sealing:
+        for number, text in enumerate(forged()):
+            step = TemplateStep("a", {"tool": "echo", "goal": text, "args": {"value": [text]}})
+            template = Template(f"key{number}", f"count walrus {number}", (step,), text, {"one": text})
+            run = TemplateRun(f"t{number}", 1, succeeded=True, ended_at=1.0, seconds={"a": 1.0}, task_digest="d")
+            await PostgresTemplates(sealing, "me").remember(template, run)
+            await WaitingLessons(sealing, "me").put(Lesson(run, template.key, template))
+        for reader in (saver, sealing):
+            assert len(await PostgresTemplates(reader, "me").templates()) == 2
+            assert len(await PostgresTemplates(reader, "me").offered("count walrus", limit=2)) == 2
+            assert len(await WaitingLessons(reader, "me").templates()) == 2

@@ -17,6 +17,7 @@ from openmanus_graph.checkpoints.history.step_summary import READ, Write, nodes_
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.checkpoints.threads import find_thread
+from openmanus_graph.values.storable_json import path_of
 
 LATEST = 8
 """Points at the end of a history whose step is looked for again where it was not stored yet."""
@@ -236,8 +237,8 @@ def _add_files(children: Mapping[tuple[str, str | None], Moment], files: Iterabl
     """Give each change of a file to the point that its step led to, by the one it came of."""
     for row in files:
         changed = children.get((row["checkpoint_ns"], row["checkpoint_id"]))
-        if changed is not None and row["path"] not in changed.files:
-            changed.files.append(str(row["path"]))
+        if changed is not None and (path := path_of(str(row["path"]))) not in changed.files:
+            changed.files.append(path)
 
 
 async def _rows(connection: AsyncConnection[DictRow], query: Any, given: Mapping[str, Any]) -> list[DictRow]:

@@ -19,7 +19,7 @@ from psycopg.rows import DictRow
 
 from openmanus_graph import shell_commands
 from openmanus_graph._version import __version__
-from openmanus_graph.checkpoints.encryption.cipher import FILE_MAGIC, SUFFIX
+from openmanus_graph.checkpoints.encryption.cipher import SUFFIX, Cipher
 from openmanus_graph.checkpoints.migrations import schema_versions
 from openmanus_graph.checkpoints.reencryption import encrypt_arrived
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -33,9 +33,11 @@ from openmanus_graph.checkpoints.thread_tables import (
 )
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.checkpoints.transfer.archive import ArchiveRecord, ArchiveWriter, new_archive, open_archive
+from openmanus_graph.checkpoints.transfer.arrived_contents import TAKE_CONTENTS, check_contents
 from openmanus_graph.checkpoints.transfer.relocation import take_over
 from openmanus_graph.checkpoints.transfer.workspace_files import Staging, parts_of, stays_inside, write_workspace
 from openmanus_graph.errors import ArchiveError, MigrationNeededError, ThreadBusyError, UsageError
+from openmanus_graph.values.storable_json import SEAL, path_of
 
 CONTENTS = "file_contents"
 """The table with contents of files, which threads share."""
@@ -173,7 +175,7 @@ async def import_thread(
                 rows = 0
                 for record in records:
                     if record.fields.get("kind") == "table":
-                        rows += await _read_table(connection, record, name)
+                        rows += await _read_table(connection, record, name, about, saver.cipher)
                     else:
                         await asyncio.to_thread(staging.add, record)
                 home = str(folder) if about.get("workspace") else None
@@ -236,7 +238,13 @@ async def _claim(connection: AsyncConnection[DictRow], thread_id: str) -> None:
     raise UsageError(f"There is already a thread {thread_id!r}.", hint="Give the new one another id with: --as NEW")
 
 
-async def _read_table(connection: AsyncConnection[DictRow], record: ArchiveRecord, thread_id: str) -> int:
+async def _read_table(
+    connection: AsyncConnection[DictRow],
+    record: ArchiveRecord,
+    thread_id: str,
+    about: Mapping[str, Any],
+    cipher: Cipher | None,
+) -> int:
     """Take over the rows of a table, all of them under the thread's id here."""
     table, columns = record.fields.get("table"), record.fields.get("columns")
     shared = table == CONTENTS
@@ -260,7 +268,8 @@ async def _read_table(connection: AsyncConnection[DictRow], record: ArchiveRecor
         rows = cursor.rowcount
     await _check(connection, str(table), rows)
     if shared:
-        query = sql.SQL("INSERT INTO {} ({}) SELECT {} FROM arriving ON CONFLICT DO NOTHING").format(into, names, names)
+        await check_contents(connection, thread_id, str(about["thread"]), cipher)
+        query = sql.SQL(TAKE_CONTENTS)
     else:
         query = sql.SQL("INSERT INTO {} (thread_id, {}) SELECT {}, {} FROM arriving ORDER BY ctid").format(
             into, names, sql.Literal(thread_id), names
@@ -275,13 +284,6 @@ async def _check(connection: AsyncConnection[DictRow], table: str, rows: int) ->
     problem = None
     if table == THREADS and rows != 1:
         problem = f"{rows} threads instead of one"
-    elif table == CONTENTS:
-        query = (
-            "SELECT 1 FROM arriving WHERE digest <> encode(sha256(content), 'hex')"
-            " AND NOT starts_with(encode(content, 'hex'), %s) LIMIT 1"  # one that is sealed opens as what it is, or not
-        )
-        if await (await connection.execute(query, (FILE_MAGIC.hex(),))).fetchone() is not None:
-            problem = "contents of files under names that are not theirs"
     elif table in CHECKPOINT_TABLES[1:]:
         query = "SELECT type FROM arriving WHERE NOT coalesce(type, 'null') = ANY(%s) LIMIT 1"
         row = await (await connection.execute(query, ([*_TYPES, *(kind + SUFFIX for kind in _TYPES)],))).fetchone()
@@ -298,9 +300,12 @@ async def _check_changes(connection: AsyncConnection[DictRow]) -> str | None:
     await connection.execute("UPDATE arriving SET mode = mode & 511 WHERE mode <> mode & 511")  # 0o777
     rows = await (await connection.execute("SELECT DISTINCT path, link FROM arriving")).fetchall()
     for row in rows:
-        if row["path"] != "." and parts_of(row["path"]) is None:
-            return f"a change of a file {row['path']!r}"
-        if row["link"] is not None and not stays_inside(row["path"], row["link"]):
+        if row["path"].startswith(SEAL) or (row["link"] or "").startswith(SEAL):  # none is stored so: `storable_path`
+            return f"a change of a file {row['path']!r} that would be taken for an encrypted one"
+        path = path_of(row["path"])
+        if path != "." and parts_of(path) is None:
+            return f"a change of a file {path!r}"
+        if row["link"] is not None and not stays_inside(path, path_of(row["link"])):
             query = "UPDATE arriving SET link = NULL, left_out = 'a link that leads out' WHERE path = %s AND link = %s"
             await connection.execute(query, (row["path"], row["link"]))
     return None

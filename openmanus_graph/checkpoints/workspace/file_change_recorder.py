@@ -29,6 +29,7 @@ from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, SafePath, read_file
 from openmanus_graph.langgraph_internals import CHECKPOINT_MAP_KEY, TASK_ID_KEY
 from openmanus_graph.run_config import configurable_of
+from openmanus_graph.values.storable_json import path_of, plain_json, storable_path
 
 OUTPUTS = f"{HIDDEN_FOLDER}/outputs"
 """Large outputs: named by their content and never changed, so a fork takes them all."""
@@ -166,7 +167,7 @@ class FileChangeRecorder:
 
         rows, total, began = await saver.retried(read)
         self._total = int(total["total"]) if total else 0
-        self._known = {str(row["path"]): _seen(row) for row in rows if row["inode"] is not None}
+        self._known = {path_of(str(row["path"])): _seen(row) for row in rows if row["inode"] is not None}
         self._kept = {seen.digest for seen in self._known.values() if seen.digest and not seen.left_out}
         self._looks = {path: seen.look for path, seen in self._known.items()}
         moment = began["created_at"] if began and not rows else None  # they were there before any step
@@ -199,7 +200,7 @@ class FileChangeRecorder:
                 (
                     list(contents),
                     list(contents.values()),
-                    Jsonb([{**common, **row} for row in batch.rows]),
+                    Jsonb([{**common, **row} for row in batch.rows], dumps=plain_json),
                 ),
                 f"files {step.subtask or ''}",
             )
@@ -312,12 +313,12 @@ def _is_same(old: Seen, new: Seen) -> bool:
 
 def _row(path: str, old: Seen | None, new: Seen | None) -> dict[str, Any]:
     return {
-        "path": path,
+        "path": storable_path(path),
         "before": None if old is None else old.digest,
         "after": None if new is None else new.digest,
         "size": None if new is None else new.size,
         "mode": None if new is None else new.mode,
-        "link": None if new is None else new.link,
+        "link": None if new is None or new.link is None else storable_path(new.link),
         "left_out": None if new is None else new.left_out,
         "mtime_ns": None if new is None else new.mtime_ns,
         "inode": None if new is None else _signed(new.inode),
@@ -335,7 +336,7 @@ def _seen(row: Mapping[str, Any]) -> Seen:
         mode=int(row["mode"]),
         mtime_ns=int(row["mtime_ns"]),
         inode=int(row["inode"]) % (1 << 64),
-        link=row["link"],
+        link=None if row["link"] is None else path_of(row["link"]),
         digest=row["after"],
         left_out=row["left_out"],
     )

@@ -16,6 +16,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.workspace.file_change_recorder import OUTPUTS, WHOLE
 from openmanus_graph.files.safe_paths import SafePath, open_folder, write_file
+from openmanus_graph.values.storable_json import path_of
 
 BATCH = 200
 """Contents that are read at a time."""
@@ -75,14 +76,14 @@ async def changes_of(saver: ThreadSaver, thread_id: str) -> list[FileChange]:
                 (thread_id,),
             )
         ).fetchall()
-    return [FileChange(**row) for row in rows]
+    return [FileChange(**{**row, "path": path_of(row["path"])}) for row in rows]
 
 
 def newest_files(rows: Collection[Mapping[str, Any]]) -> dict[str, FileState]:
     """The files that changes, in order, have led to."""
     files: dict[str, FileState] = {}
     for row in rows:
-        path = str(row["path"])
+        path = path_of(str(row["path"]))
         files.pop(path, None)
         if row["size"] is None:
             continue
@@ -91,7 +92,7 @@ def newest_files(rows: Collection[Mapping[str, Any]]) -> dict[str, FileState]:
             digest=row["after"],
             size=int(row["size"]),
             mode=int(row["mode"]),
-            link=row["link"],
+            link=None if row["link"] is None else path_of(row["link"]),
             left_out=row["left_out"],
             mtime_ns=int(row["mtime_ns"]),
             inode=int(row["inode"]) % (1 << 64),

@@ -14,7 +14,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.fault_points import writing
 from openmanus_graph.memory.procedural.stored_templates import Row, StoredTemplates, Values, needs_of, steps_of
 from openmanus_graph.memory.procedural.template import Template, TemplateRun, persons_word, thread_digest
-from openmanus_graph.values.storable_json import storable_text
+from openmanus_graph.values.storable_json import plain_json, storable_text
 
 _STORE_TEMPLATE: LiteralString = """
     INSERT INTO templates AS t (owner, key, task, goal, parameters, words, proven)
@@ -181,9 +181,9 @@ class PostgresTemplates(StoredTemplates):
         return {
             **self._given(content),
             "key": template.key,
-            "parameters": Jsonb(content["parameters"]),
-            "steps": Jsonb(steps_of(template)),
-            "needs": Jsonb(needs_of(template)),
+            "parameters": Jsonb(content["parameters"], dumps=plain_json),
+            "steps": Jsonb(steps_of(template), dumps=plain_json),
+            "needs": Jsonb(needs_of(template), dumps=plain_json),
             "ids": [step.id for step in template.steps],
             "has_needs": any(step.needs for step in template.steps),
             "done": [name for name, _ in took],

@@ -94,8 +94,8 @@ class StoredTemplates(ABC):
     def _content(self, template: Template, run: TemplateRun) -> Values:
         """The fields of a template, whose steps are those of a run."""
         return {
-            "task": template.task,
-            "goal": template.goal,
+            "task": storable_text(template.task),
+            "goal": storable_text(template.goal),
             "parameters": dict(template.parameters),
             "words": template.words,
             "proven": run.succeeded,

@@ -19,7 +19,7 @@ from openmanus_graph.fault_points import writing
 from openmanus_graph.memory.deliverer import deliverer
 from openmanus_graph.memory.procedural.lesson import Lesson, run_data, run_from, template_data, template_from
 from openmanus_graph.memory.procedural.template import KnownTemplate, Template, thread_digest
-from openmanus_graph.values.storable_json import storable_text
+from openmanus_graph.values.storable_json import plain_json, storable_text
 
 _PUT: LiteralString = """
     INSERT INTO waiting_lessons (owner, thread, request, replaced, key, template, run)
@@ -113,10 +113,10 @@ class WaitingLessons:
             DatabaseError: If the store does not answer.
         """
         name = _name(lesson)
-        template = None if lesson.template is None else Jsonb(template_data(lesson.template))
+        template = None if lesson.template is None else Jsonb(template_data(lesson.template), dumps=plain_json)
+        run = Jsonb(run_data(lesson.run), dumps=plain_json)
         with writing("waiting lesson"):
-            given = {**name, "key": lesson.key, "template": template, "run": Jsonb(run_data(lesson.run))}
-            await self._rows(_PUT, given)
+            await self._rows(_PUT, {**name, "key": lesson.key, "template": template, "run": run})
         return name
 
     async def count(self) -> int:
