@@ -11,7 +11,15 @@ from typing import Any, TypedDict
 import pytest
 from langgraph.graph import START, StateGraph
 
-from openmanus_graph import Settings, ThreadSaver, build_plan_graph, export_thread, fork_thread, open_checkpointer
+from openmanus_graph import (
+    Settings,
+    ThreadSaver,
+    build_plan_graph,
+    export_thread,
+    find_thread,
+    fork_thread,
+    open_checkpointer,
+)
 from openmanus_graph.checkpoints.encryption.cipher import MARK, Cipher
 from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.memory.procedural.lesson import Lesson
@@ -121,7 +129,7 @@ async def test_files_and_links_of_such_names_come_back_in_a_fork(
             query = "SELECT count(*) AS n, count(DISTINCT path) AS paths FROM file_changes WHERE thread_id = 't'"
             row = await (await connection.execute(query)).fetchone()
         assert row is not None and row["n"] == row["paths"] + 1, "only c.txt has changed, once"
-        await export_thread(saver, fork.source, tmp_path / "t.thread")
+        await export_thread(saver, await find_thread(saver, "t"), tmp_path / "t.thread")
 
 
 @pytest.mark.parametrize("path", ["a", "./a", f"{MARK}a", f"./{MARK}a", f"././{MARK}", f"a/{MARK}", "..", "."])
