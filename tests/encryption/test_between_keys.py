@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -34,18 +33,10 @@ from openmanus_graph.errors import EncryptionKeyError
 from openmanus_graph.graphs.user.user_graph import make_durable
 from tests.chains import Words, chain, thread
 from tests.cli.conftest import MakeProgram
-from tests.conftest import new_database
 from tests.encryption.plain_text import rows_with
 from tests.engine.sample_tools import TOOLS
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def elsewhere(server: str) -> Iterator[str]:
-    """The URL of a second database."""
-    with new_database(server) as url:
-        yield url
 
 
 @pytest.fixture
