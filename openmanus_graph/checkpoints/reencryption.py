@@ -17,8 +17,7 @@ from psycopg.rows import DictRow
 from psycopg.types.json import Jsonb, set_json_loads
 from psycopg.types.string import TextBinaryLoader, TextLoader
 
-from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.encryption.cipher import SUFFIX, Cipher, is_sealed_file, refuse_locked
+from openmanus_graph.checkpoints.encryption.cipher import ONLY_A_BACKUP, SUFFIX, Cipher, is_sealed_file, refuse_locked
 from openmanus_graph.checkpoints.encryption.sealed_rows import (
     Sealer,
     sealed_checkpoint,
@@ -306,7 +305,7 @@ def _refuse_malformed(table: str, name: str, shape: Shape, value: Any) -> None:
     if not fits:
         raise DamagedValueError(
             f"A value in the column {name!r} of {table!r} is not of the form that is stored there: it is damaged.",
-            hint=f"An earlier point may be whole, see: {shell_commands.thread_history()}",
+            hint=ONLY_A_BACKUP,
         )
 
 

@@ -6,7 +6,9 @@ import json
 from pathlib import Path
 from typing import Any, LiteralString
 
+import psycopg
 import pytest
+from psycopg import sql
 
 from openmanus_graph import (
     Settings,
@@ -17,11 +19,12 @@ from openmanus_graph import (
     list_threads,
     open_checkpointer,
 )
-from openmanus_graph.checkpoints.encryption.cipher import MARK
+from openmanus_graph.checkpoints.encryption.cipher import LOCKED, MARK
 from openmanus_graph.checkpoints.reencryption import encrypt_all
+from openmanus_graph.checkpoints.threads import completed_threads
 from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.config.encryption_keys import new_key
-from openmanus_graph.errors import ArchiveError
+from openmanus_graph.errors import ArchiveError, DamagedValueError, ThreadUnreadableError
 from openmanus_graph.graphs.user.user_graph import make_durable
 from tests.chains import Words, chain, thread
 from tests.cli.conftest import MakeProgram
@@ -174,3 +177,112 @@ def test_the_command_names_what_is_left_and_ends_with_one(program_in: MakeProgra
     for name in ("lost00", "lost01"):
         program("threads", "delete", name, "--yes")
     assert "could not be opened" not in program("db", "encrypt")[1]
+
+
+@pytest.mark.parametrize("column", ["title", "questions", "plan", "settings", "fingerprint"])
+def test_a_thread_whose_row_is_damaged_is_listed_exported_and_removed(
+    program_in: MakeProgram, database: str, key: str, column: str
+) -> None:
+    program = program_in(DATABASE_URL=database, OPENMANUS_GRAPH_ENCRYPTION_KEY=key)
+    program.plan({"id": "a", "tool": "ask_human", "args": {"inquire": "Who is walrus?"}})
+    for name in ("t", "other"):
+        program("run", "--plan", "plan.yaml", "--thread", name, "--quiet", code=3)
+    forged = f"{MARK}tAAAA"
+    with psycopg.connect(database) as connection:
+        to: Any = "%s" if column == "title" else "to_jsonb(%s::text)"
+        query = sql.SQL("UPDATE openmanus_graph.threads SET {} = {} WHERE thread_id = 't'")
+        connection.execute(query.format(sql.Identifier(column), sql.SQL(to)), (forged,))
+    rows = {row["thread_id"]: row for row in json.loads(program("threads", "list", "--json")[0])}
+    assert rows["t"]["questions"] == ([] if column == "questions" else rows["t"]["questions"])
+    assert (rows["t"]["title"] == LOCKED) == (column == "title")
+    assert rows["t"]["settings"] == ({} if column == "settings" else rows["t"]["settings"])
+    assert "t" in program("threads", "list")[0]
+    if column != "fingerprint":  # which only a run reads
+        _, err = program("threads", "show", "t", code=1)
+        assert "it is damaged" in err
+        assert "threads delete t" in err
+    _, err = program("resume", "t", "--answer", "a=me", code=1)
+    assert "it is damaged" in err
+    assert "threads delete t" in err
+    program("threads", "size", "t")
+    program("threads", "export", "t", "t.thread")
+    if column == "questions":
+        program("memory", "forget", "--thread", "t", "--everywhere", "--yes")
+    else:
+        program("threads", "delete", "t", "--yes")
+    assert [row["thread_id"] for row in json.loads(program("threads", "list", "--json")[0])] == ["other"]
+
+
+async def test_a_damaged_point_is_told_with_its_thread_and_the_command_works(
+    program_in: MakeProgram, database: str, key: str
+) -> None:
+    program = program_in(DATABASE_URL=database, OPENMANUS_GRAPH_ENCRYPTION_KEY=key)
+    async with with_key(database, key) as saver:
+        await run(saver, "t")
+        newest = await saver.aget_tuple(thread("t"))
+        assert newest is not None
+        damage: LiteralString = (
+            "UPDATE checkpoints SET checkpoint = jsonb_set(checkpoint, '{channel_values,task}', to_jsonb(%s::text))"
+            " WHERE thread_id = 't' AND checkpoint_id = %s"
+        )
+        await changed(saver, damage, f"{MARK}tAAAA", newest.checkpoint["id"])
+        with pytest.raises(DamagedValueError) as refused:
+            await saver.aget_tuple(thread("t"))
+        assert refused.value.hint is not None
+        assert refused.value.hint.endswith("openmanus-graph threads history t")
+        with pytest.raises(DamagedValueError) as refused:
+            _ = [point async for point in saver.alist(thread("t"))]
+        assert refused.value.hint is not None
+        assert refused.value.hint.endswith("openmanus-graph threads history t")
+    told = json.loads(program("threads", "history", "t", "--json")[0])
+    assert told["standing"] == "unreadable"
+    assert len(told["points"]) > 1
+    assert "it is damaged" in json.loads(program("threads", "show", "t", "--json")[0])["unreadable"]["why"]
+
+
+async def test_the_last_good_point_is_one_whose_record_is_whole(database: str, key: str) -> None:
+    async with with_key(database, key) as saver:
+        await run(saver, "t")
+        points = [point async for point in saver.alist(thread("t"))]
+        newest, before, good = (point.checkpoint["id"] for point in points[:3])
+        damage: LiteralString = (
+            "UPDATE checkpoints SET checkpoint = jsonb_set(checkpoint, '{channel_values,task}', to_jsonb(%s::text))"
+            " WHERE thread_id = 't' AND checkpoint_id = %s"
+        )
+        await changed(saver, damage, f"{MARK}tAAAA", before)
+        spoil: LiteralString = (
+            "UPDATE checkpoint_blobs SET blob = set_byte(blob, 30, (get_byte(blob, 30) + 1) %% 256)"
+            " WHERE channel = 'seen' AND version = (SELECT checkpoint -> 'channel_versions' ->> 'seen'"
+            " FROM checkpoints WHERE checkpoint_id = %s)"
+        )
+        assert await changed(saver, spoil, newest) == 1
+        with pytest.raises(ThreadUnreadableError) as refused:
+            await saver.aget_tuple(thread("t"))
+        assert refused.value.good == good
+
+
+async def test_what_is_of_no_thread_names_none_when_it_is_damaged(database: str, key: str) -> None:
+    async with with_key(database, key) as saver:
+        assert saver.store is not None
+        await saver.store.aput(("people",), "one", {"name": "walrus"})
+        damage: LiteralString = "UPDATE store SET value = jsonb_build_object('name', %s::text)"
+        await changed(saver, damage, f"{MARK}tAAAA")
+        with pytest.raises(DamagedValueError) as refused:
+            await saver.store.aget(("people",), "one")
+    assert refused.value.hint is not None
+    assert "THREAD" not in refused.value.hint
+    assert "backup" in refused.value.hint
+
+
+async def test_a_damaged_row_among_completed_threads_is_named(database: str, key: str) -> None:
+    async with with_key(database, key) as saver:
+        for name in ("a", "b"):
+            await run(saver, name)
+        (owner,) = {row.owner for row in await list_threads(saver)}
+        assert len(await completed_threads(saver, owner)) == 2
+        damage: LiteralString = "UPDATE threads SET title = %s WHERE thread_id = 'b'"
+        await changed(saver, damage, f"{MARK}tAAAA")
+        with pytest.raises(DamagedValueError) as refused:
+            await completed_threads(saver, owner)
+    assert refused.value.hint is not None
+    assert refused.value.hint.endswith("openmanus-graph threads delete b")
