@@ -10,6 +10,7 @@ from typing import Any
 
 import psycopg
 import pytest
+from langgraph.store.base import PutOp, SearchOp
 from langgraph.types import Command
 
 from openmanus_graph import (
@@ -177,6 +178,33 @@ async def test_a_search_finds_the_same_items_as_without_a_key(
         items = await store.asearch((place,), filter=wanted)
         assert sorted(item.key for item in items) == found, place
         assert len(await store.asearch((place,), filter={"name": {"$gt": "a"}}, limit=1, offset=1)) == 1
+
+
+VALUES: list[Any] = [
+    *(True, False, 1, 0, 1.0, 1.5, -0.0, -2, 1e20, 1e-7, 2**60, None),
+    *("", "1", "true", "null", "a", "B", "é", "\U0001f600", 'say "x"\n'),
+    *([], [1], [True], [1, "é"], {}, {"a": 1}, {"a": True}, {"bb": 1e20, "a": ["\t", None], "é": {}}),
+]
+
+
+async def test_a_search_compares_values_as_sql_does(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    wanted: list[dict[str, Any]] = [{}, {"v": {}}, {"absent": None}, {"absent": {"$ne": 1}}, {"v": {}, "n": 1}]
+    wanted += [{"v": value} for value in VALUES if not isinstance(value, dict)]
+    wanted += [{"v": {sign: value}} for value in VALUES for sign in ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")]
+    wanted += [{"v": {"$gt": "a", "$lt": "z"}, "n": {"$ne": 3}}, {"v": {"$gte": "", "$ne": None}}]
+    found: list[list[list[str]]] = []
+    for store, place in ((saver.store, "plain"), (sealing.store, "sealed")):
+        assert store is not None
+        puts = [PutOp((place,), f"{number:02}", {"v": value, "n": number}) for number, value in enumerate(VALUES)]
+        await store.abatch([*puts, PutOp((place,), "without", {"n": -1})])
+        results: Any = await store.abatch([SearchOp((place,), one, limit=1000) for one in wanted])
+        found.append([sorted(item.key for item in items) for items in results])
+        for unknown in ({"v": {"a": 1}}, {"v": {"$in": [1]}}):
+            with pytest.raises(ValueError, match="Unsupported operator"):
+                await store.asearch((place,), filter=unknown)
+    for one, plain, sealed in zip(wanted, *found, strict=True):
+        assert sealed == plain, one
+    assert sum(map(len, found[0])) > len(wanted), "they find something"
 
 
 async def test_checkpoints_are_listed_by_metadata_as_without_a_key(saver: ThreadSaver, sealing: ThreadSaver) -> None:
