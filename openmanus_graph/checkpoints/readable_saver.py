@@ -133,10 +133,14 @@ class ReadingSaver(AsyncPostgresSaver):
                 return
             shown = {key: value for key, value in (filter or {}).items() if key in PLAIN_METADATA}
             found = 0
+            if limit == 0:
+                return
             async for stored in super().alist(config, filter=shown, before=before):
-                if found != limit and contains(stored.metadata, hidden):
+                if contains(stored.metadata, hidden):
                     found += 1
                     yield stored
+                    if found == limit:
+                        return
 
     async def _refuse_lost_snapshot(self, value: DictRow) -> None:
         """Raise `BadValueError` if the checkpoint marks a growing list as stored whole, and it is not there.

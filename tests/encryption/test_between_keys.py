@@ -6,7 +6,7 @@ import asyncio
 import json
 import secrets
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
@@ -30,7 +30,7 @@ from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
 from openmanus_graph.checkpoints.threads import store_answers, waiting_answers
 from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.config.encryption_keys import new_key
-from openmanus_graph.errors import EncryptionKeyError
+from openmanus_graph.errors import EncryptionKeyError, ThreadUnreadableError
 from openmanus_graph.graphs.user.user_graph import make_durable
 from tests.chains import Words, chain, thread
 from tests.cli.conftest import MakeProgram
@@ -233,6 +233,31 @@ async def test_checkpoints_are_listed_by_metadata_as_without_a_key(saver: Thread
             point async for point in one.alist({"configurable": {"thread_id": name}}, filter={"tags": ["a"]}, limit=2)
         ]
         assert [point.metadata.get("step") for point in few] == [2, 1]
+
+
+async def test_a_list_of_few_checkpoints_reads_no_more_than_those(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    def first(state: Words) -> dict[str, Any]:
+        return {"seen": [state.get("task")]}
+
+    for one, name in ((saver, "plain"), (sealing, "sealed")):
+        config: Any = {**thread(name), "metadata": {"who": "x"}}
+        await make_durable(chain(first=first), one).ainvoke({"task": "walrus", "seen": ["one"]}, config)
+        points = [point async for point in one.alist(config, filter={"who": "x"})]
+        assert len(points) >= 3
+        older = [point.checkpoint["id"] for point in points[1:]]
+        async with saver.connection() as connection:
+            spoil: LiteralString = (
+                "UPDATE checkpoint_blobs SET type = 'odd', blob = 'odd' WHERE (channel, version) IN (SELECT v.*"
+                " FROM checkpoints, jsonb_each_text(checkpoint -> 'channel_versions') v WHERE checkpoint_id = ANY(%s))"
+                " AND (channel, version) NOT IN (SELECT v.* FROM checkpoints,"
+                " jsonb_each_text(checkpoint -> 'channel_versions') v WHERE checkpoint_id = %s)"
+            )
+            assert (await connection.execute(spoil, (older, points[0].checkpoint["id"]))).rowcount > 0
+        few = [point async for point in one.alist(config, filter={"who": "x"}, limit=1)]
+        assert [point.checkpoint["id"] for point in few] == [points[0].checkpoint["id"]]
+        assert [point async for point in one.alist(config, filter={"who": "x"}, limit=0)] == []
+        with pytest.raises(ThreadUnreadableError):
+            _ = [point async for point in one.alist(config, filter={"who": "x"})]
 
 
 def test_passages_are_plain_and_it_is_said(program_in: MakeProgram, database: str, key: str, word: str) -> None:
