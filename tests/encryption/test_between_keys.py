@@ -19,7 +19,10 @@ from openmanus_graph import (
     build_plan_graph,
     export_thread,
     find_thread,
+    fork_thread,
+    get_thread,
     import_thread,
+    list_threads,
     open_checkpointer,
 )
 from openmanus_graph.checkpoints.encryption.cipher import MARK
@@ -34,6 +37,7 @@ from openmanus_graph.errors import EncryptionKeyError, ThreadUnreadableError
 from openmanus_graph.graphs.user.user_graph import make_durable
 from tests.chains import Words, chain, thread
 from tests.cli.conftest import MakeProgram
+from tests.encryption.careful_tools import pay
 from tests.encryption.plain_text import rows_with
 from tests.engine.sample_tools import TOOLS
 
@@ -143,7 +147,12 @@ async def test_items_ratings_events_and_effects_are_not_given_as_they_are_stored
     assert sealing.store is not None and saver.store is not None
     await sealing.store.aput(("people",), "one", {"name": word, "age": 40})
     await sealing.store.aput(("people",), "two", {"name": "seal", "age": 7, "tags": [word]})
+    payment = {"id": "a", "tool": "pay", "args": {"whom": f"Mr {word}"}}
+    app = build_plan_graph([pay], policy="allow").compile(checkpointer=sealing)
+    await app.ainvoke({"plan": {"subtasks": [payment]}}, thread("paid"))
     assert rows_with(database, word) == {}
+    (effect,) = await list_effects(sealing, "paid")
+    assert (effect.tool, effect.status, word in effect.args, word in str(effect.result)) == ("pay", "done", True, True)
     assert (await ratings_of(sealing, "t"))[0].why == word
     assert any(word in str(event) for event in await stored_events(sealing, "t"))
     for unreadable in (
@@ -151,6 +160,7 @@ async def test_items_ratings_events_and_effects_are_not_given_as_they_are_stored
         stored_events(saver, "t"),
         saver.store.aget(("people",), "one"),
         saver.store.asearch(("people",)),
+        list_effects(saver, "paid"),
     ):
         with pytest.raises(EncryptionKeyError):
             await unreadable
@@ -233,6 +243,21 @@ async def test_checkpoints_are_listed_by_metadata_as_without_a_key(saver: Thread
             point async for point in one.alist({"configurable": {"thread_id": name}}, filter={"tags": ["a"]}, limit=2)
         ]
         assert [point.metadata.get("step") for point in few] == [2, 1]
+
+
+async def test_a_fork_of_a_plain_thread_needs_the_key_that_its_edit_is_sealed_with(
+    saver: ThreadSaver, sealing: ThreadSaver, database: str, word: str
+) -> None:
+    steps = [{"id": "a", "tool": "echo", "args": {"value": "seal"}}, {"id": "b", "tool": "echo", "args": {"value": 1}}]
+    await build_plan_graph(TOOLS).compile(checkpointer=saver).ainvoke({"plan": {"subtasks": steps}}, thread())
+    await fork_thread(sealing, "t@2", new_id="fork", workspace="fork", edits={"plan.goal": word})
+    assert rows_with(database, word) == {}
+    app = build_plan_graph(TOOLS).compile(checkpointer=sealing)
+    assert (await app.snapshot("fork")).values["plan"]["goal"] == word
+    assert {row.thread_id: row.locked for row in await list_threads(saver)} == {"t": False, "fork": True}
+    with pytest.raises(EncryptionKeyError, match="The thread 'fork' is encrypted with the key"):
+        await get_thread(saver, "fork")
+    assert (await build_plan_graph(TOOLS).compile(checkpointer=saver).snapshot("t")).values["results"]["a"]
 
 
 async def test_a_list_of_few_checkpoints_reads_no_more_than_those(saver: ThreadSaver, sealing: ThreadSaver) -> None:
