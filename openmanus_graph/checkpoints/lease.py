@@ -118,6 +118,7 @@ def _row_values(thread_id: str, row: Mapping[str, Any], cipher: Cipher | None) -
     given = row.get("input") or (None, None)
     title: Any = storable_text(row.get("title") or "")
     file, plan = row.get("plan_file"), row.get("plan")
+    file = None if file is None else storable_text(file)
     settings: Any = row.get("settings") or {}
     graph, fingerprint = row["graph"], row.get("fingerprint")
     forced: Any = row.get("forced") or []

@@ -21,11 +21,11 @@ from langgraph.store.base import Item, Op, PutOp, Result, SearchOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
 
 from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.encryption.cipher import Cipher, refuse_sealed
+from openmanus_graph.checkpoints.encryption.cipher import MARK, Cipher, refuse_sealed
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_item
 from openmanus_graph.checkpoints.migrations import make_store_tables
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.errors import MigrationNeededError
+from openmanus_graph.errors import MigrationNeededError, UsageError
 
 
 class ThreadStore(AsyncPostgresStore):
@@ -54,9 +54,13 @@ class ThreadStore(AsyncPostgresStore):
         Raises:
             MigrationNeededError: If they are not, and may not be made.
             EncryptionKeyError: If an item is encrypted with a key that is not set.
+            UsageError: If the name of an item begins like an encrypted text.
             ValueError: If a search asks for a comparison that LangGraph's store does not know.
         """
         wanted = list(ops)
+        for op in wanted:
+            if isinstance(op, PutOp) and op.value is not None:
+                _refuse_name(op)
         await self.setup()
         if self._saver.cipher is not None:
             return await self._sealed_batch(wanted, self._saver.cipher)
@@ -164,6 +168,20 @@ def _comparisons(wanted: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
             if sign not in _COMPARED:
                 raise ValueError(f"Unsupported operator: {sign}")  # as without a key
             yield name, sign, other
+
+
+def _refuse_name(op: PutOp) -> None:
+    """Raise for the name of an item that whoever lists its neighbours would take for an encrypted text.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    for what, name in (("key", op.key), ("namespace", ".".join(op.namespace))):
+        if name.startswith(MARK):
+            raise UsageError(
+                f"The {what} {name!r} of an item of get_store() cannot begin with {MARK!r}, as encrypted texts do.",
+                hint="Put something before it.",
+            )
 
 
 def _sealed_op(op: Op, cipher: Cipher) -> Op:
