@@ -103,9 +103,9 @@ class ToolContext:
     report: Callable[[str], None] = _silent
     """Says in a few words what the tool is doing, for the views."""
     models: Any = None
-    """The run's gateway to models, for tools that ask one; `None` means that there is none but that of the settings."""
+    """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
     policy: Any = None
-    """The run's policy, for tools that make calls of others; `None` means that there is none but that of the settings."""
+    """The run's policy, for tools that make calls of others; `None` means that of the settings."""
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")

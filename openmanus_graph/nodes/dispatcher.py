@@ -485,17 +485,7 @@ def dispatcher_node(
         async with passing(NODE, state, config, runtime):
             plan = plans.accept(state.get("plan", {}))
             known = "" if background is None else background(state)
-            return await Dispatch(
-                plan,
-                state,
-                config,
-                runtime,
-                tools,
-                subtask_graph,
-                settings,
-                known,
-                ended_with or {},
-                handed=handed or {},
-            ).run()
+            given = (plan, state, config, runtime, tools, subtask_graph, settings, known, ended_with or {})
+            return await Dispatch(*given, handed=handed or {}).run()
 
     return dispatcher

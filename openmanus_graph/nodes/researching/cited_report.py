@@ -1,4 +1,4 @@
-"""Cited report: the node that puts a report together; each sentence is a checked claim, with the numbers of its pages."""
+"""Cited report: the node that puts a report together of checked claims, each with the numbers of its pages."""
 
 from __future__ import annotations
 
@@ -30,9 +30,8 @@ async def cite(state: ResearchState) -> dict[str, Any]:
         said = " ".join(_sentence(one, notes, numbers) for one in mine)
         parts.append(f"## {question['text']}\n\n{said or NOTHING}")
     if differing := [one for one in told if one["differs"]]:
-        parts.append(
-            "## Where sources differ\n\n" + "\n".join(f"- {_sentence(one, notes, numbers)}" for one in differing)
-        )
+        listed = "\n".join(f"- {_sentence(one, notes, numbers)}" for one in differing)
+        parts.append(f"## Where sources differ\n\n{listed}")
     parts += _limits(findings, claims)
     if sources:
         parts.append("## Sources\n\n" + "\n".join(_line(number, source) for number, source in enumerate(sources, 1)))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
@@ -81,9 +81,10 @@ def write_node(researcher: Researcher) -> ResearchNode:
             return {"claims": [], "checked": True}
         visit = Visit(researcher, config, runtime)
         visit.say(f"writing from {len(notes)} notes")
+        listed = "\n".join(f"{one['id']}: {one['text']}" for one in questions)
         sections = [
             f"# What is to be found out\n{fenced(state['query'])}",
-            f"# Questions\n{fenced(chr(10).join(f'{one["id"]}: {one["text"]}' for one in questions))}",
+            f"# Questions\n{fenced(listed)}",
             f"# Notes\n{notes_text(list(notes.values()))}",
         ]
         try:
@@ -128,7 +129,7 @@ def _compared(claim: Claim, notes: Mapping[str, Note]) -> Claim:
         why = ONE_NOTE
     elif missing := _numbers(claim["text"]) - _with_parts(notes[name]["quotation"] for name in named):
         why = f"{NOT_SUPPORTED}: {', '.join(sorted(missing))} stands in none of them."
-    return Claim(**{**claim, "notes": named, "why_left_out": why})
+    return cast("Claim", {**claim, "notes": named, "why_left_out": why})
 
 
 def _numbers(text: str) -> set[str]:
@@ -181,4 +182,4 @@ def _judged(claim: Claim, verdict: Mapping[str, Any] | None) -> Claim:
     if verdict is not None and verdict["supported"] is True:
         return claim
     why = "" if verdict is None else str(verdict.get("why") or "")
-    return Claim(**{**claim, "why_left_out": f"{NOT_SUPPORTED}. {why}".strip()})
+    return cast("Claim", {**claim, "why_left_out": f"{NOT_SUPPORTED}. {why}".strip()})

@@ -1,5 +1,8 @@
 """Page notes: the nodes that read one page, and note what it says on a question, word for word."""
 
+# LangGraph's own annotations are partly unknown to a strict checker; what crosses them here is cast at once.
+# pyright: reportMissingTypeStubs=false
+
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
@@ -83,9 +86,10 @@ def note_node(researcher: Researcher) -> PageNode:
         asking, text = state["asking"], state.get("text") or ""
         name = f"{asking['id']}.{state['round']}.{state['number']}"
         title = state.get("title") or ""
+        shown = "\n\n".join([title, about(text, asking["text"])])
         sections = [
             f"# The question\n{fenced(asking['text'])}",
-            f"# The page\n{fenced(f'{title}{chr(10) * 2}{about(text, asking["text"])}')}",
+            f"# The page\n{fenced(shown)}",
         ]
         try:
             said = await visit.object_of("knowledge", f"{name}.note", 1, "research_note", sections, NOTES)

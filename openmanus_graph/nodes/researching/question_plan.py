@@ -39,7 +39,7 @@ QUESTIONS: dict[str, Any] = {
     "properties": {
         "unclear": {
             "type": "string",
-            "description": "A question to the person; empty where it is clear what is meant.",
+            "description": "A question to the person; empty where nothing is unclear.",
         },
         "questions": {
             "type": "array",
@@ -88,9 +88,7 @@ def questions_node(researcher: Researcher) -> ResearchNode:
         began = state.get("started_at") or time.time()
         asked = state.get("asked") or []
         sections = [f"# What is to be found out\n{fenced(query)}"]
-        sections += [
-            f"# The person was asked\n{one['question']}\n# The answer\n{fenced(one['answer'])}" for one in asked
-        ]
+        sections += [f"# The person was asked\n{one['question']}\n\n{fenced(one['answer'])}" for one in asked]
         if asked or not state.get("ask"):
             sections.append("Nobody can be asked now: leave `unclear` empty.")
         visit.say("parting the query into questions")

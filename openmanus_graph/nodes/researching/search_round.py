@@ -67,7 +67,7 @@ def search_node(researcher: Researcher) -> QuestionNode:
         first = not state.get("round")
         queries = state["asking"]["queries"] if first else state.get("queries") or []
         seen, results, failed = list(state.get("seen") or []), list[list[tuple[str, str]]](), list[str]()
-        begun = {"round": (state.get("round") or 0) + 1, "queries": []}
+        begun: dict[str, Any] = {"round": (state.get("round") or 0) + 1, "queries": []}
         if seconds_left(state["until"]) <= 0:
             return {**begun, "found": [], "stopped": TIME_IS_UP}
         for query in queries:
