@@ -93,7 +93,8 @@ def write_node(researcher: Researcher) -> ResearchNode:
             # What was noted is told all the same, in the words of the pages.
             return {"claims": [_quoted(note) for note in notes.values()], "checked": True, "tokens": visit.tokens}
         given = [*_claims(said["claims"], questions, False), *_claims(said["differences"], questions, True)]
-        return {"claims": [_compared(one, notes) for one in given][:MOST_CLAIMS], "tokens": visit.tokens}
+        claims = [_compared(one, notes) for one in _said_once(given)]
+        return {"claims": claims[:MOST_CLAIMS], "tokens": visit.tokens}
 
     return write
 
@@ -116,7 +117,16 @@ def _claims(
             question = named[0].partition(".")[0] if named else ""
         for text in _SENTENCE_END.split(" ".join(str(one["text"]).split())):
             if text:
-                yield Claim(question=question, text=text, notes=named, differs=differs, why_left_out=None)
+                yield Claim(question=question, text=text, notes=list(named), differs=differs, why_left_out=None)
+
+
+def _said_once(claims: Iterable[Claim]) -> list[Claim]:
+    """Claims without those that say the same in the same words again; their notes go to the first."""
+    found: dict[str, Claim] = {}
+    for claim in claims:
+        first = found.setdefault(compared(claim["text"]), claim)
+        first["notes"] += [name for name in claim["notes"] if name not in first["notes"]]
+    return list(found.values())
 
 
 def _compared(claim: Claim, notes: Mapping[str, Note]) -> Claim:
