@@ -162,7 +162,9 @@ def _unknown_name(name: str, project: Project | None) -> UsageError:
     if project is None:
         return UsageError(
             f"There is no graph {name!r}: this folder has no langgraph.json, and no module has that name.",
-            hint=f"Did you mean {near[0]!r}?" if near else "Give path/to/file.py:attribute or package.module:attribute.",
+            hint=f"Did you mean {near[0]!r}?"
+            if near
+            else "Give path/to/file.py:attribute or package.module:attribute.",
         )
     known = ", ".join(project.graphs)
     return UsageError(

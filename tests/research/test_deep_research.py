@@ -187,7 +187,7 @@ async def test_a_limit_that_is_none_is_refused(research: Research, web: Web, lim
 
 
 async def test_when_the_budget_is_used_up_the_words_of_the_pages_are_told(research: Research, rules: Rules) -> None:
-    out = await research(budget={"calls": 6}).ainvoke({"query": QUERY}, thread())
+    out = await research(budget={"model_calls": 6}).ainvoke({"query": QUERY}, thread())
 
     assert rules.asked.count("report") == 0
     assert '"The bridge of Alm was opened in 1931." [1]' in out["report"]
@@ -234,11 +234,12 @@ async def test_a_person_is_asked_what_is_meant_only_where_that_is_allowed(
 
     rules.answers["questions"] = questions
     app = research()
-    asked = await app.ainvoke({"query": QUERY, "ask": True}, thread())
+    asked: Any = await app.ainvoke({"query": QUERY, "ask": True}, thread())
     assert [one.value["question"] for one in asked["__interrupt__"]] == ["Which bridge?"]
     assert web.searched == []
 
-    out = await app.ainvoke(Command(resume="The red one"), thread())
+    answer = {asked["__interrupt__"][0].id: {"kind": "answer", "value": "The red one"}}
+    out = await app.ainvoke(Command(resume=answer), thread())
     assert "The bridge of Alm was opened in 1931. [1]" in out["report"]
     assert "The red one" in rules.of("questions")[-1]
 
@@ -246,17 +247,15 @@ async def test_a_person_is_asked_what_is_meant_only_where_that_is_allowed(
     assert unasked["status"] == "completed"
 
 
-async def test_what_the_policy_refuses_is_neither_searched_nor_read(
-    research: Research, web: Web, rules: Rules
-) -> None:
-    pages = await research(policy={"rules": [{"tool": "fetch_page", "verdict": "deny"}]}).ainvoke(
+async def test_what_the_policy_refuses_is_neither_searched_nor_read(research: Research, web: Web, rules: Rules) -> None:
+    pages = await research(policy={"rules": [{"tool": "fetch_page", "action": "deny"}]}).ainvoke(
         {"query": QUERY}, thread()
     )
     assert web.read == []
     assert "The policy refuses this call of 'fetch_page'" in pages["report"]
 
     web.searched.clear()
-    asks = await research(policy={"rules": [{"tool": "web_search", "verdict": "ask"}]}).ainvoke(
+    asks = await research(policy={"rules": [{"tool": "web_search", "action": "ask"}]}).ainvoke(
         {"query": QUERY}, thread("asks")
     )
     assert web.searched == []
@@ -297,7 +296,7 @@ async def test_as_a_tool_it_uses_the_models_and_the_policy_of_its_run(
 ) -> None:
     plan = {"subtasks": [{"id": "s1", "tool": "deep_research", "args": {"query": QUERY}}]}
     # The settings name a model that does not answer; the graph was given another one.
-    chosen = settings(llm_model="openai/elsewhere", llm_base_url="http://127.0.0.1:9", budget={"calls": 30})
+    chosen = settings(llm_model="openai/elsewhere", llm_base_url="http://127.0.0.1:9", budget={"model_calls": 30})
     from langchain_openai import ChatOpenAI
 
     given = ChatOpenAI(model="scripted", base_url=model.base_url, api_key="sk-scripted")  # type: ignore[arg-type]
@@ -313,7 +312,7 @@ async def test_as_a_tool_it_uses_the_models_and_the_policy_of_its_run(
     assert result["sources"] == [web.page(path) for path in ("/opened", "/mayor", "/toll")]
 
     denied = build_manus_graph(
-        given, ["deep_research"], policy={"rules": [{"tool": "fetch_page", "verdict": "deny"}]}, settings=chosen
+        given, ["deep_research"], policy={"rules": [{"tool": "fetch_page", "action": "deny"}]}, settings=chosen
     )
     web.read.clear()
     await denied.compile(checkpointer=saver).ainvoke({"plan": plan}, thread("denied"))

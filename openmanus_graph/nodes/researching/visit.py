@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import cached_property
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
@@ -28,24 +26,25 @@ ATTEMPTS = 2
 """How often a model is asked for an object before its replies count as a fault."""
 
 
-@dataclass
 class Researcher:
     """What the nodes of one deep research graph share."""
 
-    settings: Settings
-    """The settings where no run around the graph has others."""
-    chosen: ModelsChoice | None = None
-    """The models where no run around the graph has others; `None` means those of the settings."""
+    def __init__(self, settings: Settings, chosen: ModelsChoice | None = None) -> None:
+        """Make nothing yet.
 
-    @cached_property
-    def models(self) -> Models:
-        """The gateway of its own."""
-        return Models(self.settings, self.chosen)
+        Args:
+            settings: The settings where no run around the graph has others.
+            chosen: The models where no run around the graph has others; `None` means those of the settings.
+        """
+        self.settings = settings
+        self._chosen = chosen
+        self._last: tuple[Settings, Models, Policy] | None = None
 
-    @cached_property
-    def policy(self) -> Policy:
-        """The policy of its own."""
-        return Policy.load(None, self.settings)
+    def of(self, settings: Settings) -> tuple[Models, Policy]:
+        """The gateway and the policy that some settings say; those of the last ones are kept."""
+        if self._last is None or self._last[0] is not settings:
+            self._last = settings, Models(settings, self._chosen), Policy.load(None, settings)
+        return self._last[1:]
 
 
 class Visit(NodeScope):
@@ -65,10 +64,11 @@ class Visit(NodeScope):
         self.subtask = "" if self.around is None else self.around.subtask_id
         super().__init__(scope, scope.emitter(runtime.stream_writer, f"research/{self._of_run()}"))
         self.settings = settings
-        given = None if self.around is None else self.around.models
-        self.models = given if isinstance(given, Models) else researcher.models
-        allowed = None if self.around is None else self.around.policy
-        self.policy = allowed if isinstance(allowed, Policy) else researcher.policy
+        self.models, self.policy = researcher.of(settings)
+        if self.around is not None and isinstance(self.around.models, Models):
+            self.models = self.around.models
+        if self.around is not None and isinstance(self.around.policy, Policy):
+            self.policy = self.around.policy
         self.tokens = 0
         self._write = runtime.stream_writer
 
