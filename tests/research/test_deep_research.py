@@ -1,4 +1,4 @@
-"""Deep research: a report in which each sentence has its source, within limits, under the policy, resumed after a kill."""
+"""Deep research: a report in which each sentence has its source, within limits and policy, resumed after a kill."""
 
 from __future__ import annotations
 
@@ -295,12 +295,9 @@ async def test_as_a_tool_it_uses_the_models_and_the_policy_of_its_run(
     settings: Callable[..., Settings], saver: ThreadSaver, model: ScriptedServer, web: Web, rules: Rules
 ) -> None:
     plan = {"subtasks": [{"id": "s1", "tool": "deep_research", "args": {"query": QUERY}}]}
-    # The settings name a model that does not answer; the graph was given another one.
-    chosen = settings(llm_model="openai/elsewhere", llm_base_url="http://127.0.0.1:9", budget={"model_calls": 30})
-    from langchain_openai import ChatOpenAI
-
-    given = ChatOpenAI(model="scripted", base_url=model.base_url, api_key="sk-scripted")  # type: ignore[arg-type]
-    rules.answers["verdict"] = lambda _: {"verified": True, "why": "It is."}
+    chosen = settings(llm_model="openai/of-the-settings")
+    given = "openai/of-the-graph"
+    rules.answers["delegate"] = lambda _: Reply("Done.")
     graph = build_manus_graph(given, ["deep_research"], settings=chosen)
     app = graph.compile(checkpointer=saver)
 
@@ -310,6 +307,7 @@ async def test_as_a_tool_it_uses_the_models_and_the_policy_of_its_run(
     assert result["status"] == "completed", result
     assert "The bridge of Alm was opened in 1931. [1]" in result["output"]["report"]
     assert result["sources"] == [web.page(path) for path in ("/opened", "/mayor", "/toll")]
+    assert {request.body["model"] for request in model.requests} == {"of-the-graph"}
 
     denied = build_manus_graph(
         given, ["deep_research"], policy={"rules": [{"tool": "fetch_page", "action": "deny"}]}, settings=chosen

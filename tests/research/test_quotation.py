@@ -84,9 +84,7 @@ def test_of_a_long_page_no_more_than_the_limit_is_kept_and_in_its_order(blocks: 
 
 
 def test_of_a_long_page_the_blocks_on_the_question_are_kept() -> None:
-    filler = "\n\n".join(
-        f"Nothing to see in block number {number}, which only fills the page." for number in range(500)
-    )
+    filler = "\n\n".join(f"Nothing to see in block {number}, which only fills the page." for number in range(500))
     page = f"{filler}\n\n## Toll\n\nCrossing the bridge costs three crowns.\n\n{filler}"
 
     kept = about(page, "What does crossing the bridge cost?", 2_000)

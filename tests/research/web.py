@@ -14,8 +14,8 @@ from urllib.parse import parse_qs, urlsplit
 
 from openmanus_graph.testing import Fault, Reply, ToolUse
 
-Answer = Callable[[str], dict[str, Any]]
-"""Takes the text of a request, and gives the object that is asked for."""
+Answer = Callable[[str], dict[str, Any] | Reply | Fault]
+"""Takes the text of a request, and gives the object that is asked for, or the reply itself."""
 
 _FENCED = re.compile(r"^(~~~+)\n(.*?)\n\1$", re.DOTALL | re.MULTILINE)
 
