@@ -233,6 +233,7 @@ __all__ = [
     "VectorIndexError",
     "__version__",
     "ask",
+    "build_deep_research",
     "build_manus_graph",
     "build_plan_graph",
     "delete_thread",

@@ -383,6 +383,17 @@ def test_a_graph_that_is_almost_named_so_is_suggested(program_in: MakeProgram, d
     assert "Did you mean 'deep_research'?" in said
 
 
+async def test_a_person_may_have_prompts_of_their_own(research: Research, rules: Rules, tmp_path: Path) -> None:
+    folder = tmp_path / "prompts" / "research"
+    folder.mkdir(parents=True)
+    (folder / "note.md").write_text("Note it my way.")
+
+    await research(prompts=tmp_path / "prompts").ainvoke({"query": QUERY}, thread())
+
+    assert rules.system["note"] == "Note it my way."
+    assert rules.system["check"].startswith("You check statements")
+
+
 async def test_claims_in_the_same_words_are_said_once(research: Research, rules: Rules) -> None:
     def report(text: str) -> dict[str, Any]:
         found = claims_of_notes(text)

@@ -88,7 +88,7 @@ def write_node(researcher: Researcher) -> ResearchNode:
             f"# Notes\n{notes_text(list(notes.values()))}",
         ]
         try:
-            said = await visit.object_of("reporter", "write", 1, "research_report", sections, CLAIMS)
+            said = await visit.object_of("reporter", "write", 1, "report", sections, CLAIMS)
         except Unanswered:
             # What was noted is told all the same, in the words of the pages.
             return {"claims": [_quoted(note) for note in notes.values()], "checked": True, "tokens": visit.tokens}
@@ -171,9 +171,7 @@ def check_node(researcher: Researcher) -> ResearchNode:
             ]
             text = fenced(json.dumps(listed, ensure_ascii=False, indent=1))
             try:
-                said = await visit.object_of(
-                    "verifier", "check", turn, "research_check", [f"# Claims\n{text}"], VERDICTS
-                )
+                said = await visit.object_of("verifier", "check", turn, "check", [f"# Claims\n{text}"], VERDICTS)
             except Unanswered:
                 return {"claims": claims, "checked": False, "tokens": visit.tokens}
             verdicts = {int(one["claim"]): one for one in said["verdicts"]}

@@ -92,7 +92,7 @@ def note_node(researcher: Researcher) -> PageNode:
             f"# The page\n{fenced(shown)}",
         ]
         try:
-            said = await visit.object_of("knowledge", f"{name}.note", 1, "research_note", sections, NOTES)
+            said = await visit.object_of("knowledge", f"{name}.note", 1, "note", sections, NOTES)
         except Unanswered as error:
             return {**_failed(state, str(error)), "text": text, "tokens": visit.tokens}
         notes: list[Note] = []

@@ -93,9 +93,7 @@ def questions_node(researcher: Researcher) -> ResearchNode:
             sections.append("Nobody can be asked now: leave `unclear` empty.")
         visit.say("parting the query into questions")
         try:
-            found = await visit.object_of(
-                "knowledge", "questions", len(asked) + 1, "research_questions", sections, QUESTIONS
-            )
+            found = await visit.object_of("knowledge", "questions", len(asked) + 1, "questions", sections, QUESTIONS)
         except Unanswered:
             found: dict[str, Any] = {}  # the query itself is a question
         unclear = str(found.get("unclear") or "").strip()

@@ -137,7 +137,7 @@ def gaps_node(researcher: Researcher) -> QuestionNode:
         ]
         site = f"{asking['id']}.gaps"
         try:
-            said = await visit.object_of("knowledge", site, state.get("round", 1), "research_gaps", sections, GAPS)
+            said = await visit.object_of("knowledge", site, state.get("round", 1), "gaps", sections, GAPS)
         except Unanswered as error:
             return {"queries": [], "stopped": str(error), "tokens": visit.tokens}
         return {"queries": [] if said["answered"] else queries_of(said["queries"]), "tokens": visit.tokens}

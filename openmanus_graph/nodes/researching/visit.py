@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.messages import BaseMessage, HumanMessage, SystemMessage
@@ -22,6 +23,8 @@ from openmanus_graph.scope import NodeScope, scope_of
 from openmanus_graph.tools.registry import builtin
 from openmanus_graph.tools.schema import mended
 
+PACKAGE = "openmanus_graph.nodes.researching"
+"""Where the built-in prompts are."""
 ATTEMPTS = 2
 """How often a model is asked for an object before its replies count as a fault."""
 
@@ -75,6 +78,11 @@ class Visit(NodeScope):
     def _of_run(self) -> str:
         return "" if self.around is None else self.around.subtask_run
 
+    def _own_prompts(self) -> Path | None:
+        """The person's own prompts of research, in `research` in the folder of their prompts."""
+        folder = None if self.settings.prompts is None else self.settings.prompts / "research"
+        return folder if folder is not None and folder.is_dir() else None
+
     def say(self, text: str) -> None:
         """Say in a few words what is being done, for the views."""
         if self.around is None:
@@ -110,7 +118,7 @@ class Visit(NodeScope):
             role: Who asks.
             site: Where in the research, such as `q1.p2`; the same at every resume.
             turn: Which call of this site, from 1.
-            prompt: The prompt's name.
+            prompt: The prompt's name, such as `note`.
             sections: The parts of the request.
             schema: JSON Schema of the object.
 
@@ -119,14 +127,14 @@ class Visit(NodeScope):
             ModelRefusedError: If the provider refuses the key: nothing can go on.
         """
         messages: list[BaseMessage] = [
-            SystemMessage(prompt_text(prompt, self.settings.prompts)),
+            SystemMessage(prompt_text(prompt, self._own_prompts(), of=PACKAGE)),
             HumanMessage("\n\n".join(sections)),
         ]
         problem = ""
         for attempt in range(ATTEMPTS):
             place = CallSite(role, f"{self.subtask or 'research'}.{site}", ATTEMPTS * (turn - 1) + attempt + 1)
             try:
-                found = await shortening(messages, self._asking(place, prompt, schema))
+                found = await shortening(messages, self._asking(place, f"research_{prompt}", schema))
             except ModelRefusedError:
                 raise
             except BudgetError as error:
