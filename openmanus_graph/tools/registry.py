@@ -18,17 +18,21 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "web_search",
     "http_request",
     "browser_use",
+    "deep_research",
     "planning",
     "create_chat_completion",
     "ask_human",
     "terminate",
 )
-"""Each name is also the module in this package and the attribute in it."""
+"""Each name is also the attribute, and, but for those that are graphs, the module in this package."""
+_GRAPHS = {"deep_research": "openmanus_graph.graphs.deep_research"}
+"""Tools that run a graph stand beside it."""
 
 
 def builtin(name: str) -> BaseTool:
     """The built-in tool called `name`."""
-    tool: BaseTool = getattr(import_module(f"openmanus_graph.tools.{name}"), name)
+    module = import_module(_GRAPHS.get(name, f"openmanus_graph.tools.{name}"))
+    tool: BaseTool = getattr(module, name)
     return tool
 
 

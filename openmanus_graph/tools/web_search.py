@@ -159,7 +159,7 @@ async def search(
     Raises:
         ToolError: If every engine failed; it names each with its reason.
     """
-    key = (query, *(engine.name for engine in engines))
+    key = (query, *((engine.name, engine.own_host) for engine in engines))
     if (known := cache.get(key)) is not None:
         return known
     failures: dict[str, str] = {}
