@@ -16,6 +16,9 @@ from openmanus_graph.tools.web.address import Resolver, permitted_addresses, res
 
 MAX_BYTES = 5 * 2**20
 """Bytes of a decoded body that are kept."""
+MAX_PDF_BYTES = 20 * 2**20
+"""The same of a PDF, of which a part is of no use."""
+PDF = "application/pdf"
 MAX_REDIRECTS = 10
 """Redirects followed."""
 CONNECT_SECONDS = 5.0
@@ -46,7 +49,7 @@ class Download:
     charset: str | None
     """The character set that the header states."""
     body: bytes
-    """The decoded body, up to `MAX_BYTES`."""
+    """The decoded body, up to `MAX_BYTES`, or `MAX_PDF_BYTES` of a PDF."""
     truncated: bool
     """Whether the body was longer."""
     headers: tuple[tuple[str, str], ...] = ()
@@ -183,6 +186,10 @@ def _joined(url: httpx.URL, target: str) -> httpx.URL:
 
 
 async def _received(url: httpx.URL, response: httpx.Response, *, bodiless: bool) -> Download:
+    header = Message()
+    header["content-type"] = response.headers.get("content-type", "")
+    kind = header.get_content_type() if "content-type" in response.headers else ""
+    most = MAX_PDF_BYTES if kind == PDF else MAX_BYTES
     body = bytearray()
     truncated = False
     try:
@@ -190,19 +197,17 @@ async def _received(url: httpx.URL, response: httpx.Response, *, bodiless: bool)
             if bodiless:  # a content encoding is stated, and nothing is there to decode
                 continue
             body += piece
-            if len(body) > MAX_BYTES:
-                del body[MAX_BYTES:]
+            if len(body) > most:
+                del body[most:]
                 truncated = True
                 break
     except (httpx.HTTPError, zlib.error) as error:
         raise BrokenAnswerError(f"The answer of {str(url)!r} broke off: {error}.") from error
-    header = Message()
-    header["content-type"] = response.headers.get("content-type", "")
     return Download(
         url=str(url),
         status=response.status_code,
         reason=httpx.codes.get_reason_phrase(response.status_code),
-        content_type=header.get_content_type() if "content-type" in response.headers else "",
+        content_type=kind,
         charset=header.get_content_charset(),
         body=bytes(body),
         truncated=truncated,
