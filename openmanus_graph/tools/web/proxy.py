@@ -14,7 +14,7 @@ import socket
 from collections.abc import Collection, Sequence
 from contextlib import suppress
 
-import httpx
+import httpx2
 
 from openmanus_graph.errors import AddressRefusedError, ToolError
 from openmanus_graph.tools.web.address import Resolver, permitted_addresses, resolve
@@ -181,7 +181,7 @@ def _authority(target: str) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), int(port)
 
 
-def _absolute(target: str) -> tuple[httpx.URL, str]:
+def _absolute(target: str) -> tuple[httpx2.URL, str]:
     """Host and port of an address, and the rest of it as it was sent."""
     found = _ADDRESS.fullmatch(target)
     if found is None:
@@ -190,14 +190,14 @@ def _absolute(target: str) -> tuple[httpx.URL, str]:
     return _parsed(f"http://{found[1]}"), path if path.startswith("/") else f"/{path}"
 
 
-def _parsed(text: str) -> httpx.URL:
+def _parsed(text: str) -> httpx2.URL:
     try:
-        return httpx.URL(text)
-    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        return httpx2.URL(text)
+    except (httpx2.InvalidURL, UnicodeError, ValueError) as error:
         raise _Refusal(400, "no address") from error
 
 
-def _host_and_port(url: httpx.URL) -> tuple[str, int]:
+def _host_and_port(url: httpx2.URL) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), url.port or 80
 
 
@@ -289,7 +289,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def _say(writer: asyncio.StreamWriter, refusal: _Refusal) -> None:
     head = (
-        f"HTTP/1.1 {refusal.status} {httpx.codes.get_reason_phrase(refusal.status)}\r\n"
+        f"HTTP/1.1 {refusal.status} {httpx2.codes.get_reason_phrase(refusal.status)}\r\n"
         f"{SAID_BY_PROXY}: {refusal.reason}\r\nContent-Type: text/html\r\nContent-Length: {len(_BODY)}\r\n"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
