@@ -7,14 +7,11 @@ import os
 import re
 import signal
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,73 +19,17 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from playwright.async_api import Error
 
-from openmanus_graph.config.settings import Settings
-from openmanus_graph.context import Sessions, ToolContext, using_tool_context
+from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import AddressRefusedError, ToolArgumentsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.tools.browser.saved_state import state_file
-from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tree import MASK
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.spec import spec_of
-from tests.chromium.pages import FRAMES, PAGES
+from tests.chromium.browsing import Browsing, ref, session_of
 from tests.chromium.processes import command_of
-from tests.chromium.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
-
-
-class Browsing:
-    """Calls of one subtask."""
-
-    def __init__(self, context: ToolContext, site: Site) -> None:
-        self.context = context
-        self.site = site
-
-    async def __call__(self, action: str, **arguments: Any) -> dict[str, Any]:
-        with using_tool_context(self.context):
-            result: dict[str, Any] = await browser_use.ainvoke({"action": action, **arguments})
-        return result
-
-    async def open(self, path: str) -> dict[str, Any]:
-        return await self("go_to_url", url=f"{self.site.url}{path}")
-
-
-def ref(result: dict[str, Any], name: str) -> str:
-    """The ref of the element of this name."""
-    found = re.search(rf"\[([ex]\d+(?:-\d+)?)\] [^\[\n]*{re.escape(name)}", f"{result['snapshot']}\n{result['text']}")
-    assert found, f"{name} is not in:\n{result['snapshot']}"
-    return found[1]
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def pages(site: Site) -> AsyncIterator[Site]:
-    other = Site(PAGES)
-    await other.start()
-    site.pages.update(PAGES)
-    site.pages["/frames"] = FRAMES.replace("$OTHER", other.url)
-    site.pages["/other"] = other.host
-    yield site
-    other.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def shared() -> AsyncIterator[Sessions]:
-    """What the subtasks of a thread share: one Chromium for all tests of the module."""
-    sessions = Sessions()
-    yield sessions
-    await sessions.aclose()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def browse(pages: Site, shared: Sessions, tmp_path: Path) -> AsyncIterator[Browsing]:
-    workspace = tmp_path / "workspace"
-    workspace.mkdir()
-    # The first test starts the Chromium, with what all of them may reach.
-    settings = Settings(home=tmp_path / "home", allow_hosts=("127.0.0.1",))
-    context = ToolContext("t", "s", workspace, settings, thread_sessions=shared)
-    yield Browsing(context, pages)
-    await context.sessions.aclose()
 
 
 async def test_a_form_is_filled_in_and_sent(browse: Browsing) -> None:
@@ -361,13 +302,6 @@ async def test_a_browser_that_was_ended_is_opened_again_from_what_was_saved(brow
         await again("click_element", ref=old)
     assert ref(await again.open("/form"), "Save").endswith("-2")
     await again.context.sessions.aclose()
-
-
-async def session_of(browse: Browsing) -> BrowserSession:
-    async def none() -> BrowserSession:
-        raise AssertionError
-
-    return await browse.context.sessions.get("browser", none)
 
 
 async def test_a_page_that_crashed_is_opened_in_a_new_tab(browse: Browsing) -> None:
