@@ -37,6 +37,8 @@ _KEEPING = frozenset(
 """Actions after which nothing is saved, because they change nothing that would be."""
 _TEXTUAL = frozenset({"extract_content", "screenshot", "find", "get_dropdown_options"})
 """Actions that give a text or a file, and no snapshot beside it."""
+_ON_A_REF = frozenset({"click_element", "input_text", "select_dropdown_option"})
+"""Actions that do what their element does: the letter of its ref says what that may be."""
 _MOVING = frozenset(
     "Tab Escape ArrowUp ArrowDown ArrowLeft ArrowRight PageUp PageDown Home End Backspace Delete".split()  # noqa: SIM905
 )
@@ -85,7 +87,7 @@ Search = Callable[[str], Awaitable[list[dict[str, Any]]]]
 def effect_of_action(args: Any) -> Effect:
     """What a call does: it reads, unless it clicks, presses, uploads or agrees to what may do anything."""
     action = args.get("action")
-    if action == "click_element":
+    if action in _ON_A_REF:
         ref = args.get("ref") if args.get("ref") is not None else args.get("index")
         return effect_of_ref(elements.ref_of(ref)) if ref not in (None, "") else "external"
     if action == "send_keys":

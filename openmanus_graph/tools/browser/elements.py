@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 ACT_MS = 2_000
 """Milliseconds that an element is waited for until it can be acted on."""
 _ASK_S = 3.0
+_LISTS = frozenset({"combobox", "listbox"})
+"""Roles of lists that scripts have made."""
 _PERFORMED = "performing "
 _COVER = re.compile(r"- (<.{1,150}?>).* intercepts pointer events")
 
@@ -61,7 +63,7 @@ async def element_of(session: BrowserSession, given: str | int | None) -> tuple[
             facts = cast("dict[str, Any]", await locator.evaluate(page_script.FIELD))
     except (Error, TimeoutError) as error:
         raise StaleRefError(f"The element {ref!r} ({target.words}) does not answer.") from error
-    return tab, locator, {**facts, "words": target.words}
+    return tab, locator, {**facts, "words": target.words, "role": target.role}
 
 
 async def click(session: BrowserSession, given: str | int | None) -> None:
@@ -161,12 +163,16 @@ async def choose(session: BrowserSession, given: str | int | None, text: str) ->
     """Choose an option by its text or value; one of a list made by scripts, after opening the list.
 
     Raises:
-        ToolError: If there is none, or it is disabled.
+        ToolError: If there is none, or it is disabled, or the element is no list: that is never clicked.
     """
     from playwright.async_api import Error
 
     tab, locator, facts = await element_of(session, given)
     if facts["options"] is None:
+        if facts["role"] not in _LISTS:
+            raise ToolError(
+                f"The {facts['words']} is no list.", hint="Click what opens the list, and then the option that appears."
+            )
         try:
             await locator.click(timeout=ACT_MS)
             await tab.page.get_by_role("option", name=text, exact=True).first.click(timeout=ACT_MS)
