@@ -207,6 +207,7 @@ class BrowserSession:
         if all(tab.page is not page for tab in self.tabs):
             self._adopt(page)
         tab = next(tab for tab in self.tabs if tab.page is page)
+        tab.sent = False
         self.bring(tab)
         self._told = self._numbers
         return tab

@@ -23,6 +23,7 @@ SNAPSHOT_S = 20.0
 """Seconds that a snapshot may take."""
 _ASK_S = 3.0
 _BOXES = ("opening", "editable")
+_READING = ("GET", "HEAD")
 _WATCHED = frozenset({"document", "fetch", "xhr"})
 
 
@@ -44,6 +45,11 @@ class Tab:
         """The address that the proxy did not reach."""
         self.authenticate = False
         """Whether the page asks for a user name and password."""
+        self.asked: str | None = None
+        """The address that was asked for last for the page itself."""
+        self.sent = True
+        """Whether a page of this tab may be the answer to a form, which loading it again would send again. Of a tab that
+        a page has opened the first request is not seen, so it counts as one."""
         self.errors: list[str] = []
         """What scripts of the page failed with, or wrote as errors, since somebody looked."""
         self.secrets: set[str] = set()
@@ -70,6 +76,8 @@ class Tab:
         if self._is_own(request):
             self.status = self.failure = self.refused = None
             self.authenticate = False
+            self.asked = request.url
+            self.sent = self.sent or request.method not in _READING
 
     def _answered(self, response: Response) -> None:
         if self._is_own(response.request):
