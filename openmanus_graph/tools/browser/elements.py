@@ -175,7 +175,12 @@ async def choose(session: BrowserSession, given: str | int | None, text: str) ->
             )
         try:
             await locator.click(timeout=ACT_MS)
-            await tab.page.get_by_role("option", name=text, exact=True).first.click(timeout=ACT_MS)
+            option = tab.page.get_by_role("option", name=text, exact=True).first
+            if (await option.evaluate(page_script.FIELD, timeout=ACT_MS))["submits"]:
+                raise ToolError(
+                    f"The option {text!r} sends a form.", hint="Click it, which a person may be asked about."
+                )
+            await option.click(timeout=ACT_MS)
         except Error as error:
             raise ToolError(f"The {facts['words']} shows no option {text!r}.") from error
         return

@@ -7,32 +7,57 @@ Element.prototype.attachShadow = function (options) { return attach.call(this, {
 """Run before a page's own scripts: makes closed shadow roots ones that a snapshot sees."""
 
 FACTS = """() => {
-  const secrets = [], opening = [], editable = [];
+  const secrets = [], opening = new Set(), editable = new Set(), acting = [], submitting = [], staying = [];
   const box = element => {
     const at = element.getBoundingClientRect();
     return [Math.round(at.x), Math.round(at.y), Math.round(at.width), Math.round(at.height)];
   };
   const hidden = /^(current-password|new-password|one-time-code|cc-)/;
+  const submits = element => {
+    const control = element.localName === 'label' ? element.control : element;
+    return !!control && ['button', 'input'].includes(control.localName) && !!control.form &&
+      ['submit', 'reset', 'image'].includes(control.type);
+  };
+  const acts = ['button', 'a[href]', 'area[href]', 'input[type=button]', '[onclick]',
+    ...['button', 'link', 'switch', 'menuitem'].map(role => `[role=${role}]`)].join();
+  const opens = element => element.localName === 'summary' || element.hasAttribute('aria-expanded') ||
+    element.hasAttribute('popovertarget') || !['', 'false', null].includes(element.getAttribute('aria-haspopup'));
   const visit = root => {
     for (const element of root.querySelectorAll('*')) {
       if (element.shadowRoot) visit(element.shadowRoot);
+      if (submits(element)) submitting.push(element);
+      else if (opens(element)) opening.add(element);
+      else if (element.matches(acts)) acting.push(element);
+      if (element.matches('a[href], area[href]')) {
+        const [to] = element.href.split('#'), [here] = location.href.split('#');
+        if (!URL.canParse(element.href) || (to === here && element.href.includes('#')))
+          staying.push(element.getAttribute('href'));
+      }
       if (element instanceof HTMLInputElement) {
         const says = (element.getAttribute('autocomplete') || '').trim().toLowerCase().split(/\\s+/);
         if (element.type === 'password' || says.some(word => hidden.test(word)))
           if (element.value) secrets.push(element.value);
-        continue;
-      }
-      const submits = element.form && (element.type === 'submit' || element.type === 'reset');
-      if (!submits && (element.localName === 'summary' || element.hasAttribute('aria-expanded') ||
-          element.hasAttribute('popovertarget') ||
-          !['', 'false', null].includes(element.getAttribute('aria-haspopup')))) opening.push(box(element));
-      if (element.isContentEditable && !(element.parentElement || {}).isContentEditable) editable.push(box(element));
+      } else if (element.isContentEditable && !(element.parentElement || {}).isContentEditable) editable.add(element);
     }
   };
   visit(document);
-  return {secrets, opening, editable};
+  const taken = new Set();
+  for (const element of [...submitting, ...acting]) {
+    const at = element.getBoundingClientRect();
+    taken.add(String(box(element)));
+    for (let around = element; around; around = around.parentNode || around.host) {
+      if (!opening.has(around) && !editable.has(around)) continue;
+      const outer = around.getBoundingClientRect();
+      const x = outer.x + outer.width / 2, y = outer.y + outer.height / 2;
+      if (at.left <= x && x <= at.right && at.top <= y && y <= at.bottom) taken.add(String(box(around)));
+    }
+  }
+  const free = elements => [...elements].map(box).filter(at => !taken.has(String(at)));
+  return {secrets, opening: free(opening), editable: free(editable), submitting: submitting.map(box), staying};
 }"""
-"""Values of fields for passwords, boxes of what opens and closes something, boxes of text written in place."""
+"""Values of fields for passwords; boxes of what opens and closes something and of text written in place, unless a click
+into their middle would reach what may do anything; boxes of what sends or empties a form; addresses of links that lead
+no further."""
 
 VIEW = """() => ({
   height: innerHeight, y: Math.round(scrollY), whole: Math.round(document.documentElement.scrollHeight),
@@ -54,6 +79,8 @@ FIELD = """element => ({
     /(current-password|new-password|one-time-code|cc-)/.test(element.getAttribute('autocomplete') || ''),
   disabled: !!element.closest(':disabled, [aria-disabled=true]'),
   readonly: !!element.readOnly,
+  submits: ['button', 'input'].includes(element.localName) && !!element.form &&
+    ['submit', 'reset', 'image'].includes(element.type),
   options: element.localName !== 'select' ? null : [...element.options].map(option => ({
     text: option.text, value: option.value, selected: option.selected, disabled: option.disabled,
   })),
