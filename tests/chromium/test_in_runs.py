@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -19,8 +20,10 @@ from openmanus_graph import Settings, ThreadSaver, build_manus_graph, delete_thr
 from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
+from openmanus_graph.sandbox.tree import TreeProcess, tree_below
 from openmanus_graph.tools.browser.actions import effect_of_action
 from openmanus_graph.tools.browser.saved_state import LARGEST, SavedState, SavedTab, load, save, state_file
+from openmanus_graph.tools.browser.session import BrowserSession, ThreadBrowser
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.rebuild import available_tools
 from tests.chromium.pages import PAGES
@@ -228,6 +231,60 @@ def test_what_stays_open_for_a_person_is_closed_with_the_loop_at_the_latest() ->
 
     asyncio.run(main())
     assert (subtask.closed, shared.closed, other.closed) == (True, True, False)
+
+
+def test_one_that_does_not_close_keeps_no_other_open(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(Lasting):
+        async def aclose(self) -> None:
+            raise OSError("stuck")
+
+    shared = Lasting()
+
+    async def opened(session: Lasting) -> Lasting:
+        return session
+
+    async def main() -> None:
+        closing = Closing("t")
+        sessions = closing.sessions_of("s")
+        await sessions.get("browser", lambda: opened(Stuck()))
+        await closing.shared.get("browser", lambda: opened(shared))
+        closing.suspend("s", sessions)
+        await closing.wait()
+
+    asyncio.run(main())
+    assert shared.closed
+    assert "A tool's session did not close: stuck" in caplog.text
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+def test_a_browser_that_stays_open_for_a_person_ends_with_the_loop(tmp_path: Path) -> None:
+    async def main() -> tuple[Path, list[TreeProcess]]:
+        closing = Closing("t")
+        thread_browser, sessions = ThreadBrowser(Settings()), closing.sessions_of("s")
+
+        async def shared() -> ThreadBrowser:
+            return thread_browser
+
+        async def session() -> BrowserSession:
+            return BrowserSession(await closing.shared.get("browser", shared), tmp_path / "b" / "t" / "s", tmp_path)
+
+        await (await sessions.get("browser", session)).ready()
+        closing.suspend("s", sessions)
+        await closing.wait()
+        process = await thread_browser.process()
+        assert process.alive
+        return process.folder, tree_below(os.getpid())
+
+    before = {process.pid for process in tree_below(os.getpid())}
+    folder, tree = asyncio.run(main())
+    opened = [process for process in tree if process.pid not in before]
+    assert len(opened) > 4
+    deadline = time.monotonic() + 60
+    while any(process.running() for process in opened) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [process for process in opened if process.running()]
+    assert not folder.exists()
 
 
 def test_a_state_that_is_too_large_is_saved_without_its_storage(tmp_path: Path) -> None:

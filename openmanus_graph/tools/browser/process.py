@@ -10,7 +10,9 @@ import asyncio
 import fcntl
 import os
 import shutil
+import signal
 import socket
+import struct
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
@@ -20,6 +22,7 @@ from typing import TYPE_CHECKING
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
+from openmanus_graph.sandbox.tree import TreeProcess, process_of
 from openmanus_graph.tools.browser.confinement import (
     NOT_ASKED,
     PRIVACY_FLAGS,
@@ -36,6 +39,9 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60.0
 """Seconds that Chromium may take to start."""
+END_SECONDS = 5.0
+"""Seconds that Chromium and the driver have to end by themselves, after which they are killed."""
+_HEARD_S = 0.05
 _PREFIX = "openmanus-graph-browser-"
 _STARTING = "openmanus-graph-starting-"
 _LOCK = "lock"
@@ -52,6 +58,7 @@ class BrowserProcess:
         self._lock = lock
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
+        self._processes: list[TreeProcess] = []
 
     @classmethod
     async def open(cls, settings: Settings, *, resolver: Resolver = resolve) -> BrowserProcess:
@@ -136,6 +143,7 @@ class BrowserProcess:
         control, _ = await loop.sock_accept(waiting)
         with control:
             control.setblocking(False)
+            self._processes = _peers(control)
             ready = loop.create_future()
             loop.add_reader(control.fileno(), lambda: ready.done() or ready.set_result(None))
             try:
@@ -148,18 +156,50 @@ class BrowserProcess:
 
     async def aclose(self) -> None:
         """End Chromium and the driver, and remove their folder."""
-        if self._playwright is not None:
-            from playwright.async_api import Error
-
-            with suppress(Error, OSError):  # they are gone already
-                if self._browser is not None:
-                    await self._browser.close()
-                await self._playwright.stop()
+        try:
+            await self._end()
+        finally:
+            # Where the event loop ends, Playwright's own tasks are cancelled with ours, and nobody tells the driver.
+            left = [process for process in self._processes if process.running()]
+            for process in left:
+                process.send(signal.SIGKILL)
+        await _ended(left)
         await self.proxy.aclose()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
+
+    async def _end(self) -> None:
+        if self._playwright is None:
+            return
+        from playwright.async_api import Error
+
+        with suppress(Error, OSError, TimeoutError):  # they are gone already, or do not answer
+            async with asyncio.timeout(END_SECONDS):
+                if self._browser is not None:
+                    await self._browser.close()
+        with suppress(Error, OSError, TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._playwright.stop()
+
+
+async def _ended(killed: list[TreeProcess]) -> None:
+    """Wait for the end of processes, for a while, and let the event loop hear of it before it closes."""
+    if not killed:
+        return
+    end = asyncio.get_running_loop().time() + END_SECONDS
+    while any(process.running() for process in killed) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(_HEARD_S)
+    await asyncio.sleep(_HEARD_S)
+
+
+def _peers(control: socket.socket) -> list[TreeProcess]:
+    """The process at the other end of a socket, which becomes bubblewrap, and the driver that has started it."""
+    pid, _, _ = struct.unpack("3i", control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    wrapper = process_of(pid)
+    driver = process_of(wrapper.parent) if wrapper is not None else None
+    return [process for process in (driver, wrapper) if process is not None]
 
 
 def _new_folder() -> tuple[Path, int]:

@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
 from openmanus_graph.tools.browser import downloads, page_script
-from openmanus_graph.tools.browser.process import BrowserProcess
+from openmanus_graph.tools.browser.process import END_SECONDS, BrowserProcess
 from openmanus_graph.tools.browser.refs import Refs
 from openmanus_graph.tools.browser.saved_state import SavedState, SavedTab, load, save
 from openmanus_graph.tools.browser.tab import Tab
@@ -360,8 +360,9 @@ class BrowserSession:
         await asyncio.gather(*self._running, return_exceptions=True)
         context, self._context = self._context, None
         if context is not None:
-            with suppress(Error):
-                await context.close()
+            with suppress(Error, TimeoutError):  # it is gone already, or ends with its Chromium
+                async with asyncio.timeout(END_SECONDS):
+                    await context.close()
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:
