@@ -318,14 +318,16 @@ async def test_a_page_that_crashed_is_opened_in_a_new_tab(browse: Browsing) -> N
     assert after["title"] == "Form"
 
 
-async def test_a_chromium_that_was_killed_is_started_again(browse: Browsing) -> None:
+@pytest.mark.parametrize("killed", ["/usr/bin/bwrap", "playwright/driver"])
+async def test_a_chromium_that_was_killed_is_started_again(killed: str, browse: Browsing) -> None:
     await browse.open("/form")
     process = (await session_of(browse)).process
     for found in tree_below(os.getpid()):
-        if "/usr/bin/bwrap" in command_of(found)[0]:
+        if killed in command_of(found)[0]:
             found.send(signal.SIGKILL)
-    while process.alive:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while process.alive:
+            await asyncio.sleep(0.05)
     after = await browse("snapshot")
     assert "The browser was started again" in after["notes"][0]
     assert after["title"] == "Form"

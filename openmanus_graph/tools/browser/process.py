@@ -90,8 +90,9 @@ class BrowserProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether Chromium still runs."""
-        return self._browser is not None and self._browser.is_connected()
+        """Whether Chromium and the driver still run; without the driver nothing is heard of Chromium's end."""
+        connected = self._browser is not None and self._browser.is_connected()
+        return connected and all(process.running() for process in self._processes)
 
     @property
     def downloads(self) -> Path:
