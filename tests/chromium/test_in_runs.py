@@ -104,6 +104,26 @@ async def test_a_form_waits_half_filled_in_until_a_person_agrees(
 
 
 @pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+async def test_a_form_stays_filled_in_while_the_database_fails(saver: ThreadSaver, pages: Site, tmp_path: Path) -> None:
+    app, _ = app_of(saver, [*form(pages), act("click_element", ref=SAVE)], pages, tmp_path / "home")
+    await app.ainvoke({"plan": AGENT}, thread())
+    answer = Command(resume=answers_for(await app.questions("t"), ["yes"]))
+    async with saver.pool.connection() as connection:
+        await connection.execute("ALTER TABLE durations RENAME TO away")
+    with pytest.raises(Exception, match="durations"):
+        await app.ainvoke(answer, thread())
+    async with saver.pool.connection() as connection:
+        await connection.execute("ALTER TABLE away RENAME TO durations")
+
+    out = await app.ainvoke(answer, thread())
+
+    assert out["results"]["agent"]["status"] == "completed"
+    assert [asked.query["name"] for asked in pages.requests("/echo")] == ["Ada"]
+    assert len(pages.requests("/form")) == 1
+
+
+@pytest.mark.browser
 @pytest.mark.kill
 @pytest.mark.usefixtures("chromium")
 async def test_after_a_kill_the_browser_is_opened_from_what_was_saved(
