@@ -23,6 +23,7 @@ from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import AddressRefusedError, ToolArgumentsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.tools.browser.saved_state import state_file
+from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.browser.tree import MASK
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.spec import spec_of
@@ -182,6 +183,24 @@ async def test_tabs_are_followed_switched_and_closed(browse: Browsing) -> None:
     assert [tab["current"] for tab in another["tabs"]] == [False, True]
     with pytest.raises(ToolArgumentsError, match="There is no tab 77"):
         await browse("switch_tab", tab_id=77)
+
+
+async def test_a_tab_that_opens_while_titles_are_read_is_told_next(
+    browse: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def title(tab: Tab) -> str:
+        if not opened:
+            opened.append(tab)
+            async with tab.page.expect_popup():
+                await tab.page.evaluate("() => void open('/inner')")
+        return await read(tab)
+
+    read, opened = Tab.title, list[Tab]()
+    page = await browse.open("/keys")
+    monkeypatch.setattr(Tab, "title", title)
+    clicked = await browse("click_element", ref=ref(page, "First"))
+    assert [tab["title"] for tab in clicked["tabs"]] == ["Keys"]
+    assert len((await browse("snapshot"))["tabs"]) == 2
 
 
 async def test_a_single_page_application_is_waited_for(browse: Browsing) -> None:

@@ -154,14 +154,15 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
         dialog = session.dialog
         session.note(f"A dialog is open: {dialog.type} {dialog.message[:500]!r}. Answer it with 'dialog'.")
     _note(session, tab)
-    titles = await asyncio.gather(*(_title(session, one) for one in session.tabs))
+    tabs = list(session.tabs)  # a page may open another one meanwhile
+    titles = await asyncio.gather(*(_title(session, one) for one in tabs))
     notes, session.notes = session.notes, []
     return {
         "url": _hidden(tab.page.url, session),
-        "title": _hidden(titles[session.tabs.index(tab)], session),
+        "title": _hidden(titles[tabs.index(tab)], session),
         "tabs": [
             {"tab_id": one.number, "url": _hidden(one.page.url[:300], session), "title": title, "current": one is tab}
-            for one, title in zip(session.tabs, titles, strict=True)
+            for one, title in zip(tabs, titles, strict=True)
         ],
         "notes": [_hidden(note, session) for note in notes],
         "snapshot": snapshot,
