@@ -323,6 +323,15 @@ async def test_a_browser_that_was_ended_is_opened_again_from_what_was_saved(brow
     await again.context.sessions.aclose()
 
 
+async def test_what_cannot_be_saved_undoes_nothing(browse: Browsing) -> None:
+    browse.context.settings.home.mkdir()
+    (browse.context.settings.home / "browser").write_text("in the way")
+    page = await browse.open("/form")
+    sent = await browse("click_element", ref=ref(page, "Save"))
+    assert sent["notes"] == ["The tabs could not be saved, and would be gone after a restart: File exists."]
+    assert sent["title"] == "Sent"
+
+
 async def test_a_page_that_crashed_is_opened_in_a_new_tab(browse: Browsing) -> None:
     await browse.open("/form")
     tab = (await session_of(browse)).tab

@@ -133,6 +133,7 @@ async def perform(session: BrowserSession, given: BrowserArguments, search: Sear
         shown = await look(session, textual=given.action in _TEXTUAL)
         if given.action not in _KEEPING and session.dialog is None:
             await session.save()
+            shown["notes"] += [_hidden(note, session) for note in session.take_notes()]
         return {**shown, "text": _hidden(done.text, session) if done else "", "path": done.path if done else ""}
 
 
@@ -156,7 +157,6 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
     _note(session, tab)
     tabs = list(session.tabs)  # a page may open another one meanwhile
     titles = await asyncio.gather(*(_title(session, one) for one in tabs))
-    notes, session.notes = session.notes, []
     return {
         "url": _hidden(tab.page.url, session),
         "title": _hidden(titles[tabs.index(tab)], session),
@@ -164,7 +164,7 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
             {"tab_id": one.number, "url": _hidden(one.page.url[:300], session), "title": title, "current": one is tab}
             for one, title in zip(tabs, titles, strict=True)
         ],
-        "notes": [_hidden(note, session) for note in notes],
+        "notes": [_hidden(note, session) for note in session.take_notes()],
         "snapshot": snapshot,
     }
 

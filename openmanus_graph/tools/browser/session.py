@@ -122,6 +122,11 @@ class BrowserSession:
         if len(self.notes) < MOST_NOTES:
             self.notes.append(text)
 
+    def take_notes(self) -> list[str]:
+        """What the model is to be told, which is told once."""
+        taken, self.notes = self.notes, []
+        return taken
+
     def bring(self, tab: Tab) -> None:
         """Bring a tab to the front."""
         self._current = tab.number
@@ -156,7 +161,7 @@ class BrowserSession:
         await self._context.add_init_script(page_script.OPEN_SHADOWS)
         self._context.on("page", self._adopt)
         if found is not None:
-            await asyncio.to_thread(save, self._state, replace(saved, generation=self._generation))
+            await self._write(replace(saved, generation=self._generation))
             self.note(RESTARTED)
             await self._restore(saved)
 
@@ -348,8 +353,15 @@ class BrowserSession:
             tabs.append(kept)
         current = next((place for place, tab in enumerate(self.tabs) if tab is self.tab), 0)
         state = SavedState(tabs, current, storage, self._generation)
-        if not await asyncio.to_thread(save, self._state, state):
-            self.note("What the pages keep is too large to be saved in full: after a restart some of it is gone.")
+        await self._write(state)
+
+    async def _write(self, state: SavedState) -> None:
+        """Write a state down; what hinders that is a note, since what led to the state has been done."""
+        try:
+            if not await asyncio.to_thread(save, self._state, state):
+                self.note("What the pages keep is too large to be saved in full: after a restart some of it is gone.")
+        except OSError as error:
+            self.note(f"The tabs could not be saved, and would be gone after a restart: {error.strerror or error}.")
 
     async def aclose(self) -> None:
         """Close the tabs; the Chromium stays for other subtasks."""
