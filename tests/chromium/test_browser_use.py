@@ -139,6 +139,17 @@ async def test_dialogs_are_told_and_answered(browse: Browsing) -> None:
     assert "beforeunload" in left["notes"][0]
 
 
+async def test_a_dialog_holds_up_no_download(browse: Browsing) -> None:
+    page = await browse.open("/dialogs")
+    await browse("click_element", ref=ref(page, "Confirm"))
+    session = await session_of(browse)
+    for answered in (False, True):
+        if answered:
+            await browse("dialog", accept=True)
+        async with asyncio.timeout(60):
+            await session.finish_downloads(600)
+
+
 async def test_files_are_taken_from_the_workspace_and_put_there(browse: Browsing) -> None:
     (browse.context.workspace / "paper.txt").write_bytes(b"what it says")
     page = await browse.open("/files")

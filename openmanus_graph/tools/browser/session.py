@@ -105,6 +105,8 @@ class BrowserSession:
         self._asked = asyncio.Event()
         self._pending: asyncio.Task[Any] | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._downloads: set[asyncio.Task[None]] = set()
+        self._dismissal: asyncio.Task[None] | None = None
 
     @property
     def process(self) -> BrowserProcess:
@@ -249,7 +251,7 @@ class BrowserSession:
         page.on("download", self._downloaded)
         self.tabs.append(tab)
 
-    def _later(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         """Do something that an event asks for, besides the action that goes on."""
         from playwright.async_api import Error
 
@@ -260,6 +262,7 @@ class BrowserSession:
         task = asyncio.ensure_future(done())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
     def _dialog_opened(self, dialog: Dialog) -> None:
         self._dialogs += 1
@@ -273,7 +276,7 @@ class BrowserSession:
         else:
             self.dialog = dialog
             self._asked.set()
-            self._later(self._dismiss_in_time(dialog))
+            self._dismissal = self._later(self._dismiss_in_time(dialog))
 
     async def _dismiss_in_time(self, dialog: Dialog) -> None:
         await asyncio.sleep(DIALOG_S)
@@ -286,13 +289,14 @@ class BrowserSession:
         async def kept() -> None:
             self.note(await downloads.keep(download, self.process.downloads, self.workspace))
 
-        self._later(kept())
+        task = self._later(kept())
+        self._downloads.add(task)
+        task.add_done_callback(self._downloads.discard)
 
     async def finish_downloads(self, seconds: float) -> None:
         """Wait for downloads that are under way, for a while."""
-        waiting = [task for task in self._running if not task.done()]
-        if waiting:
-            await asyncio.wait(waiting, timeout=seconds)
+        if self._downloads:
+            await asyncio.wait(self._downloads, timeout=seconds)
 
     async def until_dialog(self, work: Callable[[], Awaitable[T]]) -> T | None:
         """Do something; `None` if a dialog opened before it was done, which then waits for its answer."""
@@ -322,6 +326,8 @@ class BrowserSession:
         dialog, self.dialog = self.dialog, None
         if dialog is None:
             raise ToolError("No dialog is open.")
+        if self._dismissal is not None:
+            self._dismissal.cancel()
         try:
             await (
                 dialog.accept(text) if accept and text is not None else dialog.accept() if accept else dialog.dismiss()
