@@ -16,7 +16,15 @@ import pytest
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command
 
-from openmanus_graph import Settings, ThreadSaver, build_manus_graph, delete_thread, find_thread, list_effects
+from openmanus_graph import (
+    Settings,
+    ThreadSaver,
+    build_manus_graph,
+    delete_thread,
+    find_thread,
+    list_effects,
+    open_checkpointer,
+)
 from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
@@ -204,17 +212,23 @@ def test_it_is_not_offered_without_a_chromium(tmp_path: Path) -> None:
     assert "browser_use" not in available_tools([], Settings(chromium=tmp_path / "none"))
 
 
+@pytest.mark.parametrize("way", ["process", "store", "graph", "LangGraph's call"])
 async def test_what_a_browser_kept_goes_with_its_thread(
-    saver: ThreadSaver, pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, database: str, pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENMANUS_GRAPH_HOME", str(tmp_path / "home"))
-    app, _ = app_of(saver, [], pages, tmp_path / "home")
-    await app.ainvoke({"plan": AGENT}, thread())
-    path = state_file(tmp_path / "home", "t", "s")
-    save(path, SavedState([SavedTab("https://example.com")]))
-    assert load(path) == SavedState([SavedTab("https://example.com")])
-    await delete_thread(saver, await find_thread(saver, "t"))
-    assert not path.parent.exists()
+    monkeypatch.setenv("OPENMANUS_GRAPH_HOME", str(tmp_path / ("home" if way == "process" else "elsewhere")))
+    settings = Settings(home=tmp_path / "home")
+    async with open_checkpointer(database, settings=None if way in ("process", "graph") else settings) as saver:
+        app, _ = app_of(saver, [], pages, tmp_path / "home")
+        await app.ainvoke({"plan": AGENT}, thread())
+        path = state_file(tmp_path / "home", "t", "s")
+        save(path, SavedState([SavedTab("https://example.com")]))
+        assert load(path) == SavedState([SavedTab("https://example.com")])
+        if way == "LangGraph's call":
+            await saver.adelete_thread("t")
+        else:
+            await delete_thread(saver, await find_thread(saver, "t"), settings=settings if way == "graph" else None)
+        assert not path.parent.exists()
 
 
 class Lasting:

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.files.atomic_write import put_file
 
 LARGEST = 5 * 2**20
@@ -61,9 +62,15 @@ def state_file(home: Path, thread_id: str, subtask: str) -> Path:
     return state_folder(home, thread_id) / f"{hashlib.sha256(subtask.encode()).hexdigest()[:32]}.json"
 
 
-def remove_states(home: Path, thread_id: str) -> None:
-    """Remove the states of a thread."""
-    shutil.rmtree(state_folder(home, thread_id), ignore_errors=True)
+def remove_states(thread_id: str, *homes: Path | None) -> None:
+    """Remove the states of a thread.
+
+    Args:
+        thread_id: The thread.
+        homes: The data folders that they may be in; `None` is that of this process' settings.
+    """
+    for home in homes:
+        shutil.rmtree(state_folder(home or Settings.load().home, thread_id), ignore_errors=True)
 
 
 def save(path: Path, state: SavedState) -> bool:
