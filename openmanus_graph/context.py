@@ -23,6 +23,18 @@ class Session(Protocol):
         ...
 
 
+class Sealing(Protocol):
+    """Encrypts files that tools keep of a thread beside the database."""
+
+    def file(self, digest: str, content: bytes) -> bytes:
+        """A file's content, sealed; it opens only under the same name."""
+        ...
+
+    def opened_file(self, digest: str, content: bytes) -> bytes:
+        """A file's content, opened if it is sealed."""
+        ...
+
+
 SessionT = TypeVar("SessionT", bound=Session)
 
 
@@ -102,6 +114,8 @@ class ToolContext:
     """Names this run of the subtask: the same after a crash, another in another round or after a change of it."""
     report: Callable[[str], None] = _silent
     """Says in a few words what the tool is doing, for the views."""
+    sealing: Sealing | None = None
+    """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")

@@ -27,6 +27,7 @@ from langgraph.types import Interrupt
 
 from openmanus_graph.agent_nodes import WORKERS
 from openmanus_graph.checkpoints.durations import Learned, learn_durations, learned_durations, shrunk
+from openmanus_graph.checkpoints.encryption.cipher import cipher_of
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -301,6 +302,7 @@ class Dispatch:
             subtask_run=run_name,
             sessions=sessions,
             thread_sessions=self.closing.shared,
+            sealing=self.saver.cipher if isinstance(self.saver, ThreadSaver) else cipher_of(self.settings),
             report=lambda text: self._progress(subtask, text),
         )
         given = SubtaskScope(

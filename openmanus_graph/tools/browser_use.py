@@ -67,7 +67,8 @@ async def _opened(context: ToolContext) -> BrowserSession:
 
     thread = await context.thread_sessions.get("browser", thread_browser)
     name = context.subtask_run or context.subtask_id
-    return BrowserSession(thread, state_file(context.settings.home, context.thread_id, name), context.workspace)
+    state = state_file(context.settings.home, context.thread_id, name)
+    return BrowserSession(thread, state, context.workspace, context.sealing)
 
 
 def _line(given: BrowserArguments) -> str:

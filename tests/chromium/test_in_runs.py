@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command
+from pydantic import SecretStr
 
 from openmanus_graph import (
     Settings,
@@ -25,6 +26,9 @@ from openmanus_graph import (
     list_effects,
     open_checkpointer,
 )
+from openmanus_graph.checkpoints.encryption.cipher import cipher_of
+from openmanus_graph.config.encryption_keys import new_key
+from openmanus_graph.errors import EncryptionKeyError
 from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
@@ -229,6 +233,30 @@ async def test_what_a_browser_kept_goes_with_its_thread(
         else:
             await delete_thread(saver, await find_thread(saver, "t"), settings=settings if way == "graph" else None)
         assert not path.parent.exists()
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+async def test_what_a_browser_kept_is_encrypted_as_its_thread_is(database: str, pages: Site, tmp_path: Path) -> None:
+    keys = [new_key(), new_key()]
+    settings = Settings(home=tmp_path / "home", encryption_key=SecretStr(keys[0]))
+    async with open_checkpointer(database, settings=settings) as saver:
+        turns = [act("go_to_url", url=f"{pages.url}/stored"), act("refresh")]
+        app, model = app_of(saver, turns, pages, tmp_path / "home")
+        out = await app.ainvoke({"plan": AGENT}, thread())
+    assert out["results"]["agent"]["status"] == "completed"
+    assert "seen=1 / local / session" in "\n".join(model.told)
+    (path,) = (tmp_path / "home").glob("browser/*/*.json")
+    assert not [word for word in (b"seen", b"stored", b"local", b"127.0.0.1") if word in path.read_bytes()]
+    own, other = (cipher_of(Settings(encryption_key=SecretStr(key))) for key in keys)
+    state = load(path, own)
+    assert state is not None
+    assert [tab.url for tab in state.tabs] == [f"{pages.url}/stored"]
+    for cipher, why in ((other, "and .* has "), (None, "is not set")):
+        with pytest.raises(EncryptionKeyError, match=why):
+            load(path, cipher)
+    path.rename(moved := path.with_name("other.json"))
+    assert load(moved, own) is None
 
 
 class Lasting:

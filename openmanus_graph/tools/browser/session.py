@@ -15,7 +15,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.errors import ToolError
+from openmanus_graph.context import Sealing
+from openmanus_graph.errors import EncryptionKeyError, ToolError
 from openmanus_graph.tools.browser import downloads, page_script
 from openmanus_graph.tools.browser.process import END_SECONDS, BrowserProcess
 from openmanus_graph.tools.browser.refs import Refs
@@ -80,9 +81,10 @@ class BrowserSession:
     lasts = True
     """Whether it stays open while a person is asked something: a form that is half filled in is not had again."""
 
-    def __init__(self, thread: ThreadBrowser, state: Path, workspace: Path) -> None:
+    def __init__(self, thread: ThreadBrowser, state: Path, workspace: Path, sealing: Sealing | None = None) -> None:
         self._thread = thread
         self._state = state
+        self._sealing = sealing
         self.workspace = workspace
         """The thread's folder."""
         self.turn = asyncio.Lock()
@@ -151,7 +153,11 @@ class BrowserSession:
         self._dialogs = 0
 
     async def _open(self, process: BrowserProcess) -> None:
-        found = await asyncio.to_thread(load, self._state)
+        found: SavedState | None = None
+        try:
+            found = await asyncio.to_thread(load, self._state, self._sealing)
+        except EncryptionKeyError as error:
+            self.note(f"The tabs of before stay closed: {error.message}")
         saved = found or SavedState(generation=0)
         self._process = process
         self._generation = max(saved.generation, self._generation) + 1
@@ -364,7 +370,7 @@ class BrowserSession:
     async def _write(self, state: SavedState) -> None:
         """Write a state down; what hinders that is a note, since what led to the state has been done."""
         try:
-            if not await asyncio.to_thread(save, self._state, state):
+            if not await asyncio.to_thread(save, self._state, state, self._sealing):
                 self.note("What the pages keep is too large to be saved in full: after a restart some of it is gone.")
         except OSError as error:
             self.note(f"The tabs could not be saved, and would be gone after a restart: {error.strerror or error}.")
