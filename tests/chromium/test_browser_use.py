@@ -22,6 +22,7 @@ from playwright.async_api import Error
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import AddressRefusedError, ToolArgumentsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
+from openmanus_graph.tools.browser.downloads import keep
 from openmanus_graph.tools.browser.saved_state import state_file
 from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.browser.tree import MASK
@@ -177,6 +178,31 @@ async def test_downloads_get_names_of_ours(browse: Browsing) -> None:
     assert all(path.read_bytes() == b"a,b\n1,2\n" for path in folder.iterdir())
     assert all(note.startswith("Downloaded 'downloads/") for note in notes)
     assert not [name for name in names if name.startswith(".") or "/" in name]
+
+
+@pytest.mark.parametrize("planted", ["symlink", "link", "pipe", "folder"])
+async def test_a_download_is_read_only_if_it_is_a_file_of_its_own(
+    planted: str, browse: Browsing, tmp_path: Path
+) -> None:
+    await browse("snapshot")
+    process = (await session_of(browse)).process
+    secret = tmp_path / "secret"
+    secret.write_text("ours")
+    context = await process.browser.new_context(accept_downloads=True)
+    page = await context.new_page()
+    await page.goto(f"{browse.site.url}/files")
+    async with page.expect_download() as waiting:
+        await page.get_by_text("Report").click()
+    download = await waiting.value
+    path = Path(await download.path())
+    path.unlink()
+    {"symlink": path.symlink_to, "link": path.hardlink_to}.get(planted, lambda _: None)(secret)
+    {"pipe": os.mkfifo, "folder": os.mkdir}.get(planted, lambda _: None)(path)
+    async with asyncio.timeout(60):
+        note = await keep(download, process.downloads, browse.context.workspace)
+    await context.close()
+    assert note.startswith("The download '_r.csv' was not kept: It")
+    assert not (browse.context.workspace / "downloads").exists()
 
 
 async def test_tabs_are_followed_switched_and_closed(browse: Browsing) -> None:

@@ -6,6 +6,7 @@ import asyncio
 import mimetypes
 import os
 import re
+import stat
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -82,12 +83,34 @@ def _largest(folder: Path) -> int:
     return max(sizes)
 
 
+def _read(source: Path) -> bytes:
+    """What a download holds; the confined Chromium may put anything into its folder, such as a link to our files.
+
+    Raises:
+        ToolError: If it cannot be read, is no file of its own, or is too large.
+    """
+    try:
+        # What waits for somebody at its other end, such as a pipe, is not waited for.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ToolError(f"It cannot be read: {error.strerror}.") from error
+    try:
+        facts = os.fstat(descriptor)
+        # A second name may be that of a file which Chromium's account could link and not read.
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+            raise ToolError("It is no file of its own.")
+        with open(descriptor, "rb", closefd=False) as stream:
+            data = stream.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > LARGEST:
+        raise ToolError(f"It has {size_text(max(facts.st_size, len(data)))}, more than {size_text(LARGEST)}.")
+    return data
+
+
 def _put(source: Path, name: str, workspace: Path) -> str:
     """Copy a file into the workspace under a name that is free."""
-    size = source.stat().st_size
-    if size > LARGEST:
-        raise ToolError(f"It has {size_text(size)}, more than {size_text(LARGEST)}.")
-    data = source.read_bytes()
+    data = _read(source)
     stem, dot, ending = name.rpartition(".")
     with open_parent(locate(workspace, f"{FOLDER}/{name}"), make=True):
         pass
