@@ -33,6 +33,9 @@ from tests.chromium.processes import command_of
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
 
+SHOWN = """<!doctype html><title>Shown</title><input type=password aria-label=Secret value="correct horse">
+<button onclick="const input = document.querySelector('input'); $WAY">Show</button>"""
+
 
 async def test_a_form_is_filled_in_and_sent(browse: Browsing) -> None:
     page = await browse.open("/form")
@@ -85,6 +88,20 @@ async def test_passwords_are_masked_wherever_they_stand(browse: Browsing) -> Non
     for text in ("hunter2", "correct", "4111"):
         assert text not in str([page, *results])
     assert "correct" not in sent["notes"]
+
+
+@pytest.mark.parametrize(
+    "way", ["input.type = 'text'", "input.outerHTML = input.outerHTML.replace('password', 'text')"]
+)
+async def test_a_password_that_a_button_shows_stays_hidden(way: str, browse: Browsing) -> None:
+    browse.site.pages["/shown"] = SHOWN.replace("$WAY", way)
+    page = await browse.open("/shown")
+    shown = await browse("click_element", ref=ref(page, "Show"))
+    assert f'"Secret" = {MASK}' in shown["snapshot"]
+    results = [shown, await browse("find", text="Secret")]
+    if "type =" in way:
+        results.append(await browse("input_text", ref=ref(shown, "Secret"), text="other horse"))
+    assert "horse" not in str(results)
 
 
 async def test_disabled_and_covered_elements_say_so(browse: Browsing) -> None:

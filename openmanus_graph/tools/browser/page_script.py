@@ -6,13 +6,20 @@ Element.prototype.attachShadow = function (options) { return attach.call(this, {
 """
 """Run before a page's own scripts: makes closed shadow roots ones that a snapshot sees."""
 
+_REMEMBERED = """(window[Symbol.for('openmanus-graph secrets')] ??= {fields: new WeakSet(), values: new Set()})"""
+"""Fields of the page that were for passwords when it was looked at, and what they held; it goes with the page."""
+_HIDDEN = """(element => element.type === 'password' || (element.getAttribute('autocomplete') || '')
+    .trim().toLowerCase().split(/\\s+/)
+    .some(word => /^(current-password|new-password|one-time-code|cc-)/.test(word)))"""
+"""Whether a field is for a password, a one-time code or a card."""
+
 FACTS = """() => {
-  const secrets = [], opening = new Set(), editable = new Set(), acting = [], submitting = [], staying = [];
+  const remembered = $REMEMBERED;
+  const opening = new Set(), editable = new Set(), acting = [], submitting = [], staying = [];
   const box = element => {
     const at = element.getBoundingClientRect();
     return [Math.round(at.x), Math.round(at.y), Math.round(at.width), Math.round(at.height)];
   };
-  const hidden = /^(current-password|new-password|one-time-code|cc-)/;
   const submits = element => {
     const control = element.localName === 'label' ? element.control : element;
     return !!control && ['button', 'input'].includes(control.localName) && !!control.form &&
@@ -34,9 +41,8 @@ FACTS = """() => {
           staying.push(element.getAttribute('href'));
       }
       if (element instanceof HTMLInputElement) {
-        const says = (element.getAttribute('autocomplete') || '').trim().toLowerCase().split(/\\s+/);
-        if (element.type === 'password' || says.some(word => hidden.test(word)))
-          if (element.value) secrets.push(element.value);
+        if ($HIDDEN(element)) remembered.fields.add(element);
+        if (remembered.fields.has(element) && element.value) remembered.values.add(element.value);
       } else if (element.isContentEditable && !(element.parentElement || {}).isContentEditable) editable.add(element);
     }
   };
@@ -53,11 +59,12 @@ FACTS = """() => {
     }
   }
   const free = elements => [...elements].map(box).filter(at => !taken.has(String(at)));
-  return {secrets, opening: free(opening), editable: free(editable), submitting: submitting.map(box), staying};
-}"""
-"""Values of fields for passwords; boxes of what opens and closes something and of text written in place, unless a click
-into their middle would reach what may do anything; boxes of what sends or empties a form; addresses of links that lead
-no further."""
+  return {secrets: [...remembered.values].slice(-100), opening: free(opening), editable: free(editable),
+    submitting: submitting.map(box), staying};
+}""".replace("$REMEMBERED", _REMEMBERED).replace("$HIDDEN", _HIDDEN)
+"""What fields for passwords hold or held; boxes of what opens and closes something and of text written in place, unless
+a click into their middle would reach what may do anything; boxes of what sends or empties a form; addresses of links
+that lead no further."""
 
 VIEW = """() => ({
   height: innerHeight, y: Math.round(scrollY), whole: Math.round(document.documentElement.scrollHeight),
@@ -75,8 +82,7 @@ FIELD = """element => ({
   tag: element.localName,
   type: element.type || '',
   value: 'value' in element ? String(element.value) : element.innerText,
-  secret: element.type === 'password' ||
-    /(current-password|new-password|one-time-code|cc-)/.test(element.getAttribute('autocomplete') || ''),
+  secret: element instanceof HTMLInputElement && ($HIDDEN(element) || $REMEMBERED.fields.has(element)),
   disabled: !!element.closest(':disabled, [aria-disabled=true]'),
   readonly: !!element.readOnly,
   submits: ['button', 'input'].includes(element.localName) && !!element.form &&
@@ -84,7 +90,7 @@ FIELD = """element => ({
   options: element.localName !== 'select' ? null : [...element.options].map(option => ({
     text: option.text, value: option.value, selected: option.selected, disabled: option.disabled,
   })),
-})"""
+})""".replace("$REMEMBERED", _REMEMBERED).replace("$HIDDEN", _HIDDEN)
 """What is known of an element that something is to be done with."""
 
 SESSION_STORAGE = "() => JSON.stringify(Object.fromEntries(Object.entries(sessionStorage)))"
