@@ -373,6 +373,10 @@ async def test_a_browser_that_was_ended_is_opened_again_from_what_was_saved(brow
     assert "seen=1 / local / session" in state["snapshot"]
     with pytest.raises(ToolError, match=f"There is no element '{old}'"):
         await again("click_element", ref=old)
+    browse.site.pages["/clears"] = "<title>Clears</title><script>sessionStorage.clear()</script>"
+    browse.site.pages["/asks"] = "<p id=p></p><script>p.textContent = `${sessionStorage.length} kept`</script>"
+    await again.open("/clears")
+    assert "0 kept" in (await again.open("/asks"))["snapshot"]
     assert ref(await again.open("/form"), "Save").endswith("-2")
     await again.context.sessions.aclose()
 

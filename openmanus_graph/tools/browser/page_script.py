@@ -1,5 +1,9 @@
 """Page script: what is asked inside a page, since Playwright's snapshot does not tell it."""
 
+from __future__ import annotations
+
+import json
+
 OPEN_SHADOWS = """
 const attach = Element.prototype.attachShadow;
 Element.prototype.attachShadow = function (options) { return attach.call(this, {...options, mode: 'open'}); };
@@ -95,3 +99,18 @@ FIELD = """element => ({
 
 SESSION_STORAGE = "() => JSON.stringify(Object.fromEntries(Object.entries(sessionStorage)))"
 """What the page keeps for its tab."""
+
+
+def restored_storage(url: str, kept: str) -> str:
+    """A script that gives a page what it kept for its tab, before its own scripts run.
+
+    Args:
+        url: The page's address; pages of other origins get nothing.
+        kept: What `SESSION_STORAGE` gave.
+    """
+    origin = "/".join(url.split("/", 3)[:3])
+    return (
+        f"if (location.origin === {json.dumps(origin)} && !sessionStorage.length)"
+        f" for (const [name, value] of Object.entries({json.dumps(json.loads(kept))}))"
+        " sessionStorage.setItem(name, value)"
+    )

@@ -7,7 +7,6 @@ lost and refs are void, which the model is told. Nothing is ever reattached.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -181,14 +180,10 @@ class BrowserSession:
             tab = await self.new_tab()
             if not kept.url.startswith(("http://", "https://")):
                 continue
-            here = "/".join(kept.url.split("/", 3)[:3])
-            await tab.page.add_init_script(
-                f"if (location.origin === {json.dumps(here)} && !sessionStorage.length)"
-                f" for (const [name, value] of Object.entries({json.dumps(json.loads(kept.session))}))"
-                " sessionStorage.setItem(name, value)"
-            )
             try:
-                await tab.page.goto(kept.url, wait_until="domcontentloaded", timeout=RESTORE_S * 1000)
+                # Taken back then, so that what the page clears itself stays cleared.
+                async with await tab.page.add_init_script(page_script.restored_storage(kept.url, kept.session)):
+                    await tab.page.goto(kept.url, wait_until="domcontentloaded", timeout=RESTORE_S * 1000)
                 await tab.page.evaluate("y => scrollTo(0, y)", kept.scroll)
             except Error as error:
                 self.note(f"The page {kept.url!r} did not open again: {error.message.splitlines()[0]}")
