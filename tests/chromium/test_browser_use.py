@@ -22,6 +22,7 @@ from playwright.async_api import Error
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import AddressRefusedError, ToolArgumentsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
+from openmanus_graph.tools.browser import downloads
 from openmanus_graph.tools.browser.downloads import keep
 from openmanus_graph.tools.browser.saved_state import state_file
 from openmanus_graph.tools.browser.tab import Tab
@@ -220,6 +221,41 @@ async def test_a_download_is_read_only_if_it_is_a_file_of_its_own(
     await context.close()
     assert note.startswith("The download '_r.csv' was not kept: It")
     assert not (browse.context.workspace / "downloads").exists()
+
+
+async def test_a_download_that_is_too_large_ends_no_other(browse: Browsing, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        large = b"/large" in await reader.readuntil(b"\r\n\r\n")
+        size = 400_000 if large else 20_000
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: {size + 1}\r\n\r\n"
+        with suppress(OSError):
+            writer.write(head.encode() + bytes(size))
+            await writer.drain()
+            await ended.wait()
+            writer.write(b"." * (not large))
+        writer.close()
+
+    monkeypatch.setattr(downloads, "LARGEST", 100_000)
+    served = await asyncio.start_server(server, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{served.sockets[0].getsockname()[1]}"
+    browse.site.pages["/both"] = f"<a href={url}/small.zip>Small</a> <a href={url}/large.zip>Large</a>"
+    page = await browse.open("/both")
+    notes: list[str] = []
+    for name in ("Small", "Large"):
+        notes += (await browse("click_element", ref=ref(page, name)))["notes"]
+    async with asyncio.timeout(60):
+        while not any("larger than" in note for note in notes):
+            notes += (await browse("wait", seconds=0.2))["notes"]
+        ended.set()
+        while len(notes) < 2:
+            notes += (await browse("wait", seconds=0.2))["notes"]
+    served.close()
+    assert notes == [
+        "The download 'large.zip' was ended: it is larger than 100 kB.",
+        "Downloaded 'downloads/small.zip'.",
+    ]
 
 
 async def test_tabs_are_followed_switched_and_closed(browse: Browsing) -> None:

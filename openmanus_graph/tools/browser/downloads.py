@@ -9,7 +9,7 @@ import re
 import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.kind import size_text
@@ -44,12 +44,13 @@ async def keep(download: Download, folder: Path, workspace: Path) -> str:
 
     Args:
         download: Playwright's.
-        folder: Where Chromium writes it.
+        folder: Where Chromium writes it, and those of other subtasks.
         workspace: The thread's folder.
     """
     from playwright.async_api import Error
 
     name = fit_name(download.suggested_filename)
+    file = folder / _file_name(download)
     waiting = asyncio.ensure_future(download.path())
     end = asyncio.get_running_loop().time() + LONGEST_S
     try:
@@ -58,7 +59,7 @@ async def keep(download: Download, folder: Path, workspace: Path) -> str:
             if waiting.done():
                 break
             late = asyncio.get_running_loop().time() > end
-            if late or await asyncio.to_thread(_largest, folder) > LARGEST:
+            if late or await asyncio.to_thread(_size, file) > LARGEST:
                 with suppress(Error):
                     await download.cancel()
                 why = f"took longer than {LONGEST_S:g} s" if late else f"is larger than {size_text(LARGEST)}"
@@ -76,10 +77,18 @@ async def keep(download: Download, folder: Path, workspace: Path) -> str:
     return f"Downloaded {path!r}."
 
 
-def _largest(folder: Path) -> int:
+def _file_name(download: Download) -> str:
+    """The name under which Chromium writes a download, which Playwright's own interface tells only at its end."""
+    artifact: Any = download._impl_obj._artifact  # type: ignore[attr-defined]
+    return Path(artifact._initializer["absolutePath"]).name
+
+
+def _size(file: Path) -> int:
+    """The size of a download so far; the folder has those of other subtasks, too."""
     sizes = [0]
-    with suppress(OSError):
-        sizes += [path.stat().st_size for path in folder.iterdir()]
+    for path in (file, file.with_name(f"{file.name}.crdownload")):
+        with suppress(OSError):
+            sizes.append(path.lstat().st_size)
     return max(sizes)
 
 
