@@ -14,6 +14,7 @@ import signal
 import socket
 import struct
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -44,6 +45,8 @@ END_SECONDS = 5.0
 _HEARD_S = 0.05
 _PREFIX = "openmanus-graph-browser-"
 _STARTING = "openmanus-graph-starting-"
+_STARTED_S = 60.0
+"""Seconds within which a folder is made and locked, many times over."""
 _LOCK = "lock"
 
 
@@ -205,22 +208,35 @@ def _peers(control: socket.socket) -> list[TreeProcess]:
 
 def _new_folder() -> tuple[Path, int]:
     """A private folder and the lock that says that it is in use; what killed processes left is removed."""
-    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    there = Path(tempfile.gettempdir())
+    for old in there.glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            found = old.lstat()
-            if found.st_uid != os.geteuid():
-                continue
-            descriptor = os.open(old / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(old, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+            _remove_unlocked(old)
+    for old in there.glob(f"{_STARTING}*"):
+        with suppress(OSError):
+            if time.time() - old.lstat().st_mtime > _STARTED_S:
+                _remove_unlocked(old, made=os.O_CREAT)  # who made it may have been killed before its lock was there
     made = Path(tempfile.mkdtemp(prefix=_STARTING))
     lock = os.open(made / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     # Its name says that it may be removed only now that it is locked.
     return made.rename(made.with_name(made.name.replace(_STARTING, _PREFIX))), lock
+
+
+def _remove_unlocked(old: Path, *, made: int = 0) -> None:
+    """Remove a folder of ours, if no process holds its lock.
+
+    Raises:
+        OSError: If one does, or it is not ours.
+    """
+    if old.lstat().st_uid != os.geteuid():
+        return
+    descriptor = os.open(old / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | made, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def _variables(given: Mapping[str, str]) -> dict[str, str | float | bool]:
