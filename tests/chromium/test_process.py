@@ -149,6 +149,16 @@ async def test_folders_that_were_never_locked_are_removed_once_they_are_old(
     assert [folder.exists() for folder in folders] == [True, False, False, True]
 
 
+async def test_it_starts_in_a_folder_with_a_long_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (long := tmp_path / ("long" * 40)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    opened = await BrowserProcess.open(Settings())
+    assert opened.alive
+    assert opened.folder.parent == long
+    await opened.aclose()
+    assert not list(long.iterdir())
+
+
 async def test_a_missing_chromium_says_how_to_get_it(tmp_path: Path) -> None:
     with pytest.raises(ToolError, match=r"There is no Chromium at .*Install it with: apt-get install chromium"):
         find_chromium(Settings(chromium=tmp_path / "chromium"))

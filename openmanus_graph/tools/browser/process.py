@@ -112,7 +112,7 @@ class BrowserProcess:
             ) from error
         control = self.folder / "control"
         with socket.socket(socket.AF_UNIX) as waiting:
-            waiting.bind(str(control))
+            _bind(waiting, control)
             waiting.listen(1)
             waiting.setblocking(False)
             wrapper = await asyncio.to_thread(write_wrapper, self.folder, program, control, settings)
@@ -196,6 +196,15 @@ async def _ended(killed: list[TreeProcess]) -> None:
     while any(process.running() for process in killed) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - nothing tells of it
         await asyncio.sleep(_HEARD_S)
     await asyncio.sleep(_HEARD_S)
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    """Bind a socket to a path of any length: the system takes about a hundred characters, a `TMPDIR` has more."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
 
 
 def _peers(control: socket.socket) -> list[TreeProcess]:
