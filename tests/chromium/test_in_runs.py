@@ -33,7 +33,7 @@ from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
 from openmanus_graph.sandbox.tree import TreeProcess, tree_below
-from openmanus_graph.tools.browser.actions import effect_of_action
+from openmanus_graph.tools.browser.arguments import effect_of_action
 from openmanus_graph.tools.browser.saved_state import LARGEST, SavedState, SavedTab, load, save, state_file
 from openmanus_graph.tools.browser.session import BrowserSession, ThreadBrowser
 from openmanus_graph.tools.browser_use import browser_use

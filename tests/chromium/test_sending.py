@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from openmanus_graph.errors import ToolError
-from openmanus_graph.tools.browser.actions import effect_of_action
+from openmanus_graph.tools.browser.arguments import effect_of_action
 from tests.chromium.browsing import Browsing, ref
 from tests.chromium.site import Answer
 

@@ -6,8 +6,9 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from openmanus_graph.errors import ToolArgumentsError, ToolError
+from openmanus_graph.errors import ToolError
 from openmanus_graph.tools.browser import downloads, page_script
+from openmanus_graph.tools.browser.refs import ref_of
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.browser.tree import MASK
@@ -26,18 +27,6 @@ _COVER = re.compile(r"- (<.{1,150}?>).* intercepts pointer events")
 
 class StaleRefError(ToolError):
     """A ref that stands for nothing in the page as it is now."""
-
-
-def ref_of(given: str | int | None) -> str:
-    """The ref as it was shown: of a number, as OpenManus has it, the one that reads.
-
-    Raises:
-        ToolArgumentsError: If there is none.
-    """
-    if given is None or given == "":
-        raise ToolArgumentsError("The argument 'ref' is missing.", hint="Give the ref of an element, such as e12.")
-    text = str(given).strip().strip("[]")
-    return f"e{text}" if text.isdigit() else text
 
 
 async def element_of(session: BrowserSession, given: str | int | None) -> tuple[Tab, Locator, dict[str, Any]]:
