@@ -93,18 +93,20 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
     if session.dialog is None and not textual:
         await session.settle()
     tab = session.tab
-    snapshot = ""
-    if session.dialog is None:
-        snapshot = "" if textual else await _snapshot(session, tab, budget)
-    else:
+    tabs = list(session.tabs)  # a page may open another one meanwhile
+    if session.dialog is not None:
         dialog = session.dialog
         session.note(f"A dialog is open: {dialog.type} {dialog.message[:500]!r}. Answer it with 'dialog'.")
+    shows = session.dialog is None and not textual
+    snapshot, titles = await asyncio.gather(
+        _snapshot(session, tab, budget) if shows else _no_snapshot(),
+        asyncio.gather(*(_title(session, one) for one in tabs)),
+    )
     _note(session, tab)
-    tabs = list(session.tabs)  # a page may open another one meanwhile
-    titles = await asyncio.gather(*(_title(session, one) for one in tabs))
+    titles = [_hidden(title, session) for title in titles]  # the snapshot has told what is hidden
     return {
         "url": _hidden(tab.page.url, session),
-        "title": _hidden(titles[tabs.index(tab)], session),
+        "title": titles[tabs.index(tab)],
         "tabs": [
             {"tab_id": one.number, "url": _hidden(one.page.url[:300], session), "title": title, "current": one is tab}
             for one, title in zip(tabs, titles, strict=True)
@@ -115,7 +117,11 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
 
 
 async def _title(session: BrowserSession, tab: Tab) -> str:
-    return "" if session.dialog is not None else _hidden(await tab.title(), session)
+    return "" if session.dialog is not None else await tab.title()
+
+
+async def _no_snapshot() -> str:
+    return ""
 
 
 async def _snapshot(session: BrowserSession, tab: Tab, budget: int) -> str:
@@ -403,6 +409,12 @@ async def _upload_file(session: BrowserSession, given: BrowserArguments, search:
     return Done()
 
 
+async def _drag(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
+    del search
+    await elements.drag(session, _ref(given), given.to_ref, given.text)
+    return Done()
+
+
 _ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Search], Awaitable[Done]]] = {
     "go_to_url": _go_to_url,
     "click_element": _click_element,
@@ -426,4 +438,5 @@ _ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Search], Awaitab
     "find": _find,
     "dialog": _dialog,
     "upload_file": _upload_file,
+    "drag": _drag,
 }

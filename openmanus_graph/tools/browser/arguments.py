@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Action = Literal[
     "go_to_url", "click_element", "input_text", "scroll_down", "scroll_up", "scroll_to_text", "send_keys",
     "get_dropdown_options", "select_dropdown_option", "go_back", "refresh", "wait", "extract_content", "switch_tab",
-    "open_tab", "close_tab", "web_search", "screenshot", "snapshot", "find", "dialog", "upload_file",
+    "open_tab", "close_tab", "web_search", "screenshot", "snapshot", "find", "dialog", "upload_file", "drag",
 ]  # fmt: skip
 _ON_A_REF = frozenset({"click_element", "input_text", "select_dropdown_option"})
 """Actions that do what their element does: the letter of its ref says what that may be."""
@@ -35,8 +35,11 @@ class BrowserArguments(BaseModel):
     url: str | None = Field(default=None, description="go_to_url, open_tab: the address.")
     ref: str | int | None = Field(default=None, description="The element: its ref in the newest snapshot, e.g. e12.")
     index: str | int | None = Field(default=None, description="The same as ref.")
+    to_ref: str | int | None = Field(
+        default=None, description="drag: the element to drop on; or text that stands there."
+    )
     text: str | None = Field(
-        default=None, description="input_text ('' empties), scroll_to_text, find, select_dropdown_option, dialog."
+        default=None, description="input_text ('' empties), scroll_to_text, find, select_dropdown_option, dialog, drag."
     )
     keys: str | None = Field(default=None, description="send_keys: such as Enter, Control+a, or text to type.")
     scroll_amount: int | None = Field(default=None, gt=0, description="Pixels; by default most of the window.")
@@ -61,7 +64,7 @@ def effect_of_action(args: Any) -> Effect:
         return "read" if presses and all(_moves(press) for press in presses) else "external"
     if action == "dialog":
         return "read" if args.get("accept") is False else "external"
-    return "external" if action in ("upload_file", None) else "read"
+    return "external" if action in ("upload_file", "drag", None) else "read"
 
 
 def _moves(press: str) -> bool:

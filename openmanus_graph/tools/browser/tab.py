@@ -22,7 +22,7 @@ LOAD_S = 10.0
 SNAPSHOT_S = 20.0
 """Seconds that a snapshot may take."""
 _ASK_S = 3.0
-_ASKED = ("secrets", "opening", "editable", "submitting", "staying")
+_ASKED = ("secrets", "opening", "editable", "submitting", "staying", "dragging")
 _READING = ("GET", "HEAD")
 _WATCHED = frozenset({"document", "fetch", "xhr"})
 
@@ -193,6 +193,7 @@ def _places(facts: list[dict[str, list[Any]] | None]) -> Places:
         editable=_boxes([own] if own else [], "editable"),
         submitting=None if own is None else _boxes([own], "submitting"),
         submitting_in_frames=None if len(inside) < len(framed) else _boxes(inside, "submitting"),
+        dragging=_boxes([own] if own else [], "dragging"),
         staying=None if len(told) < len(facts) else staying,
     )
 
