@@ -10,6 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from openmanus_graph.context import AskAboutText
 from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import locate, open_parent, write_file
 from openmanus_graph.tools.browser import elements, navigation
@@ -22,6 +23,8 @@ from openmanus_graph.tools.web.page import read_page
 
 LONGEST_TEXT = 18_000
 """Characters of a page's text that one action gives."""
+LONGEST_ASKED = 60_000
+"""Characters of a page's text that a model is asked about."""
 STALE_BUDGET = 1_500
 """Tokens of the page that the error about a ref shows."""
 _KEEPING = frozenset(
@@ -48,7 +51,17 @@ Search = Callable[[str], Awaitable[list[dict[str, Any]]]]
 """Searches the Web: title, address and description of each result."""
 
 
-async def perform(session: BrowserSession, given: BrowserArguments, search: Search) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Means:
+    """What actions need from outside of the browser."""
+
+    search: Search
+    """Searches the Web."""
+    ask: AskAboutText | None = None
+    """Asks a model about a text; `None` where there is none."""
+
+
+async def perform(session: BrowserSession, given: BrowserArguments, means: Means) -> dict[str, Any]:
     """Do an action and show what is there then.
 
     Raises:
@@ -67,7 +80,7 @@ async def perform(session: BrowserSession, given: BrowserArguments, search: Sear
                 hint="Answer it with the action 'dialog'.",
             )
         try:
-            done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, search))
+            done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, means))
         except elements.StaleRefError as error:
             shown = await look(session, budget=STALE_BUDGET)
             raise ToolError(f"{error.message} This is there now:\n{shown['snapshot']}", hint=error.hint) from error
@@ -176,14 +189,14 @@ def _ref(given: BrowserArguments) -> str | int | None:
     return given.ref if given.ref is not None else given.index
 
 
-async def _go_to_url(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _go_to_url(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await navigation.go(session, session.tab, navigation.address_of(given.url))
     return Done()
 
 
-async def _click_element(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _click_element(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     if _ref(given) is None and given.x is not None and given.y is not None:
         await elements.click_at(session, given.x, given.y)
     else:
@@ -191,14 +204,14 @@ async def _click_element(session: BrowserSession, given: BrowserArguments, searc
     return Done()
 
 
-async def _input_text(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _input_text(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await elements.write(session, _ref(given), _needed(given.text, "text"))
     return Done()
 
 
-async def _scroll(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _scroll(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     tab = session.tab
     height, _, _ = await tab.view()
     size = tab.page.viewport_size or {"width": 1280, "height": height}
@@ -214,10 +227,10 @@ async def _scroll(session: BrowserSession, given: BrowserArguments, search: Sear
     return Done()
 
 
-async def _scroll_to_text(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
+async def _scroll_to_text(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     from playwright.async_api import Error
 
-    del search
+    del means
     text, tab = _needed(given.text, "text"), session.tab
     height, _, _ = await tab.view()
     for _ in range(20):
@@ -234,10 +247,10 @@ async def _scroll_to_text(session: BrowserSession, given: BrowserArguments, sear
     raise ToolError(f"The page does not show the text {text!r}.", hint="Look for a shorter one.")
 
 
-async def _send_keys(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
+async def _send_keys(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     from playwright.async_api import Error
 
-    del search
+    del means
     keys, keyboard = _needed(given.keys, "keys"), session.tab.page.keyboard
     presses = keys.split()
     if not presses or not all(_is_key(press) for press in presses):
@@ -256,52 +269,63 @@ def _is_key(press: str) -> bool:
     return set(modifiers) <= _MODIFIERS and _KEY.fullmatch(key) is not None
 
 
-async def _get_dropdown_options(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _get_dropdown_options(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     return Done(await elements.options_of(session, _ref(given)))
 
 
-async def _select_dropdown_option(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _select_dropdown_option(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await elements.choose(session, _ref(given), _needed(given.text, "text"))
     return Done()
 
 
-async def _go_back(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del given, search
+async def _go_back(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del given, means
     await navigation.back(session, session.tab)
     return Done()
 
 
-async def _refresh(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del given, search
+async def _refresh(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del given, means
     await navigation.refresh(session, session.tab)
     return Done()
 
 
-async def _wait(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _wait(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await asyncio.sleep(given.seconds or 3)
     await session.finish_downloads(0)
     return Done()
 
 
-async def _extract_content(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _extract_content(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     page = session.tab.page
     read = await asyncio.to_thread(read_page, await page.content(), page.url)
-    return Done(passages(read.markdown, given.goal or ""))
+    goal = given.goal or ""
+    if means.ask is not None and goal:
+        try:
+            return Done(await means.ask(goal, passages(_hidden(read.markdown, session), goal, LONGEST_ASKED)))
+        except ToolError as error:
+            session.note(f"No model has looked for it, so this is the page's text: {error.message}")
+    return Done(passages(read.markdown, goal))
 
 
-def passages(text: str, goal: str) -> str:
-    """A text, of a long one the passages with the words of a goal, in their order."""
-    if len(text) <= LONGEST_TEXT:
+def passages(text: str, goal: str, most: int = LONGEST_TEXT) -> str:
+    """A text, of a long one the passages with the words of a goal, in their order.
+
+    Args:
+        text: The text.
+        goal: What is looked for in it.
+        most: Characters that may be left of it.
+    """
+    if len(text) <= most:
         return text
     words = {word for word in re.findall(r"\w{3,}", goal.casefold())}
     blocks = text.split("\n\n")
     ranked = sorted(range(len(blocks)), key=lambda place: (-_score(blocks[place], words), place))
     kept: set[int] = set()
-    left = LONGEST_TEXT
+    left = most
     for place in ranked:
         left -= len(blocks[place]) + 2
         if left < 0:
@@ -329,16 +353,16 @@ def _tab(session: BrowserSession, number: int | None) -> Tab:
     return found_tab
 
 
-async def _switch_tab(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _switch_tab(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     tab = _tab(session, given.tab_id)
     session.bring(tab)
     await tab.page.bring_to_front()
     return Done()
 
 
-async def _open_tab(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _open_tab(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     address = None if given.url is None else navigation.address_of(given.url)
     tab = await session.new_tab()
     if address is not None:
@@ -346,16 +370,16 @@ async def _open_tab(session: BrowserSession, given: BrowserArguments, search: Se
     return Done()
 
 
-async def _close_tab(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _close_tab(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await session.close_tab(session.tab if given.tab_id is None else _tab(session, given.tab_id))
     if not session.tabs:
         await session.new_tab()
     return Done()
 
 
-async def _web_search(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    results = await search(_needed(given.query, "query"))
+async def _web_search(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    results = await means.search(_needed(given.query, "query"))
     text = "\n".join(f"{one['title']}\n{one['url']}\n{one['description']}\n" for one in results)
     if results:
         try:
@@ -365,8 +389,8 @@ async def _web_search(session: BrowserSession, given: BrowserArguments, search: 
     return Done(text or "Nothing was found.")
 
 
-async def _screenshot(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del given, search
+async def _screenshot(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del given, means
     picture = await session.tab.page.screenshot(timeout=10_000)
     return Done(path=await asyncio.to_thread(_put_picture, session, picture))
 
@@ -382,40 +406,40 @@ def _put_picture(session: BrowserSession, picture: bytes) -> str:
         number += 1
 
 
-async def _snapshot_only(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del session, given, search
+async def _snapshot_only(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del session, given, means
     return Done()
 
 
-async def _find(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _find(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     tab, text = session.tab, _needed(given.text, "text")
     root: Node = (await tab.tree())[0]
     places = await asyncio.to_thread(found, root, text, lambda node: session.refs.label(tab.number, node))
     return Done("\n".join(places) or f"The page does not have {text!r}.")
 
 
-async def _dialog(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _dialog(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     if given.accept is None:
         raise ToolArgumentsError("The argument 'accept' is missing.", hint="Give true or false.")
     await session.answer_dialog(given.accept, given.text)
     return Done()
 
 
-async def _upload_file(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _upload_file(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await elements.upload(session, _ref(given), _needed(given.path, "path"))
     return Done()
 
 
-async def _drag(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _drag(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await elements.drag(session, _ref(given), given.to_ref, given.text)
     return Done()
 
 
-_ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Search], Awaitable[Done]]] = {
+_ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Means], Awaitable[Done]]] = {
     "go_to_url": _go_to_url,
     "click_element": _click_element,
     "input_text": _input_text,
