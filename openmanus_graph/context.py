@@ -122,6 +122,8 @@ class ToolContext:
     """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
     ask: AskAboutText | None = None
     """Asks the run's model about a text, for tools that need it read; `None` where the graph has no model."""
+    direct: bool = False
+    """Whether a plan has the call in it, and no agent makes it."""
     policy: Any = None
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None

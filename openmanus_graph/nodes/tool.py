@@ -102,7 +102,7 @@ async def _direct_call(
     subtask = Subtask.model_validate(state.get("subtask"))
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
-    context = replace(run.context, attempt=attempt, ask=text_question(run, config))
+    context = replace(run.context, attempt=attempt, ask=text_question(run, config), direct=True)
     arguments = dict(subtask.args)
     try:
         arguments = resolve(arguments, run.lookup)

@@ -33,11 +33,21 @@ _SPEC = ToolSpec(
     timeout_s=TIMEOUT_S,
     on_request=True,
     planned=False,
-    free_text=("url", "title", "tabs", "notes", "snapshot", "text"),
+    free_text=("why", "url", "title", "tabs", "notes", "snapshot", "text"),
     newest=("snapshot", "tabs"),
     source=_read_addresses,
     unavailable=why_unavailable,
-    returns={"url": TEXT, "title": TEXT, "tabs": ANY, "notes": ANY, "snapshot": TEXT, "text": TEXT, "path": TEXT},
+    returns={
+        "passed": ANY,
+        "why": TEXT,
+        "url": TEXT,
+        "title": TEXT,
+        "tabs": ANY,
+        "notes": ANY,
+        "snapshot": TEXT,
+        "text": TEXT,
+        "path": TEXT,
+    },
 )
 
 
@@ -62,7 +72,7 @@ async def browser_use(**arguments: Any) -> dict[str, Any]:
         hits = await cached_search(asked, engines, context.settings.allow_hosts)
         return [{"title": hit.title, "url": hit.url, "description": hit.description} for hit in hits]
 
-    return await perform(session, given, Means(search, context.ask))
+    return await perform(session, given, Means(search, context.ask, fails=context.direct))
 
 
 async def _opened(context: ToolContext) -> BrowserSession:

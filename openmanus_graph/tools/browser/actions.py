@@ -13,8 +13,8 @@ from typing import Any
 from openmanus_graph.context import AskAboutText
 from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import locate, open_parent, write_file
-from openmanus_graph.tools.browser import elements, navigation
-from openmanus_graph.tools.browser.arguments import BrowserArguments
+from openmanus_graph.tools.browser import assertions, elements, navigation
+from openmanus_graph.tools.browser.arguments import ASSERTIONS, BrowserArguments
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
@@ -31,7 +31,7 @@ _KEEPING = frozenset(
     {"scroll_down", "scroll_up", "wait", "extract_content", "screenshot", "snapshot", "find", "get_dropdown_options"}
 )
 """Actions after which nothing is saved, because they change nothing that would be."""
-_TEXTUAL = frozenset({"extract_content", "screenshot", "find", "get_dropdown_options"})
+_TEXTUAL = frozenset({"extract_content", "screenshot", "find", "get_dropdown_options", *ASSERTIONS})
 """Actions that give a text or a file, and no snapshot beside it."""
 _MODIFIERS = frozenset({"Control", "Shift", "Alt", "Meta", "ControlOrMeta"})
 _KEY = re.compile(r"(?:[A-Z][A-Za-z]+|F\d{1,2}|\S)")
@@ -45,6 +45,10 @@ class Done:
     """Text that was asked for."""
     path: str = ""
     """A file in the workspace."""
+    passed: bool | None = None
+    """Whether an assertion holds; `None` of other actions."""
+    why: str = ""
+    """Why it does not."""
 
 
 Search = Callable[[str], Awaitable[list[dict[str, Any]]]]
@@ -59,6 +63,8 @@ class Means:
     """Searches the Web."""
     ask: AskAboutText | None = None
     """Asks a model about a text; `None` where there is none."""
+    fails: bool = False
+    """Whether a call fails whose assertion does not hold."""
 
 
 async def perform(session: BrowserSession, given: BrowserArguments, means: Means) -> dict[str, Any]:
@@ -92,7 +98,14 @@ async def perform(session: BrowserSession, given: BrowserArguments, means: Means
         if given.action not in _KEEPING and session.dialog is None:
             await session.save()
             shown["notes"] += [_hidden(note, session) for note in session.take_notes()]
-        return {**shown, "text": _hidden(done.text, session) if done else "", "path": done.path if done else ""}
+        done = done or Done()
+        return {
+            "passed": done.passed,
+            "why": _hidden(done.why, session),
+            **shown,
+            "text": _hidden(done.text, session),
+            "path": done.path,
+        }
 
 
 async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool = False) -> dict[str, Any]:
@@ -439,6 +452,13 @@ async def _drag(session: BrowserSession, given: BrowserArguments, means: Means) 
     return Done()
 
 
+async def _assert(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    why = await assertions.check(session, given)
+    if why and means.fails:
+        raise ToolError(why)
+    return Done(passed=not why, why=why)
+
+
 _ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Means], Awaitable[Done]]] = {
     "go_to_url": _go_to_url,
     "click_element": _click_element,
@@ -463,4 +483,5 @@ _ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Means], Awaitabl
     "dialog": _dialog,
     "upload_file": _upload_file,
     "drag": _drag,
+    **dict.fromkeys(ASSERTIONS, _assert),
 }

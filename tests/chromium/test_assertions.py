@@ -1,0 +1,114 @@
+"""Assertions: whether a page is as it should be: a result for an agent, the end of a subtask in a plan."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmanus_graph import Settings, ThreadSaver, build_plan_graph
+from openmanus_graph.errors import ToolArgumentsError
+from openmanus_graph.tools.browser.arguments import ASSERTIONS, effect_of_action
+from openmanus_graph.tools.browser.assertions import fits
+from openmanus_graph.tools.browser_use import browser_use
+from tests.chromium.browsing import Browsing, ref
+from tests.chromium.site import Answer, Site
+from tests.engine.plans import plan, thread
+
+pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
+
+SHOP = """<!doctype html><title>Shop</title><h1>Lamps</h1><iframe src=/inner></iframe><p hidden>Sold out</p>
+<button onclick="fetch('/buy', {method: 'POST'}).then(() => p.textContent = 'Thank you')">Buy</button><p id=p></p>
+<button onclick="setTimeout(() => p.textContent = 'Late', 700)">Wait</button>
+<button onclick="console.error('no stock')">Log</button><button onclick="fetch('/gone')">Lose</button>"""
+
+
+@pytest.fixture
+def shop(pages: Site) -> Site:
+    pages.pages.update({"/shop": SHOP, "/buy": Answer("", 201), "/moving": Answer("", 302, [("Location", "/shop")])})
+    return pages
+
+
+async def asked(browse: Browsing, action: str, **given: Any) -> tuple[bool, str]:
+    result = await browse(action, seconds=given.pop("seconds", 0.5), **given)
+    return result["passed"], result["why"]
+
+
+async def test_texts_and_roles_are_what_the_page_shows(browse: Browsing, shop: Site) -> None:
+    page = await browse.open("/shop")
+    assert (page["passed"], page["why"]) == (None, "")
+    assert await asked(browse, "assert_text", text="Lamps") == (True, "")
+    assert await asked(browse, "assert_text", text="inside") == (True, "")  # in the frame
+    url = f"{shop.url}/shop"
+    sold = await asked(browse, "assert_text", text="Sold out")
+    assert sold == (False, f"The page {url!r} does not show the text 'Sold out'.")
+    assert await asked(browse, "assert_role", role="button", name="Buy") == (True, "")
+    assert await asked(browse, "assert_role", role="heading") == (True, "")
+    missing = await asked(browse, "assert_role", role="button", name="Sell")
+    assert missing == (False, f"The page {url!r} shows no button 'Sell'.")
+    with pytest.raises(ToolArgumentsError, match="'text' is missing"):
+        await browse("assert_text")
+
+
+async def test_what_comes_late_is_waited_for(browse: Browsing, shop: Site) -> None:
+    page = await browse("go_to_url", url=f"{shop.url}/shop")
+    await browse("click_element", ref=ref(page, "Wait"))
+    assert await asked(browse, "assert_text", text="Late", seconds=30) == (True, "")
+
+
+async def test_addresses_are_compared_with_a_pattern(browse: Browsing, shop: Site) -> None:
+    assert await asked(browse, "assert_url", url=f"{shop.url}/moving", text="/shop") == (True, "")
+    assert await asked(browse, "assert_url", text=f"{shop.url}/s*") == (True, "")
+    assert await asked(browse, "assert_url", text="/cart") == (
+        False,
+        f"The address is '{shop.url}/shop', and not '/cart'.",
+    )
+    assert fits("https://a.example/x?y=1", "/x*")
+    assert not fits("https://a.example/x", "https://a.example/")
+
+
+async def test_errors_and_requests_of_a_page_are_told(browse: Browsing, shop: Site) -> None:
+    page = await browse("go_to_url", url=f"{shop.url}/shop")
+    assert await asked(browse, "assert_console") == (True, "")
+    assert await asked(browse, "assert_network") == (True, "")
+    await browse("click_element", ref=ref(page, "Log"))
+    assert await asked(browse, "assert_console") == (False, "The page's scripts failed: no stock")
+    await browse("click_element", ref=ref(page, "Buy"))
+    assert await asked(browse, "assert_network", text="/buy", status=201) == (True, "")
+    other = await asked(browse, "assert_network", text="/buy", status=200)
+    assert other == (False, f"No request to '/buy' was answered with 200: POST {shop.url}/buy: 201")
+    assert await asked(browse, "assert_network", text="/never") == (False, "The page made no request to '/never'.")
+    await browse("click_element", ref=ref(page, "Lose"))
+    lost = await asked(browse, "assert_network")
+    assert lost == (False, f"Requests failed: GET {shop.url}/gone: 404")
+    await browse("go_to_url", url=f"{shop.url}/shop")
+    assert await asked(browse, "assert_console") == (True, "")
+    assert await asked(browse, "assert_network") == (True, "")
+
+
+async def test_assertions_only_read(browse: Browsing) -> None:
+    assert {effect_of_action({"action": action}) for action in ASSERTIONS} == {"read"}
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_in_a_plan_what_does_not_hold_fails(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    site = Site({"/shop": SHOP, "/inner": "inside"})
+    await site.start()
+    try:
+        settings = Settings(allow_hosts=(site.host,), home=tmp_path / "home")
+        app = build_plan_graph([browser_use], settings=settings).compile(checkpointer=saver)
+        given = {"action": "assert_text", "url": f"{site.url}/shop", "seconds": 0.5}
+        steps = plan(
+            {"id": "shows", "tool": "browser_use", "args": {**given, "text": "Lamps"}},
+            {"id": "lacks", "tool": "browser_use", "args": {**given, "text": "Chairs"}},
+        )
+        results = (await app.ainvoke({"plan": steps}, thread()))["results"]
+    finally:
+        site.stop()
+    assert (results["shows"]["status"], results["shows"]["output"]["passed"]) == ("completed", True)
+    assert results["lacks"]["status"] == "failed"
+    assert "does not show the text 'Chairs'" in results["lacks"]["error"]
