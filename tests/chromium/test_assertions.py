@@ -4,10 +4,13 @@ from __future__ import annotations
 
 from pathlib import Path
 from typing import Any
+from xml.etree import ElementTree
 
 import pytest
 
-from openmanus_graph import Settings, ThreadSaver, build_plan_graph
+from openmanus_graph import Settings, ThreadSaver, build_manus_graph, find_thread
+from openmanus_graph.drawing.junit import junit_xml
+from openmanus_graph.drawing.record import record_of
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.tools.browser.arguments import ASSERTIONS, effect_of_action
 from openmanus_graph.tools.browser.assertions import fits
@@ -15,6 +18,7 @@ from openmanus_graph.tools.browser_use import browser_use
 from tests.chromium.browsing import Browsing, ref
 from tests.chromium.site import Answer, Site
 from tests.engine.plans import plan, thread
+from tests.ledger.model import TurnsModel
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
 
@@ -92,23 +96,46 @@ async def test_assertions_only_read(browse: Browsing) -> None:
 
 
 @pytest.mark.asyncio(loop_scope="function")
-async def test_in_a_plan_what_does_not_hold_fails(
+async def test_in_a_plan_what_does_not_hold_fails_and_is_reported(
     saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     site = Site({"/shop": SHOP, "/inner": "inside"})
     await site.start()
+    given = {"action": "assert_text", "url": f"{site.url}/shop", "seconds": 0.5}
+    turns = [
+        [("browser_use", {**given, "text": "Chairs"})],
+        [("browser_use", {**given, "text": "Lamps"})],
+        [("browser_use", {"action": "assert_role", "role": "button", "name": "A <strange> name", "seconds": 0.5})],
+        [("browser_use", {"action": "snapshot"})],
+    ]
+    steps = plan(
+        {"id": "shows", "tool": "browser_use", "args": {**given, "text": "Lamps"}},
+        {"id": "lacks", "tool": "browser_use", "args": {**given, "text": "Chairs"}},
+        {"id": "blocked", "tool": "browser_use", "args": {**given, "text": "Lamps"}, "needs": ["lacks"]},
+        {"id": "opens", "tool": "browser_use", "args": {"action": "go_to_url", "url": f"{site.url}/shop"}},
+        {"id": "agent", "goal": "look", "agent": "executor", "tools": ["browser_use"]},
+    )
     try:
         settings = Settings(allow_hosts=(site.host,), home=tmp_path / "home")
-        app = build_plan_graph([browser_use], settings=settings).compile(checkpointer=saver)
-        given = {"action": "assert_text", "url": f"{site.url}/shop", "seconds": 0.5}
-        steps = plan(
-            {"id": "shows", "tool": "browser_use", "args": {**given, "text": "Lamps"}},
-            {"id": "lacks", "tool": "browser_use", "args": {**given, "text": "Chairs"}},
-        )
+        model = TurnsModel(turns=turns)
+        app = build_manus_graph(model, tools=[browser_use], settings=settings).compile(checkpointer=saver)
         results = (await app.ainvoke({"plan": steps}, thread()))["results"]
     finally:
         site.stop()
     assert (results["shows"]["status"], results["shows"]["output"]["passed"]) == ("completed", True)
     assert results["lacks"]["status"] == "failed"
-    assert "does not show the text 'Chairs'" in results["lacks"]["error"]
+    assert results["agent"]["status"] == "completed"
+    assert any('"passed": false' in text for text in model.told)
+
+    record = await record_of(saver, await find_thread(saver, "t"), whole=True)
+    suite = ElementTree.fromstring(junit_xml(record))
+    cases = {case.get("name"): case for case in suite}
+    assert list(cases) == ["shows", "lacks", "blocked", "agent"]
+    assert [suite.get(key) for key in ("tests", "failures", "skipped", "errors")] == ["4", "2", "1", "0"]
+    assert not len(cases["shows"])
+    assert "does not show the text 'Chairs'" in str(cases["lacks"].findtext("failure"))
+    assert cases["blocked"].find("skipped") is not None
+    words = str(cases["agent"].findtext("failure"))
+    assert "shows no button 'A <strange> name'" in words
+    assert "Chairs" in words
