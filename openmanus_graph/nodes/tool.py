@@ -23,9 +23,9 @@ from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.text_question import step_place, text_question
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
-from openmanus_graph.nodes.text_question import step_place, text_question
 from openmanus_graph.outputs import artifact_in, content_of, stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
