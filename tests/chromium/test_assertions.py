@@ -11,7 +11,8 @@ import pytest
 from openmanus_graph import Settings, ThreadSaver, build_manus_graph, find_thread
 from openmanus_graph.drawing.junit import junit_xml
 from openmanus_graph.drawing.record import record_of
-from openmanus_graph.errors import ToolArgumentsError
+from openmanus_graph.errors import ToolArgumentsError, ToolError
+from openmanus_graph.tools.browser import accessibility
 from openmanus_graph.tools.browser.arguments import ASSERTIONS, effect_of_action
 from openmanus_graph.tools.browser.assertions import fits
 from openmanus_graph.tools.browser_use import browser_use
@@ -89,6 +90,34 @@ async def test_errors_and_requests_of_a_page_are_told(browse: Browsing, shop: Si
     await browse("go_to_url", url=f"{shop.url}/shop")
     assert await asked(browse, "assert_console") == (True, "")
     assert await asked(browse, "assert_network") == (True, "")
+
+
+async def test_what_keeps_people_out_is_named_by_rule(browse: Browsing, shop: Site) -> None:
+    shop.pages["/closed"] = (
+        "<!doctype html><title>Closed</title><main><h1>Lamps</h1><img src=data:,><iframe src=/in2 title=x>"
+    )
+    shop.pages["/in2"] = "<!doctype html><html lang=en><title>In</title><main><h1>In</h1><input></main>"
+    shop.pages["/open"] = (
+        "<!doctype html><html lang=en><title>Open</title><main><h1>Lamps</h1><img src=data:, alt=Lamp></main>"
+    )
+    passed, why = await asked(browse, "assert_accessible", url=f"{shop.url}/closed")
+    assert not passed
+    assert "image-alt (critical, 1 ×): Images must have alternative text" in why
+    assert "html-has-lang" in why
+    assert "label (critical" in why  # in the frame
+    assert await asked(browse, "assert_accessible", url=f"{shop.url}/open") == (True, "")
+
+
+async def test_another_script_than_axe_is_not_run(
+    browse: Browsing, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "axe.min.js").write_text("document.title = 'run'")
+    monkeypatch.setattr(accessibility, "AXE", tmp_path / "axe.min.js")
+    accessibility.axe_source.cache_clear()
+    await browse.open("/inner")
+    with pytest.raises(ToolError, match=r"is not axe-core 4\.14\.1, and was not run"):
+        await browse("assert_accessible")
+    assert (await browse("snapshot"))["title"] == "Inner"
 
 
 async def test_assertions_only_read(browse: Browsing) -> None:

@@ -19,10 +19,13 @@ Action = Literal[
     "get_dropdown_options", "select_dropdown_option", "go_back", "refresh", "wait", "extract_content", "switch_tab",
     "open_tab", "close_tab", "web_search", "screenshot", "snapshot", "find", "dialog", "upload_file", "drag",
     "assert_text", "assert_role", "assert_url", "assert_console", "assert_network",
+    "assert_accessible",
 ]  # fmt: skip
 _ON_A_REF = frozenset({"click_element", "input_text", "select_dropdown_option"})
 """Actions that do what their element does: the letter of its ref says what that may be."""
-ASSERTIONS = frozenset({"assert_text", "assert_role", "assert_url", "assert_console", "assert_network"})
+ASSERTIONS = frozenset(
+    {"assert_text", "assert_role", "assert_url", "assert_console", "assert_network", "assert_accessible"}
+)
 """Actions that say whether a page is as it should be."""
 _MOVING = frozenset(
     "Tab Escape ArrowUp ArrowDown ArrowLeft ArrowRight PageUp PageDown Home End Backspace Delete".split()  # noqa: SIM905

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.tools.browser import navigation
+from openmanus_graph.tools.browser.accessibility import violations
 from openmanus_graph.tools.browser.arguments import BrowserArguments
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
@@ -36,12 +37,14 @@ async def check(session: BrowserSession, given: BrowserArguments) -> str:
     """
     if given.url is not None:
         await navigation.go(session, session.tab, navigation.address_of(given.url))
-    if given.action in ("assert_console", "assert_network"):
+    if given.action in ("assert_console", "assert_network", "assert_accessible"):
         await session.settle()  # what has not happened yet cannot have gone wrong
     looking = _CHECKS[given.action]
     end = asyncio.get_running_loop().time() + (given.seconds or WAIT_S)
     while (why := await looking(session.tab, given)) and asyncio.get_running_loop().time() < end:
-        if given.action == "assert_console" or (given.action == "assert_network" and given.text is None):
+        if given.action in ("assert_console", "assert_accessible") or (
+            given.action == "assert_network" and given.text is None
+        ):
             break  # what has gone wrong does not go right
         await asyncio.sleep(_LOOK_S)
     return why
@@ -113,6 +116,12 @@ async def _network(tab: Tab, given: BrowserArguments) -> str:
     return f"No request to {sought!r} was answered with {given.status}: {_told(told)}"
 
 
+async def _accessible(tab: Tab, given: BrowserArguments) -> str:
+    del given
+    found = await violations(tab.page)
+    return f"Not everybody can use the page: {_told(found)}" if found else ""
+
+
 def _told(parts: list[str]) -> str:
     more = f" and {len(parts) - MOST_TOLD} more" if len(parts) > MOST_TOLD else ""
     return "; ".join(part[:200] for part in parts[:MOST_TOLD]) + more
@@ -124,4 +133,5 @@ _CHECKS: dict[str, Callable[[Tab, BrowserArguments], Awaitable[str]]] = {
     "assert_url": _url,
     "assert_console": _console,
     "assert_network": _network,
+    "assert_accessible": _accessible,
 }
