@@ -14,7 +14,7 @@ from openmanus_graph.cli.terminal import print_json, print_table
 from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
-from openmanus_graph.errors import ToolError, UsageError
+from openmanus_graph.errors import OpenManusGraphError, ToolError, UsageError
 from openmanus_graph.plans.arguments import check_call
 from openmanus_graph.tools.mcp.listing import Listing, name_of
 from openmanus_graph.tools.mcp.mcp_tool import McpTool, listing_of, listings_of
@@ -35,7 +35,8 @@ def _chosen(settings: Settings, server: str | None) -> Settings:
     servers = servers_of(settings)
     if server is not None and server not in servers:
         raise UsageError(
-            f"There is no MCP server {server!r}.", hint=nearest(server, list(servers)) or f"There are {list(servers)}."
+            f"There is no MCP server {server!r}.",
+            hint=nearest(server, list(servers)) or f"There are: {', '.join(servers) or 'none'}.",
         )
     chosen = servers if server is None else {server: servers[server]}
     return settings.model_copy(update={"mcp_servers": chosen, "mcp_file": None})
@@ -139,5 +140,9 @@ async def _called(settings: Settings, server: str, tool: str, arguments: dict[st
     try:
         with using_tool_context(context):
             return await made.ainvoke(arguments)
+    except OpenManusGraphError:
+        raise
+    except Exception as error:
+        raise ToolError(f"The server gave no answer, so nobody knows whether the call happened: {error}.") from error
     finally:
         await context.thread_sessions.aclose()

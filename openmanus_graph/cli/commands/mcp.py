@@ -17,7 +17,7 @@ def mcp() -> None:
 @click.argument("server", required=False)
 @as_json
 def mcp_list() -> None:
-    """List the servers with their tools, read anew; of one SERVER also the arguments."""
+    """List the tools of the servers, or of one SERVER, read anew."""
 
 
 @mcp.command("check", cls=LazyCommand, body="openmanus_graph.cli.mcp:check")

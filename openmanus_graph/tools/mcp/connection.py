@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from pathlib import Path
@@ -22,6 +23,7 @@ from openmanus_graph.sandbox.capture import Capture
 from openmanus_graph.sandbox.launch import prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.tools.mcp.listing import Listing, read_listing
+from openmanus_graph.tools.mcp.sdk_internals import unchecked
 from openmanus_graph.tools.mcp.server import filled
 
 CLOSING_S = 8.0
@@ -144,6 +146,9 @@ class McpConnection:
         server = self._server
         folder = _folder_of(server)
         argv = [str(server.command), *server.args]
+        environment = filled(self._name, server.env)
+        if shutil.which(argv[0], path=environment.get("PATH")) is None:
+            raise ToolError(f"There is no program {argv[0]!r}.")
         launch = stack.enter_context(
             prepare_launch(argv, workspace=folder, level="none", settings=self._settings, limits=SandboxLimits())
         )
@@ -153,7 +158,7 @@ class McpConnection:
         parameters = StdioServerParameters(
             command=launch.argv[0],
             args=list(launch.argv[1:]),
-            env=filled(self._name, server.env),
+            env=environment,
             cwd=str(folder),
         )
         return stdio_client(parameters, errlog=written)
@@ -190,10 +195,8 @@ class McpConnection:
             raise
 
     async def _send(self, request: Any, seconds: float, progress: Any) -> dict[str, Any]:
-        answer = await self._client.session.send_request(
-            request, _loose(), request_read_timeout_seconds=seconds, progress_callback=progress
-        )
-        return cast("dict[str, Any]", answer)
+        answer = await unchecked(self._client.session, request, seconds, progress)
+        return cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
 
     async def aclose(self) -> None:
         """End the session, and the program if it was started."""
@@ -208,13 +211,6 @@ class McpConnection:
 
 def _folder_of(server: McpServerSettings) -> Path:
     return Path(server.cwd or Path.cwd()).expanduser().absolute()
-
-
-def _loose() -> Any:
-    """What takes any answer: what is wrong with one must not cost what it says."""
-    from pydantic import TypeAdapter
-
-    return TypeAdapter(dict[str, Any])
 
 
 def _words(error: BaseException) -> str:

@@ -45,7 +45,7 @@ class McpTool(BaseTool):
         spec = ToolSpec(
             effect="read" if reads else "external",
             idempotent=trusted and listed.annotations.get("idempotentHint") is True,
-            timeout_s=server.timeout_s,
+            timeout_s=server.timeout_s + server.start_timeout_s,
             on_request=not server.offered,
         )
         tool = cls(
