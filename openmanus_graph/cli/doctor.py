@@ -19,8 +19,9 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError, ToolError
 from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
-from openmanus_graph.sandbox import probe
+from openmanus_graph.sandbox import choose_level, probe
 from openmanus_graph.tools.browser.confinement import find_chromium, why_unavailable
+from openmanus_graph.tools.sandbox_network import note_of
 from openmanus_graph.tools.web.engines import engines_of
 
 
@@ -153,7 +154,22 @@ def _encryption(settings: Settings) -> Finding:
 
 def _sandbox(settings: Settings) -> list[Finding]:
     reports = probe(settings)
-    return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
+    found = [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
+    return [*found, _sandbox_network(settings)]
+
+
+def _sandbox_network(settings: Settings) -> Finding:
+    name, hosts = "Sandbox network", ", ".join(settings.sandbox_hosts)
+    try:
+        level = choose_level(settings.sandbox, settings)
+    except OpenManusGraphError:
+        return Finding(name, not hosts, "none: shell and Python tools are refused on this machine")
+    note = note_of(settings, level)
+    if note is not None:
+        return Finding(name, False, note)
+    if level == "none":
+        return Finding(name, True, "yours: shell and Python tools are not confined")
+    return Finding(name, True, f"{hosts}, by our proxy alone" if hosts else "none: sandbox_hosts names no host")
 
 
 def browser_finding(settings: Settings) -> Finding:

@@ -21,6 +21,7 @@ from openmanus_graph.config.sections import (
     BudgetSettings,
     CacheSettings,
     CredentialSettings,
+    HostPattern,
     ModelSettings,
     PolicyChoice,
 )
@@ -99,9 +100,12 @@ class Settings(BaseSettings):
     """Confinement of shell and Python tools; `none` only by explicit choice."""
     sandbox_account: str = "nobody"
     """Account that confined tools run under when the program runs as root."""
+    sandbox_hosts: tuple[HostPattern, ...] = ()
+    """Hosts that shell and Python tools reach, by our proxy and at the level `bubblewrap` only: `pypi.org`, alone or with a
+    port, or `*.example.com` for every host below `example.com`. Empty means no network."""
     allow_hosts: tuple[str, ...] = ()
-    """Hosts that `fetch_page`, `http_request` and the browser may reach although their address is loopback, private or
-    link-local."""
+    """Hosts that `fetch_page`, `http_request`, the browser and what `sandbox_hosts` lets out may reach although their
+    address is loopback, private or link-local."""
     chromium: Path | None = None
     """The Chromium of `browser_use`; `None` means the one of the system's package."""
     inline_output: PositiveInt = 20_000
@@ -220,7 +224,7 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
             raise SettingsError(
-                f"The setting {name!r} cannot be {first.get('input')!r}: {first['msg'].lower()}.",
+                f"The setting {name!r} cannot be {first.get('input')!r}: {first['msg'].removeprefix('Value error, ').lower()}.",
                 hint=f"See where each value comes from with: {shell_commands.DOCTOR}",
             ) from error
         except (OSError, ValueError) as error:

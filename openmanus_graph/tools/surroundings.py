@@ -35,7 +35,7 @@ _RUNS_PYTHON = ("python_execute", "bash")
 _REACHES_OUT = ("fetch_page", "web_search", "http_request")
 
 
-def surroundings_line(tools: Collection[str], sandbox: str, *, briefly: bool = False) -> str:
+def surroundings_line(tools: Collection[str], sandbox: str, *, hosts: Sequence[str] = (), briefly: bool = False) -> str:
     """The surroundings of a subtask, or of those to be planned, in a line.
 
     The date is as recordings and caches know it for one: it is no difference to them.
@@ -43,13 +43,15 @@ def surroundings_line(tools: Collection[str], sandbox: str, *, briefly: bool = F
     Args:
         tools: The names of the tools that may be called.
         sandbox: The confinement chosen for the thread.
+        hosts: Those that commands and code reach, where they are confined.
         briefly: Whether to leave out packages, and what the declarations of tools say.
     """
     parts = [f"It is {datetime.now().astimezone():%a %d %b %Y}, on {platform.system()}."]
     if any(name in tools for name in _RUNS_PYTHON):
         parts += [] if briefly else [_packages_sentence(installed_packages())]
         if sandbox != "none":
-            parts.append("Commands and code have no network.")
+            reached = f"reach {', '.join(hosts)} alone, by a proxy that http_proxy and https_proxy name"
+            parts.append(f"Commands and code {reached if hosts else 'have no network'}.")
     reaching = [name for name in _REACHES_OUT if name in tools]
     if reaching and not briefly:
         parts.append(f"The Web is reached by {', '.join(reaching)}.")

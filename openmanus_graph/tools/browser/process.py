@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
+from openmanus_graph.sandbox.bridge import serve_bridge
 from openmanus_graph.tools.browser.confinement import (
     NOT_ASKED,
     PRIVACY_FLAGS,
@@ -132,19 +133,9 @@ class BrowserProcess:
 
     async def _serve(self, waiting: socket.socket) -> None:
         """Serve what listens inside Chromium's network namespace, once it is handed out."""
-        loop = asyncio.get_running_loop()
-        control, _ = await loop.sock_accept(waiting)
+        control, _ = await asyncio.get_running_loop().sock_accept(waiting)
         with control:
-            control.setblocking(False)
-            ready = loop.create_future()
-            loop.add_reader(control.fileno(), lambda: ready.done() or ready.set_result(None))
-            try:
-                await ready
-            finally:
-                loop.remove_reader(control.fileno())
-            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-            await self.proxy.serve(socket.socket(fileno=descriptors[0]))
-            await loop.sock_sendall(control, b"1")
+            await serve_bridge(control, self.proxy)
 
     async def aclose(self) -> None:
         """End Chromium and the driver, and remove their folder."""

@@ -1,4 +1,4 @@
-"""Proxy: the only way to the network for a browser; it connects to the very addresses that it has checked.
+"""Proxy: the only way to the network for what is confined; it connects to the very addresses that it has checked.
 
 It takes plain HTTP and `CONNECT`, through which TLS and WebSockets go. It listens on a socket that it is given, such as
 one inside a network namespace, so no port of this machine is open. Each connection carries one request: another one on
@@ -8,16 +8,17 @@ it could be meant for another host, which would then be reached unchecked.
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 import re
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 import httpx
 
 from openmanus_graph.errors import AddressRefusedError, ToolError
-from openmanus_graph.tools.web.address import Resolver, permitted_addresses, resolve
+from openmanus_graph.tools.web.address import Resolver, is_listed, permitted_addresses, resolve
 from openmanus_graph.tools.web.download import CONNECT_SECONDS
 from openmanus_graph.tools.web.message_head import LONGEST_HEAD, HeadError, MessageHead, read_head, relay_body
 
@@ -25,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 512
 """Connections served at the same time; one more is refused."""
+LONGEST_HOST = 253
+"""Characters of a host's name."""
 MOST_PROBLEMS = 256
 """Hosts whose last problem is remembered."""
 HEAD_SECONDS = 60.0
@@ -33,7 +36,11 @@ SAID_BY_PROXY = "x-openmanus-graph-proxy"
 """The header field of answers that the proxy itself gives; those of servers lose it."""
 _PIECE = 64 * 1024
 _ADDRESS = re.compile(r"http://([^/?#@\\\s]+)([/?][^#\s]*)?", re.IGNORECASE)
-_BODY = b"<title>Not reached</title><p>The browser's proxy did not make this request."
+_BODY = "<title>Not reached</title><p>The proxy did not make this request: {}.\n"
+
+
+Seen = Callable[[str, int, ToolError | None], None]
+"""Is told of each request's host and port, and why it was not reached; `None` if it was."""
 
 
 class _Refusal(Exception):  # noqa: N818 - an answer, raised to where it is sent
@@ -49,16 +56,26 @@ class Proxy:
     """A forward proxy behind the guard of addresses; make it, `serve` a socket, `aclose` it."""
 
     def __init__(
-        self, allow_hosts: tuple[str, ...], *, not_asked: Collection[str] = (), resolver: Resolver = resolve
+        self,
+        allow_hosts: tuple[str, ...],
+        *,
+        not_asked: Collection[str] = (),
+        only: Sequence[str] | None = None,
+        seen: Seen | None = None,
+        resolver: Resolver = resolve,
     ) -> None:
         """Listen to nothing yet.
 
         Args:
             allow_hosts: Hosts that may be reached although their address is not public.
             not_asked: Hosts that are not reached whatever their address is, in small letters.
+            only: The hosts that are reached at all, as the setting `sandbox_hosts` names them; `None` means any.
+            seen: Is told of each host that is asked for.
             resolver: How host names are resolved.
         """
         self._not_asked = not_asked
+        self._only = only
+        self._seen = seen
         self._allow_hosts = allow_hosts
         self._resolver = resolver
         self._servers: list[asyncio.Server] = []
@@ -138,9 +155,17 @@ class Proxy:
     async def _connected(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         """A connection to an address of the host that was checked; nothing resolves the name again."""
         key = (host.casefold().rstrip("."), port)
+        if len(host) > LONGEST_HOST:
+            raise _Refusal(400, "no host and port")
+        listed = self._only is None or is_listed(host, port, self._only)
         try:
             if key[0] in self._not_asked:
                 raise AddressRefusedError(f"The host {host!r} is asked by the browser itself, which it is not to do.")
+            if not listed:
+                raise AddressRefusedError(
+                    f"The host {host!r}, port {port}, is not in the setting 'sandbox_hosts'.",
+                    hint=f"If that is meant, add it: OPENMANUS_GRAPH_SANDBOX_HOSTS='[\"{host}\"]'.",
+                )
             addresses = await permitted_addresses(host, port, self._allow_hosts, self._resolver)
             connection = await _first(addresses, host, port)
         except ToolError as error:
@@ -148,10 +173,15 @@ class Proxy:
             self._problems[key] = error
             while len(self._problems) > MOST_PROBLEMS:
                 del self._problems[next(iter(self._problems))]
-            refused = isinstance(error, AddressRefusedError)
-            # A page may read what it is answered: which addresses a name has inside is not said.
-            raise _Refusal(403 if refused else 502, "refused" if refused else "not reached") from error
+            if self._seen is not None:
+                self._seen(*key, error)
+            # What is told may be read by a page: which addresses a name has inside is not said.
+            reason = "refused" if isinstance(error, AddressRefusedError) else "not reached"
+            status = 403 if reason == "refused" else 502
+            raise _Refusal(status, reason if listed else error.message.rstrip(".")) from error
         self._problems.pop(key, None)
+        if self._seen is not None:
+            self._seen(*key, None)
         return connection
 
 
@@ -288,11 +318,13 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 async def _say(writer: asyncio.StreamWriter, refusal: _Refusal) -> None:
+    # Of an answer to CONNECT programs tell the first line only, so the reason stands there too.
+    body = _BODY.format(html.escape(refusal.reason)).encode("ascii", "replace")
     head = (
-        f"HTTP/1.1 {refusal.status} {httpx.codes.get_reason_phrase(refusal.status)}\r\n"
-        f"{SAID_BY_PROXY}: {refusal.reason}\r\nContent-Type: text/html\r\nContent-Length: {len(_BODY)}\r\n"
+        f"HTTP/1.1 {refusal.status} {refusal.reason}\r\n"
+        f"{SAID_BY_PROXY}: {refusal.reason}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     with suppress(OSError):
-        writer.write(head.encode("ascii", "replace") + _BODY)
+        writer.write(head.encode("ascii", "replace") + body)
         await writer.drain()
