@@ -155,10 +155,11 @@ def _encryption(settings: Settings) -> Finding:
 def _sandbox(settings: Settings) -> list[Finding]:
     reports = probe(settings)
     found = [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
-    return [*found, _sandbox_network(settings)]
+    return [*found, network_finding(settings)]
 
 
-def _sandbox_network(settings: Settings) -> Finding:
+def network_finding(settings: Settings) -> Finding:
+    """What shell and Python tools reach of the network, and whether `sandbox_hosts` holds here."""
     name, hosts = "Sandbox network", ", ".join(settings.sandbox_hosts)
     try:
         level = choose_level(settings.sandbox, settings)

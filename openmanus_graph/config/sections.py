@@ -36,7 +36,7 @@ def _host_pattern(given: str) -> str:
     try:
         host = host.rstrip(".") if _HOST_NAME.fullmatch(host) else str(ipaddress.ip_address(host))
     except ValueError:
-        raise ValueError("a host is a name, an address or *.NAME, with or without :PORT") from None
+        raise ValueError("a host is a name or an address, or *.example.com, with or without a port") from None
     if port is None:
         return host
     if not 0 < int(port) < 2**16:

@@ -101,8 +101,8 @@ class Settings(BaseSettings):
     sandbox_account: str = "nobody"
     """Account that confined tools run under when the program runs as root."""
     sandbox_hosts: tuple[HostPattern, ...] = ()
-    """Hosts that shell and Python tools reach, by our proxy and at the level `bubblewrap` only: `pypi.org`, alone or with a
-    port, or `*.example.com` for every host below `example.com`. Empty means no network."""
+    """Hosts that shell and Python tools reach, by our proxy and at the level `bubblewrap` only: a name or an address,
+    alone or with a port; `*.example.com` means every host below `example.com`. Empty means no network."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts that `fetch_page`, `http_request`, the browser and what `sandbox_hosts` lets out may reach although their
     address is loopback, private or link-local."""
@@ -223,8 +223,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
+            why = first["msg"].removeprefix("Value error, ").lower()
             raise SettingsError(
-                f"The setting {name!r} cannot be {first.get('input')!r}: {first['msg'].removeprefix('Value error, ').lower()}.",
+                f"The setting {name!r} cannot be {first.get('input')!r}: {why}.",
                 hint=f"See where each value comes from with: {shell_commands.DOCTOR}",
             ) from error
         except (OSError, ValueError) as error:

@@ -12,6 +12,8 @@ from openmanus_graph.sandbox.launch import INSTALL_BUBBLEWRAP, Level
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.proxy import Proxy
 
+MOST_CONNECTIONS = 128
+"""Connections that a session has at the same time; one more is refused."""
 MOST_TOLD = 20
 """Hosts that are told of after one call; of more the number is told."""
 _MOST_KEPT = 1000
@@ -48,7 +50,9 @@ class SandboxNetwork:
         if not self._settings.sandbox_hosts or level != "bubblewrap":
             return None
         allowed, listed = self._settings.allow_hosts, self._settings.sandbox_hosts
-        self._proxy = Proxy(allowed, only=listed, seen=self._keep, resolver=self._resolver)
+        self._proxy = Proxy(
+            allowed, only=listed, seen=self._keep, most_connections=MOST_CONNECTIONS, resolver=self._resolver
+        )
         return self._proxy
 
     def _keep(self, host: str, port: int, problem: ToolError | None) -> None:
@@ -56,7 +60,7 @@ class SandboxNetwork:
             self._seen[host, port] = problem
 
     def told(self) -> list[str]:
-        """A line for each host that was asked for since this was called last: whether it was reached, and if not why."""
+        """A line for each host that was asked for since this was called last: that it was reached, or why not."""
         lines = [
             *self._notes,
             *(f"{_place(*key)} was reached." for key, problem in self._seen.items() if problem is None),
@@ -94,8 +98,8 @@ def note_of(settings: Settings, level: Level) -> str | None:
     if level == "none":
         return "The setting 'sandbox_hosts' confines nothing at the sandbox level 'none': every host is reached."
     return (
-        f"There is no network, whatever the setting 'sandbox_hosts' says: the sandbox level {level!r} cannot confine one. "
-        f"The level 'bubblewrap' can. {INSTALL_BUBBLEWRAP}."
+        f"There is no network, whatever the setting 'sandbox_hosts' says: the sandbox level {level!r} cannot confine "
+        f"one. The level 'bubblewrap' can. {INSTALL_BUBBLEWRAP}."
     )
 
 

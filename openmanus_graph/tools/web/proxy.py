@@ -26,6 +26,8 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 512
 """Connections served at the same time; one more is refused."""
+_MOST_REFUSED = 64
+"""Connections that are refused at the same time; one more is closed at once, so that nobody uses up our descriptors."""
 LONGEST_HOST = 253
 """Characters of a host's name."""
 MOST_PROBLEMS = 256
@@ -62,6 +64,7 @@ class Proxy:
         not_asked: Collection[str] = (),
         only: Sequence[str] | None = None,
         seen: Seen | None = None,
+        most_connections: int = MOST_CONNECTIONS,
         resolver: Resolver = resolve,
     ) -> None:
         """Listen to nothing yet.
@@ -71,11 +74,13 @@ class Proxy:
             not_asked: Hosts that are not reached whatever their address is, in small letters.
             only: The hosts that are reached at all, as the setting `sandbox_hosts` names them; `None` means any.
             seen: Is told of each host that is asked for.
+            most_connections: Connections served at the same time.
             resolver: How host names are resolved.
         """
         self._not_asked = not_asked
         self._only = only
         self._seen = seen
+        self._most_connections = most_connections
         self._allow_hosts = allow_hosts
         self._resolver = resolver
         self._servers: list[asyncio.Server] = []
@@ -102,6 +107,9 @@ class Proxy:
         return self._problems.get((host.casefold().rstrip("."), port))
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= self._most_connections + _MOST_REFUSED:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the server calls it in one
         self._tasks.add(task)
@@ -128,7 +136,7 @@ class Proxy:
         if head is None:
             return
         self.requests += 1
-        if len(self._tasks) > MOST_CONNECTIONS:
+        if len(self._tasks) > self._most_connections:
             raise _Refusal(503, "too many connections")
         method, target, _ = _request_line(head)
         if method == "CONNECT":
