@@ -130,8 +130,8 @@ async def open_process(
         stdout: The same.
         stderr: The same.
         pass_fds: Descriptors it inherits under the same numbers.
-        way_out: Serves what it connects to by the proxy that its environment names, and is closed by the caller; at
-            the level `bubblewrap` only. `None` gives it no network, but at the level `none`.
+        way_out: Serves the port that its environment names as its proxy, at the level `bubblewrap` only; the caller
+            closes it. `None` gives it no network, but at the level `none`.
 
     Raises:
         SandboxUnavailableError: If the level cannot work here, or has no way out.
