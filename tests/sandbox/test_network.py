@@ -328,7 +328,7 @@ async def test_a_run_keeps_what_was_reached_as_an_event(begin: Begin, outside: O
 
 
 def test_doctor_says_what_is_reached(any_level: SandboxChoice) -> None:
-    hosts = ("pypi.org", "*.example.com")
+    hosts = ("packages.test", "*.example.com")
     found = network_finding(Settings(sandbox=any_level, sandbox_hosts=hosts))
     empty = network_finding(Settings(sandbox=any_level))
     assert empty.ok

@@ -109,11 +109,11 @@ async def test_unknown_host_is_a_plain_failure() -> None:
 @pytest.mark.parametrize(
     ("listed", "host", "port", "passes"),
     [
-        ("pypi.org", "PyPI.org.", 443, True),
-        ("pypi.org", "files.pypi.org", 443, False),
-        ("pypi.org", "notpypi.org", 443, False),
-        ("pypi.org:443", "pypi.org", 443, True),
-        ("pypi.org:443", "pypi.org", 80, False),
+        ("packages.test", "Packages.Test.", 443, True),
+        ("packages.test", "files.packages.test", 443, False),
+        ("packages.test", "notpackages.test", 443, False),
+        ("packages.test:443", "packages.test", 443, True),
+        ("packages.test:443", "packages.test", 80, False),
         ("*.example.com", "a.example.com", 80, True),
         ("*.example.com", "b.a.example.com", 80, True),
         ("*.example.com", "example.com", 80, False),
@@ -132,8 +132,10 @@ def test_listed_by_name_port_or_a_name_above(listed: str, host: str, port: int, 
 
 
 def test_hosts_are_kept_as_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OPENMANUS_GRAPH_SANDBOX_HOSTS", '["PyPI.org.", "*.Example.COM:8443", "[0:0::1]:80", "::1"]')
-    assert Settings.load().sandbox_hosts == ("pypi.org", "*.example.com:8443", "[::1]:80", "::1")
+    monkeypatch.setenv(
+        "OPENMANUS_GRAPH_SANDBOX_HOSTS", '["Packages.Test.", "*.Example.COM:8443", "[0:0::1]:80", "::1"]'
+    )
+    assert Settings.load().sandbox_hosts == ("packages.test", "*.example.com:8443", "[::1]:80", "::1")
 
 
 @pytest.mark.parametrize(
