@@ -18,6 +18,7 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "web_search",
     "http_request",
     "browser_use",
+    "serve",
     "planning",
     "create_chat_completion",
     "ask_human",

@@ -30,7 +30,7 @@ from openmanus_graph.tools.browser.confinement import (
     write_wrapper,
 )
 from openmanus_graph.tools.web.address import Resolver, resolve
-from openmanus_graph.tools.web.proxy import Proxy
+from openmanus_graph.tools.web.proxy import Inside, Proxy
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
@@ -55,12 +55,15 @@ class BrowserProcess:
         self._browser: Browser | None = None
 
     @classmethod
-    async def open(cls, settings: Settings, *, resolver: Resolver = resolve) -> BrowserProcess:
+    async def open(
+        cls, settings: Settings, *, resolver: Resolver = resolve, inside: Inside | None = None
+    ) -> BrowserProcess:
         """Start a Chromium.
 
         Args:
             settings: Hosts that may be reached, the program, the account to drop to as root.
             resolver: How host names are resolved.
+            inside: What it reaches of its own thread.
 
         Raises:
             SandboxUnavailableError: If this machine cannot confine it.
@@ -68,7 +71,7 @@ class BrowserProcess:
         """
         chromium = await asyncio.to_thread(find_chromium, settings)
         folder, lock = await asyncio.to_thread(_new_folder)
-        process = cls(folder, lock, Proxy(settings.allow_hosts, not_asked=NOT_ASKED, resolver=resolver))
+        process = cls(folder, lock, Proxy(settings.allow_hosts, not_asked=NOT_ASKED, resolver=resolver, inside=inside))
         try:
             await process._start(chromium.program, settings)
         except BaseException:

@@ -14,6 +14,7 @@ import re
 import socket
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import httpx
 
@@ -41,6 +42,26 @@ _ADDRESS = re.compile(r"http://([^/?#@\\\s]+)([/?][^#\s]*)?", re.IGNORECASE)
 _BODY = "<title>Not reached</title><p>The proxy did not make this request: {}.\n"
 
 
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Inside(Protocol):
+    """What a browser reaches of its own thread, past the guard of addresses."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The hosts that are reached, and no others, once something of the thread was."""
+        ...
+
+    async def connect(self, host: str, port: int) -> socket.socket | None:
+        """A connection; `None` if the host and port are nothing of the thread.
+
+        Raises:
+            ToolError: If they are, and are not to be reached.
+        """
+        ...
+
+
 Seen = Callable[[str, int, ToolError | None], None]
 """Is told of each request's host and port, and why it was not reached; `None` if it was."""
 
@@ -64,6 +85,7 @@ class Proxy:
         not_asked: Collection[str] = (),
         only: Sequence[str] | None = None,
         seen: Seen | None = None,
+        inside: Inside | None = None,
         most_connections: int = MOST_CONNECTIONS,
         resolver: Resolver = resolve,
     ) -> None:
@@ -74,12 +96,16 @@ class Proxy:
             not_asked: Hosts that are not reached whatever their address is, in small letters.
             only: The hosts that are reached at all, as the setting `sandbox_hosts` names them; `None` means any.
             seen: Is told of each host that is asked for.
+            inside: What is reached of the thread itself. From then on `inside.hosts` are reached and no others, since a
+                page of the thread's own could send on what the thread, which has no network, is not to send.
             most_connections: Connections served at the same time.
             resolver: How host names are resolved.
         """
         self._not_asked = not_asked
         self._only = only
         self._seen = seen
+        self._inside = inside
+        self._going_out: set[asyncio.Task[None]] = set()
         self._most_connections = most_connections
         self._allow_hosts = allow_hosts
         self._resolver = resolver
@@ -123,6 +149,7 @@ class Proxy:
             writer.transport.abort()
         finally:
             self._tasks.discard(task)
+            self._going_out.discard(task)
             writer.close()
 
     async def _one_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -160,22 +187,13 @@ class Proxy:
         finally:
             sink.close()
 
-    async def _connected(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connected(self, host: str, port: int) -> Streams:
         """A connection to an address of the host that was checked; nothing resolves the name again."""
         key = (host.casefold().rstrip("."), port)
         if len(host) > LONGEST_HOST:
             raise _Refusal(400, "no host and port")
-        listed = self._only is None or is_listed(host, port, self._only)
         try:
-            if key[0] in self._not_asked:
-                raise AddressRefusedError(f"The host {host!r} is asked by the browser itself, which it is not to do.")
-            if not listed:
-                raise AddressRefusedError(
-                    f"The host {host!r}, port {port}, is not in the setting 'sandbox_hosts'.",
-                    hint=f"If that is meant, add it: OPENMANUS_GRAPH_SANDBOX_HOSTS='[\"{host}\"]'.",
-                )
-            addresses = await permitted_addresses(host, port, self._allow_hosts, self._resolver)
-            connection = await _first(addresses, host, port)
+            connection = await self._within(*key) or await self._outward(host, port)
         except ToolError as error:
             self._problems.pop(key, None)
             self._problems[key] = error
@@ -186,14 +204,47 @@ class Proxy:
             # What is told may be read by a page: which addresses a name has inside is not said.
             reason = "refused" if isinstance(error, AddressRefusedError) else "not reached"
             status = 403 if reason == "refused" else 502
-            raise _Refusal(status, reason if listed else error.message.rstrip(".")) from error
+            raise _Refusal(status, reason if self._lists(host, port) else error.message.rstrip(".")) from error
         self._problems.pop(key, None)
         if self._seen is not None:
             self._seen(*key, None)
         return connection
 
+    async def _within(self, host: str, port: int) -> Streams | None:
+        """A connection to what the thread itself serves; `None` if it is not that."""
+        made = None if self._inside is None else await self._inside.connect(host, port)
+        if self._inside is None or made is None:
+            return None
+        self._keep_within(self._inside.hosts)
+        return await asyncio.open_connection(sock=made, limit=LONGEST_HEAD)
 
-async def _first(addresses: Sequence[str], host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _outward(self, host: str, port: int) -> Streams:
+        if host.casefold().rstrip(".") in self._not_asked:
+            raise AddressRefusedError(f"The host {host!r} is asked by the browser itself, which it is not to do.")
+        if not self._lists(host, port):
+            since = "" if self._inside is None else "Since it has opened what its thread serves, it reaches no other. "
+            raise AddressRefusedError(
+                f"The host {host!r}, port {port}, is not in the setting 'sandbox_hosts'.",
+                hint=f"{since}If that is meant, add it: OPENMANUS_GRAPH_SANDBOX_HOSTS='[\"{host}\"]'.",
+            )
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the server calls it in one
+        self._going_out.add(task)
+        addresses = await permitted_addresses(host, port, self._allow_hosts, self._resolver)
+        return await _first(addresses, host, port)
+
+    def _lists(self, host: str, port: int) -> bool:
+        return self._only is None or is_listed(host, port, self._only)
+
+    def _keep_within(self, hosts: Sequence[str]) -> None:
+        """Reach these hosts alone from now on, and end what goes to others."""
+        if self._only is None:
+            self._only = hosts
+            for task in list(self._going_out):
+                task.cancel()
+
+
+async def _first(addresses: Sequence[str], host: str, port: int) -> Streams:
     failure: Exception | None = None
     for address in addresses:
         try:
@@ -237,9 +288,6 @@ def _parsed(text: str) -> httpx.URL:
 
 def _host_and_port(url: httpx.URL) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), url.port or 80
-
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _forwarded(head: MessageHead, client: Streams, server: Streams) -> None:
