@@ -26,6 +26,7 @@ from openmanus_graph.tools.bash import bash
 from openmanus_graph.tools.rebuild import available_tools
 from openmanus_graph.tools.serve import serve
 from openmanus_graph.tools.servers import MOST_SERVERS, servers_of
+from openmanus_graph.tools.spec import spec_of
 from openmanus_graph.tools.web.proxy import Proxy
 from tests.chromium.canary import Canary
 from tests.conftest import Require
@@ -92,10 +93,12 @@ async def test_it_serves_the_browser_and_its_output_is_read(subtask: Subtask) ->
     assert {**started, "output": ""} == {
         "url": "http://localhost:8000/", "listens": True, "running": True, "exit_code": None, "output": ""
     }  # fmt: skip
+    assert set(started) == set(spec_of(serve).returns or {})
     assert started["output"].startswith("starting\n")
     async with subtask.browser(allow_hosts=()) as browser:
         assert (await browser.get(started["url"])).text == "<p>mine\n"
         assert (await browser.get("http://127.0.0.1:8000/none")).status_code == 404
+        assert (await browser.get(f"http://{HOST}:8000/")).status_code == 403
     looked = await subtask.serve(port=8000)
     assert '"GET /none HTTP/1.1" 404' in looked["output"]
     assert (looked["listens"], looked["running"]) == (True, True)
@@ -180,7 +183,7 @@ async def test_a_browser_that_has_opened_it_reaches_what_commands_reach_and_no_o
         tunnel = asyncio.create_task(browser.get(f"http://127.0.0.1:{port}/"))
         await held.wait()
         assert (await browser.get(started["url"])).text == "<p>mine\n"
-        with pytest.raises(httpx.TransportError):
+        with pytest.raises((httpx.RemoteProtocolError, httpx.ReadError)):
             await tunnel
         refused = await browser.get(f"http://127.0.0.1:{port}/")
         assert (refused.status_code, "is not in the setting" in refused.text) == (403, True)
@@ -246,10 +249,12 @@ async def test_what_is_handed_out_is_taken_only_if_it_is_a_connection(workspace:
     code = f"""
         import os, socket, struct
         control = socket.socket(fileno={entrance.inside})
-        handed = [os.open("/proc/self/status", os.O_RDONLY), *(made.fileno() for made in socket.socketpair())]
+        pair, datagrams = socket.socketpair(), socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        handed = [os.open("/proc/self/status", os.O_RDONLY), pair[0].fileno(), datagrams.fileno()]
         for descriptor in handed:
             number, port = struct.unpack("=II", control.recv(8))
             socket.send_fds(control, [struct.pack("=I", number)], [descriptor])
+        print("handed out", flush=True)
         control.recv(8)
         control.send(b"x")
     """
@@ -262,6 +267,8 @@ async def test_what_is_handed_out_is_taken_only_if_it_is_a_connection(workspace:
     )
     entrance.close_inside()
     assert [await entrance.connect(8000) for _ in range(5)] == [None] * 5
+    assert process.stdout is not None
+    assert await process.stdout.readline() == b"handed out\n"
     await process.aclose()
     entrance.close()
     assert len(set(os.listdir("/proc/self/fd"))) <= len(before)  # noqa: PTH208 - as above
