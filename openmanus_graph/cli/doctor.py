@@ -21,7 +21,7 @@ from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
 from openmanus_graph.sandbox import choose_level, probe
 from openmanus_graph.tools.browser.confinement import find_chromium, why_unavailable
-from openmanus_graph.tools.sandbox_network import note_of
+from openmanus_graph.tools.sandbox_network import has_way_out, note_of
 from openmanus_graph.tools.web.engines import engines_of
 
 
@@ -161,16 +161,19 @@ def _sandbox(settings: Settings) -> list[Finding]:
 def network_finding(settings: Settings) -> Finding:
     """What shell and Python tools reach of the network, and whether `sandbox_hosts` holds here."""
     name, hosts = "Sandbox network", ", ".join(settings.sandbox_hosts)
+    asks = "; a person may be asked for others" if settings.sandbox_new_hosts == "ask" else ""
     try:
         level = choose_level(settings.sandbox, settings)
     except OpenManusGraphError:
-        return Finding(name, not hosts, "none: shell and Python tools are refused on this machine")
+        return Finding(name, not has_way_out(settings), "none: shell and Python tools are refused on this machine")
     note = note_of(settings, level)
     if note is not None:
         return Finding(name, False, note)
     if level == "none":
         return Finding(name, True, "yours: shell and Python tools are not confined")
-    return Finding(name, True, f"{hosts}, by our proxy alone" if hosts else "none: sandbox_hosts names no host")
+    return Finding(
+        name, True, f"{hosts}, by our proxy alone{asks}" if hosts else f"none: sandbox_hosts names no host{asks}"
+    )
 
 
 def browser_finding(settings: Settings) -> Finding:

@@ -103,6 +103,8 @@ class Settings(BaseSettings):
     sandbox_hosts: tuple[HostPattern, ...] = ()
     """Hosts that shell and Python tools reach, by our proxy and at the level `bubblewrap` only: a name or an address,
     alone or with a port; `*.example.com` means every host below `example.com`. Empty means no network."""
+    sandbox_new_hosts: Literal["refuse", "ask"] = "refuse"
+    """Whether hosts that `sandbox_hosts` does not name are refused, or an agent may ask a person for them."""
     allow_hosts: tuple[str, ...] = ()
     """Hosts that `fetch_page`, `http_request`, the browser and what `sandbox_hosts` lets out may reach although their
     address is loopback, private or link-local."""

@@ -34,7 +34,6 @@ from openmanus_graph.plans.references import (
     split,
 )
 from openmanus_graph.state import SubtaskState
-from openmanus_graph.tools.sandbox_network import hosts_reached
 from openmanus_graph.tools.surroundings import surroundings_line
 
 INPUT_CHARACTERS = 8_000
@@ -187,7 +186,7 @@ def brief_node(roles: Roles, memory: Memory | None = None) -> Node[SubtaskState]
         try:
             sandbox = run.context.sandbox
             usable = offered_tools(subtask, roles, ()).callable_names
-            surroundings = surroundings_line(usable, sandbox, hosts=hosts_reached(run.settings, sandbox))
+            surroundings = surroundings_line(usable, sandbox, settings=run.settings)
             text = f"{brief_text(subtask, run)}\n\n# Surroundings\n{surroundings}"
             question = goal_of(subtask, run)
         except ToolArgumentsError as error:

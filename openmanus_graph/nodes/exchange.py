@@ -36,7 +36,6 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.transitions import at_stage, decided
 from openmanus_graph.nodes.turn import CUT_OFF, Turn, is_cut
 from openmanus_graph.state import ManusState
-from openmanus_graph.tools.sandbox_network import hosts_reached
 from openmanus_graph.tools.surroundings import surroundings_line
 
 SHARE_FOR_CONVERSATION = 0.6
@@ -251,7 +250,7 @@ def _system(roles: Roles, state: ManusState) -> SystemMessage:
     sandbox = state.get("sandbox") or roles.settings.sandbox
     parts = [
         str(roles.prompt(COORDINATOR).text),
-        surroundings_line(usable_tools(roles), sandbox, hosts=hosts_reached(roles.settings, sandbox), briefly=True),
+        surroundings_line(usable_tools(roles), sandbox, settings=roles.settings, briefly=True),
     ]
     # What an executor is for, `delegate` says.
     agents = {name: text for name, text in told_agents(roles).items() if name != EXECUTOR}

@@ -23,7 +23,6 @@ from openmanus_graph.nodes.transitions import at_stage, decided
 from openmanus_graph.nodes.turn import Turn
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import ManusState, SubtaskResult
-from openmanus_graph.tools.sandbox_network import hosts_reached
 from openmanus_graph.tools.surroundings import surroundings_line
 
 RESULT_CHARACTERS = 12_000
@@ -38,8 +37,7 @@ def planning_text(state: ManusState, roles: Roles) -> str:
         parts.append(f"# Earlier in this conversation\n{earlier}")
     parts.append(catalogue_text(roles))
     sandbox = state.get("sandbox") or roles.settings.sandbox
-    hosts = hosts_reached(roles.settings, sandbox)
-    parts.append(f"# The surroundings\n{surroundings_line(usable_tools(roles), sandbox, hosts=hosts)}")
+    parts.append(f"# The surroundings\n{surroundings_line(usable_tools(roles), sandbox, settings=roles.settings)}")
     if state.get("knowledge"):
         parts.append(f"# From memory\n{state.get('knowledge')}")
     plan = state.get("plan") or {}

@@ -19,6 +19,7 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "http_request",
     "browser_use",
     "serve",
+    "reach_hosts",
     "planning",
     "create_chat_completion",
     "ask_human",

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import ToolContext
-from openmanus_graph.errors import ToolError
+from openmanus_graph.errors import AddressRefusedError, ToolError
 from openmanus_graph.sandbox.bubblewrap import find_bubblewrap
 from openmanus_graph.sandbox.launch import INSTALL_BUBBLEWRAP, Level
 from openmanus_graph.tools.web.address import Resolver, resolve
@@ -36,22 +37,26 @@ class SandboxNetwork:
         self._notes: list[str] = []
         self._seen: dict[tuple[str, int], ToolError | None] = {}
 
-    async def renewed(self, level: Level) -> Proxy | None:
+    async def renewed(self, level: Level, listed: Sequence[str] | None = None) -> Proxy | None:
         """The way out of a process that starts now; that of the one before is closed.
 
         Args:
             level: How the process is confined.
+            listed: The hosts, to which more may be added while it runs; `None` means those of the settings.
 
         Returns:
             The proxy; `None` where the process gets no way out.
         """
         await self.aclose()
         self._notes = [] if (note := note_of(self._settings, level)) is None else [note]
-        if not self._settings.sandbox_hosts or level != "bubblewrap":
+        if not has_way_out(self._settings) or level != "bubblewrap":
             return None
-        allowed, listed = self._settings.allow_hosts, self._settings.sandbox_hosts
         self._proxy = Proxy(
-            allowed, only=listed, seen=self._keep, most_connections=MOST_CONNECTIONS, resolver=self._resolver
+            self._settings.allow_hosts,
+            only=self._settings.sandbox_hosts if listed is None else listed,
+            seen=self._keep,
+            most_connections=MOST_CONNECTIONS,
+            resolver=self._resolver,
         )
         return self._proxy
 
@@ -66,6 +71,8 @@ class SandboxNetwork:
             *(f"{_place(*key)} was reached." for key, problem in self._seen.items() if problem is None),
             *(str(problem) for problem in self._seen.values() if problem is not None),
         ]
+        if self._settings.sandbox_new_hosts == "ask" and any(map(_is_refusal, self._seen.values())):
+            lines.insert(0, "For a host that is refused, ask a person with reach_hosts.")
         self._notes = []
         self._seen.clear()
         more = len(lines) - MOST_TOLD
@@ -91,9 +98,37 @@ def with_hosts(output: dict[str, Any], lines: list[str], context: ToolContext) -
     return {**output, "network": lines} if lines else output
 
 
+class SubtaskHosts:
+    """The hosts that commands and code of a subtask reach: those of the settings, and those that a person allowed."""
+
+    lasts = True
+    """Whether they stay allowed while a person is asked something."""
+
+    def __init__(self, settings: Settings) -> None:
+        self.listed: list[str] = list(settings.sandbox_hosts)
+        """The hosts, as `HostPattern` has them."""
+
+    async def aclose(self) -> None:
+        """End with the subtask; there is nothing to close."""
+
+
+async def hosts_of(context: ToolContext) -> SubtaskHosts:
+    """The hosts of a call's subtask."""
+
+    async def opener() -> SubtaskHosts:
+        return SubtaskHosts(context.settings)
+
+    return await context.sessions.get("hosts", opener)
+
+
+def has_way_out(settings: Settings) -> bool:
+    """Whether commands and code reach a host, or may come to do so."""
+    return bool(settings.sandbox_hosts) or settings.sandbox_new_hosts == "ask"
+
+
 def note_of(settings: Settings, level: Level) -> str | None:
     """Why `sandbox_hosts` does not hold at a level, with the cure; `None` where it holds, or names no host."""
-    if not settings.sandbox_hosts or level == "bubblewrap":
+    if not has_way_out(settings) or level == "bubblewrap":
         return None
     if level == "none":
         return "The setting 'sandbox_hosts' confines nothing at the sandbox level 'none': every host is reached."
@@ -103,15 +138,25 @@ def note_of(settings: Settings, level: Level) -> str | None:
     )
 
 
-def hosts_reached(settings: Settings, sandbox: SandboxChoice | str) -> tuple[str, ...]:
-    """The hosts that commands and code reach, as far as a look can tell, without trying whether bubblewrap works.
+def network_sentence(settings: Settings, sandbox: SandboxChoice | str) -> str:
+    """What commands and code reach, for models, as far as a look can tell, without trying whether bubblewrap works.
 
     Args:
         settings: The hosts.
         sandbox: The confinement chosen for the thread; one that is not confined reaches whatever it likes.
     """
-    can = sandbox in ("auto", "bubblewrap") and find_bubblewrap() is not None
-    return settings.sandbox_hosts if can else ()
+    if sandbox == "none":
+        return ""
+    if sandbox == "landlock" or find_bubblewrap() is None or not has_way_out(settings):
+        return "Commands and code have no network."
+    by = "by a proxy that http_proxy and https_proxy name"
+    hosts = ", ".join(settings.sandbox_hosts)
+    asked = " With reach_hosts a person is asked for others." if settings.sandbox_new_hosts == "ask" else ""
+    return f"Commands and code reach {f'{hosts} alone, {by}' if hosts else f'no host, else {by}'}.{asked}"
+
+
+def _is_refusal(problem: ToolError | None) -> bool:
+    return isinstance(problem, AddressRefusedError)
 
 
 def _place(host: str, port: int) -> str:
