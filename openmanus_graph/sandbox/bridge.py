@@ -31,7 +31,7 @@ os.execvp(sys.argv[2], sys.argv[2:])
 """
 """What runs inside first, and becomes the process. Python ignores two signals, which would survive that."""
 
-_LOCAL = "localhost,127.0.0.1,::1"
+_LOCAL = ("localhost", "127.0.0.1", "::1")
 """What a process reaches without the proxy: servers that it has started itself."""
 
 
@@ -53,13 +53,20 @@ def bridged(argv: Sequence[str], control: int) -> list[str]:
     return [sys.executable, "-I", "-S", "-c", PROGRAM, str(control), *argv]
 
 
-def proxy_environment() -> dict[str, str]:
-    """The variables by which programs find the proxy, in each spelling that one of them reads."""
+def proxy_environment(hosts: Sequence[str] = ()) -> dict[str, str]:
+    """The variables by which programs find the proxy, in each spelling that one of them reads.
+
+    Args:
+        hosts: The hosts that the proxy is to reach. A name of the machine itself among them is reached by the proxy then,
+            and not within the namespace.
+    """
+    outside = {host.partition("]")[0].strip("[") if "]" in host else host.split(":")[0] or host for host in hosts}
+    local = ",".join(name for name in _LOCAL if name not in outside)
     address = f"http://127.0.0.1:{PORT}"
     names = ("http_proxy", "https_proxy", "all_proxy")
     variables = {spelled: address for name in names for spelled in (name, name.upper())}
     # Node's own `fetch` looks at the variables only if it is told to.
-    return {**variables, "no_proxy": _LOCAL, "NO_PROXY": _LOCAL, "NODE_USE_ENV_PROXY": "1"}
+    return {**variables, "no_proxy": local, "NO_PROXY": local, "NODE_USE_ENV_PROXY": "1"}
 
 
 async def serve_bridge(control: socket.socket, way_out: WayOut) -> bool:

@@ -93,7 +93,7 @@ def prepare_launch(
             if level == "bubblewrap":
                 if control is not None:
                     argv = bridged(argv, control)
-                    environment |= proxy_environment()
+                    environment |= proxy_environment(settings.sandbox_hosts)
                 networked = control is not None
                 command, descriptors = _bubblewrap(argv, workspace, account, limits, networked=networked)
             else:

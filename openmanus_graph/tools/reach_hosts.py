@@ -25,7 +25,7 @@ _HOSTS = TypeAdapter(list[HostPattern])
 def _unavailable(settings: Settings) -> str | None:
     if settings.sandbox_new_hosts == "ask":
         return None
-    return "The setting 'sandbox_new_hosts' is 'refuse'. Set it to: ask"
+    return "The setting 'sandbox_new_hosts' is 'refuse', so nobody is asked for hosts. Set it to: ask"
 
 
 # Its one effect comes after a person's own yes, which no policy can give in their place.
@@ -34,6 +34,7 @@ _SPEC = ToolSpec(
     idempotent=True,
     returns={"hosts": [TEXT]},
     planned=False,
+    on_request=True,
     unavailable=_unavailable,
 )
 
@@ -58,6 +59,9 @@ async def reach_hosts(hosts: list[str], reason: str) -> dict[str, Any]:
     Returns hosts, all that they reach from now on. It holds for this subtask. Shell and interpreter begin anew then.
     """
     context = tool_context()
+    why = _unavailable(context.settings)
+    if why is not None:
+        raise ToolError(why)
     level = await asyncio.to_thread(choose_level, context.sandbox, context.settings)
     note = note_of(context.settings, level)
     if note is not None:

@@ -132,9 +132,10 @@ def note_of(settings: Settings, level: Level) -> str | None:
         return None
     if level == "none":
         return "The setting 'sandbox_hosts' confines nothing at the sandbox level 'none': every host is reached."
+    cure = f"{INSTALL_BUBBLEWRAP}." if find_bubblewrap() is None else "Choose it with: --sandbox bubblewrap"
     return (
         f"There is no network, whatever the setting 'sandbox_hosts' says: the sandbox level {level!r} cannot confine "
-        f"one. The level 'bubblewrap' can. {INSTALL_BUBBLEWRAP}."
+        f"one, and 'bubblewrap' can. {cure}"
     )
 
 

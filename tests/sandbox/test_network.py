@@ -279,6 +279,14 @@ async def test_what_a_session_has_itself_is_reached_as_without_a_proxy(begin: Be
     assert (done["stdout"], "network" in done) == ("mine\nmine\n", False)
 
 
+async def test_a_listed_name_of_the_machine_itself_is_the_machines(begin: Begin, canary: Canary) -> None:
+    port = canary.ports["any"]
+    done = await begin(sandbox_hosts=(f"127.0.0.1:{port}",)).bash(f"curl -sS http://127.0.0.1:{port}/; echo $no_proxy")
+    assert (done["stdout"], done["network"]) == ("hilocalhost,::1\n", [f"127.0.0.1:{port} was reached."])
+    other = await begin(sandbox_hosts=(f"[::1]:{port}", "localhost")).bash("echo $NO_PROXY")
+    assert other["stdout"] == "127.0.0.1\n"
+
+
 async def test_signals_are_as_in_any_shell(begin: Begin) -> None:
     ignored = (await begin().bash("grep SigIgn /proc/self/status"))["stdout"].split()[1]
     plain = (await begin(sandbox_hosts=()).bash("grep SigIgn /proc/self/status"))["stdout"].split()[1]
