@@ -57,7 +57,7 @@ def proxy_environment(hosts: Sequence[str] = ()) -> dict[str, str]:
     """The variables by which programs find the proxy, in each spelling that one of them reads.
 
     Args:
-        hosts: The hosts that the proxy is to reach. A name of the machine itself among them is reached by the proxy then,
+        hosts: The hosts that the proxy is to reach. A name of the machine itself among them is then reached by it,
             and not within the namespace.
     """
     outside = {host.partition("]")[0].strip("[") if "]" in host else host.split(":")[0] or host for host in hosts}
