@@ -71,6 +71,7 @@ if TYPE_CHECKING:
         VectorIndexError,
     )
     from openmanus_graph.events import Event
+    from openmanus_graph.graphs.deep_research import build_deep_research
     from openmanus_graph.graphs.manus import build_manus_graph
     from openmanus_graph.graphs.plan import build_plan_graph
     from openmanus_graph.graphs.resume_preview import resume_preview
@@ -93,6 +94,7 @@ _HOMES = {
     "SubtaskResult": "state",
     # graphs and runs
     "build_manus_graph": "graphs.manus",
+    "build_deep_research": "graphs.deep_research",
     "Agent": "loading.plugins",
     "Memory": "memory.memory",
     "Policy": "policy",
@@ -231,6 +233,7 @@ __all__ = [
     "VectorIndexError",
     "__version__",
     "ask",
+    "build_deep_research",
     "build_manus_graph",
     "build_plan_graph",
     "delete_thread",

@@ -102,6 +102,10 @@ class ToolContext:
     """Names this run of the subtask: the same after a crash, another in another round or after a change of it."""
     report: Callable[[str], None] = _silent
     """Says in a few words what the tool is doing, for the views."""
+    models: Any = None
+    """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
+    policy: Any = None
+    """The run's policy, for tools that make calls of others; `None` means that of the settings."""
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")
@@ -120,6 +124,11 @@ def tool_context() -> ToolContext:
             hint="Run it as a subtask of a plan, or wrap the call in `using_tool_context(...)`.",
         )
     return found
+
+
+def running_context() -> ToolContext | None:
+    """The context of the call or the agent that is running; `None` in a graph that runs by itself."""
+    return _current.get(None)
 
 
 def _context_of_run() -> ToolContext | None:

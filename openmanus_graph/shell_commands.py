@@ -57,7 +57,7 @@ def rerun(address: str) -> str:
     return shlex.join([PROGRAM, "threads", "rerun", address])
 
 
-def delete_thread(thread_id: str) -> str:
+def delete_thread(thread_id: str = THREAD) -> str:
     """The command that removes a thread."""
     return shlex.join([PROGRAM, "threads", "delete", thread_id])
 

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.fault_points import writing
+from openmanus_graph.values.storable_json import storable_text
 
 MEMORY = 50
 """Runs after which an old mean weighs no more than this, so that it follows a change."""
@@ -26,13 +27,15 @@ class Learned:
 
 async def learned_durations(saver: ThreadSaver, kinds: Collection[str]) -> dict[str, Learned]:
     """What is known by kind, of those among `kinds` that have been run before."""
+    stored = {kind: storable_text(kind) for kind in kinds}
     async with saver.connection() as connection:
         rows = await (
             await connection.execute(
-                "SELECT kind, mean_s, runs FROM durations WHERE kind = ANY(%s)", (list(set(kinds)),)
+                "SELECT kind, mean_s, runs FROM durations WHERE kind = ANY(%s)", (list(set(stored.values())),)
             )
         ).fetchall()
-    return {str(row["kind"]): Learned(float(row["mean_s"]), int(row["runs"])) for row in rows}
+    known = {str(row["kind"]): Learned(float(row["mean_s"]), int(row["runs"])) for row in rows}
+    return {kind: known[name] for kind, name in stored.items() if name in known}
 
 
 def shrunk(kind: Learned | None, tool: Learned | None) -> float | None:
@@ -58,8 +61,11 @@ async def learn_durations(saver: ThreadSaver, samples: Mapping[str, Sequence[flo
         saver: The store.
         samples: Seconds by kind; kinds without samples change nothing.
     """
+    by_name: dict[str, list[float]] = {}
+    for kind, seconds in samples.items():
+        by_name.setdefault(storable_text(kind), []).extend(seconds)
     # Sorted, so that two runs that learn at the same time lock the rows in the same order.
-    known = sorted((kind, seconds) for kind, seconds in samples.items() if seconds)
+    known = sorted((kind, seconds) for kind, seconds in by_name.items() if seconds)
     if not known:
         return
     with writing("durations"):

@@ -25,9 +25,9 @@ from psycopg.rows import DictRow, dict_row
 from psycopg.types.json import Jsonb, set_json_dumps
 
 from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.encryption.cipher import Cipher, missing_key
+from openmanus_graph.checkpoints.encryption.cipher import Cipher, refuse_locked
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_item, sealed_texts, sealed_value, sealed_whole
-from openmanus_graph.errors import EncryptionKeyError, StaleRunnerError, ThreadBusyError
+from openmanus_graph.errors import StaleRunnerError, ThreadBusyError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.values.storable_json import plain_json, storable_json, storable_text
 from openmanus_graph.workspace import is_to_be_made
@@ -118,6 +118,7 @@ def _row_values(thread_id: str, row: Mapping[str, Any], cipher: Cipher | None) -
     given = row.get("input") or (None, None)
     title: Any = storable_text(row.get("title") or "")
     file, plan = row.get("plan_file"), row.get("plan")
+    file = None if file is None else storable_text(file)
     settings: Any = row.get("settings") or {}
     graph, fingerprint = row["graph"], row.get("fingerprint")
     forced: Any = row.get("forced") or []
@@ -218,7 +219,8 @@ class Lease:
                     values = _row_values(thread_id, row, cipher)
                     taken = await (await connection.execute(_TAKE, values)).fetchone()
             if taken is None:
-                raise await _locked(connection, thread_id, values["keys"])
+                await _refuse_locked(connection, thread_id, values["keys"])
+                raise stale_runner(thread_id)  # its row is another by now, though the lock is ours
             epoch = int(taken["runner_epoch"])
         except BaseException:
             await connection.close()
@@ -403,11 +405,15 @@ def _json(value: Any) -> Jsonb | None:
     return None if value is None else Jsonb(value)
 
 
-async def _locked(connection: AsyncConnection[DictRow], thread_id: str, keys: Sequence[str]) -> EncryptionKeyError:
-    """The error for a thread whose key is not there."""
+async def _refuse_locked(connection: AsyncConnection[DictRow], thread_id: str, keys: Sequence[str]) -> None:
+    """Raise for a thread whose key is not there.
+
+    Raises:
+        EncryptionKeyError: If one that it is encrypted with is missing.
+    """
     query = "SELECT encrypted_with FROM threads WHERE thread_id = %s"
     row = await (await connection.execute(query, (thread_id,))).fetchone()
-    return missing_key(sorted(set(row["encrypted_with"] if row else ()) - set(keys)), keys, f"The thread {thread_id!r}")
+    refuse_locked(f"The thread {thread_id!r}", row["encrypted_with"] if row else (), keys)
 
 
 def _application(thread_id: str) -> str:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from contextvars import ContextVar
 from typing import Any, LiteralString, cast
 
@@ -20,9 +21,15 @@ from langgraph.checkpoint.postgres.aio import AsyncPostgresSaver
 from psycopg.rows import DictRow
 
 from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.encryption.cipher import Cipher, sealed_without_key
+from openmanus_graph.checkpoints.encryption.cipher import Cipher, named_damage, sealed_without_key
 from openmanus_graph.checkpoints.encryption.sealed_rows import PLAIN_METADATA, SEALED
-from openmanus_graph.errors import DatabaseError, EncryptionKeyError, ForeignTypeError, ThreadUnreadableError
+from openmanus_graph.errors import (
+    DamagedValueError,
+    DatabaseError,
+    EncryptionKeyError,
+    ForeignTypeError,
+    ThreadUnreadableError,
+)
 
 MOST_TRIED = 200
 """Earlier checkpoints that are tried, newest first, before none counts as good."""
@@ -99,6 +106,16 @@ class ReadingSaver(AsyncPostgresSaver):
             raise await self.unreadable(*place, error) from error
         return stored
 
+    async def aget_tuple(self, config: RunnableConfig) -> CheckpointTuple | None:
+        """Read a checkpoint, as the base does.
+
+        Raises:
+            ThreadUnreadableError: If a value of it cannot be read.
+            DamagedValueError: If its record, or what stands in that, is encrypted and damaged.
+        """
+        with _on_its_record(config):
+            return await super().aget_tuple(config)
+
     async def alist(
         self,
         config: RunnableConfig | None,
@@ -109,16 +126,21 @@ class ReadingSaver(AsyncPostgresSaver):
     ) -> AsyncIterator[CheckpointTuple]:
         """List checkpoints, as the base does; metadata that is sealed is compared once it is opened."""
         hidden = {key: value for key, value in (filter or {}).items() if key not in PLAIN_METADATA}
-        if self.cipher is None or not hidden:
-            async for stored in super().alist(config, filter=filter, before=before, limit=limit):
-                yield stored
-            return
-        shown = {key: value for key, value in (filter or {}).items() if key in PLAIN_METADATA}
-        found = 0
-        async for stored in super().alist(config, filter=shown, before=before):
-            if found != limit and contains(stored.metadata, hidden):
-                found += 1
-                yield stored
+        with _on_its_record(config):
+            if self.cipher is None or not hidden:
+                async for stored in super().alist(config, filter=filter, before=before, limit=limit):
+                    yield stored
+                return
+            shown = {key: value for key, value in (filter or {}).items() if key in PLAIN_METADATA}
+            found = 0
+            if limit == 0:
+                return
+            async for stored in super().alist(config, filter=shown, before=before):
+                if contains(stored.metadata, hidden):
+                    found += 1
+                    yield stored
+                    if found == limit:
+                        return
 
     async def _refuse_lost_snapshot(self, value: DictRow) -> None:
         """Raise `BadValueError` if the checkpoint marks a growing list as stored whole, and it is not there.
@@ -227,6 +249,8 @@ class ReadingSaver(AsyncPostgresSaver):
     async def _is_good(self, config: RunnableConfig, growing: Sequence[str]) -> bool:
         try:
             await self.aget_tuple(config)
+        except DamagedValueError:
+            return False
         except ThreadUnreadableError as error:
             if not isinstance(error.__cause__, BadValueError) or not error.__cause__.in_writes:
                 return False
@@ -246,6 +270,13 @@ SELECT checkpoint_id FROM checkpoints
 WHERE thread_id = %s AND checkpoint_ns = %s AND (%s::text IS NULL OR checkpoint_id <= %s) AND NOT metadata ? 'pruned'
 ORDER BY checkpoint_id DESC LIMIT %s
 """
+
+
+def _on_its_record(config: RunnableConfig | None) -> AbstractContextManager[None]:
+    """Say in errors for damaged values where an earlier point may be whole, as far as it is known whose they are."""
+    thread_id = ((config or {}).get("configurable") or {}).get("thread_id")
+    known = () if thread_id is None else (str(thread_id),)
+    return named_damage(f"An earlier point may be whole, see: {shell_commands.thread_history(*known)}")
 
 
 def contains(held: Any, wanted: Any) -> bool:

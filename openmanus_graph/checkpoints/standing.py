@@ -26,7 +26,7 @@ from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.serializer import stand_ins
 from openmanus_graph.checkpoints.thread_position import pulled_nodes, sent_nodes
 from openmanus_graph.checkpoints.threads import Thread, stored_fingerprint
-from openmanus_graph.errors import ThreadUnreadableError, UsageError
+from openmanus_graph.errors import DamagedValueError, ThreadUnreadableError, UsageError
 from openmanus_graph.langgraph_internals import INTERRUPT, NULL_TASK, RESUME, pulled_node, send_index
 from openmanus_graph.questions import Question
 
@@ -55,7 +55,7 @@ class Standing:
     """The state at its newest checkpoint, without messages and without writes stored after it."""
     step: int = -1
     """The step that comes next."""
-    error: ThreadUnreadableError | None = None
+    error: ThreadUnreadableError | DamagedValueError | None = None
     """Why it cannot be read."""
 
     @property
@@ -68,6 +68,7 @@ class Standing:
 
         Raises:
             ThreadUnreadableError: If its newest checkpoint cannot be read.
+            DamagedValueError: If that is encrypted and damaged.
             UsageError: If nothing of it is stored.
         """
         if self.error is not None:
@@ -114,7 +115,7 @@ async def standing_of(saver: ThreadSaver, thread: Thread, graph: Pregel[Any, Any
     try:
         with stand_ins():
             root = await saver.aget_tuple(place)
-    except ThreadUnreadableError as error:
+    except (ThreadUnreadableError, DamagedValueError) as error:
         return Standing("unreadable", error=error)
     if root is None:
         due = await input_is_due(saver, thread.thread_id)

@@ -11,7 +11,7 @@ from langgraph.checkpoint.base import WRITES_IDX_MAP, ChannelVersions, Checkpoin
 from openmanus_graph.checkpoints.checked_write import CheckedWrite
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_checkpoint, sealed_metadata
 from openmanus_graph.checkpoints.write_queue import Write
-from openmanus_graph.values.storable_json import storable_json
+from openmanus_graph.values.storable_json import plain_json, storable_json
 
 
 def checkpoint_write(
@@ -40,7 +40,7 @@ def checkpoint_write(
     if checked.cipher is not None:
         record, metadata = sealed_checkpoint(checked.cipher, record), sealed_metadata(checked.cipher, metadata)
     # The values have been looked at, so they are exactly themselves; metadata may hold what JSON does not.
-    exactly, anything = json.dumps(record), storable_json(metadata)
+    exactly, anything = json.dumps(record), (plain_json if checked.cipher is None else storable_json)(metadata)
     row = f'{json.dumps(place)[:-1]}, "checkpoint": {exactly}, "metadata": {anything}}}'
     write = Write(("checkpoint", namespace, checkpoint["id"]), "checkpoints", row)
     for channel, version in versions.items():

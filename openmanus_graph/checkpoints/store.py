@@ -12,7 +12,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from decimal import Decimal
 from typing import Any, cast
 
 import psycopg
@@ -20,11 +21,11 @@ from langgraph.store.base import Item, Op, PutOp, Result, SearchOp
 from langgraph.store.postgres.aio import AsyncPostgresStore
 
 from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.encryption.cipher import Cipher, refuse_sealed
+from openmanus_graph.checkpoints.encryption.cipher import MARK, Cipher, refuse_sealed
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_item
 from openmanus_graph.checkpoints.migrations import make_store_tables
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.errors import MigrationNeededError
+from openmanus_graph.errors import MigrationNeededError, UsageError
 
 
 class ThreadStore(AsyncPostgresStore):
@@ -53,8 +54,13 @@ class ThreadStore(AsyncPostgresStore):
         Raises:
             MigrationNeededError: If they are not, and may not be made.
             EncryptionKeyError: If an item is encrypted with a key that is not set.
+            UsageError: If the name of an item begins like an encrypted text.
+            ValueError: If a search asks for a comparison that LangGraph's store does not know.
         """
         wanted = list(ops)
+        for op in wanted:
+            if isinstance(op, PutOp) and op.value is not None:
+                _refuse_name(op)
         await self.setup()
         if self._saver.cipher is not None:
             return await self._sealed_batch(wanted, self._saver.cipher)
@@ -109,34 +115,89 @@ class ThreadStore(AsyncPostgresStore):
 MOST_SEARCHED = 1_000_000
 """Items that a search with a filter reads at most where values are sealed, and so are compared here."""
 _COMPARED: Mapping[str, Callable[[Any, Any], bool]] = {
-    "$eq": lambda held, wanted: held == wanted,
-    "$ne": lambda held, wanted: held != wanted,
-    "$gt": lambda held, wanted: _as_text(held) > str(wanted),
-    "$gte": lambda held, wanted: _as_text(held) >= str(wanted),
-    "$lt": lambda held, wanted: _as_text(held) < str(wanted),
-    "$lte": lambda held, wanted: _as_text(held) <= str(wanted),
+    "$eq": lambda held, wanted: _is_same(held, json.loads(json.dumps(wanted))),
+    "$ne": lambda held, wanted: not _is_same(held, json.loads(json.dumps(wanted))),
+    "$gt": lambda held, wanted: held is not None and _as_text(held) > str(wanted),
+    "$gte": lambda held, wanted: held is not None and _as_text(held) >= str(wanted),
+    "$lt": lambda held, wanted: held is not None and _as_text(held) < str(wanted),
+    "$lte": lambda held, wanted: held is not None and _as_text(held) <= str(wanted),
 }
-"""LangGraph's comparisons; its Postgres store compares larger and smaller as text, too."""
+"""LangGraph's comparisons, as SQL makes them: its Postgres store compares larger and smaller as text, where null is
+neither. Texts are compared by their characters' numbers, as a database of the locale C does."""
+
+
+def _is_same(one: Any, other: Any) -> bool:
+    """Whether two values are the same JSON: Python takes `True` for 1."""
+    if isinstance(one, dict) and isinstance(other, dict):
+        ours, theirs = cast("dict[str, Any]", one), cast("dict[str, Any]", other)
+        return ours.keys() == theirs.keys() and all(_is_same(value, theirs[key]) for key, value in ours.items())
+    if isinstance(one, list) and isinstance(other, list):
+        pairs = cast("list[Any]", one), cast("list[Any]", other)
+        return len(pairs[0]) == len(pairs[1]) and all(map(_is_same, *pairs))
+    return isinstance(one, bool) == isinstance(other, bool) and bool(one == other)
 
 
 def _as_text(value: Any) -> str:
     """A value as Postgres takes it out of JSON as text."""
-    return value if isinstance(value, str) else json.dumps(value)
+    return value if isinstance(value, str) else _as_json(value)
+
+
+def _as_json(value: Any) -> str:
+    """A value as Postgres writes it in JSON: short keys first, and numbers without an exponent."""
+    if isinstance(value, dict):
+        fields = cast("dict[str, Any]", value)
+        keys = sorted(fields, key=lambda key: (len(key.encode()), key.encode()))
+        return f"{{{', '.join(f'{_as_json(key)}: {_as_json(fields[key])}' for key in keys)}}}"
+    if isinstance(value, list):
+        return f"[{', '.join(map(_as_json, cast('list[Any]', value)))}]"
+    if isinstance(value, float):
+        number = Decimal(repr(value))
+        return format(abs(number) if number.is_zero() else number, "f")  # there is no -0.0
+    return json.dumps(value, ensure_ascii=False)
+
+
+def _comparisons(wanted: Mapping[str, Any]) -> Iterator[tuple[str, str, Any]]:
+    """The fields that a search asks for, how each is compared, and with what.
+
+    Raises:
+        ValueError: If LangGraph knows no such comparison.
+    """
+    for name, one in wanted.items():
+        signs = cast("dict[str, Any]", one) if isinstance(one, dict) else {"$eq": one}
+        for sign, other in signs.items():
+            if sign not in _COMPARED:
+                raise ValueError(f"Unsupported operator: {sign}")  # as without a key
+            yield name, sign, other
+
+
+def _refuse_name(op: PutOp) -> None:
+    """Raise for the name of an item that whoever lists its neighbours would take for an encrypted text.
+
+    Raises:
+        UsageError: If it is one.
+    """
+    for what, name in (("key", op.key), ("namespace", ".".join(op.namespace))):
+        if name.startswith(MARK):
+            raise UsageError(
+                f"The {what} {name!r} of an item of get_store() cannot begin with {MARK!r}, as encrypted texts do.",
+                hint="Put something before it.",
+            )
 
 
 def _sealed_op(op: Op, cipher: Cipher) -> Op:
-    """What is asked of the tables: sealed values, and a search without a filter that they could not answer."""
+    """What is asked of the tables: sealed values, and a search without a filter that they could not answer.
+
+    Raises:
+        ValueError: If a search asks for a comparison that there is not.
+    """
     if isinstance(op, PutOp) and op.value is not None:
         return op._replace(value=sealed_item(cipher, op.value))
     if isinstance(op, SearchOp) and op.filter:
+        _ = [*_comparisons(op.filter)]
         return op._replace(filter=None, limit=MOST_SEARCHED, offset=0)
     return op
 
 
 def _fits(value: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     """Whether an item has the fields that a search asks for."""
-    for name, one in wanted.items():
-        compared = one if isinstance(one, dict) and any(str(key).startswith("$") for key in one) else {"$eq": one}
-        if name not in value or not all(_COMPARED[sign](value[name], other) for sign, other in compared.items()):
-            return False
-    return True
+    return all(name in value and _COMPARED[sign](value[name], other) for name, sign, other in _comparisons(wanted))

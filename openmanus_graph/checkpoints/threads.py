@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Collection, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Mapping, Sequence
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from datetime import datetime
 from difflib import get_close_matches
@@ -15,14 +15,14 @@ from psycopg import sql
 from psycopg.types.json import Jsonb
 
 from openmanus_graph import shell_commands
-from openmanus_graph.checkpoints.encryption.cipher import LOCKED, lenient, refuse_locked
+from openmanus_graph.checkpoints.encryption.cipher import LOCKED, lenient, named_damage, refuse_locked
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_whole
 from openmanus_graph.checkpoints.lease import describe_runner
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.thread_id import storable_thread
 from openmanus_graph.checkpoints.thread_tables import remove_rows, try_alone
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.errors import ThreadBusyError, UnknownThreadError
+from openmanus_graph.errors import DamagedValueError, ThreadBusyError, UnknownThreadError
 from openmanus_graph.fault_points import writing
 from openmanus_graph.questions import Answer, Question
 from openmanus_graph.state import ThreadStatus
@@ -91,6 +91,10 @@ _COLUMNS = sql.SQL(
 )
 
 
+_HIDDEN: Mapping[str, Any] = {"graph": {}, "plan": None, "plan_file": None, "settings": {}, "questions": []}
+"""What stands for columns that cannot be opened, where a text would not be of their kind."""
+
+
 def _thread(saver: ThreadSaver, row: dict[str, Any], *, locked_too: bool = False) -> Thread:
     """The thread of a row.
 
@@ -99,20 +103,18 @@ def _thread(saver: ThreadSaver, row: dict[str, Any], *, locked_too: bool = False
     """
     known = () if saver.cipher is None else saver.cipher.ids
     if set(row["encrypted_with"]) <= set(known):
-        return Thread(**row)
+        damaged: dict[str, Any] = {name: without for name, without in _HIDDEN.items() if row[name] == LOCKED}
+        return Thread(**{**row, **damaged})
     if not locked_too:
         refuse_locked(f"The thread {row['thread_id']!r}", row["encrypted_with"], known)
     error = None if row["error"] is None else LOCKED
-    hidden: dict[str, Any] = {
-        "graph": {},
-        "plan": None,
-        "plan_file": None,
-        "settings": {},
-        "questions": [],
-        "error": error,
-    }
-    shown: dict[str, Any] = {**row, "title": LOCKED, **hidden, "locked": True}
+    shown: dict[str, Any] = {**row, "title": LOCKED, **_HIDDEN, "error": error, "locked": True}
     return Thread(**shown)
+
+
+def _on_its_row(thread_id: str) -> AbstractContextManager[None]:
+    """Say in errors for damaged values what can still be done with a thread whose row has one."""
+    return named_damage(f"It can still be exported, or removed: {shell_commands.delete_thread(thread_id)}")
 
 
 async def list_threads(saver: ThreadSaver, *, limit: int = 50, status: str | None = None) -> list[Thread]:
@@ -133,6 +135,11 @@ async def list_threads(saver: ThreadSaver, *, limit: int = 50, status: str | Non
     return [_thread(saver, row, locked_too=True) for row in rows]
 
 
+_COMPLETED = sql.SQL(
+    "SELECT {columns} FROM threads WHERE status = 'completed' AND owner IN ('', %s) ORDER BY created_at, thread_id"
+)
+
+
 async def completed_threads(saver: ThreadSaver, owner: str) -> list[Thread]:
     """The completed threads of an owner, and those from before there were owners, the oldest first.
 
@@ -142,13 +149,18 @@ async def completed_threads(saver: ThreadSaver, owner: str) -> list[Thread]:
 
     Raises:
         EncryptionKeyError: If the key of one is not set.
+        DamagedValueError: If a text of a row is damaged.
     """
-    query = sql.SQL(
-        "SELECT {columns} FROM threads WHERE status = 'completed' AND owner IN ('', %s) ORDER BY created_at, thread_id"
-    ).format(columns=_COLUMNS)
+    query = _COMPLETED.format(columns=_COLUMNS)
     async with saver.connection() as connection:
-        with lenient("keys"):
-            rows = await (await connection.execute(query, (owner,))).fetchall()
+        try:
+            with lenient("keys"):
+                rows = await (await connection.execute(query, (owner,))).fetchall()
+        except DamagedValueError:
+            ids = await (await connection.execute(_COMPLETED.format(columns=sql.SQL("thread_id")), (owner,))).fetchall()
+            for row in ids:
+                await get_thread(saver, str(row["thread_id"]))  # says which it is
+            raise
     return [_thread(saver, row) for row in rows]
 
 
@@ -158,14 +170,15 @@ async def get_thread(saver: ThreadSaver, thread_id: str, *, locked_too: bool = F
     Args:
         saver: The store.
         thread_id: The id.
-        locked_too: Whether one whose key is not set is given without its texts.
+        locked_too: Whether one whose key is not set, or whose row is damaged, is given without its texts.
 
     Raises:
         EncryptionKeyError: If its key is not set, unless `locked_too`.
+        DamagedValueError: If a text of its row is damaged, unless `locked_too`.
     """
     query = sql.SQL("SELECT {columns} FROM threads WHERE thread_id = %s").format(columns=_COLUMNS)
     async with saver.connection() as connection:
-        with lenient("keys"):
+        with _on_its_row(thread_id), lenient("all" if locked_too else "keys"):
             row = await (await connection.execute(query, (storable_thread(thread_id),))).fetchone()
     return None if row is None else _thread(saver, row, locked_too=locked_too)
 
@@ -173,9 +186,9 @@ async def get_thread(saver: ThreadSaver, thread_id: str, *, locked_too: bool = F
 async def stored_fingerprint(saver: ThreadSaver, thread_id: str) -> tuple[bool, dict[str, Any] | None]:
     """Whether a thread exists, and the fingerprint of the graph that ran it last; `None` if that is not known."""
     async with saver.connection() as connection:
-        row = await (
-            await connection.execute("SELECT fingerprint FROM threads WHERE thread_id = %s", (thread_id,))
-        ).fetchone()
+        with _on_its_row(thread_id):
+            query = "SELECT fingerprint FROM threads WHERE thread_id = %s"
+            row = await (await connection.execute(query, (thread_id,))).fetchone()
     return row is not None, None if row is None else row["fingerprint"]
 
 
@@ -185,11 +198,12 @@ async def find_thread(saver: ThreadSaver, name: str | None, *, locked_too: bool 
     Args:
         saver: The store.
         name: The id or its beginning; `None` means the thread that was touched last.
-        locked_too: Whether one whose key is not set is given without its texts.
+        locked_too: Whether one whose key is not set, or whose row is damaged, is given without its texts.
 
     Raises:
         UnknownThreadError: If there is none, or several; the nearest ids are named.
         EncryptionKeyError: If its key is not set, unless `locked_too`.
+        DamagedValueError: If a text of its row is damaged, unless `locked_too`.
     """
     if name is None:
         newest = await list_threads(saver, limit=1)

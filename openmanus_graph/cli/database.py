@@ -32,8 +32,12 @@ def key() -> None:
     click.echo(new_key())
 
 
-def encrypt(as_json: bool) -> None:
-    """Encrypt what is stored plain or with an older key with the first key."""
+MOST_NAMED = 20
+"""Things that could not be encrypted which are named at most; `--json` names all."""
+
+
+def encrypt(as_json: bool) -> int:
+    """Encrypt what is stored plain or with an older key with the first key; gives the exit code."""
     done = asyncio.run(_encrypt())
     if as_json:
         print_json(vars(done))
@@ -43,6 +47,21 @@ def encrypt(as_json: bool) -> None:
     if done.running:
         left = counted(done.running, "thread")
         click.echo(f"{left} left out, because somebody runs them. Once they have ended, run it again.", err=True)
+    if done.removed:
+        gone = counted(done.removed, "kept result")
+        click.echo(f"{gone} of tools removed, because they could not be opened; they are got anew.", err=True)
+    if done.left:
+        click.echo(f"{counted(len(done.left), 'thing')} could not be opened, and stay as they are:", err=True)
+        for what in done.left[:MOST_NAMED]:
+            click.echo(f"  {what}", err=True)
+        if len(done.left) > MOST_NAMED:
+            click.echo(f"  … and {len(done.left) - MOST_NAMED:,} more, see: {shell_commands.ENCRYPT} --json", err=True)
+        click.echo(
+            f"Where a key is missing, set {VARIABLE} to it too, behind the first one, and run this again."
+            f" A thread that is damaged or whose key is lost can be removed: {shell_commands.delete_thread()}",
+            err=True,
+        )
+    return 1 if done.left else 0
 
 
 async def _encrypt() -> Encrypted:

@@ -21,8 +21,8 @@ from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
 from openmanus_graph.sandbox import choose_level, probe
 from openmanus_graph.tools.browser.confinement import find_chromium, why_unavailable
-from openmanus_graph.tools.sandbox_network import has_way_out, note_of
 from openmanus_graph.tools.web.engines import engines_of
+from openmanus_graph.tools.web.sandbox_network import has_way_out, note_of
 
 
 @dataclass(frozen=True)

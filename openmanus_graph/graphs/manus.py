@@ -91,8 +91,9 @@ class ManusGraph(DurableStateGraph):
         plans = AcceptedPlans(roles.tools, list(roles.agents), roles.settings.max_subtasks)
         self.plans: AcceptedPlans = plans  # pyright: ignore[reportIncompatibleVariableOverride] - narrower
         subtask_graph = build_subtask_graph(roles.tools, roles.policy, roles, agents, memory)
+        handed = {"models": roles.models, "policy": roles.policy}
         dispatcher = dispatcher_node(
-            subtask_graph, roles.tools, roles.settings, plans, background_text, at_stage("dispatched")
+            subtask_graph, roles.tools, roles.settings, plans, background_text, at_stage("dispatched"), handed
         )
 
         self.add_node(COORDINATOR, cast("Any", coordinator_node(roles)))

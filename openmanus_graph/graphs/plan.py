@@ -57,7 +57,8 @@ class PlanGraph(DurableStateGraph):
             "tools": tool_references(list(tools.values())),
             "policy": None if policy is None else policy.plain(),
         }
-        dispatcher = dispatcher_node(build_subtask_graph(tools, policy), tools, settings, plans)
+        handed = {"policy": policy}
+        dispatcher = dispatcher_node(build_subtask_graph(tools, policy), tools, settings, plans, handed=handed)
         self.add_node(NODE, cast("Any", dispatcher))
         self.add_edge(START, NODE)
         self.add_edge(NODE, END)

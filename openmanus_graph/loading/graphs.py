@@ -25,6 +25,8 @@ from openmanus_graph.loading.user_modules import described, import_file, import_
 
 AnyGraph = StateGraph[Any, Any, Any, Any] | Pregel[Any, Any, Any, Any]
 
+BUILT_IN = {"deep_research": "openmanus_graph.graphs.deep_research:graph"}
+"""Graphs that come with the program, by the names that they have where no `langgraph.json` gives these away."""
 DEFAULT_ATTRIBUTE = "graph"
 """The attribute that is taken when none is named; else the only graph of the module."""
 
@@ -59,8 +61,8 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
     """Load a graph.
 
     Args:
-        place: `path/to/file.py:attribute`, `package.module:attribute`, or a name of the folder's `langgraph.json`.
-            Without an attribute it is `graph`, else the only graph there is.
+        place: `path/to/file.py:attribute`, `package.module:attribute`, a name of the folder's `langgraph.json`, or one
+            of `BUILT_IN`. Without an attribute it is `graph`, else the only graph there is.
         folder: Where paths begin and `langgraph.json` is looked for; `None` means the current folder.
 
     Returns:
@@ -74,7 +76,8 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
     folder = (folder or Path.cwd()).absolute()
     project = find_project(folder)
     named = project is not None and place in project.graphs
-    target = project.graphs[place] if project is not None and named else place
+    is_built_in = not named and place in BUILT_IN and not _is_importable(place, folder)
+    target = project.graphs[place] if project is not None and named else BUILT_IN[place] if is_built_in else place
     base = project.folder if project is not None and named else folder
     where, attribute = _split(target)
     if where.endswith(".py"):
@@ -88,7 +91,7 @@ async def load_graph(place: str, *, folder: Path | None = None) -> LoadedGraph:
     description = project.descriptions.get(place, "") if project is not None and named else ""
     return LoadedGraph(
         graph=found,
-        name=place if named else attribute,
+        name=place if named or is_built_in else attribute,
         reference={**reference, "attribute": attribute},
         description=description or description_of(found),
         closing=closing,
@@ -155,12 +158,14 @@ def _is_importable(name: str, folder: Path) -> bool:
 
 
 def _unknown_name(name: str, project: Project | None) -> UsageError:
+    near = get_close_matches(name, [*(() if project is None else project.graphs), *BUILT_IN], 1)
     if project is None:
         return UsageError(
             f"There is no graph {name!r}: this folder has no langgraph.json, and no module has that name.",
-            hint="Give path/to/file.py:attribute or package.module:attribute.",
+            hint=f"Did you mean {near[0]!r}?"
+            if near
+            else "Give path/to/file.py:attribute or package.module:attribute.",
         )
-    near = get_close_matches(name, list(project.graphs), 1)
     known = ", ".join(project.graphs)
     return UsageError(
         f"There is no graph {name!r}; {str(project.folder / 'langgraph.json')!r} has: {known}.",

@@ -88,6 +88,8 @@ class Dispatch:
     """What agents are told of the request around the plan."""
     ended_with: Mapping[str, Any] = field(default_factory=dict[str, Any])
     """What else the graph's state gets once every subtask has ended."""
+    handed: Mapping[str, Any] = field(default_factory=dict[str, Any])
+    """What tools and agents are handed besides: the graph's `models` and `policy`."""
     outcomes: Outcomes = field(default_factory=dict[str, Any])
     interrupts: dict[str, tuple[Interrupt, ...]] = field(default_factory=dict[str, tuple[Interrupt, ...]])
     begun_before: set[str] = field(default_factory=set[str])
@@ -298,6 +300,7 @@ class Dispatch:
             sessions=sessions,
             thread_sessions=self.closing.shared,
             report=lambda text: self._progress(subtask, text),
+            **self.handed,
         )
         given = SubtaskScope(
             self.scope,
@@ -464,6 +467,7 @@ def dispatcher_node(
     plans: AcceptedPlans,
     background: Callable[[Any], str] | None = None,
     ended_with: Mapping[str, Any] | None = None,
+    handed: Mapping[str, Any] | None = None,
 ) -> Callable[[PlanState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]:
     """The dispatcher node of a plan graph.
 
@@ -474,14 +478,14 @@ def dispatcher_node(
         plans: The plans that the graph has accepted; it accepts that of the state.
         background: What agents are told of the request around the plan, from the graph's state; `None` means nothing.
         ended_with: What else the graph's state gets once every subtask has ended; `None` means nothing.
+        handed: What tools and agents are handed besides: `models`, `policy`; `None` means nothing.
     """
 
     async def dispatcher(state: PlanState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
         async with passing(NODE, state, config, runtime):
             plan = plans.accept(state.get("plan", {}))
             known = "" if background is None else background(state)
-            return await Dispatch(
-                plan, state, config, runtime, tools, subtask_graph, settings, known, ended_with or {}
-            ).run()
+            given = (plan, state, config, runtime, tools, subtask_graph, settings, known, ended_with or {})
+            return await Dispatch(*given, handed=handed or {}).run()
 
     return dispatcher

@@ -61,12 +61,13 @@ class Roles:
         return self._read[role]
 
 
-def prompt_text(role: str, folder: Path | None = None) -> str:
+def prompt_text(role: str, folder: Path | None = None, *, of: str = "openmanus_graph.nodes") -> str:
     """A role's prompt, without the comment in its first line that has its version.
 
     Args:
         role: The role.
         folder: Where the user's own prompts are; one that lacks there is the built-in one.
+        of: The package that has the built-in ones in its `prompts`.
 
     Raises:
         SettingsError: If the folder or the file cannot be read.
@@ -77,5 +78,5 @@ def prompt_text(role: str, folder: Path | None = None) -> str:
         own = folder / f"{role}.md"
         if own.is_file():
             return _VERSION.sub("", own.read_text(encoding="utf-8")).strip()
-    built_in = resources.files("openmanus_graph.nodes").joinpath("prompts", f"{role}.md")
+    built_in = resources.files(of).joinpath("prompts", f"{role}.md")
     return _VERSION.sub("", built_in.read_text(encoding="utf-8")).strip()

@@ -16,8 +16,8 @@ from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.plans.references import as_text
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.sandbox.shell import Shell, ShellOutcome
-from openmanus_graph.tools.sandbox_network import SandboxNetwork, hosts_of, with_hosts
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, hosts_of, with_hosts
 
 INTERRUPT = "ctrl+c"
 DEFAULT_TIMEOUT_S = 120.0

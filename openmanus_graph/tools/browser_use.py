@@ -12,9 +12,9 @@ from openmanus_graph.tools.browser.actions import BrowserArguments, effect_of_ac
 from openmanus_graph.tools.browser.confinement import why_unavailable
 from openmanus_graph.tools.browser.saved_state import state_file
 from openmanus_graph.tools.browser.session import BrowserSession, ThreadBrowser
-from openmanus_graph.tools.servers import servers_of
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.engines import engines_of
+from openmanus_graph.tools.web.servers import servers_of
 from openmanus_graph.tools.web_search import Query, cached_search
 
 TIMEOUT_S = 180.0

@@ -17,8 +17,8 @@ from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.sandbox.interpreter import CodeOutcome, Interpreter
 from openmanus_graph.sandbox.level import choose_level
-from openmanus_graph.tools.sandbox_network import SandboxNetwork, hosts_of, with_hosts
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, hosts_of, with_hosts
 
 DEFAULT_TIMEOUT_S = 60.0
 LONGEST_TIMEOUT_S = 600.0

@@ -15,8 +15,8 @@ from openmanus_graph.errors import ToolError, UnknownQuestionError
 from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.questions import ask
 from openmanus_graph.sandbox.level import choose_level
-from openmanus_graph.tools.sandbox_network import hosts_of, note_of
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.sandbox_network import hosts_of, note_of
 
 MOST_HOSTS = 20
 _HOSTS = TypeAdapter(list[HostPattern])

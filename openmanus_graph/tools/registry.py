@@ -20,17 +20,27 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "browser_use",
     "serve",
     "reach_hosts",
+    "deep_research",
+    "transcribe_audio",
+    "speak",
+    "generate_image",
     "planning",
     "create_chat_completion",
     "ask_human",
     "terminate",
 )
-"""Each name is also the module in this package and the attribute in it."""
+"""Each name is also the attribute, and, but for those that stand elsewhere, the module in this package."""
+_ELSEWHERE = {
+    "deep_research": "openmanus_graph.graphs.deep_research",
+    **dict.fromkeys(("transcribe_audio", "speak", "generate_image"), "openmanus_graph.models.media_tools"),
+}
+"""Tools that run a graph or ask a model stand beside it."""
 
 
 def builtin(name: str) -> BaseTool:
     """The built-in tool called `name`."""
-    tool: BaseTool = getattr(import_module(f"openmanus_graph.tools.{name}"), name)
+    module = import_module(_ELSEWHERE.get(name, f"openmanus_graph.tools.{name}"))
+    tool: BaseTool = getattr(module, name)
     return tool
 
 

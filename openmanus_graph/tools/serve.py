@@ -13,8 +13,8 @@ from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.tools.browser.confinement import why_unavailable
-from openmanus_graph.tools.servers import KeptServers, Server, servers_of
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.servers import KeptServers, Server, servers_of
 
 DEFAULT_TIMEOUT_S = 30.0
 LONGEST_TIMEOUT_S = 600.0

@@ -11,7 +11,7 @@ from functools import lru_cache
 from importlib.machinery import PathFinder
 
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.tools.sandbox_network import network_sentence
+from openmanus_graph.tools.web.sandbox_network import network_sentence
 
 USEFUL_PACKAGES = (
     "matplotlib",

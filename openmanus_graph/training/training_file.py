@@ -13,7 +13,7 @@ from openmanus_graph import shell_commands
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, get_thread
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.errors import ThreadUnreadableError, UsageError
+from openmanus_graph.errors import DamagedValueError, ThreadUnreadableError, UsageError
 from openmanus_graph.files.new_file import new_file
 from openmanus_graph.models.recording import secrets_in_reach
 from openmanus_graph.training.chat_form import Form
@@ -64,7 +64,7 @@ class _Lines:
     async def _of_one(self, thread: Thread) -> list[Form]:
         try:
             work = await stored_work(self._saver, thread)
-        except ThreadUnreadableError:
+        except (ThreadUnreadableError, DamagedValueError):
             if not self._skips:
                 raise
             self.left_out.add(THREAD, "that cannot be read")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,8 +10,9 @@ import pytest
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.config.encryption_keys import new_key
 from tests.cli.conftest import program_in
+from tests.conftest import new_database
 
-__all__ = ["key", "own_folder", "program_in", "sealing"]
+__all__ = ["elsewhere", "key", "own_folder", "program_in", "sealing"]
 
 
 @pytest.fixture(autouse=True)
@@ -25,6 +26,13 @@ def own_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 def key() -> str:
     """A key of the test's own."""
     return new_key()
+
+
+@pytest.fixture
+def elsewhere(server: str) -> Iterator[str]:
+    """The URL of a second database."""
+    with new_database(server) as url:
+        yield url
 
 
 @pytest.fixture

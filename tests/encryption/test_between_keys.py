@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, LiteralString
 
 import psycopg
 import pytest
+from langgraph.store.base import PutOp, SearchOp
 from langgraph.types import Command
 
 from openmanus_graph import (
@@ -19,7 +19,10 @@ from openmanus_graph import (
     build_plan_graph,
     export_thread,
     find_thread,
+    fork_thread,
+    get_thread,
     import_thread,
+    list_threads,
     open_checkpointer,
 )
 from openmanus_graph.checkpoints.encryption.cipher import MARK
@@ -30,22 +33,15 @@ from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
 from openmanus_graph.checkpoints.threads import store_answers, waiting_answers
 from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.config.encryption_keys import new_key
-from openmanus_graph.errors import EncryptionKeyError
+from openmanus_graph.errors import EncryptionKeyError, ThreadUnreadableError
 from openmanus_graph.graphs.user.user_graph import make_durable
 from tests.chains import Words, chain, thread
 from tests.cli.conftest import MakeProgram
-from tests.conftest import new_database
+from tests.encryption.careful_tools import pay
 from tests.encryption.plain_text import rows_with
 from tests.engine.sample_tools import TOOLS
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def elsewhere(server: str) -> Iterator[str]:
-    """The URL of a second database."""
-    with new_database(server) as url:
-        yield url
 
 
 @pytest.fixture
@@ -151,7 +147,12 @@ async def test_items_ratings_events_and_effects_are_not_given_as_they_are_stored
     assert sealing.store is not None and saver.store is not None
     await sealing.store.aput(("people",), "one", {"name": word, "age": 40})
     await sealing.store.aput(("people",), "two", {"name": "seal", "age": 7, "tags": [word]})
+    payment = {"id": "a", "tool": "pay", "args": {"whom": f"Mr {word}"}}
+    app = build_plan_graph([pay], policy="allow").compile(checkpointer=sealing)
+    await app.ainvoke({"plan": {"subtasks": [payment]}}, thread("paid"))
     assert rows_with(database, word) == {}
+    (effect,) = await list_effects(sealing, "paid")
+    assert (effect.tool, effect.status, word in effect.args, word in str(effect.result)) == ("pay", "done", True, True)
     assert (await ratings_of(sealing, "t"))[0].why == word
     assert any(word in str(event) for event in await stored_events(sealing, "t"))
     for unreadable in (
@@ -159,6 +160,7 @@ async def test_items_ratings_events_and_effects_are_not_given_as_they_are_stored
         stored_events(saver, "t"),
         saver.store.aget(("people",), "one"),
         saver.store.asearch(("people",)),
+        list_effects(saver, "paid"),
     ):
         with pytest.raises(EncryptionKeyError):
             await unreadable
@@ -188,6 +190,33 @@ async def test_a_search_finds_the_same_items_as_without_a_key(
         assert len(await store.asearch((place,), filter={"name": {"$gt": "a"}}, limit=1, offset=1)) == 1
 
 
+VALUES: list[Any] = [
+    *(True, False, 1, 0, 1.0, 1.5, -0.0, -2, 1e20, 1e-7, 2**60, None),
+    *("", "1", "true", "null", "a", "B", "é", "\U0001f600", 'say "x"\n'),
+    *([], [1], [True], [1, "é"], {}, {"a": 1}, {"a": True}, {"bb": 1e20, "a": ["\t", None], "é": {}}),
+]
+
+
+async def test_a_search_compares_values_as_sql_does(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    wanted: list[dict[str, Any]] = [{}, {"v": {}}, {"absent": None}, {"absent": {"$ne": 1}}, {"v": {}, "n": 1}]
+    wanted += [{"v": value} for value in VALUES if not isinstance(value, dict)]
+    wanted += [{"v": {sign: value}} for value in VALUES for sign in ("$eq", "$ne", "$gt", "$gte", "$lt", "$lte")]
+    wanted += [{"v": {"$gt": "a", "$lt": "z"}, "n": {"$ne": 3}}, {"v": {"$gte": "", "$ne": None}}]
+    found: list[list[list[str]]] = []
+    for store, place in ((saver.store, "plain"), (sealing.store, "sealed")):
+        assert store is not None
+        puts = [PutOp((place,), f"{number:02}", {"v": value, "n": number}) for number, value in enumerate(VALUES)]
+        await store.abatch([*puts, PutOp((place,), "without", {"n": -1})])
+        results: Any = await store.abatch([SearchOp((place,), one, limit=1000) for one in wanted])
+        found.append([sorted(item.key for item in items) for items in results])
+        for unknown in ({"v": {"a": 1}}, {"v": {"$in": [1]}}):
+            with pytest.raises(ValueError, match="Unsupported operator"):
+                await store.asearch((place,), filter=unknown)
+    for one, plain, sealed in zip(wanted, *found, strict=True):
+        assert sealed == plain, one
+    assert sum(map(len, found[0])) > len(wanted), "they find something"
+
+
 async def test_checkpoints_are_listed_by_metadata_as_without_a_key(saver: ThreadSaver, sealing: ThreadSaver) -> None:
     for one, name in ((saver, "plain"), (sealing, "sealed")):
         for number in range(3):
@@ -214,6 +243,46 @@ async def test_checkpoints_are_listed_by_metadata_as_without_a_key(saver: Thread
             point async for point in one.alist({"configurable": {"thread_id": name}}, filter={"tags": ["a"]}, limit=2)
         ]
         assert [point.metadata.get("step") for point in few] == [2, 1]
+
+
+async def test_a_fork_of_a_plain_thread_needs_the_key_that_its_edit_is_sealed_with(
+    saver: ThreadSaver, sealing: ThreadSaver, database: str, word: str
+) -> None:
+    steps = [{"id": "a", "tool": "echo", "args": {"value": "seal"}}, {"id": "b", "tool": "echo", "args": {"value": 1}}]
+    await build_plan_graph(TOOLS).compile(checkpointer=saver).ainvoke({"plan": {"subtasks": steps}}, thread())
+    await fork_thread(sealing, "t@2", new_id="fork", workspace="fork", edits={"plan.goal": word})
+    assert rows_with(database, word) == {}
+    app = build_plan_graph(TOOLS).compile(checkpointer=sealing)
+    assert (await app.snapshot("fork")).values["plan"]["goal"] == word
+    assert {row.thread_id: row.locked for row in await list_threads(saver)} == {"t": False, "fork": True}
+    with pytest.raises(EncryptionKeyError, match="The thread 'fork' is encrypted with the key"):
+        await get_thread(saver, "fork")
+    assert (await build_plan_graph(TOOLS).compile(checkpointer=saver).snapshot("t")).values["results"]["a"]
+
+
+async def test_a_list_of_few_checkpoints_reads_no_more_than_those(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    def first(state: Words) -> dict[str, Any]:
+        return {"seen": [state.get("task")]}
+
+    for one, name in ((saver, "plain"), (sealing, "sealed")):
+        config: Any = {**thread(name), "metadata": {"who": "x"}}
+        await make_durable(chain(first=first), one).ainvoke({"task": "walrus", "seen": ["one"]}, config)
+        points = [point async for point in one.alist(config, filter={"who": "x"})]
+        assert len(points) >= 3
+        older = [point.checkpoint["id"] for point in points[1:]]
+        async with saver.connection() as connection:
+            spoil: LiteralString = (
+                "UPDATE checkpoint_blobs SET type = 'odd', blob = 'odd' WHERE (channel, version) IN (SELECT v.*"
+                " FROM checkpoints, jsonb_each_text(checkpoint -> 'channel_versions') v WHERE checkpoint_id = ANY(%s))"
+                " AND (channel, version) NOT IN (SELECT v.* FROM checkpoints,"
+                " jsonb_each_text(checkpoint -> 'channel_versions') v WHERE checkpoint_id = %s)"
+            )
+            assert (await connection.execute(spoil, (older, points[0].checkpoint["id"]))).rowcount > 0
+        few = [point async for point in one.alist(config, filter={"who": "x"}, limit=1)]
+        assert [point.checkpoint["id"] for point in few] == [points[0].checkpoint["id"]]
+        assert [point async for point in one.alist(config, filter={"who": "x"}, limit=0)] == []
+        with pytest.raises(ThreadUnreadableError):
+            _ = [point async for point in one.alist(config, filter={"who": "x"})]
 
 
 def test_passages_are_plain_and_it_is_said(program_in: MakeProgram, database: str, key: str, word: str) -> None:

@@ -6,13 +6,24 @@ import json
 import os
 import shlex
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any, TypedDict, cast
 
 import pytest
 from langgraph.graph import START, StateGraph
 
-from openmanus_graph import Settings, ThreadSaver, build_plan_graph, export_thread, fork_thread, open_checkpointer
+from openmanus_graph import (
+    Settings,
+    ThreadSaver,
+    build_plan_graph,
+    export_thread,
+    find_thread,
+    fork_thread,
+    open_checkpointer,
+)
+from openmanus_graph.checkpoints.durations import learn_durations, learned_durations
 from openmanus_graph.checkpoints.encryption.cipher import MARK, Cipher
+from openmanus_graph.config.encryption_keys import new_key
+from openmanus_graph.errors import UsageError
 from openmanus_graph.graphs.user.user_graph import make_durable
 from openmanus_graph.memory.procedural.lesson import Lesson
 from openmanus_graph.memory.procedural.postgres_templates import PostgresTemplates
@@ -21,6 +32,7 @@ from openmanus_graph.memory.procedural.waiting_lessons import WaitingLessons
 from openmanus_graph.values.storable_json import path_of, plain_json, storable_json, storable_path
 from tests.chains import thread
 from tests.cli.conftest import MakeProgram
+from tests.engine.sample_tools import TOOLS
 
 pytestmark = pytest.mark.postgres
 
@@ -121,7 +133,52 @@ async def test_files_and_links_of_such_names_come_back_in_a_fork(
             query = "SELECT count(*) AS n, count(DISTINCT path) AS paths FROM file_changes WHERE thread_id = 't'"
             row = await (await connection.execute(query)).fetchone()
         assert row is not None and row["n"] == row["paths"] + 1, "only c.txt has changed, once"
-        await export_thread(saver, fork.source, tmp_path / "t.thread")
+        await export_thread(saver, await find_thread(saver, "t"), tmp_path / "t.thread")
+
+
+async def test_metadata_that_begins_so_can_be_read(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    for writer, name in ((saver, "plain"), (sealing, "sealed")):
+        for number, text in enumerate(forged()):
+            record: Any = {"v": 4, "id": f"{number}", "ts": "", "channel_values": {}, "channel_versions": {}}
+            record["versions_seen"] = {}
+            metadata: Any = {"source": "loop", "step": number, "who": text, "more": {"a": [text]}, "run_id": text}
+            await writer.aput({"configurable": {"thread_id": name, "checkpoint_ns": ""}}, record, metadata, {})
+            for reader in (sealing,) if writer is sealing else (saver, sealing):
+                stored = await reader.aget_tuple(thread(name))
+                assert stored is not None
+                told = cast("dict[str, Any]", stored.metadata)
+                changed = text if writer is sealing else f"\ufffd{text[1:]}"
+                assert (told["who"], told["more"]) == (changed, {"a": [changed]})
+                assert told["run_id"] == f"\ufffd{text[1:]}", "it stays plain with a key, too"
+        assert len([point async for point in sealing.alist(thread(name))]) == 2
+
+
+async def test_kinds_of_subtasks_that_begin_so_are_learned(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    for number, kind in enumerate(forged()):
+        for runner in (saver, sealing, sealing):
+            await learn_durations(runner, {kind: [float(number + 1)]})
+            step = {"id": "a", "tool": "echo", "kind": kind, "args": {"value": 1}}
+            app = build_plan_graph(TOOLS).compile(checkpointer=runner)
+            out = await app.ainvoke({"plan": {"subtasks": [step]}}, thread(f"{number}-{new_key()[:6].encode().hex()}"))
+            assert out["results"]["a"]["output"] == 1
+        assert (await learned_durations(sealing, [kind, "other"])).keys() == {kind}
+
+
+async def test_no_item_is_put_where_a_name_begins_so(saver: ThreadSaver, sealing: ThreadSaver) -> None:
+    texts = forged()
+    for store in (saver.store, sealing.store):
+        assert store is not None
+        for text in texts:
+            for namespace, key in ((("a",), text), ((text, "b"), "k")):
+                with pytest.raises(UsageError, match="cannot begin with"):
+                    await store.aput(namespace, key, {"x": 1})
+                assert await store.aget(namespace, key) is None
+                await store.adelete(namespace, key)
+            await store.aput(("a", text), f"k{text}", {text: 1})
+    for store in (saver.store, sealing.store):
+        assert store is not None
+        assert len(await store.asearch(("a",))) == 2
+        assert len(await store.alist_namespaces()) == 2
 
 
 @pytest.mark.parametrize("path", ["a", "./a", f"{MARK}a", f"./{MARK}a", f"././{MARK}", f"a/{MARK}", "..", "."])

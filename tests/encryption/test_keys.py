@@ -158,6 +158,7 @@ async def test_a_thread_that_was_plain_goes_on_encrypted(database: str, key: str
 async def test_keys_are_rotated(database: str, key: str) -> None:
     new = new_key()
     async with saver_with(database, key) as saver:
+        old = saver.cipher.id
         await run(saver, "walrus", asks=True)
         await run(saver, "whale", "other")
     async with saver_with(database, new, key) as saver:
@@ -170,14 +171,22 @@ async def test_keys_are_rotated(database: str, key: str) -> None:
     async with saver_with(database, new) as saver:
         with pytest.raises(EncryptionKeyError):
             await get_thread(saver, "t")
-        with pytest.raises(EncryptionKeyError):
-            await encrypt_all(saver)
+        await run(saver, "seal", "third")
+        done = await encrypt_all(saver)
+        assert (done.threads, done.running, done.rows) == (1, 0, 0)
+        assert [left.split(" is ")[0] for left in done.left] == ["The thread 'other'", "The thread 't'"]
+        assert all(old in left for left in done.left), "the key that each lacks is named"
+        assert {row.thread_id: row.locked for row in await list_threads(saver)} == {
+            "t": True,
+            "other": True,
+            "third": False,
+        }
     async with saver_with(database, new, key) as saver:
         done = await encrypt_all(saver)
-        assert (done.threads, done.running) == (2, 0)
+        assert (done.threads, done.running, done.left) == (3, 0, [])
     async with saver_with(database, new) as saver:
-        assert [row.encrypted_with for row in await list_threads(saver)] == [[saver.cipher.ids[0]]] * 2
-        for name, word in (("t", "walrus"), ("other", "whale")):
+        assert [row.encrypted_with for row in await list_threads(saver)] == [[saver.cipher.ids[0]]] * 3
+        for name, word in (("t", "walrus"), ("other", "whale"), ("third", "seal")):
             app = build_plan_graph(tools=TOOLS).compile(checkpointer=saver)
             state = await app.snapshot(name)
             assert state.values["results"]["a"]["output"] == word

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -23,17 +22,9 @@ from openmanus_graph.checkpoints.encryption.cipher import FILE_MAGIC
 from openmanus_graph.config.encryption_keys import new_key
 from openmanus_graph.errors import ArchiveError, EncryptionKeyError
 from tests.chains import thread
-from tests.conftest import new_database
 from tests.encryption.plain_text import rows_with
 
 pytestmark = pytest.mark.postgres
-
-
-@pytest.fixture
-def elsewhere(server: str) -> Iterator[str]:
-    """The URL of a second database."""
-    with new_database(server) as url:
-        yield url
 
 
 def with_key(database: str, key: str | None) -> Any:

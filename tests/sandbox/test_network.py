@@ -22,7 +22,7 @@ from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.sandbox.shell import Shell
 from openmanus_graph.tools.bash import bash
 from openmanus_graph.tools.python_execute import python_execute
-from openmanus_graph.tools.sandbox_network import MOST_TOLD, SandboxNetwork
+from openmanus_graph.tools.web.sandbox_network import MOST_TOLD, SandboxNetwork
 from tests.chromium.canary import Canary
 from tests.conftest import Require
 from tests.sandbox.conftest import OFFERED, gone, sleeping
@@ -353,7 +353,7 @@ async def test_nothing_is_left_of_it_when_we_are_killed(begin: Begin, workspace:
         from pathlib import Path
         from openmanus_graph.config.settings import Settings
         from openmanus_graph.sandbox.shell import Shell
-        from openmanus_graph.tools.sandbox_network import SandboxNetwork
+        from openmanus_graph.tools.web.sandbox_network import SandboxNetwork
 
         async def main():
             settings = Settings(sandbox_hosts={hosts!r})

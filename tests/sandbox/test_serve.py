@@ -25,9 +25,9 @@ from openmanus_graph.sandbox.entrance import Entrance
 from openmanus_graph.tools.bash import bash
 from openmanus_graph.tools.rebuild import available_tools
 from openmanus_graph.tools.serve import serve
-from openmanus_graph.tools.servers import MOST_SERVERS, servers_of
 from openmanus_graph.tools.spec import spec_of
 from openmanus_graph.tools.web.proxy import Proxy
+from openmanus_graph.tools.web.servers import MOST_SERVERS, servers_of
 from tests.chromium.canary import Canary
 from tests.conftest import Require
 from tests.sandbox.conftest import OFFERED, gone, sleeping
@@ -223,7 +223,7 @@ async def test_nothing_is_left_when_we_are_killed(workspace: Path, marker: str, 
         import asyncio
         from pathlib import Path
         from openmanus_graph.config.settings import Settings
-        from openmanus_graph.tools.servers import ThreadServers
+        from openmanus_graph.tools.web.servers import ThreadServers
 
         async def main():
             servers = ThreadServers(Settings())

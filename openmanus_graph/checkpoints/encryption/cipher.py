@@ -32,6 +32,8 @@ FILE_MAGIC = b"\x1aomg1"
 """Begins the sealed content of a file."""
 LOCKED = "(encrypted)"
 """Stands for a text that cannot be read, where that is no error."""
+ONLY_A_BACKUP = "Only a backup of the database can bring it back."
+"""What to do about a damaged value where nothing better is known."""
 _TEXT, _JSON = "t", "j"
 _KEY_BYTES, _NONCE_BYTES = 4, 12
 
@@ -281,8 +283,24 @@ def damaged() -> DamagedValueError:
     """The error for a sealed value that its key does not open."""
     return DamagedValueError(
         "An encrypted value cannot be opened with its own key: it is damaged, or was changed or moved by others.",
-        hint=f"An earlier point may be whole, see: {shell_commands.thread_history()}",
+        hint=ONLY_A_BACKUP,
     )
+
+
+@contextmanager
+def named_damage(hint: str) -> Generator[None]:
+    """Give the error for a damaged value the next step, where whose it is is known.
+
+    Args:
+        hint: What to do.
+
+    Raises:
+        DamagedValueError: If a value that is read meanwhile is damaged.
+    """
+    try:
+        yield
+    except DamagedValueError as error:
+        raise DamagedValueError(error.message, hint=hint) from error
 
 
 def sealed_without_key() -> NoReturn:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol, cast
 
 from openmanus_graph.langgraph_internals import DELTA_COUNTERS_KEY
+from openmanus_graph.values.storable_json import storable
 
 SEALED = "openmanus_graph_sealed"
 """The key in a checkpoint's metadata under which all of it stands that is sealed; it is there only if a key was set."""
@@ -67,7 +68,7 @@ def sealed_checkpoint(sealer: Sealer, checkpoint: Mapping[str, Any]) -> dict[str
 
 def sealed_metadata(sealer: Sealer, metadata: Mapping[str, Any]) -> dict[str, Any]:
     """A checkpoint's metadata: all but what queries look at, sealed together."""
-    plain = {key: value for key, value in metadata.items() if key in PLAIN_METADATA}
+    plain = {key: storable(value) for key, value in metadata.items() if key in PLAIN_METADATA}
     rest = {key: value for key, value in metadata.items() if key not in PLAIN_METADATA and key != SEALED}
     before: Any = metadata.get(SEALED)
     return {**plain, SEALED: sealer.json({**before, **rest} if isinstance(before, dict) else before or rest)}

@@ -36,7 +36,7 @@ from openmanus_graph.checkpoints.transfer.archive import ArchiveRecord, ArchiveW
 from openmanus_graph.checkpoints.transfer.arrived_contents import TAKE_CONTENTS, check_contents
 from openmanus_graph.checkpoints.transfer.relocation import take_over
 from openmanus_graph.checkpoints.transfer.workspace_files import Staging, parts_of, stays_inside, write_workspace
-from openmanus_graph.errors import ArchiveError, MigrationNeededError, ThreadBusyError, UsageError
+from openmanus_graph.errors import ArchiveError, DamagedValueError, MigrationNeededError, ThreadBusyError, UsageError
 from openmanus_graph.values.storable_json import SEAL, path_of
 
 CONTENTS = "file_contents"
@@ -190,6 +190,10 @@ async def import_thread(
                 first = str(error).strip().split("\n", maxsplit=1)[0]
                 raise ArchiveError(
                     f"The archive {str(path)!r} has rows that do not fit: {first}.", hint="Nothing was imported."
+                ) from error
+            if isinstance(error, DamagedValueError):
+                raise ArchiveError(
+                    f"The archive {str(path)!r} cannot be taken over. {error.message}", hint="Nothing was imported."
                 ) from error
             raise
     made = cast("Thread", await get_thread(saver, name))

@@ -76,7 +76,8 @@ async def changes_of(saver: ThreadSaver, thread_id: str) -> list[FileChange]:
                 (thread_id,),
             )
         ).fetchall()
-    return [FileChange(**{**row, "path": path_of(row["path"])}) for row in rows]
+    named: list[dict[str, Any]] = [{**row, "path": path_of(row["path"])} for row in rows]
+    return [FileChange(**row) for row in named]
 
 
 def newest_files(rows: Collection[Mapping[str, Any]]) -> dict[str, FileState]:

@@ -50,7 +50,10 @@ def db_key() -> None:
 @db.command("encrypt", cls=LazyCommand, body="openmanus_graph.cli.database:encrypt")
 @as_json
 def db_encrypt() -> None:
-    """Encrypt what is stored plain or with an older key with the first key; can be stopped and run again."""
+    """Encrypt what is stored plain or with an older key with the first key; can be stopped and run again.
+
+    What cannot be opened is named and left as it is; exit 1 then.
+    """
 
 
 @click.command("doctor", cls=LazyCommand, body="openmanus_graph.cli.doctor:doctor")

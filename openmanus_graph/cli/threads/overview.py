@@ -23,7 +23,7 @@ from openmanus_graph.cli.report import as_text, next_step
 from openmanus_graph.cli.terminal import print_json, print_table, with_program
 from openmanus_graph.cli.threads.point import show_point
 from openmanus_graph.display_text import ago, call_line, clean, cost, duration, one_line, usage_line, work_line
-from openmanus_graph.errors import ThreadUnreadableError
+from openmanus_graph.errors import DamagedValueError, ThreadUnreadableError
 from openmanus_graph.events import Usage, seconds_between
 from openmanus_graph.questions import handle_of
 from openmanus_graph.usage import NO_USAGE, add_usage
@@ -40,7 +40,7 @@ class ThreadFacts:
     """Where it stands, with the state's values, messages left out."""
     ratings: list[Rating]
     """What a person said of its requests."""
-    unreadable: ThreadUnreadableError | None = None
+    unreadable: ThreadUnreadableError | DamagedValueError | None = None
     """Why its state, or that of its subtasks, cannot be read; the values or the progress are missing then."""
 
     @property
@@ -116,11 +116,16 @@ def _print_as_json(facts: ThreadFacts, hint: str | None) -> None:
     print_json({**facts.thread.as_json(), **more})
 
 
-def _unreadable(error: ThreadUnreadableError | None) -> dict[str, Any] | None:
-    """Which checkpoint cannot be read, why, and the last good one."""
+def _unreadable(error: ThreadUnreadableError | DamagedValueError | None) -> dict[str, Any] | None:
+    """Which checkpoint cannot be read, why, and the last good one, as far as they are known."""
     if error is None:
         return None
-    return {"checkpoint": error.checkpoint_id, "why": error.message, "last_good": error.good}
+    known = error if isinstance(error, ThreadUnreadableError) else None
+    return {
+        "checkpoint": known and known.checkpoint_id,
+        "why": error.message,
+        "last_good": known and known.good,
+    }
 
 
 def _print_thread(thread: Thread, standing: Standing) -> None:
@@ -219,5 +224,5 @@ async def _facts(name: str, as_json: bool) -> ThreadFacts | None:
         try:
             progress = await subtask_progress(saver, thread.thread_id, live=thread.status == "running")
             return replace(facts, progress=progress)
-        except ThreadUnreadableError as error:  # what else is known of it is shown all the same
+        except (ThreadUnreadableError, DamagedValueError) as error:  # what else is known of it is shown all the same
             return replace(facts, unreadable=error)

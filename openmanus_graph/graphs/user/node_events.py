@@ -56,6 +56,8 @@ class NodeEvents:
             namespace: The nodes it is inside of, `name:task` each.
             data: What LangGraph says.
         """
+        if mode == "custom" and self._is_sent(data):
+            return [cast("Event", data)]  # by a node with a sender of the scope's, which had it stored
         match mode:
             case "tasks":
                 found = self._of_task(namespace, cast("dict[str, Any]", data))
@@ -69,6 +71,12 @@ class NodeEvents:
         for event in completed:
             self._scope.keep(event)
         return completed
+
+    def _is_sent(self, data: Any) -> bool:
+        """Whether what a node wrote is an event of this run that is complete."""
+        fields = cast("dict[str, Any]", data) if isinstance(data, dict) else {}
+        ours = fields.get("thread_id") == self._scope.thread_id and {"type", "id", "time"} <= fields.keys()
+        return ours and str(fields["id"]).startswith(f"{self._scope.thread_id}/")
 
     def _completed(self, event: Event) -> Event:
         event.setdefault("time", now())

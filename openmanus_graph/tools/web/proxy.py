@@ -16,7 +16,7 @@ from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 from typing import Protocol
 
-import httpx
+import httpx2
 
 from openmanus_graph.errors import AddressRefusedError, ToolError
 from openmanus_graph.tools.web.address import Resolver, is_listed, permitted_addresses, resolve
@@ -270,7 +270,7 @@ def _authority(target: str) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), int(port)
 
 
-def _absolute(target: str) -> tuple[httpx.URL, str]:
+def _absolute(target: str) -> tuple[httpx2.URL, str]:
     """Host and port of an address, and the rest of it as it was sent."""
     found = _ADDRESS.fullmatch(target)
     if found is None:
@@ -279,14 +279,14 @@ def _absolute(target: str) -> tuple[httpx.URL, str]:
     return _parsed(f"http://{found[1]}"), path if path.startswith("/") else f"/{path}"
 
 
-def _parsed(text: str) -> httpx.URL:
+def _parsed(text: str) -> httpx2.URL:
     try:
-        return httpx.URL(text)
-    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        return httpx2.URL(text)
+    except (httpx2.InvalidURL, UnicodeError, ValueError) as error:
         raise _Refusal(400, "no address") from error
 
 
-def _host_and_port(url: httpx.URL) -> tuple[str, int]:
+def _host_and_port(url: httpx2.URL) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), url.port or 80
 
 
