@@ -23,6 +23,18 @@ class Session(Protocol):
         ...
 
 
+class Sealing(Protocol):
+    """Encrypts files that tools keep of a thread beside the database."""
+
+    def file(self, digest: str, content: bytes) -> bytes:
+        """A file's content, sealed; it opens only under the same name."""
+        ...
+
+    def opened_file(self, digest: str, content: bytes) -> bytes:
+        """A file's content, opened if it is sealed."""
+        ...
+
+
 SessionT = TypeVar("SessionT", bound=Session)
 
 
@@ -106,6 +118,8 @@ class ToolContext:
     """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
     policy: Any = None
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
+    sealing: Sealing | None = None
+    """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")

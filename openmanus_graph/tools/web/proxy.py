@@ -35,6 +35,8 @@ MOST_PROBLEMS = 256
 """Hosts whose last problem is remembered."""
 HEAD_SECONDS = 60.0
 """Seconds in which a request must have been sent up to its body."""
+HALF_CLOSED_SECONDS = 60.0
+"""Seconds that a tunnel of which one side has ended stays without a byte from the other."""
 SAID_BY_PROXY = "x-openmanus-graph-proxy"
 """The header field of answers that the proxy itself gives; those of servers lose it."""
 _PIECE = 64 * 1024
@@ -354,9 +356,22 @@ async def _both_ways(
     upstream: asyncio.StreamReader,
     sink: asyncio.StreamWriter,
 ) -> None:
-    tasks = [asyncio.create_task(_pump(reader, sink)), asyncio.create_task(_pump(upstream, writer))]
+    """Carry bytes until both sides have ended, or one has, and the other is silent for `HALF_CLOSED_SECONDS`."""
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+
+    def moved() -> None:
+        nonlocal heard
+        heard = loop.time()
+
+    tasks = [asyncio.create_task(_pump(*ends, moved)) for ends in ((reader, sink), (upstream, writer))]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        heard = loop.time()
+        while left and (seconds := heard + HALF_CLOSED_SECONDS - loop.time()) > 0:
+            for task in done:
+                task.result()
+            done, left = await asyncio.wait(left, timeout=seconds)
         for task in done:
             task.result()
     finally:
@@ -365,8 +380,11 @@ async def _both_ways(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, moved: Callable[[], None] = lambda: None
+) -> None:
     while piece := await reader.read(_PIECE):
+        moved()
         writer.write(piece)
         await writer.drain()
     if writer.can_write_eof():
