@@ -14,6 +14,7 @@ from openmanus_graph.cli.terminal import print_json, print_table
 from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
+from openmanus_graph.display_text import counted
 from openmanus_graph.errors import OpenManusGraphError, ToolError, UsageError
 from openmanus_graph.plans.arguments import check_call
 from openmanus_graph.tools.mcp.listing import Listing, name_of
@@ -100,7 +101,7 @@ def check(server: str | None, as_json: bool) -> int:
         if isinstance(one, ToolError):
             click.echo(f"{name}: cannot be used\n  {one.message}")
             continue
-        click.echo(f"{name}: {len(one.tools)} tools")
+        click.echo(f"{name}: {counted(len(one.tools), 'tool')}")
         for problem in one.problems:
             click.echo(f"  {problem}")
     if found:

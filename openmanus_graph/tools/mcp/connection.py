@@ -75,7 +75,7 @@ class McpConnection:
             raise connection._failure(f"did not answer within {server.start_timeout_s:g} s") from None
         except ToolError as error:
             await connection.aclose()
-            raise connection._failure(f"gave no list of tools: {error.message}") from error
+            raise connection._failure(f"cannot be used: {error.message.removesuffix('.')}") from error
         except Exception as error:
             await connection.aclose()
             raise connection._failure(f"cannot be used: {_words(error)}") from error
