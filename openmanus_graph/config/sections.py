@@ -2,11 +2,51 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 Verdict = Literal["allow", "ask", "deny"]
+
+_HOST_AND_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]{1,5}))?")
+_HOST_NAME = re.compile(r"(\*\.)?([a-z0-9_-]+\.)*[a-z0-9_-]*[a-z][a-z0-9_-]*\.?")
+
+
+def _host_pattern(given: str) -> str:
+    """A host as lists of hosts have it, in small letters.
+
+    Raises:
+        ValueError: If it is no name, address or `*.NAME`, with or without a port.
+    """
+    text = given.strip().casefold()
+    found = _HOST_AND_PORT.fullmatch(text)
+    # An address of IPv6 without brackets has colons of its own.
+    host, port = (text, None) if found is None else (found[1].removeprefix("[").removesuffix("]"), found[2])
+    try:
+        host = host.rstrip(".") if _HOST_NAME.fullmatch(host) else str(ipaddress.ip_address(host))
+    except ValueError:
+        raise ValueError("a host is a name or an address, or *.example.com, with or without a port") from None
+    if port is None:
+        return host
+    if not 0 < int(port) < 2**16:
+        raise ValueError("a port is a number from 1 to 65535")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+"""A host: a name or an address, or `*.NAME` for every host below it; with or without `:PORT`."""
 
 
 class Configuration(BaseModel):
@@ -135,6 +175,37 @@ class CredentialSettings(Configuration):
     """What stands before it there."""
     hosts: tuple[str, ...]
     """Hosts it is sent to, alone or with a port; `*.example.com` means every host below `example.com`."""
+
+
+class McpServerSettings(Configuration):
+    """An MCP server, `[mcp_servers.NAME]` in the TOML file; one of `command` and `url` is needed."""
+
+    command: str | None = None
+    """The program that is started."""
+    args: tuple[str, ...] = ()
+    """Its arguments."""
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    """Its environment besides `PATH`, `HOME`, `SHELL`, `TERM`; `${NAME}` stands for a variable of one's own."""
+    cwd: Path | None = None
+    """The folder that it runs in; `None` means the current one."""
+    url: str | None = None
+    """Where a server answers that runs already."""
+    headers: dict[str, str] = Field(default_factory=dict[str, str])
+    """Header fields of each request to it; `${NAME}` stands for a variable of one's own."""
+    type: Literal["stdio", "http", "streamable-http", "sse"] | None = None
+    """`sse` for servers of the older kind; else what `command` or `url` says."""
+    tools: tuple[str, ...] = ()
+    """The only tools of it that are taken; empty takes all."""
+    offered: bool = False
+    """Whether agents are offered its tools at once, and not only once they ask for them by name."""
+    trust_annotations: bool = False
+    """Whether the server is believed which of its tools only read; else every call counts as external."""
+    timeout_s: PositiveFloat = 120.0
+    """Seconds that a call may take."""
+    start_timeout_s: PositiveFloat = 15.0
+    """Seconds in which it must have answered first."""
+    disabled: bool = False
+    """Whether it is left out."""
 
 
 PolicyChoice = Annotated[PolicySettings | str | None, Field(union_mode="left_to_right")]

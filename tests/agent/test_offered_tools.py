@@ -84,7 +84,7 @@ async def test_what_is_asked_for_is_offered_from_the_next_step_on(build: Build, 
 
 async def test_a_name_that_is_no_tool_is_answered_with_those_there_are(build: Build, provider: ScriptedServer) -> None:
     # The browser is not had on every machine.
-    policy = {"rules": [{"tool": name, "action": "deny"} for name in ("http_request", "browser_use")]}
+    policy = {"rules": [{"tool": name, "action": "deny"} for name in ("http_request", "browser_use", "serve")]}
     asks = calls(ToolUse(MORE_TOOLS, {"names": "search_files, teleport, bash"}), ToolUse(MORE_TOOLS, {}))
     provider.add(wants_plan(), plans(FREE), asks, *done("x"), Reply("x"))
     await build(policy=policy).ainvoke({"task": "do it"}, thread())
@@ -92,7 +92,7 @@ async def test_a_name_that_is_no_tool_is_answered_with_those_there_are(build: Bu
     first, second = (m["content"] for m in provider.requests[3].messages if m["role"] == "tool")
     assert first == (
         "Offered from your next step on: search_files. 'bash' is offered already. There is no 'teleport' to be had; "
-        "you can ask for: search_files, planning, create_chat_completion."
+        "you can ask for: search_files, deep_research, planning, create_chat_completion."
     )
     assert second.startswith("Give 'names'; you can ask for: search_files,")
     assert "search_files" in provider.requests[3].tools
