@@ -6,6 +6,7 @@ import argparse
 
 from benchmarks import (
     agent,
+    browser,
     drawing,
     durable,
     early_start,
@@ -45,6 +46,7 @@ PARTS = {
     "memory": (memory.main, ("quick", "url")),
     "templates": (templates.main, ("quick", "url")),
     "stepping": (stepping.main, ("quick", "url")),
+    "browser": (browser.main, ("quick", "mcp")),
     "widget": (widget.main, ("quick", "url")),
 }
 
@@ -56,6 +58,9 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="fewer and smaller runs: five minutes instead of twenty")
     parser.add_argument("--dags", help="makespan and drawing: folder of DAG files; generated DAGs by default")
     parser.add_argument("--url", help="a Postgres to use; an embedded one in a temporary folder by default")
+    parser.add_argument(
+        "--mcp", help="browser: folder with npm's @playwright/mcp; its snapshots are left out by default"
+    )
     given = parser.parse_args()
     unknown = set(given.parts) - set(PARTS)
     if unknown:
@@ -63,6 +68,7 @@ def main() -> None:
     options = {
         "quick": ["--quick"] if given.quick else [],
         "url": ["--url", given.url] if given.url else [],
+        "mcp": ["--mcp", given.mcp] if given.mcp else [],
         "dags": ["--dags", given.dags] if given.dags else [],
     }
     say(machine())

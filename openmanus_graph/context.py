@@ -81,6 +81,10 @@ class Sessions:
             raise failures[0]
 
 
+AskAboutText = Callable[[str, str], Awaitable[str]]
+"""Asks a model what a goal wants to know of a text, once in a call; raises `ToolError` where it gives no answer."""
+
+
 def _silent(_: str) -> None:
     return None
 
@@ -116,6 +120,10 @@ class ToolContext:
     """Says in a few words what the tool is doing, for the views."""
     models: Any = None
     """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
+    ask: AskAboutText | None = None
+    """Asks the run's model about a text, for tools that need it read; `None` where the graph has no model."""
+    direct: bool = False
+    """Whether a plan has the call in it, and no agent makes it."""
     policy: Any = None
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None

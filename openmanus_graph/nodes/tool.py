@@ -23,6 +23,7 @@ from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.text_question import step_place, text_question
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import artifact_in, content_of, stored
@@ -101,7 +102,7 @@ async def _direct_call(
     subtask = Subtask.model_validate(state.get("subtask"))
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
-    context = replace(run.context, attempt=attempt)
+    context = replace(run.context, attempt=attempt, ask=text_question(run, config), direct=True)
     arguments = dict(subtask.args)
     try:
         arguments = resolve(arguments, run.lookup)
@@ -190,7 +191,7 @@ async def _agent_call(
     made = state["call"]
     key = str(made["id"])
     subtask_id = run.context.subtask_id
-    context = replace(run.context, call_id=_call_id(run.context, config, key))
+    context = replace(run.context, call_id=_call_id(run.context, config, key), ask=text_question(run, config))
     effect = EffectCall(tool, context, config, run, key)
     consent = await effect.consent(dict(made["args"]), policy)
     if consent.args is None:
@@ -225,10 +226,8 @@ async def _agent_call(
 
 def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
     """Names an agent's call: models may count their ids anew in each reply, so step and place in it are part of it."""
-    facts = config.get("metadata") or {}
-    path: Any = facts.get("langgraph_path") or ()
-    place = next((part for part in path if isinstance(part, int) and not isinstance(part, bool)), 0)
-    return f"{context.call_id}-{facts.get('langgraph_step', 0)}.{place}-{key}"
+    step, place = step_place(config)
+    return f"{context.call_id}-{step}.{place}-{key}"
 
 
 def _message(tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float) -> ToolMessage:

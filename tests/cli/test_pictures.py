@@ -32,6 +32,9 @@ def test_a_run_is_drawn_and_reported(program: Program) -> None:
     program("threads", "draw", "t", "--history", "--gantt", code=2)
     program("threads", "report", "t", "-o", "run.html")
     assert (program.folder / "run.html").read_text().startswith("<!doctype html>")
+    _, err = program("threads", "report", "t", "--junit", "run.xml")
+    assert err == "Wrote run.xml.\n"
+    assert '<testsuite name="a test" tests="0"' in (program.folder / "run.xml").read_text()
     _, err = program("threads", "report", "t", "-o", "no/such/folder.html", code=1)
     assert "No such file or directory: 'no/such/folder.html'" in err
     _, err = program("threads", "draw", "nobody", code=2)

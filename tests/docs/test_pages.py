@@ -10,6 +10,9 @@ from pathlib import Path
 
 import pytest
 
+from openmanus_graph import Settings
+from openmanus_graph.tools.browser.confinement import why_unavailable
+from tests.conftest import Require
 from tests.docs.blocks import TOP, blocks_of, pages
 from tests.docs.story import SET_UP, Story, set_up
 
@@ -26,7 +29,10 @@ def name(page: Path) -> str:
 
 @pytest.mark.postgres
 @pytest.mark.parametrize("page", FOLLOWED, ids=name)
-def test_every_block_of_a_page_works_in_order(page: Path, story: Story) -> None:
+def test_every_block_of_a_page_works_in_order(page: Path, story: Story, require: Require) -> None:
+    if page.name == "browser.md":
+        why = why_unavailable(Settings())
+        require(why is None, why or "", "make setup")
     for block in blocks_of(page):
         story.follow(block)
 

@@ -217,6 +217,12 @@ def threads_draw() -> None:
     metavar="FILE.html",
     help="Write there, instead of to stdout.",
 )
+@click.option(
+    "--junit",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE.xml",
+    help="Write the assertions of its browser there, in JUnit's XML; the page only with -o.",
+)
 def threads_report() -> None:
     """Write a run as one HTML page: plan, timeline, messages, tool calls, files and costs.
 

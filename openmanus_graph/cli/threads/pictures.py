@@ -12,6 +12,7 @@ from openmanus_graph.checkpoints.threads import find_thread
 from openmanus_graph.cli.picture import format_of, put_out
 from openmanus_graph.drawing.gantt import gantt_mermaid, gantt_svg, gantt_text
 from openmanus_graph.drawing.history import history_tree
+from openmanus_graph.drawing.junit import junit_xml
 from openmanus_graph.drawing.plan import plan_diagram, plan_mermaid, plan_text
 from openmanus_graph.drawing.record import Record, record_of
 from openmanus_graph.drawing.report import report_html
@@ -76,6 +77,10 @@ async def read_record(name: str, *, whole: bool = False) -> Record:
         return await record_of(saver, await find_thread(saver, name), whole=whole)
 
 
-def report(thread: str, output: Path | None) -> None:
-    """Write a run as one HTML page: plan, timeline, messages, tool calls, files and costs."""
-    put_out(report_html(asyncio.run(read_record(thread, whole=True))), output)
+def report(thread: str, output: Path | None, junit: Path | None) -> None:
+    """Write a run as one HTML page: plan, timeline, messages, tool calls, files and costs; or its assertions."""
+    record = asyncio.run(read_record(thread, whole=True))
+    if junit is not None:
+        put_out(junit_xml(record), junit)
+    if junit is None or output is not None:
+        put_out(report_html(record), output)

@@ -10,10 +10,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
+from openmanus_graph.context import AskAboutText
 from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import locate, open_parent, write_file
-from openmanus_graph.tools.browser import elements, navigation
-from openmanus_graph.tools.browser.arguments import BrowserArguments
+from openmanus_graph.tools.browser import assertions, elements, navigation
+from openmanus_graph.tools.browser.arguments import ASSERTIONS, BrowserArguments
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
@@ -22,13 +23,15 @@ from openmanus_graph.tools.web.page import read_page
 
 LONGEST_TEXT = 18_000
 """Characters of a page's text that one action gives."""
+LONGEST_ASKED = 60_000
+"""Characters of a page's text that a model is asked about."""
 STALE_BUDGET = 1_500
 """Tokens of the page that the error about a ref shows."""
 _KEEPING = frozenset(
     {"scroll_down", "scroll_up", "wait", "extract_content", "screenshot", "snapshot", "find", "get_dropdown_options"}
 )
 """Actions after which nothing is saved, because they change nothing that would be."""
-_TEXTUAL = frozenset({"extract_content", "screenshot", "find", "get_dropdown_options"})
+_TEXTUAL = frozenset({"extract_content", "screenshot", "find", "get_dropdown_options", *ASSERTIONS})
 """Actions that give a text or a file, and no snapshot beside it."""
 _MODIFIERS = frozenset({"Control", "Shift", "Alt", "Meta", "ControlOrMeta"})
 _KEY = re.compile(r"(?:[A-Z][A-Za-z]+|F\d{1,2}|\S)")
@@ -42,13 +45,29 @@ class Done:
     """Text that was asked for."""
     path: str = ""
     """A file in the workspace."""
+    passed: bool | None = None
+    """Whether an assertion holds; `None` of other actions."""
+    why: str = ""
+    """Why it does not."""
 
 
 Search = Callable[[str], Awaitable[list[dict[str, Any]]]]
 """Searches the Web: title, address and description of each result."""
 
 
-async def perform(session: BrowserSession, given: BrowserArguments, search: Search) -> dict[str, Any]:
+@dataclass(frozen=True)
+class Means:
+    """What actions need from outside of the browser."""
+
+    search: Search
+    """Searches the Web."""
+    ask: AskAboutText | None = None
+    """Asks a model about a text; `None` where there is none."""
+    fails: bool = False
+    """Whether a call fails whose assertion does not hold."""
+
+
+async def perform(session: BrowserSession, given: BrowserArguments, means: Means) -> dict[str, Any]:
     """Do an action and show what is there then.
 
     Raises:
@@ -67,7 +86,7 @@ async def perform(session: BrowserSession, given: BrowserArguments, search: Sear
                 hint="Answer it with the action 'dialog'.",
             )
         try:
-            done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, search))
+            done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, means))
         except elements.StaleRefError as error:
             shown = await look(session, budget=STALE_BUDGET)
             raise ToolError(f"{error.message} This is there now:\n{shown['snapshot']}", hint=error.hint) from error
@@ -79,7 +98,14 @@ async def perform(session: BrowserSession, given: BrowserArguments, search: Sear
         if given.action not in _KEEPING and session.dialog is None:
             await session.save()
             shown["notes"] += [_hidden(note, session) for note in session.take_notes()]
-        return {**shown, "text": _hidden(done.text, session) if done else "", "path": done.path if done else ""}
+        done = done or Done()
+        return {
+            "passed": done.passed,
+            "why": _hidden(done.why, session),
+            **shown,
+            "text": _hidden(done.text, session),
+            "path": done.path,
+        }
 
 
 async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool = False) -> dict[str, Any]:
@@ -93,18 +119,20 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
     if session.dialog is None and not textual:
         await session.settle()
     tab = session.tab
-    snapshot = ""
-    if session.dialog is None:
-        snapshot = "" if textual else await _snapshot(session, tab, budget)
-    else:
+    tabs = list(session.tabs)  # a page may open another one meanwhile
+    if session.dialog is not None:
         dialog = session.dialog
         session.note(f"A dialog is open: {dialog.type} {dialog.message[:500]!r}. Answer it with 'dialog'.")
+    shows = session.dialog is None and not textual
+    snapshot, titles = await asyncio.gather(
+        _snapshot(session, tab, budget) if shows else _no_snapshot(),
+        asyncio.gather(*(_title(session, one) for one in tabs)),
+    )
     _note(session, tab)
-    tabs = list(session.tabs)  # a page may open another one meanwhile
-    titles = await asyncio.gather(*(_title(session, one) for one in tabs))
+    titles = [_hidden(title, session) for title in titles]  # the snapshot has told what is hidden
     return {
         "url": _hidden(tab.page.url, session),
-        "title": _hidden(titles[tabs.index(tab)], session),
+        "title": titles[tabs.index(tab)],
         "tabs": [
             {"tab_id": one.number, "url": _hidden(one.page.url[:300], session), "title": title, "current": one is tab}
             for one, title in zip(tabs, titles, strict=True)
@@ -115,7 +143,11 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
 
 
 async def _title(session: BrowserSession, tab: Tab) -> str:
-    return "" if session.dialog is not None else _hidden(await tab.title(), session)
+    return "" if session.dialog is not None else await tab.title()
+
+
+async def _no_snapshot() -> str:
+    return ""
 
 
 async def _snapshot(session: BrowserSession, tab: Tab, budget: int) -> str:
@@ -170,14 +202,14 @@ def _ref(given: BrowserArguments) -> str | int | None:
     return given.ref if given.ref is not None else given.index
 
 
-async def _go_to_url(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _go_to_url(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await navigation.go(session, session.tab, navigation.address_of(given.url))
     return Done()
 
 
-async def _click_element(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _click_element(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     if _ref(given) is None and given.x is not None and given.y is not None:
         await elements.click_at(session, given.x, given.y)
     else:
@@ -185,14 +217,14 @@ async def _click_element(session: BrowserSession, given: BrowserArguments, searc
     return Done()
 
 
-async def _input_text(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _input_text(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await elements.write(session, _ref(given), _needed(given.text, "text"))
     return Done()
 
 
-async def _scroll(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _scroll(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     tab = session.tab
     height, _, _ = await tab.view()
     size = tab.page.viewport_size or {"width": 1280, "height": height}
@@ -208,10 +240,10 @@ async def _scroll(session: BrowserSession, given: BrowserArguments, search: Sear
     return Done()
 
 
-async def _scroll_to_text(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
+async def _scroll_to_text(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     from playwright.async_api import Error
 
-    del search
+    del means
     text, tab = _needed(given.text, "text"), session.tab
     height, _, _ = await tab.view()
     for _ in range(20):
@@ -228,10 +260,10 @@ async def _scroll_to_text(session: BrowserSession, given: BrowserArguments, sear
     raise ToolError(f"The page does not show the text {text!r}.", hint="Look for a shorter one.")
 
 
-async def _send_keys(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
+async def _send_keys(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     from playwright.async_api import Error
 
-    del search
+    del means
     keys, keyboard = _needed(given.keys, "keys"), session.tab.page.keyboard
     presses = keys.split()
     if not presses or not all(_is_key(press) for press in presses):
@@ -250,52 +282,63 @@ def _is_key(press: str) -> bool:
     return set(modifiers) <= _MODIFIERS and _KEY.fullmatch(key) is not None
 
 
-async def _get_dropdown_options(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _get_dropdown_options(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     return Done(await elements.options_of(session, _ref(given)))
 
 
-async def _select_dropdown_option(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _select_dropdown_option(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await elements.choose(session, _ref(given), _needed(given.text, "text"))
     return Done()
 
 
-async def _go_back(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del given, search
+async def _go_back(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del given, means
     await navigation.back(session, session.tab)
     return Done()
 
 
-async def _refresh(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del given, search
+async def _refresh(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del given, means
     await navigation.refresh(session, session.tab)
     return Done()
 
 
-async def _wait(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _wait(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await asyncio.sleep(given.seconds or 3)
     await session.finish_downloads(0)
     return Done()
 
 
-async def _extract_content(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _extract_content(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     page = session.tab.page
     read = await asyncio.to_thread(read_page, await page.content(), page.url)
-    return Done(passages(read.markdown, given.goal or ""))
+    goal = given.goal or ""
+    if means.ask is not None and goal:
+        try:
+            return Done(await means.ask(goal, passages(_hidden(read.markdown, session), goal, LONGEST_ASKED)))
+        except ToolError as error:
+            session.note(f"No model has looked for it, so this is the page's text: {error.message}")
+    return Done(passages(read.markdown, goal))
 
 
-def passages(text: str, goal: str) -> str:
-    """A text, of a long one the passages with the words of a goal, in their order."""
-    if len(text) <= LONGEST_TEXT:
+def passages(text: str, goal: str, most: int = LONGEST_TEXT) -> str:
+    """A text, of a long one the passages with the words of a goal, in their order.
+
+    Args:
+        text: The text.
+        goal: What is looked for in it.
+        most: Characters that may be left of it.
+    """
+    if len(text) <= most:
         return text
     words = {word for word in re.findall(r"\w{3,}", goal.casefold())}
     blocks = text.split("\n\n")
     ranked = sorted(range(len(blocks)), key=lambda place: (-_score(blocks[place], words), place))
     kept: set[int] = set()
-    left = LONGEST_TEXT
+    left = most
     for place in ranked:
         left -= len(blocks[place]) + 2
         if left < 0:
@@ -323,16 +366,16 @@ def _tab(session: BrowserSession, number: int | None) -> Tab:
     return found_tab
 
 
-async def _switch_tab(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _switch_tab(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     tab = _tab(session, given.tab_id)
     session.bring(tab)
     await tab.page.bring_to_front()
     return Done()
 
 
-async def _open_tab(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _open_tab(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     address = None if given.url is None else navigation.address_of(given.url)
     tab = await session.new_tab()
     if address is not None:
@@ -340,16 +383,16 @@ async def _open_tab(session: BrowserSession, given: BrowserArguments, search: Se
     return Done()
 
 
-async def _close_tab(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _close_tab(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await session.close_tab(session.tab if given.tab_id is None else _tab(session, given.tab_id))
     if not session.tabs:
         await session.new_tab()
     return Done()
 
 
-async def _web_search(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    results = await search(_needed(given.query, "query"))
+async def _web_search(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    results = await means.search(_needed(given.query, "query"))
     text = "\n".join(f"{one['title']}\n{one['url']}\n{one['description']}\n" for one in results)
     if results:
         try:
@@ -359,8 +402,8 @@ async def _web_search(session: BrowserSession, given: BrowserArguments, search: 
     return Done(text or "Nothing was found.")
 
 
-async def _screenshot(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del given, search
+async def _screenshot(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del given, means
     picture = await session.tab.page.screenshot(timeout=10_000)
     return Done(path=await asyncio.to_thread(_put_picture, session, picture))
 
@@ -376,34 +419,47 @@ def _put_picture(session: BrowserSession, picture: bytes) -> str:
         number += 1
 
 
-async def _snapshot_only(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del session, given, search
+async def _snapshot_only(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del session, given, means
     return Done()
 
 
-async def _find(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _find(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     tab, text = session.tab, _needed(given.text, "text")
     root: Node = (await tab.tree())[0]
     places = await asyncio.to_thread(found, root, text, lambda node: session.refs.label(tab.number, node))
     return Done("\n".join(places) or f"The page does not have {text!r}.")
 
 
-async def _dialog(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _dialog(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     if given.accept is None:
         raise ToolArgumentsError("The argument 'accept' is missing.", hint="Give true or false.")
     await session.answer_dialog(given.accept, given.text)
     return Done()
 
 
-async def _upload_file(session: BrowserSession, given: BrowserArguments, search: Search) -> Done:
-    del search
+async def _upload_file(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
     await elements.upload(session, _ref(given), _needed(given.path, "path"))
     return Done()
 
 
-_ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Search], Awaitable[Done]]] = {
+async def _drag(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    del means
+    await elements.drag(session, _ref(given), given.to_ref, given.text)
+    return Done()
+
+
+async def _assert(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
+    why = await assertions.check(session, given)
+    if why and means.fails:
+        raise ToolError(why)
+    return Done(passed=not why, why=why)
+
+
+_ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Means], Awaitable[Done]]] = {
     "go_to_url": _go_to_url,
     "click_element": _click_element,
     "input_text": _input_text,
@@ -426,4 +482,6 @@ _ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Search], Awaitab
     "find": _find,
     "dialog": _dialog,
     "upload_file": _upload_file,
+    "drag": _drag,
+    **dict.fromkeys(ASSERTIONS, _assert),
 }

@@ -17,10 +17,16 @@ if TYPE_CHECKING:
 Action = Literal[
     "go_to_url", "click_element", "input_text", "scroll_down", "scroll_up", "scroll_to_text", "send_keys",
     "get_dropdown_options", "select_dropdown_option", "go_back", "refresh", "wait", "extract_content", "switch_tab",
-    "open_tab", "close_tab", "web_search", "screenshot", "snapshot", "find", "dialog", "upload_file",
+    "open_tab", "close_tab", "web_search", "screenshot", "snapshot", "find", "dialog", "upload_file", "drag",
+    "assert_text", "assert_role", "assert_url", "assert_console", "assert_network",
+    "assert_accessible",
 ]  # fmt: skip
 _ON_A_REF = frozenset({"click_element", "input_text", "select_dropdown_option"})
 """Actions that do what their element does: the letter of its ref says what that may be."""
+ASSERTIONS = frozenset(
+    {"assert_text", "assert_role", "assert_url", "assert_console", "assert_network", "assert_accessible"}
+)
+"""Actions that say whether a page is as it should be."""
 _MOVING = frozenset(
     "Tab Escape ArrowUp ArrowDown ArrowLeft ArrowRight PageUp PageDown Home End Backspace Delete".split()  # noqa: SIM905
 )
@@ -32,19 +38,27 @@ class BrowserArguments(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     action: Action = Field(description="What to do.")
-    url: str | None = Field(default=None, description="go_to_url, open_tab: the address.")
+    url: str | None = Field(default=None, description="go_to_url, open_tab: the address; assertions: opened before.")
     ref: str | int | None = Field(default=None, description="The element: its ref in the newest snapshot, e.g. e12.")
     index: str | int | None = Field(default=None, description="The same as ref.")
+    to_ref: str | int | None = Field(
+        default=None, description="drag: the element to drop on; or text that stands there."
+    )
     text: str | None = Field(
-        default=None, description="input_text ('' empties), scroll_to_text, find, select_dropdown_option, dialog."
+        default=None,
+        description="input_text ('' empties), scroll_to_text, find, select_dropdown_option, dialog, drag, "
+        "assert_text, assert_url and assert_network (an address, * for anything).",
     )
     keys: str | None = Field(default=None, description="send_keys: such as Enter, Control+a, or text to type.")
     scroll_amount: int | None = Field(default=None, gt=0, description="Pixels; by default most of the window.")
-    seconds: float | None = Field(default=None, gt=0, le=60, description="wait: how long, 3 by default.")
+    seconds: float | None = Field(default=None, gt=0, le=60, description="wait: how long, 3 by default; assertions: 5.")
     goal: str | None = Field(default=None, description="extract_content: what you look for.")
     query: str | None = Field(default=None, description="web_search: opens the first result.")
     tab_id: int | None = Field(default=None, description="switch_tab, close_tab: the tab's number.")
     path: str | None = Field(default=None, description="upload_file: a file of the workspace.")
+    role: str | None = Field(default=None, description="assert_role: such as button; the page must show one.")
+    name: str | None = Field(default=None, description="assert_role: its name.")
+    status: int | None = Field(default=None, description="assert_network: the status of such a request.")
     accept: bool | None = Field(default=None, description="dialog: true for OK, false for Cancel.")
     x: int | None = Field(default=None, description="click_element at a place of the window, for canvases.")
     y: int | None = Field(default=None, description="See x.")
@@ -61,7 +75,7 @@ def effect_of_action(args: Any) -> Effect:
         return "read" if presses and all(_moves(press) for press in presses) else "external"
     if action == "dialog":
         return "read" if args.get("accept") is False else "external"
-    return "external" if action in ("upload_file", None) else "read"
+    return "external" if action in ("upload_file", "drag", None) else "read"
 
 
 def _moves(press: str) -> bool:

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 ACT_MS = 2_000
 """Milliseconds that an element is waited for until it can be acted on."""
+DRAG_STEPS = 5
+"""Movements of the mouse between the beginning and the end of a drag."""
 _ASK_S = 3.0
 _LISTS = frozenset({"combobox", "listbox"})
 """Roles of lists that scripts have made."""
@@ -47,9 +49,14 @@ async def element_of(session: BrowserSession, given: str | int | None) -> tuple[
     locator = tab.page.get_by_ref(target.ref)
     try:
         async with asyncio.timeout(_ASK_S):
-            if not await locator.count():
-                raise StaleRefError(f"The element {ref!r} ({target.words}) is no longer there.")
-            facts = cast("dict[str, Any]", await locator.evaluate(page_script.FIELD))
+            # Both are asked at once; the second one alone would wait for what is not there.
+            asked = asyncio.ensure_future(locator.evaluate(page_script.FIELD, timeout=_ASK_S * 1000))
+            try:
+                if not await locator.count():
+                    raise StaleRefError(f"The element {ref!r} ({target.words}) is no longer there.")
+                facts = cast("dict[str, Any]", await asked)
+            finally:
+                asked.cancel()
     except (Error, TimeoutError) as error:
         raise StaleRefError(f"The element {ref!r} ({target.words}) does not answer.") from error
     return tab, locator, {**facts, "words": target.words, "role": target.role}
@@ -151,6 +158,8 @@ async def options_of(session: BrowserSession, given: str | int | None) -> str:
 async def choose(session: BrowserSession, given: str | int | None, text: str) -> None:
     """Choose an option by its text or value; one of a list made by scripts, after opening the list.
 
+    Of a list that takes several, what is chosen already stays so; an empty text leaves none of them chosen.
+
     Raises:
         ToolError: If there is none, or it is disabled, or the element is no list: that is never clicked.
     """
@@ -173,19 +182,29 @@ async def choose(session: BrowserSession, given: str | int | None, text: str) ->
         except Error as error:
             raise ToolError(f"The {facts['words']} shows no option {text!r}.") from error
         return
+    before: list[str] = [option["value"] for option in facts["options"] if option["selected"] and facts["multiple"]]
+    if facts["multiple"] and not text:
+        await _select(locator, [], facts["words"])
+        return
     for key in ("text", "value"):
         found = next((option for option in facts["options"] if str(option[key]).strip() == text.strip()), None)
         if found is None:
             continue
         if found["disabled"]:
             raise ToolError(f"The option {text!r} of the {facts['words']} is disabled.")
-        try:
-            await locator.select_option(value=found["value"], timeout=ACT_MS)
-        except Error as error:
-            raise _why(error.message, facts["words"], "changed") from error
+        await _select(locator, [*before, found["value"]], facts["words"])
         return
     there = ", ".join(repr(option["text"]) for option in facts["options"][:30])
     raise ToolError(f"The {facts['words']} has no option {text!r}: it has {there}.")
+
+
+async def _select(locator: Locator, values: list[str], words: str) -> None:
+    from playwright.async_api import Error
+
+    try:
+        await locator.select_option(value=values, timeout=ACT_MS)
+    except Error as error:
+        raise _why(error.message, words, "changed") from error
 
 
 async def upload(session: BrowserSession, given: str | int | None, path: str) -> None:
@@ -207,3 +226,32 @@ async def upload(session: BrowserSession, given: str | int | None, path: str) ->
         await (await waiting.value).set_files(file)
     except Error as error:
         raise ToolError(f"The {facts['words']} takes no file: {error.message.splitlines()[0]}") from error
+
+
+async def drag(session: BrowserSession, given: str | int | None, to: str | int | None, text: str | None) -> None:
+    """Drag an element and drop it on another one.
+
+    Args:
+        session: The browser.
+        given: The ref of what is dragged.
+        to: The ref of what it is dropped on; `None` for the place of a text.
+        text: The text of that place.
+
+    Raises:
+        ToolError: If it was not dragged, with the reason.
+        TimeoutError: If it may have been.
+    """
+    from playwright.async_api import Error
+
+    tab, locator, facts = await element_of(session, given)
+    if to is None and text is not None:
+        target = tab.page.get_by_text(text).first
+        if not await target.count():
+            raise ToolError(f"The page does not show the text {text!r}.", hint="Look for a shorter one.")
+    else:
+        _, target, _ = await element_of(session, to)
+    try:
+        # Some pages take a drag only after more than one movement.
+        await locator.drag_to(target, steps=DRAG_STEPS, timeout=ACT_MS)
+    except Error as error:
+        raise _why(error.message, facts["words"], "dragged") from error

@@ -4,11 +4,18 @@ from __future__ import annotations
 
 import json
 
-OPEN_SHADOWS = """
+BEFORE_SCRIPTS = """
 const attach = Element.prototype.attachShadow;
 Element.prototype.attachShadow = function (options) { return attach.call(this, {...options, mode: 'open'}); };
+const dropping = window[Symbol.for('openmanus-graph dropping')] = new WeakSet();
+const listen = EventTarget.prototype.addEventListener;
+EventTarget.prototype.addEventListener = function (type, ...others) {
+  if (type === 'drop' && this instanceof Element && this !== document.body) dropping.add(this);
+  return listen.call(this, type, ...others);
+};
 """
-"""Run before a page's own scripts: makes closed shadow roots ones that a snapshot sees."""
+"""Run before a page's own scripts: makes closed shadow roots ones that a snapshot sees, and remembers on what something
+can be dropped."""
 
 _REMEMBERED = """(window[Symbol.for('openmanus-graph secrets')] ??= {fields: new WeakSet(), values: new Set()})"""
 """Fields of the page that were for passwords when it was looked at, and what they held; it goes with the page."""
@@ -19,7 +26,8 @@ _HIDDEN = """(element => element.type === 'password' || (element.getAttribute('a
 
 FACTS = """() => {
   const remembered = $REMEMBERED;
-  const opening = new Set(), editable = new Set(), acting = [], submitting = [], staying = [];
+  const opening = new Set(), editable = new Set(), acting = [], submitting = [], staying = [], dragging = [];
+  const dropping = window[Symbol.for('openmanus-graph dropping')] || new WeakSet();
   const box = element => {
     const at = element.getBoundingClientRect();
     return [Math.round(at.x), Math.round(at.y), Math.round(at.width), Math.round(at.height)];
@@ -36,6 +44,7 @@ FACTS = """() => {
   const visit = root => {
     for (const element of root.querySelectorAll('*')) {
       if (element.shadowRoot) visit(element.shadowRoot);
+      if (element.matches('[draggable=true]') || element.ondrop || dropping.has(element)) dragging.push(box(element));
       if (submits(element)) submitting.push(element);
       else if (opens(element)) opening.add(element);
       else if (element.matches(acts)) acting.push(element);
@@ -64,11 +73,11 @@ FACTS = """() => {
   }
   const free = elements => [...elements].map(box).filter(at => !taken.has(String(at)));
   return {secrets: [...remembered.values].slice(-100), opening: free(opening), editable: free(editable),
-    submitting: submitting.map(box), staying};
+    submitting: submitting.map(box), staying, dragging};
 }""".replace("$REMEMBERED", _REMEMBERED).replace("$HIDDEN", _HIDDEN)
 """What fields for passwords hold or held; boxes of what opens and closes something and of text written in place, unless
 a click into their middle would reach what may do anything; boxes of what sends or empties a form; addresses of links
-that lead no further."""
+that lead no further; boxes of what can be dragged and dropped on."""
 
 VIEW = """() => ({
   height: innerHeight, y: Math.round(scrollY), whole: Math.round(document.documentElement.scrollHeight),
@@ -91,6 +100,7 @@ FIELD = """element => ({
   readonly: !!element.readOnly,
   submits: ['button', 'input'].includes(element.localName) && !!element.form &&
     ['submit', 'reset', 'image'].includes(element.type),
+  multiple: element.localName === 'select' && element.multiple,
   options: element.localName !== 'select' ? null : [...element.options].map(option => ({
     text: option.text, value: option.value, selected: option.selected, disabled: option.disabled,
   })),

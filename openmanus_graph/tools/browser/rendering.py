@@ -20,6 +20,7 @@ Label = Callable[[Node], str]
 
 _WRAPPERS = frozenset({"generic", "group", "rowgroup", "none", "presentation", "page", "main", "region", "article"})
 _LISTS = frozenset({"table", "list", "grid", "rowgroup", "treegrid", "menu", "listbox", "tree"})
+_CELLS = frozenset({"cell", "gridcell"})
 _ROWS = frozenset({"row", "listitem", "option", "article", "paragraph", "heading", "cell", "gridcell"})
 
 
@@ -183,7 +184,9 @@ def found(root: Node, wanted: str, label: Label) -> list[str]:
     for node, parents in _with_parents(root):
         if id(node) in covered or sought not in f"{node.name} {node.text}".casefold():
             continue
-        place = next((one for one in reversed([*parents, node]) if one.role in _ROWS and len(one.children) < 20), node)
+        around = [one for one in reversed([*parents, node]) if one.role in _ROWS and len(one.children) < 20]
+        # A cell says little without the others of its row.
+        place = next((one for one in around if one.role not in _CELLS), next(iter(around), node))
         covered.update(id(one) for one in place.walk())
         if len(told) == MOST_FOUND:
             told.append("[more places follow: look for a longer text]")

@@ -167,7 +167,7 @@ class BrowserSession:
         storage: StorageState | None = saved.storage or None  # type: ignore[assignment] - as it was given
         self._context = await process.browser.new_context(storage_state=storage, accept_downloads=True)
         self._context.set_default_timeout(5_000)
-        await self._context.add_init_script(page_script.OPEN_SHADOWS)
+        await self._context.add_init_script(page_script.BEFORE_SCRIPTS)
         self._context.on("page", self._adopt)
         if found is not None:
             await self._write(replace(saved, generation=self._generation))

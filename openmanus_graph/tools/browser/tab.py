@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from openmanus_graph.tools.browser import page_script
@@ -21,10 +22,30 @@ LOAD_S = 10.0
 """Seconds that a new page is waited for."""
 SNAPSHOT_S = 20.0
 """Seconds that a snapshot may take."""
+MOST_REQUESTS = 2_000
+"""Requests of a page that are remembered."""
+MOST_ERRORS = 50
+"""Errors of a page's scripts that are remembered."""
+_GIVEN_UP = "net::ERR_ABORTED"
+"""What is said of requests that the page itself has given up, and of downloads."""
 _ASK_S = 3.0
-_ASKED = ("secrets", "opening", "editable", "submitting", "staying")
+_ASKED = ("secrets", "opening", "editable", "submitting", "staying", "dragging")
 _READING = ("GET", "HEAD")
 _WATCHED = frozenset({"document", "fetch", "xhr"})
+
+
+@dataclass
+class Done:
+    """A request that has ended."""
+
+    method: str
+    """Its method."""
+    url: str
+    """Its address."""
+    status: int = 0
+    """Its HTTP status; 0 if it got no answer."""
+    failure: str = ""
+    """Why it got none, in Chromium's words."""
 
 
 class Tab:
@@ -52,6 +73,10 @@ class Tab:
         that a page has opened the first request is not seen, so it counts as one."""
         self.errors: list[str] = []
         """What scripts of the page failed with, or wrote as errors, since somebody looked."""
+        self.console: list[str] = []
+        """What scripts failed with, or wrote as errors, since the page was opened."""
+        self.requests: list[Done] = []
+        """Requests that have ended since the page was asked for, the oldest first."""
         self.secrets: set[str] = set()
         """Values of fields for passwords, as they were seen last."""
         self._open_requests: set[Request] = set()
@@ -74,12 +99,15 @@ class Tab:
         if request.resource_type in _WATCHED:
             self._open_requests.add(request)
         if self._is_own(request):
+            if request.redirected_from is None:
+                self.console, self.requests = [], []
             self.status = self.failure = self.refused = None
             self.authenticate = False
             self.asked = request.url
             self.sent = self.sent or request.method not in _READING
 
     def _answered(self, response: Response) -> None:
+        self._end(Done(response.request.method, response.url, response.status))
         if self._is_own(response.request):
             self.status = response.status
             self.refused = response.url if SAID_BY_PROXY in response.headers else None
@@ -90,9 +118,15 @@ class Tab:
 
     def _failed(self, request: Request) -> None:
         self._open_requests.discard(request)
+        if request.failure != _GIVEN_UP:
+            self._end(Done(request.method, request.url, failure=request.failure or "no answer"))
         if self._is_own(request):
             self.failure = request.failure
             self.refused = request.url if "ERR_TUNNEL" in (request.failure or "") else None
+
+    def _end(self, done: Done) -> None:
+        if len(self.requests) < MOST_REQUESTS:
+            self.requests.append(done)
 
     def _crash(self, page: Page) -> None:
         del page
@@ -103,6 +137,8 @@ class Tab:
             self._error(message.text)
 
     def _error(self, text: str) -> None:
+        if len(self.console) < MOST_ERRORS:
+            self.console.append(text[:200])
         if len(self.errors) < 5:
             self.errors.append(text[:200])
 
@@ -193,6 +229,7 @@ def _places(facts: list[dict[str, list[Any]] | None]) -> Places:
         editable=_boxes([own] if own else [], "editable"),
         submitting=None if own is None else _boxes([own], "submitting"),
         submitting_in_frames=None if len(inside) < len(framed) else _boxes(inside, "submitting"),
+        dragging=_boxes([own] if own else [], "dragging"),
         staying=None if len(told) < len(facts) else staying,
     )
 

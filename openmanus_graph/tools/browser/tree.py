@@ -186,6 +186,8 @@ class Places:
     """Where what sends or empties a form is in the page itself; `None` if it did not say."""
     submitting_in_frames: Collection[Box] | None = ()
     """The same of all frames, each from its own corner."""
+    dragging: Collection[Box] = ()
+    """Where what can be dragged or dropped on is, in the page itself."""
     staying: Collection[str] | None = ()
     """Addresses of links, as they are written, that lead no further than to this page, each space in them single;
     `None` if not all is told."""
@@ -216,6 +218,10 @@ def classify(root: Node, places: Places) -> None:
             node.effect = "external"
     _within_pointers(root, inside=False)
     _through(root, sending)
+    for node in root.walk():
+        # Last, so that a list whose entries are dragged does not hide them, and no link counts as more for them.
+        if node.ref is not None and node.effect is None and id(node) not in corners and node.box in places.dragging:
+            node.effect = "external"
 
 
 def _sends(node: Node, corner: tuple[int, ...] | None, places: Places) -> bool:
