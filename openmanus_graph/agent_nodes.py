@@ -106,7 +106,7 @@ ROLES = (
         (VERIFIER,),
         is_read_by_graph=True,
     ),
-    AgentRole(VISION, "tool", "the picture and the question about it", "looking at a picture"),
+    AgentRole(VISION, "tool", "the picture and the question about it", "looking at a picture", (VISION,)),
 )
 """Every role, in the order in which a request meets them."""
 

@@ -69,6 +69,11 @@ class Sessions:
             raise failures[0]
 
 
+Look = Callable[[str, str, str], Awaitable[str | None]]
+"""Has a picture looked at: takes its path in the workspace, its sha256 and a question, and gives the words of a model
+that sees; `None` where the model that gets the call's result is shown the picture itself."""
+
+
 def _silent(_: str) -> None:
     return None
 
@@ -104,6 +109,8 @@ class ToolContext:
     """Says in a few words what the tool is doing, for the views."""
     models: Any = None
     """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
+    look: Look | None = None
+    """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
     policy: Any = None
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
@@ -13,6 +14,7 @@ from openmanus_graph.errors import ModelError
 from openmanus_graph.models.actions import as_text, read_actions
 from openmanus_graph.models.capability import Feature
 from openmanus_graph.models.clean_text import cleaned
+from openmanus_graph.models.pictures import referred_file
 
 Tool = dict[str, Any]
 """A tool in OpenAI's form."""
@@ -20,6 +22,7 @@ Tool = dict[str, Any]
 SEE_BELOW = "[An image, shown below.]"
 IMAGES_BELONG = "Images of the results above:"
 NO_IMAGE = "[An image that this model cannot see.]"
+NO_PICTURE = "[The picture {path} is not shown: this model cannot see. The tool `view_image` says what is on it.]"
 
 
 @dataclass(frozen=True)
@@ -36,6 +39,8 @@ class Ask:
     """Name of that object."""
     description: str = ""
     """Description of that object."""
+    folder: Path | None = None
+    """The workspace with the pictures that messages refer to; `None` where none does."""
 
 
 @dataclass(frozen=True)
@@ -183,12 +188,18 @@ def _without_unseen_images(messages: list[BaseMessage], *, sees: bool) -> list[B
     return [_without_images(message) for message in messages]
 
 
-def _without_images(message: BaseMessage, instead: str = NO_IMAGE) -> BaseMessage:
+def _without_images(message: BaseMessage, instead: str = "") -> BaseMessage:
     content = cast("str | list[str | dict[str, Any]]", message.content)
     if isinstance(content, str) or not any(_is_image(block) for block in content):
         return message
-    blocks = [{"type": "text", "text": instead} if _is_image(block) else block for block in content]
+    blocks = [{"type": "text", "text": instead or _unseen(block)} if _is_image(block) else block for block in content]
     return message.model_copy(update={"content": blocks})
+
+
+def _unseen(block: str | dict[str, Any]) -> str:
+    """What a model is told of an image that it cannot see."""
+    file = referred_file(block)
+    return NO_IMAGE if file is None else NO_PICTURE.format(path=file["path"])
 
 
 def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:
@@ -197,15 +208,29 @@ def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:
     images: list[str | dict[str, Any]] = []
     for message in messages:
         if images and not isinstance(message, ToolMessage):
-            shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
-            images = []
+            before, images = _as_message(images), []
+            if isinstance(message, HumanMessage):  # many models take no two human messages in a row
+                shown.append(_behind(before, message))
+                continue
+            shown.append(before)
         if isinstance(message, ToolMessage) and (result_images := _images(message)):
             images += result_images
             message = _without_images(message, SEE_BELOW)  # noqa: PLW2901 - the message as it is sent
         shown.append(message)
     if images:
-        shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
+        shown.append(_as_message(images))
     return shown
+
+
+def _as_message(images: list[str | dict[str, Any]]) -> HumanMessage:
+    return HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images])
+
+
+def _behind(before: HumanMessage, message: HumanMessage) -> HumanMessage:
+    """A message with the blocks of another before its own."""
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    own = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return message.model_copy(update={"content": [*cast("list[Any]", before.content), *own]})
 
 
 def _images(message: BaseMessage) -> list[str | dict[str, Any]]:

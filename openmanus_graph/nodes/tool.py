@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, cast
@@ -18,19 +19,22 @@ from openmanus_graph.checkpoints.ledger import hash_of, kept_args
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OpenManusGraphError
-from openmanus_graph.events import Event, now
+from openmanus_graph.events import Event, Usage, now
 from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.pictures import PICTURES, Noted
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
+from openmanus_graph.nodes.vision import CallVision, pictures_of
 from openmanus_graph.outputs import artifact_in, content_of, stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
 from openmanus_graph.policy import Policy
 from openmanus_graph.state import Draft, Ran, SubtaskState
 from openmanus_graph.tools.spec import ToolSpec, sources_of, spec_of
+from openmanus_graph.usage import add_usage
 
 HEAD_CHARACTERS = 12_000
 TAIL_CHARACTERS = 4_000
@@ -101,7 +105,9 @@ async def _direct_call(
     subtask = Subtask.model_validate(state.get("subtask"))
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
+    vision = None if spec.shows is None else CallVision(run, state, attempt=attempt, of_agent=False)
     context = replace(run.context, attempt=attempt)
+    context = context if vision is None else vision.handed(context)
     arguments = dict(subtask.args)
     try:
         arguments = resolve(arguments, run.lookup)
@@ -126,12 +132,17 @@ async def _direct_call(
     if error is not None and not outcome.known and not again:
         error += " What the call did is unknown, so it is not repeated."
     draft = draft_of(outcome.output, error, context)
-    noted = _noted(tool, arguments, consent.args, outcome)
+    noted = {**_noted(tool, arguments, consent.args, outcome), **_used(vision)}
     update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None, **noted}
     if checked and subtask.done_when and draft["error"] is None:
         return {**update, "draft": draft}
-    known = cast("SubtaskState", {**state, **noted})
+    known = cast("SubtaskState", {**state, **noted, **_used(vision, state.get("usage"))})
     return {**update, "result": ended(known, draft, attempt=attempt, started=started)}
+
+
+def _used(vision: CallVision | None, before: Usage | None = None) -> dict[str, Any]:
+    """What was used of models by a call, and before it."""
+    return {} if vision is None or vision.usage is None else {"usage": add_usage(before, vision.usage)}
 
 
 def _noted(
@@ -191,6 +202,8 @@ async def _agent_call(
     key = str(made["id"])
     subtask_id = run.context.subtask_id
     context = replace(run.context, call_id=_call_id(run.context, config, key))
+    vision = None if spec.shows is None else CallVision(run, state, attempt=context.attempt, of_agent=True)
+    context = context if vision is None else vision.handed(context)
     effect = EffectCall(tool, context, config, run, key)
     consent = await effect.consent(dict(made["args"]), policy)
     if consent.args is None:
@@ -218,9 +231,11 @@ async def _agent_call(
             preview=shown[:PREVIEW_CHARACTERS],
         )
     )
-    message = _message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed)
-    read = [] if outcome.error is not None else sources_of(tool, consent.args, content_of(outcome.output))
-    return {"messages": [message], **({"sources": read} if read else {})}
+    done = content_of(outcome.output) if outcome.error is None else None
+    pictures = [] if vision is None else await asyncio.to_thread(pictures_of, spec, done, context)
+    message = _message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed, pictures=pictures)
+    read = [] if outcome.error is not None else sources_of(tool, consent.args, done)
+    return {"messages": [message], **({"sources": read} if read else {}), **_used(vision)}
 
 
 def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
@@ -231,13 +246,18 @@ def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
     return f"{context.call_id}-{facts.get('langgraph_step', 0)}.{place}-{key}"
 
 
-def _message(tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float) -> ToolMessage:
+def _message(
+    tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float, pictures: Sequence[Noted] = ()
+) -> ToolMessage:
     return ToolMessage(
         content=text,
         tool_call_id=call_id,
         name=tool.name,
         status="error" if failed else "success",
-        additional_kwargs={FACTS: {"failed": failed, "elapsed_s": elapsed_s}},
+        additional_kwargs={
+            FACTS: {"failed": failed, "elapsed_s": elapsed_s},
+            **({PICTURES: list(pictures)} if pictures else {}),
+        },
     )
 
 

@@ -33,6 +33,7 @@ _SPEC = ToolSpec(
     planned=False,
     free_text=("url", "title", "tabs", "notes", "snapshot", "text"),
     newest=("snapshot", "tabs"),
+    shows="path",
     source=_read_addresses,
     unavailable=why_unavailable,
     returns={"url": TEXT, "title": TEXT, "tabs": ANY, "notes": ANY, "snapshot": TEXT, "text": TEXT, "path": TEXT},

@@ -15,6 +15,7 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "search_files",
     "fetch_page",
     "crawl4ai",
+    "view_image",
     "web_search",
     "http_request",
     "browser_use",

@@ -12,6 +12,7 @@ from typing import Any
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
 
 from openmanus_graph.models.context import KEPT, exchanges, fit
+from openmanus_graph.nodes.material.pictures import pictures_named
 from openmanus_graph.nodes.material.prompt_context import attachments_text, result_texts
 from openmanus_graph.nodes.material.untrusted_text import fenced
 from openmanus_graph.nodes.planning.coordinator_calls import ASK, PLAN
@@ -39,7 +40,7 @@ def heard(state: ManusState) -> list[AnyMessage]:
     new: list[AnyMessage] = list((state.get("messages") or [])[state.get("heard") or 0 :])
     if not new or not isinstance(new[-1], HumanMessage):
         return new
-    return [*new[:-1], *_memory(state), _with_files(new[-1], attachments_text(state))]
+    return [*new[:-1], *_memory(state), _with_files(new[-1], state)]
 
 
 def _memory(state: ManusState) -> list[AnyMessage]:
@@ -52,13 +53,16 @@ def _memory(state: ManusState) -> list[AnyMessage]:
     return [] if told else [memory]
 
 
-def _with_files(request: HumanMessage, attached: str) -> HumanMessage:
+def _with_files(request: HumanMessage, state: ManusState) -> HumanMessage:
     """A request with the files that came with it."""
+    attached = attachments_text(state)
     if not attached:
         return request
-    if isinstance(request.content, str):
-        return request.model_copy(update={"content": f"{request.content}\n\n{attached}"})
-    return request.model_copy(update={"content": [*request.content, {"type": "text", "text": attached}]})
+    content: Any = f"{request.content}\n\n{attached}"
+    if not isinstance(request.content, str):
+        content = [*request.content, {"type": "text", "text": attached}]
+    kept = {**request.additional_kwargs, **pictures_named(state.get("attachments") or [])}
+    return request.model_copy(update={"content": content, "additional_kwargs": kept})
 
 
 def clarified(state: ManusState) -> list[AnyMessage]:
