@@ -22,7 +22,9 @@ Tool = dict[str, Any]
 SEE_BELOW = "[An image, shown below.]"
 IMAGES_BELONG = "Images of the results above:"
 NO_IMAGE = "[An image that this model cannot see.]"
-NO_PICTURE = "[The picture {path} is not shown: this model cannot see. The tool `view_image` says what is on it.]"
+NO_PICTURE = "[The picture {path} is not shown: this model cannot see.{cure}]"
+VIEW = "view_image"
+CURE = f" The tool `{VIEW}` says what is on it."
 
 
 @dataclass(frozen=True)
@@ -192,14 +194,17 @@ def _without_images(message: BaseMessage, instead: str = "") -> BaseMessage:
     content = cast("str | list[str | dict[str, Any]]", message.content)
     if isinstance(content, str) or not any(_is_image(block) for block in content):
         return message
-    blocks = [{"type": "text", "text": instead or _unseen(block)} if _is_image(block) else block for block in content]
+    blocks = [
+        {"type": "text", "text": instead or _unseen(block, message.name)} if _is_image(block) else block
+        for block in content
+    ]
     return message.model_copy(update={"content": blocks})
 
 
-def _unseen(block: str | dict[str, Any]) -> str:
-    """What a model is told of an image that it cannot see."""
+def _unseen(block: str | dict[str, Any], of: str | None) -> str:
+    """What a model is told of an image that it cannot see, in a message of this name."""
     file = referred_file(block)
-    return NO_IMAGE if file is None else NO_PICTURE.format(path=file["path"])
+    return NO_IMAGE if file is None else NO_PICTURE.format(path=file["path"], cure="" if of == VIEW else CURE)
 
 
 def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:

@@ -26,9 +26,9 @@ from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, with_store
 from openmanus_graph.loading.input_schema import input_fields
 from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.vision import CallVision
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
-from openmanus_graph.nodes.vision import CallVision
 from openmanus_graph.outputs import to_json_value
 from openmanus_graph.plan import Subtask
 from openmanus_graph.run_config import ConfigKey, configurable_of, with_keys

@@ -19,20 +19,20 @@ from openmanus_graph.checkpoints.ledger import hash_of, kept_args
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OpenManusGraphError
-from openmanus_graph.events import Event, Usage, now
+from openmanus_graph.events import Event, now
 from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
-from openmanus_graph.nodes.material.pictures import PICTURES, Noted
+from openmanus_graph.nodes.material.pictures import noting
+from openmanus_graph.nodes.material.vision import CallVision, pictures_of
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
-from openmanus_graph.nodes.vision import CallVision, pictures_of
 from openmanus_graph.outputs import artifact_in, content_of, stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
 from openmanus_graph.policy import Policy
-from openmanus_graph.state import Draft, Ran, SubtaskState
+from openmanus_graph.state import Draft, NotedPicture, Ran, SubtaskState
 from openmanus_graph.tools.spec import ToolSpec, sources_of, spec_of
 from openmanus_graph.usage import add_usage
 
@@ -132,17 +132,24 @@ async def _direct_call(
     if error is not None and not outcome.known and not again:
         error += " What the call did is unknown, so it is not repeated."
     draft = draft_of(outcome.output, error, context)
-    noted = {**_noted(tool, arguments, consent.args, outcome), **_used(vision)}
+    noted = {**_noted(tool, arguments, consent.args, outcome), **await _seen(vision, spec, outcome, context)}
     update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None, **noted}
     if checked and subtask.done_when and draft["error"] is None:
         return {**update, "draft": draft}
-    known = cast("SubtaskState", {**state, **noted, **_used(vision, state.get("usage"))})
+    known = cast("SubtaskState", {**state, **noted, "usage": add_usage(state.get("usage"), noted.get("usage"))})
     return {**update, "result": ended(known, draft, attempt=attempt, started=started)}
 
 
-def _used(vision: CallVision | None, before: Usage | None = None) -> dict[str, Any]:
-    """What was used of models by a call, and before it."""
-    return {} if vision is None or vision.usage is None else {"usage": add_usage(before, vision.usage)}
+async def _seen(
+    vision: CallVision | None, spec: ToolSpec, outcome: CallOutcome, context: ToolContext
+) -> dict[str, Any]:
+    """What a call that shows pictures adds to the state: those that it named, and what a model that saw them used."""
+    if vision is None:
+        return {}
+    output = None if outcome.error is not None else content_of(outcome.output)
+    pictures = await asyncio.to_thread(pictures_of, spec, output, context)
+    used = {} if vision.usage is None else {"usage": vision.usage}
+    return {**used, **({"pictures": pictures} if pictures else {})}
 
 
 def _noted(
@@ -231,11 +238,11 @@ async def _agent_call(
             preview=shown[:PREVIEW_CHARACTERS],
         )
     )
-    done = content_of(outcome.output) if outcome.error is None else None
-    pictures = [] if vision is None else await asyncio.to_thread(pictures_of, spec, done, context)
+    seen = await _seen(vision, spec, outcome, context)
+    pictures = seen.pop("pictures", [])
     message = _message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed, pictures=pictures)
-    read = [] if outcome.error is not None else sources_of(tool, consent.args, done)
-    return {"messages": [message], **({"sources": read} if read else {}), **_used(vision)}
+    read = [] if outcome.error is not None else sources_of(tool, consent.args, content_of(outcome.output))
+    return {"messages": [message], **({"sources": read} if read else {}), **seen}
 
 
 def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
@@ -247,7 +254,7 @@ def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
 
 
 def _message(
-    tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float, pictures: Sequence[Noted] = ()
+    tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float, pictures: Sequence[NotedPicture] = ()
 ) -> ToolMessage:
     return ToolMessage(
         content=text,
@@ -256,7 +263,7 @@ def _message(
         status="error" if failed else "success",
         additional_kwargs={
             FACTS: {"failed": failed, "elapsed_s": elapsed_s},
-            **({PICTURES: list(pictures)} if pictures else {}),
+            **noting(pictures),
         },
     )
 

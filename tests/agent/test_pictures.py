@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import base64
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
+from langchain_core.messages import AIMessage
+from langchain_core.tools import StructuredTool
+from langgraph.graph import END, START, MessagesState, StateGraph
 
-from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph.context import tool_context
 from openmanus_graph.files.picture import picture_in
-from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from openmanus_graph.tools.registry import builtin
+from openmanus_graph.tools.view_image import SHOWN
 from tests.agent.conftest import Build
 from tests.agent.replies import calls, ends, plans, thread, verdict
 from tests.agent.shown import bomb, chart, colours, of_role, pictures
@@ -107,6 +110,7 @@ async def test_a_direct_call_of_a_plan_gives_words(build: Build, provider: Scrip
     assert state["results"]["look"]["output"]["description"] == "A red square."
     assert state["results"]["look"]["usage"]["calls"] == 1
     assert (tmp_path / "ws" / "said.txt").read_text() == "A red square."
+    assert colours(provider.requests[-1].messages) == [RED]  # the coordinator sees it too
 
 
 async def test_only_the_newest_pictures_are_sent(build: Build, provider: ScriptedServer, tmp_path: Path) -> None:
@@ -210,3 +214,60 @@ async def test_no_bytes_of_a_picture_are_stored_or_recorded(
         assert base64.b64encode(part).decode() not in recording.read_text()
     assert rows_with(database, "view_image")
     assert "view_image" in recording.read_text()
+
+
+async def test_a_replay_has_the_eyes_that_the_recorded_run_had(
+    build: Build, provider: ScriptedServer, tmp_path: Path
+) -> None:
+    chart(tmp_path / "ws" / "chart.png")
+    given = {"task": "What does the chart say?", "workspace": "ws"}
+    for name, settings, words in (("seeing", SEES, SHOWN), ("asking", ASKS, "All red.")):
+        file = tmp_path / f"{name}.jsonl"
+        asked = [Reply(words)] if name == "asking" else []
+        provider.add(plans(LOOK), looks("chart.png"), *asked, ends("It is red."), verdict(True))
+        await build(settings={**settings, "record": file, "owner": name}).ainvoke(given, thread(name))
+
+        replay = build(models=f"replay:{file}", settings={"owner": f"{name}-2"})  # who remembers nothing of it
+        events = [event async for event in replay.astream(given, thread(f"{name}-2"), stream_mode="custom")]
+
+        (returned,) = [event for event in events if event["type"] == "tool_returned"]
+        assert words in returned["preview"]
+        assert [event["text"] for event in events if event["type"] == "warned"] == []
+    assert len(provider.requests) == 4 + 5
+
+
+async def test_the_picture_that_a_users_tool_names_is_shown(
+    build: Build, provider: ScriptedServer, tmp_path: Path
+) -> None:
+    async def draw(name: str) -> dict[str, Any]:
+        """Draw a chart."""
+        chart(tool_context().workspace / name)
+        return {"path": name}
+
+    drawing = StructuredTool.from_function(coroutine=draw, metadata={"effect": "write", "shows": "path"})
+    provider.add(plans({**LOOK, "tools": ["draw"]}), calls(ToolUse("draw", {"name": "new.png"})))
+    provider.add(calls(ToolUse("draw", {"name": "new.pdf"})), ends("Drawn."), verdict(True))
+
+    app = build(settings=SEES, tools=[drawing])
+    await app.ainvoke({"task": "Draw.", "workspace": "ws"}, thread())
+
+    _, second, third = of_role(provider, WORKER)
+    assert colours(second) == [RED]
+    assert colours(third) == [RED]  # a PDF is no picture
+
+
+async def test_an_agent_of_the_users_own_gets_words(build: Build, provider: ScriptedServer, tmp_path: Path) -> None:
+    chart(tmp_path / "ws" / "chart.png")
+
+    async def look(state: MessagesState) -> dict[str, Any]:
+        found = await builtin("view_image").ainvoke({"path": "chart.png", "question": "Which colour?"})
+        return {"messages": [AIMessage(found["description"])]}
+
+    graph = StateGraph(MessagesState).add_node(look).add_edge(START, "look").add_edge("look", END).compile()
+    provider.add(plans({"id": "look", "goal": "look", "agent": "eyes"}), Reply("All red."), verdict(True))
+
+    app = build(settings={"models": {"default": {"images": True}}}, agents={"eyes": graph})
+    state = await app.ainvoke({"task": "Look.", "workspace": "ws"}, thread())
+
+    assert state["results"]["look"]["output"] == "All red."
+    assert colours(of_role(provider, EYES)[0]) == [RED]

@@ -5,13 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypedDict, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 from langchain_core.messages import BaseMessage
 
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.picture import is_named_as_picture, sha256_of
 from openmanus_graph.models.pictures import IMAGE_TOKENS, reference
+from openmanus_graph.state import NotedPicture
 
 PICTURES = "pictures"
 """Where a message keeps, in `additional_kwargs`, which pictures belong to it."""
@@ -22,24 +23,19 @@ OLDER = "[The picture {path} is not shown any more; `view_image` shows it again.
 MessageT = TypeVar("MessageT", bound=BaseMessage)
 
 
-class Noted(TypedDict):
-    """A picture that belongs to a message."""
-
-    path: str
-    """In the workspace."""
-    sha256: str
-    """Of the file as it was; empty until somebody has looked."""
-
-
-def noted_in(message: BaseMessage) -> list[Noted]:
+def noted_in(message: BaseMessage) -> list[NotedPicture]:
     """The pictures that belong to a message."""
     return message.additional_kwargs.get(PICTURES) or []
 
 
-def pictures_named(paths: Sequence[str]) -> dict[str, Any]:
-    """What a message keeps of files of which some are pictures, by their names; nothing where none is."""
-    found = [Noted(path=path, sha256="") for path in paths if is_named_as_picture(path)]
-    return {PICTURES: found} if found else {}
+def noting(pictures: Sequence[NotedPicture]) -> dict[str, Any]:
+    """What a message keeps of its pictures in `additional_kwargs`; nothing where it has none."""
+    return {PICTURES: list(pictures)} if pictures else {}
+
+
+def pictures_named(paths: Sequence[str]) -> list[NotedPicture]:
+    """Those of some files that are pictures by their names."""
+    return [NotedPicture(path=path, sha256="") for path in paths if is_named_as_picture(path)]
 
 
 async def with_hashes(messages: Sequence[MessageT], workspace: Path) -> list[MessageT]:
@@ -55,9 +51,9 @@ def _with_hashes(message: MessageT, workspace: Path) -> MessageT:
     return message.model_copy(update={"additional_kwargs": {**message.additional_kwargs, PICTURES: found}})
 
 
-def _looked(path: str, workspace: Path) -> Noted | None:
+def _looked(path: str, workspace: Path) -> NotedPicture | None:
     try:
-        return Noted(path=path, sha256=sha256_of(workspace, path))
+        return NotedPicture(path=path, sha256=sha256_of(workspace, path))
     except (ToolError, OSError):  # the message names it all the same
         return None
 
@@ -77,7 +73,7 @@ def referring(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     return shown[::-1]
 
 
-def _referring(message: BaseMessage, noted: Sequence[Noted], seen: set[tuple[str, str]]) -> BaseMessage:
+def _referring(message: BaseMessage, noted: Sequence[NotedPicture], seen: set[tuple[str, str]]) -> BaseMessage:
     content = cast("str | list[str | dict[str, Any]]", message.content)
     blocks: list[str | dict[str, Any]] = [{"type": "text", "text": content}] if isinstance(content, str) else [*content]
     added: list[str | dict[str, Any]] = []

@@ -19,10 +19,10 @@ from openmanus_graph.events import Event, Usage
 from openmanus_graph.files.picture import picture_in
 from openmanus_graph.models.gateway import Models, usage_of
 from openmanus_graph.models.pictures import reference
-from openmanus_graph.nodes.material.pictures import Noted
 from openmanus_graph.nodes.roles import prompt_text
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.plan import Subtask
+from openmanus_graph.state import NotedPicture
 from openmanus_graph.tools.spec import ToolSpec
 from openmanus_graph.usage import add_usage
 
@@ -92,7 +92,7 @@ class CallVision:
         self._run.emit({**event, "subtask": self._subtask.id})
 
 
-def pictures_of(spec: ToolSpec, output: Any, context: ToolContext) -> list[Noted]:
+def pictures_of(spec: ToolSpec, output: Any, context: ToolContext) -> list[NotedPicture]:
     """The picture that the output of a call names, as far as there is one that can be shown; blocks."""
     fields = cast("dict[str, Any]", output) if isinstance(output, dict) else {}
     path = fields.get(spec.shows or "")
@@ -102,4 +102,4 @@ def pictures_of(spec: ToolSpec, output: Any, context: ToolContext) -> list[Noted
         picture = picture_in(context.workspace, path)
     except (ToolError, OSError):  # such as a download that is no picture
         return []
-    return [Noted(path=picture.path, sha256=picture.sha256)]
+    return [NotedPicture(path=picture.path, sha256=picture.sha256)]
