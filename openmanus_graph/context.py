@@ -23,6 +23,18 @@ class Session(Protocol):
         ...
 
 
+class Sealing(Protocol):
+    """Encrypts files that tools keep of a thread beside the database."""
+
+    def file(self, digest: str, content: bytes) -> bytes:
+        """A file's content, sealed; it opens only under the same name."""
+        ...
+
+    def opened_file(self, digest: str, content: bytes) -> bytes:
+        """A file's content, opened if it is sealed."""
+        ...
+
+
 SessionT = TypeVar("SessionT", bound=Session)
 
 
@@ -113,6 +125,8 @@ class ToolContext:
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
     policy: Any = None
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
+    sealing: Sealing | None = None
+    """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")

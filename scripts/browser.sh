@@ -6,8 +6,13 @@ set -eu
 
 say() { printf '%s\n' "$*" >&2; }
 
-for name in chromium chromium-browser; do
-    if command -v "$name" >/dev/null 2>&1; then exit 0; fi
+# The places in which browser_use looks (PROGRAMS of tools/browser/confinement.py): what is on the PATH is a script around it.
+for program in \
+    /usr/lib/chromium/chromium \
+    /usr/lib/chromium-browser/chromium-browser \
+    /usr/lib64/chromium-browser/chromium-browser \
+    /opt/google/chrome/chrome; do
+    if [ -x "$program" ]; then exit 0; fi
 done
 
 if [ "$(id -u)" = 0 ] && command -v apt-get >/dev/null 2>&1; then

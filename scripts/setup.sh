@@ -180,19 +180,6 @@ offer_bubblewrap() {
     fi
 }
 
-offer_chromium() {
-    for program in /usr/lib/chromium/chromium chromium chromium-browser; do
-        if command -v "$program" >/dev/null 2>&1; then return 0; fi
-    done
-    if may_install && apt_install chromium fonts-dejavu-core; then return 0; fi
-    say "Chromium is missing: the tool browser_use is not offered."
-    if command -v apt-get >/dev/null 2>&1; then
-        say "  Install it with: sudo apt-get install chromium"
-    else
-        say "  Install the package chromium with this system's package manager."
-    fi
-}
-
 is_current() {
     [ -e "$stamp" ] && [ ! -e "$unfinished" ] &&
         [ "$(cat "$stamp")" = "$packages
@@ -216,5 +203,5 @@ fi
 
 set_up
 offer_bubblewrap
-offer_chromium
+sh scripts/browser.sh 9>&-
 say "Ready: $venv/bin/openmanus-graph"

@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -65,6 +66,12 @@ def require() -> Require:
         pytest.skip(message)
 
     return check
+
+
+@pytest.fixture
+def needs_pdfium(require: Require) -> None:
+    """What reads PDFs."""
+    require(find_spec("pypdfium2") is not None, "PDFium is not installed", "pip install 'openmanus-graph[pdf]'")
 
 
 TEMPLATE = "template_for_tests"

@@ -86,6 +86,7 @@ class Checkpointer:
             pool = await self._open_pool(url, place, cipher)
             await self._prepare(pool, automatic=embedded if self._migrate is None else self._migrate)
             saver = ThreadSaver(pool, url, place, settings.home if embedded else None, cipher)
+            saver.home = settings.home
             saver.store = store = ThreadStore(saver)
             self._stack.push_async_callback(store.aclose)
             saver.closing = self._stack

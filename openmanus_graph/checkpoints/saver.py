@@ -49,6 +49,7 @@ from openmanus_graph.errors import DatabaseError, ForeignTypeError, ThreadBusyEr
 from openmanus_graph.fault_points import writing
 from openmanus_graph.langgraph_internals import SENDS, send_index
 from openmanus_graph.run_config import LEASE
+from openmanus_graph.tools.browser.saved_state import remove_states
 
 logger = logging.getLogger(__name__)
 
@@ -98,12 +99,10 @@ class ThreadSaver(ReadingSaver):
             cipher: Seals what is written; the connections open what it sealed.
         """
         super().__init__(pool, serde=StateSerializer(cipher))
-        self.cipher = cipher
         self.lock = _NoLock()
-        self.pool = pool
-        self.conninfo = conninfo
-        self.place = place
-        self.folder = folder
+        self.cipher, self.pool, self.conninfo, self.place, self.folder = cipher, pool, conninfo, place, folder
+        self.home: Path | None = None
+        """The data folder with files of its threads; `None` for that of this process' settings."""
         self._refused: dict[tuple[str, ...], str] = {}
         self._queues: WeakKeyDictionary[Lease, WriteQueue] = WeakKeyDictionary()
         self.closing = AsyncExitStack()
@@ -214,7 +213,7 @@ class ThreadSaver(ReadingSaver):
         return f"{where} {'AND' if where else 'WHERE'} NOT metadata ? %s", [*values, STUB]
 
     async def adelete_thread(self, thread_id: str) -> None:
-        """Remove a thread from every table.
+        """Remove a thread from every table, and what its browsers kept.
 
         Raises:
             ThreadBusyError: If somebody runs it.
@@ -226,6 +225,7 @@ class ThreadSaver(ReadingSaver):
                     hint=f"See who runs it with: {shell_commands.show_thread(thread_id)}",
                 )
             await remove_rows(connection, [str(thread_id)])
+        await asyncio.to_thread(remove_states, str(thread_id), self.home)
 
     async def acopy_thread(self, source_thread_id: str, target_thread_id: str) -> None:
         """Copy the checkpoints of a thread, as they are committed now, to a thread that has none.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import AbstractContextManager, suppress
@@ -233,7 +234,12 @@ async def find_thread(saver: ThreadSaver, name: str | None, *, locked_too: bool 
 
 
 async def delete_thread(
-    saver: ThreadSaver, thread: Thread, *, files: bool = False, unless_changed: bool = False
+    saver: ThreadSaver,
+    thread: Thread,
+    *,
+    files: bool = False,
+    unless_changed: bool = False,
+    settings: Settings | None = None,
 ) -> bool:
     """Remove a thread from every table, what its browsers kept, and its workspace if asked.
 
@@ -242,6 +248,7 @@ async def delete_thread(
         thread: The thread.
         files: Whether its workspace goes, too.
         unless_changed: Whether it stays if it has gone on since it was read.
+        settings: What its graph was built with, if its data folder is not that of the store's settings.
 
     Returns:
         Whether it went.
@@ -262,7 +269,8 @@ async def delete_thread(
             if row is not None and row["updated_at"] != thread.updated_at:
                 return False
         await remove_rows(connection, [thread.thread_id])
-    remove_states(Settings.load().home, thread.thread_id)
+    homes = (saver.home, *(() if settings is None else (settings.home,)))
+    await asyncio.to_thread(remove_states, thread.thread_id, *homes)
     if files and thread.workspace:
         with suppress(FileNotFoundError):
             shutil.rmtree(Path(thread.workspace))

@@ -31,7 +31,8 @@ from openmanus_graph.graphs.plan import build_plan_graph
 from openmanus_graph.graphs.rebuild import rebuild_graph
 from openmanus_graph.loading.plugins import find_agents
 from openmanus_graph.plan import Plan
-from openmanus_graph.tools.rebuild import available_tools
+from openmanus_graph.tools.rebuild import available_tools, why_missing
+from openmanus_graph.tools.registry import builtin
 from openmanus_graph.workspace import default_workspace
 
 LONGEST_TASK = 1_000_000
@@ -82,6 +83,10 @@ def task_of(words: tuple[str, ...]) -> str:
             hint="Attach the long part as a file with --attach.",
         )
     return text
+
+
+SOUNDS = frozenset({".mp3", ".wav", ".m4a", ".ogg", ".oga", ".opus", ".flac", ".aac", ".webm"})
+"""Endings of recordings."""
 
 
 async def run_task(task: str, options: RunOptions) -> int:
@@ -149,7 +154,9 @@ def attached(files: list[Path], name: str, thread: Thread | None, options: RunOp
     """Copy files into the workspace that the thread has or will have; their paths in it."""
     if not files:
         return []
-
+    sounds = [path.name for path in files if path.suffix.lower() in SOUNDS]
+    if sounds and (why := why_missing(builtin("transcribe_audio"), options.effective_settings(thread))):
+        click.echo(f"{sounds[0]!r} is sound, and nothing can listen to it here. {why}", err=True)
     folder = options.workspace or (thread.workspace if thread is not None else None) or default_workspace(name)
     return attach(files, Path(folder).expanduser().absolute())
 

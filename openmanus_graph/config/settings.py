@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
@@ -62,6 +63,10 @@ class _TomlSource(TomlConfigSettingsSource):
         if "encryption_key" in values:
             raise ValueError("encryption_key does not belong in it; name a file with encryption_key_file")
         return values
+
+
+_NO_JSON = re.compile(r'error parsing value for field "(\w+)" from source "(?:DotEnv|Env)SettingsSource"')
+"""What pydantic-settings says of a variable of the environment that is to be a list or a table."""
 
 
 class Settings(BaseSettings):
@@ -224,6 +229,8 @@ class Settings(BaseSettings):
                 hint=f"See where each value comes from with: {shell_commands.DOCTOR}",
             ) from error
         except (OSError, ValueError) as error:
+            if (found := _NO_JSON.search(str(error))) is not None:
+                raise _no_json(found[1]) from error
             raise SettingsError(
                 f"The settings cannot be read: {error}.", hint=f"Correct {str(config_file())!r} or unset it."
             ) from error
@@ -246,3 +253,14 @@ class Settings(BaseSettings):
                 if name in found:
                     found[name] = place
         return found
+
+
+def _no_json(name: str) -> SettingsError:
+    """The error for a variable that holds no JSON; what may be a key is not shown."""
+    variable = f"{Settings.model_config.get('env_prefix')}{name.upper()}"
+    value = os.environ.get(variable)
+    what = "what it is" if value is None or "key" in name else repr(value)
+    return SettingsError(
+        f"The setting {name!r} cannot be {what}: {variable} is to hold JSON.",
+        hint=f"""Write a list as {variable}='["a", "b"]', a table as {variable}='{{"a": "b"}}'.""",
+    )

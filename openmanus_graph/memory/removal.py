@@ -197,7 +197,7 @@ class Remover:
         left: list[str] = []
         try:
             for thread in threads:
-                if await delete_thread(self._saver, thread, unless_changed=True):
+                if await delete_thread(self._saver, thread, unless_changed=True, settings=self._settings):
                     gone.append(thread)
                 else:
                     left.append(f"the thread {thread.thread_id!r}, which has gone on meanwhile")

@@ -5,14 +5,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Sequence
 from typing import Any
 
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ModelError
+from openmanus_graph.models.attempts import answered
 from openmanus_graph.models.catalog import Catalog, ModelTarget
-from openmanus_graph.models.faults import backoff, sort
 from openmanus_graph.models.providers import embed_once
 
 ROLE = "embedding"
@@ -41,17 +40,7 @@ async def embed(target: ModelTarget, texts: Sequence[str]) -> list[list[float]]:
     Raises:
         ModelError: If the provider failed for good, or refuses.
     """
-    attempt = 1
-    while True:
-        try:
-            answer = await embed_once(target, texts)
-            break
-        except Exception as error:  # every provider has its own tree; `sort` reads them all
-            fault = sort(error, target, [target.api_key or ""])
-            if fault.kind != "retry" or attempt > target.settings.retries:
-                raise fault.error(target, attempt) from error
-        await asyncio.sleep(fault.delay_s or backoff(attempt))
-        attempt += 1
+    answer = await answered(target, lambda: embed_once(target, texts))
     try:
         vectors = [_vector(entry) for entry in sorted(answer.data, key=lambda entry: int(entry["index"]))]
     except (TypeError, ValueError, LookupError, AttributeError) as error:

@@ -237,12 +237,32 @@ async def stream(target: ModelTarget, request: Shape) -> AsyncGenerator[AIMessag
 
 async def embed_once(target: ModelTarget, texts: Sequence[str]) -> Any:
     """Ask a model of vectors for those of some texts, once; LiteLLM's answer."""
+    # Not every provider knows the format: of those LiteLLM leaves it out.
+    return await ask_once(target, "aembedding", {"input": list(texts), "encoding_format": "float", "drop_params": True})
+
+
+async def ask_once(target: ModelTarget, function: str, arguments: Mapping[str, Any]) -> Any:
+    """Call one of LiteLLM's functions that are no chat, once; its answer.
+
+    Args:
+        target: The model.
+        function: Its name, such as `aembedding`.
+        arguments: What it is given besides the model, its place and its key.
+    """
     litellm = await asyncio.to_thread(_litellm)
     _hush()
     wanted = {"model", "api_base", "api_key", "timeout", "max_retries", *target.settings.extra}
     given = {name: value for name, value in _parameters(target).items() if name in wanted}
-    # Not every provider knows the format: of those LiteLLM leaves it out.
-    return await litellm.aembedding(input=list(texts), encoding_format="float", drop_params=True, **given)
+    return await getattr(litellm, function)(**arguments, **given)
+
+
+def price_of(target: ModelTarget, answer: Any) -> float | None:
+    """US dollars of a call that is no chat, as LiteLLM knows them; `None` if it does not."""
+    litellm = _litellm()
+    try:
+        return float(litellm.completion_cost(completion_response=answer, model=target.litellm_name))
+    except Exception:  # noqa: BLE001 - LiteLLM raises what it likes for a model whose price it does not know
+        return None
 
 
 def known(target: ModelTarget) -> Mapping[str, Any]:

@@ -27,6 +27,7 @@ from langgraph.types import Interrupt
 
 from openmanus_graph.agent_nodes import WORKERS
 from openmanus_graph.checkpoints.durations import Learned, learn_durations, learned_durations, shrunk
+from openmanus_graph.checkpoints.encryption.cipher import cipher_of
 from openmanus_graph.checkpoints.lease import Lease
 from openmanus_graph.checkpoints.progress import committed_results
 from openmanus_graph.checkpoints.saver import ThreadSaver
@@ -100,7 +101,6 @@ class Dispatch:
     def __post_init__(self) -> None:
         configurable = configurable_of(self.config)
         self.thread_id = thread_id_of(self.config)
-        self.closing = Closing(self.thread_id)
         self.lease: Lease | None = LEASE.get(configurable)
         saver = configurable.get(CHECKPOINTER_KEY)
         self.saver: BaseCheckpointSaver[Any] | None = saver if isinstance(saver, BaseCheckpointSaver) else None
@@ -127,25 +127,9 @@ class Dispatch:
             GraphInterrupt: If subtasks wait for a person; it carries every open question.
             GraphDrained: If a drain was asked for and work is left.
         """
-        kept = self._kept(self.state.get("results") or {})
-        committed = await self._committed()
-        order = await self._ranked()
-        self.workspace.mkdir(parents=True, exist_ok=True)
-        loop = asyncio.get_running_loop()
-        self.outcomes = {subtask.id: loop.create_future() for subtask in self.plan.subtasks}
-        known = {**committed, **kept}
-        for key, result in known.items():
-            self.outcomes[key].set_result(result)
-        self.done = len(known)
-        self._announce(list(known))
-        self.calls = await self._calls(known)
-        self.schedule = self._scheduled(order, known)
-        if self.holder is not None:
-            self.holder.follow(lambda: not self.schedule.settled)
-        try:
-            with rarer_collections():
-                self._issue_first(known)
-                await self.calls.all_ended()
+        self.closing = Closing(self.thread_id)
+        try:  # what it has taken is closed, or stays open, whatever fails
+            await self._run()
         finally:
             await self.closing.wait()
         if isinstance(self.saver, ThreadSaver):
@@ -167,6 +151,27 @@ class Dispatch:
         results = {key: cast("SubtaskResult", outcome.result()) for key, outcome in self.outcomes.items()}
         self._tell_end(results)
         return {"plan": self.plan.to_dict(), "results": results, "round": self.round, **self.ended_with}
+
+    async def _run(self) -> None:
+        """Call the subtasks that have no completed result, and wait for all of them."""
+        kept = self._kept(self.state.get("results") or {})
+        committed = await self._committed()
+        order = await self._ranked()
+        self.workspace.mkdir(parents=True, exist_ok=True)
+        loop = asyncio.get_running_loop()
+        self.outcomes = {subtask.id: loop.create_future() for subtask in self.plan.subtasks}
+        known = {**committed, **kept}
+        for key, result in known.items():
+            self.outcomes[key].set_result(result)
+        self.done = len(known)
+        self._announce(list(known))
+        self.calls = await self._calls(known)
+        self.schedule = self._scheduled(order, known)
+        if self.holder is not None:
+            self.holder.follow(lambda: not self.schedule.settled)
+        with rarer_collections():
+            self._issue_first(known)
+            await self.calls.all_ended()
 
     def _scheduled(self, order: Mapping[str, Order], known: Mapping[str, SubtaskResult]) -> Schedule:
         """The schedule of what is not known to have ended."""
@@ -299,6 +304,7 @@ class Dispatch:
             subtask_run=run_name,
             sessions=sessions,
             thread_sessions=self.closing.shared,
+            sealing=self.saver.cipher if isinstance(self.saver, ThreadSaver) else cipher_of(self.settings),
             report=lambda text: self._progress(subtask, text),
             **self.handed,
         )

@@ -43,6 +43,11 @@ class TreeProcess:
         with suppress(ProcessLookupError):
             os.kill(self.pid, number)
 
+    def running(self) -> bool:
+        """Whether it still runs, and its number was not given to another."""
+        now = process_of(self.pid)
+        return now is not None and not now.ended and now.started == self.started
+
 
 def machine_time() -> float:
     """Now, on the clock of `TreeProcess.started`."""
@@ -54,7 +59,7 @@ def tree_below(root: int) -> list[TreeProcess]:
     children: dict[int, list[TreeProcess]] = {}
     for name in os.listdir("/proc"):  # noqa: PTH208 - a scan of every process, several times slower by pathlib
         if name.isdigit():
-            found = _read(int(name))
+            found = process_of(int(name))
             if found is not None:
                 children.setdefault(found.parent, []).append(found)
     below: list[TreeProcess] = []
@@ -66,7 +71,8 @@ def tree_below(root: int) -> list[TreeProcess]:
     return [process for process in below if not process.ended]
 
 
-def _read(pid: int) -> TreeProcess | None:
+def process_of(pid: int) -> TreeProcess | None:
+    """The process of this number; `None` if there is none."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:  # noqa: PTH123 - as above
             fields = file.read().rpartition(b")")[2].split()

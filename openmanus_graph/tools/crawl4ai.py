@@ -5,8 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 from typing import Any
 
-from openmanus_graph.context import tool_context
-from openmanus_graph.tools.fetch_page import SPEC, FetchArguments, fetch
+from openmanus_graph.tools.fetch_page import SPEC, FetchArguments, fetch_in_call
 from openmanus_graph.tools.spec import builtin_tool
 
 
@@ -18,5 +17,4 @@ async def crawl4ai(
     max_chars: int | None = None,
 ) -> dict[str, Any]:
     """Read pages of the Web as Markdown. The same as `fetch_page`."""
-    asked = [urls] if isinstance(urls, str) else urls
-    return await fetch(asked, tool_context().settings.allow_hosts, timeout=timeout, max_chars=max_chars)
+    return await fetch_in_call(urls, timeout, max_chars)

@@ -3,19 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import AddressRefusedError, ToolError
 from openmanus_graph.plans.output_shape import ANY, TEXT
+from openmanus_graph.sandbox.pdf import pdf_text
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.charset import page_text
-from openmanus_graph.tools.web.download import Download, Downloader, without_password
+from openmanus_graph.tools.web.download import MAX_PDF_BYTES, PDF, Download, Downloader, without_password
 from openmanus_graph.tools.web.page import Page, read_page
+
+ReadPdf = Callable[[bytes, str], Awaitable[tuple[str, int]]]
+"""Takes a PDF and its address; gives its text, and how many pages at its end were not read."""
 
 MAX_URLS = 50
 """Pages of one call."""
@@ -80,9 +85,20 @@ async def fetch_page(
 
     A page that cannot be read has an `error`, and the others are read all the same. Scripts are not run.
     """
+    return await fetch_in_call(urls, timeout, max_chars)
+
+
+async def fetch_in_call(urls: list[str] | str, timeout: float, max_chars: int | None) -> dict[str, Any]:  # noqa: ASYNC109
+    """Read pages for the call of a tool that is running, by its settings; see `fetch`."""
     context = tool_context()
-    asked = [urls] if isinstance(urls, str) else urls
-    return await fetch(asked, context.settings.allow_hosts, timeout=timeout, max_chars=max_chars)
+    return await fetch(
+        [urls] if isinstance(urls, str) else urls,
+        context.settings.allow_hosts,
+        timeout=timeout,
+        max_chars=max_chars,
+        settings=context.settings,
+        sandbox=context.sandbox,
+    )
 
 
 async def fetch(
@@ -92,6 +108,8 @@ async def fetch(
     timeout: float = 30,  # noqa: ASYNC109 - as in `fetch_page`
     max_chars: int | None = None,
     resolver: Resolver = resolve,
+    settings: Settings | None = None,
+    sandbox: SandboxChoice | None = None,
 ) -> dict[str, Any]:
     """Read all pages, some at the same time.
 
@@ -101,6 +119,8 @@ async def fetch(
         timeout: Seconds for each.
         max_chars: Characters of Markdown kept of each; `None` keeps all.
         resolver: How host names are resolved.
+        settings: How what reads PDFs is confined; `None` means those of the environment.
+        sandbox: The same, where the run says it.
 
     Raises:
         AddressRefusedError: If no page could be read, and the first for this reason.
@@ -109,10 +129,14 @@ async def fetch(
     if not 1 <= len(urls) <= MAX_URLS:
         raise ToolError(f"The argument 'urls' has {len(urls)} addresses, and 1 to {MAX_URLS} are read at once.")
     downloader = Downloader(allow_hosts, resolver=resolver)
+
+    async def read_pdf(data: bytes, url: str) -> tuple[str, int]:
+        return await pdf_text(data, url, settings or Settings.load(), sandbox=sandbox)
+
     slots = asyncio.Semaphore(_AT_ONCE)
     try:
         results = await asyncio.gather(
-            *(_read_one(url, downloader, slots, timeout=timeout, max_chars=max_chars) for url in urls)
+            *(_read_one(url, downloader, slots, read_pdf, timeout=timeout, max_chars=max_chars) for url in urls)
         )
     finally:
         await downloader.aclose()
@@ -129,6 +153,7 @@ async def _read_one(
     url: str,
     downloader: Downloader,
     slots: asyncio.Semaphore,
+    read_pdf: ReadPdf,
     *,
     timeout: float,  # noqa: ASYNC109 - as in `fetch_page`
     max_chars: int | None,
@@ -140,7 +165,7 @@ async def _read_one(
         async with slots, asyncio.timeout(timeout):
             answer = await downloader.get(url)
         page |= {"url": answer.url, "status": answer.status}
-        content = await asyncio.to_thread(_content, answer)
+        content = await (_pdf(answer, read_pdf) if _is_pdf(answer) else asyncio.to_thread(_content, answer))
     except TimeoutError:
         failure = ToolError(f"The page {shown!r} did not answer in full within {timeout:g} s.")
         return page | {"error": failure.message, "truncated": False}, failure
@@ -179,6 +204,25 @@ def _content(answer: Download) -> Page:
     text = text.replace("\r\n", "\n").strip()
     language = next((fence for part, fence in _FENCED.items() if kind.endswith(part)), None)
     return Page("", f"```{language}\n{text}\n```" if language else text)
+
+
+def _is_pdf(answer: Download) -> bool:
+    return answer.content_type == PDF or answer.body.startswith(b"%PDF-")
+
+
+async def _pdf(answer: Download, read: ReadPdf) -> Page:
+    """The text of a PDF.
+
+    Raises:
+        ToolError: If it cannot be read, or is too large to be here whole.
+    """
+    if answer.truncated:
+        raise ToolError(
+            f"The PDF {answer.url!r} has more than {MAX_PDF_BYTES / 2**20:.0f} MB, and is read whole or not at all.",
+            hint="Download it with a program, and read it there.",
+        )
+    text, beyond = await read(answer.body, answer.url)
+    return Page("", f"{text}\n\n[{beyond:,} pages more]" if beyond else text)
 
 
 def _cut(markdown: str, max_chars: int | None) -> tuple[str, bool]:

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from json import dumps, loads
 from typing import Any, Literal, cast
 
-import httpx
+import httpx2
 from pydantic import BaseModel, ConfigDict, Field, field_validator
 
 from openmanus_graph.context import ToolContext, tool_context
@@ -121,7 +121,7 @@ async def send(given: RequestArguments, context: ToolContext, *, resolver: Resol
     if given.method not in READING and context.idempotency_key is not None:
         fields.setdefault("idempotency-key", context.idempotency_key)
 
-    def headers_for(hop: httpx.URL) -> Mapping[str, str]:
+    def headers_for(hop: httpx2.URL) -> Mapping[str, str]:
         same = (hop.scheme, hop.netloc) == (url.scheme, url.netloc)
         kept = fields if same else {name: value for name, value in fields.items() if name not in _ELSEWHERE}
         return {**kept, **(secret.header_for(hop) if secret is not None else {})}
@@ -152,14 +152,14 @@ def _shown_error(error: ToolError, method: str, secret: Credential | None) -> Ex
     return type(error)(message, hint=error.hint)
 
 
-def _address(given: RequestArguments) -> httpx.URL:
+def _address(given: RequestArguments) -> httpx2.URL:
     url = checked_url(given.url)
     added: list[tuple[str, str]] = []
     for name, value in given.query.items():
         for item in cast("list[Any]", value) if isinstance(value, list) else [value]:
             if item is not None:
                 added.append((name, str(item).lower() if isinstance(item, bool) else str(item)))
-    return url.copy_with(params=httpx.QueryParams([*url.params.multi_items(), *added])) if added else url
+    return url.copy_with(params=httpx2.QueryParams([*url.params.multi_items(), *added])) if added else url
 
 
 def _headers(given: Mapping[str, str]) -> dict[str, str]:

@@ -20,19 +20,25 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "http_request",
     "browser_use",
     "deep_research",
+    "transcribe_audio",
+    "speak",
+    "generate_image",
     "planning",
     "create_chat_completion",
     "ask_human",
     "terminate",
 )
-"""Each name is also the attribute, and, but for those that are graphs, the module in this package."""
-_GRAPHS = {"deep_research": "openmanus_graph.graphs.deep_research"}
-"""Tools that run a graph stand beside it."""
+"""Each name is also the attribute, and, but for those that stand elsewhere, the module in this package."""
+_ELSEWHERE = {
+    "deep_research": "openmanus_graph.graphs.deep_research",
+    **dict.fromkeys(("transcribe_audio", "speak", "generate_image"), "openmanus_graph.models.media_tools"),
+}
+"""Tools that run a graph or ask a model stand beside it."""
 
 
 def builtin(name: str) -> BaseTool:
     """The built-in tool called `name`."""
-    module = import_module(_GRAPHS.get(name, f"openmanus_graph.tools.{name}"))
+    module = import_module(_ELSEWHERE.get(name, f"openmanus_graph.tools.{name}"))
     tool: BaseTool = getattr(module, name)
     return tool
 

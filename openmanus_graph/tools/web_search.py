@@ -13,6 +13,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.plans.output_shape import TEXT
@@ -109,7 +110,7 @@ async def web_search(
     asked = Query(query.strip(), num_results, lang.lower(), country)
     context.report(f"searching for {asked.text!r}")
     engine, hits = await search(asked, engines, context.settings.allow_hosts, cache=_cache)
-    texts = await _texts(hits, context.settings.allow_hosts) if fetch_content and hits else {}
+    texts = await _texts(hits, context.settings) if fetch_content and hits else {}
     return {
         "results": [
             {
@@ -207,11 +208,12 @@ def _proper(hits: list[Hit]) -> list[Hit]:
     return list(found.values())
 
 
-async def _texts(hits: list[Hit], allow_hosts: tuple[str, ...]) -> dict[str, str]:
+async def _texts(hits: list[Hit], settings: Settings) -> dict[str, str]:
     """The pages as Markdown, by address; one that cannot be read says so."""
     urls = [hit.url for hit in hits]
     try:
-        fetched = await fetch(urls, allow_hosts, timeout=PAGE_SECONDS, max_chars=PAGE_CHARACTERS)
+        hosts = settings.allow_hosts
+        fetched = await fetch(urls, hosts, timeout=PAGE_SECONDS, max_chars=PAGE_CHARACTERS, settings=settings)
     except ToolError as error:
         return dict.fromkeys(urls, f"[{error.message}]")
     pages = zip(urls, fetched["pages"], strict=True)

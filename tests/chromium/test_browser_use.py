@@ -7,14 +7,11 @@ import os
 import re
 import signal
 import ssl
-from collections.abc import AsyncIterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
-import pytest_asyncio
 from cryptography import x509
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -22,73 +19,23 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.x509.oid import NameOID
 from playwright.async_api import Error
 
-from openmanus_graph.config.settings import Settings
-from openmanus_graph.context import Sessions, ToolContext, using_tool_context
+from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import AddressRefusedError, ToolArgumentsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
+from openmanus_graph.tools.browser import downloads
+from openmanus_graph.tools.browser.downloads import keep
 from openmanus_graph.tools.browser.saved_state import state_file
-from openmanus_graph.tools.browser.session import BrowserSession
+from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.browser.tree import MASK
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.spec import spec_of
-from tests.chromium.pages import FRAMES, PAGES
+from tests.chromium.browsing import Browsing, ref, session_of
 from tests.chromium.processes import command_of
-from tests.chromium.site import Site
 
 pytestmark = [pytest.mark.browser, pytest.mark.asyncio(loop_scope="module"), pytest.mark.usefixtures("chromium")]
 
-
-class Browsing:
-    """Calls of one subtask."""
-
-    def __init__(self, context: ToolContext, site: Site) -> None:
-        self.context = context
-        self.site = site
-
-    async def __call__(self, action: str, **arguments: Any) -> dict[str, Any]:
-        with using_tool_context(self.context):
-            result: dict[str, Any] = await browser_use.ainvoke({"action": action, **arguments})
-        return result
-
-    async def open(self, path: str) -> dict[str, Any]:
-        return await self("go_to_url", url=f"{self.site.url}{path}")
-
-
-def ref(result: dict[str, Any], name: str) -> str:
-    """The ref of the element of this name."""
-    found = re.search(rf"\[([ex]\d+(?:-\d+)?)\] [^\[\n]*{re.escape(name)}", f"{result['snapshot']}\n{result['text']}")
-    assert found, f"{name} is not in:\n{result['snapshot']}"
-    return found[1]
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def pages(site: Site) -> AsyncIterator[Site]:
-    other = Site(PAGES)
-    await other.start()
-    site.pages.update(PAGES)
-    site.pages["/frames"] = FRAMES.replace("$OTHER", other.url)
-    site.pages["/other"] = other.host
-    yield site
-    other.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def shared() -> AsyncIterator[Sessions]:
-    """What the subtasks of a thread share: one Chromium for all tests of the module."""
-    sessions = Sessions()
-    yield sessions
-    await sessions.aclose()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def browse(pages: Site, shared: Sessions, tmp_path: Path) -> AsyncIterator[Browsing]:
-    workspace = tmp_path / "workspace"
-    workspace.mkdir()
-    # The first test starts the Chromium, with what all of them may reach.
-    settings = Settings(home=tmp_path / "home", allow_hosts=("127.0.0.1",))
-    context = ToolContext("t", "s", workspace, settings, thread_sessions=shared)
-    yield Browsing(context, pages)
-    await context.sessions.aclose()
+SHOWN = """<!doctype html><title>Shown</title><input type=password aria-label=Secret value="correct horse">
+<button onclick="const input = document.querySelector('input'); $WAY">Show</button>"""
 
 
 async def test_a_form_is_filled_in_and_sent(browse: Browsing) -> None:
@@ -144,6 +91,20 @@ async def test_passwords_are_masked_wherever_they_stand(browse: Browsing) -> Non
     assert "correct" not in sent["notes"]
 
 
+@pytest.mark.parametrize(
+    "way", ["input.type = 'text'", "input.outerHTML = input.outerHTML.replace('password', 'text')"]
+)
+async def test_a_password_that_a_button_shows_stays_hidden(way: str, browse: Browsing) -> None:
+    browse.site.pages["/shown"] = SHOWN.replace("$WAY", way)
+    page = await browse.open("/shown")
+    shown = await browse("click_element", ref=ref(page, "Show"))
+    assert f'"Secret" = {MASK}' in shown["snapshot"]
+    results = [shown, await browse("find", text="Secret")]
+    if "type =" in way:
+        results.append(await browse("input_text", ref=ref(shown, "Secret"), text="other horse"))
+    assert "horse" not in str(results)
+
+
 async def test_disabled_and_covered_elements_say_so(browse: Browsing) -> None:
     page = await browse.open("/form")
     with pytest.raises(ToolError, match="'Not now' is disabled"):
@@ -197,6 +158,17 @@ async def test_dialogs_are_told_and_answered(browse: Browsing) -> None:
     assert "beforeunload" in left["notes"][0]
 
 
+async def test_a_dialog_holds_up_no_download(browse: Browsing) -> None:
+    page = await browse.open("/dialogs")
+    await browse("click_element", ref=ref(page, "Confirm"))
+    session = await session_of(browse)
+    for answered in (False, True):
+        if answered:
+            await browse("dialog", accept=True)
+        async with asyncio.timeout(60):
+            await session.finish_downloads(600)
+
+
 async def test_files_are_taken_from_the_workspace_and_put_there(browse: Browsing) -> None:
     (browse.context.workspace / "paper.txt").write_bytes(b"what it says")
     page = await browse.open("/files")
@@ -226,6 +198,66 @@ async def test_downloads_get_names_of_ours(browse: Browsing) -> None:
     assert not [name for name in names if name.startswith(".") or "/" in name]
 
 
+@pytest.mark.parametrize("planted", ["symlink", "link", "pipe", "folder"])
+async def test_a_download_is_read_only_if_it_is_a_file_of_its_own(
+    planted: str, browse: Browsing, tmp_path: Path
+) -> None:
+    await browse("snapshot")
+    process = (await session_of(browse)).process
+    secret = tmp_path / "secret"
+    secret.write_text("ours")
+    context = await process.browser.new_context(accept_downloads=True)
+    page = await context.new_page()
+    await page.goto(f"{browse.site.url}/files")
+    async with page.expect_download() as waiting:
+        await page.get_by_text("Report").click()
+    download = await waiting.value
+    path = Path(await download.path())
+    path.unlink()
+    {"symlink": path.symlink_to, "link": path.hardlink_to}.get(planted, lambda _: None)(secret)
+    {"pipe": os.mkfifo, "folder": os.mkdir}.get(planted, lambda _: None)(path)
+    async with asyncio.timeout(60):
+        note = await keep(download, process.downloads, browse.context.workspace)
+    await context.close()
+    assert note.startswith("The download '_r.csv' was not kept: It")
+    assert not (browse.context.workspace / "downloads").exists()
+
+
+async def test_a_download_that_is_too_large_ends_no_other(browse: Browsing, monkeypatch: pytest.MonkeyPatch) -> None:
+    ended = asyncio.Event()
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        large = b"/large" in await reader.readuntil(b"\r\n\r\n")
+        size = 400_000 if large else 20_000
+        head = f"HTTP/1.1 200 OK\r\nContent-Type: application/zip\r\nContent-Length: {size + 1}\r\n\r\n"
+        with suppress(OSError):
+            writer.write(head.encode() + bytes(size))
+            await writer.drain()
+            await ended.wait()
+            writer.write(b"." * (not large))
+        writer.close()
+
+    monkeypatch.setattr(downloads, "LARGEST", 100_000)
+    served = await asyncio.start_server(server, "127.0.0.1", 0)
+    url = f"http://127.0.0.1:{served.sockets[0].getsockname()[1]}"
+    browse.site.pages["/both"] = f"<a href={url}/small.zip>Small</a> <a href={url}/large.zip>Large</a>"
+    page = await browse.open("/both")
+    notes: list[str] = []
+    for name in ("Small", "Large"):
+        notes += (await browse("click_element", ref=ref(page, name)))["notes"]
+    async with asyncio.timeout(60):
+        while not any("larger than" in note for note in notes):
+            notes += (await browse("wait", seconds=0.2))["notes"]
+        ended.set()
+        while len(notes) < 2:
+            notes += (await browse("wait", seconds=0.2))["notes"]
+    served.close()
+    assert notes == [
+        "The download 'large.zip' was ended: it is larger than 100 kB.",
+        "Downloaded 'downloads/small.zip'.",
+    ]
+
+
 async def test_tabs_are_followed_switched_and_closed(browse: Browsing) -> None:
     page = await browse.open("/tabs")
     opened = await browse("click_element", ref=ref(page, "Opens another"))
@@ -241,6 +273,24 @@ async def test_tabs_are_followed_switched_and_closed(browse: Browsing) -> None:
     assert [tab["current"] for tab in another["tabs"]] == [False, True]
     with pytest.raises(ToolArgumentsError, match="There is no tab 77"):
         await browse("switch_tab", tab_id=77)
+
+
+async def test_a_tab_that_opens_while_titles_are_read_is_told_next(
+    browse: Browsing, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def title(tab: Tab) -> str:
+        if not opened:
+            opened.append(tab)
+            async with tab.page.expect_popup():
+                await tab.page.evaluate("() => void open('/inner')")
+        return await read(tab)
+
+    read, opened = Tab.title, list[Tab]()
+    page = await browse.open("/keys")
+    monkeypatch.setattr(Tab, "title", title)
+    clicked = await browse("click_element", ref=ref(page, "First"))
+    assert [tab["title"] for tab in clicked["tabs"]] == ["Keys"]
+    assert len((await browse("snapshot"))["tabs"]) == 2
 
 
 async def test_a_single_page_application_is_waited_for(browse: Browsing) -> None:
@@ -359,15 +409,21 @@ async def test_a_browser_that_was_ended_is_opened_again_from_what_was_saved(brow
     assert "seen=1 / local / session" in state["snapshot"]
     with pytest.raises(ToolError, match=f"There is no element '{old}'"):
         await again("click_element", ref=old)
+    browse.site.pages["/clears"] = "<title>Clears</title><script>sessionStorage.clear()</script>"
+    browse.site.pages["/asks"] = "<p id=p></p><script>p.textContent = `${sessionStorage.length} kept`</script>"
+    await again.open("/clears")
+    assert "0 kept" in (await again.open("/asks"))["snapshot"]
     assert ref(await again.open("/form"), "Save").endswith("-2")
     await again.context.sessions.aclose()
 
 
-async def session_of(browse: Browsing) -> BrowserSession:
-    async def none() -> BrowserSession:
-        raise AssertionError
-
-    return await browse.context.sessions.get("browser", none)
+async def test_what_cannot_be_saved_undoes_nothing(browse: Browsing) -> None:
+    browse.context.settings.home.mkdir()
+    (browse.context.settings.home / "browser").write_text("in the way")
+    page = await browse.open("/form")
+    sent = await browse("click_element", ref=ref(page, "Save"))
+    assert sent["notes"] == ["The tabs could not be saved, and would be gone after a restart: File exists."]
+    assert sent["title"] == "Sent"
 
 
 async def test_a_page_that_crashed_is_opened_in_a_new_tab(browse: Browsing) -> None:
@@ -384,14 +440,16 @@ async def test_a_page_that_crashed_is_opened_in_a_new_tab(browse: Browsing) -> N
     assert after["title"] == "Form"
 
 
-async def test_a_chromium_that_was_killed_is_started_again(browse: Browsing) -> None:
+@pytest.mark.parametrize("killed", ["/usr/bin/bwrap", "playwright/driver"])
+async def test_a_chromium_that_was_killed_is_started_again(killed: str, browse: Browsing) -> None:
     await browse.open("/form")
     process = (await session_of(browse)).process
     for found in tree_below(os.getpid()):
-        if "/usr/bin/bwrap" in command_of(found)[0]:
+        if killed in command_of(found)[0]:
             found.send(signal.SIGKILL)
-    while process.alive:
-        await asyncio.sleep(0.05)
+    async with asyncio.timeout(60):
+        while process.alive:
+            await asyncio.sleep(0.05)
     after = await browse("snapshot")
     assert "The browser was started again" in after["notes"][0]
     assert after["title"] == "Form"

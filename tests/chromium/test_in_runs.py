@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,29 @@ from typing import Any
 import pytest
 from langchain_core.messages import ToolMessage
 from langgraph.types import Command
+from pydantic import SecretStr
 
-from openmanus_graph import Settings, ThreadSaver, build_manus_graph, delete_thread, find_thread, list_effects
+from openmanus_graph import (
+    Settings,
+    ThreadSaver,
+    build_manus_graph,
+    delete_thread,
+    find_thread,
+    list_effects,
+    open_checkpointer,
+)
+from openmanus_graph.checkpoints.encryption.cipher import cipher_of
+from openmanus_graph.config.encryption_keys import new_key
+from openmanus_graph.errors import EncryptionKeyError
 from openmanus_graph.files.picture import picture_in
 from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
+from openmanus_graph.sandbox.tree import TreeProcess, tree_below
 from openmanus_graph.testing import ScriptedServer, ToolUse
-from openmanus_graph.tools.browser.actions import effect_of_action
+from openmanus_graph.tools.browser.arguments import effect_of_action
 from openmanus_graph.tools.browser.saved_state import LARGEST, SavedState, SavedTab, load, save, state_file
+from openmanus_graph.tools.browser.session import BrowserSession, ThreadBrowser
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.rebuild import available_tools
 from tests.agent.replies import calls, done
@@ -127,6 +142,26 @@ async def test_an_agent_that_sees_is_shown_the_screenshots_that_it_takes(
 
 
 @pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+async def test_a_form_stays_filled_in_while_the_database_fails(saver: ThreadSaver, pages: Site, tmp_path: Path) -> None:
+    app, _ = app_of(saver, [*form(pages), act("click_element", ref=SAVE)], pages, tmp_path / "home")
+    await app.ainvoke({"plan": AGENT}, thread())
+    answer = Command(resume=answers_for(await app.questions("t"), ["yes"]))
+    async with saver.pool.connection() as connection:
+        await connection.execute("ALTER TABLE durations RENAME TO away")
+    with pytest.raises(Exception, match="durations"):
+        await app.ainvoke(answer, thread())
+    async with saver.pool.connection() as connection:
+        await connection.execute("ALTER TABLE away RENAME TO durations")
+
+    out = await app.ainvoke(answer, thread())
+
+    assert out["results"]["agent"]["status"] == "completed"
+    assert [asked.query["name"] for asked in pages.requests("/echo")] == ["Ada"]
+    assert len(pages.requests("/form")) == 1
+
+
+@pytest.mark.browser
 @pytest.mark.kill
 @pytest.mark.usefixtures("chromium")
 async def test_after_a_kill_the_browser_is_opened_from_what_was_saved(
@@ -168,6 +203,12 @@ async def test_after_a_kill_the_browser_is_opened_from_what_was_saved(
         ({"action": "click_element", "ref": "e12 x"}, "external"),
         ({"action": "click_element", "x": 1, "y": 2}, "external"),
         ({"action": "click_element"}, "external"),
+        ({"action": "select_dropdown_option", "ref": "e12", "text": "red"}, "read"),
+        ({"action": "select_dropdown_option", "ref": "x12", "text": "red"}, "external"),
+        ({"action": "select_dropdown_option", "index": "x12", "text": "red"}, "external"),
+        ({"action": "select_dropdown_option", "text": "red"}, "external"),
+        ({"action": "refresh"}, "read"),
+        ({"action": "go_back"}, "read"),
         ({"action": "input_text", "ref": "e1", "text": "a"}, "read"),
         ({"action": "send_keys", "keys": "Tab Shift+Tab PageDown"}, "read"),
         ({"action": "send_keys", "keys": "Enter"}, "external"),
@@ -201,17 +242,47 @@ def test_it_is_not_offered_without_a_chromium(tmp_path: Path) -> None:
     assert "browser_use" not in available_tools([], Settings(chromium=tmp_path / "none"))
 
 
+@pytest.mark.parametrize("way", ["process", "store", "graph", "LangGraph's call"])
 async def test_what_a_browser_kept_goes_with_its_thread(
-    saver: ThreadSaver, pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    way: str, database: str, pages: Site, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setenv("OPENMANUS_GRAPH_HOME", str(tmp_path / "home"))
-    app, _ = app_of(saver, [], pages, tmp_path / "home")
-    await app.ainvoke({"plan": AGENT}, thread())
-    path = state_file(tmp_path / "home", "t", "s")
-    save(path, SavedState([SavedTab("https://example.com")]))
-    assert load(path) == SavedState([SavedTab("https://example.com")])
-    await delete_thread(saver, await find_thread(saver, "t"))
-    assert not path.parent.exists()
+    monkeypatch.setenv("OPENMANUS_GRAPH_HOME", str(tmp_path / ("home" if way == "process" else "elsewhere")))
+    settings = Settings(home=tmp_path / "home")
+    async with open_checkpointer(database, settings=None if way in ("process", "graph") else settings) as saver:
+        app, _ = app_of(saver, [], pages, tmp_path / "home")
+        await app.ainvoke({"plan": AGENT}, thread())
+        path = state_file(tmp_path / "home", "t", "s")
+        save(path, SavedState([SavedTab("https://example.com")]))
+        assert load(path) == SavedState([SavedTab("https://example.com")])
+        if way == "LangGraph's call":
+            await saver.adelete_thread("t")
+        else:
+            await delete_thread(saver, await find_thread(saver, "t"), settings=settings if way == "graph" else None)
+        assert not path.parent.exists()
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+async def test_what_a_browser_kept_is_encrypted_as_its_thread_is(database: str, pages: Site, tmp_path: Path) -> None:
+    keys = [new_key(), new_key()]
+    settings = Settings(home=tmp_path / "home", encryption_key=SecretStr(keys[0]))
+    async with open_checkpointer(database, settings=settings) as saver:
+        turns = [act("go_to_url", url=f"{pages.url}/stored"), act("refresh")]
+        app, model = app_of(saver, turns, pages, tmp_path / "home")
+        out = await app.ainvoke({"plan": AGENT}, thread())
+    assert out["results"]["agent"]["status"] == "completed"
+    assert "seen=1 / local / session" in "\n".join(model.told)
+    (path,) = (tmp_path / "home").glob("browser/*/*.json")
+    assert not [word for word in (b"seen", b"stored", b"local", b"127.0.0.1") if word in path.read_bytes()]
+    own, other = (cipher_of(Settings(encryption_key=SecretStr(key))) for key in keys)
+    state = load(path, own)
+    assert state is not None
+    assert [tab.url for tab in state.tabs] == [f"{pages.url}/stored"]
+    for cipher, why in ((other, "and .* has "), (None, "is not set")):
+        with pytest.raises(EncryptionKeyError, match=why):
+            load(path, cipher)
+    path.rename(moved := path.with_name("other.json"))
+    assert load(moved, own) is None
 
 
 class Lasting:
@@ -248,6 +319,60 @@ def test_what_stays_open_for_a_person_is_closed_with_the_loop_at_the_latest() ->
 
     asyncio.run(main())
     assert (subtask.closed, shared.closed, other.closed) == (True, True, False)
+
+
+def test_one_that_does_not_close_keeps_no_other_open(caplog: pytest.LogCaptureFixture) -> None:
+    class Stuck(Lasting):
+        async def aclose(self) -> None:
+            raise OSError("stuck")
+
+    shared = Lasting()
+
+    async def opened(session: Lasting) -> Lasting:
+        return session
+
+    async def main() -> None:
+        closing = Closing("t")
+        sessions = closing.sessions_of("s")
+        await sessions.get("browser", lambda: opened(Stuck()))
+        await closing.shared.get("browser", lambda: opened(shared))
+        closing.suspend("s", sessions)
+        await closing.wait()
+
+    asyncio.run(main())
+    assert shared.closed
+    assert "A tool's session did not close: stuck" in caplog.text
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+def test_a_browser_that_stays_open_for_a_person_ends_with_the_loop(tmp_path: Path) -> None:
+    async def main() -> tuple[Path, list[TreeProcess]]:
+        closing = Closing("t")
+        thread_browser, sessions = ThreadBrowser(Settings()), closing.sessions_of("s")
+
+        async def shared() -> ThreadBrowser:
+            return thread_browser
+
+        async def session() -> BrowserSession:
+            return BrowserSession(await closing.shared.get("browser", shared), tmp_path / "b" / "t" / "s", tmp_path)
+
+        await (await sessions.get("browser", session)).ready()
+        closing.suspend("s", sessions)
+        await closing.wait()
+        process = await thread_browser.process()
+        assert process.alive
+        return process.folder, tree_below(os.getpid())
+
+    before = {process.pid for process in tree_below(os.getpid())}
+    folder, tree = asyncio.run(main())
+    opened = [process for process in tree if process.pid not in before]
+    assert len(opened) > 4
+    deadline = time.monotonic() + 60
+    while any(process.running() for process in opened) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert not [process for process in opened if process.running()]
+    assert not folder.exists()
 
 
 def test_a_state_that_is_too_large_is_saved_without_its_storage(tmp_path: Path) -> None:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import sys
+import tempfile
 import time
 from collections.abc import AsyncIterator
 from pathlib import Path
@@ -128,6 +130,33 @@ async def test_nothing_is_left_after_a_kill(killed: str) -> None:
     await opened.aclose()
     assert not folder.exists()
     assert not opened.folder.exists()
+
+
+async def test_folders_that_were_never_locked_are_removed_once_they_are_old(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    folders = [tmp_path / f"openmanus-graph-starting-{name}" for name in ("new", "old", "locked", "held")]
+    for folder in folders:
+        folder.mkdir()
+        if folder.name.endswith(("locked", "held")):
+            (folder / "lock").touch()
+    with (folders[3] / "lock").open("w") as held:
+        fcntl.flock(held, fcntl.LOCK_EX)
+        for folder in folders[1:]:
+            os.utime(folder, (0, 0))
+        await (await BrowserProcess.open(Settings())).aclose()
+    assert [folder.exists() for folder in folders] == [True, False, False, True]
+
+
+async def test_it_starts_in_a_folder_with_a_long_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (long := tmp_path / ("long" * 40)).mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(long))
+    opened = await BrowserProcess.open(Settings())
+    assert opened.alive
+    assert opened.folder.parent == long
+    await opened.aclose()
+    assert not list(long.iterdir())
 
 
 async def test_a_missing_chromium_says_how_to_get_it(tmp_path: Path) -> None:

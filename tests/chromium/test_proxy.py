@@ -11,6 +11,7 @@ import httpx
 import pytest
 
 from openmanus_graph.errors import AddressRefusedError
+from openmanus_graph.tools.web import proxy as proxy_module
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.proxy import SAID_BY_PROXY, Proxy
 from tests.chromium.canary import Canary
@@ -256,6 +257,34 @@ async def test_a_client_that_goes_away_lets_the_server_go() -> None:
         await writer.drain()
         writer.close()
         await asyncio.wait_for(ended.wait(), 30)
+    listening.close()
+
+
+async def test_a_tunnel_whose_client_is_gone_ends_though_the_server_is_silent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(proxy_module, "HALF_CLOSED_SECONDS", 5)
+    ended = asyncio.Event()
+
+    async def server(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while await reader.read(1):
+            continue
+        for _ in range(4):  # it may still say something for longer than it may be silent
+            await asyncio.sleep(2)
+            writer.write(b"late")
+            await writer.drain()
+        await ended.wait()
+        writer.close()
+
+    listening = await asyncio.start_server(server, "127.0.0.1", 0)
+    port = listening.sockets[0].getsockname()[1]
+    async with serving("127.0.0.1") as proxy:
+        reader, writer = await asyncio.open_connection("127.0.0.1", proxy.port)  # type: ignore[attr-defined]
+        writer.write(f"CONNECT 127.0.0.1:{port} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write_eof()
+        async with asyncio.timeout(60):
+            assert await reader.read() == b"late" * 4
+        writer.close()
+    ended.set()
     listening.close()
 
 

@@ -6,7 +6,7 @@ from openmanus_graph.tools.browser.actions import passages
 from openmanus_graph.tools.browser.downloads import fit_name
 from openmanus_graph.tools.browser.refs import Refs
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render, tokens
-from openmanus_graph.tools.browser.tree import MASK, classify, mask, parse
+from openmanus_graph.tools.browser.tree import MASK, Places, classify, mask, parse
 
 PAGE = """\
 - generic [active] [ref=e1] [box=0,0,1280,4000]:
@@ -34,7 +34,7 @@ PAGE = """\
 def shown(snapshot: str, secrets: tuple[str, ...] = (), *, everything: bool = False) -> str:
     root, refs = parse(snapshot), Refs(1)
     mask(root, secrets, everything=everything)
-    classify(root, {(0, 20, 10, 10)}, set())
+    classify(root, Places(opening={(0, 20, 10, 10)}))
     return render(root, 720, lambda node: refs.label(1, node))
 
 
@@ -61,7 +61,7 @@ def test_what_is_secret_is_masked() -> None:
 
 def test_a_ref_never_stands_for_two_elements() -> None:
     root, refs = parse(PAGE), Refs(3)
-    classify(root, set(), set())
+    classify(root, Places())
     link = next(node for node in root.walk() if node.name == "a: b")
     first = refs.label(1, link)
     assert (first, refs.label(1, link), refs.label(2, link)) == ("e1-3", "e1-3", "e2-3")
@@ -77,7 +77,7 @@ def test_a_page_of_many_nodes_fits_the_budget_and_is_searched() -> None:
     line = '  - link "Item {0} with a name of some length" [ref=e{0}] [box=0,{1},900,5]:\n    - /url: /{0}'
     text = "- list:\n" + "\n".join(line.format(number, number // 40) for number in range(20_000))
     root, refs = parse(text), Refs(1)
-    classify(root, set(), set())
+    classify(root, Places())
     lines = render(root, 720, lambda node: refs.label(1, node))
     assert tokens(lines) <= BUDGET
     assert "more of 'link' like these" in lines
@@ -91,7 +91,7 @@ def test_text_without_an_end_is_cut_at_the_budget() -> None:
     buttons = "\n".join(f'  - {role} "n{role}" [ref=f{role}] [box=0,1,9,9]' for role in ("button", "tab"))
     mixed = "\n".join(f"{row}\n{buttons}" for row in rows.splitlines())
     root, refs = parse(f"- generic [ref=e0] [box=0,0,9,9]:\n{mixed}"), Refs(1)
-    classify(root, set(), set())
+    classify(root, Places())
     lines = render(root, 720, lambda node: refs.label(1, node))
     assert tokens(lines) <= BUDGET
     assert "lines more: scroll_down, or find]" in lines

@@ -10,6 +10,8 @@ import pytest
 
 from openmanus_graph.cli import attachments
 from openmanus_graph.cli.attachments import attach, checked
+from openmanus_graph.cli.options import RunOptions
+from openmanus_graph.cli.run import attached
 from openmanus_graph.errors import UsageError
 
 
@@ -103,3 +105,19 @@ def test_odd_names_become_printable_ones(tmp_path: Path) -> None:
     odd = tmp_path / "a\nb\x1b.txt"
     odd.write_text("x")
     assert attach(checked([str(odd)]), tmp_path / "w") == ["a_b_.txt"]
+
+
+def test_a_recording_that_nothing_can_listen_to_is_said(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "call.mp3").write_bytes(b"ID3")
+    options = RunOptions(workspace=str(tmp_path / "work"))
+
+    assert attached([tmp_path / "call.mp3"], "t", None, options) == ["call.mp3"]
+    assert "'call.mp3' is sound, and nothing can listen to it here. No model transcribes: name one in" in (
+        capsys.readouterr().err
+    )
+    monkeypatch.setenv("OPENMANUS_GRAPH_MODELS", '{"transcription": {"model": "openai/whisper-1"}}')
+    attached([tmp_path / "call.mp3"], "t", None, options)
+    assert capsys.readouterr().err == ""

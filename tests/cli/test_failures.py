@@ -12,6 +12,7 @@ from rich.console import Console
 from openmanus_graph.cli.lines import Lines
 from openmanus_graph.cli.live import LiveView
 from openmanus_graph.cli.run_view_model import RunViewModel
+from tests.cli.conftest import MakeProgram
 from tests.engine.plans import subtask
 
 from .conftest import Program
@@ -88,3 +89,12 @@ def test_a_refusal_of_a_check_is_said_once_in_lines() -> None:
     said = "\n".join(filter(None, map(lines.of, events)))  # type: ignore[arg-type]
     assert said.count("the file is empty") == 1
     assert "[1/1] a failed" in said
+
+
+def test_a_variable_that_is_no_list_says_how_one_is_written(program_in: MakeProgram) -> None:
+    _, said = program_in(OPENMANUS_GRAPH_ALLOW_HOSTS="intranet.example")("doctor", code=2)
+
+    assert (
+        "The setting 'allow_hosts' cannot be 'intranet.example': OPENMANUS_GRAPH_ALLOW_HOSTS is to hold JSON." in said
+    )
+    assert """OPENMANUS_GRAPH_ALLOW_HOSTS='["a", "b"]'""" in said

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import itertools
 import os
 import re
@@ -11,7 +10,6 @@ import threading
 from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -22,13 +20,13 @@ from hypothesis import strategies as st
 from openmanus_graph import Settings, ThreadSaver
 from openmanus_graph.errors import DatabaseFullError, ToolError, UsageError
 from openmanus_graph.memory.ingest import chunks, document, ingest
-from openmanus_graph.memory.ingest import pdf as pdf_module
 from openmanus_graph.memory.ingest.chunks import passages_of
 from openmanus_graph.memory.ingest.document import Document, read_document
 from openmanus_graph.memory.semantic.passage_memory import PassageMemory
 from openmanus_graph.memory.semantic.passages import Added
+from openmanus_graph.sandbox import pdf as pdf_module
 from openmanus_graph.tools.web import download
-from tests.conftest import Require
+from tests.pdf_file import pdf
 
 
 @pytest.fixture
@@ -304,35 +302,6 @@ async def test_a_folder_with_too_many_files_is_refused(
 # PDF
 
 
-def pdf(text: str, *, encrypted: bool = False, pages: int = 1) -> bytes:
-    """Equal pages of PDF with a line of text; encrypted with a password that nobody knows."""
-    stream = f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode()
-    objects = [
-        b"<< /Type /Catalog /Pages 2 0 R >>",
-        b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join([b"3 0 R"] * pages), pages),
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
-        b" /Resources << /Font << /F1 5 0 R >> >> >>",
-        b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
-        b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
-        b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <" + b"41" * 32 + b"> /U <" + b"42" * 32 + b"> >>",
-    ]
-    written = b"%PDF-1.4\n"
-    places: list[int] = []
-    for number, inside in enumerate(objects, 1):
-        places.append(len(written))
-        written += b"%d 0 obj\n%s\nendobj\n" % (number, inside)
-    table = len(written)
-    written += b"xref\n0 %d\n0000000000 65535 f \n" % (len(objects) + 1)
-    written += b"".join(b"%010d 00000 n \n" % place for place in places)
-    more = b" /Encrypt 6 0 R /ID [<41> <41>]" if encrypted else b""
-    return written + b"trailer\n<< /Size %d /Root 1 0 R%s >>\nstartxref\n%d\n%%%%EOF" % (len(objects) + 1, more, table)
-
-
-@pytest.fixture
-def needs_pdfium(require: Require) -> None:
-    require(find_spec("pypdfium2") is not None, "PDFium is not installed", "pip install 'openmanus-graph[pdf]'")
-
-
 @pytest.mark.usefixtures("needs_pdfium")
 async def test_a_pdf_is_read(memory: PassageMemory, tmp_path: Path) -> None:
     (tmp_path / "a.pdf").write_bytes(pdf("Whales in a PDF"))
@@ -374,13 +343,13 @@ async def test_a_pdf_that_is_cut_short_is_no_crash(tmp_path: Path) -> None:
     whole = pdf("Whales")
     for end in range(0, len(whole), 40):
         (tmp_path / "a.pdf").write_bytes(whole[:end] or b"%")
-        with_text = await asyncio.to_thread(_text_or_error, tmp_path / "a.pdf")
+        with_text = await _text_or_error(tmp_path / "a.pdf")
         assert with_text in ("Whales", "ToolError")
 
 
-def _text_or_error(path: Path) -> str:
+async def _text_or_error(path: Path) -> str:
     try:
-        return document._read(path).text
+        return (await read_document(path)).text
     except ToolError:
         return "ToolError"
 

@@ -55,6 +55,15 @@ def test_options_and_help_of_every_command_import_no_engine() -> None:
     assert loaded(body).intersection(HEAVY) == set()
 
 
+def test_what_drives_a_browser_is_imported_by_its_first_call() -> None:
+    script = "import sys, openmanus_graph.tools.browser_use; print(*sys.modules, file=sys.stderr)"
+    ran = subprocess.run([sys.executable, "-c", script], check=True, capture_output=True, text=True)
+    driving = {
+        f"openmanus_graph.tools.browser.{name}" for name in ("actions", "elements", "process", "session", "tree")
+    }
+    assert not (driving | {"openmanus_graph.tools.web.proxy", "playwright"}) & set(ran.stderr.split())
+
+
 def test_modules_of_the_command_line_import_at_their_top(top: Path) -> None:
     late: list[str] = []
     for path in sorted((top / "openmanus_graph" / "cli").rglob("*.py")):

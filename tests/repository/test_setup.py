@@ -81,7 +81,8 @@ class Project:
         self.packages = folder.parent / "packages"  # pip splits its list of folders at spaces
         (folder / "scripts").mkdir(parents=True)
         (folder / "openmanus_graph").mkdir()
-        shutil.copy(top / "scripts" / "setup.sh", folder / "scripts")
+        for name in ("setup.sh", "browser.sh"):
+            shutil.copy(top / "scripts" / name, folder / "scripts")
         (folder / "openmanus_graph" / "__init__.py").write_text("def main(): print('hello')\n")
         (folder / "openmanus_graph" / "_version.py").write_text("__version__ = '0.1.0'\n")
         (folder / "backend.py").write_text(BACKEND)

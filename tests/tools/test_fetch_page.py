@@ -10,6 +10,7 @@ import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +19,7 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import AddressRefusedError, ToolError
 from openmanus_graph.tools.fetch_page import fetch, fetch_page
+from tests.pdf_file import pdf
 
 Handler = Callable[[str, dict[str, str], asyncio.StreamWriter], Awaitable[None]]
 
@@ -148,8 +150,8 @@ class TestPages:
         assert (await one(server.page("/c", b"<html><p>x")))["markdown"] == "x"
 
     async def test_binary_is_refused(self, server: Server) -> None:
-        with pytest.raises(ToolError, match="'application/pdf'"):
-            await one(server.page("/a", b"%PDF-1.7\0", "Content-Type: application/pdf"))
+        with pytest.raises(ToolError, match="'application/zip'"):
+            await one(server.page("/a", b"PK\3\4\0", "Content-Type: application/zip"))
         with pytest.raises(ToolError, match="not text"):
             await one(server.page("/b", b"\x7fELF\0\0", "Content-Type: text/html"))
 
@@ -181,6 +183,78 @@ class TestCharacterSets:
     async def test_stated_or_shown(self, server: Server, body: bytes, header: str) -> None:
         page = await one(server.page("/a", body, f"Content-Type: {header}"))
         assert page["markdown"].replace("-", "–") == "grün – €"
+
+    @pytest.mark.parametrize(
+        ("text", "encoding"),
+        [
+            ("Мост через реку был открыт в тысяча девятьсот тридцать первом году.", "cp1251"),
+            ("Мост через реку был открыт в тысяча девятьсот тридцать первом году.", "koi8-r"),
+            ("Η γέφυρα άνοιξε το χίλια εννιακόσια τριάντα ένα και είναι η παλαιότερη.", "iso8859-7"),
+            ("橋は千九百三十一年に開通しました。長さは四百二十メートルで、この地方で最も古い橋です。", "shift_jis"),
+            ("橋は千九百三十一年に開通しました。長さは四百二十メートルで、この地方で最も古い橋です。", "euc_jp"),
+            ("这座桥于一九三一年开通，长四百二十米，是该地区最古老的桥梁。", "gb18030"),
+            ("다리는 천구백삼십일년에 개통되었습니다. 길이는 사백이십 미터입니다.", "euc_kr"),
+            ("הגשר נפתח בשנת אלף תשע מאות שלושים ואחת. הוא העתיק באזור.", "cp1255"),
+            ("Größere Brücken führen über Flüsse; schöne Grüße aus Köln für Jürgen, Käthe und Jörg – 3 €.", "cp1252"),
+            (
+                "El señor Núñez cruzó el puente por la mañana; ¿cuándo volverá? ¡Mañana, según él!",
+                "cp1252",
+            ),
+            ("Le pont très élégant fut ouvert à côté de l’église où l’été a été fêté. Ça coûte trois €.", "cp1252"),
+        ],
+    )
+    async def test_what_states_none_is_guessed(self, server: Server, text: str, encoding: str) -> None:
+        body = f"<html><body><p>{text}</p><p>{text}</p></body></html>".encode(encoding)
+        assert (await one(server.page("/a", body, HTML)))["markdown"] == f"{text}\n\n{text}"
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+class TestPdf:
+    @pytest.mark.parametrize("kind", ["application/pdf", "application/octet-stream"])
+    async def test_its_text_is_read(self, server: Server, kind: str) -> None:
+        page = await one(server.page("/a", pdf("Whales of the north"), f"Content-Type: {kind}"))
+        assert page["markdown"] == "Whales of the north"
+        assert page["error"] is None
+
+    @pytest.mark.parametrize(
+        ("data", "why"),
+        [(pdf("x", encrypted=True), "is encrypted"), (b"%PDF-1.7 nothing", "is broken"), (pdf(""), "pictures of text")],
+    )
+    async def test_one_that_cannot_be_read_is_said(self, server: Server, data: bytes, why: str) -> None:
+        with pytest.raises(ToolError, match=why):
+            await one(server.page("/a", data, "Content-Type: application/pdf"))
+
+    async def test_a_part_of_one_is_not_taken_for_it(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("openmanus_graph.tools.web.download.MAX_PDF_BYTES", 100)
+        with pytest.raises(ToolError, match="is read whole or not at all"):
+            await one(server.page("/a", pdf("Whales"), "Content-Type: application/pdf"))
+
+    async def test_what_ends_the_reader_costs_the_page(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        ending = tmp_path / "pdf_worker.py"
+        ending.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
+        monkeypatch.setattr("openmanus_graph.sandbox.pdf.files", lambda _: tmp_path)
+        with pytest.raises(ToolError, match="is broken and cannot be read"):
+            await one(server.page("/a", pdf("Whales"), "Content-Type: application/pdf"))
+
+    async def test_the_reader_is_confined(
+        self, server: Server, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ) -> None:
+        secret = tmp_path / "secret"
+        secret.write_text("hidden")
+        looking = f"import json, os, socket\nopen({str(secret)!r}).read()"
+        (tmp_path / "pdf_worker.py").write_text(looking)
+        monkeypatch.setattr("openmanus_graph.sandbox.pdf.files", lambda _: tmp_path)
+        with pytest.raises(ToolError, match="is broken and cannot be read"):
+            await one(server.page("/a", pdf("Whales"), "Content-Type: application/pdf"))
+        (tmp_path / "pdf_worker.py").write_text(
+            "import json, os\n"
+            f"print(json.dumps({{'pages': [str(os.path.exists({str(secret)!r})), *sorted(os.environ)], 'beyond': 0}}))"
+        )
+        page = await one(server.page("/a", pdf("Whales"), "Content-Type: application/pdf"))
+        assert page["markdown"].split("\n\n")[0] == "False"
+        assert not {name for name in page["markdown"].split("\n\n") if "KEY" in name or "HOME_" in name}
 
 
 class TestTransfer:

@@ -18,6 +18,7 @@ from langgraph.graph import StateGraph
 from langgraph.pregel import Pregel
 from langgraph.types import Command, StateSnapshot
 
+from openmanus_graph.checkpoints.encryption.cipher import Cipher, cipher_of
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.values.classes import note_schemas
@@ -52,14 +53,18 @@ def user_workspace(thread_id: str, configurable: Mapping[str, Any]) -> Path:
 class LazyToolContext:
     """The context of a run's tools, made when one of them first asks for it."""
 
-    def __init__(self, thread_id: str, configurable: Mapping[str, Any], settings: Settings) -> None:
+    def __init__(
+        self, thread_id: str, configurable: Mapping[str, Any], settings: Settings, cipher: Cipher | None = None
+    ) -> None:
         """Keep what the context is made of.
 
         Args:
             thread_id: The thread.
             configurable: The run's; `workspace` and `sandbox` count.
             settings: The user's settings.
+            cipher: Encrypts the thread's rows; by default that of the settings.
         """
+        self._cipher = cipher
         self._thread_id = thread_id
         self._configurable = configurable
         self._settings = settings
@@ -76,6 +81,7 @@ class LazyToolContext:
                 workspace=workspace,
                 settings=self._settings,
                 sandbox=SANDBOX.get(self._configurable) or self._settings.sandbox,
+                sealing=self._cipher or cipher_of(self._settings),
                 report=_report,
             )
         return self._context
@@ -164,7 +170,8 @@ class UserGraph(DurableGraph):
     def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, LazyToolContext]:
         """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
         configurable = dict(config.get("configurable") or {})
-        tools = LazyToolContext(thread_id_of(config), configurable, self.builder.settings)
+        cipher = self.checkpointer.cipher if isinstance(self.checkpointer, ThreadSaver) else None
+        tools = LazyToolContext(thread_id_of(config), configurable, self.builder.settings, cipher)
         changed = dict(with_keys(config, {TOOL_CONTEXT: tools}))
         # A durable graph takes LangGraph's semaphore away, which would stop dispatchers; here are none.
         if limit := MAX_PARALLEL.get(configurable):

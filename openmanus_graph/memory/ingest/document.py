@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted
 from openmanus_graph.errors import ToolError, UsageError
 from openmanus_graph.files.text import decode
-from openmanus_graph.memory.ingest.pdf import MOST_PAGES, pdf_text
+from openmanus_graph.sandbox.pdf import MOST_PAGES, pdf_text
 from openmanus_graph.tools.fetch_page import fetch
 from openmanus_graph.tools.web.download import MAX_BYTES
 from openmanus_graph.tools.web.page import MAX_LINKS, read_page
@@ -57,12 +58,19 @@ async def read_document(path: Path) -> Document:
         UsageError: If it is missing, no file, or too large.
         ToolError: If it is binary, or a PDF that cannot be read.
     """
-    return await asyncio.to_thread(_read, path)
+    source, data = await asyncio.to_thread(_bytes_of, path)
+    name = Path(source).name
+    if not data.startswith(b"%PDF-") and not source.lower().endswith(".pdf"):
+        return await asyncio.to_thread(_decoded, Path(source), data)
+    text, beyond = await pdf_text(data, source, Settings.load())
+    pages = f"Its last {counted(beyond, 'page')} were left out: {MOST_PAGES:,} are read of a PDF."
+    return Document(source, name, text, "text", left_out=pages if beyond else "")
 
 
-def _read(path: Path) -> Document:
+def _bytes_of(path: Path) -> tuple[str, bytes]:
+    """The absolute path of a file, and what is in it."""
     path = Path(os.path.normpath(path.expanduser().absolute()))  # one name for a file, from wherever it is named
-    source, ending = str(path), path.suffix.lower()
+    source = str(path)
     try:
         if not path.is_file():
             raise UsageError(f"There is no file {source!r}.", hint="Name a file, a folder, or an address.")
@@ -72,13 +80,14 @@ def _read(path: Path) -> Document:
                 f"The file {source!r} has {size:,} bytes; at most {MOST_BYTES:,} are taken into memory.",
                 hint="Take out of it what is to be found again.",
             )
-        data = path.read_bytes()
+        return source, path.read_bytes()
     except OSError as error:
         raise UsageError(f"The file {source!r} cannot be read: {error.strerror}.") from error
-    if data.startswith(b"%PDF-") or ending == ".pdf":
-        text, beyond = pdf_text(data, source)
-        pages = f"Its last {counted(beyond, 'page')} were left out: {MOST_PAGES:,} are read of a PDF."
-        return Document(source, path.name, text, "text", left_out=pages if beyond else "")
+
+
+def _decoded(path: Path, data: bytes) -> Document:
+    """The text of a file that is no PDF."""
+    source, ending = str(path), path.suffix.lower()
     text, _ = decode(data, source)
     if ending in HTML:
         page = read_page(text, path.as_uri())

@@ -18,6 +18,7 @@ CLOSING_S = 10.0
 """How long the sessions of tools may take to close."""
 PARKED_S = 900.0
 """How long sessions stay open while a person is waited for."""
+_NOT_CLOSED = "A tool's session did not close: %s"
 
 Opened = dict[str, Session]
 
@@ -41,7 +42,10 @@ class _Parked:
             if not self.taken.is_set():
                 parked.pop(thread_id, None)
                 for opened in (*self.subtasks.values(), self.shared):
-                    await Sessions(opened).aclose()
+                    try:
+                        await Sessions(opened).aclose()
+                    except Exception as error:  # noqa: BLE001 - told, so that the others are closed too
+                        logger.warning(_NOT_CLOSED, error)
 
 
 _parked: WeakKeyDictionary[asyncio.AbstractEventLoop, dict[str, _Parked]] = WeakKeyDictionary()
@@ -90,7 +94,7 @@ class Closing:
         self._tasks.discard(task)
         problem = None if task.cancelled() else task.exception()
         if problem is not None:
-            logger.warning("A tool's session did not close: %s", problem)
+            logger.warning(_NOT_CLOSED, problem)
 
     async def wait(self) -> None:
         """Wait until all sessions are closed, those of subtasks before those that they share, within limits."""
@@ -108,4 +112,4 @@ class Closing:
         if self._tasks:
             _, hanging = await asyncio.wait(self._tasks, timeout=CLOSING_S)
             for _ in hanging:
-                logger.warning("A tool's session did not close: it hangs")
+                logger.warning(_NOT_CLOSED, "it hangs")

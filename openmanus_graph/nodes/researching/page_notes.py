@@ -60,7 +60,8 @@ def read_node(researcher: Researcher) -> PageNode:
         visit.say(f"reading {url}")
         try:
             visit.refuse("fetch_page", {"urls": [url]})
-            (page,) = (await fetch([url], visit.settings.allow_hosts, timeout=PAGE_SECONDS))["pages"]
+            hosts, settings = visit.settings.allow_hosts, visit.settings
+            (page,) = (await fetch([url], hosts, timeout=PAGE_SECONDS, settings=settings))["pages"]
         except ToolError as error:
             return _failed(state, error.message)
         # What a page's words hold of keys must not reach a checkpoint.

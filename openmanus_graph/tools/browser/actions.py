@@ -8,25 +8,18 @@ import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, Literal
-
-from pydantic import BaseModel, ConfigDict, Field
+from typing import Any
 
 from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import locate, open_parent, write_file
 from openmanus_graph.tools.browser import elements, navigation
-from openmanus_graph.tools.browser.refs import effect_of_ref
+from openmanus_graph.tools.browser.arguments import BrowserArguments
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
-from openmanus_graph.tools.browser.tree import MASK, Effect, Node
+from openmanus_graph.tools.browser.tree import MASK, Node
 from openmanus_graph.tools.web.page import read_page
 
-Action = Literal[
-    "go_to_url", "click_element", "input_text", "scroll_down", "scroll_up", "scroll_to_text", "send_keys",
-    "get_dropdown_options", "select_dropdown_option", "go_back", "refresh", "wait", "extract_content", "switch_tab",
-    "open_tab", "close_tab", "web_search", "screenshot", "snapshot", "find", "dialog", "upload_file",
-]  # fmt: skip
 LONGEST_TEXT = 18_000
 """Characters of a page's text that one action gives."""
 STALE_BUDGET = 1_500
@@ -37,35 +30,8 @@ _KEEPING = frozenset(
 """Actions after which nothing is saved, because they change nothing that would be."""
 _TEXTUAL = frozenset({"extract_content", "screenshot", "find", "get_dropdown_options"})
 """Actions that give a text or a file, and no snapshot beside it."""
-_MOVING = frozenset(
-    "Tab Escape ArrowUp ArrowDown ArrowLeft ArrowRight PageUp PageDown Home End Backspace Delete".split()  # noqa: SIM905
-)
 _MODIFIERS = frozenset({"Control", "Shift", "Alt", "Meta", "ControlOrMeta"})
 _KEY = re.compile(r"(?:[A-Z][A-Za-z]+|F\d{1,2}|\S)")
-
-
-class BrowserArguments(BaseModel):
-    """An action and what it needs."""
-
-    model_config = ConfigDict(extra="forbid")
-
-    action: Action = Field(description="What to do.")
-    url: str | None = Field(default=None, description="go_to_url, open_tab: the address.")
-    ref: str | int | None = Field(default=None, description="The element: its ref in the newest snapshot, e.g. e12.")
-    index: str | int | None = Field(default=None, description="The same as ref.")
-    text: str | None = Field(
-        default=None, description="input_text ('' empties), scroll_to_text, find, select_dropdown_option, dialog."
-    )
-    keys: str | None = Field(default=None, description="send_keys: such as Enter, Control+a, or text to type.")
-    scroll_amount: int | None = Field(default=None, gt=0, description="Pixels; by default most of the window.")
-    seconds: float | None = Field(default=None, gt=0, le=60, description="wait: how long, 3 by default.")
-    goal: str | None = Field(default=None, description="extract_content: what you look for.")
-    query: str | None = Field(default=None, description="web_search: opens the first result.")
-    tab_id: int | None = Field(default=None, description="switch_tab, close_tab: the tab's number.")
-    path: str | None = Field(default=None, description="upload_file: a file of the workspace.")
-    accept: bool | None = Field(default=None, description="dialog: true for OK, false for Cancel.")
-    x: int | None = Field(default=None, description="click_element at a place of the window, for canvases.")
-    y: int | None = Field(default=None, description="See x.")
 
 
 @dataclass(frozen=True)
@@ -80,25 +46,6 @@ class Done:
 
 Search = Callable[[str], Awaitable[list[dict[str, Any]]]]
 """Searches the Web: title, address and description of each result."""
-
-
-def effect_of_action(args: Any) -> Effect:
-    """What a call does: it reads, unless it clicks, presses, uploads or agrees to what may do anything."""
-    action = args.get("action")
-    if action == "click_element":
-        ref = args.get("ref") if args.get("ref") is not None else args.get("index")
-        return effect_of_ref(elements.ref_of(ref)) if ref not in (None, "") else "external"
-    if action == "send_keys":
-        presses = str(args.get("keys") or "").split()
-        return "read" if presses and all(_moves(press) for press in presses) else "external"
-    if action == "dialog":
-        return "read" if args.get("accept") is False else "external"
-    return "external" if action in ("upload_file", None) else "read"
-
-
-def _moves(press: str) -> bool:
-    *modifiers, key = press.split("+")
-    return key in _MOVING and set(modifiers) <= {"Shift"}
 
 
 async def perform(session: BrowserSession, given: BrowserArguments, search: Search) -> dict[str, Any]:
@@ -131,6 +78,7 @@ async def perform(session: BrowserSession, given: BrowserArguments, search: Sear
         shown = await look(session, textual=given.action in _TEXTUAL)
         if given.action not in _KEEPING and session.dialog is None:
             await session.save()
+            shown["notes"] += [_hidden(note, session) for note in session.take_notes()]
         return {**shown, "text": _hidden(done.text, session) if done else "", "path": done.path if done else ""}
 
 
@@ -152,16 +100,16 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
         dialog = session.dialog
         session.note(f"A dialog is open: {dialog.type} {dialog.message[:500]!r}. Answer it with 'dialog'.")
     _note(session, tab)
-    titles = await asyncio.gather(*(_title(session, one) for one in session.tabs))
-    notes, session.notes = session.notes, []
+    tabs = list(session.tabs)  # a page may open another one meanwhile
+    titles = await asyncio.gather(*(_title(session, one) for one in tabs))
     return {
         "url": _hidden(tab.page.url, session),
-        "title": _hidden(titles[session.tabs.index(tab)], session),
+        "title": _hidden(titles[tabs.index(tab)], session),
         "tabs": [
             {"tab_id": one.number, "url": _hidden(one.page.url[:300], session), "title": title, "current": one is tab}
-            for one, title in zip(session.tabs, titles, strict=True)
+            for one, title in zip(tabs, titles, strict=True)
         ],
-        "notes": [_hidden(note, session) for note in notes],
+        "notes": [_hidden(note, session) for note in session.take_notes()],
         "snapshot": snapshot,
     }
 

@@ -6,9 +6,10 @@ import asyncio
 import mimetypes
 import os
 import re
+import stat
 from contextlib import suppress
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.kind import size_text
@@ -43,12 +44,13 @@ async def keep(download: Download, folder: Path, workspace: Path) -> str:
 
     Args:
         download: Playwright's.
-        folder: Where Chromium writes it.
+        folder: Where Chromium writes it, and those of other subtasks.
         workspace: The thread's folder.
     """
     from playwright.async_api import Error
 
     name = fit_name(download.suggested_filename)
+    file = folder / _file_name(download)
     waiting = asyncio.ensure_future(download.path())
     end = asyncio.get_running_loop().time() + LONGEST_S
     try:
@@ -57,7 +59,7 @@ async def keep(download: Download, folder: Path, workspace: Path) -> str:
             if waiting.done():
                 break
             late = asyncio.get_running_loop().time() > end
-            if late or await asyncio.to_thread(_largest, folder) > LARGEST:
+            if late or await asyncio.to_thread(_size, file) > LARGEST:
                 with suppress(Error):
                     await download.cancel()
                 why = f"took longer than {LONGEST_S:g} s" if late else f"is larger than {size_text(LARGEST)}"
@@ -75,19 +77,49 @@ async def keep(download: Download, folder: Path, workspace: Path) -> str:
     return f"Downloaded {path!r}."
 
 
-def _largest(folder: Path) -> int:
+def _file_name(download: Download) -> str:
+    """The name under which Chromium writes a download, which Playwright's own interface tells only at its end."""
+    artifact: Any = download._impl_obj._artifact  # type: ignore[attr-defined]
+    return Path(artifact._initializer["absolutePath"]).name
+
+
+def _size(file: Path) -> int:
+    """The size of a download so far; the folder has those of other subtasks, too."""
     sizes = [0]
-    with suppress(OSError):
-        sizes += [path.stat().st_size for path in folder.iterdir()]
+    for path in (file, file.with_name(f"{file.name}.crdownload")):
+        with suppress(OSError):
+            sizes.append(path.lstat().st_size)
     return max(sizes)
+
+
+def _read(source: Path) -> bytes:
+    """What a download holds; the confined Chromium may put anything into its folder, such as a link to our files.
+
+    Raises:
+        ToolError: If it cannot be read, is no file of its own, or is too large.
+    """
+    try:
+        # What waits for somebody at its other end, such as a pipe, is not waited for.
+        descriptor = os.open(source, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        raise ToolError(f"It cannot be read: {error.strerror}.") from error
+    try:
+        facts = os.fstat(descriptor)
+        # A second name may be that of a file which Chromium's account could link and not read.
+        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink != 1:
+            raise ToolError("It is no file of its own.")
+        with open(descriptor, "rb", closefd=False) as stream:
+            data = stream.read(LARGEST + 1)
+    finally:
+        os.close(descriptor)
+    if len(data) > LARGEST:
+        raise ToolError(f"It has {size_text(max(facts.st_size, len(data)))}, more than {size_text(LARGEST)}.")
+    return data
 
 
 def _put(source: Path, name: str, workspace: Path) -> str:
     """Copy a file into the workspace under a name that is free."""
-    size = source.stat().st_size
-    if size > LARGEST:
-        raise ToolError(f"It has {size_text(size)}, more than {size_text(LARGEST)}.")
-    data = source.read_bytes()
+    data = _read(source)
     stem, dot, ending = name.rpartition(".")
     with open_parent(locate(workspace, f"{FOLDER}/{name}"), make=True):
         pass

@@ -6,8 +6,9 @@ import asyncio
 import re
 from typing import TYPE_CHECKING, Any, cast
 
-from openmanus_graph.errors import ToolArgumentsError, ToolError
+from openmanus_graph.errors import ToolError
 from openmanus_graph.tools.browser import downloads, page_script
+from openmanus_graph.tools.browser.refs import ref_of
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.browser.tree import MASK
@@ -18,24 +19,14 @@ if TYPE_CHECKING:
 ACT_MS = 2_000
 """Milliseconds that an element is waited for until it can be acted on."""
 _ASK_S = 3.0
+_LISTS = frozenset({"combobox", "listbox"})
+"""Roles of lists that scripts have made."""
 _PERFORMED = "performing "
 _COVER = re.compile(r"- (<.{1,150}?>).* intercepts pointer events")
 
 
 class StaleRefError(ToolError):
     """A ref that stands for nothing in the page as it is now."""
-
-
-def ref_of(given: str | int | None) -> str:
-    """The ref as it was shown: of a number, as OpenManus has it, the one that reads.
-
-    Raises:
-        ToolArgumentsError: If there is none.
-    """
-    if given is None or given == "":
-        raise ToolArgumentsError("The argument 'ref' is missing.", hint="Give the ref of an element, such as e12.")
-    text = str(given).strip().strip("[]")
-    return f"e{text}" if text.isdigit() else text
 
 
 async def element_of(session: BrowserSession, given: str | int | None) -> tuple[Tab, Locator, dict[str, Any]]:
@@ -61,7 +52,7 @@ async def element_of(session: BrowserSession, given: str | int | None) -> tuple[
             facts = cast("dict[str, Any]", await locator.evaluate(page_script.FIELD))
     except (Error, TimeoutError) as error:
         raise StaleRefError(f"The element {ref!r} ({target.words}) does not answer.") from error
-    return tab, locator, {**facts, "words": target.words}
+    return tab, locator, {**facts, "words": target.words, "role": target.role}
 
 
 async def click(session: BrowserSession, given: str | int | None) -> None:
@@ -161,15 +152,24 @@ async def choose(session: BrowserSession, given: str | int | None, text: str) ->
     """Choose an option by its text or value; one of a list made by scripts, after opening the list.
 
     Raises:
-        ToolError: If there is none, or it is disabled.
+        ToolError: If there is none, or it is disabled, or the element is no list: that is never clicked.
     """
     from playwright.async_api import Error
 
     tab, locator, facts = await element_of(session, given)
     if facts["options"] is None:
+        if facts["role"] not in _LISTS:
+            raise ToolError(
+                f"The {facts['words']} is no list.", hint="Click what opens the list, and then the option that appears."
+            )
         try:
             await locator.click(timeout=ACT_MS)
-            await tab.page.get_by_role("option", name=text, exact=True).first.click(timeout=ACT_MS)
+            option = tab.page.get_by_role("option", name=text, exact=True).first
+            if (await option.evaluate(page_script.FIELD, timeout=ACT_MS))["submits"]:
+                raise ToolError(
+                    f"The option {text!r} sends a form.", hint="Click it, which a person may be asked about."
+                )
+            await option.click(timeout=ACT_MS)
         except Error as error:
             raise ToolError(f"The {facts['words']} shows no option {text!r}.") from error
         return

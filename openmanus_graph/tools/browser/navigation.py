@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
-from urllib.parse import urlsplit
+from urllib.parse import urldefrag, urlsplit
 
 from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.tools.browser.session import BrowserSession
@@ -79,16 +79,25 @@ async def back(session: BrowserSession, tab: Tab) -> None:
 
 
 async def refresh(session: BrowserSession, tab: Tab) -> None:
-    """Load the page again.
+    """Load the page again; what a form has sent is not sent again, but the address is opened.
 
     Raises:
         ToolError: If it does not load.
     """
+    url = tab.page.url
+    failed = url.startswith("chrome-error:")
 
     async def load(page: Page) -> None:
-        await page.reload(wait_until="domcontentloaded", timeout=LOAD_MS)
+        if not tab.sent or not (failed or url.startswith(("http://", "https://"))):
+            await page.reload(wait_until="domcontentloaded", timeout=LOAD_MS)
+            return
+        address = tab.asked if failed else url
+        if address is None:
+            raise ToolError("The address of the page is not known.", hint="Open it with go_to_url.")
+        # With its fragment it would only be scrolled to.
+        await page.goto(urldefrag(address).url, wait_until="domcontentloaded", timeout=LOAD_MS)
 
-    await _navigated(session, tab, load, tab.page.url)
+    await _navigated(session, tab, load, url)
 
 
 async def _navigated(session: BrowserSession, tab: Tab, load: object, address: str) -> None:

@@ -10,8 +10,11 @@ import asyncio
 import fcntl
 import os
 import shutil
+import signal
 import socket
+import struct
 import tempfile
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
@@ -20,6 +23,7 @@ from typing import TYPE_CHECKING
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
+from openmanus_graph.sandbox.tree import TreeProcess, process_of
 from openmanus_graph.tools.browser.confinement import (
     NOT_ASKED,
     PRIVACY_FLAGS,
@@ -36,8 +40,13 @@ if TYPE_CHECKING:
 
 START_SECONDS = 60.0
 """Seconds that Chromium may take to start."""
+END_SECONDS = 5.0
+"""Seconds that Chromium and the driver have to end by themselves, after which they are killed."""
+_HEARD_S = 0.05
 _PREFIX = "openmanus-graph-browser-"
 _STARTING = "openmanus-graph-starting-"
+_STARTED_S = 60.0
+"""Seconds within which a folder is made and locked, many times over."""
 _LOCK = "lock"
 
 
@@ -52,6 +61,7 @@ class BrowserProcess:
         self._lock = lock
         self._playwright: Playwright | None = None
         self._browser: Browser | None = None
+        self._processes: list[TreeProcess] = []
 
     @classmethod
     async def open(cls, settings: Settings, *, resolver: Resolver = resolve) -> BrowserProcess:
@@ -83,8 +93,9 @@ class BrowserProcess:
 
     @property
     def alive(self) -> bool:
-        """Whether Chromium still runs."""
-        return self._browser is not None and self._browser.is_connected()
+        """Whether Chromium and the driver still run; without the driver nothing is heard of Chromium's end."""
+        connected = self._browser is not None and self._browser.is_connected()
+        return connected and all(process.running() for process in self._processes)
 
     @property
     def downloads(self) -> Path:
@@ -101,7 +112,7 @@ class BrowserProcess:
             ) from error
         control = self.folder / "control"
         with socket.socket(socket.AF_UNIX) as waiting:
-            waiting.bind(str(control))
+            _bind(waiting, control)
             waiting.listen(1)
             waiting.setblocking(False)
             wrapper = await asyncio.to_thread(write_wrapper, self.folder, program, control, settings)
@@ -136,6 +147,7 @@ class BrowserProcess:
         control, _ = await loop.sock_accept(waiting)
         with control:
             control.setblocking(False)
+            self._processes = _peers(control)
             ready = loop.create_future()
             loop.add_reader(control.fileno(), lambda: ready.done() or ready.set_result(None))
             try:
@@ -148,38 +160,92 @@ class BrowserProcess:
 
     async def aclose(self) -> None:
         """End Chromium and the driver, and remove their folder."""
-        if self._playwright is not None:
-            from playwright.async_api import Error
-
-            with suppress(Error, OSError):  # they are gone already
-                if self._browser is not None:
-                    await self._browser.close()
-                await self._playwright.stop()
+        try:
+            await self._end()
+        finally:
+            # Where the event loop ends, Playwright's own tasks are cancelled with ours, and nobody tells the driver.
+            left = [process for process in self._processes if process.running()]
+            for process in left:
+                process.send(signal.SIGKILL)
+        await _ended(left)
         await self.proxy.aclose()
         await asyncio.to_thread(shutil.rmtree, self.folder, ignore_errors=True)
         if self._lock >= 0:
             os.close(self._lock)
             self._lock = -1
 
+    async def _end(self) -> None:
+        if self._playwright is None:
+            return
+        from playwright.async_api import Error
+
+        with suppress(Error, OSError, TimeoutError):  # they are gone already, or do not answer
+            async with asyncio.timeout(END_SECONDS):
+                if self._browser is not None:
+                    await self._browser.close()
+        with suppress(Error, OSError, TimeoutError):
+            async with asyncio.timeout(END_SECONDS):
+                await self._playwright.stop()
+
+
+async def _ended(killed: list[TreeProcess]) -> None:
+    """Wait for the end of processes, for a while, and let the event loop hear of it before it closes."""
+    if not killed:
+        return
+    end = asyncio.get_running_loop().time() + END_SECONDS
+    while any(process.running() for process in killed) and asyncio.get_running_loop().time() < end:  # noqa: ASYNC110 - nothing tells of it
+        await asyncio.sleep(_HEARD_S)
+    await asyncio.sleep(_HEARD_S)
+
+
+def _bind(listener: socket.socket, path: Path) -> None:
+    """Bind a socket to a path of any length: the system takes about a hundred characters, a `TMPDIR` has more."""
+    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+    finally:
+        os.close(folder)
+
+
+def _peers(control: socket.socket) -> list[TreeProcess]:
+    """The process at the other end of a socket, which becomes bubblewrap, and the driver that has started it."""
+    pid, _, _ = struct.unpack("3i", control.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, 12))
+    wrapper = process_of(pid)
+    driver = process_of(wrapper.parent) if wrapper is not None else None
+    return [process for process in (driver, wrapper) if process is not None]
+
 
 def _new_folder() -> tuple[Path, int]:
     """A private folder and the lock that says that it is in use; what killed processes left is removed."""
-    for old in Path(tempfile.gettempdir()).glob(f"{_PREFIX}*"):
+    there = Path(tempfile.gettempdir())
+    for old in there.glob(f"{_PREFIX}*"):
         with suppress(OSError):
-            found = old.lstat()
-            if found.st_uid != os.geteuid():
-                continue
-            descriptor = os.open(old / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                shutil.rmtree(old, ignore_errors=True)
-            finally:
-                os.close(descriptor)
+            _remove_unlocked(old)
+    for old in there.glob(f"{_STARTING}*"):
+        with suppress(OSError):
+            if time.time() - old.lstat().st_mtime > _STARTED_S:
+                _remove_unlocked(old, made=os.O_CREAT)  # who made it may have been killed before its lock was there
     made = Path(tempfile.mkdtemp(prefix=_STARTING))
     lock = os.open(made / _LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     fcntl.flock(lock, fcntl.LOCK_EX)
     # Its name says that it may be removed only now that it is locked.
     return made.rename(made.with_name(made.name.replace(_STARTING, _PREFIX))), lock
+
+
+def _remove_unlocked(old: Path, *, made: int = 0) -> None:
+    """Remove a folder of ours, if no process holds its lock.
+
+    Raises:
+        OSError: If one does, or it is not ours.
+    """
+    if old.lstat().st_uid != os.geteuid():
+        return
+    descriptor = os.open(old / _LOCK, os.O_RDWR | os.O_CLOEXEC | os.O_NOFOLLOW | made, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        shutil.rmtree(old, ignore_errors=True)
+    finally:
+        os.close(descriptor)
 
 
 def _variables(given: Mapping[str, str]) -> dict[str, str | float | bool]:

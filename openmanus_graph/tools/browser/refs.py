@@ -8,8 +8,12 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
-from openmanus_graph.tools.browser.tree import Effect, Node
+from openmanus_graph.errors import ToolArgumentsError
+
+if TYPE_CHECKING:
+    from openmanus_graph.tools.browser.tree import Effect, Node
 
 LETTERS: dict[Effect, str] = {"read": "e", "external": "x"}
 _FORM = re.compile(r"([ex])(\d+)(?:-(\d+))?")
@@ -69,6 +73,18 @@ class Refs:
     def forget(self, tab: int) -> None:
         """Forget the elements of a tab that is closed."""
         self._targets = {ref: target for ref, target in self._targets.items() if target.tab != tab}
+
+
+def ref_of(given: str | int | None) -> str:
+    """The ref as it was shown: of a number, as OpenManus has it, the one that reads.
+
+    Raises:
+        ToolArgumentsError: If there is none.
+    """
+    if given is None or given == "":
+        raise ToolArgumentsError("The argument 'ref' is missing.", hint="Give the ref of an element, such as e12.")
+    text = str(given).strip().strip("[]")
+    return f"e{text}" if text.isdigit() else text
 
 
 def effect_of_ref(ref: object) -> Effect:

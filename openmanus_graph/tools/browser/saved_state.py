@@ -1,7 +1,7 @@
 """Saved state: tabs, cookies and storage of a subtask's browser in a file, from which it is opened again.
 
 The files hold what a person would call being logged in: they are the owner's own (0600), lie in the data folder and not
-in the workspace, which commands of the sandbox read, and go with their thread.
+in the workspace, which commands of the sandbox read, are encrypted if their thread is, and go with it.
 """
 
 from __future__ import annotations
@@ -16,7 +16,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
+from openmanus_graph.config.encryption_keys import VARIABLE
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.context import Sealing
+from openmanus_graph.errors import DamagedValueError, EncryptionKeyError
 from openmanus_graph.files.atomic_write import put_file
+from openmanus_graph.values.storable_json import SEAL
 
 LARGEST = 5 * 2**20
 """Bytes of a state; what is larger is saved without the pages' databases, then without their storage."""
@@ -61,13 +66,24 @@ def state_file(home: Path, thread_id: str, subtask: str) -> Path:
     return state_folder(home, thread_id) / f"{hashlib.sha256(subtask.encode()).hexdigest()[:32]}.json"
 
 
-def remove_states(home: Path, thread_id: str) -> None:
-    """Remove the states of a thread."""
-    shutil.rmtree(state_folder(home, thread_id), ignore_errors=True)
+def remove_states(thread_id: str, *homes: Path | None) -> None:
+    """Remove the states of a thread.
+
+    Args:
+        thread_id: The thread.
+        homes: The data folders that they may be in; `None` is that of this process' settings.
+    """
+    for home in homes:
+        shutil.rmtree(state_folder(home or Settings.load().home, thread_id), ignore_errors=True)
 
 
-def save(path: Path, state: SavedState) -> bool:
+def save(path: Path, state: SavedState, sealing: Sealing | None = None) -> bool:
     """Write a state; it is there as a whole or not at all.
+
+    Args:
+        path: Its file.
+        state: The state.
+        sealing: Encrypts it.
 
     Returns:
         Whether all of it was saved.
@@ -87,6 +103,8 @@ def save(path: Path, state: SavedState) -> bool:
         data = _encoded(_with_storage(state, {"cookies": state.storage.get("cookies", []), "origins": []}))
     if len(data) > LARGEST:
         data = _encoded(SavedState([SavedTab(tab.url) for tab in state.tabs], state.current, {}, state.generation))
+    if sealing is not None:
+        data = sealing.file(_place(path), data)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         put_file(folder, path.name, data, mode=0o600)
@@ -104,16 +122,33 @@ def _encoded(state: SavedState) -> bytes:
     return json.dumps({**vars(state), "tabs": tabs}).encode()
 
 
-def load(path: Path) -> SavedState | None:
-    """The state in a file; `None` if there is none, or it cannot be read."""
+def _place(path: Path) -> str:
+    """What a sealed state is bound to: its thread and subtask."""
+    return f"browser/{path.parent.name}/{path.name}"
+
+
+def load(path: Path, sealing: Sealing | None = None) -> SavedState | None:
+    """The state in a file; `None` if there is none, or it is damaged.
+
+    Raises:
+        EncryptionKeyError: If it is encrypted, and its key is not set.
+    """
     _remove_old(path.parent.parent)
     try:
-        read: dict[str, Any] = json.loads(path.read_bytes())
+        data = path.read_bytes()
+        if sealing is not None:
+            data = sealing.opened_file(_place(path), data)
+        elif data.startswith(SEAL.encode()):
+            raise EncryptionKeyError(
+                f"What the browser kept is encrypted, and {VARIABLE} is not set.",
+                hint=f"Set {VARIABLE} to the key that it was stored with.",
+            )
+        read: dict[str, Any] = json.loads(data)
         tabs = [SavedTab(str(tab["url"]), int(tab["scroll"]), str(tab["session"])) for tab in read["tabs"]]
         for tab in tabs:
             json.loads(tab.session)
         return SavedState(tabs, int(read["current"]), dict(read["storage"]), int(read["generation"]))
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, DamagedValueError):
         return None
 
 

@@ -7,7 +7,6 @@ lost and refs are void, which the model is told. Nothing is ever reattached.
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import replace
@@ -15,9 +14,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.errors import ToolError
+from openmanus_graph.context import Sealing
+from openmanus_graph.errors import EncryptionKeyError, ToolError
 from openmanus_graph.tools.browser import downloads, page_script
-from openmanus_graph.tools.browser.process import BrowserProcess
+from openmanus_graph.tools.browser.process import END_SECONDS, BrowserProcess
 from openmanus_graph.tools.browser.refs import Refs
 from openmanus_graph.tools.browser.saved_state import SavedState, SavedTab, load, save
 from openmanus_graph.tools.browser.tab import Tab
@@ -80,9 +80,10 @@ class BrowserSession:
     lasts = True
     """Whether it stays open while a person is asked something: a form that is half filled in is not had again."""
 
-    def __init__(self, thread: ThreadBrowser, state: Path, workspace: Path) -> None:
+    def __init__(self, thread: ThreadBrowser, state: Path, workspace: Path, sealing: Sealing | None = None) -> None:
         self._thread = thread
         self._state = state
+        self._sealing = sealing
         self.workspace = workspace
         """The thread's folder."""
         self.turn = asyncio.Lock()
@@ -105,6 +106,8 @@ class BrowserSession:
         self._asked = asyncio.Event()
         self._pending: asyncio.Task[Any] | None = None
         self._running: set[asyncio.Task[None]] = set()
+        self._downloads: set[asyncio.Task[None]] = set()
+        self._dismissal: asyncio.Task[None] | None = None
 
     @property
     def process(self) -> BrowserProcess:
@@ -121,6 +124,11 @@ class BrowserSession:
         """Tell the model something with the next result; a page that says too much is cut short."""
         if len(self.notes) < MOST_NOTES:
             self.notes.append(text)
+
+    def take_notes(self) -> list[str]:
+        """What the model is to be told, which is told once."""
+        taken, self.notes = self.notes, []
+        return taken
 
     def bring(self, tab: Tab) -> None:
         """Bring a tab to the front."""
@@ -144,7 +152,11 @@ class BrowserSession:
         self._dialogs = 0
 
     async def _open(self, process: BrowserProcess) -> None:
-        found = await asyncio.to_thread(load, self._state)
+        found: SavedState | None = None
+        try:
+            found = await asyncio.to_thread(load, self._state, self._sealing)
+        except EncryptionKeyError as error:
+            self.note(f"The tabs of before stay closed: {error.message}")
         saved = found or SavedState(generation=0)
         self._process = process
         self._generation = max(saved.generation, self._generation) + 1
@@ -156,7 +168,7 @@ class BrowserSession:
         await self._context.add_init_script(page_script.OPEN_SHADOWS)
         self._context.on("page", self._adopt)
         if found is not None:
-            await asyncio.to_thread(save, self._state, replace(saved, generation=self._generation))
+            await self._write(replace(saved, generation=self._generation))
             self.note(RESTARTED)
             await self._restore(saved)
 
@@ -168,14 +180,10 @@ class BrowserSession:
             tab = await self.new_tab()
             if not kept.url.startswith(("http://", "https://")):
                 continue
-            here = "/".join(kept.url.split("/", 3)[:3])
-            await tab.page.add_init_script(
-                f"if (location.origin === {json.dumps(here)} && !sessionStorage.length)"
-                f" for (const [name, value] of Object.entries({json.dumps(json.loads(kept.session))}))"
-                " sessionStorage.setItem(name, value)"
-            )
             try:
-                await tab.page.goto(kept.url, wait_until="domcontentloaded", timeout=RESTORE_S * 1000)
+                # Taken back then, so that what the page clears itself stays cleared.
+                async with await tab.page.add_init_script(page_script.restored_storage(kept.url, kept.session)):
+                    await tab.page.goto(kept.url, wait_until="domcontentloaded", timeout=RESTORE_S * 1000)
                 await tab.page.evaluate("y => scrollTo(0, y)", kept.scroll)
             except Error as error:
                 self.note(f"The page {kept.url!r} did not open again: {error.message.splitlines()[0]}")
@@ -207,6 +215,7 @@ class BrowserSession:
         if all(tab.page is not page for tab in self.tabs):
             self._adopt(page)
         tab = next(tab for tab in self.tabs if tab.page is page)
+        tab.sent = False
         self.bring(tab)
         self._told = self._numbers
         return tab
@@ -243,7 +252,7 @@ class BrowserSession:
         page.on("download", self._downloaded)
         self.tabs.append(tab)
 
-    def _later(self, work: Coroutine[Any, Any, Any]) -> None:
+    def _later(self, work: Coroutine[Any, Any, Any]) -> asyncio.Task[None]:
         """Do something that an event asks for, besides the action that goes on."""
         from playwright.async_api import Error
 
@@ -254,6 +263,7 @@ class BrowserSession:
         task = asyncio.ensure_future(done())
         self._running.add(task)
         task.add_done_callback(self._running.discard)
+        return task
 
     def _dialog_opened(self, dialog: Dialog) -> None:
         self._dialogs += 1
@@ -267,7 +277,7 @@ class BrowserSession:
         else:
             self.dialog = dialog
             self._asked.set()
-            self._later(self._dismiss_in_time(dialog))
+            self._dismissal = self._later(self._dismiss_in_time(dialog))
 
     async def _dismiss_in_time(self, dialog: Dialog) -> None:
         await asyncio.sleep(DIALOG_S)
@@ -280,13 +290,14 @@ class BrowserSession:
         async def kept() -> None:
             self.note(await downloads.keep(download, self.process.downloads, self.workspace))
 
-        self._later(kept())
+        task = self._later(kept())
+        self._downloads.add(task)
+        task.add_done_callback(self._downloads.discard)
 
     async def finish_downloads(self, seconds: float) -> None:
         """Wait for downloads that are under way, for a while."""
-        waiting = [task for task in self._running if not task.done()]
-        if waiting:
-            await asyncio.wait(waiting, timeout=seconds)
+        if self._downloads:
+            await asyncio.wait(self._downloads, timeout=seconds)
 
     async def until_dialog(self, work: Callable[[], Awaitable[T]]) -> T | None:
         """Do something; `None` if a dialog opened before it was done, which then waits for its answer."""
@@ -316,6 +327,8 @@ class BrowserSession:
         dialog, self.dialog = self.dialog, None
         if dialog is None:
             raise ToolError("No dialog is open.")
+        if self._dismissal is not None:
+            self._dismissal.cancel()
         try:
             await (
                 dialog.accept(text) if accept and text is not None else dialog.accept() if accept else dialog.dismiss()
@@ -347,8 +360,15 @@ class BrowserSession:
             tabs.append(kept)
         current = next((place for place, tab in enumerate(self.tabs) if tab is self.tab), 0)
         state = SavedState(tabs, current, storage, self._generation)
-        if not await asyncio.to_thread(save, self._state, state):
-            self.note("What the pages keep is too large to be saved in full: after a restart some of it is gone.")
+        await self._write(state)
+
+    async def _write(self, state: SavedState) -> None:
+        """Write a state down; what hinders that is a note, since what led to the state has been done."""
+        try:
+            if not await asyncio.to_thread(save, self._state, state, self._sealing):
+                self.note("What the pages keep is too large to be saved in full: after a restart some of it is gone.")
+        except OSError as error:
+            self.note(f"The tabs could not be saved, and would be gone after a restart: {error.strerror or error}.")
 
     async def aclose(self) -> None:
         """Close the tabs; the Chromium stays for other subtasks."""
@@ -359,8 +379,9 @@ class BrowserSession:
         await asyncio.gather(*self._running, return_exceptions=True)
         context, self._context = self._context, None
         if context is not None:
-            with suppress(Error):
-                await context.close()
+            with suppress(Error, TimeoutError):  # it is gone already, or ends with its Chromium
+                async with asyncio.timeout(END_SECONDS):
+                    await context.close()
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:

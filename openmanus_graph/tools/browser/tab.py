@@ -7,7 +7,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any, cast
 
 from openmanus_graph.tools.browser import page_script
-from openmanus_graph.tools.browser.tree import Box, Node, classify, mask, parse
+from openmanus_graph.tools.browser.tree import Box, Node, Places, classify, mask, parse
 from openmanus_graph.tools.web.proxy import SAID_BY_PROXY
 
 if TYPE_CHECKING:
@@ -22,7 +22,8 @@ LOAD_S = 10.0
 SNAPSHOT_S = 20.0
 """Seconds that a snapshot may take."""
 _ASK_S = 3.0
-_BOXES = ("opening", "editable")
+_ASKED = ("secrets", "opening", "editable", "submitting", "staying")
+_READING = ("GET", "HEAD")
 _WATCHED = frozenset({"document", "fetch", "xhr"})
 
 
@@ -44,6 +45,11 @@ class Tab:
         """The address that the proxy did not reach."""
         self.authenticate = False
         """Whether the page asks for a user name and password."""
+        self.asked: str | None = None
+        """The address that was asked for last for the page itself."""
+        self.sent = True
+        """Whether a page of this tab may be the answer to a form, which loading it again would send again. Of a tab
+        that a page has opened the first request is not seen, so it counts as one."""
         self.errors: list[str] = []
         """What scripts of the page failed with, or wrote as errors, since somebody looked."""
         self.secrets: set[str] = set()
@@ -70,6 +76,8 @@ class Tab:
         if self._is_own(request):
             self.status = self.failure = self.refused = None
             self.authenticate = False
+            self.asked = request.url
+            self.sent = self.sent or request.method not in _READING
 
     def _answered(self, response: Response) -> None:
         if self._is_own(response.request):
@@ -131,17 +139,16 @@ class Tab:
         before = await self._facts()
         snapshot = await self.page.aria_snapshot(mode="ai", boxes=True, timeout=SNAPSHOT_S * 1000)
         after = await self._facts()
-        known = before is not None and after is not None
-        facts = [fact for fact in (before, after) if fact is not None]
-        self.secrets = {secret for fact in facts for secret in fact["secrets"]}
+        facts = [*before, *after]
+        known = None not in facts
+        self.secrets = {secret for fact in facts if fact is not None for secret in fact["secrets"]}
         root = await asyncio.to_thread(parse, snapshot)
         mask(root, self.secrets, everything=not known)
-        boxes = {key: {cast("Box", tuple(box)) for fact in facts[-1:] for box in fact[key]} for key in _BOXES}
-        classify(root, boxes["opening"], boxes["editable"])
+        classify(root, _places(after))
         return root, known
 
-    async def _facts(self) -> dict[str, list[Any]] | None:
-        """What the snapshot does not tell; `None` if the page or a frame in it did not answer."""
+    async def _facts(self) -> list[dict[str, list[Any]] | None]:
+        """What the snapshot does not tell, of the page and each frame in it; `None` for one that did not answer."""
         from playwright.async_api import Error
 
         async def ask(frame: Frame) -> Any:
@@ -149,14 +156,9 @@ class Tab:
                 async with asyncio.timeout(_ASK_S):
                     return await frame.evaluate(page_script.FACTS)
             except (Error, TimeoutError):
-                return {} if frame.is_detached() else None
+                return dict.fromkeys(_ASKED, ()) if frame.is_detached() else None
 
-        answers: list[Any] = await asyncio.gather(*(ask(frame) for frame in self.page.frames))
-        if any(answer is None for answer in answers):
-            return None
-        own: dict[str, Any] = answers[0] or {}
-        secrets = [secret for answer in answers for secret in answer.get("secrets", ())]
-        return {"secrets": secrets, "opening": own.get("opening", []), "editable": own.get("editable", [])}
+        return await asyncio.gather(*(ask(frame) for frame in self.page.frames))
 
     async def view(self) -> tuple[int, int, int]:
         """The window's height, how far it is scrolled, and the height of the page."""
@@ -178,3 +180,22 @@ class Tab:
                 return (await self.page.title())[:200]
         except (Error, TimeoutError):
             return ""
+
+
+def _places(facts: list[dict[str, list[Any]] | None]) -> Places:
+    """What the page and its frames tell of themselves, for the tree."""
+    own, *framed = facts
+    inside = [fact for fact in framed if fact is not None]
+    told = [fact for fact in facts if fact is not None]
+    staying = {" ".join(str(url).split()) for fact in told for url in fact["staying"]}
+    return Places(
+        opening=_boxes([own] if own else [], "opening"),
+        editable=_boxes([own] if own else [], "editable"),
+        submitting=None if own is None else _boxes([own], "submitting"),
+        submitting_in_frames=None if len(inside) < len(framed) else _boxes(inside, "submitting"),
+        staying=None if len(told) < len(facts) else staying,
+    )
+
+
+def _boxes(facts: list[dict[str, list[Any]]], key: str) -> frozenset[Box]:
+    return frozenset(cast("Box", tuple(box)) for fact in facts for box in fact[key])

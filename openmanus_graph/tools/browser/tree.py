@@ -6,7 +6,7 @@ import json
 import re
 from collections.abc import Collection, Iterator
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 MASK = "••••"
 """Stands for the value of a field for passwords and the like."""
@@ -173,29 +173,60 @@ ACTING = frozenset({"button", "switch", "menuitem", "menuitemcheckbox", "menuite
 _INSIDE = ("http:", "https:")
 
 
-def classify(root: Node, opening: Collection[Box], editable: Collection[Box]) -> None:
+@dataclass(frozen=True)
+class Places:
+    """What a page and its frames tell of what stands where; scripts in them may lie."""
+
+    opening: Collection[Box] = ()
+    """Where what opens and closes something is in the page itself: what frames tell is not asked, since their scripts
+    could tell what they like of places outside them."""
+    editable: Collection[Box] = ()
+    """Where text is that is written in place, in the page itself."""
+    submitting: Collection[Box] | None = ()
+    """Where what sends or empties a form is in the page itself; `None` if it did not say."""
+    submitting_in_frames: Collection[Box] | None = ()
+    """The same of all frames, each from its own corner."""
+    staying: Collection[str] | None = ()
+    """Addresses of links, as they are written, that lead no further than to this page, each space in them single;
+    `None` if not all is told."""
+
+
+def classify(root: Node, places: Places) -> None:
     """Say of every node what acting on it does: links, fields and what opens a menu read, all else is external.
 
     Args:
         root: The tree, which is changed.
-        opening: Where what opens and closes something is in the page itself, as a script in it tells. It does not
-            hold in frames, whose scripts could tell what they like of places outside them.
-        editable: Where text is that is written in place.
+        places: What the page tells of itself.
     """
-    framed = {id(inner) for node in root.walk() if node.role == "iframe" for inner in node.walk()}
+    corners = {id(inner): node.box or (0, 0) for node in root.walk() if node.role == "iframe" for inner in node.walk()}
+    sending = {id(node) for node in root.walk() if _sends(node, corners.get(id(node)), places)}
     for node in root.walk():
         if node.ref is None:
             continue
-        box = None if id(node) in framed else node.box
-        if node.role in READING or box in editable:
+        box = None if id(node) in corners else node.box
+        if id(node) in sending:
+            node.effect = "external"
+        elif node.role in READING or box in places.editable:
             node.effect = "read"
         elif node.role == "link":
-            node.effect = "read" if leads_on(node.url) else "external"
-        elif box in opening and node.role not in ("switch", "group"):
+            node.effect = "read" if leads_on(node.url, places.staying) else "external"
+        elif box in places.opening and node.role not in ("switch", "group"):
             node.effect = "read"
         elif node.role in ACTING or (node.pointer and not any(child.effect for child in node.walk())):
             node.effect = "external"
     _within_pointers(root, inside=False)
+    _through(root, sending)
+
+
+def _sends(node: Node, corner: tuple[int, ...] | None, places: Places) -> bool:
+    """Whether a node is, or may be, a button of a form under another role, as its place tells."""
+    known = places.submitting if corner is None else places.submitting_in_frames
+    if known is None:
+        return node.role in READING
+    if node.box is None or corner is None:
+        return node.box in known
+    left, top, width, height = node.box
+    return (left - corner[0], top - corner[1], width, height) in known
 
 
 def _within_pointers(root: Node, *, inside: bool) -> None:
@@ -208,10 +239,42 @@ def _within_pointers(root: Node, *, inside: bool) -> None:
         waiting.extend((child, covered or node.effect is not None) for child in node.children)
 
 
-def leads_on(url: str | None) -> bool:
-    """Whether a link only leads to another page or place."""
-    if not url:
+def _through(root: Node, sending: Collection[int]) -> None:
+    """Count as external what only reads itself, if a click on it hits what does not, or reaches it from within."""
+    # Each with the nodes around it, innermost first, and whether one of them sends a form.
+    waiting: list[tuple[Node, tuple[Node, Any] | None, bool]] = [(root, None, False)]
+    while waiting:
+        node, around, sent = waiting.pop()
+        if sent and node.effect == "read":
+            node.effect = "external"
+        outer = around if node.effect == "external" else None
+        while outer is not None:
+            above, outer = outer
+            if above.effect == "read" and _covers(node.box, above.box):
+                above.effect = "external"
+        within = around if node.effect is None else (node, around)
+        waiting.extend((child, within, sent or id(node) in sending) for child in node.children)
+
+
+def _covers(inner: Box | None, outer: Box | None) -> bool:
+    """Whether a box lies over the middle of another, where that is clicked."""
+    if inner is None or outer is None:
         return False
-    head = url.strip().casefold()
-    scheme = re.match(r"[a-z][a-z0-9+.-]*:", head)
+    x, y = outer[0] + outer[2] / 2, outer[1] + outer[3] / 2
+    return inner[0] <= x <= inner[0] + inner[2] and inner[1] <= y <= inner[1] + inner[3]
+
+
+def leads_on(url: str | None, staying: Collection[str] | None = ()) -> bool:
+    """Whether a link only leads to another page, or to a place in one.
+
+    One that leads no further than to the page that it stands in is what scripts hang their doings on.
+
+    Args:
+        url: Its address, as it is written.
+        staying: Such addresses that lead no further; `None` if they are not known.
+    """
+    head = " ".join((url or "").split())
+    if not head or head.startswith("#") or ("#" in head if staying is None else head in staying):
+        return False
+    scheme = re.match(r"[a-z][a-z0-9+.-]*:", head.casefold())
     return scheme is None or scheme[0] in _INSIDE

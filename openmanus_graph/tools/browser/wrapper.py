@@ -1,5 +1,5 @@
 # Importing pathlib would cost every start several milliseconds.
-# ruff: noqa: PTH123
+# ruff: noqa: PTH119, PTH120, PTH123
 """Wrapper: the program that Playwright's driver starts as if it were Chromium, and that starts Chromium confined.
 
 Run by path as `python -I -S wrapper.py CONFIG [argument of Chromium ...]`: it imports the standard library and nothing
@@ -38,7 +38,9 @@ def main() -> None:
         config = json.load(file)
     arguments = [_own_profile(argument) for argument in sys.argv[2:]]
     control = socket.socket(socket.AF_UNIX)
-    control.connect(config["control"])
+    folder = os.open(os.path.dirname(config["control"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    # By way of the folder, since the whole path may be longer than that of a socket may be.
+    control.connect(f"/proc/self/fd/{folder}/{os.path.basename(config['control'])}")
     command = [*config["command"]]
     for target, text in config["files"].items():
         command += ["--ro-bind-data", str(_memory_file(text.encode())), target]

@@ -9,6 +9,16 @@ from openmanus_graph.files.text import marked_encoding
 
 _META = re.compile(rb"<meta[^>]{0,500}?charset\s*=\s*[\"']?\s*([A-Za-z0-9_:.\-]{1,40})", re.IGNORECASE)
 _META_BYTES = 4096
+_GUESSED_BYTES = 64 * 1024
+"""The beginning of a page by which its character set is guessed."""
+_LEAST_MARKS = 16
+"""Bytes beyond ASCII that a guess needs: a text of another script has them in its first line."""
+_GUESSES = [
+    *("cp1252", "cp1251", "cp1253", "cp1255", "cp1256", "iso8859_7", "koi8_r"),
+    *("shift_jis", "euc_jp", "gb18030", "big5", "euc_kr"),
+]
+"""What old pages are written in: the West, and other scripts. Other sets of Latin letters look too much like the West's
+to be told apart by a few lines."""
 # What the Web calls ASCII or Latin-1 is Windows-1252, and GB 2312 its superset.
 _MEANT = {
     "ascii": "cp1252",
@@ -40,7 +50,17 @@ def page_text(body: bytes, stated: str | None) -> str:
     try:
         return decoder.decode(body)  # not the final piece: a bounded download may end inside a character
     except UnicodeDecodeError:
-        return body.decode("cp1252", "replace")
+        return body.decode(_guessed(body), "replace")
+
+
+def _guessed(body: bytes) -> str:
+    """The character set that a text which states none is likely to have; where nothing is likely, that of the West."""
+    if sum(byte >= 0x80 for byte in body[:_GUESSED_BYTES]) < _LEAST_MARKS:
+        return "cp1252"
+    from charset_normalizer import from_bytes
+
+    found = from_bytes(body[:_GUESSED_BYTES], cp_isolation=_GUESSES).best()
+    return "cp1252" if found is None else found.encoding
 
 
 def _codec(label: str | None) -> str | None:

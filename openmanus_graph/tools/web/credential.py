@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 
-import httpx
+import httpx2
 
 from openmanus_graph.config.sections import CredentialSettings
 from openmanus_graph.config.settings import Settings
@@ -47,13 +47,13 @@ class Credential:
         forms = sorted(set(self._forms()), key=len, reverse=True)
         self._seen = re.compile("|".join(any_spelling(form) for form in forms))
 
-    def header_for(self, url: httpx.URL) -> dict[str, str]:
+    def header_for(self, url: httpx2.URL) -> dict[str, str]:
         """The header field with the secret, if it may go to `url`; else nothing."""
         if self.refusal(url) is not None:
             return {}
         return {self._stated.header.lower(): f"{self._stated.prefix}{self._secret}"}
 
-    def refusal(self, url: httpx.URL) -> str | None:
+    def refusal(self, url: httpx2.URL) -> str | None:
         """Why the secret may not go to `url`; `None` if it may."""
         host = url.host.casefold().rstrip(".")
         port = url.port or {"http": 80, "https": 443}[url.scheme]

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
 
-import httpx
+import httpx2
 
 from openmanus_graph._version import __version__
 from openmanus_graph.errors import ToolError
@@ -16,6 +16,9 @@ from openmanus_graph.tools.web.address import Resolver, permitted_addresses, res
 
 MAX_BYTES = 5 * 2**20
 """Bytes of a decoded body that are kept."""
+MAX_PDF_BYTES = 20 * 2**20
+"""The same of a PDF, of which a part is of no use."""
+PDF = "application/pdf"
 MAX_REDIRECTS = 10
 """Redirects followed."""
 CONNECT_SECONDS = 5.0
@@ -46,7 +49,7 @@ class Download:
     charset: str | None
     """The character set that the header states."""
     body: bytes
-    """The decoded body, up to `MAX_BYTES`."""
+    """The decoded body, up to `MAX_BYTES`, or `MAX_PDF_BYTES` of a PDF."""
     truncated: bool
     """Whether the body was longer."""
     headers: tuple[tuple[str, str], ...] = ()
@@ -71,8 +74,8 @@ class Downloader:
         self._resolver = resolver
         # A connection kept alive belongs to an address, so it could serve another host of that address
         # whose certificate was never checked.
-        limits = httpx.Limits(max_keepalive_connections=0)
-        self._transport = httpx.AsyncHTTPTransport(verify=httpx.create_ssl_context(), trust_env=False, limits=limits)
+        limits = httpx2.Limits(max_keepalive_connections=0)
+        self._transport = httpx2.AsyncHTTPTransport(verify=httpx2.create_ssl_context(), trust_env=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -91,7 +94,7 @@ class Downloader:
         self,
         method: str,
         address: str,
-        headers: Callable[[httpx.URL], Mapping[str, str]],
+        headers: Callable[[httpx2.URL], Mapping[str, str]],
         content: bytes | None = None,
     ) -> Download:
         """Send a request; redirects are followed for GET and HEAD only. The caller limits the time.
@@ -121,16 +124,16 @@ class Downloader:
         raise ToolError(f"The page {address!r} redirects more than {MAX_REDIRECTS} times.")
 
     async def _send(
-        self, method: str, url: httpx.URL, headers: Mapping[str, str], content: bytes | None
-    ) -> httpx.Response:
+        self, method: str, url: httpx2.URL, headers: Mapping[str, str], content: bytes | None
+    ) -> httpx2.Response:
         port = url.port or {"http": 80, "https": 443}[url.scheme]
         host = url.raw_host.decode("ascii").strip("[]")
         found = await permitted_addresses(host, port, self._allow_hosts, self._resolver)
-        failure: httpx.ConnectError | httpx.ConnectTimeout | None = None
+        failure: httpx2.ConnectError | httpx2.ConnectTimeout | None = None
         for address in found:
             # The address stands in the URL, so that nothing resolves the name again; the name goes into
             # the Host header and the TLS handshake, which checks the certificate against it.
-            request = httpx.Request(
+            request = httpx2.Request(
                 method,
                 url.copy_with(host=address.partition("%")[0], fragment=None),
                 headers={**_HEADERS, **headers, "host": url.netloc.decode("ascii")},
@@ -139,22 +142,22 @@ class Downloader:
             )
             try:
                 return await self._transport.handle_async_request(request)
-            except (httpx.ConnectError, httpx.ConnectTimeout) as error:
+            except (httpx2.ConnectError, httpx2.ConnectTimeout) as error:
                 failure = error
-            except (httpx.HTTPError, httpx.InvalidURL) as error:
+            except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise BrokenAnswerError(f"The host {host!r} does not speak HTTP properly: {error}.") from error
         raise ToolError(f"The host {host!r} cannot be reached: {failure or 'no answer'}.") from failure
 
 
-def checked_url(address: str) -> httpx.URL:
+def checked_url(address: str) -> httpx2.URL:
     """The address as a URL.
 
     Raises:
         ToolError: If it is not `http` or `https`, names no host, or holds a password.
     """
     try:
-        url = httpx.URL(address.strip())
-    except (httpx.InvalidURL, UnicodeError) as error:
+        url = httpx2.URL(address.strip())
+    except (httpx2.InvalidURL, UnicodeError) as error:
         raise ToolError(f"The address {without_password(address)!r} is not a URL: {error}.") from error
     if url.scheme not in ("http", "https") or not url.host:
         raise ToolError(
@@ -174,15 +177,19 @@ def without_password(address: str) -> str:
     return re.sub(r"^(\s*[^/?#]*//)[^/?#]*@", r"\1", address)
 
 
-def _joined(url: httpx.URL, target: str) -> httpx.URL:
+def _joined(url: httpx2.URL, target: str) -> httpx2.URL:
     try:
         joined = str(url.join(target))
-    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+    except (httpx2.InvalidURL, UnicodeError, ValueError) as error:
         raise ToolError(f"The page {str(url)!r} redirects to something that is not a URL.") from error
     return checked_url(joined)
 
 
-async def _received(url: httpx.URL, response: httpx.Response, *, bodiless: bool) -> Download:
+async def _received(url: httpx2.URL, response: httpx2.Response, *, bodiless: bool) -> Download:
+    header = Message()
+    header["content-type"] = response.headers.get("content-type", "")
+    kind = header.get_content_type() if "content-type" in response.headers else ""
+    most = MAX_PDF_BYTES if kind == PDF else MAX_BYTES
     body = bytearray()
     truncated = False
     try:
@@ -190,19 +197,17 @@ async def _received(url: httpx.URL, response: httpx.Response, *, bodiless: bool)
             if bodiless:  # a content encoding is stated, and nothing is there to decode
                 continue
             body += piece
-            if len(body) > MAX_BYTES:
-                del body[MAX_BYTES:]
+            if len(body) > most:
+                del body[most:]
                 truncated = True
                 break
-    except (httpx.HTTPError, zlib.error) as error:
+    except (httpx2.HTTPError, zlib.error) as error:
         raise BrokenAnswerError(f"The answer of {str(url)!r} broke off: {error}.") from error
-    header = Message()
-    header["content-type"] = response.headers.get("content-type", "")
     return Download(
         url=str(url),
         status=response.status_code,
-        reason=httpx.codes.get_reason_phrase(response.status_code),
-        content_type=header.get_content_type() if "content-type" in response.headers else "",
+        reason=httpx2.codes.get_reason_phrase(response.status_code),
+        content_type=kind,
         charset=header.get_content_charset(),
         body=bytes(body),
         truncated=truncated,
@@ -210,11 +215,11 @@ async def _received(url: httpx.URL, response: httpx.Response, *, bodiless: bool)
     )
 
 
-async def _decoded(response: httpx.Response) -> AsyncIterator[bytes]:
+async def _decoded(response: httpx2.Response) -> AsyncIterator[bytes]:
     """The body without its content encoding, never more than `MAX_BYTES` at once: a bomb cannot unfold."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     stream = response.stream
-    if not isinstance(stream, httpx.AsyncByteStream):
+    if not isinstance(stream, httpx2.AsyncByteStream):
         raise BrokenAnswerError("The answer has no stream.")
     if encoding in ("", "identity"):
         async for piece in stream:

@@ -11,10 +11,10 @@ import asyncio
 import logging
 import re
 import socket
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
-import httpx
+import httpx2
 
 from openmanus_graph.errors import AddressRefusedError, ToolError
 from openmanus_graph.tools.web.address import Resolver, permitted_addresses, resolve
@@ -29,6 +29,8 @@ MOST_PROBLEMS = 256
 """Hosts whose last problem is remembered."""
 HEAD_SECONDS = 60.0
 """Seconds in which a request must have been sent up to its body."""
+HALF_CLOSED_SECONDS = 60.0
+"""Seconds that a tunnel of which one side has ended stays without a byte from the other."""
 SAID_BY_PROXY = "x-openmanus-graph-proxy"
 """The header field of answers that the proxy itself gives; those of servers lose it."""
 _PIECE = 64 * 1024
@@ -181,7 +183,7 @@ def _authority(target: str) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), int(port)
 
 
-def _absolute(target: str) -> tuple[httpx.URL, str]:
+def _absolute(target: str) -> tuple[httpx2.URL, str]:
     """Host and port of an address, and the rest of it as it was sent."""
     found = _ADDRESS.fullmatch(target)
     if found is None:
@@ -190,14 +192,14 @@ def _absolute(target: str) -> tuple[httpx.URL, str]:
     return _parsed(f"http://{found[1]}"), path if path.startswith("/") else f"/{path}"
 
 
-def _parsed(text: str) -> httpx.URL:
+def _parsed(text: str) -> httpx2.URL:
     try:
-        return httpx.URL(text)
-    except (httpx.InvalidURL, UnicodeError, ValueError) as error:
+        return httpx2.URL(text)
+    except (httpx2.InvalidURL, UnicodeError, ValueError) as error:
         raise _Refusal(400, "no address") from error
 
 
-def _host_and_port(url: httpx.URL) -> tuple[str, int]:
+def _host_and_port(url: httpx2.URL) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), url.port or 80
 
 
@@ -268,9 +270,22 @@ async def _both_ways(
     upstream: asyncio.StreamReader,
     sink: asyncio.StreamWriter,
 ) -> None:
-    tasks = [asyncio.create_task(_pump(reader, sink)), asyncio.create_task(_pump(upstream, writer))]
+    """Carry bytes until both sides have ended, or one has, and the other is silent for `HALF_CLOSED_SECONDS`."""
+    loop = asyncio.get_running_loop()
+    heard = loop.time()
+
+    def moved() -> None:
+        nonlocal heard
+        heard = loop.time()
+
+    tasks = [asyncio.create_task(_pump(*ends, moved)) for ends in ((reader, sink), (upstream, writer))]
     try:
-        done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_EXCEPTION)
+        done, left = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        heard = loop.time()
+        while left and (seconds := heard + HALF_CLOSED_SECONDS - loop.time()) > 0:
+            for task in done:
+                task.result()
+            done, left = await asyncio.wait(left, timeout=seconds)
         for task in done:
             task.result()
     finally:
@@ -279,8 +294,11 @@ async def _both_ways(
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def _pump(
+    reader: asyncio.StreamReader, writer: asyncio.StreamWriter, moved: Callable[[], None] = lambda: None
+) -> None:
     while piece := await reader.read(_PIECE):
+        moved()
         writer.write(piece)
         await writer.drain()
     if writer.can_write_eof():
@@ -289,7 +307,7 @@ async def _pump(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 async def _say(writer: asyncio.StreamWriter, refusal: _Refusal) -> None:
     head = (
-        f"HTTP/1.1 {refusal.status} {httpx.codes.get_reason_phrase(refusal.status)}\r\n"
+        f"HTTP/1.1 {refusal.status} {httpx2.codes.get_reason_phrase(refusal.status)}\r\n"
         f"{SAID_BY_PROXY}: {refusal.reason}\r\nContent-Type: text/html\r\nContent-Length: {len(_BODY)}\r\n"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
