@@ -121,12 +121,12 @@ class ToolContext:
     """Says in a few words what the tool is doing, for the views."""
     models: Any = None
     """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
-    look: Look | None = None
-    """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
     policy: Any = None
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
+    look: Look | None = None
+    """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")
