@@ -12,6 +12,7 @@ from langchain_core.messages import AIMessage
 from langchain_core.tools import StructuredTool
 from langgraph.graph import END, START, MessagesState, StateGraph
 
+from openmanus_graph import Settings, ThreadSaver, build_plan_graph
 from openmanus_graph.context import tool_context
 from openmanus_graph.files.picture import picture_in
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
@@ -271,3 +272,25 @@ async def test_an_agent_of_the_users_own_gets_words(build: Build, provider: Scri
 
     assert state["results"]["look"]["output"] == "All red."
     assert colours(of_role(provider, EYES)[0]) == [RED]
+
+
+async def test_a_plan_by_itself_asks_the_models_of_the_settings(
+    provider: ScriptedServer, saver: ThreadSaver, tmp_path: Path
+) -> None:
+    chart(tmp_path / "ws" / "chart.png")
+    chosen = {"llm_model": "openai/scripted", "llm_base_url": provider.base_url, "llm_api_key": "sk-scripted"}
+    plan = {"subtasks": [{"id": "look", "tool": "view_image", "args": {"path": "chart.png"}}]}
+    given: Any = {"plan": plan, "workspace": str(tmp_path / "ws")}
+    sees = Settings.load(home=tmp_path, models={"vision": {"images": True}}, **chosen)
+    provider.add(Reply("All red."))
+
+    found: list[Any] = []
+    for number, settings in enumerate((sees, Settings.load(home=tmp_path))):
+        app = build_plan_graph(["view_image"], settings=settings).compile(checkpointer=saver)
+        found.append((await app.ainvoke(given, thread(str(number))))["results"]["look"])
+
+    assert found[0]["output"]["description"] == "All red."
+    assert colours(provider.requests[0].messages) == [RED]
+    assert found[1]["status"] == "failed"
+    assert "No model is set" in found[1]["error"]
+    assert "LLM_MODEL" in found[1]["error"]

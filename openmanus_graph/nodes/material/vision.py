@@ -51,11 +51,10 @@ class CallVision:
         """What was used by now; `None` means nothing."""
 
     def handed(self, context: ToolContext) -> ToolContext:
-        """What the tool is handed, with how a picture is looked at where the run has models."""
-        models: Any = context.models
-        return replace(context, look=partial(self._look, models)) if isinstance(models, Models) else context
+        """What the tool is handed, with how a picture is looked at."""
+        return replace(context, look=partial(self._look, context.models))
 
-    async def _look(self, models: Models, path: str, sha256: str, question: str) -> str | None:
+    async def _look(self, given: Any, path: str, sha256: str, question: str) -> str | None:
         """The words of the model of the role `vision`; `None` where the agent's own model sees."""
         asked = f"{path}\n{question}".encode("utf-8", "surrogatepass")
         # By what is asked about which file, so that a step that runs again has the same place.
@@ -66,26 +65,34 @@ class CallVision:
             SystemMessage(prompt_text(VISION, self._run.settings.prompts)),
             HumanMessage(cast("list[str | dict[Any, Any]]", words)),
         ]
+        models = given if isinstance(given, Models) else Models(self._run.settings)  # a plan by itself has none
         folder = self._run.context.workspace
         try:
-            if self._of_agent and await asyncio.to_thread(self._sees, models, place):
+            if await asyncio.to_thread(self._is_shown, models, place, path):
                 return None
-            if models.recorded(place) is None and not await asyncio.to_thread(models.sees_images, VISION):
-                raise ToolError(
-                    f"No model here can see, so nobody can look at the picture {path!r}.",
-                    hint="Set a model for the role `vision` that does; or `images = true` in its table, if it does.",
-                )
             reply = await models.reply(place, prompt, scope=self._run, emit=self._emit, folder=folder)
         except (BudgetError, ModelError, NoModelError) as error:
             raise ToolError(f"The picture {path!r} was not looked at. {error.message}", hint=error.hint) from error
         self.usage = add_usage(self.usage, usage_of(reply))
         return str(reply.text)
 
-    def _sees(self, models: Models, place: CallSite) -> bool:
-        """Whether the agent's model is shown pictures; in a replay, whether it was."""
-        recorded = models.recorded(place)
+    def _is_shown(self, models: Models, place: CallSite, path: str) -> bool:
+        """Whether the agent's model is shown the picture; in a replay, whether it was.
+
+        Raises:
+            NoModelError: If no model is set.
+            ToolError: If the one to ask cannot see either.
+        """
         role: Role = "knowledge" if self._subtask.agent == KNOWLEDGE else "executor"
-        return models.sees_images(role) if recorded is None else not recorded
+        recorded = models.recorded(place)
+        if self._of_agent and (models.sees_images(role) if recorded is None else not recorded):
+            return True
+        if recorded is None and not models.sees_images(VISION):
+            raise ToolError(
+                f"No model here can see, so nobody can look at the picture {path!r}.",
+                hint="Set a model for the role `vision` that does; or `images = true` in its table, if it does.",
+            )
+        return False
 
     def _emit(self, event: Event) -> None:
         """Send an event of the call as one of the subtask, which views know."""
