@@ -76,7 +76,7 @@ def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
     """
     clean = [cleaned(message) for message in ask.messages]
     visible = _without_unseen_images(_answered(_checked(clean)), sees=sees)
-    messages = [_in_blocks(message) for message in _shown(visible)]
+    messages = [_plainly(_in_blocks(message)) for message in _shown(visible)]
     if ask.schema is not None:
         return _object(ask, messages, lacks)
     if lacks("tools"):
@@ -250,6 +250,18 @@ def _in_blocks(message: BaseMessage) -> BaseMessage:
         return message
     blocks = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
     return message.model_copy(update={"content": blocks})
+
+
+def _plainly(message: BaseMessage) -> BaseMessage:
+    """The message with blocks that are text alone made one text: servers of text models may take no blocks."""
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    if isinstance(content, str) or isinstance(message, AIMessage) or not all(map(_is_plain, content)):
+        return message
+    return message.model_copy(update={"content": "\n".join(block["text"] for block in cast("list[Any]", content))})
+
+
+def _is_plain(block: str | dict[str, Any]) -> bool:
+    return isinstance(block, dict) and block.keys() == {"type", "text"} and block["type"] == "text"
 
 
 def _is_image(block: str | dict[str, Any]) -> bool:

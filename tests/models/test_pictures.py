@@ -40,7 +40,8 @@ async def test_a_fallback_that_does_not_see_gets_a_line(server: ScriptedServer, 
     first, second = (request.messages for request in server.requests)
     assert colours(first) == [RED]
     assert pictures(second) == []
-    assert "The picture a.png is not shown: this model cannot see." in str(second)
+    line = "[The picture a.png is not shown: this model cannot see. The tool `view_image` says what is on it.]"
+    assert second[0]["content"] == f"Look.\n{line}"  # servers of text models may take no blocks
     assert reply.text == "I saw nothing."
 
 
