@@ -19,9 +19,10 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import OpenManusGraphError, ToolError
 from openmanus_graph.loading.plugins import installed_plugins
 from openmanus_graph.models.overview import describe_models
-from openmanus_graph.sandbox import probe
+from openmanus_graph.sandbox import choose_level, probe
 from openmanus_graph.tools.browser.confinement import find_chromium, why_unavailable
 from openmanus_graph.tools.web.engines import engines_of
+from openmanus_graph.tools.web.sandbox_network import has_way_out, note_of
 
 
 @dataclass(frozen=True)
@@ -153,7 +154,26 @@ def _encryption(settings: Settings) -> Finding:
 
 def _sandbox(settings: Settings) -> list[Finding]:
     reports = probe(settings)
-    return [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
+    found = [Finding(f"Sandbox {report.level}", report.works, report.detail) for report in reports]
+    return [*found, network_finding(settings)]
+
+
+def network_finding(settings: Settings) -> Finding:
+    """What shell and Python tools reach of the network, and whether `sandbox_hosts` holds here."""
+    name, hosts = "Sandbox network", ", ".join(settings.sandbox_hosts)
+    asks = "; a person may be asked for others" if settings.sandbox_new_hosts == "ask" else ""
+    try:
+        level = choose_level(settings.sandbox, settings)
+    except OpenManusGraphError:
+        return Finding(name, not has_way_out(settings), "none: shell and Python tools are refused on this machine")
+    note = note_of(settings, level)
+    if note is not None:
+        return Finding(name, False, note)
+    if level == "none":
+        return Finding(name, True, "yours: shell and Python tools are not confined")
+    return Finding(
+        name, True, f"{hosts}, by our proxy alone{asks}" if hosts else f"none: sandbox_hosts names no host{asks}"
+    )
 
 
 def browser_finding(settings: Settings) -> Finding:

@@ -2,11 +2,50 @@
 
 from __future__ import annotations
 
+import ipaddress
+import re
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, NonNegativeFloat, NonNegativeInt, PositiveFloat, PositiveInt
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveFloat,
+    PositiveInt,
+)
 
 Verdict = Literal["allow", "ask", "deny"]
+
+_HOST_AND_PORT = re.compile(r"(\[.*\]|[^:]*)(?::([0-9]{1,5}))?")
+_HOST_NAME = re.compile(r"(\*\.)?([a-z0-9_-]+\.)*[a-z0-9_-]*[a-z][a-z0-9_-]*\.?")
+
+
+def _host_pattern(given: str) -> str:
+    """A host as lists of hosts have it, in small letters.
+
+    Raises:
+        ValueError: If it is no name, address or `*.NAME`, with or without a port.
+    """
+    text = given.strip().casefold()
+    found = _HOST_AND_PORT.fullmatch(text)
+    # An address of IPv6 without brackets has colons of its own.
+    host, port = (text, None) if found is None else (found[1].removeprefix("[").removesuffix("]"), found[2])
+    try:
+        host = host.rstrip(".") if _HOST_NAME.fullmatch(host) else str(ipaddress.ip_address(host))
+    except ValueError:
+        raise ValueError("a host is a name or an address, or *.example.com, with or without a port") from None
+    if port is None:
+        return host
+    if not 0 < int(port) < 2**16:
+        raise ValueError("a port is a number from 1 to 65535")
+    return f"[{host}]:{port}" if ":" in host else f"{host}:{port}"
+
+
+HostPattern = Annotated[str, AfterValidator(_host_pattern)]
+"""A host: a name or an address, or `*.NAME` for every host below it; with or without `:PORT`."""
 
 
 class Configuration(BaseModel):

@@ -22,6 +22,7 @@ from openmanus_graph.config.sections import (
     BudgetSettings,
     CacheSettings,
     CredentialSettings,
+    HostPattern,
     ModelSettings,
     PolicyChoice,
 )
@@ -104,9 +105,14 @@ class Settings(BaseSettings):
     """Confinement of shell and Python tools; `none` only by explicit choice."""
     sandbox_account: str = "nobody"
     """Account that confined tools run under when the program runs as root."""
+    sandbox_hosts: tuple[HostPattern, ...] = ()
+    """Hosts that shell and Python tools reach, by our proxy and at the level `bubblewrap` only: a name or an address,
+    alone or with a port; `*.example.com` means every host below `example.com`. Empty means no network."""
+    sandbox_new_hosts: Literal["refuse", "ask"] = "refuse"
+    """Whether hosts that `sandbox_hosts` does not name are refused, or an agent may ask a person for them."""
     allow_hosts: tuple[str, ...] = ()
-    """Hosts that `fetch_page`, `http_request` and the browser may reach although their address is loopback, private or
-    link-local."""
+    """Hosts that `fetch_page`, `http_request`, the browser and what `sandbox_hosts` lets out may reach although their
+    address is loopback, private or link-local."""
     chromium: Path | None = None
     """The Chromium of `browser_use`; `None` means the one of the system's package."""
     inline_output: PositiveInt = 20_000
@@ -224,8 +230,9 @@ class Settings(BaseSettings):
         except ValidationError as error:
             first = error.errors()[0]
             name = ".".join(str(part) for part in first["loc"])
+            why = first["msg"].removeprefix("Value error, ").lower()
             raise SettingsError(
-                f"The setting {name!r} cannot be {first.get('input')!r}: {first['msg'].lower()}.",
+                f"The setting {name!r} cannot be {first.get('input')!r}: {why}.",
                 hint=f"See where each value comes from with: {shell_commands.DOCTOR}",
             ) from error
         except (OSError, ValueError) as error:

@@ -184,8 +184,9 @@ def brief_node(roles: Roles, memory: Memory | None = None) -> Node[SubtaskState]
         begun: dict[str, Any] = {"attempts": attempt, "started_at": state.get("started_at") or now()}
         run.emit(subtask_event("subtask_started", subtask.id, attempt))
         try:
+            sandbox = run.context.sandbox
             usable = offered_tools(subtask, roles, ()).callable_names
-            surroundings = surroundings_line(usable, run.context.sandbox)
+            surroundings = surroundings_line(usable, sandbox, settings=run.settings)
             text = f"{brief_text(subtask, run)}\n\n# Surroundings\n{surroundings}"
             question = goal_of(subtask, run)
         except ToolArgumentsError as error:

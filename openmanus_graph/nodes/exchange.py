@@ -255,7 +255,7 @@ def _system(roles: Roles, state: ManusState) -> SystemMessage:
     sandbox = state.get("sandbox") or roles.settings.sandbox
     parts = [
         str(roles.prompt(COORDINATOR).text),
-        surroundings_line(usable_tools(roles), sandbox, briefly=True),
+        surroundings_line(usable_tools(roles), sandbox, settings=roles.settings, briefly=True),
     ]
     # What an executor is for, `delegate` says.
     agents = {name: text for name, text in told_agents(roles).items() if name != EXECUTOR}

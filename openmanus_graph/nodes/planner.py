@@ -37,7 +37,7 @@ def planning_text(state: ManusState, roles: Roles) -> str:
         parts.append(f"# Earlier in this conversation\n{earlier}")
     parts.append(catalogue_text(roles))
     sandbox = state.get("sandbox") or roles.settings.sandbox
-    parts.append(f"# The surroundings\n{surroundings_line(usable_tools(roles), sandbox)}")
+    parts.append(f"# The surroundings\n{surroundings_line(usable_tools(roles), sandbox, settings=roles.settings)}")
     if state.get("knowledge"):
         parts.append(f"# From memory\n{state.get('knowledge')}")
     plan = state.get("plan") or {}

@@ -12,7 +12,7 @@ import shutil
 from collections.abc import Sequence
 from pathlib import Path
 
-from openmanus_graph.sandbox.layout import SYSTEM_FILES, SYSTEM_FOLDERS
+from openmanus_graph.sandbox.layout import CERTIFICATES, SYSTEM_FILES, SYSTEM_FOLDERS
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.sandbox.seccomp import build_filter
 
@@ -35,6 +35,7 @@ def bubblewrap_command(
     workspace: Path,
     readable: Sequence[Path],
     limits: SandboxLimits,
+    networked: bool = False,
 ) -> tuple[list[str], list[int]]:
     """The command line that runs `argv` confined, and the descriptors it reads.
 
@@ -44,6 +45,7 @@ def bubblewrap_command(
         workspace: The folder it may write to, at the same path inside, and where it starts.
         readable: Files and folders it may read besides the system's programs.
         limits: What it may use up.
+        networked: Whether it has a way out, and so needs the certificates that it may trust.
 
     Returns:
         The command line, and descriptors to pass on to it and then close here.
@@ -51,6 +53,8 @@ def bubblewrap_command(
     command = [program, "--unshare-all", "--unshare-user", "--uid", str(USER), "--gid", str(USER)]
     command += ["--hostname", "sandbox", "--die-with-parent", "--new-session"]
     command += system_mounts()
+    for name in CERTIFICATES if networked else ():
+        command += ["--ro-bind-try", name, name]
     descriptors: list[int] = []
     for text, target in ((PASSWD, "/etc/passwd"), (GROUP, "/etc/group")):
         descriptors.append(_memory_file(text.encode()))

@@ -15,6 +15,7 @@ from typing import Any, cast
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
+from openmanus_graph.sandbox.bridge import WayOut
 from openmanus_graph.sandbox.capture import Capture
 from openmanus_graph.sandbox.channel import Channel
 from openmanus_graph.sandbox.launch import Level
@@ -47,7 +48,9 @@ class Interpreter:
         self._broken = False
 
     @classmethod
-    async def open(cls, workspace: Path, level: Level, settings: Settings) -> Interpreter:
+    async def open(
+        cls, workspace: Path, level: Level, settings: Settings, way_out: WayOut | None = None
+    ) -> Interpreter:
         """Start the interpreter of `sys.executable` in `workspace`.
 
         Raises:
@@ -65,6 +68,7 @@ class Interpreter:
                 stdout=output.write_end,
                 stderr=output.write_end,
                 pass_fds=[request_end, answers.write_end],
+                way_out=way_out,
             )
         except BaseException:
             answers.close()

@@ -16,6 +16,7 @@ from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError, SettingsError
 from openmanus_graph.sandbox import launcher
+from openmanus_graph.sandbox.bridge import bridged, proxy_environment
 from openmanus_graph.sandbox.bubblewrap import bubblewrap_command, find_bubblewrap
 from openmanus_graph.sandbox.landlock import landlock_confinement
 from openmanus_graph.sandbox.layout import (
@@ -55,16 +56,31 @@ def prepare_launch(
     level: Level,
     settings: Settings,
     limits: SandboxLimits,
+    control: int | None = None,
 ) -> Generator[Launch]:
     """Put a launch together; its descriptors are open until the block ends.
 
+    Args:
+        argv: What to run.
+        workspace: The folder to start in.
+        level: How to confine it.
+        settings: The account to drop to as root.
+        limits: What it may use up.
+        control: The descriptor by which the listener of its way out goes out; `None` gives it no way out.
+
     Raises:
-        SandboxUnavailableError: If the level cannot work here, or the workspace is a system folder.
+        SandboxUnavailableError: If the level cannot work here, or cannot have a way out, or the workspace is a system
+            folder.
         SettingsError: If the account to drop to does not exist or is root.
     """
     if str(workspace) in _NOT_A_WORKSPACE or not workspace.is_absolute():
         raise SandboxUnavailableError(
             f"The folder {str(workspace)!r} cannot be a workspace.", hint="Name another one with --workspace."
+        )
+    if control is not None and level != "bubblewrap":
+        raise SandboxUnavailableError(
+            f"A process at the sandbox level {level!r} cannot be given a way out that is the only one.",
+            hint=f"See what works on this machine with: {shell_commands.DOCTOR}",
         )
     descriptors: list[int] = []
     try:
@@ -75,7 +91,11 @@ def prepare_launch(
             environment = confined_environment()
             account = account_of(settings)
             if level == "bubblewrap":
-                command, descriptors = _bubblewrap(argv, workspace, account, limits)
+                if control is not None:
+                    argv = bridged(argv, control)
+                    environment |= proxy_environment(settings.sandbox_hosts)
+                networked = control is not None
+                command, descriptors = _bubblewrap(argv, workspace, account, limits, networked=networked)
             else:
                 confinement = landlock_confinement(interpreter_paths(), limits)
                 command = _through_launcher(argv, workspace, account, confinement, supervise=True)
@@ -86,13 +106,18 @@ def prepare_launch(
 
 
 def _bubblewrap(
-    argv: Sequence[str], workspace: Path, account: tuple[int, int] | None, limits: SandboxLimits
+    argv: Sequence[str],
+    workspace: Path,
+    account: tuple[int, int] | None,
+    limits: SandboxLimits,
+    *,
+    networked: bool,
 ) -> tuple[list[str], list[int]]:
     program = find_bubblewrap()
     if program is None:
         raise SandboxUnavailableError("The program bubblewrap is not installed.", hint=INSTALL_BUBBLEWRAP)
     command, descriptors = bubblewrap_command(
-        program, argv, workspace=workspace, readable=interpreter_paths(), limits=limits
+        program, argv, workspace=workspace, readable=interpreter_paths(), limits=limits, networked=networked
     )
     if account is not None:
         command = _through_launcher(command, workspace, account, None, supervise=False)

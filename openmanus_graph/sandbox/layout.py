@@ -19,6 +19,16 @@ SYSTEM_FILES = (
     "/etc/localtime",
 )
 """What programs need of `/etc` to start, read-only."""
+CERTIFICATES = (
+    "/etc/ssl/certs",
+    "/etc/ssl/cert.pem",
+    "/etc/ssl/openssl.cnf",
+    "/etc/pki/tls/certs",
+    "/etc/pki/tls/cert.pem",
+    "/etc/pki/ca-trust/extracted",
+    "/etc/ca-certificates/extracted",
+)
+"""Certificates that programs trust, which those with a way out need; no folder with keys is among them."""
 SYSTEM_PATH = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin"
 
 _PREFIX_PARTS = ("bin", "lib", "lib64", "include", "share", "pyvenv.cfg")

@@ -4,17 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import signal
+import socket
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import SandboxUnavailableError
+from openmanus_graph.sandbox.bridge import WayOut, serve_bridge
 from openmanus_graph.sandbox.launch import Level, prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.sandbox.tree import TreeProcess, tree_below
 
+_BRIDGE_S = 30.0
+"""Seconds in which a process must have opened the port of its way out."""
 _PATIENCE_S = 5.0
 """Seconds a tree has to end in the orderly way before its root is killed."""
 
@@ -110,6 +116,7 @@ async def open_process(
     stdout: int = PIPE,
     stderr: int = PIPE,
     pass_fds: Sequence[int] = (),
+    way_out: WayOut | None = None,
 ) -> SandboxProcess:
     """Start `argv` in `workspace` at a level; close it with `aclose`.
 
@@ -123,17 +130,54 @@ async def open_process(
         stdout: The same.
         stderr: The same.
         pass_fds: Descriptors it inherits under the same numbers.
+        way_out: Serves the port that its environment names as its proxy, at the level `bubblewrap` only; the caller
+            closes it. `None` gives it no network, but at the level `none`.
 
     Raises:
-        SandboxUnavailableError: If the level cannot work here.
+        SandboxUnavailableError: If the level cannot work here, or has no way out.
     """
     limits = limits or SandboxLimits()
-    with prepare_launch(argv, workspace=workspace, level=level, settings=settings, limits=limits) as launch:
+    if way_out is None:
+        return await _start(argv, workspace, level, settings, limits, (stdin, stdout, stderr), pass_fds, None)
+    ours, theirs = socket.socketpair()
+    with ours:
+        with theirs:
+            standard, given = (stdin, stdout, stderr), [*pass_fds, theirs.fileno()]
+            process = await _start(argv, workspace, level, settings, limits, standard, given, theirs.fileno())
+        try:
+            # One that ends before says why to whoever reads its output.
+            async with asyncio.timeout(_BRIDGE_S):
+                await serve_bridge(ours, way_out)
+        except TimeoutError as error:
+            await process.aclose()
+            raise SandboxUnavailableError(
+                f"The confined process has not opened its way out within {_BRIDGE_S:g} s.",
+                hint=f"See what works on this machine with: {shell_commands.DOCTOR}",
+            ) from error
+        except BaseException:
+            await process.aclose()
+            raise
+    return process
+
+
+async def _start(
+    argv: Sequence[str],
+    workspace: Path,
+    level: Level,
+    settings: Settings,
+    limits: SandboxLimits,
+    standard: tuple[int, int, int],
+    pass_fds: Sequence[int],
+    control: int | None,
+) -> SandboxProcess:
+    with prepare_launch(
+        argv, workspace=workspace, level=level, settings=settings, limits=limits, control=control
+    ) as launch:
         process = await asyncio.create_subprocess_exec(
             *launch.argv,
-            stdin=stdin,
-            stdout=stdout,
-            stderr=stderr,
+            stdin=standard[0],
+            stdout=standard[1],
+            stderr=standard[2],
             env=launch.environment,
             cwd=launch.workspace,
             pass_fds=[*launch.descriptors, *pass_fds],

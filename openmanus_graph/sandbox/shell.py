@@ -19,6 +19,7 @@ from pathlib import Path
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
+from openmanus_graph.sandbox.bridge import WayOut
 from openmanus_graph.sandbox.capture import Capture
 from openmanus_graph.sandbox.channel import Channel
 from openmanus_graph.sandbox.launch import Level
@@ -69,7 +70,7 @@ class Shell:
         """Exit status of the last command that ended."""
 
     @classmethod
-    async def open(cls, workspace: Path, level: Level, settings: Settings) -> Shell:
+    async def open(cls, workspace: Path, level: Level, settings: Settings, way_out: WayOut | None = None) -> Shell:
         """Start a bash in `workspace`.
 
         Raises:
@@ -86,6 +87,7 @@ class Shell:
                 stdout=stdout.write_end,
                 stderr=stderr.write_end,
                 pass_fds=[channel.write_end],
+                way_out=way_out,
             )
         except BaseException:
             for pipe in (channel, stdout, stderr):

@@ -17,6 +17,7 @@ from openmanus_graph.plans.references import as_text
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.sandbox.shell import Shell, ShellOutcome
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, hosts_of, with_hosts
 
 INTERRUPT = "ctrl+c"
 DEFAULT_TIMEOUT_S = 120.0
@@ -52,6 +53,7 @@ class BashSession:
     def __init__(self, context: ToolContext) -> None:
         self._context = context
         self._shell: Shell | None = None
+        self._network = SandboxNetwork(context.settings)
         self._turn = asyncio.Lock()
 
     async def run(self, command: str, timeout_s: float, assignments: str = "") -> ShellOutcome:
@@ -94,9 +96,14 @@ class BashSession:
             await self._ready()
         return ShellOutcome("", "[The session was restarted.]", 0)
 
+    def hosts(self) -> list[str]:
+        """What is to be told of hosts that were asked for since this was called last."""
+        return self._network.told()
+
     async def aclose(self) -> None:
         """End the session."""
         await self._discard()
+        await self._network.aclose()
 
     async def _ready(self) -> Shell:
         if self._shell is not None and not self._shell.alive:
@@ -104,7 +111,8 @@ class BashSession:
         if self._shell is None:
             context = self._context
             level = await asyncio.to_thread(choose_level, context.sandbox, context.settings)
-            self._shell = await Shell.open(context.workspace, level, context.settings)
+            way_out = await self._network.renewed(level, (await hosts_of(context)).listed)
+            self._shell = await Shell.open(context.workspace, level, context.settings, way_out)
         return self._shell
 
     async def _discard(self) -> None:
@@ -165,9 +173,10 @@ async def bash(
     else:
         context.report(command.strip().splitlines()[0][:80])
         outcome = await session.run(command, timeout_s, _assignments(variables or {}))
-    return {
+    output = {
         "stdout": outcome.stdout,
         "stderr": outcome.stderr,
         "exit_code": outcome.exit_code,
         "timed_out": outcome.timed_out,
     }
+    return with_hosts(output, session.hosts(), context)

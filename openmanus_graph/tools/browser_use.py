@@ -13,6 +13,7 @@ from openmanus_graph.tools.browser.confinement import why_unavailable
 from openmanus_graph.tools.browser.saved_state import state_file
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.engines import engines_of
+from openmanus_graph.tools.web.servers import servers_of
 from openmanus_graph.tools.web_search import Query, cached_search
 
 if TYPE_CHECKING:
@@ -69,8 +70,10 @@ async def browser_use(**arguments: Any) -> dict[str, Any]:
 async def _opened(context: ToolContext) -> BrowserSession:
     from openmanus_graph.tools.browser.session import BrowserSession, ThreadBrowser
 
+    servers = await servers_of(context)
+
     async def thread_browser() -> ThreadBrowser:
-        return ThreadBrowser(context.settings)
+        return ThreadBrowser(context.settings, servers)
 
     thread = await context.thread_sessions.get("browser", thread_browser)
     name = context.subtask_run or context.subtask_id

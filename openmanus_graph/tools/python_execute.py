@@ -18,6 +18,7 @@ from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.sandbox.interpreter import CodeOutcome, Interpreter
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
+from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, hosts_of, with_hosts
 
 DEFAULT_TIMEOUT_S = 60.0
 LONGEST_TIMEOUT_S = 600.0
@@ -53,6 +54,7 @@ class PythonSession:
     def __init__(self, context: ToolContext) -> None:
         self._context = context
         self._interpreter: Interpreter | None = None
+        self._network = SandboxNetwork(context.settings)
         self._turn = asyncio.Lock()
 
     async def run(self, code: str, timeout_s: float, assignments: str = "") -> tuple[CodeOutcome, list[str]]:
@@ -68,19 +70,28 @@ class PythonSession:
             changed = sorted(name for name, stamp in after.items() if before.get(name) != stamp)
             return outcome, changed
 
+    def hosts(self) -> list[str]:
+        """What is to be told of hosts that were asked for since this was called last."""
+        return self._network.told()
+
     async def aclose(self) -> None:
         """End the interpreter."""
+        await self._discard()
+        await self._network.aclose()
+
+    async def _discard(self) -> None:
         interpreter, self._interpreter = self._interpreter, None
         if interpreter is not None:
             await interpreter.aclose()
 
     async def _ready(self) -> Interpreter:
         if self._interpreter is not None and not self._interpreter.alive:
-            await self.aclose()
+            await self._discard()
         if self._interpreter is None:
             context = self._context
             level = await asyncio.to_thread(choose_level, context.sandbox, context.settings)
-            self._interpreter = await Interpreter.open(context.workspace, level, context.settings)
+            way_out = await self._network.renewed(level, (await hosts_of(context)).listed)
+            self._interpreter = await Interpreter.open(context.workspace, level, context.settings, way_out)
         return self._interpreter
 
 
@@ -131,4 +142,5 @@ async def python_execute(
 
     session = await context.sessions.get("python", opener)
     outcome, files = await session.run(code, min(timeout_s, LONGEST_TIMEOUT_S), _assignments(variables or {}))
-    return {"stdout": outcome.output, "result": outcome.result, "error": outcome.error, "files": files}
+    output = {"stdout": outcome.output, "result": outcome.result, "error": outcome.error, "files": files}
+    return with_hosts(output, session.hosts(), context)

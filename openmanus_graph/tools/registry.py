@@ -19,6 +19,8 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "web_search",
     "http_request",
     "browser_use",
+    "serve",
+    "reach_hosts",
     "deep_research",
     "transcribe_audio",
     "speak",

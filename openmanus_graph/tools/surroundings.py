@@ -10,6 +10,9 @@ from datetime import datetime
 from functools import lru_cache
 from importlib.machinery import PathFinder
 
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.tools.web.sandbox_network import network_sentence
+
 USEFUL_PACKAGES = (
     "matplotlib",
     "pandas",
@@ -35,7 +38,9 @@ _RUNS_PYTHON = ("python_execute", "bash")
 _REACHES_OUT = ("fetch_page", "web_search", "http_request")
 
 
-def surroundings_line(tools: Collection[str], sandbox: str, *, briefly: bool = False) -> str:
+def surroundings_line(
+    tools: Collection[str], sandbox: str, *, settings: Settings | None = None, briefly: bool = False
+) -> str:
     """The surroundings of a subtask, or of those to be planned, in a line.
 
     The date is as recordings and caches know it for one: it is no difference to them.
@@ -43,13 +48,14 @@ def surroundings_line(tools: Collection[str], sandbox: str, *, briefly: bool = F
     Args:
         tools: The names of the tools that may be called.
         sandbox: The confinement chosen for the thread.
+        settings: The hosts that commands and code reach, where they are confined; `None` means the defaults.
         briefly: Whether to leave out packages, and what the declarations of tools say.
     """
     parts = [f"It is {datetime.now().astimezone():%a %d %b %Y}, on {platform.system()}."]
     if any(name in tools for name in _RUNS_PYTHON):
         parts += [] if briefly else [_packages_sentence(installed_packages())]
-        if sandbox != "none":
-            parts.append("Commands and code have no network.")
+        network = network_sentence(settings or Settings.model_construct(), sandbox)
+        parts += [network] if network else []
     reaching = [name for name in _REACHES_OUT if name in tools]
     if reaching and not briefly:
         parts.append(f"The Web is reached by {', '.join(reaching)}.")

@@ -84,7 +84,7 @@ async def test_what_is_asked_for_is_offered_from_the_next_step_on(build: Build, 
 
 async def test_a_name_that_is_no_tool_is_answered_with_those_there_are(build: Build, provider: ScriptedServer) -> None:
     # The browser is not had on every machine.
-    policy = {"rules": [{"tool": name, "action": "deny"} for name in ("http_request", "browser_use")]}
+    policy = {"rules": [{"tool": name, "action": "deny"} for name in ("http_request", "browser_use", "serve")]}
     asks = calls(ToolUse(MORE_TOOLS, {"names": "search_files, teleport, bash"}), ToolUse(MORE_TOOLS, {}))
     provider.add(wants_plan(), plans(FREE), asks, *done("x"), Reply("x"))
     await build(policy=policy).ainvoke({"task": "do it"}, thread())

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import platform
 import re
+import shutil
 import sys
 from datetime import datetime
 from pathlib import Path
@@ -68,6 +69,18 @@ def test_it_tells_of_a_network_as_far_as_there_is_one() -> None:
     only = line(tools=["list_files"])
     assert "Python" not in only
     assert "network" not in only
+
+
+async def test_an_agent_is_told_which_hosts_commands_reach(build: Build, provider: ScriptedServer) -> None:
+    provider.add(plans({**WORK, "tools": ["bash"]}), *done("x"), Reply("x"))
+    await build(settings={"sandbox_hosts": ["packages.test", "*.example.com"]}).ainvoke({"task": "do it"}, thread())
+
+    by = "by a proxy that http_proxy and https_proxy name"
+    planned, worked = (str(provider.requests[number].messages) for number in (0, 1))
+    confines = shutil.which("bwrap") is not None
+    for told in (planned, worked):
+        assert (f"Commands and code reach packages.test, *.example.com alone, {by}." in told) == confines
+        assert ("no network" in told) != confines
 
 
 def test_a_package_is_told_of_only_where_its_code_is(tmp_path: Path) -> None:

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Sequence
 from ipaddress import ip_address
 
 import pytest
 
-from openmanus_graph.errors import AddressRefusedError, ToolError
-from openmanus_graph.tools.web.address import permitted_addresses, refusal
+from openmanus_graph.config.settings import Settings
+from openmanus_graph.errors import AddressRefusedError, SettingsError, ToolError
+from openmanus_graph.tools.web.address import is_listed, permitted_addresses, refusal
 
 
 @pytest.mark.parametrize(
@@ -102,3 +104,45 @@ async def test_allowed_by_exact_name(allowed: str, host: str, port: int, passes:
 async def test_unknown_host_is_a_plain_failure() -> None:
     with pytest.raises(ToolError, match="cannot be found"):
         await permitted_addresses("nowhere.invalid", 80, ())
+
+
+@pytest.mark.parametrize(
+    ("listed", "host", "port", "passes"),
+    [
+        ("packages.test", "Packages.Test.", 443, True),
+        ("packages.test", "files.packages.test", 443, False),
+        ("packages.test", "notpackages.test", 443, False),
+        ("packages.test:443", "packages.test", 443, True),
+        ("packages.test:443", "packages.test", 80, False),
+        ("*.example.com", "a.example.com", 80, True),
+        ("*.example.com", "b.a.example.com", 80, True),
+        ("*.example.com", "example.com", 80, False),
+        ("*.example.com", "badexample.com", 80, False),
+        ("*.example.com", "example.com.evil.test", 80, False),
+        ("*.example.com:8443", "a.example.com", 8443, True),
+        ("*.example.com:8443", "a.example.com", 443, False),
+        ("::1", "::1", 80, True),
+        ("[::1]:80", "::1", 80, True),
+        ("[::1]:80", "::1", 81, False),
+        ("127.0.0.1", "2130706433", 80, False),
+    ],
+)
+def test_listed_by_name_port_or_a_name_above(listed: str, host: str, port: int, passes: bool) -> None:
+    assert is_listed(host, port, Settings(sandbox_hosts=(listed,)).sandbox_hosts) == passes
+
+
+def test_hosts_are_kept_as_they_are_compared(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(
+        "OPENMANUS_GRAPH_SANDBOX_HOSTS", '["Packages.Test.", "*.Example.COM:8443", "[0:0::1]:80", "::1"]'
+    )
+    assert Settings.load().sandbox_hosts == ("packages.test", "*.example.com:8443", "[::1]:80", "::1")
+
+
+@pytest.mark.parametrize(
+    "host", ["*", "*.", "http://x.test", "x.test/a", "a b", "1.2.3", "*.1.2.3.4", "b\u00fccher.test", ""]
+)
+def test_what_is_no_host_is_refused(host: str) -> None:
+    with pytest.raises(SettingsError, match=re.escape(f"cannot be {host!r}: a host is a name or an address")):
+        Settings.load(sandbox_hosts=[host])
+    with pytest.raises(SettingsError, match="a port is a number"):
+        Settings.load(sandbox_hosts=["x.test:0"])

@@ -17,7 +17,7 @@ from pathlib import Path
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError, ToolError
-from openmanus_graph.sandbox import launcher
+from openmanus_graph.sandbox import bridge, launcher
 from openmanus_graph.sandbox.bubblewrap import GROUP, PASSWD, USER, find_bubblewrap, system_mounts
 from openmanus_graph.sandbox.launch import account_of
 from openmanus_graph.sandbox.layout import SYSTEM_FOLDERS, SYSTEM_PATH, interpreter_paths
@@ -79,7 +79,7 @@ _PROCESSES = 4096
 _LARGEST_FILE = 2 * 1024**3
 
 
-def proxy_flags(port: int = wrapper.PORT) -> tuple[str, ...]:
+def proxy_flags(port: int = bridge.PORT) -> tuple[str, ...]:
     """The flags that send every request through a proxy on loopback, those to loopback itself included."""
     return f"--proxy-server=http://127.0.0.1:{port}", "--proxy-bypass-list=<-loopback>"
 
@@ -169,6 +169,7 @@ def write_wrapper(folder: Path, chromium: Path, control: Path, settings: Setting
         },
         # When memory runs out, the kernel shall take this tree first.
         "limits": ["choom", "-n", "1000", "--", *_limits()],
+        "bridge": [sys.executable, "-I", "-S", "-c", bridge.PROGRAM],
         "chromium": str(chromium),
         "launcher": launcher.__file__,
         "launch": {

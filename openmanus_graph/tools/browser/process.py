@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
+from openmanus_graph.sandbox.bridge import serve_bridge
 from openmanus_graph.sandbox.tree import TreeProcess, process_of
 from openmanus_graph.tools.browser.confinement import (
     NOT_ASKED,
@@ -33,7 +34,7 @@ from openmanus_graph.tools.browser.confinement import (
     write_wrapper,
 )
 from openmanus_graph.tools.web.address import Resolver, resolve
-from openmanus_graph.tools.web.proxy import Proxy
+from openmanus_graph.tools.web.proxy import Inside, Proxy
 
 if TYPE_CHECKING:
     from playwright.async_api import Browser, Playwright
@@ -64,12 +65,15 @@ class BrowserProcess:
         self._processes: list[TreeProcess] = []
 
     @classmethod
-    async def open(cls, settings: Settings, *, resolver: Resolver = resolve) -> BrowserProcess:
+    async def open(
+        cls, settings: Settings, *, resolver: Resolver = resolve, inside: Inside | None = None
+    ) -> BrowserProcess:
         """Start a Chromium.
 
         Args:
             settings: Hosts that may be reached, the program, the account to drop to as root.
             resolver: How host names are resolved.
+            inside: What it reaches of its own thread.
 
         Raises:
             SandboxUnavailableError: If this machine cannot confine it.
@@ -77,7 +81,7 @@ class BrowserProcess:
         """
         chromium = await asyncio.to_thread(find_chromium, settings)
         folder, lock = await asyncio.to_thread(_new_folder)
-        process = cls(folder, lock, Proxy(settings.allow_hosts, not_asked=NOT_ASKED, resolver=resolver))
+        process = cls(folder, lock, Proxy(settings.allow_hosts, not_asked=NOT_ASKED, resolver=resolver, inside=inside))
         try:
             await process._start(chromium.program, settings)
         except BaseException:
@@ -143,20 +147,10 @@ class BrowserProcess:
 
     async def _serve(self, waiting: socket.socket) -> None:
         """Serve what listens inside Chromium's network namespace, once it is handed out."""
-        loop = asyncio.get_running_loop()
-        control, _ = await loop.sock_accept(waiting)
+        control, _ = await asyncio.get_running_loop().sock_accept(waiting)
         with control:
-            control.setblocking(False)
             self._processes = _peers(control)
-            ready = loop.create_future()
-            loop.add_reader(control.fileno(), lambda: ready.done() or ready.set_result(None))
-            try:
-                await ready
-            finally:
-                loop.remove_reader(control.fileno())
-            _, descriptors, _, _ = socket.recv_fds(control, 1, 1)
-            await self.proxy.serve(socket.socket(fileno=descriptors[0]))
-            await loop.sock_sendall(control, b"1")
+            await serve_bridge(control, self.proxy)
 
     async def aclose(self) -> None:
         """End Chromium and the driver, and remove their folder."""

@@ -21,6 +21,7 @@ from openmanus_graph.tools.browser.process import END_SECONDS, BrowserProcess
 from openmanus_graph.tools.browser.refs import Refs
 from openmanus_graph.tools.browser.saved_state import SavedState, SavedTab, load, save
 from openmanus_graph.tools.browser.tab import Tab
+from openmanus_graph.tools.web.proxy import Inside
 
 if TYPE_CHECKING:
     from playwright.async_api import BrowserContext, Dialog, Download, Page, StorageState
@@ -48,8 +49,9 @@ class ThreadBrowser:
     lasts = True
     """Whether it stays open while a person is asked something."""
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, inside: Inside | None = None) -> None:
         self._settings = settings
+        self._inside = inside
         self._process: BrowserProcess | None = None
         self._lock = asyncio.Lock()
 
@@ -64,7 +66,7 @@ class ThreadBrowser:
                 await self._process.aclose()
                 self._process = None
             if self._process is None:
-                self._process = await BrowserProcess.open(self._settings)
+                self._process = await BrowserProcess.open(self._settings, inside=self._inside)
             return self._process
 
     async def aclose(self) -> None:

@@ -3,8 +3,8 @@
 """Wrapper: the program that Playwright's driver starts as if it were Chromium, and that starts Chromium confined.
 
 Run by path as `python -I -S wrapper.py CONFIG [argument of Chromium ...]`: it imports the standard library and nothing
-of this package. It becomes the launcher of the sandbox, which becomes bubblewrap; in there the text of `BRIDGE` hands a
-socket that listens inside the new network namespace to the proxy outside, and becomes Chromium.
+of this package. It becomes the launcher of the sandbox, which becomes bubblewrap; in there the bridge of the sandbox
+hands a socket that listens inside the new network namespace to the proxy outside, and becomes Chromium.
 """
 
 from __future__ import annotations
@@ -15,21 +15,7 @@ import socket
 import sys
 from contextlib import suppress
 
-PORT = 3128
-"""Port of the proxy, in a network namespace in which nothing else listens."""
 PROFILE = "/tmp/profile"  # noqa: S108 - in the memory of the browser's own namespace
-BRIDGE = f"""\
-import os, socket, sys
-control = socket.socket(fileno=int(sys.argv[1]))
-listener = socket.create_server(("127.0.0.1", {PORT}), backlog=512)
-socket.send_fds(control, [b"1"], [listener.fileno()])
-served = control.recv(1)
-control.close()
-listener.close()
-if not served:
-    sys.exit("the proxy does not answer")
-os.execv(sys.argv[2], sys.argv[2:])
-"""
 
 
 def main() -> None:
@@ -50,11 +36,7 @@ def main() -> None:
         "/",
         "--",
         *config["limits"],
-        sys.executable,
-        "-I",
-        "-S",
-        "-c",
-        BRIDGE,
+        *config["bridge"],
         str(control.fileno()),
     ]
     launch = {

@@ -102,6 +102,34 @@ async def permitted_addresses(
 
 def is_allowed(host: str, port: int, allow_hosts: Sequence[str]) -> bool:
     """Whether the settings name the host, alone or with this port."""
-    name = host.casefold().rstrip(".")
-    forms = {name, f"{name}:{port}"} | ({f"[{name}]", f"[{name}]:{port}"} if ":" in name else set[str]())
+    forms = _forms(host, port)
     return any(allowed.casefold() in forms for allowed in allow_hosts)
+
+
+def is_listed(host: str, port: int, hosts: Sequence[str]) -> bool:
+    """Whether a list names the host, alone or with this port, or a name above it as `*.NAME`.
+
+    Args:
+        host: A host name or address, without brackets.
+        port: The port.
+        hosts: The list, as `HostPattern` has its entries.
+    """
+    forms = _forms(host, port)
+    if not _is_address(host):
+        _, *labels = host.casefold().rstrip(".").split(".")
+        above = {".".join(labels[first:]) for first in range(len(labels))}
+        forms |= {form for name in above for form in (f"*.{name}", f"*.{name}:{port}")}
+    return any(listed.casefold() in forms for listed in hosts)
+
+
+def _forms(host: str, port: int) -> set[str]:
+    name = host.casefold().rstrip(".")
+    return {name, f"{name}:{port}"} | ({f"[{name}]", f"[{name}]:{port}"} if ":" in name else set[str]())
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return True

@@ -13,7 +13,7 @@ from openmanus_graph.config.sections import CredentialSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.redaction import any_spelling
-from openmanus_graph.tools.web.address import is_allowed
+from openmanus_graph.tools.web.address import is_allowed, is_listed
 
 _VISIBLE = re.compile(r"[\x21-\x7e]+")
 _PREFIX = re.compile(r"[\x20-\x7e]*")
@@ -57,7 +57,7 @@ class Credential:
         """Why the secret may not go to `url`; `None` if it may."""
         host = url.host.casefold().rstrip(".")
         port = url.port or {"http": 80, "https": 443}[url.scheme]
-        if not any(_is_host(host, port, stated) for stated in self._stated.hosts):
+        if not is_listed(host, port, self._stated.hosts):
             return (
                 f"The credential {self.name!r} is not for the host {host!r}, only for {', '.join(self._stated.hosts)}."
             )
@@ -79,9 +79,3 @@ class Credential:
             except ValueError:
                 return
             yield from (form for form in (inside, inside.partition(":")[2]) if form)
-
-
-def _is_host(host: str, port: int, stated: str) -> bool:
-    if stated.startswith("*."):
-        return host.endswith(stated[1:].casefold())
-    return is_allowed(host, port, (stated,))

@@ -1,4 +1,4 @@
-"""Proxy: the only way to the network for a browser; it connects to the very addresses that it has checked.
+"""Proxy: the only way to the network for what is confined; it connects to the very addresses that it has checked.
 
 It takes plain HTTP and `CONNECT`, through which TLS and WebSockets go. It listens on a socket that it is given, such as
 one inside a network namespace, so no port of this machine is open. Each connection carries one request: another one on
@@ -8,16 +8,18 @@ it could be meant for another host, which would then be reached unchecked.
 from __future__ import annotations
 
 import asyncio
+import html
 import logging
 import re
 import socket
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from typing import Protocol
 
 import httpx2
 
 from openmanus_graph.errors import AddressRefusedError, ToolError
-from openmanus_graph.tools.web.address import Resolver, permitted_addresses, resolve
+from openmanus_graph.tools.web.address import Resolver, is_listed, permitted_addresses, resolve
 from openmanus_graph.tools.web.download import CONNECT_SECONDS
 from openmanus_graph.tools.web.message_head import LONGEST_HEAD, HeadError, MessageHead, read_head, relay_body
 
@@ -25,6 +27,10 @@ logger = logging.getLogger(__name__)
 
 MOST_CONNECTIONS = 512
 """Connections served at the same time; one more is refused."""
+_MOST_REFUSED = 64
+"""Connections that are refused at the same time; one more is closed at once, so that nobody uses up our descriptors."""
+LONGEST_HOST = 253
+"""Characters of a host's name."""
 MOST_PROBLEMS = 256
 """Hosts whose last problem is remembered."""
 HEAD_SECONDS = 60.0
@@ -35,7 +41,31 @@ SAID_BY_PROXY = "x-openmanus-graph-proxy"
 """The header field of answers that the proxy itself gives; those of servers lose it."""
 _PIECE = 64 * 1024
 _ADDRESS = re.compile(r"http://([^/?#@\\\s]+)([/?][^#\s]*)?", re.IGNORECASE)
-_BODY = b"<title>Not reached</title><p>The browser's proxy did not make this request."
+_BODY = "<title>Not reached</title><p>The proxy did not make this request: {}.\n"
+
+
+Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
+
+
+class Inside(Protocol):
+    """What a browser reaches of its own thread, past the guard of addresses."""
+
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The hosts that are reached, and no others, once something of the thread was."""
+        ...
+
+    async def connect(self, host: str, port: int) -> socket.socket | None:
+        """A connection; `None` if the host and port are nothing of the thread.
+
+        Raises:
+            ToolError: If they are, and are not to be reached.
+        """
+        ...
+
+
+Seen = Callable[[str, int, ToolError | None], None]
+"""Is told of each request's host and port, and why it was not reached; `None` if it was."""
 
 
 class _Refusal(Exception):  # noqa: N818 - an answer, raised to where it is sent
@@ -51,16 +81,34 @@ class Proxy:
     """A forward proxy behind the guard of addresses; make it, `serve` a socket, `aclose` it."""
 
     def __init__(
-        self, allow_hosts: tuple[str, ...], *, not_asked: Collection[str] = (), resolver: Resolver = resolve
+        self,
+        allow_hosts: tuple[str, ...],
+        *,
+        not_asked: Collection[str] = (),
+        only: Sequence[str] | None = None,
+        seen: Seen | None = None,
+        inside: Inside | None = None,
+        most_connections: int = MOST_CONNECTIONS,
+        resolver: Resolver = resolve,
     ) -> None:
         """Listen to nothing yet.
 
         Args:
             allow_hosts: Hosts that may be reached although their address is not public.
             not_asked: Hosts that are not reached whatever their address is, in small letters.
+            only: The hosts that are reached at all, as the setting `sandbox_hosts` names them; `None` means any.
+            seen: Is told of each host that is asked for.
+            inside: What is reached of the thread itself. From then on `inside.hosts` are reached and no others, since a
+                page of the thread's own could send on what the thread, which has no network, is not to send.
+            most_connections: Connections served at the same time.
             resolver: How host names are resolved.
         """
         self._not_asked = not_asked
+        self._only = only
+        self._seen = seen
+        self._inside = inside
+        self._going_out: set[asyncio.Task[None]] = set()
+        self._most_connections = most_connections
         self._allow_hosts = allow_hosts
         self._resolver = resolver
         self._servers: list[asyncio.Server] = []
@@ -87,6 +135,9 @@ class Proxy:
         return self._problems.get((host.casefold().rstrip("."), port))
 
     async def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if len(self._tasks) >= self._most_connections + _MOST_REFUSED:
+            writer.transport.abort()
+            return
         task = asyncio.current_task()
         assert task is not None  # noqa: S101 - the server calls it in one
         self._tasks.add(task)
@@ -100,6 +151,7 @@ class Proxy:
             writer.transport.abort()
         finally:
             self._tasks.discard(task)
+            self._going_out.discard(task)
             writer.close()
 
     async def _one_request(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -113,7 +165,7 @@ class Proxy:
         if head is None:
             return
         self.requests += 1
-        if len(self._tasks) > MOST_CONNECTIONS:
+        if len(self._tasks) > self._most_connections:
             raise _Refusal(503, "too many connections")
         method, target, _ = _request_line(head)
         if method == "CONNECT":
@@ -137,27 +189,64 @@ class Proxy:
         finally:
             sink.close()
 
-    async def _connected(self, host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _connected(self, host: str, port: int) -> Streams:
         """A connection to an address of the host that was checked; nothing resolves the name again."""
         key = (host.casefold().rstrip("."), port)
+        if len(host) > LONGEST_HOST:
+            raise _Refusal(400, "no host and port")
         try:
-            if key[0] in self._not_asked:
-                raise AddressRefusedError(f"The host {host!r} is asked by the browser itself, which it is not to do.")
-            addresses = await permitted_addresses(host, port, self._allow_hosts, self._resolver)
-            connection = await _first(addresses, host, port)
+            connection = await self._within(*key) or await self._outward(host, port)
         except ToolError as error:
             self._problems.pop(key, None)
             self._problems[key] = error
             while len(self._problems) > MOST_PROBLEMS:
                 del self._problems[next(iter(self._problems))]
-            refused = isinstance(error, AddressRefusedError)
-            # A page may read what it is answered: which addresses a name has inside is not said.
-            raise _Refusal(403 if refused else 502, "refused" if refused else "not reached") from error
+            if self._seen is not None:
+                self._seen(*key, error)
+            # What is told may be read by a page: which addresses a name has inside is not said.
+            reason = "refused" if isinstance(error, AddressRefusedError) else "not reached"
+            status = 403 if reason == "refused" else 502
+            raise _Refusal(status, reason if self._lists(host, port) else error.message.rstrip(".")) from error
         self._problems.pop(key, None)
+        if self._seen is not None:
+            self._seen(*key, None)
         return connection
 
+    async def _within(self, host: str, port: int) -> Streams | None:
+        """A connection to what the thread itself serves; `None` if it is not that."""
+        made = None if self._inside is None else await self._inside.connect(host, port)
+        if self._inside is None or made is None:
+            return None
+        self._keep_within(self._inside.hosts)
+        return await asyncio.open_connection(sock=made, limit=LONGEST_HEAD)
 
-async def _first(addresses: Sequence[str], host: str, port: int) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def _outward(self, host: str, port: int) -> Streams:
+        if host.casefold().rstrip(".") in self._not_asked:
+            raise AddressRefusedError(f"The host {host!r} is asked by the browser itself, which it is not to do.")
+        if not self._lists(host, port):
+            since = "" if self._inside is None else "Since it has opened what its thread serves, it reaches no other. "
+            raise AddressRefusedError(
+                f"The host {host!r}, port {port}, is not in the setting 'sandbox_hosts'.",
+                hint=f"{since}If that is meant, add it: OPENMANUS_GRAPH_SANDBOX_HOSTS='[\"{host}\"]'.",
+            )
+        task = asyncio.current_task()
+        assert task is not None  # noqa: S101 - the server calls it in one
+        self._going_out.add(task)
+        addresses = await permitted_addresses(host, port, self._allow_hosts, self._resolver)
+        return await _first(addresses, host, port)
+
+    def _lists(self, host: str, port: int) -> bool:
+        return self._only is None or is_listed(host, port, self._only)
+
+    def _keep_within(self, hosts: Sequence[str]) -> None:
+        """Reach these hosts alone from now on, and end what goes to others."""
+        if self._only is None:
+            self._only = hosts
+            for task in list(self._going_out):
+                task.cancel()
+
+
+async def _first(addresses: Sequence[str], host: str, port: int) -> Streams:
     failure: Exception | None = None
     for address in addresses:
         try:
@@ -201,9 +290,6 @@ def _parsed(text: str) -> httpx2.URL:
 
 def _host_and_port(url: httpx2.URL) -> tuple[str, int]:
     return url.raw_host.decode("ascii").strip("[]"), url.port or 80
-
-
-Streams = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def _forwarded(head: MessageHead, client: Streams, server: Streams) -> None:
@@ -306,11 +392,13 @@ async def _pump(
 
 
 async def _say(writer: asyncio.StreamWriter, refusal: _Refusal) -> None:
+    # Of an answer to CONNECT programs tell the first line only, so the reason stands there too.
+    body = _BODY.format(html.escape(refusal.reason)).encode("ascii", "replace")
     head = (
-        f"HTTP/1.1 {refusal.status} {httpx2.codes.get_reason_phrase(refusal.status)}\r\n"
-        f"{SAID_BY_PROXY}: {refusal.reason}\r\nContent-Type: text/html\r\nContent-Length: {len(_BODY)}\r\n"
+        f"HTTP/1.1 {refusal.status} {refusal.reason}\r\n"
+        f"{SAID_BY_PROXY}: {refusal.reason}\r\nContent-Type: text/html\r\nContent-Length: {len(body)}\r\n"
         "Cache-Control: no-store\r\nConnection: close\r\n\r\n"
     )
     with suppress(OSError):
-        writer.write(head.encode("ascii", "replace") + _BODY)
+        writer.write(head.encode("ascii", "replace") + body)
         await writer.drain()
