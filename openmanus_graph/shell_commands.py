@@ -27,6 +27,7 @@ UPGRADE = f"pip install --upgrade {PROGRAM}"
 SEARCH_MEMORY = f"{PROGRAM} memory search QUERY"
 DELETE_PASSAGE = f"{PROGRAM} memory delete KEY"
 MEMORY_STATUS = f"{PROGRAM} memory status"
+MCP_CHECK = f"{PROGRAM} mcp check"
 INSTALL_BUBBLEWRAP = "apt-get install bubblewrap"
 INSTALL_CHROMIUM = "apt-get install chromium"
 INSTALL_BROWSER_EXTRA = f"pip install '{PROGRAM}[browser]'"
@@ -75,6 +76,11 @@ def run_template(key: str, *more: str) -> str:
 def show_passage(key: str) -> str:
     """The command that prints a passage."""
     return shlex.join([PROGRAM, "memory", "show", key])
+
+
+def mcp_list(server: str) -> str:
+    """The command that lists the tools of an MCP server."""
+    return shlex.join([PROGRAM, "mcp", "list", server])
 
 
 def install(package: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -174,6 +175,37 @@ class CredentialSettings(Configuration):
     """What stands before it there."""
     hosts: tuple[str, ...]
     """Hosts it is sent to, alone or with a port; `*.example.com` means every host below `example.com`."""
+
+
+class McpServerSettings(Configuration):
+    """An MCP server, `[mcp_servers.NAME]` in the TOML file; one of `command` and `url` is needed."""
+
+    command: str | None = None
+    """The program that is started."""
+    args: tuple[str, ...] = ()
+    """Its arguments."""
+    env: dict[str, str] = Field(default_factory=dict[str, str])
+    """Its environment besides `PATH`, `HOME`, `SHELL`, `TERM`; `${NAME}` stands for a variable of one's own."""
+    cwd: Path | None = None
+    """The folder that it runs in; `None` means the current one."""
+    url: str | None = None
+    """Where a server answers that runs already."""
+    headers: dict[str, str] = Field(default_factory=dict[str, str])
+    """Header fields of each request to it; `${NAME}` stands for a variable of one's own."""
+    type: Literal["stdio", "http", "streamable-http", "sse"] | None = None
+    """`sse` for servers of the older kind; else what `command` or `url` says."""
+    tools: tuple[str, ...] = ()
+    """The only tools of it that are taken; empty takes all."""
+    offered: bool = False
+    """Whether agents are offered its tools at once, and not only once they ask for them by name."""
+    trust_annotations: bool = False
+    """Whether the server is believed which of its tools only read; else every call counts as external."""
+    timeout_s: PositiveFloat = 120.0
+    """Seconds that a call may take."""
+    start_timeout_s: PositiveFloat = 15.0
+    """Seconds in which it must have answered first."""
+    disabled: bool = False
+    """Whether it is left out."""
 
 
 PolicyChoice = Annotated[PolicySettings | str | None, Field(union_mode="left_to_right")]

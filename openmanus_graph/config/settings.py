@@ -23,6 +23,7 @@ from openmanus_graph.config.sections import (
     CacheSettings,
     CredentialSettings,
     HostPattern,
+    McpServerSettings,
     ModelSettings,
     PolicyChoice,
 )
@@ -183,6 +184,10 @@ class Settings(BaseSettings):
     """Engines of `web_search`, in order; empty means those that are configured, those of plug-ins, then DuckDuckGo."""
     searxng_url: str | None = None
     """Where a SearXNG server answers."""
+    mcp_servers: dict[str, McpServerSettings] = Field(default_factory=dict[str, McpServerSettings])
+    """MCP servers by name, whose tools are there as `mcp_NAME_TOOL`."""
+    mcp_file: Path | None = None
+    """A file with `mcpServers` as other programs have it; `mcp_servers` of the same name win."""
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict[str, CredentialSettings])
     """Secrets that `http_request` sends by name, each to its own hosts."""
 

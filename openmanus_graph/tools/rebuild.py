@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
@@ -20,6 +21,8 @@ from openmanus_graph.loading.user_modules import import_file, import_named, impo
 from openmanus_graph.plans.arguments import check_schema
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin, builtin_tools
 from openmanus_graph.tools.spec import spec_of
+
+logger = logging.getLogger(__name__)
 
 _found: dict[int, tuple[BaseTool, dict[str, Any]]] = {}
 """Where `load_tools` found each tool, by its identity; the tool is kept, so that no other one takes its place."""
@@ -118,7 +121,22 @@ def available_tools(places: Sequence[str], settings: Settings | None = None) -> 
         _found[id(tool)] = (tool, {"name": tool.name, "plugin": True})
     configured = _by_name(configured_tools(chosen))
     named = _by_name([tool for place in places for tool in load_tools(place)])
-    return {tool.name: tool for tool in builtin_tools() if not why_missing(tool, chosen)} | plugged | configured | named
+    ours = {tool.name: tool for tool in builtin_tools() if not why_missing(tool, chosen)}
+    return ours | plugged | _of_servers(chosen) | configured | named
+
+
+def _of_servers(settings: Settings) -> dict[str, BaseTool]:
+    """The tools of MCP servers; one that cannot be used costs a line."""
+    if not settings.mcp_servers and settings.mcp_file is None:
+        return {}
+    from openmanus_graph.tools.mcp.mcp_tool import mcp_tools
+
+    tools, problems = mcp_tools(settings)
+    for problem in problems:
+        logger.warning(problem)
+    for tool in tools.values():
+        _found[id(tool)] = (tool, {"name": tool.name, "mcp": True})
+    return tools
 
 
 def why_missing(tool: BaseTool, settings: Settings) -> str | None:
@@ -187,11 +205,16 @@ def rebuild_tools(references: Sequence[Mapping[str, Any]], thread_id: str) -> li
         GraphNotImportableError: If one lives where it cannot be imported; the message has the lines that resume.
     """
     tools: list[BaseTool] = []
+    served: dict[str, BaseTool] | None = None
     modules: dict[str, ModuleType] = {}
     for reference in references:
         name = str(reference["name"])
         if reference.get("builtin"):
             tools += [builtin(name)] if name in BUILTIN_TOOLS else []
+            continue
+        if reference.get("mcp"):
+            served = _of_servers(Settings.load()) if served is None else served
+            tools += [served[name]] if name in served else []
             continue
         if reference.get("plugin") and (plugged := find_tools().get(name)) is not None:
             _found[id(plugged)] = (plugged, dict(reference))

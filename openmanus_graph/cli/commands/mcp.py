@@ -1,0 +1,36 @@
+"""MCP commands: list, check and call, which look at the MCP servers of the settings."""
+
+from __future__ import annotations
+
+import click
+
+from openmanus_graph.cli.commands.lazy import LazyCommand
+from openmanus_graph.cli.commands.options import as_json
+
+
+@click.group()
+def mcp() -> None:
+    """Look at the MCP servers of the settings, and call their tools."""
+
+
+@mcp.command("list", cls=LazyCommand, body="openmanus_graph.cli.mcp:list_servers")
+@click.argument("server", required=False)
+@as_json
+def mcp_list() -> None:
+    """List the tools of the servers, or of one SERVER, read anew."""
+
+
+@mcp.command("check", cls=LazyCommand, body="openmanus_graph.cli.mcp:check")
+@click.argument("server", required=False)
+@as_json
+def mcp_check() -> None:
+    """Connect to the servers and say what of them cannot be used; exit 1 if anything cannot."""
+
+
+@mcp.command("call", cls=LazyCommand, body="openmanus_graph.cli.mcp:call")
+@click.argument("server")
+@click.argument("tool")
+@click.argument("arguments", default="{}", metavar="[JSON]")
+@as_json
+def mcp_call() -> None:
+    """Call a TOOL of a SERVER once, with arguments as JSON, without policy and ledger."""

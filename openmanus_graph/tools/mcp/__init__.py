@@ -1,0 +1,1 @@
+"""Tools of MCP servers: which there are, their tools, connections and results."""
