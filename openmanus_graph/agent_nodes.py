@@ -106,7 +106,7 @@ ROLES = (
         (VERIFIER,),
         is_read_by_graph=True,
     ),
-    AgentRole(VISION, "tool", "the picture and the question about it", "looking at a picture"),
+    AgentRole(VISION, "tool", "the picture and the question about it", "looking at a picture", (VISION,)),
 )
 """Every role, in the order in which a request meets them."""
 
@@ -124,7 +124,7 @@ CONTENT_SHOWN = (
     "reason", "result", "retry_at", "task",
 )  # fmt: skip
 """Fields of the agent's and the subtasks' state whose content a history shows."""
-NAME_SHOWN = ("attachments", "clarifications", "proposal", "ran", "results", "sources", "status")
+NAME_SHOWN = ("attachments", "clarifications", "pictures", "proposal", "ran", "results", "sources", "status")
 """Fields of which a history shows that they changed."""
 NOT_SHOWN = (
     "active_s", "attempts", "calls", "checks", "definition", "earlier", "failed_round", "heard", "made", "plan_tries",

@@ -83,6 +83,9 @@ class Sessions:
 
 AskAboutText = Callable[[str, str], Awaitable[str]]
 """Asks a model what a goal wants to know of a text, once in a call; raises `ToolError` where it gives no answer."""
+Look = Callable[[str, str, str], Awaitable[str | None]]
+"""Has a picture looked at: takes its path in the workspace, its sha256 and a question, and gives the words of a model
+that sees; `None` where the model that gets the call's result is shown the picture itself."""
 
 
 def _silent(_: str) -> None:
@@ -128,6 +131,8 @@ class ToolContext:
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
+    look: Look | None = None
+    """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")

@@ -33,6 +33,15 @@ ThreadStatus = Literal["running", "waiting", "paused", "stopped", "partial", "co
 """Statuses of a thread: `waiting` for a person, `paused` by a drain, `stopped` when its process died."""
 
 
+class NotedPicture(TypedDict):
+    """A picture of the workspace that belongs to a message or a result; its bytes are read when a model is shown it."""
+
+    path: str
+    """In the workspace."""
+    sha256: str
+    """Of the file as it was; empty until somebody has looked."""
+
+
 class SubtaskResult(TypedDict):
     """How a subtask ended; a plain dict in the checkpoint and in `out["results"]`."""
 
@@ -64,6 +73,8 @@ class SubtaskResult(TypedDict):
     """Who changed them: `a person`."""
     sources: NotRequired[list[str]]
     """Addresses that its calls read without an error."""
+    pictures: NotRequired[list[NotedPicture]]
+    """Pictures that its direct call named, which models that see are shown with the result."""
 
 
 class Ran(TypedDict):
@@ -296,5 +307,7 @@ class SubtaskState(TypedDict, total=False):
     """With which arguments a direct call was made, where a person changed them."""
     sources: Annotated[list[str], merge_sources]
     """Addresses that its calls read without an error."""
+    pictures: list[NotedPicture]
+    """Pictures that a direct call named."""
     usage: Annotated[Usage, add_usage]
     """What its calls of models used."""

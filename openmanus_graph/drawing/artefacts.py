@@ -66,6 +66,22 @@ def artefacts_in(workspace: str | None) -> tuple[list[Artefact], int]:
     return artefacts, max(len(sizes) - MOST_FILES, 0)
 
 
+def image_at(workspace: Path, path: str) -> str | None:
+    """A small image of a workspace as a `data:` address; `None` of what is none, or gone.
+
+    Args:
+        workspace: The folder.
+        path: The file, relative to it.
+    """
+    if Path(path).suffix.lower() not in _IMAGES:
+        return None
+    try:
+        size = workspace.joinpath(path).stat().st_size
+    except OSError:
+        return None
+    return _read(workspace, path, size).image
+
+
 def _read(root: Path, path: str, size: int) -> Artefact:
     kind = _IMAGES.get(Path(path).suffix.lower())
     if kind is not None and size > LARGEST_IMAGE:

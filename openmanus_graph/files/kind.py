@@ -48,7 +48,8 @@ def kind_of_file(path: Path) -> str:
             kind = {b"WEBP": "WebP", b"WAVE": "WAV"}.get(head[8:12], "RIFF")
         file.seek(0)
         try:
-            more = _DETAILS[kind](file) if kind in _DETAILS else ""
+            more = "×".join(map(str, _PIXELS[kind](file))) if kind in _PIXELS else ""
+            more = _zip(file) if kind == "ZIP" else more
         except (OSError, ValueError, struct.error, zipfile.BadZipFile, NotImplementedError):
             more = "damaged"
         return ", ".join(part for part in (kind or "binary", more, size_text(path.stat().st_size)) if part)
@@ -64,17 +65,32 @@ def size_text(size: int) -> str:
     return f"{number:.0f} {unit}" if number >= 10 or unit == _UNITS[0] else f"{number:.1f} {unit}"
 
 
-def _png(file: BinaryIO) -> str:
+def pixels_of(file: BinaryIO) -> tuple[int, int] | None:
+    """Width and height of a PNG, GIF or JPEG by its first bytes; `None` of what is another kind of file, or damaged.
+
+    Args:
+        file: The file, at its beginning.
+    """
+    head = file.read(16)
+    kind = next((name for signature, name in _SIGNATURES if head.startswith(signature)), "")
+    file.seek(0)
+    try:
+        return _PIXELS[kind](file) if kind in _PIXELS else None
+    except (OSError, ValueError, struct.error):
+        return None
+
+
+def _png(file: BinaryIO) -> tuple[int, int]:
     width, height = struct.unpack(">II", file.read(24)[16:])
-    return f"{width}×{height}"
+    return width, height
 
 
-def _gif(file: BinaryIO) -> str:
+def _gif(file: BinaryIO) -> tuple[int, int]:
     width, height = struct.unpack("<HH", file.read(10)[6:])
-    return f"{width}×{height}"
+    return width, height
 
 
-def _jpeg(file: BinaryIO) -> str:
+def _jpeg(file: BinaryIO) -> tuple[int, int]:
     file.seek(2)
     while True:
         mark, marker, length = struct.unpack(">BBH", file.read(4))
@@ -82,7 +98,7 @@ def _jpeg(file: BinaryIO) -> str:
             raise ValueError("no segment begins here")
         if marker in _FRAMES:
             height, width = struct.unpack(">HH", file.read(5)[1:])
-            return f"{width}×{height}"
+            return width, height
         file.seek(length - 2, 1)
 
 
@@ -94,4 +110,4 @@ def _zip(file: BinaryIO) -> str:
     return f"{packed}, {number}" if packed else number
 
 
-_DETAILS: dict[str, Callable[[BinaryIO], str]] = {"PNG": _png, "GIF": _gif, "JPEG": _jpeg, "ZIP": _zip}
+_PIXELS: dict[str, Callable[[BinaryIO], tuple[int, int]]] = {"PNG": _png, "GIF": _gif, "JPEG": _jpeg}

@@ -7,7 +7,7 @@ import os
 import time
 from collections.abc import Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from langchain_core.messages import AIMessage, AIMessageChunk
 from langchain_core.messages.ai import add_ai_message_chunks
@@ -22,6 +22,7 @@ from openmanus_graph.models.capability import Capabilities
 from openmanus_graph.models.catalog import ModelTarget
 from openmanus_graph.models.faults import BrokenReplyError, ProviderFault, backoff, sort
 from openmanus_graph.models.pace import Pace
+from openmanus_graph.models.pictures import has_references, with_pictures
 from openmanus_graph.models.request_adapter import Ask, Shape, shape
 from openmanus_graph.models.stream import TokenStream, usage_in, whole, without_thoughts
 from openmanus_graph.scope import Scope
@@ -78,6 +79,7 @@ class ModelCall:
         """
         self._place = place
         self._ask = ask
+        self._pictured: Ask | None = None
         self._tools = tools
         self._scope = scope
         self._emit = emit
@@ -144,7 +146,7 @@ class ModelCall:
         attempt = 1
         while True:
             self._scope.spending.check()
-            request = self._shaped(target)
+            request = await self._shaped(target)
             if (kept := await self._kept(target, request)) is not None:
                 return target, without_thoughts(request.read(kept)), self._used
             began = time.monotonic()
@@ -179,13 +181,22 @@ class ModelCall:
         self._tools.capabilities.learn(target, fault.feature)
         return True
 
-    def _shaped(self, target: ModelTarget) -> Shape:
-        known = providers.known(target)
+    async def _shaped(self, target: ModelTarget) -> Shape:
+        known, sees = providers.known(target), providers.sees_images(target)
         return shape(
-            self._ask,
-            sees=providers.sees_images(target),
+            await self._with_pictures() if sees else self._ask,
+            sees=sees,
             lacks=lambda feature: self._tools.capabilities.lacks(target, feature, known),
         )
+
+    async def _with_pictures(self) -> Ask:
+        """The request with the pictures that its messages refer to."""
+        if self._pictured is None:
+            ask = self._ask
+            if has_references(ask.messages):
+                ask = replace(ask, messages=await asyncio.to_thread(with_pictures, ask.messages, ask.folder))
+            self._pictured = ask
+        return self._pictured
 
     async def _kept(self, target: ModelTarget, request: Shape) -> AIMessage | None:
         """The cached reply, counted as a call at no cost."""

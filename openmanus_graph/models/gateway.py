@@ -7,6 +7,7 @@ import time
 import uuid
 from collections.abc import Mapping, Sequence
 from functools import cached_property
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage
@@ -90,6 +91,11 @@ class Models:
         """Whether the role's model sees images."""
         return providers.sees_images(self._first(role))
 
+    def recorded(self, place: CallSite) -> bool | None:
+        """Whether the recording that the role is replayed from has a reply for a place; `None` without a recording."""
+        file = self._first(place.role).replay
+        return None if file is None else str(place) in self._replay_of(file).lines
+
     async def reply(
         self,
         place: CallSite,
@@ -98,6 +104,7 @@ class Models:
         scope: Scope,
         emit: Emit,
         tools: Sequence[BaseTool] = (),
+        folder: Path | None = None,
     ) -> AIMessage:
         """Ask a role's model for its next message.
 
@@ -107,6 +114,7 @@ class Models:
             scope: The run.
             emit: Takes the events.
             tools: Tools the model may call; one without tool calling is told to ask for them in JSON.
+            folder: The workspace with the pictures that messages refer to; `None` where none does.
 
         Returns:
             The reply: its `tool_calls`, its `invalid_tool_calls` (arguments that could not be read, with the error),
@@ -118,7 +126,8 @@ class Models:
             ModelError: If no model of the role answers, after retries and fallbacks.
             NoModelError: If the role has no model, or its key is missing.
         """
-        return await self._reply(place, Ask(messages, tuple(request_tool(tool) for tool in tools)), scope, emit)
+        ask = Ask(messages, tuple(request_tool(tool) for tool in tools), folder=folder)
+        return await self._reply(place, ask, scope, emit)
 
     async def structured(
         self,
@@ -196,12 +205,7 @@ class Models:
         self, target: ModelTarget, place: CallSite, ask: Ask, call: ModelCall, scope: Scope
     ) -> tuple[AIMessage, Usage]:
         """The recorded reply and its usage, at no cost."""
-        from openmanus_graph.models.recording import Replay
-
-        file = cast("str", target.replay)
-        replay = self._replays.get(file)
-        if replay is None:
-            replay = self._replays[file] = Replay(file)
+        replay = self._replay_of(cast("str", target.replay))
         reply = replay.reply(place, ask.messages, ask.tools)
         if (drift := replay.drift(place, ask.messages, ask.tools)) is not None:
             call.event({"type": "warned", "text": drift})
@@ -217,6 +221,14 @@ class Models:
         )
         await scope.spending.add(place, target.name, usage, 0.0)
         return reply, usage
+
+    def _replay_of(self, file: str) -> Replay:
+        from openmanus_graph.models.recording import Replay
+
+        replay = self._replays.get(file)
+        if replay is None:
+            replay = self._replays[file] = Replay(file)
+        return replay
 
     @cached_property
     def _recorder(self) -> ReplyRecorder | None:

@@ -104,6 +104,7 @@ _DRAWS = ToolSpec(
     idempotent=True,
     on_request=True,
     timeout_s=600,
+    shows="path",
     returns={"path": TEXT},
     unavailable=_unavailable("image", "draws"),
 )

@@ -21,6 +21,7 @@ from langchain_core.messages.utils import count_tokens_approximately
 from openmanus_graph.errors import NoModelError
 from openmanus_graph.events import Usage
 from openmanus_graph.models.catalog import ModelTarget, provider_of
+from openmanus_graph.models.pictures import IMAGE_TOKENS
 from openmanus_graph.models.request_adapter import Shape, without_images
 
 if TYPE_CHECKING:
@@ -32,9 +33,6 @@ UNKNOWN_WINDOW = 32_768
 
 REPLAYED_WINDOW = 1_000_000
 """Tokens of context assumed for a recording, whose prompts did fit."""
-
-IMAGE_TOKENS = 1_000
-"""Tokens taken for an image."""
 
 NO_KEY = "no-key-is-set"
 """Sent to a server of one's own that asks for no key: its client does not start without one."""
@@ -304,13 +302,14 @@ def sees_images(target: ModelTarget) -> bool:
 
 def count_tokens(target: ModelTarget, messages: Sequence[BaseMessage]) -> int:
     """Tokens of messages: by LiteLLM's tokenizer for the model, else about four characters each."""
+    words, images = without_images(messages)  # LiteLLM would load those that are links
+    of_images = images * IMAGE_TOKENS if images and sees_images(target) else 0
     if target.chat_model is not None or target.replay is not None:
-        return count_tokens_approximately(messages)
+        return count_tokens_approximately(words) + of_images
     from langchain_core.messages import convert_to_openai_messages
 
-    words, images = without_images(messages)  # LiteLLM would load those that are links
     counted = _litellm().token_counter(model=target.litellm_name, messages=convert_to_openai_messages(words))
-    return int(counted) + images * IMAGE_TOKENS
+    return int(counted) + of_images
 
 
 def priced(target: ModelTarget, usage: Usage) -> float | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage, ToolCall, ToolMessage
@@ -13,6 +14,7 @@ from openmanus_graph.errors import ModelError
 from openmanus_graph.models.actions import as_text, read_actions
 from openmanus_graph.models.capability import Feature
 from openmanus_graph.models.clean_text import cleaned
+from openmanus_graph.models.pictures import referred_file
 
 Tool = dict[str, Any]
 """A tool in OpenAI's form."""
@@ -20,6 +22,9 @@ Tool = dict[str, Any]
 SEE_BELOW = "[An image, shown below.]"
 IMAGES_BELONG = "Images of the results above:"
 NO_IMAGE = "[An image that this model cannot see.]"
+NO_PICTURE = "[The picture {path} is not shown: this model cannot see.{cure}]"
+VIEW = "view_image"
+CURE = f" The tool `{VIEW}` says what is on it."
 
 
 @dataclass(frozen=True)
@@ -36,6 +41,8 @@ class Ask:
     """Name of that object."""
     description: str = ""
     """Description of that object."""
+    folder: Path | None = None
+    """The workspace with the pictures that messages refer to; `None` where none does."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +76,7 @@ def shape(ask: Ask, *, sees: bool, lacks: Callable[[Feature], bool]) -> Shape:
     """
     clean = [cleaned(message) for message in ask.messages]
     visible = _without_unseen_images(_answered(_checked(clean)), sees=sees)
-    messages = [_in_blocks(message) for message in _shown(visible)]
+    messages = [_plainly(_in_blocks(message)) for message in _shown(visible)]
     if ask.schema is not None:
         return _object(ask, messages, lacks)
     if lacks("tools"):
@@ -183,12 +190,21 @@ def _without_unseen_images(messages: list[BaseMessage], *, sees: bool) -> list[B
     return [_without_images(message) for message in messages]
 
 
-def _without_images(message: BaseMessage, instead: str = NO_IMAGE) -> BaseMessage:
+def _without_images(message: BaseMessage, instead: str = "") -> BaseMessage:
     content = cast("str | list[str | dict[str, Any]]", message.content)
     if isinstance(content, str) or not any(_is_image(block) for block in content):
         return message
-    blocks = [{"type": "text", "text": instead} if _is_image(block) else block for block in content]
+    blocks = [
+        {"type": "text", "text": instead or _unseen(block, message.name)} if _is_image(block) else block
+        for block in content
+    ]
     return message.model_copy(update={"content": blocks})
+
+
+def _unseen(block: str | dict[str, Any], of: str | None) -> str:
+    """What a model is told of an image that it cannot see, in a message of this name."""
+    file = referred_file(block)
+    return NO_IMAGE if file is None else NO_PICTURE.format(path=file["path"], cure="" if of == VIEW else CURE)
 
 
 def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:
@@ -197,15 +213,29 @@ def _shown(messages: list[BaseMessage]) -> list[BaseMessage]:
     images: list[str | dict[str, Any]] = []
     for message in messages:
         if images and not isinstance(message, ToolMessage):
-            shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
-            images = []
+            before, images = _as_message(images), []
+            if isinstance(message, HumanMessage):  # many models take no two human messages in a row
+                shown.append(_behind(before, message))
+                continue
+            shown.append(before)
         if isinstance(message, ToolMessage) and (result_images := _images(message)):
             images += result_images
             message = _without_images(message, SEE_BELOW)  # noqa: PLW2901 - the message as it is sent
         shown.append(message)
     if images:
-        shown.append(HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images]))
+        shown.append(_as_message(images))
     return shown
+
+
+def _as_message(images: list[str | dict[str, Any]]) -> HumanMessage:
+    return HumanMessage([{"type": "text", "text": IMAGES_BELONG}, *images])
+
+
+def _behind(before: HumanMessage, message: HumanMessage) -> HumanMessage:
+    """A message with the blocks of another before its own."""
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    own = [{"type": "text", "text": content}] if isinstance(content, str) else content
+    return message.model_copy(update={"content": [*cast("list[Any]", before.content), *own]})
 
 
 def _images(message: BaseMessage) -> list[str | dict[str, Any]]:
@@ -220,6 +250,18 @@ def _in_blocks(message: BaseMessage) -> BaseMessage:
         return message
     blocks = [{"type": "text", "text": part} if isinstance(part, str) else part for part in content]
     return message.model_copy(update={"content": blocks})
+
+
+def _plainly(message: BaseMessage) -> BaseMessage:
+    """The message with blocks that are text alone made one text: servers of text models may take no blocks."""
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    if isinstance(content, str) or isinstance(message, AIMessage) or not all(map(_is_plain, content)):
+        return message
+    return message.model_copy(update={"content": "\n".join(block["text"] for block in cast("list[Any]", content))})
+
+
+def _is_plain(block: str | dict[str, Any]) -> bool:
+    return isinstance(block, dict) and block.keys() == {"type", "text"} and block["type"] == "text"
 
 
 def _is_image(block: str | dict[str, Any]) -> bool:

@@ -26,6 +26,7 @@ from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, with_store
 from openmanus_graph.loading.input_schema import input_fields
 from openmanus_graph.nodes.brief import brief_text
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.vision import CallVision
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import to_json_value
@@ -120,7 +121,8 @@ def agent_node(name: str, graph: Pregel[Any, Any, Any, Any]) -> Node[SubtaskStat
             given = agent_input(graph, brief_text(subtask, run))
             step = step_of(config, subtask=subtask.id, tool=None, call=None)
             async with run.recorder(run.context.workspace).around(config, step):
-                with using_tool_context(run.context):
+                vision = CallVision(run, state, attempt=attempt, of_agent=False)
+                with using_tool_context(vision.handed(run.context)):
                     async with asyncio.timeout(subtask.timeout_s):
                         values = await graph.ainvoke(given, with_store(_for_any_values(config), graph.store))
         except (GraphBubbleUp, asyncio.CancelledError):

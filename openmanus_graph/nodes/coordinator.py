@@ -141,7 +141,7 @@ def _closing(turn: Turn, *, is_full: bool) -> dict[str, Any] | None:
 async def _room(turn: Turn) -> tuple[int, int]:
     """Characters that the results of a dispatch may take in the conversation, compacted if need be, and the least."""
     dialogue = turn.state.get("dialogue") or []
-    limit = await conversation_limit(turn.roles)
+    limit = await conversation_limit(turn.roles, dialogue)
 
     def count(messages: Sequence[BaseMessage]) -> int:
         return turn.roles.models.count_tokens(COORDINATOR, messages)

@@ -16,6 +16,7 @@ from openmanus_graph.errors import BudgetError
 from openmanus_graph.models.structured import read_object
 from openmanus_graph.nodes.material.answer_links import made_files, with_links
 from openmanus_graph.nodes.material.conversation import compacted, note
+from openmanus_graph.nodes.material.pictures import referring, tokens_of_pictures, with_hashes
 from openmanus_graph.nodes.material.prompt_context import all_completed, and_this, planned_results
 from openmanus_graph.nodes.offered_tools import MORE_TOOLS, offered_of, usable_tools
 from openmanus_graph.nodes.planning.coordinator_calls import (
@@ -106,15 +107,17 @@ class Exchange:
 
     async def take(self) -> dict[str, Any]:
         """Ask the model, and read its reply."""
+        self.new = await with_hashes(self.new, self.turn.workspace)
         unanswered = {"dialogue": self.new, "heard": said_so_far(self.state)}
         most = self.roles.settings.budget.steps
         if self.number > most:
             return {**unanswered, **decided("report"), "reason": f"It was not done within its limit of {most} steps."}
         before = [*(self.state.get("dialogue") or []), *self.new]
-        kept = compacted(before, limit_tokens=await conversation_limit(self.roles), count=self._count)
+        kept = compacted(before, limit_tokens=await conversation_limit(self.roles, before), count=self._count)
         tools = self._tools()
+        prompt = [_system(self.roles, self.state), *referring(kept)]
         try:
-            reply = await self.turn.reply_in_full(COORDINATOR, [_system(self.roles, self.state), *kept], tools)
+            reply = await self.turn.reply_in_full(COORDINATOR, prompt, tools)
         except BudgetError as error:
             self.turn.tell("budget_reached", budget=error.budget, text=error.message)
             return {**unanswered, **decided("stop"), "reason": error.message}
@@ -240,9 +243,11 @@ def _plan_in_words(text: str) -> Mapping[str, Any] | None:
     return written if written and isinstance(written.get("subtasks"), list) else None
 
 
-async def conversation_limit(roles: Roles) -> int:
-    """Tokens that the conversation may have before it is compacted."""
-    return int(await roles.window(COORDINATOR) * SHARE_FOR_CONVERSATION)
+async def conversation_limit(roles: Roles, messages: Sequence[BaseMessage]) -> int:
+    """Tokens that the text of a conversation may have before it is compacted, beside its pictures."""
+    limit = int(await roles.window(COORDINATOR) * SHARE_FOR_CONVERSATION)
+    pictures = tokens_of_pictures(messages)
+    return max(limit - pictures, limit // 2) if pictures and roles.models.sees_images(COORDINATOR) else limit
 
 
 def _system(roles: Roles, state: ManusState) -> SystemMessage:

@@ -25,6 +25,7 @@ from openmanus_graph.nodes.brief import clipped
 from openmanus_graph.nodes.gate import Node, gated
 from openmanus_graph.nodes.loops import REMINDER, stuck
 from openmanus_graph.nodes.material.newest_output import newest_only
+from openmanus_graph.nodes.material.pictures import referring
 from openmanus_graph.nodes.material.research import closed, keep_named
 from openmanus_graph.nodes.offered_tools import offered_tools
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
@@ -86,7 +87,8 @@ class ExecutorStep:
             if older:
                 return await self._summary(older)
             began = time.monotonic()
-            reply = await self._reply(with_note([*map(_shown, self.messages), *warnings], self._left(most)))
+            told = referring([*map(_shown, self.messages), *warnings])
+            reply = await self._reply(with_note(told, self._left(most)))
         except BudgetError as error:
             return self._failed(str(error.message), again=False)
         except ModelRefusedError:
@@ -118,7 +120,7 @@ class ExecutorStep:
 
     def _too_long(self) -> bool:
         share = self.window * self.roles.settings.summarise_at
-        return self._count(self.messages) > share
+        return self._count(referring(self.messages)) > share
 
     async def _summary(self, request: list[BaseMessage]) -> dict[str, Any]:
         """Replace the older messages by a summary of them; the step counts."""
@@ -145,7 +147,10 @@ class ExecutorStep:
 
     async def _ask(self, messages: Sequence[BaseMessage], tools: Sequence[BaseTool]) -> AIMessage:
         place = CallSite(self.role, self.subtask.id, self.turn, self.state.get("round") or 1)
-        return await self.roles.models.reply(place, messages, scope=self.run, emit=self.run.emit, tools=tools)
+        folder = self.run.context.workspace
+        return await self.roles.models.reply(
+            place, messages, scope=self.run, emit=self.run.emit, tools=tools, folder=folder
+        )
 
     def _read(self, reply: AIMessage, warnings: list[HumanMessage]) -> dict[str, Any]:
         """The state update of a reply: calls to make, the end, or a message to the model."""

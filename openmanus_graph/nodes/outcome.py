@@ -82,10 +82,9 @@ def _used(state: Mapping[str, Any]) -> Any:
 
 
 def _noted(state: Mapping[str, Any]) -> Any:
-    """Arguments that a person changed, and the addresses that were read, where there are any."""
+    """Arguments that a person changed, addresses that were read and pictures that were named, where there are any."""
     ran: Any = state.get("ran") or {}
-    sources: Any = state.get("sources")
-    return {**ran, **({"sources": sources} if sources else {})}
+    return {**ran, **{key: found for key in ("sources", "pictures") if (found := state.get(key))}}
 
 
 def failed_or_again(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import replace
 from typing import Any, cast
@@ -23,15 +24,18 @@ from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.pictures import noting
 from openmanus_graph.nodes.material.text_question import step_place, text_question
+from openmanus_graph.nodes.material.vision import CallVision, pictures_of
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay, subtask_event
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import artifact_in, content_of, stored
 from openmanus_graph.plan import Subtask
 from openmanus_graph.plans.references import resolve
 from openmanus_graph.policy import Policy
-from openmanus_graph.state import Draft, Ran, SubtaskState
+from openmanus_graph.state import Draft, NotedPicture, Ran, SubtaskState
 from openmanus_graph.tools.spec import ToolSpec, sources_of, spec_of
+from openmanus_graph.usage import add_usage
 
 HEAD_CHARACTERS = 12_000
 TAIL_CHARACTERS = 4_000
@@ -102,7 +106,9 @@ async def _direct_call(
     subtask = Subtask.model_validate(state.get("subtask"))
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
+    vision = None if spec.shows is None else CallVision(run, state, attempt=attempt, of_agent=False)
     context = replace(run.context, attempt=attempt, ask=text_question(run, config), direct=True)
+    context = context if vision is None else vision.handed(context)
     arguments = dict(subtask.args)
     try:
         arguments = resolve(arguments, run.lookup)
@@ -127,12 +133,24 @@ async def _direct_call(
     if error is not None and not outcome.known and not again:
         error += " What the call did is unknown, so it is not repeated."
     draft = draft_of(outcome.output, error, context)
-    noted = _noted(tool, arguments, consent.args, outcome)
+    noted = {**_noted(tool, arguments, consent.args, outcome), **await _seen(vision, spec, outcome, context)}
     update: dict[str, Any] = {"attempts": attempt, "started_at": started, "retry_at": None, **noted}
     if checked and subtask.done_when and draft["error"] is None:
         return {**update, "draft": draft}
-    known = cast("SubtaskState", {**state, **noted})
+    known = cast("SubtaskState", {**state, **noted, "usage": add_usage(state.get("usage"), noted.get("usage"))})
     return {**update, "result": ended(known, draft, attempt=attempt, started=started)}
+
+
+async def _seen(
+    vision: CallVision | None, spec: ToolSpec, outcome: CallOutcome, context: ToolContext
+) -> dict[str, Any]:
+    """What a call that shows pictures adds to the state: those that it named, and what a model that saw them used."""
+    if vision is None:
+        return {}
+    output = None if outcome.error is not None else content_of(outcome.output)
+    pictures = await asyncio.to_thread(pictures_of, spec, output, context)
+    used = {} if vision.usage is None else {"usage": vision.usage}
+    return {**used, **({"pictures": pictures} if pictures else {})}
 
 
 def _noted(
@@ -192,6 +210,8 @@ async def _agent_call(
     key = str(made["id"])
     subtask_id = run.context.subtask_id
     context = replace(run.context, call_id=_call_id(run.context, config, key), ask=text_question(run, config))
+    vision = None if spec.shows is None else CallVision(run, state, attempt=context.attempt, of_agent=True)
+    context = context if vision is None else vision.handed(context)
     effect = EffectCall(tool, context, config, run, key)
     consent = await effect.consent(dict(made["args"]), policy)
     if consent.args is None:
@@ -219,9 +239,11 @@ async def _agent_call(
             preview=shown[:PREVIEW_CHARACTERS],
         )
     )
-    message = _message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed)
+    seen = await _seen(vision, spec, outcome, context)
+    pictures = seen.pop("pictures", [])
+    message = _message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed, pictures=pictures)
     read = [] if outcome.error is not None else sources_of(tool, consent.args, content_of(outcome.output))
-    return {"messages": [message], **({"sources": read} if read else {})}
+    return {"messages": [message], **({"sources": read} if read else {}), **seen}
 
 
 def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
@@ -230,13 +252,18 @@ def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
     return f"{context.call_id}-{step}.{place}-{key}"
 
 
-def _message(tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float) -> ToolMessage:
+def _message(
+    tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float, pictures: Sequence[NotedPicture] = ()
+) -> ToolMessage:
     return ToolMessage(
         content=text,
         tool_call_id=call_id,
         name=tool.name,
         status="error" if failed else "success",
-        additional_kwargs={FACTS: {"failed": failed, "elapsed_s": elapsed_s}},
+        additional_kwargs={
+            FACTS: {"failed": failed, "elapsed_s": elapsed_s},
+            **noting(pictures),
+        },
     )
 
 

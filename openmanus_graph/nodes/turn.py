@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any, TypeVar
+from pathlib import Path
+from typing import Any, TypeVar, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
@@ -19,6 +20,7 @@ from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.scope import NodeScope, scope_of
 from openmanus_graph.state import ManusState
 from openmanus_graph.usage import add_usage
+from openmanus_graph.workspace import workspace_of
 
 SHORTENINGS = 3
 """How often the longest message is halved after the provider said that the context is too long."""
@@ -66,9 +68,20 @@ def _shorter(messages: Sequence[BaseMessage]) -> list[BaseMessage]:
     longest = lengths.index(max(lengths))
     text = str(messages[longest].text)
     return [
-        message.model_copy(update={"content": clipped(text, len(text) // 2)}) if index == longest else message
+        _with_text(message, clipped(text, len(text) // 2)) if index == longest else message
         for index, message in enumerate(messages)
     ]
+
+
+def _with_text(message: BaseMessage, text: str) -> BaseMessage:
+    """A message with another text, and its pictures as they are."""
+    content = cast("str | list[str | dict[str, Any]]", message.content)
+    others = [] if isinstance(content, str) else [one for one in content if _is_no_text(one)]
+    return message.model_copy(update={"content": [{"type": "text", "text": text}, *others] if others else text})
+
+
+def _is_no_text(block: str | dict[str, Any]) -> bool:
+    return isinstance(block, dict) and block.get("type") != "text"
 
 
 class Turn(NodeScope):
@@ -93,6 +106,11 @@ class Turn(NodeScope):
         self._turns = dict(state.get("turns") or {})
         self._usage: Usage | None = None
 
+    @property
+    def workspace(self) -> Path:
+        """The thread's folder."""
+        return workspace_of(self.state, self.thread_id)
+
     def _place(self, role: str) -> CallSite:
         self._turns[role] = self._turns.get(role, 0) + 1
         return CallSite(role, turn=self._turns[role])
@@ -107,7 +125,9 @@ class Turn(NodeScope):
         place = self._place(role)
         reply = await shortening(
             messages,
-            lambda fitting: self.roles.models.reply(place, fitting, scope=self, emit=self.emit, tools=tools),
+            lambda fitting: self.roles.models.reply(
+                place, fitting, scope=self, emit=self.emit, tools=tools, folder=self.workspace
+            ),
         )
         self._usage = add_usage(self._usage, usage_of(reply))
         return reply

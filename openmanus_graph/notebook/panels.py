@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from openmanus_graph.agent_nodes import COORDINATOR, EXECUTOR, PLANNER, READ_BY_GRAPH, VERIFIER
@@ -11,6 +12,7 @@ from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.history.diff import state_as_json
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.display_text import work_line
+from openmanus_graph.drawing.artefacts import image_at
 from openmanus_graph.drawing.tree import HistoryNode, HistoryTree, tree_svg
 from openmanus_graph.events import Event
 from openmanus_graph.stepping.stepper import Stepper
@@ -31,6 +33,8 @@ LONGEST = 4_000
 """Characters of one text that are shown."""
 LINE = 100
 """Characters of JSON that is shown in one line."""
+MOST_IMAGES = 6
+"""Images among the files that are shown."""
 MOST = 300
 """Messages, calls, files and steps that are shown, the newest."""
 
@@ -180,7 +184,21 @@ def _files(stepper: Stepper) -> dict[str, Any]:
         for file in point["files"]
     ]
     folder = str(stepper.state.get("workspace") or "")
-    return {"files": files[-MOST:], "left_out": max(len(files) - MOST, 0), "folder": folder}
+    kept = files[-MOST:]
+    return {"files": _with_images(kept, folder), "left_out": max(len(files) - MOST, 0), "folder": folder}
+
+
+def _with_images(files: list[dict[str, Any]], folder: str) -> list[dict[str, Any]]:
+    """Changes of files, with an image, as it is now, beside the last change of it."""
+    told: list[dict[str, Any]] = []
+    images: dict[str, str | None] = {}
+    for change in reversed(files):
+        path = change["file"]
+        image = None
+        if folder and path not in images and len([one for one in images.values() if one]) < MOST_IMAGES:
+            image = images[path] = image_at(Path(folder), path)
+        told.append({**change, "image": image})
+    return told[::-1]
 
 
 def _history(stepper: Stepper) -> dict[str, Any]:

@@ -484,7 +484,7 @@ function entries(panel) {
 
 function files(panel) {
   if (!panel.files.length) return none("No step changed a file that is recorded.");
-  const rows = panel.files.map((one) => h("tr", {}, h("td", {}, one.number), h("td", {}, one.subtask), h("td", {}, h("code", {}, one.file))));
+  const rows = panel.files.map((one) => h("tr", {}, h("td", {}, one.number), h("td", {}, one.subtask), h("td", {}, h("code", {}, one.file), one.image ? h("img", { src: one.image, alt: one.file }) : null)));
   return [panel.folder ? h("div", { class: "quiet" }, "In ", h("code", {}, panel.folder)) : null, table(["Point", "Subtask", "File"], rows)].filter(Boolean);
 }
 

@@ -36,6 +36,7 @@ _SPEC = ToolSpec(
     planned=False,
     free_text=("why", "url", "title", "tabs", "notes", "snapshot", "text"),
     newest=("snapshot", "tabs"),
+    shows="path",
     source=_read_addresses,
     unavailable=why_unavailable,
     returns={

@@ -13,6 +13,7 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "str_replace_editor",
     "list_files",
     "search_files",
+    "view_image",
     "fetch_page",
     "crawl4ai",
     "web_search",

@@ -79,6 +79,9 @@ class ToolSpec:
     """Fields of the output with words of pages, files or people, whose content nobody knows before the call."""
     newest: tuple[str, ...] = ()
     """Fields of the output that an agent is sent of the newest call only, such as what a page shows."""
+    shows: str | None = None
+    """The field of the output with the path of a picture in the workspace, which a model that sees is shown with the
+    result; `None` means that none is shown."""
     planned: bool = True
     """Whether the planner is shown it; `False` for a tool that is of use inside an agent's subtask only."""
     on_request: bool = False
@@ -149,6 +152,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         returns=shape_of(tool),
         free_text=tuple(str(name) for name in metadata.get("free_text") or ()),
         newest=tuple(str(name) for name in metadata.get("newest") or ()),
+        shows=None if metadata.get("shows") is None else str(metadata["shows"]),
         planned=bool(metadata.get("planned", True)),
         on_request=bool(metadata.get("on_request", False)),
         takes_code=bool(metadata.get("takes_code", False)),

@@ -74,7 +74,8 @@ def test_of_the_other_tools_only_the_names_are_told() -> None:
         "- web_search",
         "- ask_human",
     ]
-    assert lines[-1] == "- others: search_files, http_request"
+    others = "search_files, view_image, http_request, deep_research, transcribe_audio, speak, generate_image"
+    assert lines[-1] == f"- others: {others}"
 
 
 def test_what_the_policy_always_refuses_is_not_told(roles: Roles) -> None:

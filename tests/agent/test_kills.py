@@ -18,6 +18,7 @@ from openmanus_graph.checkpoints.usage import spent_in
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from openmanus_graph.usage import NO_USAGE, add_usage
 from tests.agent.replies import calls, ends, plans, verdict
+from tests.agent.shown import chart, colours, pictures
 from tests.interpreter import Interpreter, kill
 
 WORKER = Path(__file__).parent / "worker.py"
@@ -112,6 +113,40 @@ async def test_a_call_that_was_in_flight_at_a_kill_is_counted(
     assert thread is not None
     total = reduce(add_usage, (spent.usage for spent in await spent_in(saver, thread)), NO_USAGE)
     assert (total["calls"], total.get("in_flight")) == (calls_made, 1), "each request that the provider got is counted"
+
+
+@pytest.mark.kill
+async def test_a_resumed_agent_is_shown_the_same_picture(
+    database: str, tmp_path: Path, interpreter: Interpreter, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked, go_on = threading.Event(), threading.Event()
+
+    def looks(body: dict[str, Any]) -> Reply:
+        tools = {tool["function"]["name"] for tool in body.get("tools") or []}
+        if "delegate" in tools:
+            return plans({"id": "agent", "goal": "look", "agent": "executor", "tools": ["view_image"]})
+        if "verdict" in tools:
+            return verdict(True)
+        if not any(message["role"] == "tool" for message in body["messages"]):
+            return calls(ToolUse("view_image", {"path": "chart.png"}))
+        asked.set()
+        assert go_on.wait(60)
+        return ends("It is red.")
+
+    monkeypatch.setenv("OPENMANUS_GRAPH_MODELS__EXECUTOR__IMAGES", "true")
+    chart(tmp_path / "openmanus-work" / "t" / "chart.png")
+    with ScriptedServer(looks) as provider:
+        run = Run(interpreter.python(), database, provider.base_url, tmp_path)
+        process = run.start()
+        assert await asyncio.to_thread(asked.wait, 60)
+        kill(process)
+        process.communicate()
+        go_on.set()
+        ended = await asyncio.to_thread(run.finish)
+    before, again = [one.messages for one in provider.requests if pictures(one.messages)]
+    assert (ended["status"], ended["answer"]) == ("completed", "It is red.")
+    assert colours(before) == [(255, 0, 0)]
+    assert again == before
 
 
 KINDS = ("decided", "plan_made", "subtask_started", "tool_returned", "subtask_verified", "answered")

@@ -29,15 +29,19 @@ from openmanus_graph import (
 from openmanus_graph.checkpoints.encryption.cipher import cipher_of
 from openmanus_graph.config.encryption_keys import new_key
 from openmanus_graph.errors import EncryptionKeyError
+from openmanus_graph.files.picture import picture_in
 from openmanus_graph.nodes.dispatching.closing import Closing
 from openmanus_graph.nodes.material.newest_output import LEFT_OUT, newest_only
 from openmanus_graph.questions import answers_for
 from openmanus_graph.sandbox.tree import TreeProcess, tree_below
+from openmanus_graph.testing import ScriptedServer, ToolUse
 from openmanus_graph.tools.browser.arguments import effect_of_action
 from openmanus_graph.tools.browser.saved_state import LARGEST, SavedState, SavedTab, load, save, state_file
 from openmanus_graph.tools.browser.session import BrowserSession, ThreadBrowser
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.rebuild import available_tools
+from tests.agent.replies import calls, done
+from tests.agent.shown import pictures
 from tests.chromium.pages import PAGES
 from tests.chromium.site import Answer, Site
 from tests.engine.plans import plan, thread
@@ -113,6 +117,28 @@ async def test_a_form_waits_half_filled_in_until_a_person_agrees(
     shown = [json.loads(text) for text in model.told[-3:]]
     assert [page["snapshot"] == LEFT_OUT for page in shown] == [True, True, False]
     assert shown[-1]["title"] == "Sent"
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+async def test_an_agent_that_sees_is_shown_the_screenshots_that_it_takes(
+    saver: ThreadSaver, pages: Site, tmp_path: Path
+) -> None:
+    with ScriptedServer() as provider:
+        chosen = {"llm_model": "openai/scripted", "llm_base_url": provider.base_url, "llm_api_key": "sk-scripted"}
+        given: dict[str, Any] = {**chosen, "models": {"executor": {"images": True}}, "home": tmp_path / "home"}
+        settings = Settings.load(allow_hosts=[pages.host], **given)
+        app = build_manus_graph(tools=[browser_use], settings=settings).compile(checkpointer=saver)
+        open_page = ToolUse("browser_use", {"action": "go_to_url", "url": f"{pages.url}/form"})
+        provider.add(calls(open_page), calls(ToolUse("browser_use", {"action": "screenshot"})), *done("Seen."))
+        out = await app.ainvoke({"plan": AGENT, "workspace": str(tmp_path / "ws")}, thread())
+
+    assert out["results"]["agent"]["status"] == "completed"
+    opened, seen = provider.requests[1].messages, provider.requests[2].messages
+    assert pictures(opened) == []
+    (picture,) = pictures(seen)
+    shot = picture_in(tmp_path / "ws", "screenshots/screenshot-1.png")
+    assert picture.size == (shot.width, shot.height)
 
 
 @pytest.mark.browser

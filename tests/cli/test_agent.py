@@ -18,6 +18,7 @@ import pytest
 
 from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.agent.replies import calls, ends, plans, verdict
+from tests.agent.shown import chart, colours
 
 from .conftest import MakeProgram, Program
 
@@ -104,6 +105,15 @@ def test_a_conversation(agent: Program, provider: ScriptedServer) -> None:
     agent.environment.pop("LLM_MODEL")
     assert agent("resume", "talk")[0] == "Hello to you.\n"
     assert len(provider.requests) == made, "what is completed is only said again"
+
+
+def test_a_picture_is_attached_to_a_request(agent: Program, provider: ScriptedServer) -> None:
+    chart(agent.folder / "chart.png")
+    agent.environment["OPENMANUS_GRAPH_MODELS__DEFAULT__IMAGES"] = "true"
+    agent("run", "hello", "--thread", "talk", "--attach", "chart.png")
+
+    assert colours(provider.requests[0].messages) == [(255, 0, 0)]
+    assert "chart.png" in json.dumps(provider.requests[0].messages)
 
 
 def test_no_model_is_said_with_examples_before_anything_is_written(program_in: MakeProgram, tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import threading
 import xml.etree.ElementTree as ElementTree
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -11,15 +12,17 @@ from typing import Any
 
 import pytest
 from IPython.lib.pretty import pretty
-from langchain_core.tools import tool
+from langchain_core.tools import StructuredTool, tool
 from langgraph.checkpoint.memory import InMemorySaver
 from langgraph.graph import END, START, MessagesState, StateGraph
 
 from openmanus_graph import Settings, Stepper, ThreadSaver, build_manus_graph, build_plan_graph
+from openmanus_graph.context import tool_context
 from openmanus_graph.errors import UsageError
 from openmanus_graph.notebook.panels import TABS
 from openmanus_graph.notebook.widget import StepperWidget
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from tests.agent.shown import chart
 
 pytestmark = pytest.mark.postgres
 
@@ -239,6 +242,28 @@ async def test_a_call_that_is_asked_about_is_among_the_calls_and_in_both_picture
     say(widget, do="tab", tab="calls")
     await until(lambda: widget.panel.get("tab") == "calls")
     assert [(one["status"], one["args"]) for one in widget.panel["entries"]] == [("completed", '{"text": "y"}')]
+
+
+async def test_a_picture_that_a_step_made_is_shown_among_the_files(show: Show, saver: ThreadSaver) -> None:
+    async def draw(path: str, colour: str) -> str:
+        """Draw a chart."""
+        chart(tool_context().workspace / path, colour=colour)
+        return path
+
+    drawing = StructuredTool.from_function(coroutine=draw, metadata={"effect": "write"})
+    app = build_plan_graph(tools=[drawing]).compile(checkpointer=saver)
+    steps = [{"id": key, "tool": "draw", "args": {"path": "a.png", "colour": key}} for key in ("red", "blue")]
+    steps[1]["needs"] = ["red"]
+    widget = await show({"goal": "Draw", "subtasks": steps}, app=app)
+    say(widget, do="run")
+    await until(lambda: widget.head["status"] == "completed")
+    say(widget, do="tab", tab="files")
+    await until(lambda: widget.panel.get("tab") == "files")
+
+    before, last = widget.panel["files"]
+    file = Path(widget.panel["folder"], "a.png").read_bytes()
+    assert (before["file"], before["image"]) == ("a.png", None)  # it shows something else by now
+    assert last["image"] == f"data:image/png;base64,{base64.b64encode(file).decode()}"
 
 
 async def test_a_thread_that_somebody_else_holds_is_taken_up_once_it_is_free(show: Show) -> None:

@@ -16,6 +16,7 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import Sessions, ToolContext, using_tool_context
 from openmanus_graph.plans.output_shape import ANY, TEXT, shape_of
 from openmanus_graph.tools.registry import builtin
+from tests.agent.shown import chart
 
 RESULTS = b'{"results": [{"title": "T", "url": "https://example.com/", "content": "C"}]}'
 
@@ -34,6 +35,10 @@ class _Page(BaseHTTPRequestHandler):
 
     def log_message(self, format: str, *args: Any) -> None:
         del format, args
+
+
+async def _look(path: str, sha256: str, question: str) -> str:
+    return f"{path}, of which {sha256} is the hash: {question}"
 
 
 @pytest.fixture
@@ -60,9 +65,11 @@ def shape_fits(value: Any, shape: Any) -> bool:
 
 async def test_the_outputs_have_exactly_the_described_fields(tmp_path: Path, address: str) -> None:
     (tmp_path / "a.txt").write_text("one\ntwo\n")
+    chart(tmp_path / "a.png")
     calls: dict[str, dict[str, Any]] = {
         "str_replace_editor": {"command": "view", "path": "a.txt"},
         "list_files": {"pattern": "*"},
+        "view_image": {"path": "a.png"},
         "search_files": {"pattern": "t"},
         "fetch_page": {"urls": [address]},
         "crawl4ai": {"urls": address},
@@ -77,7 +84,7 @@ async def test_the_outputs_have_exactly_the_described_fields(tmp_path: Path, add
     calls["python_execute"] = {"code": "open('b.txt', 'w').close(); print(1)\n{'any': 'value'}"}
     settings = Settings(home=tmp_path / "home", sandbox="none", allow_hosts=("127.0.0.1",), searxng_url=address)
     sessions = Sessions()
-    context = ToolContext("t", "s", tmp_path, settings, sandbox="none", sessions=sessions)
+    context = ToolContext("t", "s", tmp_path, settings, sandbox="none", sessions=sessions, look=_look)
     try:
         with using_tool_context(context):
             for name, args in calls.items():

@@ -52,6 +52,7 @@ STATED: dict[str, Any] = {
     "returns": {"text": TEXT, "rows": [{"n": TEXT}], "more": ANY},
     "free_text": ("text",),
     "newest": ("rows",),
+    "shows": "text",
     "planned": False,
     "on_request": True,
     "takes_code": True,

@@ -6,18 +6,19 @@ Messages in it never change, so that a provider's prompt cache takes them again,
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMessage, ToolMessage
 
 from openmanus_graph.models.context import KEPT, exchanges, fit
+from openmanus_graph.nodes.material.pictures import noting, pictures_named
 from openmanus_graph.nodes.material.prompt_context import attachments_text, result_texts
 from openmanus_graph.nodes.material.untrusted_text import fenced
 from openmanus_graph.nodes.planning.coordinator_calls import ASK, PLAN
 from openmanus_graph.nodes.planning.proposal import SUBMIT
 from openmanus_graph.nodes.reply import open_calls
-from openmanus_graph.state import ManusState
+from openmanus_graph.state import ManusState, NotedPicture
 
 MEMORY = "memory"
 """Name of the message that says what is remembered."""
@@ -39,7 +40,7 @@ def heard(state: ManusState) -> list[AnyMessage]:
     new: list[AnyMessage] = list((state.get("messages") or [])[state.get("heard") or 0 :])
     if not new or not isinstance(new[-1], HumanMessage):
         return new
-    return [*new[:-1], *_memory(state), _with_files(new[-1], attachments_text(state))]
+    return [*new[:-1], *_memory(state), _with_files(new[-1], state)]
 
 
 def _memory(state: ManusState) -> list[AnyMessage]:
@@ -52,13 +53,16 @@ def _memory(state: ManusState) -> list[AnyMessage]:
     return [] if told else [memory]
 
 
-def _with_files(request: HumanMessage, attached: str) -> HumanMessage:
+def _with_files(request: HumanMessage, state: ManusState) -> HumanMessage:
     """A request with the files that came with it."""
+    attached = attachments_text(state)
     if not attached:
         return request
-    if isinstance(request.content, str):
-        return request.model_copy(update={"content": f"{request.content}\n\n{attached}"})
-    return request.model_copy(update={"content": [*request.content, {"type": "text", "text": attached}]})
+    content: Any = f"{request.content}\n\n{attached}"
+    if not isinstance(request.content, str):
+        content = [*request.content, {"type": "text", "text": attached}]
+    kept = {**request.additional_kwargs, **noting(pictures_named(state.get("attachments") or []))}
+    return request.model_copy(update={"content": content, "additional_kwargs": kept})
 
 
 def clarified(state: ManusState) -> list[AnyMessage]:
@@ -111,12 +115,21 @@ def told_results(state: ManusState, characters: int) -> tuple[list[AnyMessage], 
     for call in waiting:
         key = calls.get(call["id"])
         text = _of_plan(call, of_plan) if key is None else texts.get(key, NOT_MADE)
+        kept = noting(_pictures(state, of_plan if key is None else [key]))
         of_plan = {} if key is None else of_plan
-        messages.append(ToolMessage(text, tool_call_id=call["id"], name=call["name"]))
+        messages.append(ToolMessage(text, tool_call_id=call["id"], name=call["name"], additional_kwargs=kept))
     if of_plan:
-        messages.append(note("# What came of the plan\n" + "\n\n".join(of_plan.values())))
+        told_plan = note("# What came of the plan\n" + "\n\n".join(of_plan.values()))
+        told_plan.additional_kwargs |= noting(_pictures(state, of_plan))
+        messages.append(told_plan)
     results = state.get("results") or {}
     return messages, sorted(told | {key for key in texts if key in results and results[key]["status"] == "completed"})
+
+
+def _pictures(state: ManusState, keys: Iterable[str]) -> list[NotedPicture]:
+    """The pictures of some results."""
+    results = state.get("results") or {}
+    return [picture for key in keys if key in results for picture in results[key].get("pictures") or []]
 
 
 def _of_plan(call: Mapping[str, Any], texts: Mapping[str, str]) -> str:
