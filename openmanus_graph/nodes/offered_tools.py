@@ -73,13 +73,14 @@ def offered_tools(subtask: Subtask, roles: Roles, messages: Sequence[BaseMessage
 
     Args:
         subtask: One that names its tools is offered those, and can ask for no others; the agent `knowledge` those that
-            read the Web.
+            read the Web and are not on request.
         roles: The tools that the graph was built with, and the policy, of which no tool is had that it always refuses.
         messages: The subtask's conversation so far.
     """
     ending = roles.tools.get(TERMINATE) or builtin(TERMINATE)
     if subtask.tools is not None or subtask.agent == KNOWLEDGE:
-        web = [name for name, tool in usable_tools(roles).items() if reads_web(tool)]
+        usable = usable_tools(roles)
+        web = [name for name, tool in usable.items() if reads_web(tool) and not spec_of(tool).on_request]
         names = web if subtask.tools is None else subtask.tools
         named = {name: roles.tools[name] for name in names if name in roles.tools}
         return OfferedTools(list({**named, TERMINATE: ending}.values()), {})

@@ -181,7 +181,7 @@ async def test_a_new_request_needs_nothing_of_the_last_one(
     assert out["answer"] == "Hello again."
     (told,) = await warnings_of(saver)
     assert "the tool 'note' is gone" in told
-    assert "the prompts of coordinator, executor, knowledge, planner, reporter, verifier have changed" in told
+    assert "the prompts of coordinator, executor, knowledge, planner, reporter, verifier, vision have changed" in told
     assert "node" not in told  # a tool is a node of the graph that runs subtasks; that is said once
 
 
