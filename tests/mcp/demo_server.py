@@ -69,6 +69,6 @@ def environment() -> str:
 
 if __name__ == "__main__":
     if len(sys.argv) > 1:
-        server.run("streamable-http", port=int(sys.argv[1]))
+        server.run(sys.argv[2], port=int(sys.argv[1]))  # type: ignore[call-overload]
     else:
         server.run("stdio")

@@ -346,12 +346,12 @@ def test_a_server_ends_with_a_program_that_is_killed(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- over HTTP
 
 
-@pytest.fixture
-def over_http() -> Iterator[str]:
+@pytest.fixture(params=["streamable-http", "sse"])
+def over_http(request: pytest.FixtureRequest) -> Iterator[McpServerSettings]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = [sys.executable, str(HERE / "demo_server.py"), str(port)]
+    command = [sys.executable, str(HERE / "demo_server.py"), str(port), request.param]
     with subprocess.Popen(command, stderr=subprocess.DEVNULL) as program:
         deadline = time.monotonic() + 60
         while True:
@@ -360,12 +360,14 @@ def over_http() -> Iterator[str]:
                     break
             assert time.monotonic() < deadline
             time.sleep(0.05)
-        yield f"http://127.0.0.1:{port}/mcp"
+        place = {"streamable-http": "mcp", "sse": "sse"}[request.param]
+        fields = {"url": f"http://127.0.0.1:{port}/{place}", "type": request.param, "start_timeout_s": 60}
+        yield McpServerSettings.model_validate(fields)
         program.kill()
 
 
-async def test_a_server_over_http(run: Run, over_http: str) -> None:
-    results = await run(McpServerSettings(url=over_http, start_timeout_s=60), call("a", "add", a=1, b=2))
+async def test_a_server_over_http(run: Run, over_http: McpServerSettings) -> None:
+    results = await run(over_http, call("a", "add", a=1, b=2))
     assert results["a"]["output"] == {"total": 3}
 
 

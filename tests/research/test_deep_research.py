@@ -247,6 +247,40 @@ async def test_a_person_is_asked_what_is_meant_only_where_that_is_allowed(
     assert unasked["status"] == "completed"
 
 
+class _Tomorrow:
+    """A clock on the wall that has gone on for a day."""
+
+    @staticmethod
+    def time() -> float:
+        return time.time() + 86_400.0
+
+
+async def test_waiting_for_a_person_takes_none_of_its_time(
+    research: Research, rules: Rules, web: Web, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    rules.answers["questions"] = lambda text: (
+        QUESTIONS if "The red one" in text else {**QUESTIONS, "unclear": "Which bridge?"}
+    )
+    app = research()
+    asked: Any = await app.ainvoke({"query": QUERY, "ask": True}, thread())
+    for module in ("visit", "question_plan", "search_round"):
+        monkeypatch.setattr(f"openmanus_graph.nodes.researching.{module}.time", _Tomorrow, raising=False)
+    answer = {asked["__interrupt__"][0].id: {"kind": "answer", "value": "The red one"}}
+
+    out = await app.ainvoke(Command(resume=answer), thread())
+
+    assert (out["status"], len(web.searched)) == ("completed", 2)
+
+
+async def test_what_was_searched_for_is_told_in_each_round(research: Research, rules: Rules) -> None:
+    rules.answers["gaps"] = lambda _: {"answered": False, "queries": ["bridge Alm toll before"]}
+
+    await research().ainvoke({"query": QUERY, "max_depth": 3}, thread())
+
+    last = [text for text in rules.of("gaps") if "What does crossing it cost?" in text][-1]
+    assert fenced_parts(last)[-1].splitlines() == ["bridge Alm toll", "bridge Alm toll before"]
+
+
 async def test_what_the_policy_refuses_is_neither_searched_nor_read(research: Research, web: Web, rules: Rules) -> None:
     pages = await research(policy={"rules": [{"tool": "fetch_page", "action": "deny"}]}).ainvoke(
         {"query": QUERY}, thread()

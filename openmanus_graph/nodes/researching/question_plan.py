@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -85,7 +84,7 @@ def questions_node(researcher: Researcher) -> ResearchNode:
         if not query:
             raise UsageError("The research has no query.", hint='Give {"query": "..."}.')
         limits_of(state)
-        began = state.get("started_at") or time.time()
+        began = state.get("began_s", visit.clock_s)
         asked = state.get("asked") or []
         sections = [f"# What is to be found out\n{fenced(query)}"]
         sections += [f"# The person was asked\n{one['question']}\n\n{fenced(one['answer'])}" for one in asked]
@@ -98,12 +97,12 @@ def questions_node(researcher: Researcher) -> ResearchNode:
             found: dict[str, Any] = {}  # the query itself is a question
         unclear = str(found.get("unclear") or "").strip()
         if unclear and state.get("ask") and not asked:
-            return {"question": unclear, "started_at": began, "tokens": visit.tokens}
+            return {"question": unclear, "began_s": began, "tokens": visit.tokens}
         planned = [_question(one, number) for number, one in enumerate(found.get("questions") or [], 1)]
         planned = [one for one in planned if one["text"]][:MOST_QUESTIONS]
         return {
             "question": "",
-            "started_at": began,
+            "began_s": began,
             "questions": planned or [ResearchQuestion(id="q1", text=query, queries=[query[:QUERY_CHARACTERS]])],
             "tokens": visit.tokens,
         }
@@ -147,7 +146,7 @@ def after_questions(state: ResearchState) -> str | list[Send]:
         max_insights=math.ceil(limits.get("max_insights", MAX_INSIGHTS) / len(questions)),
         max_tokens=None if (most := limits.get("max_tokens")) is None else math.ceil(most / len(questions)),
     )
-    until = (state.get("started_at") or time.time()) + limits.get("time_limit_s", TIME_LIMIT_S)
+    until = state.get("began_s", 0.0) + limits.get("time_limit_s", TIME_LIMIT_S)
     return [
         Send(INVESTIGATE, QuestionInput(query=state["query"], asking=one, limits=share, until=until))
         for one in questions

@@ -108,7 +108,7 @@ class Limits(TypedDict, total=False):
     max_insights: int
     """Notes kept in all."""
     time_limit_s: float
-    """Seconds after which nothing new is searched for or read."""
+    """Seconds of running after which nothing new is searched for or read."""
     max_tokens: int | None
     """Tokens after which nothing new is searched for or read; `None` means no limit but the budget's."""
 
@@ -125,8 +125,8 @@ class ResearchInput(Limits, total=False):
 class ResearchState(ResearchInput, total=False):
     """The state of the whole research."""
 
-    started_at: float
-    """When it began, in seconds since 1970."""
+    began_s: float
+    """When it began, by the clock of its visits."""
     question: str
     """What the person is asked."""
     asked: Annotated[list[dict[str, str]], operator.add]
@@ -176,7 +176,7 @@ class QuestionInput(TypedDict):
     limits: Limits
     """The question's share of the limits."""
     until: float
-    """When nothing new is begun, in seconds since 1970."""
+    """When nothing new is begun, by the clock of its visits."""
 
 
 class QuestionState(QuestionInput, total=False):
@@ -188,6 +188,8 @@ class QuestionState(QuestionInput, total=False):
     """Rounds of search that were begun."""
     found: list[dict[str, Any]]
     """Pages of the newest search that are to be read: number, address and title."""
+    searched: Annotated[list[str], operator.add]
+    """Searches that were made so far."""
     seen: list[str]
     """Addresses of all pages that were chosen so far."""
     pages: Annotated[list[ReadPage], operator.add]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -21,8 +22,8 @@ from openmanus_graph.nodes.researching.research_state import (
     PageInput,
     QuestionState,
 )
-from openmanus_graph.nodes.researching.visit import Researcher, Unanswered, Visit, seconds_left
-from openmanus_graph.tools.web.engines import Query, engines_of
+from openmanus_graph.nodes.researching.visit import Researcher, Unanswered, Visit
+from openmanus_graph.tools.web.engines import Hit, Query, engines_of
 from openmanus_graph.tools.web_search import cached_search
 
 QuestionNode = Callable[[QuestionState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]
@@ -68,28 +69,34 @@ def search_node(researcher: Researcher) -> QuestionNode:
         queries = state["asking"]["queries"] if first else state.get("queries") or []
         seen, results, failed = list(state.get("seen") or []), list[list[tuple[str, str]]](), list[str]()
         begun: dict[str, Any] = {"round": (state.get("round") or 0) + 1, "queries": []}
-        if seconds_left(state["until"]) <= 0:
+        if visit.clock_s >= state["until"]:
             return {**begun, "found": [], "stopped": TIME_IS_UP}
-        for query in queries:
-            visit.say(f"searching for {query!r}")
-            try:
-                visit.refuse("web_search", {"query": query})
-                asked = Query(query, RESULTS, "en", None)
-                engines = engines_of(visit.settings, os.environ)
-                hits = await cached_search(asked, engines, visit.settings.allow_hosts)
-            except ToolError as error:
-                failed.append(f"{query}: {error.message}")
-                continue
-            results.append([(hit.url, hit.title) for hit in hits])
+        for query, hits in zip(queries, await asyncio.gather(*(_hits(visit, one) for one in queries)), strict=True):
+            if isinstance(hits, ToolError):
+                failed.append(f"{query}: {hits.message}")
+            else:
+                results.append([(hit.url, hit.title) for hit in hits])
         chosen = _chosen(results, seen)
         return {
             **begun,
             "found": [{"number": number, "url": url, "title": title} for number, (url, title) in enumerate(chosen, 1)],
             "seen": [*seen, *(url for url, _ in chosen)],
+            "searched": queries,
             "unread": failed,
         }
 
     return search
+
+
+async def _hits(visit: Visit, query: str) -> list[Hit] | ToolError:
+    """What a search finds, or why it fails."""
+    visit.say(f"searching for {query!r}")
+    try:
+        visit.refuse("web_search", {"query": query})
+        engines = engines_of(visit.settings, os.environ)
+        return await cached_search(Query(query, RESULTS, "en", None), engines, visit.settings.allow_hosts)
+    except ToolError as error:
+        return error
 
 
 def _chosen(found: list[list[tuple[str, str]]], seen: list[str]) -> list[tuple[str, str]]:
@@ -117,23 +124,23 @@ def gaps_node(researcher: Researcher) -> QuestionNode:
     """The node that says what is missing, and what is searched for next."""
 
     async def gaps(state: QuestionState, config: RunnableConfig, runtime: Runtime[Any]) -> dict[str, Any]:
+        visit = Visit(researcher, config, runtime)
         notes, limits = notes_of(state), state["limits"]
         if len(notes) >= limits.get("max_insights", MAX_INSIGHTS) or state.get("round", 1) >= limits.get(
             "max_depth", MAX_DEPTH
         ):
             return {"queries": []}
-        if seconds_left(state["until"]) <= 0:
+        if visit.clock_s >= state["until"]:
             return {"queries": [], "stopped": TIME_IS_UP}
         if (most := limits.get("max_tokens")) is not None and (state.get("tokens") or 0) >= most:
             return {"queries": [], "stopped": TOKENS_ARE_UP}
-        visit = Visit(researcher, config, runtime)
         asking = state["asking"]
         visit.say(f"looking for what is missing on {asking['text']!r}")
         sections = [
             f"# The question\n{fenced(asking['text'])}",
             f"# It is part of\n{fenced(state['query'])}",
             f"# Notes of {len(state.get('seen') or [])} pages\n{notes_text(notes)}",
-            f"# Searched for so far\n{fenced(chr(10).join(asking['queries']))}",
+            f"# Searched for so far\n{fenced(chr(10).join(state.get('searched') or []))}",
         ]
         site = f"{asking['id']}.gaps"
         try:

@@ -19,7 +19,8 @@ from openmanus_graph.models.gateway import Models, ModelsChoice, Structured, usa
 from openmanus_graph.nodes.roles import prompt_text
 from openmanus_graph.nodes.turn import shortening
 from openmanus_graph.policy import Policy
-from openmanus_graph.scope import NodeScope, scope_of
+from openmanus_graph.run_config import SCOPE
+from openmanus_graph.scope import NodeScope, Scope, scope_of
 from openmanus_graph.tools.registry import builtin
 from openmanus_graph.tools.schema import mended
 
@@ -74,6 +75,7 @@ class Visit(NodeScope):
             self.policy = self.around.policy
         self.tokens = 0
         self._write = runtime.stream_writer
+        self._is_counted = isinstance(SCOPE.of(config), Scope)
 
     def _of_run(self) -> str:
         return "" if self.around is None else self.around.subtask_run
@@ -82,6 +84,13 @@ class Visit(NodeScope):
         """The person's own prompts of research, in `research` in the folder of their prompts."""
         folder = None if self.settings.prompts is None else self.settings.prompts / "research"
         return folder if folder is not None and folder.is_dir() else None
+
+    @property
+    def clock_s(self) -> float:
+        """Seconds that the request has been running, so that waiting for a person or for a resume takes none of its
+        time; where no run of ours counts them, those of the wall clock.
+        """
+        return self.spending.active_s if self._is_counted else time.time()
 
     def say(self, text: str) -> None:
         """Say in a few words what is being done, for the views."""
@@ -137,9 +146,7 @@ class Visit(NodeScope):
                 found = await shortening(messages, self._asking(place, f"research_{prompt}", schema))
             except ModelRefusedError:
                 raise
-            except BudgetError as error:
-                raise Unanswered(error.message, is_limit=True) from error
-            except ModelError as error:
+            except (BudgetError, ModelError) as error:
                 raise Unanswered(error.message) from error
             usage = usage_of(found.message)
             self.tokens += usage["input_tokens"] + usage["output_tokens"]
@@ -162,14 +169,4 @@ class Visit(NodeScope):
 
 
 class Unanswered(Exception):  # noqa: N818 - an outcome, handled where the object was asked for
-    """A model gave no object."""
-
-    def __init__(self, why: str, *, is_limit: bool = False) -> None:
-        """Say why, and whether a budget is used up."""
-        super().__init__(why)
-        self.is_limit = is_limit
-
-
-def seconds_left(until: float) -> float:
-    """Seconds until a moment; the wall clock, since it holds over a resume."""
-    return until - time.time()
+    """A model gave no object; its text says why."""

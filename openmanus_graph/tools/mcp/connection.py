@@ -98,8 +98,9 @@ class McpConnection:
 
     async def _own(self) -> None:
         """Open the session, keep it until it is to end, and close it, all in this task: the SDK wants that."""
-        for quiet in ("mcp", "mcp.client", "httpx2"):
-            logging.getLogger(quiet).setLevel(logging.CRITICAL)
+        logging.getLogger("mcp").setLevel(
+            logging.CRITICAL
+        )  # its tracebacks of servers' faults, which are told in words
         try:
             from mcp import Client
 
@@ -118,7 +119,7 @@ class McpConnection:
                 raise
         finally:
             if self._said is not None:
-                self._said.text()
+                self._said.text()  # what came last, before the pipe is closed
                 self._said.close()
 
     async def _transport(self, stack: AsyncExitStack) -> Any:

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 import time
 from collections.abc import Mapping
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -178,8 +178,5 @@ def mcp_tools(settings: Settings) -> tuple[dict[str, BaseTool], list[str]]:
 
 def _now(settings: Settings) -> dict[str, Listing | ToolError]:
     """The lists as they are now, whether or not an event loop runs here."""
-    found: list[dict[str, Listing | ToolError]] = []
-    thread = threading.Thread(target=lambda: found.append(asyncio.run(listings_of(settings))), name="mcp")
-    thread.start()
-    thread.join()
-    return found[0] if found else {}
+    with ThreadPoolExecutor(1, "mcp") as pool:
+        return pool.submit(lambda: asyncio.run(listings_of(settings))).result()
