@@ -21,6 +21,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import tool_context
+from openmanus_graph.errors import ToolError
 from openmanus_graph.models.gateway import ModelsChoice
 from openmanus_graph.nodes.researching.cited_report import cite
 from openmanus_graph.nodes.researching.claims import check_node, write_node
@@ -167,4 +168,6 @@ async def deep_research(
     tool_context()  # it runs inside a run only, whose steps it shares
     given = {"query": query, "max_depth": max_depth, "max_insights": max_insights, "time_limit_s": time_limit_s}
     out = await _of_tool().ainvoke(given)
+    if out["status"] == "failed":
+        raise ToolError(f"Nothing was found that a source says.\n{out['report']}")
     return {"report": out["report"], "sources": out["sources"]}

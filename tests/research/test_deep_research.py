@@ -93,7 +93,7 @@ async def test_a_claim_without_a_verdict_does_not_appear(research: Research, rul
 
     assert cited_sentences(out["report"]) == ["Nothing was found on this.", "Nothing was found on this."]
     assert out["sources"] == []
-    assert out["status"] == "partial"
+    assert out["status"] == "failed"
 
 
 async def test_contradictions_are_named_with_both_sides(research: Research, rules: Rules) -> None:
@@ -365,6 +365,20 @@ async def test_a_plan_refers_to_parts_of_its_report(
     out = await graph.compile(checkpointer=saver).ainvoke({"plan": plan}, thread())
 
     assert out["results"]["s2"]["output"]["pages"][0]["url"] == web.page("/opened")
+
+
+async def test_a_call_that_finds_nothing_is_a_failure(
+    settings: Callable[..., Settings], saver: ThreadSaver, web: Web
+) -> None:
+    web.pages.clear()
+    graph = build_plan_graph(["deep_research"], settings=settings())
+    plan = {"subtasks": [{"id": "s1", "tool": "deep_research", "args": {"query": QUERY}}]}
+
+    out = await graph.compile(checkpointer=saver).ainvoke({"plan": plan}, thread())
+
+    assert out["results"]["s1"]["status"] == "failed"
+    assert "Nothing was found that a source says." in out["results"]["s1"]["error"]
+    assert "answered 404" in out["results"]["s1"]["error"]
 
 
 async def test_as_an_agent_of_a_plan(settings: Callable[..., Settings], saver: ThreadSaver, rules: Rules) -> None:

@@ -36,8 +36,8 @@ async def cite(state: ResearchState) -> dict[str, Any]:
     if sources:
         parts.append("## Sources\n\n" + "\n".join(_line(number, source) for number, source in enumerate(sources, 1)))
     report = "\n\n".join(parts)
-    is_whole = bool(told) and bool(state.get("checked")) and not any(one["stopped"] for one in findings)
-    status = "completed" if is_whole else "partial"
+    is_whole = bool(state.get("checked")) and not any(one["stopped"] for one in findings)
+    status = "failed" if not told else "completed" if is_whole else "partial"
     return {"report": report, "answer": report, "sources": sources, "status": status}
 
 

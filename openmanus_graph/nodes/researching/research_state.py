@@ -140,7 +140,7 @@ class ResearchState(ResearchInput, total=False):
     checked: bool
     """Whether a model has compared the claims with their notes."""
     status: str
-    """`completed`, or `partial` where a limit or a fault left something out."""
+    """`completed`; `partial` where a limit or a fault left something out; `failed` where nothing was found."""
     report: str
     """The report in Markdown."""
     sources: list[Source]
@@ -163,7 +163,7 @@ class ResearchOutput(TypedDict, total=False):
     claims: list[Claim]
     """Its sentences, left out ones included."""
     status: str
-    """`completed`, or `partial` where a limit or a fault left something out."""
+    """`completed`; `partial` where a limit or a fault left something out; `failed` where nothing was found."""
 
 
 class QuestionInput(TypedDict):
