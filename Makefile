@@ -2,6 +2,9 @@
 .PHONY: help setup demo test check lint format types tests tests-fast coverage test-fresh chaos mutants compat bench docs site notebooks neo4j lock hooks dist release clean distclean
 
 bin := .venv/bin
+# Tests start hundreds of Pythons: each would compile the program and, in four workers, every test anew.
+unexport PYTHONDONTWRITEBYTECODE
+
 # Free words for a target's own command: make tests ARGS="-k plan"
 ARGS ?=
 # Tests of the fast tier: those without a mark for what takes time.
