@@ -36,6 +36,7 @@ def bubblewrap_command(
     readable: Sequence[Path],
     limits: SandboxLimits,
     networked: bool = False,
+    read_only: bool = False,
 ) -> tuple[list[str], list[int]]:
     """The command line that runs `argv` confined, and the descriptors it reads.
 
@@ -46,6 +47,7 @@ def bubblewrap_command(
         readable: Files and folders it may read besides the system's programs.
         limits: What it may use up.
         networked: Whether it has a way out, and so needs the certificates that it may trust.
+        read_only: Whether it may only read the workspace.
 
     Returns:
         The command line, and descriptors to pass on to it and then close here.
@@ -64,7 +66,7 @@ def bubblewrap_command(
         command += ["--size", str(limits.temporary), "--tmpfs", folder]
     command += ["--remount-ro", "/dev"]
     binds = [(path, "--ro-bind") for path in readable]
-    binds += [(path, "--bind") for path in {workspace, workspace.resolve()}]
+    binds += [(path, "--ro-bind" if read_only else "--bind") for path in {workspace, workspace.resolve()}]
     # Parents first, so that what lies inside a folder is mounted over it and not under it.
     for path, option in sorted(binds):
         command += [option, str(path.resolve()), str(path)]

@@ -32,17 +32,22 @@ def landlock_version() -> int:
     return max(0, int(libc.syscall(_CREATE_RULESET, None, ctypes.c_size_t(0), _ASK_VERSION)))
 
 
-def landlock_confinement(readable: Sequence[Path], limits: SandboxLimits) -> dict[str, Any]:
+def landlock_confinement(
+    readable: Sequence[Path], limits: SandboxLimits, *, read_only: bool = False, besides: Sequence[str] = ()
+) -> dict[str, Any]:
     """The rules that the launcher enforces, as plain values for its JSON.
 
     Args:
         readable: Files and folders the process may read besides the system's programs.
         limits: What it may use up.
+        read_only: Whether it may only read the workspace.
+        besides: Files and folders it may read besides, as far as they are there.
     """
-    system = [name for name in (*SYSTEM_FOLDERS, *SYSTEM_FILES) if Path(name).exists()]
+    system = [name for name in (*SYSTEM_FOLDERS, *SYSTEM_FILES, *besides) if Path(name).exists()]
     return {
         "readable": [*system, *map(str, readable)],
         "devices": [name for name in _DEVICES if Path(name).exists()],
+        "read_only": read_only,
         "limits": list(limits.rlimits().items()),
         "processes": limits.processes,
         "filter": build_filter(deny_sockets=True).hex(),

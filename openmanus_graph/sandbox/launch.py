@@ -57,6 +57,8 @@ def prepare_launch(
     settings: Settings,
     limits: SandboxLimits,
     control: int | None = None,
+    read_only: bool = False,
+    besides: Sequence[str] = (),
 ) -> Generator[Launch]:
     """Put a launch together; its descriptors are open until the block ends.
 
@@ -67,6 +69,8 @@ def prepare_launch(
         settings: The account to drop to as root.
         limits: What it may use up.
         control: The descriptor by which the listener of its way out goes out; `None` gives it no way out.
+        read_only: Whether it may only read the workspace; at the level `none` nothing holds it to that.
+        besides: Files and folders it may read at the level `landlock`; at others it does without them.
 
     Raises:
         SandboxUnavailableError: If the level cannot work here, or cannot have a way out, or the workspace is a system
@@ -95,9 +99,11 @@ def prepare_launch(
                     argv = bridged(argv, control)
                     environment |= proxy_environment(settings.sandbox_hosts)
                 networked = control is not None
-                command, descriptors = _bubblewrap(argv, workspace, account, limits, networked=networked)
+                command, descriptors = _bubblewrap(
+                    argv, workspace, account, limits, networked=networked, read_only=read_only
+                )
             else:
-                confinement = landlock_confinement(interpreter_paths(), limits)
+                confinement = landlock_confinement(interpreter_paths(), limits, read_only=read_only, besides=besides)
                 command = _through_launcher(argv, workspace, account, confinement, supervise=True)
         yield Launch(command, environment, workspace, tuple(descriptors))
     finally:
@@ -112,12 +118,19 @@ def _bubblewrap(
     limits: SandboxLimits,
     *,
     networked: bool,
+    read_only: bool,
 ) -> tuple[list[str], list[int]]:
     program = find_bubblewrap()
     if program is None:
         raise SandboxUnavailableError("The program bubblewrap is not installed.", hint=INSTALL_BUBBLEWRAP)
     command, descriptors = bubblewrap_command(
-        program, argv, workspace=workspace, readable=interpreter_paths(), limits=limits, networked=networked
+        program,
+        argv,
+        workspace=workspace,
+        readable=interpreter_paths(),
+        limits=limits,
+        networked=networked,
+        read_only=read_only,
     )
     if account is not None:
         command = _through_launcher(command, workspace, account, None, supervise=False)

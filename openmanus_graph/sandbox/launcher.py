@@ -377,7 +377,10 @@ def _enter(config: dict[str, Any], supervisor: int, folder: str) -> NoReturn:
     os.chdir(config["workspace"])
     if confine is not None:
         _prctl(_PR_SET_NO_NEW_PRIVS, 1, "forbid new privileges")
-        _landlock(confine["readable"], [config["workspace"], folder], confine["devices"])
+        workspace = [config["workspace"]]
+        read_only = confine["read_only"]
+        readable = [*confine["readable"], *(workspace if read_only else ())]
+        _landlock(readable, [*(() if read_only else workspace), folder], confine["devices"])
         _filter(bytes.fromhex(confine["filter"]))
     os.execvpe(config["argv"][0], config["argv"], environment)  # noqa: S606 - the program's whole purpose
 

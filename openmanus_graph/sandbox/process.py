@@ -117,6 +117,8 @@ async def open_process(
     stderr: int = PIPE,
     pass_fds: Sequence[int] = (),
     way_out: WayOut | None = None,
+    read_only: bool = False,
+    besides: Sequence[str] = (),
 ) -> SandboxProcess:
     """Start `argv` in `workspace` at a level; close it with `aclose`.
 
@@ -132,18 +134,24 @@ async def open_process(
         pass_fds: Descriptors it inherits under the same numbers.
         way_out: Serves the port that its environment names as its proxy, at the level `bubblewrap` only; the caller
             closes it. `None` gives it no network, but at the level `none`.
+        read_only: Whether it may only read the workspace; at the level `none` nothing holds it to that.
+        besides: Files and folders it may read at the level `landlock`; at others it does without them.
 
     Raises:
         SandboxUnavailableError: If the level cannot work here, or has no way out.
     """
     limits = limits or SandboxLimits()
     if way_out is None:
-        return await _start(argv, workspace, level, settings, limits, (stdin, stdout, stderr), pass_fds, None)
+        standard = (stdin, stdout, stderr)
+        return await _start(argv, workspace, level, settings, limits, standard, pass_fds, None, read_only, besides)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             standard, given = (stdin, stdout, stderr), [*pass_fds, theirs.fileno()]
-            process = await _start(argv, workspace, level, settings, limits, standard, given, theirs.fileno())
+            control = theirs.fileno()
+            process = await _start(
+                argv, workspace, level, settings, limits, standard, given, control, read_only, besides
+            )
         try:
             # One that ends before says why to whoever reads its output.
             async with asyncio.timeout(_BRIDGE_S):
@@ -169,9 +177,18 @@ async def _start(
     standard: tuple[int, int, int],
     pass_fds: Sequence[int],
     control: int | None,
+    read_only: bool,
+    besides: Sequence[str],
 ) -> SandboxProcess:
     with prepare_launch(
-        argv, workspace=workspace, level=level, settings=settings, limits=limits, control=control
+        argv,
+        workspace=workspace,
+        level=level,
+        settings=settings,
+        limits=limits,
+        control=control,
+        read_only=read_only,
+        besides=besides,
     ) as launch:
         process = await asyncio.create_subprocess_exec(
             *launch.argv,

@@ -25,6 +25,9 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "transcribe_audio",
     "speak",
     "generate_image",
+    "data_query",
+    "chart",
+    "data_visualization",
     "planning",
     "create_chat_completion",
     "ask_human",
@@ -32,10 +35,12 @@ BUILTIN_TOOLS: tuple[str, ...] = (
 )
 """Each name is also the attribute, and, but for those that stand elsewhere, the module in this package."""
 _ELSEWHERE = {
+    "data_query": "openmanus_graph.tools.data.data_query",
+    **dict.fromkeys(("chart", "data_visualization"), "openmanus_graph.tools.data.chart"),
     "deep_research": "openmanus_graph.graphs.deep_research",
     **dict.fromkeys(("transcribe_audio", "speak", "generate_image"), "openmanus_graph.models.media_tools"),
 }
-"""Tools that run a graph or ask a model stand beside it."""
+"""Tools that run a graph or ask a model stand beside it; those of one matter in a package of their own."""
 
 
 def builtin(name: str) -> BaseTool:

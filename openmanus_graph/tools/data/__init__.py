@@ -1,0 +1,1 @@
+"""Data: files of the workspace as tables, and tables as charts."""
