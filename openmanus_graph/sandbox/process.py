@@ -141,13 +141,13 @@ async def open_process(
         SandboxUnavailableError: If the level cannot work here, or has no way out.
     """
     limits = limits or SandboxLimits()
+    standard = (stdin, stdout, stderr)
     if way_out is None:
-        standard = (stdin, stdout, stderr)
         return await _start(argv, workspace, level, settings, limits, standard, pass_fds, None, read_only, besides)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            standard, given = (stdin, stdout, stderr), [*pass_fds, theirs.fileno()]
+            given = [*pass_fds, theirs.fileno()]
             control = theirs.fileno()
             process = await _start(
                 argv, workspace, level, settings, limits, standard, given, control, read_only, besides

@@ -409,3 +409,20 @@ async def test_no_rights_are_regained(level: Level, workspace: Path) -> None:
 async def test_an_exit_status_comes_through(any_level: Level, workspace: Path) -> None:
     codes = [(await shell(any_level, workspace, script)).exit_code for script in ("true", "exit 7", "kill -9 $$")]
     assert codes == [0, 7, 137]
+
+
+async def test_a_workspace_that_may_only_be_read_stays_as_it_is(level: Level, workspace: Path) -> None:
+    (workspace / "kept").write_text("as it was")
+    (workspace / "kept").chmod(0o600)
+    script = (
+        "cat kept; echo new > kept; echo new > other; rm -f kept; mkdir folder; ln kept link; mv kept moved; exit 0"
+    )
+
+    process = await open_process(
+        ["bash", "-c", script], workspace=workspace, level=level, settings=Settings(), limits=SMALL, read_only=True
+    )
+    said, _ = await process.communicate()
+    await process.aclose()
+
+    assert said == b"as it was"
+    assert {path.name: path.read_text() for path in workspace.iterdir()} == {"kept": "as it was"}

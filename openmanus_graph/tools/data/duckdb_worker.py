@@ -71,13 +71,12 @@ class Query:
         self.scratch = Path(tempfile.mkdtemp(prefix="query-"))
         self.tables: set[str] = set()
         self.found: list[str] | None = None
-        # Stated from the beginning: what is left to DuckDB it looks up in files that a confined process may not open.
-        limits = {"threads": len(os.sched_getaffinity(0)), "memory_limit": f"{request['memory_mb']}MB"}
-        self.database = duckdb.connect(":memory:", config=limits)
+        self.database = duckdb.connect(":memory:")
         for name, value in (
             ("allowed_directories", [self.folder, self.scratch]),
             ("temp_directory", self.scratch),
             ("max_temp_directory_size", f"{request['scratch_mb']}MB"),
+            ("memory_limit", f"{request['memory_mb']}MB"),
             ("autoinstall_known_extensions", False),
             ("autoload_known_extensions", False),
             ("enable_external_access", False),

@@ -6,6 +6,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any, Literal, cast
 
 from openmanus_graph import shell_commands
@@ -90,14 +91,9 @@ async def answer_query(
     """
     if (why := unavailable(context.settings)) is not None:
         raise ToolError(why)
-    named: dict[str, str] = {}
-    for name, path in (files or {}).items():
-        before = path[: min((path.index(one) for one in _GLOB if one in path), default=len(path))]
-        locate(context.workspace, before or ".")  # refused before a process is started
-        named[name] = path
     request = {
         "sql": sql,
-        "files": named,
+        "files": _within(context.workspace, files or {}),
         "max_rows": max_rows,
         "most_bytes": most_bytes,
         "save_as": form,
@@ -122,6 +118,14 @@ async def answer_query(
         ) from None
     line, _, whole = said.partition(b"\n")
     return _answer(line, whole, form or "parquet")
+
+
+def _within(workspace: Path, files: Mapping[str, str]) -> dict[str, str]:
+    """The files by their names; one that lies outside is refused before a process is started."""
+    for path in files.values():
+        before = path[: min((path.index(one) for one in _GLOB if one in path), default=len(path))]
+        locate(workspace, before or ".")
+    return dict(files)
 
 
 def _answer(line: bytes, whole: bytes, form: Form) -> Answer:

@@ -30,6 +30,8 @@ _NO_PLAIN_NAME = re.compile(r"[.\[\]\\'\"]")
 _MARK_OF = {"scatter": "point", "pie": "arc", "histogram": "bar", "heatmap": "rect", "box": "boxplot"}
 _COMPOSED = ("layer", "hconcat", "vconcat", "concat")
 MOST_DEEP = 20
+_MOST_UPRIGHT = 60
+"""Characters below the bars of a chart that have room beside each other."""
 
 
 def made_spec(
@@ -80,12 +82,18 @@ def made_spec(
         colored = {} if color is None else _channel(color, rows)
     if aggregate and "field" in upwards:
         upwards["aggregate"] = aggregate
-    spec["encoding"] = _encoding(kind, across, upwards, colored)
+    spec["encoding"] = _encoding(kind, across, upwards, colored, rows)
     spec |= {"width": 480, "height": 300} if kind != "pie" else {"width": 300, "height": 300}
     return spec
 
 
-def _encoding(kind: str, across: Row, upwards: Row, colored: Row) -> dict[str, Any]:
+def _angle(field: str, rows: Sequence[Row]) -> int:
+    """How names below the bars stand: upright where few short ones have room beside each other."""
+    names = {str(row.get(re.sub(r"\\(.)", r"\1", field))) for row in rows}
+    return 0 if sum(map(len, names)) <= _MOST_UPRIGHT else -90
+
+
+def _encoding(kind: str, across: Row, upwards: Row, colored: Row, rows: Sequence[Row]) -> dict[str, Any]:
     if kind == "pie":
         return {"theta": {**upwards, "stack": True}, "color": {**across, "type": "nominal"}}
     if kind == "histogram":
@@ -95,7 +103,7 @@ def _encoding(kind: str, across: Row, upwards: Row, colored: Row) -> dict[str, A
         fill = {**colored} if colored else {"aggregate": "count"}
         return {"x": across, "y": {**upwards, "type": _as_group(upwards)}, "color": fill}
     if kind in ("bar", "box") and across["type"] == "nominal":
-        across = {**across, "sort": None}  # in the order of the data
+        across = {**across, "sort": None, "axis": {"labelAngle": _angle(across["field"], rows)}}
     return {"x": across, "y": upwards, **({"color": colored} if colored else {})}
 
 
