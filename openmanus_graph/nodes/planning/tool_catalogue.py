@@ -86,4 +86,4 @@ def agents_text(agents: Mapping[str, str]) -> str:
 def catalogue_text(roles: Roles) -> str:
     """The tools and agents that a plan can name, without tools that the policy always refuses."""
     tools = tools_text(usable_tools(roles))
-    return f"# Tools: name(arguments, * is required) -> output\n{tools}\n\n{agents_text(told_agents(roles))}"
+    return f"# Tools: name(arguments, * required) -> output\n{tools}\n\n{agents_text(told_agents(roles))}"
