@@ -140,7 +140,6 @@ async def open_process(
     Raises:
         SandboxUnavailableError: If the level cannot work here, or has no way out.
     """
-    limits = limits or SandboxLimits()
     standard = (stdin, stdout, stderr)
     if way_out is None:
         return await _start(argv, workspace, level, settings, limits, standard, pass_fds, None, read_only, besides)
@@ -173,7 +172,7 @@ async def _start(
     workspace: Path,
     level: Level,
     settings: Settings,
-    limits: SandboxLimits,
+    limits: SandboxLimits | None,
     standard: tuple[int, int, int],
     pass_fds: Sequence[int],
     control: int | None,
@@ -185,7 +184,7 @@ async def _start(
         workspace=workspace,
         level=level,
         settings=settings,
-        limits=limits,
+        limits=limits or SandboxLimits(),
         control=control,
         read_only=read_only,
         besides=besides,
