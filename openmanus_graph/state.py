@@ -162,6 +162,8 @@ class ManusState(PlanState, total=False):
     """The request, in the person's own words."""
     attachments: list[str]
     """Files that came with it, paths in the workspace."""
+    instructions: str
+    """What the `AGENTS.md` of the workspace said when the request came, where its folder is trusted."""
     request: int
     """Which request of the thread it is, from 1."""
     stage: Stage
@@ -212,6 +214,8 @@ class ManusInput(TypedDict, total=False):
     """The same as messages; the last one of the person is the task."""
     attachments: list[str]
     """Files that came with it, paths in the workspace."""
+    instructions: str
+    """What the workspace's `AGENTS.md` says; it is read anew for each request, whatever is given."""
     plan: dict[str, Any]
     """A plan to execute, with no planner."""
     again: bool

@@ -156,6 +156,10 @@ class Settings(BaseSettings):
     """Folder with one's own prompts, `<role>.md`; those it lacks are the built-in ones."""
     instructions: str = ""
     """More instructions for every role, such as the language of answers."""
+    skills: tuple[Path, ...] = ()
+    """Folders of skills, each with a `SKILL.md`; models follow what stands there: name those that you trust."""
+    trusted_folders: tuple[Path, ...] = ()
+    """Folders below which the `AGENTS.md` of a workspace is followed; elsewhere it is a file like any other."""
     owner: str = Field(default_factory=account_name, min_length=1, max_length=200)
     """Whose memory a thread uses, and whose it is; by default the account that runs the program."""
     vector_index: VectorIndexChoice = "auto"

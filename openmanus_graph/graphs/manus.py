@@ -38,6 +38,7 @@ from openmanus_graph.graphs.durable import DurableStateGraph
 from openmanus_graph.graphs.plan import PolicyGiven, ToolChoice, chosen_tools
 from openmanus_graph.graphs.subtask import Agents, build_subtask_graph
 from openmanus_graph.loading.plugins import Agent, agent_of, find_agents
+from openmanus_graph.loading.skills import workspace_instructions
 from openmanus_graph.memory.memory import Memory
 from openmanus_graph.models.catalog import REPLAY_PREFIX
 from openmanus_graph.models.clean_text import cleaned
@@ -131,6 +132,7 @@ class ManusGraph(DurableStateGraph):
             raise SettingsError(f"The workspace {str(workspace)!r} is not a folder.", hint="Name another one.")
         fields["workspace"] = str(workspace)
         fields["sandbox"] = str(SANDBOX.get(configurable) or fields.get("sandbox") or self.settings.sandbox)
+        fields["instructions"] = workspace_instructions(workspace, self.settings)
         fields["attachments"] = [str(name) for name in fields.get("attachments") or []]
         return fields
 

@@ -12,11 +12,15 @@ from pathlib import Path
 from langchain_core.messages import SystemMessage
 from langchain_core.tools import BaseTool
 
+from openmanus_graph.agent_nodes import COORDINATOR, EXECUTOR, PLANNER
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError
+from openmanus_graph.loading.skills import find_skills
 from openmanus_graph.models.gateway import Models
 from openmanus_graph.policy import Policy
 
+SKILLED = (COORDINATOR, PLANNER, EXECUTOR)
+"""Roles that are told of skills."""
 _VERSION = re.compile(r"\A<!--.*?-->\s*", re.DOTALL)
 
 
@@ -52,7 +56,15 @@ class Roles:
     def prompt(self, role: str) -> SystemMessage:
         """The system prompt of a role: the user's own file if there is one, with the instructions after it."""
         more = f"\n\n# Instructions\n{self._more}" if self._more else ""
-        return SystemMessage(self.text(role) + more)
+        skills = f"\n\n{self._skills}" if self._skills and role in SKILLED else ""
+        return SystemMessage(self.text(role) + more + skills)
+
+    @cached_property
+    def _skills(self) -> str:
+        """What skills there are; each one's instructions are got with a tool."""
+        skills = find_skills(self.settings.skills)[0].values() if "use_skill" in self.tools else ()
+        told = "\n".join(f"- {skill.name}: {skill.description}" for skill in skills)
+        return f"# Skills: where one fits, call `use_skill` with its name, and do as it says\n{told}" if told else ""
 
     def text(self, role: str) -> str:
         """A role's prompt alone."""

@@ -28,6 +28,7 @@ BUILTIN_TOOLS: tuple[str, ...] = (
     "data_query",
     "chart",
     "data_visualization",
+    "use_skill",
     "planning",
     "create_chat_completion",
     "ask_human",

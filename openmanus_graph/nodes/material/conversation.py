@@ -13,7 +13,7 @@ from langchain_core.messages import AIMessage, AnyMessage, BaseMessage, HumanMes
 
 from openmanus_graph.models.context import KEPT, exchanges, fit
 from openmanus_graph.nodes.material.pictures import noting, pictures_named
-from openmanus_graph.nodes.material.prompt_context import attachments_text, result_texts
+from openmanus_graph.nodes.material.prompt_context import attachments_text, instructions_text, result_texts
 from openmanus_graph.nodes.material.untrusted_text import fenced
 from openmanus_graph.nodes.planning.coordinator_calls import ASK, PLAN
 from openmanus_graph.nodes.planning.proposal import SUBMIT
@@ -22,6 +22,8 @@ from openmanus_graph.state import ManusState, NotedPicture
 
 MEMORY = "memory"
 """Name of the message that says what is remembered."""
+INSTRUCTIONS = "instructions"
+"""Name of the message that says what the workspace's own instructions say."""
 NOT_MADE = "Not made: the plan was changed before it was carried out. See the results beside this one."
 CHANGED = "The plan was changed before it was carried out. This was done in place of it:"
 MESSAGE_TOKENS = 16
@@ -40,7 +42,13 @@ def heard(state: ManusState) -> list[AnyMessage]:
     new: list[AnyMessage] = list((state.get("messages") or [])[state.get("heard") or 0 :])
     if not new or not isinstance(new[-1], HumanMessage):
         return new
-    return [*new[:-1], *_memory(state), _with_files(new[-1], state)]
+    return [*new[:-1], *_instructions(state), *_memory(state), _with_files(new[-1], state)]
+
+
+def _instructions(state: ManusState) -> list[AnyMessage]:
+    """What the workspace's own instructions say, unless the conversation has it already."""
+    told = instructions_text(state)
+    return _once(HumanMessage(told, name=INSTRUCTIONS), state) if told else []
 
 
 def _memory(state: ManusState) -> list[AnyMessage]:
@@ -48,9 +56,13 @@ def _memory(state: ManusState) -> list[AnyMessage]:
     knowledge = state.get("knowledge")
     if not knowledge:
         return []
-    memory = HumanMessage(f"# From memory, of other threads\n{fenced(knowledge)}", name=MEMORY)
-    told = any(one.name == MEMORY and one.content == memory.content for one in state.get("dialogue") or [])
-    return [] if told else [memory]
+    return _once(HumanMessage(f"# From memory, of other threads\n{fenced(knowledge)}", name=MEMORY), state)
+
+
+def _once(message: HumanMessage, state: ManusState) -> list[AnyMessage]:
+    """A message, unless the conversation has the same one."""
+    dialogue = state.get("dialogue") or []
+    return [] if any((one.name, one.content) == (message.name, message.content) for one in dialogue) else [message]
 
 
 def _with_files(request: HumanMessage, state: ManusState) -> HumanMessage:

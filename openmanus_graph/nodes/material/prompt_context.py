@@ -253,6 +253,8 @@ def background_text(state: ManusState) -> str:
         parts.append(f"# Whom the answer is for\nThe person gets the answer of {sole.id} as it is: in their language.")
     if earlier:
         parts.append(f"# Earlier in this conversation\n{earlier}")
+    if told := instructions_text(state):
+        parts.append(told)
     if state.get("attachments"):
         parts.append("# Files that came with the task\n" + "\n".join(state.get("attachments") or []))
     return "\n\n".join(parts)
@@ -274,9 +276,17 @@ def request_text(state: ManusState) -> str:
     parts = [f"# The task, in the person's own words\n{state.get('task', '')}"]
     for pair in state.get("clarifications") or []:
         parts.append(f"# Asked about it: {pair['question']}\nThe person said: {pair['answer']}")
+    if told := instructions_text(state):
+        parts.append(told)
     if attached := attachments_text(state):
         parts.append(attached)
     return "\n\n".join(parts)
+
+
+def instructions_text(state: ManusState) -> str:
+    """What the workspace's own instructions say, as a section of a prompt; empty without any."""
+    told = state.get("instructions")
+    return f"# Instructions of the workspace, from AGENTS.md\n{told}" if told else ""
 
 
 def attachments_text(state: ManusState) -> str:
