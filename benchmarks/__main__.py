@@ -7,6 +7,7 @@ import argparse
 from benchmarks import (
     agent,
     browser,
+    data,
     drawing,
     durable,
     early_start,
@@ -47,6 +48,7 @@ PARTS = {
     "templates": (templates.main, ("quick", "url")),
     "stepping": (stepping.main, ("quick", "url")),
     "browser": (browser.main, ("quick", "mcp")),
+    "data": (data.main, ("quick",)),
     "widget": (widget.main, ("quick", "url")),
 }
 
