@@ -26,7 +26,8 @@ demo: setup ## set up, then see the agent work: no key, no server (ARGS=--crash 
 
 test: setup check ## set up, then every check and test (REQUIRE=all: skips are failures)
 
-check: lint types tests ## lint, format, types and tests, without changing a file
+check: lint ## lint, format, types and tests, without changing a file
+	@$(MAKE) --no-print-directory -j2 types tests
 
 lint: setup ## lint, and check the format
 	$(bin)/ruff check

@@ -12,7 +12,7 @@ from tests.chaos.shell_shapes import SHELL_SHAPES
 
 pytestmark = [pytest.mark.postgres, pytest.mark.kill]
 
-SHORT = 5
+SHORT = 3
 """Boundaries of each shape in the short version, spread over the run."""
 UNSTEADY = ("events", "progress", "files")
 """Writes that fall differently in each run."""
