@@ -67,8 +67,8 @@ def build_deep_research(
 
     Returns:
         A compiled graph for `make_durable`, or for `agents` of `build_manus_graph`. Its input is `{"query": …}`, with
-        `max_depth`, `max_insights`, `time_limit_s`, `max_tokens` and `ask`; its output has `report` (Markdown),
-        `sources`, `claims` and `status`.
+        `max_depth`, `max_insights`, `time_limit_s`, `max_tokens`, `fresh` and `ask`; its output has `report`
+        (Markdown), `sources`, `claims` and `status`.
     """
     researcher = Researcher(settings or Settings.load(), models)
     graph: StateGraph[Any, Any, Any, Any] = StateGraph(
@@ -132,6 +132,7 @@ class ResearchArguments(BaseModel):
     max_depth: int = Field(default=MAX_DEPTH, ge=1, le=5, description="Rounds of search for each question.")
     max_insights: int = Field(default=MAX_INSIGHTS, ge=1, le=200, description="Notes from pages at most.")
     time_limit_s: float = Field(default=TIME_LIMIT_S, gt=0, le=7200, description="Seconds to search and read.")
+    fresh: bool = Field(default=False, description="Whether to ask anew what this thread has searched for before.")
 
 
 def _read_addresses(args: Mapping[str, Any], output: Any) -> list[str]:
@@ -158,7 +159,11 @@ def _of_tool() -> CompiledStateGraph[Any, Any, Any, Any]:
 
 @builtin_tool("deep_research", ResearchArguments, _SPEC)
 async def deep_research(
-    query: str, max_depth: int = MAX_DEPTH, max_insights: int = MAX_INSIGHTS, time_limit_s: float = TIME_LIMIT_S
+    query: str,
+    max_depth: int = MAX_DEPTH,
+    max_insights: int = MAX_INSIGHTS,
+    time_limit_s: float = TIME_LIMIT_S,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Research a query on the Web in depth; returns a report in which every sentence has its source.
 
@@ -166,7 +171,8 @@ async def deep_research(
     and leaves out what no page says. It takes minutes: use web_search and fetch_page for one fact.
     """
     tool_context()  # it runs inside a run only, whose steps it shares
-    given = {"query": query, "max_depth": max_depth, "max_insights": max_insights, "time_limit_s": time_limit_s}
+    limits = {"max_depth": max_depth, "max_insights": max_insights, "time_limit_s": time_limit_s}
+    given = {"query": query, "fresh": fresh, **limits}
     out = await _of_tool().ainvoke(given)
     if out["status"] == "failed":
         raise ToolError(f"Nothing was found that a source says.\n{out['report']}")

@@ -148,6 +148,11 @@ def after_questions(state: ResearchState) -> str | list[Send]:
     )
     until = state.get("began_s", 0.0) + limits.get("time_limit_s", TIME_LIMIT_S)
     return [
-        Send(INVESTIGATE, QuestionInput(query=state["query"], asking=one, limits=share, until=until))
+        Send(
+            INVESTIGATE,
+            QuestionInput(
+                query=state["query"], asking=one, limits=share, until=until, fresh=bool(state.get("fresh", False))
+            ),
+        )
         for one in questions
     ]
