@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import tool_context
-from openmanus_graph.errors import AddressRefusedError, ToolError
+from openmanus_graph.errors import AddressRefusedError, ScannedPdfError, ToolError
+from openmanus_graph.outputs import keep_file
 from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.sandbox.pdf import pdf_text
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
@@ -98,6 +101,7 @@ async def fetch_in_call(urls: list[str] | str, timeout: float, max_chars: int | 
         max_chars=max_chars,
         settings=context.settings,
         sandbox=context.sandbox,
+        workspace=context.workspace,
     )
 
 
@@ -110,6 +114,7 @@ async def fetch(
     resolver: Resolver = resolve,
     settings: Settings | None = None,
     sandbox: SandboxChoice | None = None,
+    workspace: Path | None = None,
 ) -> dict[str, Any]:
     """Read all pages, some at the same time.
 
@@ -121,6 +126,7 @@ async def fetch(
         resolver: How host names are resolved.
         settings: How what reads PDFs is confined; `None` means those of the environment.
         sandbox: The same, where the run says it.
+        workspace: Where a PDF without text is kept, so that its pages can be looked at; `None` keeps none.
 
     Raises:
         AddressRefusedError: If no page could be read, and the first for this reason.
@@ -131,7 +137,16 @@ async def fetch(
     downloader = Downloader(allow_hosts, resolver=resolver)
 
     async def read_pdf(data: bytes, url: str) -> tuple[str, int]:
-        return await pdf_text(data, url, settings or Settings.load(), sandbox=sandbox)
+        try:
+            return await pdf_text(data, url, settings or Settings.load(), sandbox=sandbox)
+        except ScannedPdfError as error:
+            if workspace is None:
+                raise
+            name = f"scan-{hashlib.sha256(data).hexdigest()[:12]}.pdf"
+            path = await asyncio.to_thread(keep_file, workspace, name, data)
+            raise ToolError(
+                error.message, hint=f"Look at a page with `view_image`, path {path!r} and `page`."
+            ) from error
 
     slots = asyncio.Semaphore(_AT_ONCE)
     try:
