@@ -1,36 +1,25 @@
 """PDF: the text of a PDF file, page by page, or a page as a picture, by PDFium in a confined process of its own.
 
-What reads PDFs is native code that strangers' files are fed to: a file that ends it costs that file, not the run.
+What reads PDFs is native code that strangers' files are fed to.
 """
 
 from __future__ import annotations
 
-import asyncio
 import json
-import shutil
-import sys
-import tempfile
-from asyncio.subprocess import PIPE
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib.resources import files
 from importlib.util import find_spec
-from pathlib import Path
 from typing import Any
 
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.display_text import counted
 from openmanus_graph.errors import ScannedPdfError, ToolError
-from openmanus_graph.sandbox.level import choose_level
-from openmanus_graph.sandbox.limits import SandboxLimits
-from openmanus_graph.sandbox.process import open_process
+from openmanus_graph.sandbox.reader import read_confined
 
 MOST_PAGES = 3_000
 """Pages that are read."""
-SECONDS = 120.0
-"""Seconds that a file may take."""
-_LIMITS = replace(SandboxLimits(), processes=16, cpu_s=int(SECONDS))
 _ANEW = "Save it anew, without a password."
 
 
@@ -132,31 +121,5 @@ async def _run(arguments: Sequence[str], data: bytes, source: str, settings: Set
             f"The file {source!r} is a PDF, and what reads those is not installed.",
             hint=f"Get it with: {shell_commands.install('openmanus-graph[pdf]')}",
         )
-    level = await asyncio.to_thread(choose_level, sandbox, settings)
     program = files("openmanus_graph.sandbox").joinpath("pdf_worker.py").read_text(encoding="utf-8")
-    folder = await asyncio.to_thread(_empty_folder)
-    try:
-        process = await open_process(
-            [sys.executable, "-X", "utf8", "-c", program, *arguments],
-            workspace=folder,
-            level=level,
-            settings=settings,
-            limits=_LIMITS,
-            stdin=PIPE,
-        )
-        try:
-            said, _ = await asyncio.wait_for(process.communicate(data), SECONDS)
-        except TimeoutError as error:
-            raise ToolError(f"The PDF {source!r} could not be read within {SECONDS:g} s.") from error
-        finally:
-            await process.aclose()
-    finally:
-        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
-    return said
-
-
-def _empty_folder() -> Path:
-    """A folder in which another account can stand; nothing is written there."""
-    folder = Path(tempfile.mkdtemp(prefix="openmanus-graph-pdf-"))
-    folder.chmod(0o755)
-    return folder
+    return await read_confined(program, arguments, data, source, settings, sandbox)

@@ -15,15 +15,17 @@ from openmanus_graph.context import tool_context
 from openmanus_graph.errors import AddressRefusedError, ScannedPdfError, ToolError
 from openmanus_graph.outputs import keep_file
 from openmanus_graph.plans.output_shape import ANY, TEXT
+from openmanus_graph.sandbox.office import is_office, office_text
 from openmanus_graph.sandbox.pdf import pdf_text
+from openmanus_graph.tools.documents.office_page import office_page
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.charset import page_text
 from openmanus_graph.tools.web.download import MAX_PDF_BYTES, PDF, Download, Downloader, without_password
 from openmanus_graph.tools.web.page import Page, read_page
 
-ReadPdf = Callable[[bytes, str], Awaitable[tuple[str, int]]]
-"""Takes a PDF and its address; gives its text, and how many pages at its end were not read."""
+ReadDocument = Callable[[Download], Awaitable[Page]]
+"""Reads what is neither HTML nor plain text."""
 
 MAX_URLS = 50
 """Pages of one call."""
@@ -136,14 +138,14 @@ async def fetch(
         raise ToolError(f"The argument 'urls' has {len(urls)} addresses, and 1 to {MAX_URLS} are read at once.")
     downloader = Downloader(allow_hosts, resolver=resolver)
 
-    async def read_pdf(data: bytes, url: str) -> tuple[str, int]:
+    async def read_document(answer: Download) -> Page:
         try:
-            return await pdf_text(data, url, settings or Settings.load(), sandbox=sandbox)
+            return await _document(answer, settings or Settings.load(), sandbox)
         except ScannedPdfError as error:
             if workspace is None:
                 raise
-            name = f"scan-{hashlib.sha256(data).hexdigest()[:12]}.pdf"
-            path = await asyncio.to_thread(keep_file, workspace, name, data)
+            name = f"scan-{hashlib.sha256(answer.body).hexdigest()[:12]}.pdf"
+            path = await asyncio.to_thread(keep_file, workspace, name, answer.body)
             raise ToolError(
                 error.message, hint=f"Look at a page with `view_image`, path {path!r} and `page`."
             ) from error
@@ -151,7 +153,7 @@ async def fetch(
     slots = asyncio.Semaphore(_AT_ONCE)
     try:
         results = await asyncio.gather(
-            *(_read_one(url, downloader, slots, read_pdf, timeout=timeout, max_chars=max_chars) for url in urls)
+            *(_read_one(url, downloader, slots, read_document, timeout=timeout, max_chars=max_chars) for url in urls)
         )
     finally:
         await downloader.aclose()
@@ -168,7 +170,7 @@ async def _read_one(
     url: str,
     downloader: Downloader,
     slots: asyncio.Semaphore,
-    read_pdf: ReadPdf,
+    read_document: ReadDocument,
     *,
     timeout: float,  # noqa: ASYNC109 - as in `fetch_page`
     max_chars: int | None,
@@ -180,7 +182,7 @@ async def _read_one(
         async with slots, asyncio.timeout(timeout):
             answer = await downloader.get(url)
         page |= {"url": answer.url, "status": answer.status}
-        content = await (_pdf(answer, read_pdf) if _is_pdf(answer) else asyncio.to_thread(_content, answer))
+        content = await (read_document(answer) if _is_document(answer) else asyncio.to_thread(_content, answer))
     except TimeoutError:
         failure = ToolError(f"The page {shown!r} did not answer in full within {timeout:g} s.")
         return page | {"error": failure.message, "truncated": False}, failure
@@ -221,23 +223,31 @@ def _content(answer: Download) -> Page:
     return Page("", f"```{language}\n{text}\n```" if language else text)
 
 
+def _is_document(answer: Download) -> bool:
+    return _is_pdf(answer) or is_office(answer.body, answer.content_type)
+
+
 def _is_pdf(answer: Download) -> bool:
     return answer.content_type == PDF or answer.body.startswith(b"%PDF-")
 
 
-async def _pdf(answer: Download, read: ReadPdf) -> Page:
-    """The text of a PDF.
+async def _document(answer: Download, settings: Settings, sandbox: SandboxChoice | None) -> Page:
+    """The text of a PDF or of a file of an office program.
 
     Raises:
         ToolError: If it cannot be read, or is too large to be here whole.
     """
+    kind = "PDF" if _is_pdf(answer) else "file"
     if answer.truncated:
         raise ToolError(
-            f"The PDF {answer.url!r} has more than {MAX_PDF_BYTES / 2**20:.0f} MB, and is read whole or not at all.",
+            f"The {kind} {answer.url!r} has more than {MAX_PDF_BYTES / 2**20:.0f} MB, and is read whole or not at all.",
             hint="Download it with a program, and read it there.",
         )
-    text, beyond = await read(answer.body, answer.url)
-    return Page("", f"{text}\n\n[{beyond:,} pages more]" if beyond else text)
+    if kind == "PDF":
+        text, beyond = await pdf_text(answer.body, answer.url, settings, sandbox=sandbox)
+        return Page("", f"{text}\n\n[{beyond:,} pages more]" if beyond else text)
+    found = await office_text(answer.body, answer.url, settings, sandbox=sandbox)
+    return await asyncio.to_thread(office_page, found, answer.url)
 
 
 def _cut(markdown: str, max_chars: int | None) -> tuple[str, bool]:
