@@ -55,6 +55,14 @@ from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 DESCRIPTION = "Researches a query on the Web: several questions at once, each sentence of the report with its source."
 
 
+class ResearchGraph(StateGraph[Any, Any, Any, Any]):
+    """The builder of a research, which knows how it ended."""
+
+    def outcome(self, values: Any) -> str:
+        """`failed` where nothing was found, `partial` where a limit or a fault left something out."""
+        return str(cast("Mapping[str, Any]", values).get("status") or "completed")
+
+
 def build_deep_research(
     models: ModelsChoice | None = None, *, settings: Settings | None = None
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -71,9 +79,7 @@ def build_deep_research(
         (Markdown), `sources`, `claims` and `status`.
     """
     researcher = Researcher(settings or Settings.load(), models)
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(
-        ResearchState, input_schema=ResearchInput, output_schema=ResearchOutput
-    )
+    graph = ResearchGraph(ResearchState, input_schema=ResearchInput, output_schema=ResearchOutput)
     graph.add_node("plan", cast("Any", questions_node(researcher)))
     graph.add_node("clarify", cast("Any", clarify_node(researcher)))
     graph.add_node(INVESTIGATE, _question_graph(researcher))

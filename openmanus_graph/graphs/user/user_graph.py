@@ -32,6 +32,7 @@ from openmanus_graph.graphs.user.node_events import EVENT_MODES, NodeEvents
 from openmanus_graph.graphs.user.schemas import schemas_of
 from openmanus_graph.langgraph_internals import TASK_ID_KEY, is_question_id
 from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, reload_graph
+from openmanus_graph.nodes.agent import KnowsOutcome
 from openmanus_graph.run_config import (
     MAX_PARALLEL,
     SANDBOX,
@@ -213,13 +214,21 @@ class UserGraph(DurableGraph):
 class UserGraphBuilder(DurableStateGraph):
     """The builder of a graph that a user built, with what a `DurableGraph` asks of it."""
 
+    built: StateGraph[Any, Any, Any, Any] | None = None
+    """What the graph was built with; `None` for an `@entrypoint`."""
+
     @classmethod
     def of(cls, built: StateGraph[Any, Any, Any, Any] | None, settings: Settings) -> UserGraphBuilder:
         """The builder with the attributes of the one that a graph was built with; none for an `@entrypoint`."""
         own = cls.__new__(cls)
         vars(own).update(vars(built) if built is not None else {})
         own.settings = settings
+        own.built = built
         return own
+
+    def outcome(self, values: Any) -> str:
+        """The status at the end: what the graph's own builder says, if it knows, else `completed`."""
+        return self.built.outcome(values) if isinstance(self.built, KnowsOutcome) else "completed"
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of the thread's row: what a resume by id needs, and what lists show."""
