@@ -30,6 +30,10 @@ class Web:
         self.searched: list[str] = []
         self.slow: dict[str, float] = {}
         self.hangs: set[str] = set()
+        self.titled: dict[str, str] = {}
+        """Titles that results have, by path, in place of it."""
+        self.elsewhere: dict[str, list[str]] = {}
+        """More results of a search: addresses of other servers."""
         self._open = threading.Event()
         self.url = ""
 
@@ -48,13 +52,18 @@ class Web:
             self.searched.append(query)
             if query in self.hangs:
                 self._open.wait()
-            results = [{"title": path, "url": self.page(path), "content": ""} for path in self.found.get(query, [])]
+            results = [
+                {"title": self.titled.get(path, path), "url": self.page(path), "content": self.titled.get(path, "")}
+                for path in self.found.get(query, [])
+            ]
+            results += [{"title": url, "url": url, "content": ""} for url in self.elsewhere.get(query, [])]
             return 200, "application/json", json.dumps({"results": results})
         self.read.append(parts.path)
+        page = self.pages.get(target, self.pages.get(parts.path))
         if parts.path in self.hangs:
             self._open.wait()
         time.sleep(self.slow.get(parts.path, 0.0))
-        return (200 if parts.path in self.pages else 404), "text/html", self.pages.get(parts.path, "gone")
+        return (200 if page is not None else 404), "text/html", page or "gone"
 
 
 @contextmanager
