@@ -75,6 +75,14 @@ def needs_pdfium(require: Require) -> None:
 
 
 @pytest.fixture
+def needs_trafilatura(require: Require) -> None:
+    """What finds the article of a page."""
+    require(
+        find_spec("trafilatura") is not None, "trafilatura is not installed", "pip install 'openmanus-graph[articles]'"
+    )
+
+
+@pytest.fixture
 def needs_office(require: Require) -> None:
     """What reads files of office programs."""
     found = find_spec("mammoth") is not None and find_spec("openpyxl") is not None

@@ -26,7 +26,14 @@ _LIMITS = replace(SandboxLimits(), processes=16, cpu_s=int(SECONDS))
 
 
 async def read_confined(
-    program: str, arguments: Sequence[str], data: bytes, source: str, settings: Settings, sandbox: SandboxChoice
+    program: str,
+    arguments: Sequence[str],
+    data: bytes,
+    source: str,
+    settings: Settings,
+    sandbox: SandboxChoice,
+    *,
+    seconds: float = SECONDS,
 ) -> bytes:
     """What a reader writes to its standard output of a file.
 
@@ -37,6 +44,7 @@ async def read_confined(
         source: The file's name, for messages.
         settings: The account to drop to.
         sandbox: How to confine.
+        seconds: What the file may take.
 
     Raises:
         ToolError: If it takes too long.
@@ -54,9 +62,9 @@ async def read_confined(
             stdin=PIPE,
         )
         try:
-            said, _ = await asyncio.wait_for(process.communicate(data), SECONDS)
+            said, _ = await asyncio.wait_for(process.communicate(data), seconds)
         except TimeoutError as error:
-            raise ToolError(f"The file {source!r} could not be read within {SECONDS:g} s.") from error
+            raise ToolError(f"The file {source!r} could not be read within {seconds:g} s.") from error
         finally:
             await process.aclose()
     finally:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from openmanus_graph.context import tool_context
 from openmanus_graph.errors import AddressRefusedError, ScannedPdfError, ToolError
 from openmanus_graph.outputs import keep_file
 from openmanus_graph.plans.output_shape import ANY, TEXT
+from openmanus_graph.sandbox.article import article_html
 from openmanus_graph.sandbox.office import is_office, office_text
 from openmanus_graph.sandbox.pdf import pdf_text
 from openmanus_graph.tools.documents.office_page import office_page
@@ -22,11 +25,18 @@ from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.charset import page_text
 from openmanus_graph.tools.web.download import MAX_PDF_BYTES, PDF, Download, Downloader, without_password
-from openmanus_graph.tools.web.page import Page, read_page
+from openmanus_graph.tools.web.page import Page, read_page, without_main
 
-ReadDocument = Callable[[Download], Awaitable[Page]]
-"""Reads what is neither HTML nor plain text."""
+Read = Callable[[Download], Awaitable[Page]]
+"""Reads what was downloaded."""
 
+_NONE = ("", "")
+_WORTH = 2_000
+"""Characters of Markdown from which on an article is looked for in a page."""
+_LEAST = 500
+"""Characters of Markdown below which what was found is no article."""
+_LEAST_SHARE = 0.1
+"""Share of the page's text below which it is none either."""
 MAX_URLS = 50
 """Pages of one call."""
 _AT_ONCE = 8
@@ -138,9 +148,12 @@ async def fetch(
         raise ToolError(f"The argument 'urls' has {len(urls)} addresses, and 1 to {MAX_URLS} are read at once.")
     downloader = Downloader(allow_hosts, resolver=resolver)
 
-    async def read_document(answer: Download) -> Page:
+    async def read(answer: Download) -> Page:
+        chosen = settings or Settings.load()
+        if not _is_document(answer):
+            return await _text_page(answer, chosen, sandbox)
         try:
-            return await _document(answer, settings or Settings.load(), sandbox)
+            return await _document(answer, chosen, sandbox)
         except ScannedPdfError as error:
             if workspace is None:
                 raise
@@ -153,7 +166,7 @@ async def fetch(
     slots = asyncio.Semaphore(_AT_ONCE)
     try:
         results = await asyncio.gather(
-            *(_read_one(url, downloader, slots, read_document, timeout=timeout, max_chars=max_chars) for url in urls)
+            *(_read_one(url, downloader, slots, read, timeout=timeout, max_chars=max_chars) for url in urls)
         )
     finally:
         await downloader.aclose()
@@ -170,7 +183,7 @@ async def _read_one(
     url: str,
     downloader: Downloader,
     slots: asyncio.Semaphore,
-    read_document: ReadDocument,
+    read: Read,
     *,
     timeout: float,  # noqa: ASYNC109 - as in `fetch_page`
     max_chars: int | None,
@@ -182,7 +195,7 @@ async def _read_one(
         async with slots, asyncio.timeout(timeout):
             answer = await downloader.get(url)
         page |= {"url": answer.url, "status": answer.status}
-        content = await (read_document(answer) if _is_document(answer) else asyncio.to_thread(_content, answer))
+        content = await read(answer)
     except TimeoutError:
         failure = ToolError(f"The page {shown!r} did not answer in full within {timeout:g} s.")
         return page | {"error": failure.message, "truncated": False}, failure
@@ -199,8 +212,24 @@ async def _read_one(
     }, failure
 
 
-def _content(answer: Download) -> Page:
-    """The text of a downloaded page.
+async def _text_page(answer: Download, settings: Settings, sandbox: SandboxChoice | None) -> Page:
+    """The text of a downloaded page; of one that does not say where its main part is, the article that is found in it.
+
+    Raises:
+        ToolError: If it is not text.
+    """
+    page, (html, base) = await asyncio.to_thread(_content, answer)
+    if not html:
+        return page
+    found = await article_html(html, answer.url, settings, sandbox)
+    article = await asyncio.to_thread(read_page, found, base) if found else None
+    # A list of links or a form is no article, and little is left of it.
+    is_found = article is not None and len(article.markdown) >= max(_LEAST, _LEAST_SHARE * len(page.markdown))
+    return replace(page, markdown=article.markdown) if article is not None and is_found else page
+
+
+def _content(answer: Download) -> tuple[Page, tuple[str, str]]:
+    """The text of a downloaded page; and where an article is looked for in it, the HTML with its base, else nothing.
 
     Raises:
         ToolError: If it is not text.
@@ -217,10 +246,12 @@ def _content(answer: Download) -> Page:
         )
     text = page_text(answer.body, answer.charset)
     if is_html:
-        return read_page(text, answer.url)
+        page = read_page(text, answer.url)
+        is_worth_it = len(page.markdown) >= _WORTH and find_spec("trafilatura") is not None
+        return page, without_main(text, answer.url) if is_worth_it else _NONE
     text = text.replace("\r\n", "\n").strip()
     language = next((fence for part, fence in _FENCED.items() if kind.endswith(part)), None)
-    return Page("", f"```{language}\n{text}\n```" if language else text)
+    return Page("", f"```{language}\n{text}\n```" if language else text), _NONE
 
 
 def _is_document(answer: Download) -> bool:
