@@ -58,7 +58,7 @@ test-fresh: setup ## clone and set up from nothing, as root and as an ordinary u
 
 chaos: setup ## kill at every write and stores of memory in the middle, cut connections, move clocks (minutes)
 	@scripts/neo4j.sh
-	$(bin)/pytest -m chaos --timeout=3600 tests/chaos tests/encryption tests/memory $(ARGS)
+	$(bin)/pytest -m chaos --timeout=3600 tests/chaos tests/encryption tests/memory tests/research $(ARGS)
 
 mutants: setup ## change the code in small ways and list what no test notices (hours; ARGS="plans --sample 60")
 	$(bin)/python scripts/mutants.py $(ARGS)

@@ -56,6 +56,7 @@ if TYPE_CHECKING:
         PlanningError,
         RecordingError,
         SandboxUnavailableError,
+        ScannedPdfError,
         SettingsError,
         StaleRunnerError,
         ThreadBusyError,
@@ -171,6 +172,7 @@ _HOMES = {
     "ToolError": "errors",
     "ToolArgumentsError": "errors",
     "SandboxUnavailableError": "errors",
+    "ScannedPdfError": "errors",
     "OutsideWorkspaceError": "errors",
     "AddressRefusedError": "errors",
 }
@@ -211,6 +213,7 @@ __all__ = [
     "Question",
     "RecordingError",
     "SandboxUnavailableError",
+    "ScannedPdfError",
     "Settings",
     "SettingsError",
     "StaleRunnerError",

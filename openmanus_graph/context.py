@@ -23,6 +23,18 @@ class Session(Protocol):
         ...
 
 
+class Searches(Protocol):
+    """What search engines found for the thread, which its searches use again."""
+
+    async def find(self, key: str, seconds: float) -> tuple[Any, float] | None:
+        """What was found at most so many seconds ago, and how many ago."""
+        ...
+
+    async def keep(self, key: str, found: Any) -> None:
+        """Keep what was found, in plain types."""
+        ...
+
+
 class Sealing(Protocol):
     """Encrypts files that tools keep of a thread beside the database."""
 
@@ -131,6 +143,8 @@ class ToolContext:
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
+    searches: Searches | None = None
+    """What was searched for in the thread before; `None` where nothing outlives the process."""
     look: Look | None = None
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
 

@@ -239,6 +239,10 @@ class ToolError(OpenManusGraphError):
     """A tool's own word that the call failed; the outcome is known, so a retry is safe."""
 
 
+class ScannedPdfError(ToolError):
+    """A PDF that has pages, and no text on them."""
+
+
 class ToolArgumentsError(ToolError):
     """Arguments that do not fit the tool's schema."""
 

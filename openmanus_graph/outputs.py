@@ -149,6 +149,18 @@ def stored(output: Any, *, workspace: Path, subtask_id: str, limit: int) -> tupl
     return {"file": relative, "characters": len(text), "preview": shown[:PREVIEW_CHARACTERS]}, relative
 
 
+def keep_file(workspace: Path, name: str, data: bytes) -> str:
+    """Keep what a tool made of a file beside large outputs; its path in the workspace.
+
+    Args:
+        workspace: The thread's folder.
+        name: The file's name, which says by a digest what is in it.
+        data: Its content.
+    """
+    _write_durably(workspace, name, data)
+    return f"{FOLDER}/{name}"
+
+
 def whole(result: SubtaskResult, workspace: Path) -> Any:
     """A result's whole output, read from its file where it has one.
 

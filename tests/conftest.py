@@ -74,6 +74,21 @@ def needs_pdfium(require: Require) -> None:
     require(find_spec("pypdfium2") is not None, "PDFium is not installed", "pip install 'openmanus-graph[pdf]'")
 
 
+@pytest.fixture
+def needs_trafilatura(require: Require) -> None:
+    """What finds the article of a page."""
+    require(
+        find_spec("trafilatura") is not None, "trafilatura is not installed", "pip install 'openmanus-graph[articles]'"
+    )
+
+
+@pytest.fixture
+def needs_office(require: Require) -> None:
+    """What reads files of office programs."""
+    found = find_spec("mammoth") is not None and find_spec("openpyxl") is not None
+    require(found, "mammoth or openpyxl is not installed", "pip install 'openmanus-graph[office]'")
+
+
 TEMPLATE = "template_for_tests"
 FAST = ("fsync", "synchronous_commit", "full_page_writes")
 """Settings of Postgres that outlive only a crash of the whole machine, which no test makes; without them, making and

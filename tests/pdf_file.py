@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 
-def pdf(text: str, *, encrypted: bool = False, pages: int = 1) -> bytes:
+def pdf(text: str, *, encrypted: bool = False, pages: int = 1, size: tuple[float, float] = (612, 792)) -> bytes:
     """Equal pages of PDF with a line of text; encrypted with a password that nobody knows."""
     stream = f"BT /F1 24 Tf 72 700 Td ({text}) Tj ET".encode()
     objects = [
         b"<< /Type /Catalog /Pages 2 0 R >>",
         b"<< /Type /Pages /Kids [%s] /Count %d >>" % (b" ".join([b"3 0 R"] * pages), pages),
-        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 612 792] /Contents 4 0 R"
-        b" /Resources << /Font << /F1 5 0 R >> >> >>",
+        b"<< /Type /Page /Parent 2 0 R /MediaBox [0 0 %s %s] /Contents 4 0 R"
+        b" /Resources << /Font << /F1 5 0 R >> >> >>" % tuple(str(side).encode() for side in size),
         b"<< /Length %d >>\nstream\n%s\nendstream" % (len(stream), stream),
         b"<< /Type /Font /Subtype /Type1 /BaseFont /Helvetica >>",
         b"<< /Filter /Standard /V 1 /R 2 /P -4 /O <" + b"41" * 32 + b"> /U <" + b"42" * 32 + b"> >>",

@@ -53,6 +53,7 @@ JSON: Mapping[str, Mapping[str, Shape]] = {
     "answers": {"value": sealed_whole},
     "events": {"event": sealed_event},
     "tool_results": {"output": sealed_whole},
+    "searches": {"found": sealed_whole},
     "store": {"value": sealed_item},
 }
 """Columns of JSON, by table."""
@@ -71,6 +72,7 @@ OF_THREADS = (
     "events",
     "ratings",
     "effects",
+    "searches",
 )
 """Tables with sealed columns and rows of threads."""
 _OBJECTS = (sealed_item, sealed_checkpoint, sealed_metadata, sealed_event)

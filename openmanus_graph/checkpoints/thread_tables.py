@@ -21,6 +21,7 @@ THREAD_TABLES = (
     "ratings",
     "effects",
     "file_changes",
+    "searches",
 )
 """Every table with a `thread_id`, `threads` first because others refer to it; a test compares it with the database."""
 

@@ -4,18 +4,22 @@ from __future__ import annotations
 
 import filecmp
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from tempfile import mkstemp
 
+from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import UsageError
+from openmanus_graph.tools.documents.pdf_page import page_picture
 
 LARGEST_FILE = 100 * 1024 * 1024
 """Bytes one attachment may have."""
 MOST_FILES = 100
 """Files one request may be handed."""
+_PAGE = re.compile(r"(.+)#page=([1-9][0-9]{0,5})", re.DOTALL)
 
 
 def checked(files: Sequence[str]) -> list[Path]:
@@ -28,7 +32,29 @@ def checked(files: Sequence[str]) -> list[Path]:
         raise UsageError(
             f"{len(files)} files are attached; at most {MOST_FILES} can be.", hint="Put them in an archive."
         )
-    return [_checked(Path(name).expanduser()) for name in files]
+    return [_checked(Path(_parted(name)[0]).expanduser()) for name in files]
+
+
+def _parted(name: str) -> tuple[str, int | None]:
+    """The file that is named, and the page of it that is to be shown, as in `scan.pdf#page=3`."""
+    found = _PAGE.fullmatch(name)
+    return (name, None) if found is None or Path(name).expanduser().exists() else (found[1], int(found[2]))
+
+
+async def page_pictures(files: Sequence[str], copied: Sequence[str], workspace: Path, settings: Settings) -> list[str]:
+    """Paths in the workspace of the pages that were named as `FILE.pdf#page=N`, each drawn as a picture.
+
+    Args:
+        files: As they were named.
+        copied: Their paths in the workspace.
+        workspace: The thread's folder.
+        settings: How what reads PDFs is confined.
+
+    Raises:
+        ToolError: If one cannot be drawn.
+    """
+    asked = [(path, page) for name, path in zip(files, copied, strict=True) if (page := _parted(name)[1]) is not None]
+    return [(await page_picture(workspace, path, page, settings)).path for path, page in asked]
 
 
 def _checked(path: Path) -> Path:

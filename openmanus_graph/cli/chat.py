@@ -30,7 +30,7 @@ from openmanus_graph.cli.lines import LONGEST_ERROR
 from openmanus_graph.cli.options import RunOptions
 from openmanus_graph.cli.report import WORDS, print_result
 from openmanus_graph.cli.resume import next_input
-from openmanus_graph.cli.run import agent_graph, attached, refuse_request
+from openmanus_graph.cli.run import agent_graph, handed, refuse_request
 from openmanus_graph.cli.terminal import interactive, print_error, with_program
 from openmanus_graph.config.sections import BudgetSettings
 from openmanus_graph.display_text import one_line, usage_line, visible, work_line
@@ -144,7 +144,7 @@ class Talk:
             self.person.say(f"The last request is {self.thread.status}: /resume goes on with it first.")
             return
         self.name = self.name or new_thread_id(task)
-        files = attached(checked(self.files), self.name, self.thread, self.options)
+        files = await handed(self.files, self.name, self.thread, self.options)
         await self._perform({"task": task, "attachments": files}, task)
         self.files.clear()
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import asyncio
 import shlex
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ import click
 from openmanus_graph.checkpoints.database import open_checkpointer
 from openmanus_graph.checkpoints.thread_id import checked_thread, new_thread_id
 from openmanus_graph.checkpoints.threads import Thread, get_thread
-from openmanus_graph.cli.attachments import attach, checked
+from openmanus_graph.cli.attachments import attach, checked, page_pictures
 from openmanus_graph.cli.execution import execute
 from openmanus_graph.cli.options import RunOptions, absolute
 from openmanus_graph.cli.report import next_step
@@ -91,7 +92,7 @@ SOUNDS = frozenset({".mp3", ".wav", ".m4a", ".ogg", ".oga", ".opus", ".flac", ".
 
 async def run_task(task: str, options: RunOptions) -> int:
     """Hand the agent a task, in a new thread or as the next request of a conversation."""
-    files = checked(options.attach)
+    checked(options.attach)
     graph = agent_graph(options, None)  # a missing model is said before a database is started
     name = options.thread or new_thread_id(task)
     async with open_checkpointer(settings=options.effective_settings()) as saver:
@@ -99,7 +100,7 @@ async def run_task(task: str, options: RunOptions) -> int:
         if known is not None:
             refuse_request(known, task)
             graph = agent_graph(options, known)
-        given = {"task": task, "attachments": attached(files, name, known, options)}
+        given = {"task": task, "attachments": await handed(options.attach, name, known, options)}
         return await execute(
             graph.compile(checkpointer=saver),
             given,
@@ -157,8 +158,21 @@ def attached(files: list[Path], name: str, thread: Thread | None, options: RunOp
     sounds = [path.name for path in files if path.suffix.lower() in SOUNDS]
     if sounds and (why := why_missing(builtin("transcribe_audio"), options.effective_settings(thread))):
         click.echo(f"{sounds[0]!r} is sound, and nothing can listen to it here. {why}", err=True)
+    return attach(files, _folder(name, thread, options))
+
+
+async def handed(files: Sequence[str], name: str, thread: Thread | None, options: RunOptions) -> list[str]:
+    """Copy files into the workspace, as `attached` does, and draw pages of PDFs that are named `FILE.pdf#page=N`."""
+    copied = attached(checked(files), name, thread, options)
+    if not copied:
+        return []
+    settings = options.effective_settings(thread)
+    return [*copied, *await page_pictures(files, copied, _folder(name, thread, options), settings)]
+
+
+def _folder(name: str, thread: Thread | None, options: RunOptions) -> Path:
     folder = options.workspace or (thread.workspace if thread is not None else None) or default_workspace(name)
-    return attach(files, Path(folder).expanduser().absolute())
+    return Path(folder).expanduser().absolute()
 
 
 async def run_plan(plan_file: Path, options: RunOptions) -> int:

@@ -31,7 +31,7 @@ from openmanus_graph.events import Event, now
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.graphs.user.node_events import answer_in
 from openmanus_graph.graphs.user.user_graph import UserGraphBuilder, make_loaded_durable, rebuild_user_graph
-from openmanus_graph.loading.graphs import LoadedGraph, load_graph
+from openmanus_graph.loading.graphs import BUILT_IN, LoadedGraph, load_graph
 from openmanus_graph.loading.input_schema import check_input, input_of, read_input, title_of
 from openmanus_graph.loading.langgraph_json import find_project
 from openmanus_graph.loading.user_modules import described
@@ -200,14 +200,19 @@ def output_of(app: DurableGraph, values: Any) -> Any:
     return {name: fields[name] for name in channels if name in fields}
 
 
+def _next_step(app: DurableGraph, thread: Thread) -> str | None:
+    """The command that goes on; a graph of one's own that ran to its end has nothing left, however it ended."""
+    return None if thread.finished and isinstance(app.builder, UserGraphBuilder) else next_step(thread)
+
+
 def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended: RunOutcome | None = None) -> None:
     """Print the answer on stdout, the rest on stderr."""
-    hint = next_step(thread)
+    hint = _next_step(app, thread)
     usage = None if ended is None else ended.usage
     if not isinstance(app.builder, UserGraphBuilder):
         report(thread, values, hint=hint, usage=usage, told=() if ended is None else ended.told)
         return
-    if thread.status == "completed":
+    if thread.finished:
         output = output_of(app, values)
         answer = answer_in(output)
         print_result(json.dumps(as_json(output), indent=2, ensure_ascii=False) if answer is None else answer)
@@ -216,7 +221,7 @@ def _say_end(app: DurableGraph, thread: Thread, values: Mapping[str, Any], ended
 
 def _print_last(app: DurableGraph, ended: RunOutcome) -> None:
     """Print the last event of `--json`, with answer, output and questions."""
-    thread, hint = ended.thread, next_step(ended.thread)
+    thread, hint = ended.thread, _next_step(app, ended.thread)
     output = output_of(app, ended.values)
     last = Event(type="run_finished", id=f"{thread.thread_id}/run_finished", thread_id=thread.thread_id, time=now())
     last.update(status=thread.status, error=thread.error, elapsed_s=round(ended.elapsed_s, 3), usage=ended.usage)
@@ -239,22 +244,23 @@ def as_json(value: Any) -> Any:
 
 
 def list_graphs(in_json: bool) -> None:
-    """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json."""
+    """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json, and the built-in ones."""
     graphs = asyncio.run(_list())
     if in_json:
         print_json(graphs)
         return
-    if not graphs:
-        click.echo(with_program("No langgraph.json here. Make a project with: openmanus-graph new DIR"))
-        return
     rows = [[graph["name"], graph["from"], graph["description"]] for graph in graphs]
     print_table(["GRAPH", "FROM", "WHAT IT DOES"], rows)
+    click.echo(with_program(f'Run one with: openmanus-graph run --graph {graphs[0]["name"]} "TASK"'), err=True)
+    if find_project() is None:
+        click.echo(with_program("No langgraph.json here. Make a project with: openmanus-graph new DIR"), err=True)
 
 
 async def _list() -> list[dict[str, str]]:
     project = find_project()
+    own = dict(project.graphs) if project else {}
     graphs: list[dict[str, str]] = []
-    for name, place in project.graphs.items() if project else ():
+    for name, place in {**own, **{name: "built in" for name in BUILT_IN if name not in own}}.items():
         try:
             async with await load_graph(name) as loaded:
                 description = loaded.description

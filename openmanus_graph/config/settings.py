@@ -9,7 +9,16 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal, cast
 
-from pydantic import AliasChoices, Field, NonNegativeInt, PositiveInt, SecretStr, ValidationError, model_validator
+from pydantic import (
+    AliasChoices,
+    Field,
+    NonNegativeFloat,
+    NonNegativeInt,
+    PositiveInt,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
 from pydantic_settings import (
     BaseSettings,
     PydanticBaseSettingsSource,
@@ -186,6 +195,8 @@ class Settings(BaseSettings):
     """The user's password; `None` means none."""
     search_engines: tuple[str, ...] = ()
     """Engines of `web_search`, in order; empty means those that are configured, those of plug-ins, then DuckDuckGo."""
+    search_age_s: NonNegativeFloat = 3600
+    """Seconds for which a thread uses again what its own earlier search found; 0 asks the engines each time."""
     searxng_url: str | None = None
     """Where a SearXNG server answers."""
     mcp_servers: dict[str, McpServerSettings] = Field(default_factory=dict[str, McpServerSettings])

@@ -55,6 +55,14 @@ from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 DESCRIPTION = "Researches a query on the Web: several questions at once, each sentence of the report with its source."
 
 
+class ResearchGraph(StateGraph[Any, Any, Any, Any]):
+    """The builder of a research, which knows how it ended."""
+
+    def outcome(self, values: Any) -> str:
+        """`failed` where nothing was found, `partial` where a limit or a fault left something out."""
+        return str(cast("Mapping[str, Any]", values).get("status") or "completed")
+
+
 def build_deep_research(
     models: ModelsChoice | None = None, *, settings: Settings | None = None
 ) -> CompiledStateGraph[Any, Any, Any, Any]:
@@ -67,13 +75,11 @@ def build_deep_research(
 
     Returns:
         A compiled graph for `make_durable`, or for `agents` of `build_manus_graph`. Its input is `{"query": …}`, with
-        `max_depth`, `max_insights`, `time_limit_s`, `max_tokens` and `ask`; its output has `report` (Markdown),
-        `sources`, `claims` and `status`.
+        `max_depth`, `max_insights`, `time_limit_s`, `max_tokens`, `fresh` and `ask`; its output has `report`
+        (Markdown), `sources`, `claims` and `status`.
     """
     researcher = Researcher(settings or Settings.load(), models)
-    graph: StateGraph[Any, Any, Any, Any] = StateGraph(
-        ResearchState, input_schema=ResearchInput, output_schema=ResearchOutput
-    )
+    graph = ResearchGraph(ResearchState, input_schema=ResearchInput, output_schema=ResearchOutput)
     graph.add_node("plan", cast("Any", questions_node(researcher)))
     graph.add_node("clarify", cast("Any", clarify_node(researcher)))
     graph.add_node(INVESTIGATE, _question_graph(researcher))
@@ -132,6 +138,7 @@ class ResearchArguments(BaseModel):
     max_depth: int = Field(default=MAX_DEPTH, ge=1, le=5, description="Rounds of search for each question.")
     max_insights: int = Field(default=MAX_INSIGHTS, ge=1, le=200, description="Notes from pages at most.")
     time_limit_s: float = Field(default=TIME_LIMIT_S, gt=0, le=7200, description="Seconds to search and read.")
+    fresh: bool = Field(default=False, description="Whether to ask anew what this thread has searched for before.")
 
 
 def _read_addresses(args: Mapping[str, Any], output: Any) -> list[str]:
@@ -158,7 +165,11 @@ def _of_tool() -> CompiledStateGraph[Any, Any, Any, Any]:
 
 @builtin_tool("deep_research", ResearchArguments, _SPEC)
 async def deep_research(
-    query: str, max_depth: int = MAX_DEPTH, max_insights: int = MAX_INSIGHTS, time_limit_s: float = TIME_LIMIT_S
+    query: str,
+    max_depth: int = MAX_DEPTH,
+    max_insights: int = MAX_INSIGHTS,
+    time_limit_s: float = TIME_LIMIT_S,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Research a query on the Web in depth; returns a report in which every sentence has its source.
 
@@ -166,7 +177,8 @@ async def deep_research(
     and leaves out what no page says. It takes minutes: use web_search and fetch_page for one fact.
     """
     tool_context()  # it runs inside a run only, whose steps it shares
-    given = {"query": query, "max_depth": max_depth, "max_insights": max_insights, "time_limit_s": time_limit_s}
+    limits = {"max_depth": max_depth, "max_insights": max_insights, "time_limit_s": time_limit_s}
+    given = {"query": query, "fresh": fresh, **limits}
     out = await _of_tool().ainvoke(given)
     if out["status"] == "failed":
         raise ToolError(f"Nothing was found that a source says.\n{out['report']}")

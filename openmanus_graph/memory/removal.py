@@ -9,9 +9,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from openmanus_graph.checkpoints.reuse.tool_results import ToolResults
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread, delete_thread, get_thread
-from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ThreadBusyError
 from openmanus_graph.memory.forgetting import Forgotten, forget_episodes

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from openmanus_graph.config.settings import Settings
@@ -16,6 +17,8 @@ from openmanus_graph.models.catalog import Catalog, ModelTarget
 from openmanus_graph.models.providers import ask_once
 from openmanus_graph.tools.web.download import Downloader
 
+Counted = Callable[[Any], Awaitable[None]]
+"""Counts an answer of a provider, before anybody looks whether it is of use: it is paid for."""
 Table = Literal["transcription", "speech", "image"]
 """The tables of `[models]` that name these models; that of `[models.default]` talks and does none of this."""
 
@@ -30,41 +33,44 @@ def media_target(settings: Settings, table: Table) -> ModelTarget | None:
     return None if found is None or not found.model else Catalog(settings).targets(table)[0]
 
 
-async def transcribe(target: ModelTarget, name: str, data: bytes, language: str | None) -> tuple[str, Any]:
-    """The words that a recording holds, and LiteLLM's answer.
+async def transcribe(target: ModelTarget, name: str, data: bytes, language: str | None, counted: Counted) -> str:
+    """The words that a recording holds.
 
     Args:
         target: The model.
         name: The file's name, whose ending tells the format.
         data: The recording.
         language: Its language, two letters; `None` leaves that to the model.
+        counted: Counts the answer.
 
     Raises:
         ModelError: If the provider failed for good, or refuses.
     """
     given = {"file": (name, data), **({} if language is None else {"language": language})}
     answer = await answered(target, lambda: ask_once(target, "atranscription", given))
+    await counted(answer)
     text = getattr(answer, "text", None)
     if not isinstance(text, str):
         raise _unusable(target, "no text")
-    return text, answer
+    return text
 
 
-async def speak(target: ModelTarget, text: str, voice: str) -> tuple[bytes, Any]:
-    """A text as MP3, and LiteLLM's answer.
+async def speak(target: ModelTarget, text: str, voice: str, counted: Counted) -> bytes:
+    """A text as MP3; `counted` counts the answer.
 
     Raises:
         ModelError: If the provider failed for good, or refuses.
     """
     answer = await answered(target, lambda: ask_once(target, "aspeech", {"input": text, "voice": voice}))
+    await counted(answer)
     data = getattr(answer, "content", None)
     if not isinstance(data, bytes) or not data:
         raise _unusable(target, "no sound")
-    return data, answer
+    return data
 
 
-async def draw(target: ModelTarget, prompt: str, size: str | None) -> tuple[bytes, Any]:
-    """A picture, and LiteLLM's answer; one that a provider gives the address of is downloaded behind the guard.
+async def draw(target: ModelTarget, prompt: str, size: str | None, counted: Counted) -> bytes:
+    """A picture; one that a provider gives the address of is downloaded behind the guard. `counted` counts the answer.
 
     Raises:
         ModelError: If the provider failed for good, or refuses.
@@ -72,11 +78,12 @@ async def draw(target: ModelTarget, prompt: str, size: str | None) -> tuple[byte
     """
     given = {"prompt": prompt, "n": 1, **({} if size is None else {"size": size})}
     answer = await answered(target, lambda: ask_once(target, "aimage_generation", given))
+    await counted(answer)
     try:
         picture = answer.data[0]
         encoded, url = picture.b64_json, picture.url
         if encoded:
-            return base64.b64decode(encoded, validate=True), answer
+            return base64.b64decode(encoded, validate=True)
     except (AttributeError, IndexError, TypeError, binascii.Error) as error:
         raise _unusable(target, "no picture") from error
     if not url:
@@ -88,7 +95,7 @@ async def draw(target: ModelTarget, prompt: str, size: str | None) -> tuple[byte
         await downloader.aclose()
     if found.status >= 400 or found.truncated:
         raise _unusable(target, f"a picture that cannot be had ({found.status})")
-    return found.body, answer
+    return found.body
 
 
 def _unusable(target: ModelTarget, what: str) -> ModelError:

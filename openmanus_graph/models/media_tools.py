@@ -17,7 +17,7 @@ from pydantic import BaseModel, ConfigDict, Field
 from openmanus_graph.call_site import CallSite
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, tool_context
-from openmanus_graph.errors import ModelError, ToolError
+from openmanus_graph.errors import BudgetError, ModelError, ToolError
 from openmanus_graph.events import Usage
 from openmanus_graph.files.safe_paths import SafePath, locate, open_parent, read_file, write_file
 from openmanus_graph.models.catalog import ModelTarget
@@ -118,9 +118,8 @@ async def transcribe_audio(path: str, language: str | None = None) -> dict[str, 
     if size > MOST_BYTES:
         raise ToolError(f"The recording {path!r} has {size:,} bytes; at most {MOST_BYTES:,} can be transcribed.")
     call = _MediaCall("transcription", context)
-    text, answer = await call.made(transcribe(call.target, PurePosixPath(path).name, data, language))
-    await call.count(answer)
-    return {"text": text}
+    name = PurePosixPath(path).name
+    return {"text": await call.made(lambda: transcribe(call.target, name, data, language, call.count))}
 
 
 @builtin_tool("speak", SpeakArguments, _SPEAKS)
@@ -130,9 +129,7 @@ async def speak(text: str, voice: str = "alloy", path: str | None = None) -> dic
     name = path or f"speech-{_digest(text, voice)}.mp3"
     place = locate(context.workspace, name)
     call = _MediaCall("speech", context)
-    data, answer = await call.made(spoken(call.target, text, voice))
-    _write(place, data)
-    await call.count(answer)
+    _write(place, await call.made(lambda: spoken(call.target, text, voice, call.count)))
     return {"path": place.path}
 
 
@@ -143,9 +140,8 @@ async def generate_image(prompt: str, size: str | None = None, path: str | None 
     call = _MediaCall("image", context)
     if path is not None:
         locate(context.workspace, path)  # refused before anything is paid for
-    data, answer = await call.made(draw(call.target, prompt, size))
+    data = await call.made(lambda: draw(call.target, prompt, size, call.count))
     ending = next((name for mark, name in _ENDINGS.items() if data.startswith(mark)), None)
-    await call.count(answer)
     if ending is None:
         raise ToolError(f"The model {call.target.name!r} gave what is no picture.")
     place = locate(context.workspace, path or f"image-{_digest(prompt, size or '')}.{ending}")
@@ -171,8 +167,7 @@ class _MediaCall:
         """Check the budget before anything is sent.
 
         Raises:
-            BudgetError: If a budget is used up.
-            ToolError: If no model is configured.
+            ToolError: If a budget is used up, or no model is configured.
         """
         target = media_target(context.settings, table)
         if target is None:
@@ -180,21 +175,30 @@ class _MediaCall:
         self.target: ModelTarget = target
         self._place = CallSite(table, context.subtask_id)
         self._spending = scope_of(ensure_config(), context.settings).spending
-        self._spending.check()
+        try:
+            self._spending.check()
+        except BudgetError as error:  # it is the call that cannot be made; the run decides by itself when it ends
+            raise ToolError(error.message, hint=error.hint) from error
+        self._sent: int | None = None
         self._began = time.monotonic()
 
-    async def made(self, asked: Awaitable[AnswerT]) -> AnswerT:
+    async def made(self, ask: Callable[[], Awaitable[AnswerT]]) -> AnswerT:
         """What the model gives; its failure is the call's, and ends no run.
+
+        That it is sent is committed first: it is paid for, whatever becomes of this process.
 
         Raises:
             ToolError: If it fails, or refuses.
         """
+        self._sent = await self._spending.send(self._place, self.target.name)
         try:
-            return await asked
+            return await ask()
         except ModelError as error:
+            await self._spending.forget(self._sent)  # counted by now, if there was an answer
             raise ToolError(error.message, hint=error.hint) from error
 
     async def count(self, answer: Any) -> None:
-        """Count the call, with its price where that is known."""
+        """Count an answer, with its price where that is known."""
         usage = cast("Usage", {**NO_USAGE, "calls": 1, "cost_usd": price_of(self.target, answer)})
-        await self._spending.add(self._place, self.target.name, usage, time.monotonic() - self._began)
+        sent, self._sent = self._sent, None
+        await self._spending.add(self._place, self.target.name, usage, time.monotonic() - self._began, sent)

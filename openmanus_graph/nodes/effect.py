@@ -18,7 +18,7 @@ from langchain_core.tools import BaseTool
 from langgraph.errors import GraphBubbleUp
 
 from openmanus_graph.checkpoints.ledger import Effect, Intent, Ledger, hash_of, key_of, new_token, preview_of
-from openmanus_graph.checkpoints.tool_results import ToolResults
+from openmanus_graph.checkpoints.reuse.tool_results import ToolResults
 from openmanus_graph.context import ToolContext
 from openmanus_graph.effect_outcome import EffectOutcome, effect_outcome_of
 from openmanus_graph.errors import ForeignTypeError, ToolArgumentsError, UnknownQuestionError

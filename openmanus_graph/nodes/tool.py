@@ -16,6 +16,7 @@ from langchain_core.tools import BaseTool
 from langgraph.runtime import Runtime
 
 from openmanus_graph.checkpoints.ledger import hash_of, kept_args
+from openmanus_graph.checkpoints.reuse.searches import ThreadSearches
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OpenManusGraphError
@@ -107,7 +108,8 @@ async def _direct_call(
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
     vision = None if spec.shows is None else CallVision(run, state, attempt=attempt, of_agent=False)
-    context = replace(run.context, attempt=attempt, ask=text_question(run, config), direct=True)
+    searches = ThreadSearches.of(run.saver, config)
+    context = replace(run.context, attempt=attempt, ask=text_question(run, config), direct=True, searches=searches)
     context = context if vision is None else vision.handed(context)
     arguments = dict(subtask.args)
     try:
@@ -209,7 +211,8 @@ async def _agent_call(
     made = state["call"]
     key = str(made["id"])
     subtask_id = run.context.subtask_id
-    context = replace(run.context, call_id=_call_id(run.context, config, key), ask=text_question(run, config))
+    call_id, searches = _call_id(run.context, config, key), ThreadSearches.of(run.saver, config)
+    context = replace(run.context, call_id=call_id, ask=text_question(run, config), searches=searches)
     vision = None if spec.shows is None else CallVision(run, state, attempt=context.attempt, of_agent=True)
     context = context if vision is None else vision.handed(context)
     effect = EffectCall(tool, context, config, run, key)

@@ -1,7 +1,7 @@
 """Worker: a program of the package that is run once, confined, for what native code makes of strangers' data.
 
-A file that ends such a program costs that file, not the run. The program imports nothing of the package, which is not
-there inside; it reads its request from standard input and writes its answer to standard output.
+A file that ends such a program costs that file, not the run. It reads its request from standard input and writes its
+answer to standard output.
 """
 
 from __future__ import annotations
@@ -19,8 +19,18 @@ from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.sandbox.process import open_process
 
 
+def program_of(package: str, name: str) -> str:
+    """The Python of a worker.
+
+    Args:
+        package: The package that it stands in.
+        name: Its file's name.
+    """
+    return files(package).joinpath(name).read_text(encoding="utf-8")
+
+
 async def run_worker(
-    program: tuple[str, str],
+    program: str,
     request: bytes,
     *,
     workspace: Path,
@@ -34,7 +44,7 @@ async def run_worker(
     """Run a worker to its end; all that it answered, which is cut short where it was ended.
 
     Args:
-        program: The package that it stands in, and its file's name.
+        program: Its Python, which can import what is installed, but nothing of this package.
         request: What it is sent.
         workspace: The folder that it starts in, which it may only read.
         settings: The account to drop to.
@@ -49,9 +59,8 @@ async def run_worker(
         TimeoutError: If it takes too long.
     """
     level = await asyncio.to_thread(choose_level, sandbox, settings)
-    code = files(program[0]).joinpath(program[1]).read_text(encoding="utf-8")
     process = await open_process(
-        [sys.executable, "-X", "utf8", "-c", code, *arguments],
+        [sys.executable, "-X", "utf8", "-c", program, *arguments],
         workspace=workspace,
         level=level,
         settings=settings,

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,9 +11,8 @@ from openmanus_graph.tools.browser.arguments import BrowserArguments, effect_of_
 from openmanus_graph.tools.browser.confinement import why_unavailable
 from openmanus_graph.tools.browser.saved_state import state_file
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
-from openmanus_graph.tools.web.engines import engines_of
 from openmanus_graph.tools.web.servers import servers_of
-from openmanus_graph.tools.web_search import Query, cached_search
+from openmanus_graph.tools.web_search import Query, thread_search
 
 if TYPE_CHECKING:
     from openmanus_graph.tools.browser.session import BrowserSession
@@ -69,10 +67,8 @@ async def browser_use(**arguments: Any) -> dict[str, Any]:
     session = await context.sessions.get("browser", lambda: _opened(context))
 
     async def search(query: str) -> list[dict[str, Any]]:
-        engines = engines_of(context.settings, os.environ)
-        asked = Query(query.strip(), 5, "en", None)
-        hits = await cached_search(asked, engines, context.settings.allow_hosts)
-        return [{"title": hit.title, "url": hit.url, "description": hit.description} for hit in hits]
+        found = await thread_search(Query(query.strip(), 5, "en", None), context.settings, context.searches)
+        return [{"title": hit.title, "url": hit.url, "description": hit.description} for hit in found.hits]
 
     return await perform(session, given, Means(search, context.ask, fails=context.direct))
 

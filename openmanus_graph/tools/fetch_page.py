@@ -3,25 +3,40 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.context import tool_context
-from openmanus_graph.errors import AddressRefusedError, ToolError
+from openmanus_graph.errors import AddressRefusedError, ScannedPdfError, ToolError
+from openmanus_graph.outputs import keep_file
 from openmanus_graph.plans.output_shape import ANY, TEXT
+from openmanus_graph.sandbox.article import article_html
+from openmanus_graph.sandbox.office import is_office, office_text
 from openmanus_graph.sandbox.pdf import pdf_text
+from openmanus_graph.tools.documents.office_page import office_page
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.address import Resolver, resolve
 from openmanus_graph.tools.web.charset import page_text
 from openmanus_graph.tools.web.download import MAX_PDF_BYTES, PDF, Download, Downloader, without_password
-from openmanus_graph.tools.web.page import Page, read_page
+from openmanus_graph.tools.web.page import Page, read_page, without_main
 
-ReadPdf = Callable[[bytes, str], Awaitable[tuple[str, int]]]
-"""Takes a PDF and its address; gives its text, and how many pages at its end were not read."""
+Read = Callable[[Download], Awaitable[Page]]
+"""Reads what was downloaded."""
 
+_NONE = ("", "")
+_WORTH = 2_000
+"""Characters of Markdown from which on an article is looked for in a page."""
+_LEAST = 500
+"""Characters of Markdown below which what was found is no article."""
+_LEAST_SHARE = 0.1
+"""Share of the page's text below which it is none either."""
 MAX_URLS = 50
 """Pages of one call."""
 _AT_ONCE = 8
@@ -98,6 +113,7 @@ async def fetch_in_call(urls: list[str] | str, timeout: float, max_chars: int | 
         max_chars=max_chars,
         settings=context.settings,
         sandbox=context.sandbox,
+        workspace=context.workspace,
     )
 
 
@@ -110,6 +126,7 @@ async def fetch(
     resolver: Resolver = resolve,
     settings: Settings | None = None,
     sandbox: SandboxChoice | None = None,
+    workspace: Path | None = None,
 ) -> dict[str, Any]:
     """Read all pages, some at the same time.
 
@@ -121,6 +138,7 @@ async def fetch(
         resolver: How host names are resolved.
         settings: How what reads PDFs is confined; `None` means those of the environment.
         sandbox: The same, where the run says it.
+        workspace: Where a PDF without text is kept, so that its pages can be looked at; `None` keeps none.
 
     Raises:
         AddressRefusedError: If no page could be read, and the first for this reason.
@@ -130,13 +148,25 @@ async def fetch(
         raise ToolError(f"The argument 'urls' has {len(urls)} addresses, and 1 to {MAX_URLS} are read at once.")
     downloader = Downloader(allow_hosts, resolver=resolver)
 
-    async def read_pdf(data: bytes, url: str) -> tuple[str, int]:
-        return await pdf_text(data, url, settings or Settings.load(), sandbox=sandbox)
+    async def read(answer: Download) -> Page:
+        chosen = settings or Settings.load()
+        if not _is_document(answer):
+            return await _text_page(answer, chosen, sandbox)
+        try:
+            return await _document(answer, chosen, sandbox)
+        except ScannedPdfError as error:
+            if workspace is None:
+                raise
+            name = f"scan-{hashlib.sha256(answer.body).hexdigest()[:12]}.pdf"
+            path = await asyncio.to_thread(keep_file, workspace, name, answer.body)
+            raise ToolError(
+                error.message, hint=f"Look at a page with `view_image`, path {path!r} and `page`."
+            ) from error
 
     slots = asyncio.Semaphore(_AT_ONCE)
     try:
         results = await asyncio.gather(
-            *(_read_one(url, downloader, slots, read_pdf, timeout=timeout, max_chars=max_chars) for url in urls)
+            *(_read_one(url, downloader, slots, read, timeout=timeout, max_chars=max_chars) for url in urls)
         )
     finally:
         await downloader.aclose()
@@ -153,7 +183,7 @@ async def _read_one(
     url: str,
     downloader: Downloader,
     slots: asyncio.Semaphore,
-    read_pdf: ReadPdf,
+    read: Read,
     *,
     timeout: float,  # noqa: ASYNC109 - as in `fetch_page`
     max_chars: int | None,
@@ -165,7 +195,7 @@ async def _read_one(
         async with slots, asyncio.timeout(timeout):
             answer = await downloader.get(url)
         page |= {"url": answer.url, "status": answer.status}
-        content = await (_pdf(answer, read_pdf) if _is_pdf(answer) else asyncio.to_thread(_content, answer))
+        content = await read(answer)
     except TimeoutError:
         failure = ToolError(f"The page {shown!r} did not answer in full within {timeout:g} s.")
         return page | {"error": failure.message, "truncated": False}, failure
@@ -182,8 +212,24 @@ async def _read_one(
     }, failure
 
 
-def _content(answer: Download) -> Page:
-    """The text of a downloaded page.
+async def _text_page(answer: Download, settings: Settings, sandbox: SandboxChoice | None) -> Page:
+    """The text of a downloaded page; of one that does not say where its main part is, the article that is found in it.
+
+    Raises:
+        ToolError: If it is not text.
+    """
+    page, (html, base) = await asyncio.to_thread(_content, answer)
+    if not html:
+        return page
+    found = await article_html(html, answer.url, settings, sandbox)
+    article = await asyncio.to_thread(read_page, found, base) if found else None
+    # A list of links or a form is no article, and little is left of it.
+    is_found = article is not None and len(article.markdown) >= max(_LEAST, _LEAST_SHARE * len(page.markdown))
+    return replace(page, markdown=article.markdown) if article is not None and is_found else page
+
+
+def _content(answer: Download) -> tuple[Page, tuple[str, str]]:
+    """The text of a downloaded page; and where an article is looked for in it, the HTML with its base, else nothing.
 
     Raises:
         ToolError: If it is not text.
@@ -200,29 +246,39 @@ def _content(answer: Download) -> Page:
         )
     text = page_text(answer.body, answer.charset)
     if is_html:
-        return read_page(text, answer.url)
+        page = read_page(text, answer.url)
+        is_worth_it = len(page.markdown) >= _WORTH and find_spec("trafilatura") is not None
+        return page, without_main(text, answer.url) if is_worth_it else _NONE
     text = text.replace("\r\n", "\n").strip()
     language = next((fence for part, fence in _FENCED.items() if kind.endswith(part)), None)
-    return Page("", f"```{language}\n{text}\n```" if language else text)
+    return Page("", f"```{language}\n{text}\n```" if language else text), _NONE
+
+
+def _is_document(answer: Download) -> bool:
+    return _is_pdf(answer) or is_office(answer.body, answer.content_type)
 
 
 def _is_pdf(answer: Download) -> bool:
     return answer.content_type == PDF or answer.body.startswith(b"%PDF-")
 
 
-async def _pdf(answer: Download, read: ReadPdf) -> Page:
-    """The text of a PDF.
+async def _document(answer: Download, settings: Settings, sandbox: SandboxChoice | None) -> Page:
+    """The text of a PDF or of a file of an office program.
 
     Raises:
         ToolError: If it cannot be read, or is too large to be here whole.
     """
+    kind = "PDF" if _is_pdf(answer) else "file"
     if answer.truncated:
         raise ToolError(
-            f"The PDF {answer.url!r} has more than {MAX_PDF_BYTES / 2**20:.0f} MB, and is read whole or not at all.",
+            f"The {kind} {answer.url!r} has more than {MAX_PDF_BYTES / 2**20:.0f} MB, and is read whole or not at all.",
             hint="Download it with a program, and read it there.",
         )
-    text, beyond = await read(answer.body, answer.url)
-    return Page("", f"{text}\n\n[{beyond:,} pages more]" if beyond else text)
+    if kind == "PDF":
+        text, beyond = await pdf_text(answer.body, answer.url, settings, sandbox=sandbox)
+        return Page("", f"{text}\n\n[{beyond:,} pages more]" if beyond else text)
+    found = await office_text(answer.body, answer.url, settings, sandbox=sandbox)
+    return await asyncio.to_thread(office_page, found, answer.url)
 
 
 def _cut(markdown: str, max_chars: int | None) -> tuple[str, bool]:

@@ -12,6 +12,7 @@ from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import HIDDEN_FOLDER, locate
 from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.tools import editing
+from openmanus_graph.tools.documents.document_text import document_text
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.viewing import view
 
@@ -65,7 +66,8 @@ async def str_replace_editor(
     place = await asyncio.to_thread(locate, context.workspace, path)
     call = context.call_id
     if command == "view":
-        text = await asyncio.to_thread(view, place, view_range)
+        document = await document_text(place, context.settings, context.sandbox)
+        text = await asyncio.to_thread(view, place, view_range, document)
         return {"text": text, "path": place.path}
     if place.parts[:1] == (HIDDEN_FOLDER,):
         raise ToolError(f"The folder {HIDDEN_FOLDER!r} belongs to the engine and is not edited.")

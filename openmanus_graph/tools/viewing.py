@@ -18,14 +18,16 @@ LINE_CHARACTERS = 2_000
 """Characters of one line shown at most."""
 FOLDER_ENTRIES = 500
 """Files of a folder shown at most."""
+_OF_DOCUMENT = "[This is the text of the document, which cannot be edited so.]"
 
 
-def view(place: SafePath, view_range: list[int] | None) -> str:
+def view(place: SafePath, view_range: list[int] | None, document: str | None = None) -> str:
     """The text that a model is shown of `place`.
 
     Args:
         place: A text file, or a folder.
         view_range: First and last line, counted from 1; `-1` as the last means the end.
+        document: What the file says where it is a document, such as a PDF; `None` if it is text itself.
 
     Raises:
         ToolArgumentsError: If the range is none, or begins behind the end.
@@ -36,10 +38,13 @@ def view(place: SafePath, view_range: list[int] | None) -> str:
             raise ToolArgumentsError("The argument 'view_range' is for files; the path is a folder.")
         return _folder(place)
     first, last = _checked(view_range)
-    with os.fdopen(open_file(place), "rb") as stream:
-        encoding = stream_encoding(stream, place.path)
-        shown = _Shown(first, last)
-        total = _collect(stream_text(stream, encoding, place.path), shown)
+    shown, note = _Shown(first, last), _OF_DOCUMENT
+    if document is None:
+        with os.fdopen(open_file(place), "rb") as stream:
+            encoding = stream_encoding(stream, place.path)
+            total, note = _collect(stream_text(stream, encoding, place.path), shown), encoding.note
+    else:
+        total = _collect(iter([document]), shown)
     if total == 0:
         return f"[The file {place.path!r} is empty.]"
     if first > total:
@@ -49,7 +54,7 @@ def view(place: SafePath, view_range: list[int] | None) -> str:
     seen = max(shown.lines)
     wanted = total if last is None or view_range is None else min(last, total)
     more = f"[Lines {first}-{seen} of {total:,} shown; see more with `view_range`.]" if seen < wanted else ""
-    return "\n".join(part for part in (shown.text(), more, encoding.note) if part)
+    return "\n".join(part for part in (shown.text(), more, note) if part)
 
 
 def numbered(lines: list[str], first: int) -> str:

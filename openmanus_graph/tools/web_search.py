@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
+import json
 import os
 import re
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
 from typing import Any
 from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.context import tool_context
+from openmanus_graph.context import Searches, tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.tools.fetch_page import fetch
@@ -30,7 +33,7 @@ PAGE_SECONDS = 15.0
 PAGE_CHARACTERS = 10_000
 """Characters kept of each page of `fetch_content`."""
 CACHE_SECONDS = 300.0
-"""Seconds for which the same search gives the same results."""
+"""Seconds for which the same search gives the same results where no thread keeps them."""
 MAX_CACHED = 128
 """Searches that are remembered."""
 
@@ -47,7 +50,7 @@ def _read_addresses(args: Mapping[str, Any], output: Any) -> list[str]:
 _SPEC = ToolSpec(
     effect="read",
     idempotent=True,
-    returns={"results": [_RESULT]},
+    returns={"results": [_RESULT], "note": TEXT},
     free_text=("title", "url", "description", "text"),
     source=_read_addresses,
 )
@@ -65,6 +68,26 @@ class SearchArguments(BaseModel):
     lang: str = Field(default="en", pattern="^[A-Za-z]{2}$", description="Language of results, two letters.")
     country: str | None = Field(default=None, pattern="^[A-Za-z]{2}$", description="Country, two letters.")
     fetch_content: bool = Field(default=False, description="Whether to read the pages too.")
+    fresh: bool = Field(default=False, description="Whether to ask anew what this thread has searched for before.")
+
+
+@dataclass(frozen=True)
+class Found:
+    """What came of a search."""
+
+    engine: str
+    """The engine that answered."""
+    hits: list[Hit]
+    """Its results."""
+    age_s: float | None = None
+    """How many seconds ago the thread had found them; `None` if an engine was asked now."""
+
+    @property
+    def note(self) -> str:
+        """What is to be known of where they come from; empty if they are new."""
+        if self.age_s is None:
+            return ""
+        return f"Found by this thread's own search {self.age_s:.0f} s ago, not now; `fresh` asks again."
 
 
 class Cache:
@@ -89,6 +112,10 @@ class Cache:
         while len(self._kept) > MAX_CACHED:
             self._kept.popitem(last=False)
 
+    def forget(self, key: tuple[Any, ...]) -> None:
+        """Forget what was found."""
+        self._kept.pop(key, None)
+
 
 _cache = Cache()
 
@@ -100,18 +127,22 @@ async def web_search(
     lang: str = "en",
     country: str | None = None,
     fetch_content: bool = False,
+    fresh: bool = False,
 ) -> dict[str, Any]:
     """Search the Web.
 
     Each result has position, title, url, description, engine, and with fetch_content the page's Markdown as text.
     """
     context = tool_context()
-    engines = engines_of(context.settings, os.environ)
     asked = Query(query.strip(), num_results, lang.lower(), country)
     context.report(f"searching for {asked.text!r}")
-    engine, hits = await search(asked, engines, context.settings.allow_hosts, cache=_cache)
+    found = await thread_search(asked, context.settings, context.searches, fresh=fresh)
+    if found.note:
+        context.report(found.note)
+    engine, hits = found.engine, found.hits
     texts = await _texts(hits, context.settings) if fetch_content and hits else {}
     return {
+        "note": found.note,
         "results": [
             {
                 "position": position,
@@ -122,17 +153,45 @@ async def web_search(
                 "engine": engine,
             }
             for position, hit in enumerate(hits, start=1)
-        ]
+        ],
     }
 
 
-async def cached_search(query: Query, engines: Sequence[Engine], allow_hosts: tuple[str, ...]) -> list[Hit]:
-    """The results of the first engine that answers, or those that are kept of a search like it.
+async def thread_search(query: Query, settings: Settings, kept: Searches | None, *, fresh: bool = False) -> Found:
+    """What the thread has found not long ago, else the results of the first engine that answers, which are kept.
+
+    Args:
+        query: What to search for.
+        settings: The engines, and for how long results are used again.
+        kept: What the thread has found; `None` where nothing outlives the process.
+        fresh: Whether to ask an engine in any case.
 
     Raises:
         ToolError: If no engine answers.
     """
-    return (await search(query, engines, allow_hosts, cache=_cache))[1]
+    engines = engines_of(settings, os.environ)
+    if kept is None:
+        if fresh:
+            _cache.forget(_cached_as(query, engines))
+        return Found(*await search(query, engines, settings.allow_hosts, cache=_cache))
+    key = _kept_as(query, engines)
+    if not fresh and (known := await kept.find(key, settings.search_age_s)) is not None:
+        found, age_s = known
+        return Found(found["engine"], [Hit(**hit) for hit in found["hits"]], age_s)
+    engine, hits = await search(query, engines, settings.allow_hosts, cache=Cache())
+    if hits and settings.search_age_s:
+        await kept.keep(key, {"engine": engine, "hits": [asdict(hit) for hit in hits]})
+    return Found(engine, hits)
+
+
+def _kept_as(query: Query, engines: Sequence[Engine]) -> str:
+    """The digest by which a thread keeps what a search found."""
+    asked = [asdict(query), [(engine.name, engine.own_host) for engine in engines]]
+    return hashlib.sha256(json.dumps(asked, sort_keys=True).encode()).hexdigest()
+
+
+def _cached_as(query: Query, engines: Sequence[Engine]) -> tuple[Any, ...]:
+    return (query, *((engine.name, engine.own_host) for engine in engines))
 
 
 async def search(
@@ -160,7 +219,7 @@ async def search(
     Raises:
         ToolError: If every engine failed; it names each with its reason.
     """
-    key = (query, *((engine.name, engine.own_host) for engine in engines))
+    key = _cached_as(query, engines)
     if (known := cache.get(key)) is not None:
         return known
     failures: dict[str, str] = {}

@@ -11,8 +11,10 @@ import pytest
 from openmanus_graph.cli import attachments
 from openmanus_graph.cli.attachments import attach, checked
 from openmanus_graph.cli.options import RunOptions
-from openmanus_graph.cli.run import attached
-from openmanus_graph.errors import UsageError
+from openmanus_graph.cli.run import attached, handed
+from openmanus_graph.errors import ToolError, UsageError
+from openmanus_graph.files.picture import picture_in
+from tests.pdf_file import pdf
 
 
 def refused(folder: Path, *names: str) -> str:
@@ -121,3 +123,20 @@ def test_a_recording_that_nothing_can_listen_to_is_said(
     monkeypatch.setenv("OPENMANUS_GRAPH_MODELS", '{"transcription": {"model": "openai/whisper-1"}}')
     attached([tmp_path / "call.mp3"], "t", None, options)
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+async def test_a_page_of_a_pdf_comes_as_a_picture_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "scan.pdf").write_bytes(pdf("", pages=2))
+    (tmp_path / "odd.pdf#page=1").write_bytes(b"a file of this name")
+    options = RunOptions(workspace=str(tmp_path / "work"))
+
+    given = await handed(["scan.pdf#page=2", "odd.pdf#page=1"], "t", None, options)
+
+    assert given[:2] == ["scan.pdf", "odd.pdf#page=1"]
+    assert picture_in(tmp_path / "work", given[2]).height == 1568
+    with pytest.raises(ToolError, match="has 2 pages"):
+        await handed(["scan.pdf#page=3"], "t", None, options)
+    with pytest.raises(UsageError, match=r"'none\.pdf' cannot be attached"):
+        checked(["none.pdf#page=1"])

@@ -29,9 +29,9 @@ from openmanus_graph.checkpoints.encryption.cipher import MARK
 from openmanus_graph.checkpoints.events import stored_events
 from openmanus_graph.checkpoints.ledger import list_effects
 from openmanus_graph.checkpoints.ratings import rate_request, ratings_of
+from openmanus_graph.checkpoints.reuse.tool_results import ToolResults
 from openmanus_graph.checkpoints.thread_tables import THREAD_TABLES
 from openmanus_graph.checkpoints.threads import store_answers, waiting_answers
-from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.config.encryption_keys import new_key
 from openmanus_graph.errors import EncryptionKeyError, ThreadUnreadableError
 from openmanus_graph.graphs.user.user_graph import make_durable

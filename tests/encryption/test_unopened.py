@@ -21,8 +21,8 @@ from openmanus_graph import (
 )
 from openmanus_graph.checkpoints.encryption.cipher import LOCKED, MARK
 from openmanus_graph.checkpoints.reencryption import encrypt_all
+from openmanus_graph.checkpoints.reuse.tool_results import ToolResults
 from openmanus_graph.checkpoints.threads import completed_threads
-from openmanus_graph.checkpoints.tool_results import ToolResults
 from openmanus_graph.config.encryption_keys import new_key
 from openmanus_graph.errors import ArchiveError, DamagedValueError, ThreadUnreadableError
 from openmanus_graph.graphs.user.user_graph import make_durable

@@ -7,7 +7,7 @@ import re
 import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -29,21 +29,41 @@ class Web:
         self.read: list[str] = []
         self.searched: list[str] = []
         self.slow: dict[str, float] = {}
+        self.hangs: set[str] = set()
+        self.titled: dict[str, str] = {}
+        """Titles that results have, by path, in place of it."""
+        self.elsewhere: dict[str, list[str]] = {}
+        """More results of a search: addresses of other servers."""
+        self._open = threading.Event()
         self.url = ""
 
     def page(self, path: str) -> str:
         return f"{self.url}{path}"
+
+    def go_on(self) -> None:
+        """Answer what hangs, and let nothing hang any more."""
+        self.hangs = set()
+        self._open.set()
 
     def answer(self, target: str) -> tuple[int, str, str]:
         parts = urlsplit(target)
         if parts.path == "/search":
             query = parse_qs(parts.query)["q"][0]
             self.searched.append(query)
-            results = [{"title": path, "url": self.page(path), "content": ""} for path in self.found.get(query, [])]
+            if query in self.hangs:
+                self._open.wait()
+            results = [
+                {"title": self.titled.get(path, path), "url": self.page(path), "content": self.titled.get(path, "")}
+                for path in self.found.get(query, [])
+            ]
+            results += [{"title": url, "url": url, "content": ""} for url in self.elsewhere.get(query, [])]
             return 200, "application/json", json.dumps({"results": results})
         self.read.append(parts.path)
+        page = self.pages.get(target, self.pages.get(parts.path))
+        if parts.path in self.hangs:
+            self._open.wait()
         time.sleep(self.slow.get(parts.path, 0.0))
-        return (200 if parts.path in self.pages else 404), "text/html", self.pages.get(parts.path, "gone")
+        return (200 if page is not None else 404), "text/html", page or "gone"
 
 
 @contextmanager
@@ -56,7 +76,8 @@ def serving(web: Web) -> Iterator[Web]:
             self.send_header("Content-Type", f"{kind}; charset=utf-8")
             self.send_header("Content-Length", str(len(body)))
             self.end_headers()
-            self.wfile.write(body)
+            with suppress(BrokenPipeError):  # who asked was killed
+                self.wfile.write(body)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -68,6 +89,7 @@ def serving(web: Web) -> Iterator[Web]:
         try:
             yield web
         finally:
+            web.go_on()
             server.shutdown()
             thread.join()
 

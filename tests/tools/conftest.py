@@ -14,6 +14,7 @@ import pytest
 
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, using_tool_context
+from tests.cli.conftest import program_in  # noqa: F401 - a fixture
 
 
 @pytest.fixture

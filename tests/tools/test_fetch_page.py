@@ -224,6 +224,20 @@ class TestPdf:
         with pytest.raises(ToolError, match=why):
             await one(server.page("/a", data, "Content-Type: application/pdf"))
 
+    async def test_a_scan_is_kept_so_that_its_pages_can_be_looked_at(
+        self, server: Server, context: ToolContext
+    ) -> None:
+        url = server.page("/a", pdf("", pages=2), "Content-Type: application/pdf")
+        allowed = replace(context, settings=Settings(allow_hosts=("127.0.0.1",)))
+        with using_tool_context(allowed), pytest.raises(ToolError, match="pictures of text only, on 2 pages") as caught:
+            await fetch_page.ainvoke({"urls": url})
+
+        (kept,) = (context.workspace / ".openmanus" / "outputs").iterdir()
+        assert kept.read_bytes() == pdf("", pages=2)
+        assert caught.value.hint == (
+            f"Look at a page with `view_image`, path '.openmanus/outputs/{kept.name}' and `page`."
+        )
+
     async def test_a_part_of_one_is_not_taken_for_it(self, server: Server, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setattr("openmanus_graph.tools.web.download.MAX_PDF_BYTES", 100)
         with pytest.raises(ToolError, match="is read whole or not at all"):

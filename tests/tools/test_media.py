@@ -5,7 +5,9 @@ from __future__ import annotations
 import base64
 import json
 import threading
+import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
@@ -14,7 +16,12 @@ import pytest
 
 from openmanus_graph import Settings, ThreadSaver, build_plan_graph
 from openmanus_graph.config.sections import ModelSettings
+from openmanus_graph.context import ToolContext, using_tool_context
+from openmanus_graph.errors import ToolError
+from openmanus_graph.run_config import SCOPE, with_keys
+from openmanus_graph.scope import Scope
 from openmanus_graph.tools.rebuild import available_tools
+from tests.cli.conftest import MakeProgram
 
 pytestmark = pytest.mark.postgres
 
@@ -32,9 +39,14 @@ class Provider:
         self.asked: list[tuple[str, bytes]] = []
         self.answers: list[tuple[int, bytes]] = []
         self.keys: set[str | None] = set()
+        self.holds = threading.Event()
+        self.holding = threading.Event()
 
     def answer(self, path: str, body: bytes) -> tuple[int, str, bytes]:
         self.asked.append((path, body))
+        while self.holds.is_set():
+            self.holding.set()
+            time.sleep(0.01)
         if self.answers:
             status, data = self.answers.pop(0)
             return status, "application/json", data
@@ -58,8 +70,9 @@ def provider() -> Iterator[Provider]:
             self.send_response(status)
             self.send_header("Content-Type", kind)
             self.send_header("Content-Length", str(len(data)))
-            self.end_headers()
-            self.wfile.write(data)
+            with suppress(BrokenPipeError):  # who asked was killed
+                self.end_headers()
+                self.wfile.write(data)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -206,6 +219,56 @@ async def test_calls_are_counted_and_stop_with_the_budget(
     assert out["results"]["a"]["status"] == "completed"
     assert out["results"]["b"]["status"] != "completed"
     assert len(provider.asked) == 2
+
+
+async def test_an_answer_of_no_use_is_paid_for_and_a_refused_call_is_not(
+    call: Calls, provider: Provider, saver: ThreadSaver
+) -> None:
+    provider.answers = [(200, b'{"created": 1, "data": []}'), (401, b"{}")]
+
+    assert (await call("generate_image", prompt="a whale"))["status"] == "failed"
+    assert (await call("generate_image", thread="refused", prompt="a whale"))["status"] == "failed"
+
+    async with saver.connection() as connection:
+        rows = await (await connection.execute("SELECT thread_id, in_flight FROM model_calls")).fetchall()
+    assert [(row["thread_id"], row["in_flight"]) for row in rows] == [("t", False)]
+
+
+def test_a_call_that_a_kill_cut_off_counts(
+    program_in: MakeProgram, database: str, provider: Provider, configured: Settings
+) -> None:
+    models = {"speech": {"model": "openai/tts-1", "base_url": provider.url, "api_key_env": "MEDIA_KEY"}}
+    program = program_in(DATABASE_URL=database, MEDIA_KEY=KEY, OPENMANUS_GRAPH_MODELS=json.dumps(models))
+    program.plan({"id": "a", "tool": "speak", "args": {"text": "one"}})
+    provider.holds.set()
+    running = program.start("run", "--plan", "plan.yaml", "--thread", "t", "--budget-calls", "1")
+    try:
+        assert provider.holding.wait(120)
+    finally:
+        running.kill()
+        running.communicate()
+        provider.holds.clear()
+
+    assert "1 model call" in program("threads", "show", "t")[0]
+    _, said = program("resume", "t", "--quiet", code=1)
+    assert "Used 1 model call (1 of them in flight when its process ended" in said
+    assert len(provider.asked) == 1
+    program("resume", "t", "--quiet", "--budget-calls", "2")
+    assert len(provider.asked) == 2
+
+
+async def test_a_budget_that_is_used_up_fails_the_call_and_not_the_run(
+    provider: Provider, configured: Settings, tmp_path: Path
+) -> None:
+    limited = configured.model_copy(update={"budget": configured.budget.model_copy(update={"model_calls": 1})})
+    scope = Scope("t", limited, None)
+    config: Any = with_keys({"configurable": {"thread_id": "t"}}, {SCOPE: scope})
+    tool = available_tools((), settings=limited)["speak"]
+    with using_tool_context(ToolContext("t", "s", tmp_path, limited)):
+        await tool.ainvoke({"text": "one"}, config)
+        with pytest.raises(ToolError, match="budget of 1 model call is used up"):
+            await tool.ainvoke({"text": "two"}, config)
+    assert len(provider.asked) == 1
 
 
 def test_without_a_model_they_are_not_offered(tmp_path: Path, configured: Settings) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from io import BytesIO
 from pathlib import Path
+from typing import Any
 
 import pytest
 from PIL import Image
@@ -14,8 +15,10 @@ from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files import picture as pictures_module
 from openmanus_graph.files.picture import LARGEST_SENT, LONGEST_SIDE, picture_in
+from openmanus_graph.tools.documents.pdf_page import LARGEST_PDF
 from openmanus_graph.tools.registry import builtin
 from tests.agent.shown import bomb, chart
+from tests.pdf_file import pdf
 
 KINDS = {"a.png": "image/png", "a.jpg": "image/jpeg", "a.gif": "image/png", "a.webp": "image/png", "a.bmp": "image/png"}
 
@@ -139,3 +142,87 @@ async def test_where_no_run_is_around_it_the_tool_says_so(tmp_path: Path) -> Non
 
     with using_tool_context(context), pytest.raises(ToolError, match="No model can be asked about the picture"):
         await builtin("view_image").ainvoke({"path": "a.png"})
+
+
+@pytest.mark.usefixtures("needs_pdfium")
+class TestPages:
+    """Pages of PDFs, which PDFium draws in a process of its own."""
+
+    async def look(self, folder: Path, **args: Any) -> tuple[dict[str, Any], Image.Image]:
+        """What the tool gives, and the picture that a model is asked about."""
+        asked: list[str] = []
+
+        async def words(path: str, sha256: str, question: str) -> str:
+            asked.append(path)
+            return f"{question}!"
+
+        context = ToolContext(thread_id="t", subtask_id="s", workspace=folder, settings=Settings(), look=words)
+        with using_tool_context(context):
+            found = await builtin("view_image").ainvoke(args)
+        assert asked == [found["path"]]
+        return found, decoded(picture_in(folder, found["path"]).data)
+
+    async def test_a_page_is_drawn_with_its_words_and_kept(self, tmp_path: Path) -> None:
+        (tmp_path / "a.pdf").write_bytes(pdf("Whales", pages=3))
+
+        found, shown = await self.look(tmp_path, path="a.pdf", page=2, question="What")
+
+        assert found["path"].startswith(".openmanus/outputs/page-")
+        assert found == {
+            "path": found["path"], "width": 1212, "height": 1568, "description": "What!", "page": 2, "pages": 3
+        }  # fmt: skip
+        dark = sum(shown.convert("L").histogram()[:128])
+        assert 500 < dark < 100_000, "words in black on white"
+        assert (await self.look(tmp_path, path="a.pdf"))[0]["page"] == 1
+
+    @pytest.mark.parametrize("size", [(14_400, 1), (200_000, 200_000), (0.01, 0.01)])
+    async def test_whatever_size_a_page_claims_so_many_pixels_are_drawn(
+        self, tmp_path: Path, size: tuple[float, float]
+    ) -> None:
+        (tmp_path / "a.pdf").write_bytes(pdf("Whales", size=size))
+
+        found, _ = await self.look(tmp_path, path="a.pdf")
+
+        assert max(found["width"], found["height"]) <= LONGEST_SIDE + 1
+
+    @pytest.mark.parametrize(
+        ("data", "page", "why"),
+        [
+            (pdf("x", pages=2), 3, r"The PDF 'a\.pdf' has 2 pages\."),
+            (pdf("x", encrypted=True), 1, "is encrypted and cannot be read"),
+            (b"%PDF-1.7 nothing", 1, "is broken and cannot be read"),
+        ],
+    )
+    async def test_one_that_cannot_be_drawn_is_said(self, tmp_path: Path, data: bytes, page: int, why: str) -> None:
+        (tmp_path / "a.pdf").write_bytes(data)
+        with pytest.raises(ToolError, match=why):
+            await self.look(tmp_path, path="a.pdf", page=page)
+
+    async def test_a_page_of_a_picture_is_refused(self, tmp_path: Path) -> None:
+        chart(tmp_path / "a.png")
+        with pytest.raises(ToolError, match=r"'page' is 1, and 'a\.png' is no PDF"):
+            await self.look(tmp_path, path="a.png", page=1)
+
+    async def test_a_pdf_of_too_many_bytes_is_refused_unread(self, tmp_path: Path) -> None:
+        with (tmp_path / "a.pdf").open("wb") as file:
+            file.write(b"%PDF-1.7")
+            file.truncate(LARGEST_PDF + 1)
+        with pytest.raises(ToolError, match="at most 50,000,000 can be drawn"):
+            await self.look(tmp_path, path="a.pdf")
+
+    @pytest.mark.parametrize(
+        "program",
+        [
+            "import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)",
+            'print(\'{"width": 9000, "height": 9000, "count": 1}\')',
+            'print(\'{"width": 10, "height": 10, "count": 1}\')\nprint("short")',
+        ],
+    )
+    async def test_what_the_reader_says_is_not_believed(
+        self, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "pdf_worker.py").write_text(program)
+        monkeypatch.setattr("openmanus_graph.sandbox.pdf.files", lambda _: tmp_path)
+        (tmp_path / "a.pdf").write_bytes(pdf("Whales"))
+        with pytest.raises(ToolError, match="is broken and cannot be read"):
+            await self.look(tmp_path, path="a.pdf")

@@ -74,7 +74,7 @@ def wait_for(program: Program, line: str) -> None:
 
 def test_a_new_project_runs_asks_and_goes_on(project: Program) -> None:
     out, _ = project("graph", "list", "--json")
-    assert [one["name"] for one in json.loads(out)] == ["letter"]
+    assert [one["name"] for one in json.loads(out)] == ["letter", "deep_research"]
     assert "Writes a letter" in out
     assert "count_words" in project("tools", "list")[0]
     out, err = project("run", "--graph", "letter", "Lunch at noon", "--thread", "lunch", code=3)

@@ -113,6 +113,11 @@ WHERE thread_id = %(source)s AND (%(all)s OR request < (
 """
 """Those of requests that are over at the point; one that is not is done again. A graph of one's own has none."""
 
+_SEARCHES: LiteralString = """
+INSERT INTO searches ({columns}) SELECT {values} FROM searches
+WHERE thread_id = %(source)s AND (%(all)s OR made_at <= %(moment)s)
+"""
+
 _ROW: LiteralString = """
 INSERT INTO threads ({columns}) SELECT {values} FROM threads WHERE thread_id = %(source)s
 """
@@ -165,6 +170,7 @@ async def copy_up_to(
     await _insert(connection, _FILES, "file_changes", given, {}, kept=_FILES_KEPT)
     await _insert(connection, sql.SQL(_EFFECTS), "effects", given, {})
     await _insert(connection, sql.SQL(_RATINGS), "ratings", given, {})
+    await _insert(connection, sql.SQL(_SEARCHES), "searches", given, {})
 
 
 def _row_values() -> dict[str, LiteralString]:

@@ -14,7 +14,12 @@ from openmanus_graph.cli.commands.options import SANDBOXES, budgeting, deciding,
 @click.option("--graph", "graph", metavar="REF", help="Your own graph: file.py:name, package.module:name, or a name.")
 @click.option("--input", "given", metavar="JSON|@FILE", help="Input of your own graph, instead of a task.")
 @click.option("--thread", metavar="ID", help="Name the thread, or go on with a conversation.")
-@click.option("--attach", multiple=True, metavar="FILE", help="Copy a file into the workspace; may be repeated.")
+@click.option(
+    "--attach",
+    multiple=True,
+    metavar="FILE",
+    help="Copy a file into the workspace; of FILE.pdf#page=N the page as a picture, too. May be repeated.",
+)
 @deciding
 @budgeting
 @running

@@ -63,7 +63,7 @@ def graph_show() -> None:
 @graph.command("list", cls=LazyCommand, body="openmanus_graph.cli.user_graph:list_graphs")
 @click.option("--json", "in_json", is_flag=True, help="As JSON.")
 def graph_list() -> None:
-    """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json."""
+    """List the graphs that `run --graph NAME` knows: those of the folder's langgraph.json, and built-in ones."""
 
 
 @click.group()

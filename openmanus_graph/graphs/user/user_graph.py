@@ -19,11 +19,12 @@ from langgraph.pregel import Pregel
 from langgraph.types import Command, StateSnapshot
 
 from openmanus_graph.checkpoints.encryption.cipher import Cipher, cipher_of
+from openmanus_graph.checkpoints.reuse.searches import ThreadSearches
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.threads import Thread
 from openmanus_graph.checkpoints.values.classes import note_schemas
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.context import ToolContext
+from openmanus_graph.context import Searches, ToolContext
 from openmanus_graph.graphs.builders import USER_BUILDER
 from openmanus_graph.graphs.chunk import parts_of, shaped
 from openmanus_graph.graphs.durable import DurableGraph, DurableStateGraph, store_for
@@ -31,6 +32,7 @@ from openmanus_graph.graphs.user.node_events import EVENT_MODES, NodeEvents
 from openmanus_graph.graphs.user.schemas import schemas_of
 from openmanus_graph.langgraph_internals import TASK_ID_KEY, is_question_id
 from openmanus_graph.loading.graphs import AnyGraph, LoadedGraph, reload_graph
+from openmanus_graph.nodes.agent import KnowsOutcome
 from openmanus_graph.run_config import (
     MAX_PARALLEL,
     SANDBOX,
@@ -54,7 +56,12 @@ class LazyToolContext:
     """The context of a run's tools, made when one of them first asks for it."""
 
     def __init__(
-        self, thread_id: str, configurable: Mapping[str, Any], settings: Settings, cipher: Cipher | None = None
+        self,
+        thread_id: str,
+        configurable: Mapping[str, Any],
+        settings: Settings,
+        cipher: Cipher | None = None,
+        searches: Searches | None = None,
     ) -> None:
         """Keep what the context is made of.
 
@@ -63,8 +70,10 @@ class LazyToolContext:
             configurable: The run's; `workspace` and `sandbox` count.
             settings: The user's settings.
             cipher: Encrypts the thread's rows; by default that of the settings.
+            searches: What the thread has searched for.
         """
         self._cipher = cipher
+        self._searches = searches
         self._thread_id = thread_id
         self._configurable = configurable
         self._settings = settings
@@ -82,6 +91,7 @@ class LazyToolContext:
                 settings=self._settings,
                 sandbox=SANDBOX.get(self._configurable) or self._settings.sandbox,
                 sealing=self._cipher or cipher_of(self._settings),
+                searches=self._searches,
                 report=_report,
             )
         return self._context
@@ -170,8 +180,9 @@ class UserGraph(DurableGraph):
     def _served(self, config: RunnableConfig) -> tuple[RunnableConfig, LazyToolContext]:
         """The config with what tools of ours ask for, and with the limit of nodes at the same time."""
         configurable = dict(config.get("configurable") or {})
-        cipher = self.checkpointer.cipher if isinstance(self.checkpointer, ThreadSaver) else None
-        tools = LazyToolContext(thread_id_of(config), configurable, self.builder.settings, cipher)
+        saver = self.checkpointer if isinstance(self.checkpointer, ThreadSaver) else None
+        cipher, searches = None if saver is None else saver.cipher, ThreadSearches.of(saver, config)
+        tools = LazyToolContext(thread_id_of(config), configurable, self.builder.settings, cipher, searches)
         changed = dict(with_keys(config, {TOOL_CONTEXT: tools}))
         # A durable graph takes LangGraph's semaphore away, which would stop dispatchers; here are none.
         if limit := MAX_PARALLEL.get(configurable):
@@ -203,13 +214,21 @@ class UserGraph(DurableGraph):
 class UserGraphBuilder(DurableStateGraph):
     """The builder of a graph that a user built, with what a `DurableGraph` asks of it."""
 
+    built: StateGraph[Any, Any, Any, Any] | None = None
+    """What the graph was built with; `None` for an `@entrypoint`."""
+
     @classmethod
     def of(cls, built: StateGraph[Any, Any, Any, Any] | None, settings: Settings) -> UserGraphBuilder:
         """The builder with the attributes of the one that a graph was built with; none for an `@entrypoint`."""
         own = cls.__new__(cls)
         vars(own).update(vars(built) if built is not None else {})
         own.settings = settings
+        own.built = built
         return own
+
+    def outcome(self, values: Any) -> str:
+        """The status at the end: what the graph's own builder says, if it knows, else `completed`."""
+        return self.built.outcome(values) if isinstance(self.built, KnowsOutcome) else "completed"
 
     def thread_row(self, given: Any, configurable: Mapping[str, Any]) -> dict[str, Any]:
         """The columns of the thread's row: what a resume by id needs, and what lists show."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -12,7 +12,9 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.display_text import counted
 from openmanus_graph.errors import ToolError, UsageError
 from openmanus_graph.files.text import decode
+from openmanus_graph.sandbox.office import MOST_CHARACTERS, is_office, office_text
 from openmanus_graph.sandbox.pdf import MOST_PAGES, pdf_text
+from openmanus_graph.tools.documents.office_page import office_page
 from openmanus_graph.tools.fetch_page import fetch
 from openmanus_graph.tools.web.download import MAX_BYTES
 from openmanus_graph.tools.web.page import MAX_LINKS, read_page
@@ -52,14 +54,19 @@ async def read_document(path: Path) -> Document:
     """The text of a file.
 
     Args:
-        path: The file: text, Markdown, HTML, PDF, or a program.
+        path: The file: text, Markdown, HTML, PDF, one of an office program, or a program.
 
     Raises:
         UsageError: If it is missing, no file, or too large.
-        ToolError: If it is binary, or a PDF that cannot be read.
+        ToolError: If it is binary, or a document that cannot be read.
     """
     source, data = await asyncio.to_thread(_bytes_of, path)
     name = Path(source).name
+    if is_office(data, name):
+        found = await office_text(data, source, Settings.load())
+        page = await asyncio.to_thread(office_page, replace(found, cut=False), Path(source).as_uri())
+        rest = f"What comes after its first {MOST_CHARACTERS:,} characters was left out." if found.cut else ""
+        return Document(source, name, page.markdown, "markdown", left_out=rest)
     if not data.startswith(b"%PDF-") and not source.lower().endswith(".pdf"):
         return await asyncio.to_thread(_decoded, Path(source), data)
     text, beyond = await pdf_text(data, source, Settings.load())

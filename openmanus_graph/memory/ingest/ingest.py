@@ -31,6 +31,7 @@ READ = (
     CODE
     | HTML
     | MARKDOWN
+    | {".docx", ".xlsx", ".pptx"}
     | {".pdf", ".txt", ".text", ".log", ".csv", ".json", ".toml", ".yaml", ".yml", ".ini", ".cfg"}
 )
 """Endings of the files of a folder that are read; one that is named itself is read whatever it is called."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
-from langgraph.types import Send
+from langgraph.types import Overwrite, Send
 
 from openmanus_graph.errors import UsageError
 from openmanus_graph.nodes.material.untrusted_text import fenced
@@ -84,8 +84,9 @@ def questions_node(researcher: Researcher) -> ResearchNode:
         if not query:
             raise UsageError("The research has no query.", hint='Give {"query": "..."}.')
         limits_of(state)
-        began = state.get("began_s", visit.clock_s)
-        asked = state.get("asked") or []
+        anew = _begun_anew(state)
+        began = visit.clock_s if anew else state.get("began_s", visit.clock_s)
+        asked = [] if anew else state.get("asked") or []
         sections = [f"# What is to be found out\n{fenced(query)}"]
         sections += [f"# The person was asked\n{one['question']}\n\n{fenced(one['answer'])}" for one in asked]
         if asked or not state.get("ask"):
@@ -97,17 +98,26 @@ def questions_node(researcher: Researcher) -> ResearchNode:
             found: dict[str, Any] = {}  # the query itself is a question
         unclear = str(found.get("unclear") or "").strip()
         if unclear and state.get("ask") and not asked:
-            return {"question": unclear, "began_s": began, "tokens": visit.tokens}
+            return {"tokens": visit.tokens, **anew, "question": unclear, "began_s": began}
         planned = [_question(one, number) for number, one in enumerate(found.get("questions") or [], 1)]
         planned = [one for one in planned if one["text"]][:MOST_QUESTIONS]
         return {
+            "tokens": visit.tokens,
+            **anew,
             "question": "",
             "began_s": began,
             "questions": planned or [ResearchQuestion(id="q1", text=query, queries=[query[:QUERY_CHARACTERS]])],
-            "tokens": visit.tokens,
         }
 
     return questions
+
+
+def _begun_anew(state: ResearchState) -> dict[str, Any]:
+    """What takes away an earlier research of the same thread, that has ended; nothing where there is none."""
+    if not state.get("status"):
+        return {}
+    lists = {name: Overwrite([]) for name in ("asked", "findings")}
+    return {**lists, "claims": [], "checked": False, "sources": [], "status": "", "report": "", "answer": ""}
 
 
 def _question(given: dict[str, Any], number: int) -> ResearchQuestion:
@@ -148,6 +158,11 @@ def after_questions(state: ResearchState) -> str | list[Send]:
     )
     until = state.get("began_s", 0.0) + limits.get("time_limit_s", TIME_LIMIT_S)
     return [
-        Send(INVESTIGATE, QuestionInput(query=state["query"], asking=one, limits=share, until=until))
+        Send(
+            INVESTIGATE,
+            QuestionInput(
+                query=state["query"], asking=one, limits=share, until=until, fresh=bool(state.get("fresh", False))
+            ),
+        )
         for one in questions
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from typing import Annotated, Any, Required, TypedDict
+from typing import Annotated, Any, NotRequired, Required, TypedDict
 
 MAX_DEPTH = 2
 """Rounds of search for each question, unless the input says otherwise."""
@@ -120,6 +120,8 @@ class ResearchInput(Limits, total=False):
     """What is to be found out."""
     ask: bool
     """Whether a person may be asked what is meant."""
+    fresh: bool
+    """Whether search engines are asked anew what the thread has searched for before."""
 
 
 class ResearchState(ResearchInput, total=False):
@@ -177,6 +179,8 @@ class QuestionInput(TypedDict):
     """The question's share of the limits."""
     until: float
     """When nothing new is begun, by the clock of its visits."""
+    fresh: NotRequired[bool]
+    """Whether search engines are asked anew what the thread has searched for before."""
 
 
 class QuestionState(QuestionInput, total=False):

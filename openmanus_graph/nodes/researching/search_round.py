@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -23,8 +22,8 @@ from openmanus_graph.nodes.researching.research_state import (
     QuestionState,
 )
 from openmanus_graph.nodes.researching.visit import Researcher, Unanswered, Visit
-from openmanus_graph.tools.web.engines import Hit, Query, engines_of
-from openmanus_graph.tools.web_search import cached_search
+from openmanus_graph.tools.web.engines import Hit, Query
+from openmanus_graph.tools.web_search import thread_search
 
 QuestionNode = Callable[[QuestionState, RunnableConfig, Runtime[Any]], Awaitable[dict[str, Any]]]
 
@@ -71,7 +70,10 @@ def search_node(researcher: Researcher) -> QuestionNode:
         begun: dict[str, Any] = {"round": (state.get("round") or 0) + 1, "queries": []}
         if visit.clock_s >= state["until"]:
             return {**begun, "found": [], "stopped": TIME_IS_UP}
-        for query, hits in zip(queries, await asyncio.gather(*(_hits(visit, one) for one in queries)), strict=True):
+        fresh = state.get("fresh", False)
+        for query, hits in zip(
+            queries, await asyncio.gather(*(_hits(visit, one, fresh) for one in queries)), strict=True
+        ):
             if isinstance(hits, ToolError):
                 failed.append(f"{query}: {hits.message}")
             else:
@@ -88,15 +90,17 @@ def search_node(researcher: Researcher) -> QuestionNode:
     return search
 
 
-async def _hits(visit: Visit, query: str) -> list[Hit] | ToolError:
+async def _hits(visit: Visit, query: str, fresh: bool) -> list[Hit] | ToolError:
     """What a search finds, or why it fails."""
     visit.say(f"searching for {query!r}")
     try:
         visit.refuse("web_search", {"query": query})
-        engines = engines_of(visit.settings, os.environ)
-        return await cached_search(Query(query, RESULTS, "en", None), engines, visit.settings.allow_hosts)
+        found = await thread_search(Query(query, RESULTS, "en", None), visit.settings, visit.searches, fresh=fresh)
     except ToolError as error:
         return error
+    if found.note:
+        visit.say(f"{query!r}: {found.note}")
+    return found.hits
 
 
 def _chosen(found: list[list[tuple[str, str]]], seen: list[str]) -> list[tuple[str, str]]:

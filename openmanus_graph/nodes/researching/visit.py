@@ -12,6 +12,7 @@ from langchain_core.runnables import RunnableConfig
 from langgraph.runtime import Runtime
 
 from openmanus_graph.call_site import CallSite, Role
+from openmanus_graph.checkpoints.reuse.searches import ThreadSearches
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, running_context
 from openmanus_graph.errors import BudgetError, ModelError, ModelRefusedError, ToolArgumentsError, ToolError
@@ -73,6 +74,7 @@ class Visit(NodeScope):
             self.models = self.around.models
         if self.around is not None and isinstance(self.around.policy, Policy):
             self.policy = self.around.policy
+        self.searches = ThreadSearches.of(self.saver, config)
         self.tokens = 0
         self._write = runtime.stream_writer
         self._is_counted = isinstance(SCOPE.of(config), Scope)

@@ -15,7 +15,7 @@ from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import ToolError
 from openmanus_graph.files.safe_paths import locate
 from openmanus_graph.sandbox.limits import GIB, MIB, SandboxLimits
-from openmanus_graph.sandbox.worker import run_worker
+from openmanus_graph.sandbox.worker import program_of, run_worker
 
 Form = Literal["parquet", "csv", "json"]
 """How a whole result is kept in a file."""
@@ -100,9 +100,10 @@ async def answer_query(
         "memory_mb": MEMORY_MB,
         "scratch_mb": SCRATCH_MB,
     }
+    program = program_of("openmanus_graph.tools.data", "duckdb_worker.py")
     try:
         said = await run_worker(
-            ("openmanus_graph.tools.data", "duckdb_worker.py"),
+            program,
             json.dumps(request).encode(),
             workspace=context.workspace,
             settings=context.settings,

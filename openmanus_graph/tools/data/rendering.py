@@ -12,7 +12,7 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import ToolError
 from openmanus_graph.sandbox.limits import GIB, MIB, SandboxLimits
-from openmanus_graph.sandbox.worker import run_worker
+from openmanus_graph.sandbox.worker import program_of, run_worker
 
 Format = Literal["png", "svg", "html"]
 
@@ -45,9 +45,10 @@ async def draw_chart(spec: dict[str, Any], form: Format, context: ToolContext, *
     """
     if (why := unavailable(context.settings)) is not None:
         raise ToolError(why)
+    program = program_of("openmanus_graph.tools.data", "chart_worker.py")
     try:
         said = await run_worker(
-            ("openmanus_graph.tools.data", "chart_worker.py"),
+            program,
             json.dumps({"spec": spec, "form": form, "scale": scale}, allow_nan=False).encode(),
             workspace=context.workspace,
             settings=context.settings,

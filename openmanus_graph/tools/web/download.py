@@ -17,8 +17,10 @@ from openmanus_graph.tools.web.address import Resolver, permitted_addresses, res
 MAX_BYTES = 5 * 2**20
 """Bytes of a decoded body that are kept."""
 MAX_PDF_BYTES = 20 * 2**20
-"""The same of a PDF, of which a part is of no use."""
+"""The same of a PDF or a file of an office program, of which a part is of no use."""
 PDF = "application/pdf"
+OFFICE = "application/vnd.openxmlformats-officedocument."
+"""How the types of files of office programs begin."""
 MAX_REDIRECTS = 10
 """Redirects followed."""
 CONNECT_SECONDS = 5.0
@@ -49,7 +51,7 @@ class Download:
     charset: str | None
     """The character set that the header states."""
     body: bytes
-    """The decoded body, up to `MAX_BYTES`, or `MAX_PDF_BYTES` of a PDF."""
+    """The decoded body, up to `MAX_BYTES`, or `MAX_PDF_BYTES` where a part is of no use."""
     truncated: bool
     """Whether the body was longer."""
     headers: tuple[tuple[str, str], ...] = ()
@@ -189,7 +191,7 @@ async def _received(url: httpx2.URL, response: httpx2.Response, *, bodiless: boo
     header = Message()
     header["content-type"] = response.headers.get("content-type", "")
     kind = header.get_content_type() if "content-type" in response.headers else ""
-    most = MAX_PDF_BYTES if kind == PDF else MAX_BYTES
+    most = MAX_PDF_BYTES if kind == PDF or kind.startswith(OFFICE) else MAX_BYTES
     body = bytearray()
     truncated = False
     try:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 MAX_NODES = 200_000
@@ -32,6 +32,9 @@ BLOCKS = names(
 _VOID = names("area base br col embed hr img input link meta param source track wbr")
 _RAW = names("script style textarea title xmp iframe noembed noframes")
 _UNSEEN = names("script style xmp iframe noembed noframes")
+_PLAIN_NAME = re.compile(r"[a-z][a-z0-9-]*")
+_KEPT = names("href src alt title class id role itemprop itemtype property name content lang colspan rowspan datetime")
+"""Attributes that say what an element is."""
 _NAME = re.compile(r"[A-Za-z][^\s/>]{0,100}")
 _GAP = re.compile(r"[\s/]*+")
 _ATTRIBUTE = re.compile(r"([^\s/>][^\s/>=]*+)(\s*+=\s*+)?")
@@ -87,6 +90,28 @@ class Element:
             else:
                 todo.extend(reversed(current.children))
         return "".join(parts)
+
+
+def written(root: Element, *, left_out: Callable[[Element], bool]) -> str:
+    """The tree as HTML, well-formed, without scripts and the elements that `left_out` names."""
+    parts: list[str] = []
+    todo: list[Element | str | _Tag] = [root]
+    while todo:
+        current = todo.pop()
+        if isinstance(current, str):
+            parts.append(html.escape(current, quote=False))
+            continue
+        if isinstance(current, _Tag):
+            parts.append(f"</{current.name}>")
+            continue
+        if current.tag in _UNSEEN or not _PLAIN_NAME.fullmatch(current.tag) or left_out(current):
+            continue
+        attributes = [f' {name}="{html.escape(text)}"' for name, text in current.attributes.items() if name in _KEPT]
+        parts.append(f"<{current.tag}{''.join(attributes)}>")
+        if current.tag not in _VOID:
+            todo.append(_Tag(current.tag, {}, closing=True))
+            todo.extend(reversed(current.children))
+    return "".join(parts)
 
 
 @dataclass(slots=True)

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from urllib.parse import urljoin, urlsplit
 
 from openmanus_graph.tools.web.markdown import MarkdownWriter, collapsed, is_hidden
-from openmanus_graph.tools.web.markup import Element, names, parse
+from openmanus_graph.tools.web.markup import Element, names, parse, written
 
 MAX_LINKS = 500
 """Links of a page that are returned."""
@@ -40,6 +40,15 @@ def read_page(text: str, url: str) -> Page:
     if not markdown and main is not body:
         markdown = MarkdownWriter(base, url, dropped=_is_around).write(body)
     return Page(_title(root), markdown, _links(root, base, url))
+
+
+def without_main(text: str, url: str) -> tuple[str, str]:
+    """The HTML of a page that does not mark its main part, without what no reader sees, and what addresses in it are
+    relative to; an empty text of any other page.
+    """
+    root = parse(text)
+    body = next((element for element in root.elements() if element.tag == "body"), root)
+    return ("" if _main(body) is not body else written(root, left_out=is_hidden)), _base(root, url)
 
 
 def _base(root: Element, url: str) -> str:

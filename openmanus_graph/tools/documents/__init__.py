@@ -1,0 +1,1 @@
+"""Documents: what tools see of files that other programs made."""
