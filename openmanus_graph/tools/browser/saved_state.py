@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -54,6 +54,8 @@ class SavedState:
     """Cookies and storage, as Playwright gives and takes them."""
     generation: int = 1
     """How often the browser was opened; refs of an earlier one are void."""
+    within: bool = False
+    """Whether it had opened what its thread serves, so that it reaches the hosts of the sandbox and no others."""
 
 
 def state_folder(home: Path, thread_id: str) -> Path:
@@ -98,11 +100,11 @@ def save(path: Path, state: SavedState, sealing: Sealing | None = None) -> bool:
             {key: value for key, value in cast("dict[str, Any]", origin).items() if key != "indexedDB"}
             for origin in state.storage.get("origins", [])
         ]
-        data = _encoded(_with_storage(state, {**state.storage, "origins": origins}))
+        data = _encoded(replace(state, storage={**state.storage, "origins": origins}))
     if len(data) > LARGEST:
-        data = _encoded(_with_storage(state, {"cookies": state.storage.get("cookies", []), "origins": []}))
+        data = _encoded(replace(state, storage={"cookies": state.storage.get("cookies", []), "origins": []}))
     if len(data) > LARGEST:
-        data = _encoded(SavedState([SavedTab(tab.url) for tab in state.tabs], state.current, {}, state.generation))
+        data = _encoded(replace(state, tabs=[SavedTab(tab.url) for tab in state.tabs], storage={}))
     if sealing is not None:
         data = sealing.file(_place(path), data)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -111,10 +113,6 @@ def save(path: Path, state: SavedState, sealing: Sealing | None = None) -> bool:
     finally:
         os.close(folder)
     return whole
-
-
-def _with_storage(state: SavedState, storage: dict[str, Any]) -> SavedState:
-    return SavedState(state.tabs, state.current, storage, state.generation)
 
 
 def _encoded(state: SavedState) -> bytes:
@@ -147,7 +145,8 @@ def load(path: Path, sealing: Sealing | None = None) -> SavedState | None:
         tabs = [SavedTab(str(tab["url"]), int(tab["scroll"]), str(tab["session"])) for tab in read["tabs"]]
         for tab in tabs:
             json.loads(tab.session)
-        return SavedState(tabs, int(read["current"]), dict(read["storage"]), int(read["generation"]))
+        generation, within = int(read["generation"]), bool(read.get("within"))
+        return SavedState(tabs, int(read["current"]), dict(read["storage"]), generation, within)
     except (OSError, ValueError, KeyError, TypeError, DamagedValueError):
         return None
 

@@ -160,6 +160,8 @@ class BrowserSession:
         except EncryptionKeyError as error:
             self.note(f"The tabs of before stay closed: {error.message}")
         saved = found or SavedState(generation=0)
+        if saved.within:  # before anything that was opened within can send something
+            process.proxy.keep_within()
         self._process = process
         self._generation = max(saved.generation, self._generation) + 1
         self.refs = Refs(self._generation)
@@ -361,8 +363,8 @@ class BrowserSession:
                     kept.session = str(await tab.page.evaluate(page_script.SESSION_STORAGE))
             tabs.append(kept)
         current = next((place for place, tab in enumerate(self.tabs) if tab is self.tab), 0)
-        state = SavedState(tabs, current, storage, self._generation)
-        await self._write(state)
+        # Looked at last: what is saved was opened before.
+        await self._write(SavedState(tabs, current, storage, self._generation, self.process.proxy.within))
 
     async def _write(self, state: SavedState) -> None:
         """Write a state down; what hinders that is a note, since what led to the state has been done."""
