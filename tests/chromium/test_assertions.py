@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
@@ -106,6 +107,48 @@ async def test_what_keeps_people_out_is_named_by_rule(browse: Browsing, shop: Si
     assert "html-has-lang" in why
     assert "label (critical" in why  # in the frame
     assert await asked(browse, "assert_accessible", url=f"{shop.url}/open") == (True, "")
+
+
+LOGIN = """<!doctype html><html lang=en><title>Login</title><main><h1>Login</h1>
+<form action=/inner><input type=password name=word value="hunter 2!"><button>Enter</button></form></main><script>
+console.error(`wrong: ${document.querySelector('input').value}`); fetch('/gone?word=hunter%202!')</script>"""
+
+
+@pytest.mark.parametrize(
+    ("action", "given"),
+    [
+        ("assert_console", {}),
+        ("assert_network", {}),
+        ("assert_network", {"text": "/gone*", "status": 200}),
+        ("assert_accessible", {}),
+        ("assert_url", {"text": "/elsewhere"}),
+    ],
+)
+@pytest.mark.parametrize("direct", [False, True])
+async def test_a_password_is_not_told_by_what_does_not_hold(
+    browse: Browsing, shop: Site, action: str, given: dict[str, Any], direct: bool
+) -> None:
+    shop.pages["/login"] = LOGIN
+    browse.context = replace(browse.context, direct=direct)
+    given = {"url": f"{shop.url}/login?word=hunter+2%21", "seconds": 0.5, **given}
+    if direct:
+        with pytest.raises(ToolError) as failed:
+            await browse(action, **given)
+        told = str(failed.value) + str(failed.value.__cause__)
+    else:
+        result = await browse(action, **given)
+        assert not result["passed"]
+        told = str(result)
+    assert "hunter" not in told
+
+
+async def test_a_password_that_was_sent_is_not_told_by_the_next_page(browse: Browsing, shop: Site) -> None:
+    shop.pages["/login"] = LOGIN
+    page = await browse.open("/login")
+    sent = await browse("click_element", ref=ref(page, "Enter"))
+    assert sent["title"] == "Inner"
+    told = [page, sent, await browse("assert_url", text="/elsewhere", seconds=0.5), await browse("extract_content")]
+    assert "hunter" not in str(told)
 
 
 async def test_another_script_than_axe_is_not_run(

@@ -24,7 +24,8 @@ LONGEST_S = 30.0
 _RUN = """tags => window.axe.run(document, {
   iframes: false, resultTypes: ['violations'], runOnly: {type: 'tag', values: tags},
 }).then(found => found.violations.map(one => ({
-  rule: one.id, impact: one.impact, help: one.help, count: one.nodes.length, html: one.nodes[0].html.slice(0, 120),
+  rule: one.id, impact: one.impact, help: one.help, count: one.nodes.length,
+  target: one.nodes[0].target.flat().join(' '),
 })))"""
 
 
@@ -53,7 +54,7 @@ async def violations(page: Page) -> list[str]:
     source = await asyncio.to_thread(axe_source)
     found = await asyncio.gather(*(_of_frame(frame, source) for frame in page.frames))
     return [
-        f"{one['rule']} ({one['impact']}, {one['count']} ×): {one['help']}: {one['html']}"
+        f"{one['rule']} ({one['impact']}, {one['count']} ×): {one['help']}: {one['target']}"
         for of_frame in found
         for one in of_frame
     ]

@@ -15,10 +15,11 @@ from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import locate, open_parent, write_file
 from openmanus_graph.tools.browser import assertions, elements, navigation
 from openmanus_graph.tools.browser.arguments import ASSERTIONS, BrowserArguments
+from openmanus_graph.tools.browser.masking import hidden, look_for_secrets
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
-from openmanus_graph.tools.browser.tree import MASK, Node
+from openmanus_graph.tools.browser.tree import Node
 from openmanus_graph.tools.web.page import read_page
 
 LONGEST_TEXT = 18_000
@@ -89,21 +90,27 @@ async def perform(session: BrowserSession, given: BrowserArguments, means: Means
             done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, means))
         except elements.StaleRefError as error:
             shown = await look(session, budget=STALE_BUDGET)
-            raise ToolError(f"{error.message} This is there now:\n{shown['snapshot']}", hint=error.hint) from error
+            message = hidden(error.message, session)
+            raise ToolError(f"{message} This is there now:\n{shown['snapshot']}", hint=error.hint) from error
+        except ToolError as error:
+            await look_for_secrets(session)
+            raise type(error)(hidden(error.message, session), hint=error.hint) from None  # which has it unhidden
         except Error as error:
             if session.process.alive:
-                raise ToolError(f"The browser did not do it: {error.message.splitlines()[0]}") from error
+                await look_for_secrets(session)
+                what = hidden(error.message.splitlines()[0], session)
+                raise ToolError(f"The browser did not do it: {what}") from None
             raise ConnectionError("The browser ended during the action, which may have happened.") from error
         shown = await look(session, textual=given.action in _TEXTUAL)
         if given.action not in _KEEPING and session.dialog is None:
             await session.save()
-            shown["notes"] += [_hidden(note, session) for note in session.take_notes()]
+            shown["notes"] += [hidden(note, session) for note in session.take_notes()]
         done = done or Done()
         return {
             "passed": done.passed,
-            "why": _hidden(done.why, session),
+            "why": hidden(done.why, session),
             **shown,
-            "text": _hidden(done.text, session),
+            "text": hidden(done.text, session),
             "path": done.path,
         }
 
@@ -116,7 +123,9 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
         budget: Tokens that the page may cost.
         textual: Whether a text was asked for, and the page is left out.
     """
-    if session.dialog is None and not textual:
+    if textual:
+        await look_for_secrets(session)  # which the snapshot would have told
+    elif session.dialog is None:
         await session.settle()
     tab = session.tab
     tabs = list(session.tabs)  # a page may open another one meanwhile
@@ -129,15 +138,15 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
         asyncio.gather(*(_title(session, one) for one in tabs)),
     )
     _note(session, tab)
-    titles = [_hidden(title, session) for title in titles]  # the snapshot has told what is hidden
+    titles = [hidden(title, session) for title in titles]  # the snapshot has told what is hidden
     return {
-        "url": _hidden(tab.page.url, session),
+        "url": hidden(tab.page.url, session),
         "title": titles[tabs.index(tab)],
         "tabs": [
-            {"tab_id": one.number, "url": _hidden(one.page.url[:300], session), "title": title, "current": one is tab}
+            {"tab_id": one.number, "url": hidden(one.page.url[:300], session), "title": title, "current": one is tab}
             for one, title in zip(tabs, titles, strict=True)
         ],
-        "notes": [_hidden(note, session) for note in session.take_notes()],
+        "notes": [hidden(note, session) for note in session.take_notes()],
         "snapshot": snapshot,
     }
 
@@ -181,15 +190,6 @@ def _note(session: BrowserSession, tab: Tab) -> None:
     if tab.errors:
         session.note(f"Errors of the page's scripts: {'; '.join(tab.errors)}")
         tab.errors.clear()
-
-
-def _hidden(text: str, session: BrowserSession) -> str:
-    """A text without what fields for passwords hold."""
-    for tab in session.tabs:
-        for secret in tab.secrets:
-            if len(secret) >= 4:
-                text = text.replace(secret, MASK)
-    return text
 
 
 def _needed(value: str | None, name: str) -> str:
@@ -315,10 +315,11 @@ async def _wait(session: BrowserSession, given: BrowserArguments, means: Means) 
 async def _extract_content(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     page = session.tab.page
     read = await asyncio.to_thread(read_page, await page.content(), page.url)
+    await look_for_secrets(session)  # before a model is sent it
     goal = given.goal or ""
     if means.ask is not None and goal:
         try:
-            return Done(await means.ask(goal, passages(_hidden(read.markdown, session), goal, LONGEST_ASKED)))
+            return Done(await means.ask(goal, passages(hidden(read.markdown, session), goal, LONGEST_ASKED)))
         except ToolError as error:
             session.note(f"No model has looked for it, so this is the page's text: {error.message}")
     return Done(passages(read.markdown, goal))

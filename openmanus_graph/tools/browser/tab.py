@@ -26,6 +26,8 @@ MOST_REQUESTS = 2_000
 """Requests of a page that are remembered."""
 MOST_ERRORS = 50
 """Errors of a page's scripts that are remembered."""
+MOST_SECRETS = 200
+"""Values of fields for passwords that are remembered."""
 _GIVEN_UP = "net::ERR_ABORTED"
 """What is said of requests that the page itself has given up, and of downloads."""
 _ASK_S = 3.0
@@ -77,8 +79,8 @@ class Tab:
         """What scripts failed with, or wrote as errors, since the page was opened."""
         self.requests: list[Done] = []
         """Requests that have ended since the page was asked for, the oldest first."""
-        self.secrets: set[str] = set()
-        """Values of fields for passwords, as they were seen last."""
+        self.secrets: dict[str, None] = {}
+        """Values that fields for passwords had in pages of this tab, the newest last."""
         self._open_requests: set[Request] = set()
         page.on("response", self._answered)
         page.on("request", self._asked)
@@ -177,14 +179,16 @@ class Tab:
         after = await self._facts()
         facts = [*before, *after]
         known = None not in facts
-        self.secrets = {secret for fact in facts if fact is not None for secret in fact["secrets"]}
         root = await asyncio.to_thread(parse, snapshot)
-        mask(root, self.secrets, everything=not known)
+        mask(root, _secrets(facts), everything=not known)
         classify(root, _places(after))
         return root, known
 
     async def _facts(self) -> list[dict[str, list[Any]] | None]:
-        """What the snapshot does not tell, of the page and each frame in it; `None` for one that did not answer."""
+        """What the snapshot does not tell, of the page and each frame in it; `None` for one that did not answer.
+
+        The secrets among it are remembered, also of pages that are gone: their addresses and errors may tell them.
+        """
         from playwright.async_api import Error
 
         async def ask(frame: Frame) -> Any:
@@ -194,7 +198,17 @@ class Tab:
             except (Error, TimeoutError):
                 return dict.fromkeys(_ASKED, ()) if frame.is_detached() else None
 
-        return await asyncio.gather(*(ask(frame) for frame in self.page.frames))
+        facts: list[dict[str, list[Any]] | None] = await asyncio.gather(*(ask(frame) for frame in self.page.frames))
+        for secret in _secrets(facts):
+            self.secrets.pop(secret, None)
+            self.secrets[secret] = None
+        while len(self.secrets) > MOST_SECRETS:
+            del self.secrets[next(iter(self.secrets))]
+        return facts
+
+    async def look_for_secrets(self) -> None:
+        """See what fields for passwords hold now, without a snapshot."""
+        await self._facts()
 
     async def view(self) -> tuple[int, int, int]:
         """The window's height, how far it is scrolled, and the height of the page."""
@@ -216,6 +230,10 @@ class Tab:
                 return (await self.page.title())[:200]
         except (Error, TimeoutError):
             return ""
+
+
+def _secrets(facts: list[dict[str, list[Any]] | None]) -> list[str]:
+    return [str(secret) for fact in facts if fact is not None for secret in fact["secrets"]]
 
 
 def _places(facts: list[dict[str, list[Any]] | None]) -> Places:
