@@ -105,8 +105,25 @@ async def test_what_keeps_people_out_is_named_by_rule(browse: Browsing, shop: Si
     assert not passed
     assert "image-alt (critical, 1 ×): Images must have alternative text" in why
     assert "html-has-lang" in why
-    assert "label (critical" in why  # in the frame
+    assert "label (critical, 1 ×): Form elements must have labels: iframe input" in why
     assert await asked(browse, "assert_accessible", url=f"{shop.url}/open") == (True, "")
+
+
+async def test_a_frame_is_judged_as_a_part_of_the_page(browse: Browsing, shop: Site) -> None:
+    part, bad = "<!doctype html><html lang=en><p>Part</p>", "<!doctype html><html><img src=data:,>"
+    shop.pages["/part"], shop.pages["/bad"] = part, bad
+    shop.pages["/around"] = f"{part}<iframe srcdoc='{bad}' title=Inner></iframe>"
+    page = (
+        "<!doctype html><html lang=en><title>Page</title><main><h1>Lamps</h1><iframe src=/part title=Part></iframe>"
+        "<iframe src=/bad hidden></iframe><div style='display: none'><iframe src=/bad></iframe></div>"
+    )
+    shop.pages["/whole"], shop.pages["/nested"] = page, f"{page}<iframe src=/around title=Around></iframe>"
+    assert await asked(browse, "assert_accessible", url=f"{shop.url}/whole") == (True, "")
+    passed, why = await asked(browse, "assert_accessible", url=f"{shop.url}/nested")
+    assert not passed
+    assert "image-alt (critical, 1 ×): Images must have alternative text: " in why
+    assert "img" in why.partition("image-alt")[2]
+    assert "document-title" not in why
 
 
 LOGIN = """<!doctype html><html lang=en><title>Login</title><main><h1>Login</h1>
