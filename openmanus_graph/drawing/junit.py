@@ -11,7 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from openmanus_graph.checkpoints.progress import SubtaskProgress
 from openmanus_graph.display_text import clean
-from openmanus_graph.drawing.record import Record
+from openmanus_graph.drawing.record import Record, newest_request
 
 TOOL = "browser_use"
 _BEGINNING = "assert_"
@@ -71,10 +71,13 @@ def _seconds(item: SubtaskProgress) -> float:
 
 
 def _failed_by_agents(record: Record) -> dict[str, dict[str, str]]:
-    """By subtask, why each assertion of its agent did not hold, empty if it did: of one made again, the last time."""
+    """By subtask, why each assertion of its agent did not hold, empty if it did: of one made again, the last time.
+
+    Those of earlier requests of the thread are none of its newest plan's, whose subtasks may be named alike.
+    """
     asked: dict[tuple[str, str], str] = {}
     found: dict[str, dict[str, str]] = {}
-    for event in record.events:
+    for event in newest_request(record.events):
         subtask, call = str(event.get("subtask")), str(event.get("call"))
         args: Any = event.get("args")
         if event.get("type") == "tool_called" and event.get("tool") == TOOL and isinstance(args, Mapping):

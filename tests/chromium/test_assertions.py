@@ -228,3 +228,30 @@ async def test_in_a_plan_what_does_not_hold_fails_and_is_reported(
     words = str(cases["agent"].findtext("failure"))
     assert "shows no button 'A <strange> name'" in words
     assert "Chairs" in words
+
+
+@pytest.mark.asyncio(loop_scope="function")
+async def test_what_an_earlier_request_asserted_is_not_reported_with_the_newest(
+    saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    site = Site({"/shop": SHOP, "/inner": "inside"})
+    await site.start()
+    given = {"action": "assert_text", "url": f"{site.url}/shop", "seconds": 0.5}
+    steps = plan({"id": "agent", "goal": "look", "agent": "executor", "tools": ["browser_use"]})
+    settings = Settings(allow_hosts=(site.host,), home=tmp_path / "home")
+    reports: list[Any] = []
+    try:
+        for turns in (
+            [[("browser_use", {**given, "text": "Chairs"})]],
+            [[("browser_use", {**given, "text": "Lamps"})]],
+            [],
+        ):
+            app = build_manus_graph(TurnsModel(turns=turns), tools=[browser_use], settings=settings)
+            await app.compile(checkpointer=saver).ainvoke({"plan": {**steps, "goal": f"look {len(reports)}"}}, thread())
+            record = await record_of(saver, await find_thread(saver, "t"), whole=True)
+            suite = ElementTree.fromstring(junit_xml(record))
+            reports.append([suite.get("tests"), suite.get("failures")])
+    finally:
+        site.stop()
+    assert reports == [["1", "1"], ["1", "0"], ["0", "0"]]
