@@ -11,6 +11,7 @@ from xml.etree.ElementTree import Element, SubElement, indent, tostring
 
 from openmanus_graph.checkpoints.progress import SubtaskProgress
 from openmanus_graph.display_text import clean
+from openmanus_graph.drawing.label import without_forbidden
 from openmanus_graph.drawing.record import Record, newest_request
 
 TOOL = "browser_use"
@@ -44,7 +45,7 @@ def junit_xml(record: Record) -> str:
     suite.set("errors", "0")
     suite.set("skipped", str(counts["skipped"]))
     indent(suite)
-    return f'<?xml version="1.0" encoding="UTF-8"?>\n{tostring(suite, encoding="unicode")}\n'
+    return f'<?xml version="1.0" encoding="UTF-8"?>\n{without_forbidden(tostring(suite, encoding="unicode"))}\n'
 
 
 def _is_assertion(item: SubtaskProgress) -> bool:

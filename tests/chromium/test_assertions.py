@@ -189,7 +189,9 @@ async def test_in_a_plan_what_does_not_hold_fails_and_is_reported(
     saver: ThreadSaver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    site = Site({"/shop": SHOP, "/inner": "inside"})
+    site = Site(
+        {"/shop": SHOP, "/inner": "inside", "/odd": r"<script>console.error('no \uffff\ufffe\ufdd0 good')</script>"}
+    )
     await site.start()
     given = {"action": "assert_text", "url": f"{site.url}/shop", "seconds": 0.5}
     turns = [
@@ -202,6 +204,7 @@ async def test_in_a_plan_what_does_not_hold_fails_and_is_reported(
         {"id": "shows", "tool": "browser_use", "args": {**given, "text": "Lamps"}},
         {"id": "lacks", "tool": "browser_use", "args": {**given, "text": "Chairs"}},
         {"id": "blocked", "tool": "browser_use", "args": {**given, "text": "Lamps"}, "needs": ["lacks"]},
+        {"id": "odd", "tool": "browser_use", "args": {"action": "assert_console", "url": f"{site.url}/odd"}},
         {"id": "opens", "tool": "browser_use", "args": {"action": "go_to_url", "url": f"{site.url}/shop"}},
         {"id": "agent", "goal": "look", "agent": "executor", "tools": ["browser_use"]},
     )
@@ -220,11 +223,12 @@ async def test_in_a_plan_what_does_not_hold_fails_and_is_reported(
     record = await record_of(saver, await find_thread(saver, "t"), whole=True)
     suite = ElementTree.fromstring(junit_xml(record))
     cases = {case.get("name"): case for case in suite}
-    assert list(cases) == ["shows", "lacks", "blocked", "agent"]
-    assert [suite.get(key) for key in ("tests", "failures", "skipped", "errors")] == ["4", "2", "1", "0"]
+    assert list(cases) == ["shows", "lacks", "blocked", "odd", "agent"]
+    assert [suite.get(key) for key in ("tests", "failures", "skipped", "errors")] == ["5", "3", "1", "0"]
     assert not len(cases["shows"])
     assert "does not show the text 'Chairs'" in str(cases["lacks"].findtext("failure"))
     assert cases["blocked"].find("skipped") is not None
+    assert "no \ufffd\ufffd\ufffd good" in str(cases["odd"].findtext("failure"))
     words = str(cases["agent"].findtext("failure"))
     assert "shows no button 'A <strange> name'" in words
     assert "Chairs" in words
