@@ -57,6 +57,7 @@ def prepare_launch(
     settings: Settings,
     limits: SandboxLimits,
     control: int | None = None,
+    hosts: Sequence[str] = (),
 ) -> Generator[Launch]:
     """Put a launch together; its descriptors are open until the block ends.
 
@@ -67,6 +68,7 @@ def prepare_launch(
         settings: The account to drop to as root.
         limits: What it may use up.
         control: The descriptor by which the listener of its way out goes out; `None` gives it no way out.
+        hosts: The hosts that the way out leads to.
 
     Raises:
         SandboxUnavailableError: If the level cannot work here, or cannot have a way out, or the workspace is a system
@@ -93,7 +95,7 @@ def prepare_launch(
             if level == "bubblewrap":
                 if control is not None:
                     argv = bridged(argv, control)
-                    environment |= proxy_environment(settings.sandbox_hosts)
+                    environment |= proxy_environment(hosts)
                 networked = control is not None
                 command, descriptors = _bubblewrap(argv, workspace, account, limits, networked=networked)
             else:

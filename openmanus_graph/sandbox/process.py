@@ -138,12 +138,12 @@ async def open_process(
     """
     limits = limits or SandboxLimits()
     if way_out is None:
-        return await _start(argv, workspace, level, settings, limits, (stdin, stdout, stderr), pass_fds, None)
+        return await _start(argv, workspace, level, settings, limits, (stdin, stdout, stderr), pass_fds)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
             standard, given = (stdin, stdout, stderr), [*pass_fds, theirs.fileno()]
-            process = await _start(argv, workspace, level, settings, limits, standard, given, theirs.fileno())
+            process = await _start(argv, workspace, level, settings, limits, standard, given, way_out, theirs.fileno())
         try:
             # One that ends before says why to whoever reads its output.
             async with asyncio.timeout(_BRIDGE_S):
@@ -168,10 +168,12 @@ async def _start(
     limits: SandboxLimits,
     standard: tuple[int, int, int],
     pass_fds: Sequence[int],
-    control: int | None,
+    way_out: WayOut | None = None,
+    control: int | None = None,
 ) -> SandboxProcess:
+    hosts = () if way_out is None else way_out.hosts
     with prepare_launch(
-        argv, workspace=workspace, level=level, settings=settings, limits=limits, control=control
+        argv, workspace=workspace, level=level, settings=settings, limits=limits, control=control, hosts=hosts
     ) as launch:
         process = await asyncio.create_subprocess_exec(
             *launch.argv,

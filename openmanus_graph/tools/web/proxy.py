@@ -131,6 +131,11 @@ class Proxy:
         self._servers.clear()
 
     @property
+    def hosts(self) -> Sequence[str]:
+        """The hosts that are reached by it, as far as they are listed."""
+        return self._only or ()
+
+    @property
     def within(self) -> bool:
         """Whether no other hosts are reached than listed ones, such as those of `inside`."""
         return self._only is not None
