@@ -13,11 +13,11 @@ from openmanus_graph import Settings, ThreadSaver, build_manus_graph, find_threa
 from openmanus_graph.drawing.junit import junit_xml
 from openmanus_graph.drawing.record import record_of
 from openmanus_graph.errors import ToolArgumentsError, ToolError
-from openmanus_graph.tools.browser import accessibility
+from openmanus_graph.tools.browser import accessibility, tab
 from openmanus_graph.tools.browser.arguments import ASSERTIONS, effect_of_action
 from openmanus_graph.tools.browser.assertions import fits
 from openmanus_graph.tools.browser_use import browser_use
-from tests.chromium.browsing import Browsing, ref
+from tests.chromium.browsing import Browsing, ref, session_of
 from tests.chromium.site import Answer, Site
 from tests.engine.plans import plan, thread
 from tests.ledger.model import TurnsModel
@@ -91,6 +91,64 @@ async def test_errors_and_requests_of_a_page_are_told(browse: Browsing, shop: Si
     await browse("go_to_url", url=f"{shop.url}/shop")
     assert await asked(browse, "assert_console") == (True, "")
     assert await asked(browse, "assert_network") == (True, "")
+
+
+async def test_what_went_wrong_stays_until_another_page_has_come(browse: Browsing, shop: Site) -> None:
+    shop.pages["/empty"] = Answer("", 204)
+    shop.pages["/aborted"] = Answer("late", wait_s=5)
+    shop.pages["/shop"] = f"{SHOP}<button onclick=\"location = '/aborted'; setTimeout(stop, 50)\">Stop</button>"
+    page = await browse.open("/shop")
+    await browse("click_element", ref=ref(page, "Log"))
+    await browse("click_element", ref=ref(page, "Lose"))
+    assert (await browse("go_to_url", url=f"{shop.url}/report"))["notes"]  # a download
+    with pytest.raises(ToolError, match="no content"):
+        await browse("go_to_url", url=f"{shop.url}/empty")
+    await browse("click_element", ref=ref(page, "Stop"))
+    await browse("go_to_url", url=f"{shop.url}/shop#part")
+    assert await asked(browse, "assert_console") == (False, "The page's scripts failed: no stock")
+    assert await asked(browse, "assert_network") == (False, f"Requests failed: GET {shop.url}/gone: 404")
+    await browse("go_to_url", url="about:blank")
+    assert await asked(browse, "assert_console") == (True, "")
+    assert await asked(browse, "assert_network") == (True, "")
+
+
+async def test_a_redirect_is_one_of_the_requests_of_its_page(browse: Browsing, shop: Site) -> None:
+    page = await browse.open("/shop")
+    await browse("click_element", ref=ref(page, "Log"))
+    await browse.open("/moving")
+    assert await asked(browse, "assert_network", text="/moving", status=302) == (True, "")
+    assert await asked(browse, "assert_network", text="/shop", status=200) == (True, "")
+    assert await asked(browse, "assert_console") == (True, "")
+
+
+async def test_what_does_not_load_is_no_error_of_a_script(browse: Browsing, shop: Site) -> None:
+    shop.pages["/broken"] = "<!doctype html><title>Broken</title><img src=/gone><script src=/gone.js></script>"
+    assert await asked(browse, "assert_console", url=f"{shop.url}/broken") == (True, "")
+    passed, why = await asked(browse, "assert_network")
+    assert (passed, why.count("404")) == (False, 2)
+
+
+async def test_errors_that_come_soon_after_the_page_are_seen(browse: Browsing, shop: Site) -> None:
+    shop.pages["/soon"] = (
+        "<!doctype html><title>Soon</title><script>setTimeout(() => console.error('later'), 200)</script>"
+    )
+    assert await asked(browse, "assert_console", url=f"{shop.url}/soon") == (False, "The page's scripts failed: later")
+
+
+async def test_of_very_many_requests_those_that_failed_are_remembered(
+    browse: Browsing, shop: Site, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tab, "MOST_REQUESTS", 5)
+    many = "for (let at = 0; at < 9; at++) await fetch(`/buy?${at}`)"
+    lost = "for (let at = 0; at < 3; at++) await fetch(`/gone?${at}`)"
+    shop.pages["/many"] = f"<!doctype html><title>Many</title><p>none<script type=module>{many}; {lost}; {many};"
+    shop.pages["/many"] += "document.querySelector('p').textContent = 'all'</script>"
+    assert await asked(browse, "assert_text", url=f"{shop.url}/many", text="all", seconds=30) == (True, "")
+    passed, why = await asked(browse, "assert_network")
+    assert (passed, why.count("404")) == (False, 3)
+    why = (await asked(browse, "assert_network", text="/never"))[1]
+    assert why == "The page made no request to '/never', of those that are remembered: 17 are not."
+    assert len((await session_of(browse)).tab.requests) == 5
 
 
 async def test_what_keeps_people_out_is_named_by_rule(browse: Browsing, shop: Site) -> None:

@@ -100,16 +100,13 @@ async def _console(tab: Tab, given: BrowserArguments) -> str:
 
 async def _network(tab: Tab, given: BrowserArguments) -> str:
     if given.text is None and given.status is None:
-        failed = [
-            f"{done.method} {done.url}: {done.status or done.failure}"
-            for done in tab.requests
-            if done.failure or done.status >= 400
-        ]
+        failed = [f"{done.method} {done.url}: {done.status or done.failure}" for done in tab.requests if done.failed]
         return f"Requests failed: {_told(failed)}" if failed else ""
     sought = given.text or "*"
     found = [done for done in tab.requests if fits(done.url, sought)]
     if not found:
-        return f"The page made no request to {sought!r}."
+        unknown = f", of those that are remembered: {tab.left_out} are not" if tab.left_out else ""
+        return f"The page made no request to {sought!r}{unknown}."
     if given.status is None or any(done.status == given.status for done in found):
         return ""
     told = [f"{done.method} {done.url}: {done.status or done.failure}" for done in found]
