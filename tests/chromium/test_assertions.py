@@ -63,6 +63,21 @@ async def test_what_comes_late_is_waited_for(browse: Browsing, shop: Site) -> No
     assert await asked(browse, "assert_text", text="Late", seconds=30) == (True, "")
 
 
+async def test_a_request_with_a_status_is_waited_for(browse: Browsing, shop: Site) -> None:
+    shop.pages["/later"] = (
+        "<title>Later</title><script>setTimeout(() => fetch('/buy', {method: 'POST'}), 1500)</script>"
+    )
+    assert await asked(browse, "assert_network", url=f"{shop.url}/later", status=201, seconds=30) == (True, "")
+
+
+async def test_a_role_that_there_is_not_is_refused_at_once(browse: Browsing, shop: Site) -> None:
+    for wrong, near in (("buton", "'button'"), ("lamp", "There are: "), ("header", "'heading'")):
+        with pytest.raises(ToolArgumentsError, match=f"There is no role {wrong!r}") as refused:
+            await browse("assert_role", url=f"{shop.url}/shop", role=wrong, seconds=60)
+        assert near in str(refused.value.hint)
+    assert await asked(browse, "assert_role", role="Heading", name="lamp") == (True, "")
+
+
 async def test_addresses_are_compared_with_a_pattern(browse: Browsing, shop: Site) -> None:
     assert await asked(browse, "assert_url", url=f"{shop.url}/moving", text="/shop") == (True, "")
     assert await asked(browse, "assert_url", text=f"{shop.url}/s*") == (True, "")

@@ -57,7 +57,7 @@ class BrowserArguments(BaseModel):
     tab_id: int | None = Field(default=None, description="switch_tab, close_tab: the tab's number.")
     path: str | None = Field(default=None, description="upload_file: a file of the workspace.")
     role: str | None = Field(default=None, description="assert_role: such as button; the page must show one.")
-    name: str | None = Field(default=None, description="assert_role: its name.")
+    name: str | None = Field(default=None, description="assert_role: its name, or a part of it.")
     status: int | None = Field(default=None, description="assert_network: the status of such a request.")
     accept: bool | None = Field(default=None, description="dialog: true for OK, false for Cancel.")
     x: int | None = Field(default=None, description="click_element at a place of the window, for canvases.")

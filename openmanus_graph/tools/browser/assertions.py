@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from difflib import get_close_matches
+from typing import TYPE_CHECKING, Any, get_args, get_type_hints
 
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.tools.browser import navigation
@@ -43,7 +44,7 @@ async def check(session: BrowserSession, given: BrowserArguments) -> str:
     end = asyncio.get_running_loop().time() + (given.seconds or WAIT_S)
     while (why := await looking(session.tab, given)) and asyncio.get_running_loop().time() < end:
         if given.action in ("assert_console", "assert_accessible") or (
-            given.action == "assert_network" and given.text is None
+            given.action == "assert_network" and given.text is None and given.status is None
         ):
             break  # what has gone wrong does not go right
         await asyncio.sleep(_LOOK_S)
@@ -75,8 +76,22 @@ async def _text(tab: Tab, given: BrowserArguments) -> str:
     return "" if shown else f"The page {tab.page.url!r} does not show the text {text!r}."
 
 
+def _role_of(given: str | None) -> str:
+    """A role, which is one that elements can have: any other would be waited for in vain."""
+    from playwright.async_api import Frame
+
+    role = _needed(given, "role").strip().lower()
+    roles = get_args(get_type_hints(Frame.get_by_role)["role"])
+    if role not in roles:
+        near = ", ".join(map(repr, get_close_matches(role, roles, n=3)))
+        raise ToolArgumentsError(
+            f"There is no role {given!r}.", hint=f"There are: {near or 'button, link, heading, textbox and others'}."
+        )
+    return role
+
+
 async def _role(tab: Tab, given: BrowserArguments) -> str:
-    role: Any = _needed(given.role, "role")
+    role: Any = _role_of(given.role)
     shown = await _visible(tab, lambda frame: frame.get_by_role(role, name=given.name))
     what = f"{role} {given.name!r}" if given.name is not None else str(role)
     return "" if shown else f"The page {tab.page.url!r} shows no {what}."
