@@ -47,9 +47,9 @@ class Done:
     path: str = ""
     """A file in the workspace."""
     passed: bool | None = None
-    """Whether an assertion holds; `None` of other actions."""
+    """Whether an assertion holds; `None` of other actions, and of a comparison that made its baseline."""
     why: str = ""
-    """Why it does not."""
+    """Why it does not, or what was made."""
 
 
 Search = Callable[[str], Awaitable[list[dict[str, Any]]]]
@@ -454,10 +454,10 @@ async def _drag(session: BrowserSession, given: BrowserArguments, means: Means) 
 
 
 async def _assert(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
-    why = await assertions.check(session, given)
-    if why and means.fails:
-        raise ToolError(why)
-    return Done(passed=not why, why=why)
+    found = await assertions.check(session, given)
+    if found.passed is False and means.fails:
+        raise ToolError(found.why)
+    return Done(path=found.path, passed=found.passed, why=found.why)
 
 
 _ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Means], Awaitable[Done]]] = {

@@ -5,18 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any, get_args, get_type_hints
+from typing import TYPE_CHECKING
 
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.tools.browser import navigation
 from openmanus_graph.tools.browser.accessibility import violations
 from openmanus_graph.tools.browser.arguments import BrowserArguments
+from openmanus_graph.tools.browser.baseline import Compared, compare
+from openmanus_graph.tools.browser.roles import with_role
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
 
 if TYPE_CHECKING:
-    from playwright.async_api import Frame, Locator
+    from playwright.async_api import Locator
 
 WAIT_S = 5.0
 """Seconds that a page is waited for until it is as it should be."""
@@ -25,8 +26,8 @@ MOST_TOLD = 5
 _LOOK_S = 0.1
 
 
-async def check(session: BrowserSession, given: BrowserArguments) -> str:
-    """Why an assertion does not hold; empty if it does.
+async def check(session: BrowserSession, given: BrowserArguments) -> Compared:
+    """Whether an assertion holds, and why not.
 
     Args:
         session: The browser.
@@ -38,8 +39,10 @@ async def check(session: BrowserSession, given: BrowserArguments) -> str:
     """
     if given.url is not None:
         await navigation.go(session, session.tab, navigation.address_of(given.url))
-    if given.action in ("assert_console", "assert_network", "assert_accessible"):
+    if given.action in ("assert_console", "assert_network", "assert_accessible", "assert_screenshot"):
         await session.settle()  # what has not happened yet cannot have gone wrong
+    if given.action == "assert_screenshot":
+        return await compare(session, given, given.seconds or WAIT_S)
     looking = _CHECKS[given.action]
     end = asyncio.get_running_loop().time() + (given.seconds or WAIT_S)
     while (why := await looking(session.tab, given)) and asyncio.get_running_loop().time() < end:
@@ -48,7 +51,7 @@ async def check(session: BrowserSession, given: BrowserArguments) -> str:
         ):
             break  # what has gone wrong does not go right
         await asyncio.sleep(_LOOK_S)
-    return why
+    return Compared(not why, why)
 
 
 def _needed(value: str | None, name: str) -> str:
@@ -57,13 +60,13 @@ def _needed(value: str | None, name: str) -> str:
     return value
 
 
-async def _visible(tab: Tab, find: Callable[[Frame], Locator]) -> bool:
+async def _visible(sought: list[Locator]) -> bool:
     """Whether the page or a frame in it shows what is looked for."""
     from playwright.async_api import Error
 
-    for frame in tab.page.frames:
+    for place in sought:
         try:
-            if await find(frame).filter(visible=True).count():
+            if await place.count():
                 return True
         except Error:  # the frame is gone, or another page comes in its place
             continue
@@ -72,28 +75,13 @@ async def _visible(tab: Tab, find: Callable[[Frame], Locator]) -> bool:
 
 async def _text(tab: Tab, given: BrowserArguments) -> str:
     text = _needed(given.text, "text")
-    shown = await _visible(tab, lambda frame: frame.get_by_text(text))
+    shown = await _visible([frame.get_by_text(text).filter(visible=True) for frame in tab.page.frames])
     return "" if shown else f"The page {tab.page.url!r} does not show the text {text!r}."
 
 
-def _role_of(given: str | None) -> str:
-    """A role, which is one that elements can have: any other would be waited for in vain."""
-    from playwright.async_api import Frame
-
-    role = _needed(given, "role").strip().lower()
-    roles = get_args(get_type_hints(Frame.get_by_role)["role"])
-    if role not in roles:
-        near = ", ".join(map(repr, get_close_matches(role, roles, n=3)))
-        raise ToolArgumentsError(
-            f"There is no role {given!r}.", hint=f"There are: {near or 'button, link, heading, textbox and others'}."
-        )
-    return role
-
-
 async def _role(tab: Tab, given: BrowserArguments) -> str:
-    role: Any = _role_of(given.role)
-    shown = await _visible(tab, lambda frame: frame.get_by_role(role, name=given.name))
-    what = f"{role} {given.name!r}" if given.name is not None else str(role)
+    shown = await _visible(with_role(tab, given.role, given.name))
+    what = f"{given.role} {given.name!r}" if given.name is not None else str(given.role)
     return "" if shown else f"The page {tab.page.url!r} shows no {what}."
 
 
