@@ -62,6 +62,10 @@ class Sessions:
             session: Any = self._open[key]
             return session
 
+    def there(self, key: str) -> Session | None:
+        """The session under `key`, if it is open."""
+        return self._open.get(key)
+
     def take_lasting(self) -> dict[str, Session]:
         """Those that outlast a question to a person (`lasts`), which are then no longer closed with the others."""
         lasting = {key: session for key, session in self._open.items() if getattr(session, "lasts", False)}
@@ -131,6 +135,9 @@ class ToolContext:
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
+    site: str | None = None
+    """Where the call may have its effect: the scheme, host and port that somebody has consented to; `None` leaves it
+    to the tool."""
     look: Look | None = None
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
 

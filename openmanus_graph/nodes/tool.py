@@ -122,7 +122,7 @@ async def _direct_call(
             return {"result": _not_made(consent, state, context, attempt, started)}
         run.emit(subtask_event("subtask_started", subtask.id, attempt))
         limit = _limit(run, subtask.timeout_s if subtask.timeout_s is not None else spec.timeout_s)
-        outcome = await effect.make(consent.args, limit)
+        outcome = await effect.make(consent, limit)
     again = repeatable(tool, consent.args or {})
     if may_retry(outcome, subtask, again, attempt):
         delay = retry_delay(attempt)
@@ -221,7 +221,7 @@ async def _agent_call(
     told = consent.args if consent.recorded is None else kept_args(consent.recorded)
     run.emit(Event(type="tool_called", id=name, subtask=subtask_id, tool=tool.name, call=key, args=told))
     began = time.monotonic()
-    outcome = await effect.make(consent.args, _limit(run, spec.timeout_s))
+    outcome = await effect.make(consent, _limit(run, spec.timeout_s))
     elapsed = round(time.monotonic() - began, 3)
     shown = _result_text(outcome, context)
     if (ran := _ran(made["args"], consent.args, outcome)) is not None:

@@ -18,6 +18,7 @@ from openmanus_graph.tools.browser.arguments import ASSERTIONS, BrowserArguments
 from openmanus_graph.tools.browser.masking import hidden, look_for_secrets
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render
 from openmanus_graph.tools.browser.session import BrowserSession
+from openmanus_graph.tools.browser.site import check_site
 from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.browser.tree import Node
 from openmanus_graph.tools.web.page import read_page
@@ -66,6 +67,8 @@ class Means:
     """Asks a model about a text; `None` where there is none."""
     fails: bool = False
     """Whether a call fails whose assertion does not hold."""
+    site: str | None = None
+    """The site that somebody has consented to; `None` leaves it open."""
 
 
 async def perform(session: BrowserSession, given: BrowserArguments, means: Means) -> dict[str, Any]:
@@ -86,6 +89,8 @@ async def perform(session: BrowserSession, given: BrowserArguments, means: Means
                 f"A dialog is open: {session.dialog.type} {session.dialog.message[:500]!r}.",
                 hint="Answer it with the action 'dialog'.",
             )
+        if means.site is not None:
+            await check_site(session, given.model_dump(), means.site)
         try:
             done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, means))
         except elements.StaleRefError as error:
