@@ -135,6 +135,10 @@ class ToolContext:
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
+    kept_as: str = ""
+    """Names what a tool whose spec has `keeps` keeps of this call beside the checkpoints; empty: it has no name."""
+    kept_before: tuple[str, ...] = ()
+    """The names of its earlier calls in the subtask, as of the present checkpoint, the newest first."""
     site: str | None = None
     """Where the call may have its effect: the scheme, host and port that somebody has consented to; `None` leaves it
     to the tool."""

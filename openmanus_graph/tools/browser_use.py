@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from openmanus_graph.context import ToolContext, tool_context
@@ -13,7 +12,7 @@ from openmanus_graph.errors import EncryptionKeyError
 from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.tools.browser.arguments import BrowserArguments, effect_of_action
 from openmanus_graph.tools.browser.confinement import why_unavailable
-from openmanus_graph.tools.browser.saved_state import load, state_file
+from openmanus_graph.tools.browser.saved_state import StatePlace, load, state_file
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.engines import engines_of
 from openmanus_graph.tools.web.servers import servers_of
@@ -40,7 +39,8 @@ async def _site(args: Mapping[str, Any], context: ToolContext) -> str | None:
         async with session.turn:
             return await site_of(session, args)
     try:
-        saved = await asyncio.to_thread(load, _state(context), context.sealing)
+        path = await asyncio.to_thread(_state(context).found)
+        saved = None if path is None else await asyncio.to_thread(load, path, context.sealing)
     except EncryptionKeyError:
         return None
     if saved is None or args.get("action") not in COVERED or saved.current >= len(saved.tabs):
@@ -48,8 +48,9 @@ async def _site(args: Mapping[str, Any], context: ToolContext) -> str | None:
     return origin_of(saved.tabs[saved.current].url)
 
 
-def _state(context: ToolContext) -> Path:
-    return state_file(context.settings.home, context.thread_id, context.subtask_run or context.subtask_id)
+def _state(context: ToolContext) -> StatePlace:
+    path = state_file(context.settings.home, context.thread_id, context.subtask_run or context.subtask_id)
+    return StatePlace(path.parent, path.stem, context.kept_as, context.kept_before)
 
 
 _SPEC = ToolSpec(
@@ -64,6 +65,7 @@ _SPEC = ToolSpec(
     shows="path",
     source=_read_addresses,
     site=_site,
+    keeps=True,
     unavailable=why_unavailable,
     returns={
         "passed": ANY,
@@ -100,7 +102,9 @@ async def browser_use(**arguments: Any) -> dict[str, Any]:
         hits = await cached_search(asked, engines, context.settings.allow_hosts)
         return [{"title": hit.title, "url": hit.url, "description": hit.description} for hit in hits]
 
-    return await perform(session, given, Means(search, context.ask, fails=context.direct, site=context.site))
+    return await perform(
+        session, given, Means(search, context.ask, fails=context.direct, site=context.site, state=_state(context))
+    )
 
 
 async def _opened(context: ToolContext) -> BrowserSession:

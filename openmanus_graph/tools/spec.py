@@ -97,6 +97,8 @@ class ToolSpec:
     """Whether a call runs a command or program, whose failure counts where a subtask must end without an error."""
     checks_arguments: bool = False
     """Whether the tool itself checks arguments that a JSON Schema describes; then it is called with what is given."""
+    keeps: bool = False
+    """Whether it keeps something of each call beside the checkpoints, which name it: see `ToolContext.kept_as`."""
     site: SiteOf | None = None
     """Gives the site on which a call has its effect, such as the page's, so that a person may allow it as a whole until
     the request is over; `None`, or that it gives `None`, means that each call is asked about."""
@@ -154,6 +156,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         unavailable=_function(tool, "unavailable", metadata.get("unavailable")),
         alias_of=None if metadata.get("alias_of") is None else str(metadata["alias_of"]),
         ledger=bool(metadata.get("ledger", False)),
+        keeps=bool(metadata.get("keeps", False)),
         site=_function(tool, "site", metadata.get("site")),
         verify=_verify(tool, metadata.get("verify")),
         returns=shape_of(tool),

@@ -52,6 +52,7 @@ STATED: dict[str, Any] = {
     "unavailable": _missing,
     "alias_of": "bash",
     "ledger": True,
+    "keeps": True,
     "site": _site,
     "verify": _verify,
     "returns": {"text": TEXT, "rows": [{"n": TEXT}], "more": ANY},

@@ -17,6 +17,7 @@ from openmanus_graph.tools.browser import assertions, elements, navigation
 from openmanus_graph.tools.browser.arguments import ASSERTIONS, BrowserArguments
 from openmanus_graph.tools.browser.masking import hidden, look_for_secrets
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render
+from openmanus_graph.tools.browser.saved_state import StatePlace
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.site import check_site
 from openmanus_graph.tools.browser.tab import Tab
@@ -69,6 +70,8 @@ class Means:
     """Whether a call fails whose assertion does not hold."""
     site: str | None = None
     """The site that somebody has consented to; `None` leaves it open."""
+    state: StatePlace | None = None
+    """Where the browser's state is; `None` leaves it where it is."""
 
 
 async def perform(session: BrowserSession, given: BrowserArguments, means: Means) -> dict[str, Any]:
@@ -82,6 +85,7 @@ async def perform(session: BrowserSession, given: BrowserArguments, means: Means
     from playwright.async_api import Error
 
     async with session.turn:
+        session.state = means.state or session.state
         await session.ready()
         waits = session.dialog is not None and given.action != "dialog"
         if waits and session.dialog is not None:

@@ -28,6 +28,10 @@ LARGEST = 5 * 2**20
 _OLD_S = 30 * 86_400.0
 """Seconds after which a file that nobody used is removed."""
 _FOLDER = "browser"
+MOST_STATES = 20
+"""Files of a subtask that are kept."""
+_NOTHING, _COPIED = "0", "copied"
+"""In the name of a file, where others have the call before: that there was none, or that another thread made it."""
 
 
 @dataclass
@@ -66,6 +70,73 @@ def state_folder(home: Path, thread_id: str) -> Path:
 def state_file(home: Path, thread_id: str, subtask: str) -> Path:
     """The file of a subtask's state."""
     return state_folder(home, thread_id) / f"{hashlib.sha256(subtask.encode()).hexdigest()[:32]}.json"
+
+
+@dataclass(frozen=True)
+class StatePlace:
+    """Where the states of a subtask are: one file for each call after which something was saved."""
+
+    folder: Path
+    """The folder of the thread's states."""
+    subtask: str
+    """Names the subtask among them."""
+    call: str = ""
+    """Names the call that is made; the checkpoint after it has that name. Empty of one that has none."""
+    earlier: tuple[str, ...] = ()
+    """Names of the calls that the checkpoint before it has, the newest first."""
+
+    @property
+    def path(self) -> Path:
+        """The file for the state after the call."""
+        return self.folder / (f"{self.subtask}-{self._after}-{self.call}.json" if self.call else f"{self.subtask}.json")
+
+    @property
+    def _after(self) -> str:
+        return self.earlier[0] if self.earlier else _NOTHING
+
+    def found(self) -> Path | None:
+        """The file that a browser is opened from; `None` without one.
+
+        That is what came of the last call that the checkpoint has, unless this step has saved something already: its
+        process ended then before the next checkpoint.
+        """
+        if not self.call:
+            return self.path
+        begun = sorted(self.folder.glob(f"{self.subtask}-{self._after}-*.json"), key=_when)
+        named = (path for name in self.earlier for path in self.folder.glob(f"{self.subtask}-*-{name}.json"))
+        return begun[-1] if begun else next(named, None)
+
+    def remove_old(self) -> None:
+        """Remove the files of the subtask but the newest."""
+        for path in sorted(self.folder.glob(f"{self.subtask}-*.json"), key=_when)[:-MOST_STATES]:
+            path.unlink(missing_ok=True)
+
+
+def _when(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def copy_states(source: str, target: str, home: Path | None, sealing: Sealing | None) -> None:
+    """Copy the states of a thread to a fork of it, which opens those that its checkpoints name.
+
+    Args:
+        source: The thread.
+        target: The fork.
+        home: The data folder; `None` is that of this process' settings.
+        sealing: Encrypts them.
+    """
+    home = home or Settings.load().home
+    for path in sorted(state_folder(home, source).glob("*-*-*.json"), key=_when):
+        subtask, _, call = path.stem.split("-")
+        try:
+            state = load(path, sealing)
+        except EncryptionKeyError:  # it stays closed there as it does here
+            continue
+        if state is not None:
+            save(state_folder(home, target) / f"{subtask}-{_COPIED}-{call}.json", state, sealing)
 
 
 def remove_states(thread_id: str, *homes: Path | None) -> None:
