@@ -15,12 +15,19 @@ Action = Literal["approve", "edit", "reject", "answer"]
 """`approve`: do it; `edit`: do it with some arguments changed, or take this plan; `reject`: do not; `answer`: take this
 value for the call's result."""
 
+Covers = Literal["call", "site"]
+"""What a yes is for."""
+
 _YES = ("y", "yes", "true", "approve", "ok")
 _NO = ("n", "no", "false", "reject")
 _REASONED_NO = re.compile(r"(?:no?|reject)\b[\s:,;.–—-]+(?P<reason>\S.*)", re.IGNORECASE | re.DOTALL)
 _EDIT = re.compile(r"edit\b\s*:?\s*(?P<json>.*)", re.IGNORECASE | re.DOTALL)
 _ANSWER = re.compile(r"(?:answer\s*:|=)\s*(?P<value>\S.*)", re.IGNORECASE | re.DOTALL)
-_FIELDS = frozenset({"action", "args", "plan", "reason", "value"})
+_SITE = re.compile(
+    r"(?:(?:y|yes|approve|ok)\b[\s,:;]*)?(?:for\s+)?(?:this\s+|the\s+)?site(?:\s+for\s+(?:the\s+rest\s+of\s+)?this\s+run)?",
+    re.IGNORECASE,
+)
+_FIELDS = frozenset({"action", "args", "plan", "reason", "value", "covers"})
 
 
 @dataclass(frozen=True)
@@ -38,6 +45,8 @@ class Approval:
     """With `answer`: what stands for the call's output."""
     plan: dict[str, Any] | None = None
     """With `edit` of a plan: the plan to take."""
+    covers: Covers = "call"
+    """With `approve`: the `call`, or those to come on the question's `site`, too, until the request is over."""
 
     def __bool__(self) -> bool:
         """Whether it is a plain yes: an edit or an answer is one only for who looks at it."""
@@ -69,7 +78,8 @@ class Approval:
         fields: dict[str, Any] = {"action": self.action}
         if self.action == "answer":
             fields["value"] = self.value
-        more = {"args": self.args, "reason": self.reason, "plan": self.plan}
+        covers = None if self.covers == "call" else self.covers
+        more = {"args": self.args, "reason": self.reason, "plan": self.plan, "covers": covers}
         return fields | {key: value for key, value in more.items() if value not in (None, "")}
 
 
@@ -77,8 +87,8 @@ def approval_of(value: Any, question: Mapping[str, Any] | None = None) -> Approv
     """Read the value of an answer to an `approve` question.
 
     Args:
-        value: True or false; `{"action": ..., "args": ..., "reason": ..., "value": ..., "plan": ...}`; or text:
-            `yes`, `no`, `no: REASON`, `edit {JSON}`, `answer: VALUE` or `= VALUE`.
+        value: True or false; `{"action": ..., "args": ..., "reason": ..., "value": ..., "plan": ..., "covers": ...}`;
+            or text: `yes`, `yes for this site`, `no`, `no: REASON`, `edit {JSON}`, `answer: VALUE` or `= VALUE`.
         question: What was asked; without it, what the action is about is not checked.
 
     Raises:
@@ -101,6 +111,7 @@ def approval_of(value: Any, question: Mapping[str, Any] | None = None) -> Approv
         reason=str(fields.get("reason") or ""),
         value=fields.get("value"),
         plan=fields.get("plan"),
+        covers=fields.get("covers", "call"),
     )
 
 
@@ -113,6 +124,8 @@ def _from_text(text: str, *, about_plan: bool) -> dict[str, Any]:
         return {"action": "approve"}
     if word.lower() in _NO:
         return {"action": "reject"}
+    if _SITE.fullmatch(word):
+        return {"action": "approve", "covers": "site"}
     if found := _REASONED_NO.fullmatch(word):
         return {"action": "reject", "reason": found["reason"]}
     if found := _ANSWER.fullmatch(word):
@@ -143,7 +156,7 @@ def _check(fields: dict[str, Any], value: Any, question: Mapping[str, Any] | Non
     if action not in get_args(Action) or not fields.keys() <= _FIELDS:
         raise _odd(value)
     needs = {"edit": ("args", "plan"), "answer": ("value",), "reject": (), "approve": ()}[str(action)]
-    takes = {*needs, "action", *(("reason",) if action == "reject" else ())}
+    takes = {*needs, "action", *{"reject": ("reason",), "approve": ("covers",)}.get(str(action), ())}
     if extra := sorted(fields.keys() - takes):
         raise UnknownQuestionError(f"An answer with the action {action!r} takes no {extra[0]!r}.")
     given = [key for key in needs if key in fields]
@@ -154,6 +167,11 @@ def _check(fields: dict[str, Any], value: Any, question: Mapping[str, Any] | Non
         inside = fields[given[0]]
         if not isinstance(inside, dict) or not all(isinstance(key, str) for key in cast("dict[Any, Any]", inside)):
             raise UnknownQuestionError(f"The {given[0]!r} of an edit is a mapping, not {inside!r}.")
+    covers = fields.get("covers", "call")
+    if covers not in get_args(Covers):
+        raise UnknownQuestionError(f"A yes is for the 'call' or the 'site', not for {covers!r}.")
+    if covers == "site" and question is not None and "site" not in question:
+        raise UnknownQuestionError("This question has no site that could be allowed.", hint="Answer with yes or no.")
     if question is not None and action in ("edit", "answer"):
         asked = "args" if "tool" in question else "plan" if "plan" in question else None
         if asked is None or (action == "answer" and asked == "plan") or (action == "edit" and given != [asked]):

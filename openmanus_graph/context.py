@@ -74,6 +74,10 @@ class Sessions:
             session: Any = self._open[key]
             return session
 
+    def there(self, key: str) -> Session | None:
+        """The session under `key`, if it is open."""
+        return self._open.get(key)
+
     def take_lasting(self) -> dict[str, Session]:
         """Those that outlast a question to a person (`lasts`), which are then no longer closed with the others."""
         lasting = {key: session for key, session in self._open.items() if getattr(session, "lasts", False)}
@@ -145,6 +149,13 @@ class ToolContext:
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
     searches: Searches | None = None
     """What was searched for in the thread before; `None` where nothing outlives the process."""
+    kept_as: str = ""
+    """Names what a tool whose spec has `keeps` keeps of this call beside the checkpoints; empty: it has no name."""
+    kept_before: tuple[str, ...] = ()
+    """The names of its earlier calls in the subtask, as of the present checkpoint, the newest first."""
+    site: str | None = None
+    """Where the call may have its effect: the scheme, host and port that somebody has consented to; `None` leaves it
+    to the tool."""
     look: Look | None = None
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
 

@@ -34,6 +34,7 @@ EventType = Literal[
     "model_finished",
     "tool_called",
     "tool_returned",
+    "site_allowed",
     "subtask_verified",
     "budget_reached",
     "answered",
@@ -83,10 +84,11 @@ class Event(TypedDict, total=False):
     time: str
     """When, ISO 8601 in UTC."""
     subtask: str
-    """`subtask_*`, `tool_*`, and `model_*` within a subtask: the subtask's id."""
+    """`subtask_*`, `tool_*`, `site_allowed`, and `model_*` within a subtask: the subtask's id."""
     text: str
     """`subtask_progress`: what it is doing; `model_tokens`: the next piece of a reply; `model_finished`: the reply;
-    `answered`: the answer; `decided`, `recalled`, `subtask_verified`, `budget_reached`, `warned`: why, in words."""
+    `answered`: the answer; `decided`, `recalled`, `subtask_verified`, `budget_reached`, `warned`: why, in words;
+    `site_allowed`: the site that a person lets the request's calls be made on."""
     attempt: int
     """`subtask_started`, `*_retrying`, `plan_made`, `plan_refused`: which attempt, from 1; 0 for a plan that a person
     edited."""

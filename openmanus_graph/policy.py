@@ -41,6 +41,8 @@ class Decision:
     """Why, as a sentence for the person who is asked or the model that is refused."""
     rule: int | None = None
     """Which rule decided, from 1; `None` means the default."""
+    built_in: bool = False
+    """Whether it is the built-in default, and nothing that somebody has written."""
 
     def refusal(self, tool: str) -> str:
         """The sentence that a refused call of `tool` gets in place of a result."""
@@ -100,8 +102,8 @@ class Policy:
         if self.chosen.default is not None:
             return Decision(self.chosen.default, f"no rule fits it, and the default is {self.chosen.default!r}.")
         if effect == "external":
-            return Decision("ask", "it has an effect outside the workspace.")
-        return Decision("allow", f"its effect is {effect!r}.")
+            return Decision("ask", "it has an effect outside the workspace.", built_in=True)
+        return Decision("allow", f"its effect is {effect!r}.", built_in=True)
 
     def always_denies(self, tool: BaseTool) -> bool:
         """Whether every call of a tool is refused, whatever its arguments."""

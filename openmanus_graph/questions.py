@@ -79,6 +79,8 @@ class Question(TypedDict):
     """The plan to be approved."""
     about: NotRequired[str]
     """What it is about, where an answer to an earlier question of the same place must not be taken for this one."""
+    site: NotRequired[str]
+    """The site of the call, which a yes may be for until the request is over: scheme, host and port."""
     refused: NotRequired[str]
     """Why the last answer was not taken."""
     bare: NotRequired[bool]
@@ -104,6 +106,7 @@ def ask(
     reason: str | None = None,
     plan: Mapping[str, Any] | None = None,
     about: str | None = None,
+    site: str | None = None,
     check: Callable[[Any], None] | None = None,
 ) -> Any:
     """Ask a person and suspend until the answer comes; the process may end meanwhile.
@@ -117,6 +120,7 @@ def ask(
         reason: Why it is asked.
         plan: The plan to be approved.
         about: What it is about: an answer to a question about something else is not taken.
+        site: The site of the call, for which a person may say yes until the request is over.
         check: Raises `UnknownQuestionError` for an answer that cannot be taken, so that it is asked again; it is given
             what would be returned.
 
@@ -126,6 +130,7 @@ def ask(
     """
     payload: dict[str, Any] = {"kind": kind, "subtask": subtask, "question": question}
     more = {"tool": tool, "args": args and dict(args), "reason": reason, "plan": plan and dict(plan), "about": about}
+    more["site"] = site
     payload |= {key: value for key, value in more.items() if value is not None}
     refused = f"This question takes a {kind!r}."
     while True:
@@ -197,7 +202,7 @@ def question_of(given: Interrupt) -> Question:
         return _bare_question(given)
     fields = cast("dict[str, Any]", given.value)
     found = Question(id=given.id, kind=fields["kind"], subtask=str(fields["subtask"]), question=str(fields["question"]))
-    for key in ("tool", "args", "reason", "plan", "about", "refused"):
+    for key in ("tool", "args", "reason", "plan", "about", "site", "refused"):
         if key in fields:
             cast("dict[str, Any]", found)[key] = fields[key]
     return found
@@ -326,7 +331,7 @@ def _value(question: Question, text: str) -> Any:
     if question["kind"] != "approve":
         return text
     approval = approval_of(text, question)
-    if approval.action in ("approve", "reject") and not approval.reason:
+    if approval.action in ("approve", "reject") and not approval.reason and approval.covers == "call":
         return approval.action == "approve"
     return approval.plain()
 

@@ -14,6 +14,7 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 
 from openmanus_graph.budget import Spending
+from openmanus_graph.checkpoints.consents.allowed_sites import AllowedSites
 from openmanus_graph.checkpoints.events import EventLog
 from openmanus_graph.checkpoints.saver import ThreadSaver
 from openmanus_graph.checkpoints.workspace.file_change_recorder import FileChangeRecorder
@@ -58,6 +59,8 @@ class Scope:
     """The log that keeps events."""
     recorders: dict[Path, FileChangeRecorder] = field(init=False, default_factory=dict["Path", "FileChangeRecorder"])
     """Recorders of file changes, by workspace."""
+    sites: AllowedSites = field(init=False)
+    """Where a person lets the request's calls be made."""
     changes: Changes = field(init=False)
     """Fields of which it was said that they change when they are stored."""
 
@@ -65,6 +68,7 @@ class Scope:
         self.owner = self.settings.owner
         self.spending = Spending(self.thread_id, self.settings.budget, self.saver)
         self.log = EventLog(self.thread_id, self.saver)
+        self.sites = AllowedSites(self.thread_id, self.saver)
         self.changes = Changes()
 
     def recorder(self, workspace: Path) -> FileChangeRecorder:
@@ -124,7 +128,7 @@ class NodeScope(Scope):
         # Not by `super().__init__`, which would begin to count anew.
         self.thread_id, self.settings, self.saver, self.sinks = run.thread_id, run.settings, run.saver, run.sinks
         self.spending, self.log, self.recorders = run.spending, run.log, run.recorders
-        self.changes, self.owner = run.changes, run.owner
+        self.changes, self.owner, self.sites = run.changes, run.owner, run.sites
         self.emit = emit
 
     def tell(self, kind: Any, **fields: Any) -> None:

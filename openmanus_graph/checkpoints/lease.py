@@ -105,6 +105,7 @@ ON CONFLICT (thread_id) DO UPDATE SET
     request_started_at = CASE WHEN %(new_request)s THEN EXCLUDED.request_started_at
                               ELSE threads.request_started_at END,
     active_s = CASE WHEN %(new_request)s THEN 0 ELSE threads.active_s END,
+    allowed_sites = CASE WHEN %(new_request)s THEN '[]' ELSE threads.allowed_sites END,
     encrypted_with = CASE WHEN EXCLUDED.encrypted_with <@ threads.encrypted_with THEN threads.encrypted_with
                           ELSE threads.encrypted_with || EXCLUDED.encrypted_with END
 WHERE threads.encrypted_with <@ %(keys)s::text[]

@@ -48,6 +48,7 @@ JSON: Mapping[str, Mapping[str, Shape]] = {
         "questions": sealed_value,
         "fingerprint": sealed_item,
         "forced": sealed_texts,
+        "allowed_sites": sealed_value,
     },
     "checkpoints": {"checkpoint": sealed_checkpoint, "metadata": sealed_metadata},
     "answers": {"value": sealed_whole},

@@ -71,6 +71,8 @@ class Thread:
     """Whether its folder was not there before it began."""
     encrypted_with: Sequence[str] = ()
     """The keys that it was encrypted with, by name; empty: none was set."""
+    allowed_sites: Sequence[str] = ()
+    """Where a person lets its newest request's calls be made without being asked again."""
     locked: bool = False
     """Whether one of them is not set, so that its texts cannot be shown."""
 
@@ -87,12 +89,19 @@ class Thread:
 _COLUMNS = sql.SQL(
     "thread_id, graph, title, plan, plan_file, settings, sandbox, workspace, progress, questions, error,"
     " created_at, updated_at, finished_at, runner, runner_since, origin, owner, made_workspace,"
-    " encrypted_with,"
+    " encrypted_with, allowed_sites,"
     " CASE WHEN status = 'running' AND NOT has_runner(thread_id) THEN 'stopped' ELSE status END AS status"
 )
 
 
-_HIDDEN: Mapping[str, Any] = {"graph": {}, "plan": None, "plan_file": None, "settings": {}, "questions": []}
+_HIDDEN: Mapping[str, Any] = {
+    "graph": {},
+    "plan": None,
+    "plan_file": None,
+    "settings": {},
+    "questions": [],
+    "allowed_sites": [],
+}
 """What stands for columns that cannot be opened, where a text would not be of their kind."""
 
 

@@ -18,6 +18,7 @@ from openmanus_graph.plan import Plan
 from openmanus_graph.questions import Answer, Question, answers_for
 
 APPROVE_HELP = "y: yes   n: no   n: REASON   e: edit the arguments   a: ANSWER in its place"
+SITE_HELP = "   s: yes for this site"
 CONSENT_HELP = "y: yes   n: no   n: REASON"
 EFFECT_HELP = "happened: it did   no: it did not happen, call again   = RESULT: it did, and returned that"
 REVIEW_HELP = "y: yes   n: no   n: WHAT TO DO OTHERWISE   e: edit the plan"
@@ -117,7 +118,8 @@ def ask_one(question: Question, person: Person, check: Check = _takes_all) -> An
     if question["kind"] == "effect":
         person.say(EFFECT_HELP)
     if approving:
-        person.say(REVIEW_HELP if "plan" in question else APPROVE_HELP if "tool" in question else CONSENT_HELP)
+        said = REVIEW_HELP if "plan" in question else APPROVE_HELP if "tool" in question else CONSENT_HELP
+        person.say(f"{said}{SITE_HELP if 'site' in question else ''}")
     while True:
         typed = person.listen(">")
         if typed is None:
@@ -182,6 +184,8 @@ def _approval(question: Question, typed: str, person: Person) -> Answer | None:
             return _edited_plan(question, question["plan"], person)
         if "plan" not in question:
             return _edited_arguments(question, question.get("args") or {}, rest.strip(), person)
+    if typed.lower() == "s" and "site" in question:
+        typed = "yes for this site"
     if typed.lower() == "a":
         value = person.listen("answer:")
         return _parsed(question, f"answer: {value}") if value else None

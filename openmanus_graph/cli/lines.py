@@ -105,6 +105,8 @@ class Lines:
                 return _with_detail("planner: the plan is refused", "; ".join(event.get("problems", [])))
             case "question_asked":
                 return f"asks: {one_line(str(event.get('question', {}).get('question')))}"
+            case "site_allowed":
+                return f"  {event.get('subtask')}: {one_line(event.get('text', ''))} is allowed for this request"
             case "budget_reached" | "warned":
                 return f"note: {one_line(event.get('text', ''))}"
             case _:

@@ -329,6 +329,9 @@ class RunViewModel:
         problems = event.get("problems", [])
         self.warning = one_line(f"the plan is refused: {'; '.join(problems)}")
 
+    def _site_allowed(self, event: Event) -> None:
+        self.note = f"{one_line(event.get('text', ''))} is allowed for this request"
+
     def _warned(self, event: Event) -> None:
         self.warning = one_line(event.get("text", ""))
 
@@ -337,6 +340,6 @@ _HANDLERS: dict[str, Callable[[RunViewModel, Event], None]] = {
     name.removeprefix("_"): handler
     for name, handler in vars(RunViewModel).items()
     if name.startswith(("_plan_", "_subtask_", "_question_", "_model_", "_tool_", "_node_"))
-    or name in ("_decided", "_recalled", "_warned")
+    or name in ("_decided", "_recalled", "_warned", "_site_allowed")
 }
 _HANDLERS["budget_reached"] = _HANDLERS["warned"]

@@ -44,9 +44,14 @@ def width_of(text: str, size: float) -> float:
     return size * sum(_ASCII[ord(char)] if char < "\x80" else _share(char) for char in text)
 
 
+def without_forbidden(text: str) -> str:
+    """The text with what no XML document may hold replaced."""
+    return _NOT_XML.sub("\ufffd", text)
+
+
 def plain(text: str) -> str:
     """The text in one line, without what XML forbids and what turns its direction around."""
-    return _SPACE.sub(" ", _TURNING.sub("", _NOT_XML.sub("\ufffd", text))).strip()
+    return _SPACE.sub(" ", _TURNING.sub("", without_forbidden(text))).strip()
 
 
 def clipped(text: str, room: float, size: float) -> str:
@@ -71,7 +76,7 @@ def clipped(text: str, room: float, size: float) -> str:
 
 def escaped(text: str) -> str:
     """The text as content or as a quoted attribute of XML and HTML; characters that XML forbids are replaced."""
-    return html.escape(_TURNING.sub("", _NOT_XML.sub("\ufffd", text)))
+    return html.escape(_TURNING.sub("", without_forbidden(text)))
 
 
 def number(value: float) -> str:

@@ -24,7 +24,7 @@ CUT_AT = frozenset({160, 300})
 
 _TOLD = frozenset(
     {"model_finished", "tool_called", "tool_returned", "subtask_verified", "subtask_waiting", "question_asked"}
-    | {"subtask_retrying", "decided", "plan_refused", "budget_reached", "warned", "node_finished"}
+    | {"subtask_retrying", "decided", "plan_refused", "budget_reached", "warned", "node_finished", "site_allowed"}
 )
 
 
@@ -176,6 +176,8 @@ def _head_and_detail(event: Event) -> tuple[str, Any]:
     if kind == "subtask_verified":
         passed = event.get("verified")
         return f"checked: {'nothing to check by' if passed is None else 'passed' if passed else 'not passed'}", detail
+    if kind == "site_allowed":
+        return "a person allowed a site for the request", detail
     if kind == "budget_reached":
         return f"the budget {event.get('budget')} is used up", detail
     return "warning" if kind == "warned" else kind.replace("_", " "), detail

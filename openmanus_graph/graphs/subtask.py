@@ -32,7 +32,7 @@ from openmanus_graph.nodes.consent import check_edit, consent_of, is_refused
 from openmanus_graph.nodes.executor import executor_node
 from openmanus_graph.nodes.gate import Node, gated, wait_until
 from openmanus_graph.nodes.outcome import draft_of, ended, retry_delay
-from openmanus_graph.nodes.reply import open_calls
+from openmanus_graph.nodes.reply import kept_names, open_calls
 from openmanus_graph.nodes.roles import Roles
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.nodes.tool import tool_node
@@ -83,7 +83,9 @@ async def _next_step(state: SubtaskState) -> str | list[Send]:
         return BACKOFF
     calls = open_calls(state.get("messages") or [])
     if calls:
-        shared = {key: state.get(key) for key in ("subtask", "definition", "round")}
+        shared: dict[str, Any] = {key: state.get(key) for key in ("subtask", "definition", "round")}
+        if kept := kept_names(state.get("messages") or []):
+            shared["kept"] = kept
         return [Send(made["name"], {**shared, "call": made}) for made in calls]
     return VERIFIER if state.get("draft") else EXECUTOR
 

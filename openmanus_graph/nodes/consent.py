@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +37,10 @@ class Consent:
     """Whether a person was asked."""
     edited: bool = False
     """Whether a person changed the arguments."""
+    site: str | None = None
+    """The site that it holds on; `None` if the call has none."""
+    for_site: bool = False
+    """Whether it holds for calls to come on that site, too."""
     recorded: Effect | None = None
     """The call as the ledger has it, where it has been made with other arguments."""
 
@@ -46,6 +50,7 @@ def consent_to(
     args: Mapping[str, Any],
     context: ToolContext,
     policy: Policy | None,
+    site: str | None = None,
 ) -> Consent:
     """Decide about a call; suspends the run where a person must be asked.
 
@@ -54,6 +59,7 @@ def consent_to(
         args: Its arguments, references resolved.
         context: Whose call it is.
         policy: The policy; `None` allows every call.
+        site: The site of the call, for which a person may say yes as a whole.
     """
     if policy is None:
         return Consent(dict(args))
@@ -71,10 +77,17 @@ def consent_to(
         kind="approve",
         tool=tool.name,
         args=args,
-        reason=decision.reason,
+        reason=decision.reason if site is None else f"{decision.reason} {offer_of(site)}",
+        about=site,
+        site=site,
         check=lambda given: check_edit(given, tool, args, policy, context.workspace),
     )
-    return consent_of(approval, args)
+    return replace(consent_of(approval, args), site=site, for_site=approval.covers == "site")
+
+
+def offer_of(site: str) -> str:
+    """What a person is told of a yes for a site."""
+    return f"'yes for this site' allows such calls on {site} until the request is over."
 
 
 def check_edit(

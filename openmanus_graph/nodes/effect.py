@@ -22,6 +22,7 @@ from openmanus_graph.checkpoints.reuse.tool_results import ToolResults
 from openmanus_graph.context import ToolContext
 from openmanus_graph.effect_outcome import EffectOutcome, effect_outcome_of
 from openmanus_graph.errors import ForeignTypeError, ToolArgumentsError, UnknownQuestionError
+from openmanus_graph.events import Event
 from openmanus_graph.langgraph_internals import NAMESPACE_KEY
 from openmanus_graph.nodes.call import CallOutcome, call
 from openmanus_graph.nodes.consent import Consent, consent_to
@@ -99,18 +100,40 @@ class EffectCall:
                 ):
                     other = found if found.args_hash != intent.args_hash else None
                     return Consent(dict(args), asked=True, recorded=other)
-        return consent_to(self.tool, args, self.context, policy)
+        site = await self._site(args, policy)
+        if site is not None and await self.run.sites.has(site):
+            self.context.report(f"{self.tool.name} is called without asking: {site} is allowed for this request")
+            return Consent(dict(args), site=site)
+        consent = consent_to(self.tool, args, self.context, policy, site)
+        if consent.for_site and site is not None:
+            await self.run.sites.add(self.config, site)
+            name = f"{self.context.subtask_id}/site_allowed/{site}"
+            subtask, tool = self.context.subtask_id, self.tool.name
+            self.run.emit(Event(type="site_allowed", id=name, subtask=subtask, tool=tool, text=site))
+        return consent
 
-    async def make(self, args: dict[str, Any], limit: float | None) -> CallOutcome:
+    async def _site(self, args: Mapping[str, Any], policy: Policy | None) -> str | None:
+        """The site of a call that nobody's own rule is about; `None` if it has none, or need not be asked about."""
+        site_of = spec_of(self.tool).site
+        if site_of is None or policy is None:
+            return None
+        decision = policy.decide(self.tool, args, workspace=self.context.workspace)
+        return await site_of(args, self.context) if decision.verdict == "ask" and decision.built_in else None
+
+    async def make(self, consent: Consent, limit: float | None) -> CallOutcome:
         """Make the call, unless its outcome is known.
 
         Args:
-            args: Its arguments, which somebody has consented to.
+            consent: What somebody has consented to.
             limit: Seconds it may take; `None` means no limit.
 
         Raises:
             GraphInterrupt: If a person must be asked whether it happened.
         """
+        context = replace(self.context, site=consent.site)
+        return await replace(self, context=context)._made(dict(consent.args or {}), limit)
+
+    async def _made(self, args: dict[str, Any], limit: float | None) -> CallOutcome:
         ledger = self._ledger(args)
         if ledger is None:
             return await self._kept_or_called(args, limit)

@@ -13,6 +13,8 @@ from openmanus_graph.nodes.tool import FACTS
 from openmanus_graph.tools.spec import spec_of
 
 TERMINATE = "terminate"
+MOST_KEPT = 20
+"""Names of what calls have kept that a call is told."""
 MALFORMED_CHARACTERS = 300
 """How much of malformed arguments the model is shown."""
 _SUCCESS = frozenset({"success", "successful", "succeeded", "completed", "complete", "done", "ok"})
@@ -92,6 +94,16 @@ def open_calls(messages: Sequence[BaseMessage]) -> list[dict[str, Any]]:
         else:
             return []
     return []
+
+
+def kept_names(messages: Sequence[BaseMessage]) -> list[str]:
+    """What calls have kept beside the checkpoints, by name, the newest first."""
+    names: list[str] = []
+    for message in reversed(messages):
+        facts: dict[str, Any] = message.additional_kwargs.get(FACTS) or {}
+        if isinstance(message, ToolMessage) and facts.get("kept") and len(names) < MOST_KEPT:
+            names.append(str(facts["kept"]))
+    return names
 
 
 def failed_calls(messages: Sequence[BaseMessage]) -> list[str]:

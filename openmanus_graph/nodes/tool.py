@@ -45,7 +45,8 @@ PREVIEW_CHARACTERS = 160
 A_PERSON = "a person"
 """Who changes the arguments of a direct call."""
 FACTS = "openmanus_graph"
-"""Where a tool message keeps what no provider is sent: whether the call failed, and how long it took."""
+"""Where a tool message keeps what no provider is sent: whether the call failed, how long it took, and the name of
+what it has kept beside the checkpoints."""
 
 
 def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = False) -> Node[SubtaskState]:
@@ -124,7 +125,7 @@ async def _direct_call(
             return {"result": _not_made(consent, state, context, attempt, started)}
         run.emit(subtask_event("subtask_started", subtask.id, attempt))
         limit = _limit(run, subtask.timeout_s if subtask.timeout_s is not None else spec.timeout_s)
-        outcome = await effect.make(consent.args, limit)
+        outcome = await effect.make(consent, limit)
     again = repeatable(tool, consent.args or {})
     if may_retry(outcome, subtask, again, attempt):
         delay = retry_delay(attempt)
@@ -212,19 +213,23 @@ async def _agent_call(
     key = str(made["id"])
     subtask_id = run.context.subtask_id
     call_id, searches = _call_id(run.context, config, key), ThreadSearches.of(run.saver, config)
-    context = replace(run.context, call_id=call_id, ask=text_question(run, config), searches=searches)
+    kept = hash_of({"thread": run.context.thread_id, "call": call_id}) if spec.keeps else ""
+    before = tuple(map(str, state.get("kept") or ()))
+    asks = text_question(run, config)
+    told = replace(run.context, call_id=call_id, ask=asks, searches=searches)
+    context = replace(told, kept_as=kept, kept_before=before)
     vision = None if spec.shows is None else CallVision(run, state, attempt=context.attempt, of_agent=True)
     context = context if vision is None else vision.handed(context)
     effect = EffectCall(tool, context, config, run, key)
     consent = await effect.consent(dict(made["args"]), policy)
     if consent.args is None:
         text = _output_text(consent.value, context) if consent.answered else str(consent.refusal)
-        return {"messages": [_message(tool, key, text, failed=not consent.answered, elapsed_s=0.0)]}
+        return {"messages": [_message(tool, key, text, {"failed": not consent.answered, "elapsed_s": 0.0})]}
     name = f"{subtask_id}/call/{key}"
     told = consent.args if consent.recorded is None else kept_args(consent.recorded)
     run.emit(Event(type="tool_called", id=name, subtask=subtask_id, tool=tool.name, call=key, args=told))
     began = time.monotonic()
-    outcome = await effect.make(consent.args, _limit(run, spec.timeout_s))
+    outcome = await effect.make(consent, _limit(run, spec.timeout_s))
     elapsed = round(time.monotonic() - began, 3)
     shown = _result_text(outcome, context)
     if (ran := _ran(made["args"], consent.args, outcome)) is not None:
@@ -244,7 +249,8 @@ async def _agent_call(
     )
     seen = await _seen(vision, spec, outcome, context)
     pictures = seen.pop("pictures", [])
-    message = _message(tool, key, shown, failed=outcome.error is not None, elapsed_s=elapsed, pictures=pictures)
+    facts = {"failed": outcome.error is not None, "elapsed_s": elapsed, **({"kept": kept} if kept else {})}
+    message = _message(tool, key, shown, facts, pictures)
     read = [] if outcome.error is not None else sources_of(tool, consent.args, content_of(outcome.output))
     return {"messages": [message], **({"sources": read} if read else {}), **seen}
 
@@ -256,15 +262,15 @@ def _call_id(context: ToolContext, config: RunnableConfig, key: str) -> str:
 
 
 def _message(
-    tool: BaseTool, call_id: str, text: str, *, failed: bool, elapsed_s: float, pictures: Sequence[NotedPicture] = ()
+    tool: BaseTool, call_id: str, text: str, facts: Mapping[str, Any], pictures: Sequence[NotedPicture] = ()
 ) -> ToolMessage:
     return ToolMessage(
         content=text,
         tool_call_id=call_id,
         name=tool.name,
-        status="error" if failed else "success",
+        status="error" if facts["failed"] else "success",
         additional_kwargs={
-            FACTS: {"failed": failed, "elapsed_s": elapsed_s},
+            FACTS: dict(facts),
             **noting(pictures),
         },
     )

@@ -38,6 +38,11 @@ _LOCAL = ("localhost", "127.0.0.1", "::1")
 class WayOut(Protocol):
     """Serves what a confined process connects to, such as a proxy."""
 
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The hosts that are reached by it, as far as they are listed."""
+        ...
+
     async def serve(self, listener: socket.socket) -> None:
         """Serve what connects to `listener`, and close it at the end."""
         ...

@@ -57,6 +57,7 @@ def prepare_launch(
     settings: Settings,
     limits: SandboxLimits,
     control: int | None = None,
+    hosts: Sequence[str] = (),
     read_only: bool = False,
     besides: Sequence[str] = (),
 ) -> Generator[Launch]:
@@ -69,6 +70,7 @@ def prepare_launch(
         settings: The account to drop to as root.
         limits: What it may use up.
         control: The descriptor by which the listener of its way out goes out; `None` gives it no way out.
+        hosts: The hosts that the way out leads to.
         read_only: Whether it may only read the workspace; at the level `none` nothing holds it to that.
         besides: Files and folders it may read at the level `landlock`; at others it does without them.
 
@@ -97,7 +99,7 @@ def prepare_launch(
             if level == "bubblewrap":
                 if control is not None:
                     argv = bridged(argv, control)
-                    environment |= proxy_environment(settings.sandbox_hosts)
+                    environment |= proxy_environment(hosts)
                 networked = control is not None
                 command, descriptors = _bubblewrap(
                     argv, workspace, account, limits, networked=networked, read_only=read_only

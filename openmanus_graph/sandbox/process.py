@@ -7,15 +7,16 @@ import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Sequence
-from contextlib import suppress
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from openmanus_graph import shell_commands
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SandboxUnavailableError
 from openmanus_graph.sandbox.bridge import WayOut, serve_bridge
-from openmanus_graph.sandbox.launch import Level, prepare_launch
+from openmanus_graph.sandbox.launch import Launch, Level, prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.sandbox.tree import TreeProcess, tree_below
 
@@ -140,17 +141,24 @@ async def open_process(
     Raises:
         SandboxUnavailableError: If the level cannot work here, or has no way out.
     """
+    prepared = partial(
+        prepare_launch,
+        argv,
+        workspace=workspace,
+        level=level,
+        settings=settings,
+        limits=limits or SandboxLimits(),
+        read_only=read_only,
+        besides=besides,
+    )
     standard = (stdin, stdout, stderr)
     if way_out is None:
-        return await _start(argv, workspace, level, settings, limits, standard, pass_fds, None, read_only, besides)
+        return await _start(prepared(), level, standard, pass_fds)
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:
-            given = [*pass_fds, theirs.fileno()]
-            control = theirs.fileno()
-            process = await _start(
-                argv, workspace, level, settings, limits, standard, given, control, read_only, besides
-            )
+            given, control = [*pass_fds, theirs.fileno()], theirs.fileno()
+            process = await _start(prepared(control=control, hosts=way_out.hosts), level, standard, given)
         try:
             # One that ends before says why to whoever reads its output.
             async with asyncio.timeout(_BRIDGE_S):
@@ -168,27 +176,12 @@ async def open_process(
 
 
 async def _start(
-    argv: Sequence[str],
-    workspace: Path,
+    prepared: AbstractContextManager[Launch],
     level: Level,
-    settings: Settings,
-    limits: SandboxLimits | None,
     standard: tuple[int, int, int],
     pass_fds: Sequence[int],
-    control: int | None,
-    read_only: bool,
-    besides: Sequence[str],
 ) -> SandboxProcess:
-    with prepare_launch(
-        argv,
-        workspace=workspace,
-        level=level,
-        settings=settings,
-        limits=limits or SandboxLimits(),
-        control=control,
-        read_only=read_only,
-        besides=besides,
-    ) as launch:
+    with prepared as launch:
         process = await asyncio.create_subprocess_exec(
             *launch.argv,
             stdin=standard[0],

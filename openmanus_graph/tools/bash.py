@@ -17,7 +17,7 @@ from openmanus_graph.plans.references import as_text
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.sandbox.shell import Shell, ShellOutcome
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
-from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, hosts_of, with_hosts
+from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, with_hosts
 
 INTERRUPT = "ctrl+c"
 DEFAULT_TIMEOUT_S = 120.0
@@ -111,7 +111,7 @@ class BashSession:
         if self._shell is None:
             context = self._context
             level = await asyncio.to_thread(choose_level, context.sandbox, context.settings)
-            way_out = await self._network.renewed(level, (await hosts_of(context)).listed)
+            way_out = await self._network.renewed(level, context)
             self._shell = await Shell.open(context.workspace, level, context.settings, way_out)
         return self._shell
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from openmanus_graph.context import ToolContext, tool_context
+from openmanus_graph.errors import EncryptionKeyError
 from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.tools.browser.arguments import BrowserArguments, effect_of_action
 from openmanus_graph.tools.browser.confinement import why_unavailable
-from openmanus_graph.tools.browser.saved_state import state_file
+from openmanus_graph.tools.browser.saved_state import StatePlace, load, state_file
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
 from openmanus_graph.tools.web.servers import servers_of
 from openmanus_graph.tools.web_search import Query, thread_search
@@ -25,6 +27,30 @@ def _read_addresses(args: Mapping[str, Any], output: Any) -> list[str]:
     return [str(output["url"])] if args.get("action") in ("extract_content", "go_to_url") else []
 
 
+async def _site(args: Mapping[str, Any], context: ToolContext) -> str | None:
+    """The site of an action: of a browser that is not open now, that of the tab which it will open in front."""
+    from openmanus_graph.tools.browser.session import BrowserSession
+    from openmanus_graph.tools.browser.site import COVERED, origin_of, site_of
+
+    session = context.sessions.there("browser")
+    if isinstance(session, BrowserSession) and session.tabs:
+        async with session.turn:
+            return await site_of(session, args)
+    try:
+        path = await asyncio.to_thread(_state(context).found)
+        saved = None if path is None else await asyncio.to_thread(load, path, context.sealing)
+    except EncryptionKeyError:
+        return None
+    if saved is None or args.get("action") not in COVERED or saved.current >= len(saved.tabs):
+        return None
+    return origin_of(saved.tabs[saved.current].url)
+
+
+def _state(context: ToolContext) -> StatePlace:
+    path = state_file(context.settings.home, context.thread_id, context.subtask_run or context.subtask_id)
+    return StatePlace(path.parent, path.stem, context.kept_as, context.kept_before)
+
+
 _SPEC = ToolSpec(
     effect="external",
     effect_when=effect_of_action,
@@ -36,6 +62,8 @@ _SPEC = ToolSpec(
     newest=("snapshot", "tabs"),
     shows="path",
     source=_read_addresses,
+    site=_site,
+    keeps=True,
     unavailable=why_unavailable,
     returns={
         "passed": ANY,
@@ -70,7 +98,9 @@ async def browser_use(**arguments: Any) -> dict[str, Any]:
         found = await thread_search(Query(query.strip(), 5, "en", None), context.settings, context.searches)
         return [{"title": hit.title, "url": hit.url, "description": hit.description} for hit in found.hits]
 
-    return await perform(session, given, Means(search, context.ask, fails=context.direct))
+    return await perform(
+        session, given, Means(search, context.ask, fails=context.direct, site=context.site, state=_state(context))
+    )
 
 
 async def _opened(context: ToolContext) -> BrowserSession:
@@ -82,9 +112,7 @@ async def _opened(context: ToolContext) -> BrowserSession:
         return ThreadBrowser(context.settings, servers)
 
     thread = await context.thread_sessions.get("browser", thread_browser)
-    name = context.subtask_run or context.subtask_id
-    state = state_file(context.settings.home, context.thread_id, name)
-    return BrowserSession(thread, state, context.workspace, context.sealing)
+    return BrowserSession(thread, _state(context), context.workspace, context.sealing)
 
 
 def _line(given: BrowserArguments) -> str:

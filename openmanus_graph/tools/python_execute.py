@@ -18,7 +18,7 @@ from openmanus_graph.plans.output_shape import ANY, TEXT
 from openmanus_graph.sandbox.interpreter import CodeOutcome, Interpreter
 from openmanus_graph.sandbox.level import choose_level
 from openmanus_graph.tools.spec import ToolSpec, builtin_tool
-from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, hosts_of, with_hosts
+from openmanus_graph.tools.web.sandbox_network import SandboxNetwork, with_hosts
 
 DEFAULT_TIMEOUT_S = 60.0
 LONGEST_TIMEOUT_S = 600.0
@@ -90,7 +90,7 @@ class PythonSession:
         if self._interpreter is None:
             context = self._context
             level = await asyncio.to_thread(choose_level, context.sandbox, context.settings)
-            way_out = await self._network.renewed(level, (await hosts_of(context)).listed)
+            way_out = await self._network.renewed(level, context)
             self._interpreter = await Interpreter.open(context.workspace, level, context.settings, way_out)
         return self._interpreter
 

@@ -40,6 +40,9 @@ EffectWhen = Callable[[Mapping[str, Any]], "Effect"]
 Unavailable = Callable[[Settings], str | None]
 """Says in one line why a tool is not offered on this machine, and the cure; `None` if it is."""
 
+SiteOf = Callable[[Mapping[str, Any], ToolContext], Awaitable[str | None]]
+"""Gives scheme, host and port on which a call with these arguments would have its effect; `None` where that is none."""
+
 Source = str | Callable[[Mapping[str, Any], Any], Iterable[str]]
 """The argument that holds the address or addresses that a call reads, or what tells them by arguments and output."""
 
@@ -94,6 +97,11 @@ class ToolSpec:
     """Whether a call runs a command or program, whose failure counts where a subtask must end without an error."""
     checks_arguments: bool = False
     """Whether the tool itself checks arguments that a JSON Schema describes; then it is called with what is given."""
+    keeps: bool = False
+    """Whether it keeps something of each call beside the checkpoints, which name it: see `ToolContext.kept_as`."""
+    site: SiteOf | None = None
+    """Gives the site on which a call has its effect, such as the page's, so that a person may allow it as a whole until
+    the request is over; `None`, or that it gives `None`, means that each call is asked about."""
     source: Source | None = None
     """Where the addresses are that a call reads: an argument, or a function of arguments and output that gives them.
     Of calls without an error they are the sources of an answer; `None` means that the tool reads nothing of the Web."""
@@ -148,6 +156,8 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         unavailable=_function(tool, "unavailable", metadata.get("unavailable")),
         alias_of=None if metadata.get("alias_of") is None else str(metadata["alias_of"]),
         ledger=bool(metadata.get("ledger", False)),
+        keeps=bool(metadata.get("keeps", False)),
+        site=_function(tool, "site", metadata.get("site")),
         verify=_verify(tool, metadata.get("verify")),
         returns=shape_of(tool),
         free_text=tuple(str(name) for name in metadata.get("free_text") or ()),

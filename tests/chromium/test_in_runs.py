@@ -27,6 +27,8 @@ from openmanus_graph import (
     open_checkpointer,
 )
 from openmanus_graph.checkpoints.encryption.cipher import cipher_of
+from openmanus_graph.checkpoints.forking.fork import fork_thread
+from openmanus_graph.checkpoints.history.history import thread_history
 from openmanus_graph.config.encryption_keys import new_key
 from openmanus_graph.errors import EncryptionKeyError
 from openmanus_graph.files.picture import picture_in
@@ -36,7 +38,17 @@ from openmanus_graph.questions import answers_for
 from openmanus_graph.sandbox.tree import TreeProcess, tree_below
 from openmanus_graph.testing import ScriptedServer, ToolUse
 from openmanus_graph.tools.browser.arguments import effect_of_action
-from openmanus_graph.tools.browser.saved_state import LARGEST, SavedState, SavedTab, load, save, state_file
+from openmanus_graph.tools.browser.saved_state import (
+    LARGEST,
+    MOST_STATES,
+    SavedState,
+    SavedTab,
+    StatePlace,
+    load,
+    save,
+    state_file,
+    state_folder,
+)
 from openmanus_graph.tools.browser.session import BrowserSession, ThreadBrowser
 from openmanus_graph.tools.browser_use import browser_use
 from openmanus_graph.tools.rebuild import available_tools
@@ -189,7 +201,55 @@ async def test_after_a_kill_the_browser_is_opened_from_what_was_saved(
     assert "refs of before are void" in told
     assert "seen=1 / local / session" in told
     kept = list(home.glob("browser/*/*.json"))
-    assert [path.stat().st_mode & 0o777 for path in kept] == [0o600]
+    assert {path.stat().st_mode & 0o777 for path in kept} == {0o600}
+
+
+COUNTED = """<!doctype html><title>Counted</title><p></p><script>
+localStorage.n = 1 + Number(localStorage.n || 0); document.querySelector('p').textContent = 'loads ' + localStorage.n;
+</script>"""
+
+
+@pytest.mark.browser
+@pytest.mark.usefixtures("chromium")
+async def test_a_fork_has_the_browser_as_it_was_at_its_point(saver: ThreadSaver, pages: Site, tmp_path: Path) -> None:
+    pages.pages["/counted"] = COUNTED
+    home = tmp_path / "home"
+    saver.home = home
+    turns = [act("go_to_url", url=f"{pages.url}/counted"), act("refresh"), act("snapshot"), act("refresh")]
+    app, model = app_of(saver, turns, pages, home)
+    await app.ainvoke({"plan": AGENT}, thread())
+    assert [json.loads(text)["snapshot"] for text in model.told if "loads 3" in text] == ["loads 3"]
+    called = [moment.point for moment in await thread_history(saver, "t") if "browser_use" in moment.nodes]
+    assert len(called) == 4
+
+    fork = await fork_thread(saver, f"t@{called[2].number}", new_id="fork")
+
+    app, model = app_of(saver, turns, pages, home)
+    await app.ainvoke(fork.given, thread("fork"))
+    # Loaded twice when the point was saved, once when it was opened again, and once by the action.
+    assert [json.loads(text)["snapshot"] for text in model.told if "void" in text] == ["loads 4"]
+    files = [path.stem.split("-") for path in state_folder(home, "fork").iterdir()]
+    assert sorted(after == "copied" for _, after, _ in files) == [False, True, True, True]
+    assert {path.stat().st_mode & 0o777 for path in home.glob("browser/*/*")} == {0o600}
+    await delete_thread(saver, await find_thread(saver, "fork"))
+    assert not state_folder(home, "fork").exists()
+
+
+def test_of_many_states_the_newest_are_kept(tmp_path: Path) -> None:
+    names = [f"{number:032x}" for number in range(MOST_STATES + 5)]
+    for number, name in enumerate(names):
+        place = StatePlace(tmp_path / "b" / "t", "s", name, tuple(reversed(names[:number])))
+        save(place.path, SavedState([SavedTab(f"https://example.com/{number}")]))
+        os.utime(place.path, (number, number))
+        place.remove_old()
+        assert place.found() == place.path
+    assert len(list((tmp_path / "b" / "t").iterdir())) == MOST_STATES
+    for at in (len(names), 10):  # the next call, and one of an earlier point whose newest files are gone or came later
+        earlier = tuple(reversed(names[:at]))
+        found = StatePlace(tmp_path / "b" / "t", "s", "f" * 32, earlier[1:]).found()
+        assert found is not None
+        assert found.stem.endswith(earlier[0])
+    assert StatePlace(tmp_path / "b" / "t", "s", "f" * 32, (names[1], names[0])).found() is None
 
 
 @pytest.mark.parametrize(
@@ -272,7 +332,7 @@ async def test_what_a_browser_kept_is_encrypted_as_its_thread_is(database: str, 
         out = await app.ainvoke({"plan": AGENT}, thread())
     assert out["results"]["agent"]["status"] == "completed"
     assert "seen=1 / local / session" in "\n".join(model.told)
-    (path,) = (tmp_path / "home").glob("browser/*/*.json")
+    _, path = sorted((tmp_path / "home").glob("browser/*/*.json"), key=lambda path: path.stat().st_mtime_ns)
     assert not [word for word in (b"seen", b"stored", b"local", b"127.0.0.1") if word in path.read_bytes()]
     own, other = (cipher_of(Settings(encryption_key=SecretStr(key))) for key in keys)
     state = load(path, own)
@@ -355,7 +415,9 @@ def test_a_browser_that_stays_open_for_a_person_ends_with_the_loop(tmp_path: Pat
             return thread_browser
 
         async def session() -> BrowserSession:
-            return BrowserSession(await closing.shared.get("browser", shared), tmp_path / "b" / "t" / "s", tmp_path)
+            return BrowserSession(
+                await closing.shared.get("browser", shared), StatePlace(tmp_path / "b" / "t", "s"), tmp_path
+            )
 
         await (await sessions.get("browser", session)).ready()
         closing.suspend("s", sessions)

@@ -50,6 +50,38 @@ async def away() -> AsyncIterator[Site]:
     made.stop()
 
 
+async def test_a_browser_that_is_opened_again_stays_as_narrow_as_it_was(away: Site, tmp_path: Path) -> None:
+    workspace = tmp_path / "workspace"
+    workspace.mkdir()
+    (workspace / "app.py").write_text(APP.replace("AWAY", f"{away.url}/"))
+    settings = Settings(home=tmp_path / "home", allow_hosts=(away.host,))
+
+    def started_again() -> ToolContext:
+        return ToolContext("t", "s", workspace, settings)
+
+    first, again = started_again(), started_again()
+    try:
+        with using_tool_context(first):
+            await browser_use.ainvoke({"action": "go_to_url", "url": f"{away.url}/?tab"})
+            started = await serve.ainvoke({"command": "exec python app.py", "port": 8000})
+            page = await browser_use.ainvoke({"action": "open_tab", "url": started["url"]})
+        assert page["title"] == "Mine", page
+        await first.sessions.aclose()
+        await first.thread_sessions.aclose()
+        asked = len(away.asked)
+
+        with using_tool_context(again):
+            restored = await browser_use.ainvoke({"action": "snapshot"})
+            assert len(restored["tabs"]) == 2, restored
+            with pytest.raises(Exception, match="is not in the setting 'sandbox_hosts'"):
+                await browser_use.ainvoke({"action": "go_to_url", "url": f"{away.url}/?from=restart"})
+        assert len(away.asked) == asked
+    finally:
+        for context in (first, again):
+            await context.sessions.aclose()
+            await context.thread_sessions.aclose()
+
+
 async def test_a_served_page_is_used_and_sends_nothing_out(away: Site, tmp_path: Path) -> None:
     workspace = tmp_path / "workspace"
     workspace.mkdir()

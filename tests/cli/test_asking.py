@@ -77,6 +77,18 @@ def test_words_of_an_approval() -> None:
     assert value(CALL, 'e {"command": "ls"}') == {"action": "edit", "args": {"command": "ls"}}
 
 
+def test_a_site_is_allowed_where_the_question_has_one() -> None:
+    person = Scripted("s")
+    answer = ask_one({**CALL, "site": "https://shop.example"}, person)
+    assert answer is not None
+    assert answer["value"] == {"action": "approve", "covers": "site"}
+    assert person.shown[-1].endswith("s: yes for this site")
+    person = Scripted("s", "yes for this site", "n")
+    assert value(CALL, "s", "yes for this site", "n") is False
+    assert "has no site" in str([ask_one(CALL, person), person.shown])
+    assert "for this site" not in person.shown[1]
+
+
 def test_what_fits_no_question_is_asked_again() -> None:
     person = Scripted("perhaps", "", 'e {"command": ', "e [1]", "n")
     answer = ask_one(CALL, person)

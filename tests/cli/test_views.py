@@ -128,6 +128,13 @@ def test_lines_say_each_thing_once_and_in_one_line() -> None:
     assert all("\n" not in line and "\x1b" not in line and len(line) < 600 for line in said)
 
 
+def test_an_allowed_site_is_told() -> None:
+    model = RunViewModel("t")
+    event: Any = {"type": "site_allowed", "subtask": "s1", "tool": "browser_use", "text": "https://shop.example"}
+    assert Lines(model).of(event) == "  s1: https://shop.example is allowed for this request"
+    assert model.note == "https://shop.example is allowed for this request"
+
+
 def test_text_of_models_cannot_take_the_terminal_over() -> None:
     assert clean("a\x1b[2Jb\x1b]0;t\x07c\rd\u202ee") == "abcde"
     assert clean("one\ntwo\tthree 👩‍🚀") == "one\ntwo\tthree 👩‍🚀"

@@ -41,15 +41,15 @@ class _Handler(SimpleHTTPRequestHandler):
 class Outside:
     """Serves a folder."""
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self._server: Any = ThreadingHTTPServer((HOST, 0), partial(_Handler, directory=str(folder)))
+    def __init__(self, folder: Path, host: str = HOST) -> None:
+        self.folder, self._host = folder, host
+        self._server: Any = ThreadingHTTPServer((host, 0), partial(_Handler, directory=str(folder)))
         self._server.daemon_threads = True
         self._server.asked, self._server.redirects = [], {}
 
     @property
     def place(self) -> str:
-        return f"{HOST}:{self._server.server_port}"
+        return f"{self._host}:{self._server.server_port}"
 
     @property
     def url(self) -> str:

@@ -248,6 +248,7 @@ async def test_without_the_setting_there_is_no_way_out(level: SandboxChoice, beg
     )
     done = await subtask.python(LOOK.format(port=port, host=HOST, listed=port))
     assert (done["result"], set(done)) == ("[]", {"stdout", "result", "error", "files"})
+    assert not subtask.context.sessions.take_lasting()  # a question need not keep anything of it
     assert not canary.heard
 
 

@@ -92,6 +92,23 @@ async def test_it_holds_for_the_subtask_and_a_person_may_name_other_hosts(
     assert edited == {"hosts": [outside.place, "a.example.com:443"]}
 
 
+async def test_the_machine_itself_is_reached_once_it_is_allowed(
+    saver: ThreadSaver, tmp_path: Path, require: Require
+) -> None:
+    require("bubblewrap" in OFFERED, "bubblewrap does not work here", "apt-get install bubblewrap")
+    (tmp_path / "site").mkdir()
+    (tmp_path / "site" / "hello").write_text("ours\n")
+    local = Outside(tmp_path / "site", "127.0.0.1")
+    with local.running():
+        home = tmp_path / "home"
+        turns = [get(local), reach(local.place), get(local)]
+        app, model = app_of(saver, turns, home, allow_hosts=("127.0.0.1",))
+        await app.ainvoke({"plan": AGENT}, thread())
+        await app.ainvoke(Command(resume=answers_for(await app.questions("t"), ["yes"])), thread())
+    assert json.loads(model.told[-1])["stdout"] == "ours\n"
+    assert local.asked == ["/hello"]
+
+
 async def test_who_is_told_no_reaches_nothing(saver: ThreadSaver, outside: Outside, tmp_path: Path) -> None:
     app, model = app_of(saver, [reach(outside.place), get(outside)], tmp_path / "home")
     await app.ainvoke({"plan": AGENT}, thread())

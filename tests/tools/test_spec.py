@@ -30,6 +30,10 @@ async def _verify(args: dict[str, Any], context: ToolContext) -> dict[str, Any]:
     return {"happened": True}
 
 
+async def _site(args: Mapping[str, Any], context: ToolContext) -> str | None:
+    return f"https://{args}.example" if context else None
+
+
 def _effect(args: Mapping[str, Any]) -> Effect:
     return "write" if args else "read"
 
@@ -48,6 +52,8 @@ STATED: dict[str, Any] = {
     "unavailable": _missing,
     "alias_of": "bash",
     "ledger": True,
+    "keeps": True,
+    "site": _site,
     "verify": _verify,
     "returns": {"text": TEXT, "rows": [{"n": TEXT}], "more": ANY},
     "free_text": ("text",),

@@ -191,6 +191,7 @@ def _row_values() -> dict[str, LiteralString]:
         "runner_epoch": "nextval('runner_epochs')",
         "request_started_at": "clock_timestamp()",
         "active_s": "0",
+        "allowed_sites": "'[]'",  # a person said it of the other run
         # The graph may have changed since the point, so the first run looks whether it fits there.
         "fingerprint": """fingerprint || '{"unchecked": true}'""",
         "forced": "'[]'",

@@ -7,6 +7,7 @@ point stays behind (`lineage`).
 
 from __future__ import annotations
 
+import asyncio
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -36,6 +37,7 @@ from openmanus_graph.langgraph_internals import NULL_TASK, START_CHANNEL
 from openmanus_graph.namespaces import DISPATCHER, dispatched
 from openmanus_graph.plan import Plan
 from openmanus_graph.state import PLAN_GIVEN
+from openmanus_graph.tools.browser.saved_state import copy_states
 
 _FREE = re.compile(r"-\d+$")
 
@@ -113,6 +115,7 @@ async def fork_thread(
     except psycopg.errors.UniqueViolation as error:
         raise UsageError(f"There is already a thread {name!r}.", hint="Choose another id.") from error
     missing = await restore_files(saver, source, name, folder)
+    await asyncio.to_thread(copy_states, source.thread_id, name, saver.home, saver.cipher)
     await _note(saver, name, source, ended=ended)
     made = cast("Thread", await get_thread(saver, name))
     return Fork(made, source, cut, ended, given, missing)

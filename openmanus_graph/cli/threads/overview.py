@@ -93,6 +93,8 @@ def show(thread: str, as_json: bool) -> None:
         click.echo("")
         print_table(["ROLE", "MODEL", "CALLS", "TOKENS IN", "OUT", "TIME", "COST"], _by_role(facts.spent))
         click.echo(f"In all {usage_line(facts.total)}.")
+    if shown.allowed_sites:
+        click.echo(f"\nA person lets its calls be made on {', '.join(map(one_line, shown.allowed_sites))}.")
     for question in shown.questions:
         click.echo(f"\n{handle_of(question, shown.questions)} asks: {clean(question['question'])}")
     if facts.unreadable:

@@ -15,10 +15,13 @@ from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.files.safe_paths import locate, open_parent, write_file
 from openmanus_graph.tools.browser import assertions, elements, navigation
 from openmanus_graph.tools.browser.arguments import ASSERTIONS, BrowserArguments
+from openmanus_graph.tools.browser.masking import hidden, look_for_secrets
 from openmanus_graph.tools.browser.rendering import BUDGET, found, render
+from openmanus_graph.tools.browser.saved_state import StatePlace
 from openmanus_graph.tools.browser.session import BrowserSession
+from openmanus_graph.tools.browser.site import check_site
 from openmanus_graph.tools.browser.tab import Tab
-from openmanus_graph.tools.browser.tree import MASK, Node
+from openmanus_graph.tools.browser.tree import Node
 from openmanus_graph.tools.web.page import read_page
 
 LONGEST_TEXT = 18_000
@@ -46,9 +49,9 @@ class Done:
     path: str = ""
     """A file in the workspace."""
     passed: bool | None = None
-    """Whether an assertion holds; `None` of other actions."""
+    """Whether an assertion holds; `None` of other actions, and of a comparison that made its baseline."""
     why: str = ""
-    """Why it does not."""
+    """Why it does not, or what was made."""
 
 
 Search = Callable[[str], Awaitable[list[dict[str, Any]]]]
@@ -65,6 +68,10 @@ class Means:
     """Asks a model about a text; `None` where there is none."""
     fails: bool = False
     """Whether a call fails whose assertion does not hold."""
+    site: str | None = None
+    """The site that somebody has consented to; `None` leaves it open."""
+    state: StatePlace | None = None
+    """Where the browser's state is; `None` leaves it where it is."""
 
 
 async def perform(session: BrowserSession, given: BrowserArguments, means: Means) -> dict[str, Any]:
@@ -78,6 +85,7 @@ async def perform(session: BrowserSession, given: BrowserArguments, means: Means
     from playwright.async_api import Error
 
     async with session.turn:
+        session.state = means.state or session.state
         await session.ready()
         waits = session.dialog is not None and given.action != "dialog"
         if waits and session.dialog is not None:
@@ -85,25 +93,33 @@ async def perform(session: BrowserSession, given: BrowserArguments, means: Means
                 f"A dialog is open: {session.dialog.type} {session.dialog.message[:500]!r}.",
                 hint="Answer it with the action 'dialog'.",
             )
+        if means.site is not None:
+            await check_site(session, given.model_dump(), means.site)
         try:
             done = await session.until_dialog(lambda: _ACTIONS[given.action](session, given, means))
         except elements.StaleRefError as error:
             shown = await look(session, budget=STALE_BUDGET)
-            raise ToolError(f"{error.message} This is there now:\n{shown['snapshot']}", hint=error.hint) from error
+            message = hidden(error.message, session)
+            raise ToolError(f"{message} This is there now:\n{shown['snapshot']}", hint=error.hint) from error
+        except ToolError as error:
+            await look_for_secrets(session)
+            raise type(error)(hidden(error.message, session), hint=error.hint) from None  # which has it unhidden
         except Error as error:
             if session.process.alive:
-                raise ToolError(f"The browser did not do it: {error.message.splitlines()[0]}") from error
+                await look_for_secrets(session)
+                what = hidden(error.message.splitlines()[0], session)
+                raise ToolError(f"The browser did not do it: {what}") from None
             raise ConnectionError("The browser ended during the action, which may have happened.") from error
         shown = await look(session, textual=given.action in _TEXTUAL)
         if given.action not in _KEEPING and session.dialog is None:
             await session.save()
-            shown["notes"] += [_hidden(note, session) for note in session.take_notes()]
+            shown["notes"] += [hidden(note, session) for note in session.take_notes()]
         done = done or Done()
         return {
             "passed": done.passed,
-            "why": _hidden(done.why, session),
+            "why": hidden(done.why, session),
             **shown,
-            "text": _hidden(done.text, session),
+            "text": hidden(done.text, session),
             "path": done.path,
         }
 
@@ -116,7 +132,9 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
         budget: Tokens that the page may cost.
         textual: Whether a text was asked for, and the page is left out.
     """
-    if session.dialog is None and not textual:
+    if textual:
+        await look_for_secrets(session)  # which the snapshot would have told
+    elif session.dialog is None:
         await session.settle()
     tab = session.tab
     tabs = list(session.tabs)  # a page may open another one meanwhile
@@ -129,15 +147,15 @@ async def look(session: BrowserSession, *, budget: int = BUDGET, textual: bool =
         asyncio.gather(*(_title(session, one) for one in tabs)),
     )
     _note(session, tab)
-    titles = [_hidden(title, session) for title in titles]  # the snapshot has told what is hidden
+    titles = [hidden(title, session) for title in titles]  # the snapshot has told what is hidden
     return {
-        "url": _hidden(tab.page.url, session),
+        "url": hidden(tab.page.url, session),
         "title": titles[tabs.index(tab)],
         "tabs": [
-            {"tab_id": one.number, "url": _hidden(one.page.url[:300], session), "title": title, "current": one is tab}
+            {"tab_id": one.number, "url": hidden(one.page.url[:300], session), "title": title, "current": one is tab}
             for one, title in zip(tabs, titles, strict=True)
         ],
-        "notes": [_hidden(note, session) for note in session.take_notes()],
+        "notes": [hidden(note, session) for note in session.take_notes()],
         "snapshot": snapshot,
     }
 
@@ -181,15 +199,6 @@ def _note(session: BrowserSession, tab: Tab) -> None:
     if tab.errors:
         session.note(f"Errors of the page's scripts: {'; '.join(tab.errors)}")
         tab.errors.clear()
-
-
-def _hidden(text: str, session: BrowserSession) -> str:
-    """A text without what fields for passwords hold."""
-    for tab in session.tabs:
-        for secret in tab.secrets:
-            if len(secret) >= 4:
-                text = text.replace(secret, MASK)
-    return text
 
 
 def _needed(value: str | None, name: str) -> str:
@@ -315,10 +324,11 @@ async def _wait(session: BrowserSession, given: BrowserArguments, means: Means) 
 async def _extract_content(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
     page = session.tab.page
     read = await asyncio.to_thread(read_page, await page.content(), page.url)
+    await look_for_secrets(session)  # before a model is sent it
     goal = given.goal or ""
     if means.ask is not None and goal:
         try:
-            return Done(await means.ask(goal, passages(_hidden(read.markdown, session), goal, LONGEST_ASKED)))
+            return Done(await means.ask(goal, passages(hidden(read.markdown, session), goal, LONGEST_ASKED)))
         except ToolError as error:
             session.note(f"No model has looked for it, so this is the page's text: {error.message}")
     return Done(passages(read.markdown, goal))
@@ -453,10 +463,10 @@ async def _drag(session: BrowserSession, given: BrowserArguments, means: Means) 
 
 
 async def _assert(session: BrowserSession, given: BrowserArguments, means: Means) -> Done:
-    why = await assertions.check(session, given)
-    if why and means.fails:
-        raise ToolError(why)
-    return Done(passed=not why, why=why)
+    found = await assertions.check(session, given)
+    if found.passed is False and means.fails:
+        raise ToolError(found.why)
+    return Done(path=found.path, passed=found.passed, why=found.why)
 
 
 _ACTIONS: dict[str, Callable[[BrowserSession, BrowserArguments, Means], Awaitable[Done]]] = {

@@ -5,7 +5,7 @@ Every start of the program imports this, and nothing that drives a browser.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -19,13 +19,11 @@ Action = Literal[
     "get_dropdown_options", "select_dropdown_option", "go_back", "refresh", "wait", "extract_content", "switch_tab",
     "open_tab", "close_tab", "web_search", "screenshot", "snapshot", "find", "dialog", "upload_file", "drag",
     "assert_text", "assert_role", "assert_url", "assert_console", "assert_network",
-    "assert_accessible",
+    "assert_accessible", "assert_screenshot",
 ]  # fmt: skip
 _ON_A_REF = frozenset({"click_element", "input_text", "select_dropdown_option"})
 """Actions that do what their element does: the letter of its ref says what that may be."""
-ASSERTIONS = frozenset(
-    {"assert_text", "assert_role", "assert_url", "assert_console", "assert_network", "assert_accessible"}
-)
+ASSERTIONS = frozenset(action for action in get_args(Action) if action.startswith("assert_"))
 """Actions that say whether a page is as it should be."""
 _MOVING = frozenset(
     "Tab Escape ArrowUp ArrowDown ArrowLeft ArrowRight PageUp PageDown Home End Backspace Delete".split()  # noqa: SIM905
@@ -55,9 +53,20 @@ class BrowserArguments(BaseModel):
     goal: str | None = Field(default=None, description="extract_content: what you look for.")
     query: str | None = Field(default=None, description="web_search: opens the first result.")
     tab_id: int | None = Field(default=None, description="switch_tab, close_tab: the tab's number.")
-    path: str | None = Field(default=None, description="upload_file: a file of the workspace.")
-    role: str | None = Field(default=None, description="assert_role: such as button; the page must show one.")
-    name: str | None = Field(default=None, description="assert_role: its name.")
+    path: str | None = Field(
+        default=None, description="upload_file: a file of the workspace; assert_screenshot: a PNG to compare with."
+    )
+    role: str | None = Field(
+        default=None,
+        description="assert_role: such as button; the page must show one. assert_screenshot: of this.",
+    )
+    name: str | None = Field(default=None, description="assert_role: its name, or a part of it.")
+    masks: list[str] | None = Field(
+        default=None, description='assert_screenshot: what changes, by refs or roles, such as img or heading "Today".'
+    )
+    tolerance: float | None = Field(
+        default=None, ge=0, le=1, description="assert_screenshot: the share of pixels that may differ, 0 by default."
+    )
     status: int | None = Field(default=None, description="assert_network: the status of such a request.")
     accept: bool | None = Field(default=None, description="dialog: true for OK, false for Cancel.")
     x: int | None = Field(default=None, description="click_element at a place of the window, for canvases.")

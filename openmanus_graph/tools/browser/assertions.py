@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from openmanus_graph.errors import ToolArgumentsError
 from openmanus_graph.tools.browser import navigation
 from openmanus_graph.tools.browser.accessibility import violations
 from openmanus_graph.tools.browser.arguments import BrowserArguments
+from openmanus_graph.tools.browser.baseline import Compared, compare
+from openmanus_graph.tools.browser.roles import with_role
 from openmanus_graph.tools.browser.session import BrowserSession
 from openmanus_graph.tools.browser.tab import Tab
 
 if TYPE_CHECKING:
-    from playwright.async_api import Frame, Locator
+    from playwright.async_api import Locator
 
 WAIT_S = 5.0
 """Seconds that a page is waited for until it is as it should be."""
@@ -24,8 +26,8 @@ MOST_TOLD = 5
 _LOOK_S = 0.1
 
 
-async def check(session: BrowserSession, given: BrowserArguments) -> str:
-    """Why an assertion does not hold; empty if it does.
+async def check(session: BrowserSession, given: BrowserArguments) -> Compared:
+    """Whether an assertion holds, and why not.
 
     Args:
         session: The browser.
@@ -37,17 +39,19 @@ async def check(session: BrowserSession, given: BrowserArguments) -> str:
     """
     if given.url is not None:
         await navigation.go(session, session.tab, navigation.address_of(given.url))
-    if given.action in ("assert_console", "assert_network", "assert_accessible"):
+    if given.action in ("assert_console", "assert_network", "assert_accessible", "assert_screenshot"):
         await session.settle()  # what has not happened yet cannot have gone wrong
+    if given.action == "assert_screenshot":
+        return await compare(session, given, given.seconds or WAIT_S)
     looking = _CHECKS[given.action]
     end = asyncio.get_running_loop().time() + (given.seconds or WAIT_S)
     while (why := await looking(session.tab, given)) and asyncio.get_running_loop().time() < end:
         if given.action in ("assert_console", "assert_accessible") or (
-            given.action == "assert_network" and given.text is None
+            given.action == "assert_network" and given.text is None and given.status is None
         ):
             break  # what has gone wrong does not go right
         await asyncio.sleep(_LOOK_S)
-    return why
+    return Compared(not why, why)
 
 
 def _needed(value: str | None, name: str) -> str:
@@ -56,13 +60,13 @@ def _needed(value: str | None, name: str) -> str:
     return value
 
 
-async def _visible(tab: Tab, find: Callable[[Frame], Locator]) -> bool:
+async def _visible(sought: list[Locator]) -> bool:
     """Whether the page or a frame in it shows what is looked for."""
     from playwright.async_api import Error
 
-    for frame in tab.page.frames:
+    for place in sought:
         try:
-            if await find(frame).filter(visible=True).count():
+            if await place.count():
                 return True
         except Error:  # the frame is gone, or another page comes in its place
             continue
@@ -71,14 +75,13 @@ async def _visible(tab: Tab, find: Callable[[Frame], Locator]) -> bool:
 
 async def _text(tab: Tab, given: BrowserArguments) -> str:
     text = _needed(given.text, "text")
-    shown = await _visible(tab, lambda frame: frame.get_by_text(text))
+    shown = await _visible([frame.get_by_text(text).filter(visible=True) for frame in tab.page.frames])
     return "" if shown else f"The page {tab.page.url!r} does not show the text {text!r}."
 
 
 async def _role(tab: Tab, given: BrowserArguments) -> str:
-    role: Any = _needed(given.role, "role")
-    shown = await _visible(tab, lambda frame: frame.get_by_role(role, name=given.name))
-    what = f"{role} {given.name!r}" if given.name is not None else str(role)
+    shown = await _visible(with_role(tab, given.role, given.name))
+    what = f"{given.role} {given.name!r}" if given.name is not None else str(given.role)
     return "" if shown else f"The page {tab.page.url!r} shows no {what}."
 
 
@@ -100,16 +103,13 @@ async def _console(tab: Tab, given: BrowserArguments) -> str:
 
 async def _network(tab: Tab, given: BrowserArguments) -> str:
     if given.text is None and given.status is None:
-        failed = [
-            f"{done.method} {done.url}: {done.status or done.failure}"
-            for done in tab.requests
-            if done.failure or done.status >= 400
-        ]
+        failed = [f"{done.method} {done.url}: {done.status or done.failure}" for done in tab.requests if done.failed]
         return f"Requests failed: {_told(failed)}" if failed else ""
     sought = given.text or "*"
     found = [done for done in tab.requests if fits(done.url, sought)]
     if not found:
-        return f"The page made no request to {sought!r}."
+        unknown = f", of those that are remembered: {tab.left_out} are not" if tab.left_out else ""
+        return f"The page made no request to {sought!r}{unknown}."
     if given.status is None or any(done.status == given.status for done in found):
         return ""
     told = [f"{done.method} {done.url}: {done.status or done.failure}" for done in found]

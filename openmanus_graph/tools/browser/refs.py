@@ -87,6 +87,11 @@ def ref_of(given: str | int | None) -> str:
     return f"e{text}" if text.isdigit() else text
 
 
+def is_ref(text: str) -> bool:
+    """Whether a text looks like a ref."""
+    return _FORM.fullmatch(text.strip().strip("[]")) is not None
+
+
 def effect_of_ref(ref: object) -> Effect:
     """What acting on the element of a ref does, as its letter says; anything else may do anything."""
     found = _FORM.fullmatch(ref.strip()) if isinstance(ref, str) else None

@@ -12,7 +12,7 @@ import os
 import shutil
 import time
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -28,6 +28,10 @@ LARGEST = 5 * 2**20
 _OLD_S = 30 * 86_400.0
 """Seconds after which a file that nobody used is removed."""
 _FOLDER = "browser"
+MOST_STATES = 20
+"""Files of a subtask that are kept."""
+_NOTHING, _COPIED = "0", "copied"
+"""In the name of a file, where others have the call before: that there was none, or that another thread made it."""
 
 
 @dataclass
@@ -54,6 +58,8 @@ class SavedState:
     """Cookies and storage, as Playwright gives and takes them."""
     generation: int = 1
     """How often the browser was opened; refs of an earlier one are void."""
+    within: bool = False
+    """Whether it had opened what its thread serves, so that it reaches the hosts of the sandbox and no others."""
 
 
 def state_folder(home: Path, thread_id: str) -> Path:
@@ -64,6 +70,73 @@ def state_folder(home: Path, thread_id: str) -> Path:
 def state_file(home: Path, thread_id: str, subtask: str) -> Path:
     """The file of a subtask's state."""
     return state_folder(home, thread_id) / f"{hashlib.sha256(subtask.encode()).hexdigest()[:32]}.json"
+
+
+@dataclass(frozen=True)
+class StatePlace:
+    """Where the states of a subtask are: one file for each call after which something was saved."""
+
+    folder: Path
+    """The folder of the thread's states."""
+    subtask: str
+    """Names the subtask among them."""
+    call: str = ""
+    """Names the call that is made; the checkpoint after it has that name. Empty of one that has none."""
+    earlier: tuple[str, ...] = ()
+    """Names of the calls that the checkpoint before it has, the newest first."""
+
+    @property
+    def path(self) -> Path:
+        """The file for the state after the call."""
+        return self.folder / (f"{self.subtask}-{self._after}-{self.call}.json" if self.call else f"{self.subtask}.json")
+
+    @property
+    def _after(self) -> str:
+        return self.earlier[0] if self.earlier else _NOTHING
+
+    def found(self) -> Path | None:
+        """The file that a browser is opened from; `None` without one.
+
+        That is what came of the last call that the checkpoint has, unless this step has saved something already: its
+        process ended then before the next checkpoint.
+        """
+        if not self.call:
+            return self.path
+        begun = sorted(self.folder.glob(f"{self.subtask}-{self._after}-*.json"), key=_when)
+        named = (path for name in self.earlier for path in self.folder.glob(f"{self.subtask}-*-{name}.json"))
+        return begun[-1] if begun else next(named, None)
+
+    def remove_old(self) -> None:
+        """Remove the files of the subtask but the newest."""
+        for path in sorted(self.folder.glob(f"{self.subtask}-*.json"), key=_when)[:-MOST_STATES]:
+            path.unlink(missing_ok=True)
+
+
+def _when(path: Path) -> int:
+    try:
+        return path.stat().st_mtime_ns
+    except FileNotFoundError:
+        return 0
+
+
+def copy_states(source: str, target: str, home: Path | None, sealing: Sealing | None) -> None:
+    """Copy the states of a thread to a fork of it, which opens those that its checkpoints name.
+
+    Args:
+        source: The thread.
+        target: The fork.
+        home: The data folder; `None` is that of this process' settings.
+        sealing: Encrypts them.
+    """
+    home = home or Settings.load().home
+    for path in sorted(state_folder(home, source).glob("*-*-*.json"), key=_when):
+        subtask, _, call = path.stem.split("-")
+        try:
+            state = load(path, sealing)
+        except EncryptionKeyError:  # it stays closed there as it does here
+            continue
+        if state is not None:
+            save(state_folder(home, target) / f"{subtask}-{_COPIED}-{call}.json", state, sealing)
 
 
 def remove_states(thread_id: str, *homes: Path | None) -> None:
@@ -98,11 +171,11 @@ def save(path: Path, state: SavedState, sealing: Sealing | None = None) -> bool:
             {key: value for key, value in cast("dict[str, Any]", origin).items() if key != "indexedDB"}
             for origin in state.storage.get("origins", [])
         ]
-        data = _encoded(_with_storage(state, {**state.storage, "origins": origins}))
+        data = _encoded(replace(state, storage={**state.storage, "origins": origins}))
     if len(data) > LARGEST:
-        data = _encoded(_with_storage(state, {"cookies": state.storage.get("cookies", []), "origins": []}))
+        data = _encoded(replace(state, storage={"cookies": state.storage.get("cookies", []), "origins": []}))
     if len(data) > LARGEST:
-        data = _encoded(SavedState([SavedTab(tab.url) for tab in state.tabs], state.current, {}, state.generation))
+        data = _encoded(replace(state, tabs=[SavedTab(tab.url) for tab in state.tabs], storage={}))
     if sealing is not None:
         data = sealing.file(_place(path), data)
     folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -111,10 +184,6 @@ def save(path: Path, state: SavedState, sealing: Sealing | None = None) -> bool:
     finally:
         os.close(folder)
     return whole
-
-
-def _with_storage(state: SavedState, storage: dict[str, Any]) -> SavedState:
-    return SavedState(state.tabs, state.current, storage, state.generation)
 
 
 def _encoded(state: SavedState) -> bytes:
@@ -147,7 +216,8 @@ def load(path: Path, sealing: Sealing | None = None) -> SavedState | None:
         tabs = [SavedTab(str(tab["url"]), int(tab["scroll"]), str(tab["session"])) for tab in read["tabs"]]
         for tab in tabs:
             json.loads(tab.session)
-        return SavedState(tabs, int(read["current"]), dict(read["storage"]), int(read["generation"]))
+        generation, within = int(read["generation"]), bool(read.get("within"))
+        return SavedState(tabs, int(read["current"]), dict(read["storage"]), generation, within)
     except (OSError, ValueError, KeyError, TypeError, DamagedValueError):
         return None
 

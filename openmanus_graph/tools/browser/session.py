@@ -19,7 +19,7 @@ from openmanus_graph.errors import EncryptionKeyError, ToolError
 from openmanus_graph.tools.browser import downloads, page_script
 from openmanus_graph.tools.browser.process import END_SECONDS, BrowserProcess
 from openmanus_graph.tools.browser.refs import Refs
-from openmanus_graph.tools.browser.saved_state import SavedState, SavedTab, load, save
+from openmanus_graph.tools.browser.saved_state import SavedState, SavedTab, StatePlace, load, save
 from openmanus_graph.tools.browser.tab import Tab
 from openmanus_graph.tools.web.proxy import Inside
 
@@ -82,9 +82,12 @@ class BrowserSession:
     lasts = True
     """Whether it stays open while a person is asked something: a form that is half filled in is not had again."""
 
-    def __init__(self, thread: ThreadBrowser, state: Path, workspace: Path, sealing: Sealing | None = None) -> None:
+    def __init__(
+        self, thread: ThreadBrowser, state: StatePlace, workspace: Path, sealing: Sealing | None = None
+    ) -> None:
         self._thread = thread
-        self._state = state
+        self.state = state
+        """Where its state is, as of the call that is made."""
         self._sealing = sealing
         self.workspace = workspace
         """The thread's folder."""
@@ -156,10 +159,12 @@ class BrowserSession:
     async def _open(self, process: BrowserProcess) -> None:
         found: SavedState | None = None
         try:
-            found = await asyncio.to_thread(load, self._state, self._sealing)
+            found = await asyncio.to_thread(_load, self.state, self._sealing)
         except EncryptionKeyError as error:
             self.note(f"The tabs of before stay closed: {error.message}")
         saved = found or SavedState(generation=0)
+        if saved.within:  # before anything that was opened within can send something
+            process.proxy.keep_within()
         self._process = process
         self._generation = max(saved.generation, self._generation) + 1
         self.refs = Refs(self._generation)
@@ -361,13 +366,13 @@ class BrowserSession:
                     kept.session = str(await tab.page.evaluate(page_script.SESSION_STORAGE))
             tabs.append(kept)
         current = next((place for place, tab in enumerate(self.tabs) if tab is self.tab), 0)
-        state = SavedState(tabs, current, storage, self._generation)
-        await self._write(state)
+        # Looked at last: what is saved was opened before.
+        await self._write(SavedState(tabs, current, storage, self._generation, self.process.proxy.within))
 
     async def _write(self, state: SavedState) -> None:
         """Write a state down; what hinders that is a note, since what led to the state has been done."""
         try:
-            if not await asyncio.to_thread(save, self._state, state, self._sealing):
+            if not await asyncio.to_thread(_save, self.state, state, self._sealing):
                 self.note("What the pages keep is too large to be saved in full: after a restart some of it is gone.")
         except OSError as error:
             self.note(f"The tabs could not be saved, and would be gone after a restart: {error.strerror or error}.")
@@ -384,6 +389,17 @@ class BrowserSession:
             with suppress(Error, TimeoutError):  # it is gone already, or ends with its Chromium
                 async with asyncio.timeout(END_SECONDS):
                     await context.close()
+
+
+def _load(place: StatePlace, sealing: Sealing | None) -> SavedState | None:
+    path = place.found()
+    return None if path is None else load(path, sealing)
+
+
+def _save(place: StatePlace, state: SavedState, sealing: Sealing | None) -> bool:
+    whole = save(place.path, state, sealing)
+    place.remove_old()
+    return whole
 
 
 async def _awaited(work: Callable[[], Awaitable[T]]) -> T:

@@ -6,6 +6,7 @@ import asyncio
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
+from urllib.parse import urldefrag
 
 from openmanus_graph.tools.browser import page_script
 from openmanus_graph.tools.browser.tree import Box, Node, Places, classify, mask, parse
@@ -26,10 +27,14 @@ MOST_REQUESTS = 2_000
 """Requests of a page that are remembered."""
 MOST_ERRORS = 50
 """Errors of a page's scripts that are remembered."""
+MOST_SECRETS = 200
+"""Values of fields for passwords that are remembered."""
 _GIVEN_UP = "net::ERR_ABORTED"
 """What is said of requests that the page itself has given up, and of downloads."""
 _ASK_S = 3.0
 _ASKED = ("secrets", "opening", "editable", "submitting", "staying", "dragging")
+_BY_REQUEST = ("http:", "https:")
+"""Addresses whose pages come by a request that is seen."""
 _READING = ("GET", "HEAD")
 _WATCHED = frozenset({"document", "fetch", "xhr"})
 
@@ -46,6 +51,13 @@ class Done:
     """Its HTTP status; 0 if it got no answer."""
     failure: str = ""
     """Why it got none, in Chromium's words."""
+    navigation: int = 0
+    """How many pages this tab had been asked for when it ended."""
+
+    @property
+    def failed(self) -> bool:
+        """Whether it got no answer, or one that says that something is wrong."""
+        return bool(self.failure) or self.status >= 400
 
 
 class Tab:
@@ -74,16 +86,22 @@ class Tab:
         self.errors: list[str] = []
         """What scripts of the page failed with, or wrote as errors, since somebody looked."""
         self.console: list[str] = []
-        """What scripts failed with, or wrote as errors, since the page was opened."""
+        """What scripts failed with, or wrote as errors, since the page came."""
         self.requests: list[Done] = []
-        """Requests that have ended since the page was asked for, the oldest first."""
-        self.secrets: set[str] = set()
-        """Values of fields for passwords, as they were seen last."""
+        """Requests that have ended since the page was asked for, the oldest first; of too many not all."""
+        self.left_out = 0
+        """How many of them are not remembered; none that failed, unless too many have."""
+        self.secrets: dict[str, None] = {}
+        """Values that fields for passwords had in pages of this tab, the newest last."""
         self._open_requests: set[Request] = set()
+        self._navigations = 0
+        self._coming: Request | None = None
+        self._shown = ""
         page.on("response", self._answered)
         page.on("request", self._asked)
         page.on("requestfinished", self._ended)
         page.on("requestfailed", self._failed)
+        page.on("framenavigated", self._navigated)
         page.on("crash", self._crash)
         page.on("pageerror", lambda error: self._error(str(error)))
         page.on("console", self._said)
@@ -100,7 +118,8 @@ class Tab:
             self._open_requests.add(request)
         if self._is_own(request):
             if request.redirected_from is None:
-                self.console, self.requests = [], []
+                self._navigations += 1
+            self._coming = request
             self.status = self.failure = self.refused = None
             self.authenticate = False
             self.asked = request.url
@@ -121,12 +140,33 @@ class Tab:
         if request.failure != _GIVEN_UP:
             self._end(Done(request.method, request.url, failure=request.failure or "no answer"))
         if self._is_own(request):
+            if request is self._coming and request.failure == _GIVEN_UP:
+                self._coming = None
             self.failure = request.failure
             self.refused = request.url if "ERR_TUNNEL" in (request.failure or "") else None
 
     def _end(self, done: Done) -> None:
-        if len(self.requests) < MOST_REQUESTS:
-            self.requests.append(done)
+        done.navigation = self._navigations
+        if len(self.requests) >= MOST_REQUESTS:
+            self.left_out += 1
+            good = next((at for at, other in enumerate(self.requests) if not other.failed), None)
+            if good is None or not done.failed:
+                return
+            del self.requests[good]
+        self.requests.append(done)
+
+    def _navigated(self, frame: Frame) -> None:
+        """Begin anew where another page has come; what was asked for may also bring none, as downloads do."""
+        if frame is not self.page.main_frame:
+            return
+        before, self._shown = self._shown, urldefrag(frame.url).url
+        asked_for = self._coming is not None and urldefrag(self._coming.url).url == self._shown
+        of_its_own = not self._shown.startswith(_BY_REQUEST) and self._shown != before
+        if not asked_for and not of_its_own:
+            return  # the page itself has changed its address
+        self._coming = None
+        self.console, self.left_out = [], 0
+        self.requests = [done for done in self.requests if done.navigation == self._navigations]
 
     def _crash(self, page: Page) -> None:
         del page
@@ -177,14 +217,16 @@ class Tab:
         after = await self._facts()
         facts = [*before, *after]
         known = None not in facts
-        self.secrets = {secret for fact in facts if fact is not None for secret in fact["secrets"]}
         root = await asyncio.to_thread(parse, snapshot)
-        mask(root, self.secrets, everything=not known)
+        mask(root, _secrets(facts), everything=not known)
         classify(root, _places(after))
         return root, known
 
     async def _facts(self) -> list[dict[str, list[Any]] | None]:
-        """What the snapshot does not tell, of the page and each frame in it; `None` for one that did not answer."""
+        """What the snapshot does not tell, of the page and each frame in it; `None` for one that did not answer.
+
+        The secrets among it are remembered, also of pages that are gone: their addresses and errors may tell them.
+        """
         from playwright.async_api import Error
 
         async def ask(frame: Frame) -> Any:
@@ -194,7 +236,17 @@ class Tab:
             except (Error, TimeoutError):
                 return dict.fromkeys(_ASKED, ()) if frame.is_detached() else None
 
-        return await asyncio.gather(*(ask(frame) for frame in self.page.frames))
+        facts: list[dict[str, list[Any]] | None] = await asyncio.gather(*(ask(frame) for frame in self.page.frames))
+        for secret in _secrets(facts):
+            self.secrets.pop(secret, None)
+            self.secrets[secret] = None
+        while len(self.secrets) > MOST_SECRETS:
+            del self.secrets[next(iter(self.secrets))]
+        return facts
+
+    async def look_for_secrets(self) -> None:
+        """See what fields for passwords hold now, without a snapshot."""
+        await self._facts()
 
     async def view(self) -> tuple[int, int, int]:
         """The window's height, how far it is scrolled, and the height of the page."""
@@ -216,6 +268,10 @@ class Tab:
                 return (await self.page.title())[:200]
         except (Error, TimeoutError):
             return ""
+
+
+def _secrets(facts: list[dict[str, list[Any]] | None]) -> list[str]:
+    return [str(secret) for fact in facts if fact is not None for secret in fact["secrets"]]
 
 
 def _places(facts: list[dict[str, list[Any]] | None]) -> Places:

@@ -130,6 +130,23 @@ class Proxy:
         await asyncio.gather(*self._tasks, return_exceptions=True)
         self._servers.clear()
 
+    @property
+    def hosts(self) -> Sequence[str]:
+        """The hosts that are reached by it, as far as they are listed."""
+        return self._only or ()
+
+    @property
+    def within(self) -> bool:
+        """Whether no other hosts are reached than listed ones, such as those of `inside`."""
+        return self._only is not None
+
+    def keep_within(self) -> None:
+        """Reach the hosts of `inside` alone from now on, and end what goes to others."""
+        if self._only is None:
+            self._only = () if self._inside is None else self._inside.hosts
+            for task in list(self._going_out):
+                task.cancel()
+
     def problem_of(self, host: str, port: int) -> ToolError | None:
         """Why the host was not reached when it was asked for last; `None` if it was, or never asked for."""
         return self._problems.get((host.casefold().rstrip("."), port))
@@ -217,7 +234,7 @@ class Proxy:
         made = None if self._inside is None else await self._inside.connect(host, port)
         if self._inside is None or made is None:
             return None
-        self._keep_within(self._inside.hosts)
+        self.keep_within()
         return await asyncio.open_connection(sock=made, limit=LONGEST_HEAD)
 
     async def _outward(self, host: str, port: int) -> Streams:
@@ -237,13 +254,6 @@ class Proxy:
 
     def _lists(self, host: str, port: int) -> bool:
         return self._only is None or is_listed(host, port, self._only)
-
-    def _keep_within(self, hosts: Sequence[str]) -> None:
-        """Reach these hosts alone from now on, and end what goes to others."""
-        if self._only is None:
-            self._only = hosts
-            for task in list(self._going_out):
-                task.cancel()
 
 
 async def _first(addresses: Sequence[str], host: str, port: int) -> Streams:

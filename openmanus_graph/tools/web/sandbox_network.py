@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 from openmanus_graph.config.settings import SandboxChoice, Settings
@@ -37,12 +36,13 @@ class SandboxNetwork:
         self._notes: list[str] = []
         self._seen: dict[tuple[str, int], ToolError | None] = {}
 
-    async def renewed(self, level: Level, listed: Sequence[str] | None = None) -> Proxy | None:
+    async def renewed(self, level: Level, context: ToolContext | None = None) -> Proxy | None:
         """The way out of a process that starts now; that of the one before is closed.
 
         Args:
             level: How the process is confined.
-            listed: The hosts, to which more may be added while it runs; `None` means those of the settings.
+            context: The call of the subtask whose hosts are reached, to which more may be added while it runs; `None`
+                means those of the settings.
 
         Returns:
             The proxy; `None` where the process gets no way out.
@@ -53,7 +53,7 @@ class SandboxNetwork:
             return None
         self._proxy = Proxy(
             self._settings.allow_hosts,
-            only=self._settings.sandbox_hosts if listed is None else listed,
+            only=self._settings.sandbox_hosts if context is None else (await hosts_of(context)).listed,
             seen=self._keep,
             most_connections=MOST_CONNECTIONS,
             resolver=self._resolver,
