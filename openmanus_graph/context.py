@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -62,6 +62,10 @@ class Sessions:
             session: Any = self._open[key]
             return session
 
+    def opened(self, key: str) -> Session | None:
+        """The session under `key`; `None` if there is none yet."""
+        return self._open.get(key)
+
     def take_lasting(self) -> dict[str, Session]:
         """Those that outlast a question to a person (`lasts`), which are then no longer closed with the others."""
         lasting = {key: session for key, session in self._open.items() if getattr(session, "lasts", False)}
@@ -83,6 +87,9 @@ class Sessions:
 
 AskAboutText = Callable[[str, str], Awaitable[str]]
 """Asks a model what a goal wants to know of a text, once in a call; raises `ToolError` where it gives no answer."""
+Sample = Callable[[str, Sequence[tuple[str, str]]], Awaitable[str]]
+"""Asks a model in somebody else's words: takes a system prompt, and what `user` and `assistant` have said, and gives
+its reply; raises `ToolError` where it gives none."""
 Look = Callable[[str, str, str], Awaitable[str | None]]
 """Has a picture looked at: takes its path in the workspace, its sha256 and a question, and gives the words of a model
 that sees; `None` where the model that gets the call's result is shown the picture itself."""
@@ -125,6 +132,8 @@ class ToolContext:
     """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
     ask: AskAboutText | None = None
     """Asks the run's model about a text, for tools that need it read; `None` where the graph has no model."""
+    sample: Sample | None = None
+    """Asks the run's model in the words of a server that may do so; `None` where the graph has no model."""
     direct: bool = False
     """Whether a plan has the call in it, and no agent makes it."""
     policy: Any = None

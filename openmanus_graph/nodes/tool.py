@@ -24,6 +24,7 @@ from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.model_sample import model_sample
 from openmanus_graph.nodes.material.pictures import noting
 from openmanus_graph.nodes.material.text_question import step_place, text_question
 from openmanus_graph.nodes.material.vision import CallVision, pictures_of
@@ -107,7 +108,7 @@ async def _direct_call(
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
     vision = None if spec.shows is None else CallVision(run, state, attempt=attempt, of_agent=False)
-    context = replace(run.context, attempt=attempt, ask=text_question(run, config), direct=True)
+    context = replace(run.context, attempt=attempt, direct=True, **_models_of(run, config))
     context = context if vision is None else vision.handed(context)
     arguments = dict(subtask.args)
     try:
@@ -139,6 +140,11 @@ async def _direct_call(
         return {**update, "draft": draft}
     known = cast("SubtaskState", {**state, **noted, "usage": add_usage(state.get("usage"), noted.get("usage"))})
     return {**update, "result": ended(known, draft, attempt=attempt, started=started)}
+
+
+def _models_of(run: SubtaskScope, config: RunnableConfig) -> dict[str, Any]:
+    """How a call asks the run's model."""
+    return {"ask": text_question(run, config), "sample": model_sample(run, config)}
 
 
 async def _seen(
@@ -209,7 +215,7 @@ async def _agent_call(
     made = state["call"]
     key = str(made["id"])
     subtask_id = run.context.subtask_id
-    context = replace(run.context, call_id=_call_id(run.context, config, key), ask=text_question(run, config))
+    context = replace(run.context, call_id=_call_id(run.context, config, key), **_models_of(run, config))
     vision = None if spec.shows is None else CallVision(run, state, attempt=context.attempt, of_agent=True)
     context = context if vision is None else vision.handed(context)
     effect = EffectCall(tool, context, config, run, key)

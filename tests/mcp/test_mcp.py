@@ -18,7 +18,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmanus_graph import Settings, ThreadSaver, build_plan_graph, list_effects
+from openmanus_graph import Settings, ThreadSaver, list_effects
 from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.errors import SettingsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
@@ -30,62 +30,9 @@ from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_r
 from openmanus_graph.tools.spec import spec_of
 from tests.bytes_in_files import files_holding
 from tests.cli.conftest import MakeProgram, program_in  # noqa: F401 - a fixture
+from tests.mcp.conftest import HERE, Run, call, demo, odd, of_the_sdk
 
-HERE = Path(__file__).parent
 TOKEN = "tk-1234567890abcdef"
-
-Make = Callable[..., McpServerSettings]
-
-
-def odd(kind: str, **more: Any) -> McpServerSettings:
-    """A server that speaks the protocol by hand, so that it starts at once."""
-    fields = {"command": sys.executable, "args": [str(HERE / "odd_server.py"), kind], "start_timeout_s": 60, **more}
-    return McpServerSettings.model_validate(fields)
-
-
-def demo(**more: Any) -> McpServerSettings:
-    return odd("plain", **more)
-
-
-def of_the_sdk(**more: Any) -> McpServerSettings:
-    """A server by the SDK."""
-    return demo(args=[str(HERE / "demo_server.py")], **more)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Callable[..., Settings]:
-    def make(**servers: McpServerSettings) -> Settings:
-        return Settings.load(home=tmp_path / "home", mcp_servers=servers)
-
-    return make
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def run(settings: Callable[..., Settings], saver: ThreadSaver, tmp_path: Path) -> Run:
-    """Runs a plan with the tools of a server called `demo`; the results."""
-
-    async def execute(server: McpServerSettings, *subtasks: dict[str, Any], thread: str = "t") -> Any:
-        chosen = settings(demo=server)
-        tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
-        graph = build_plan_graph(tools, settings=chosen).compile(checkpointer=saver)
-        config: Any = {"configurable": {"thread_id": thread, "workspace": str(tmp_path / "work")}}
-        given = None if not subtasks else {"plan": {"subtasks": list(subtasks)}}
-        return (await graph.ainvoke(given, config))["results"]
-
-    return execute
-
-
-def call(name: str, tool: str, **args: Any) -> dict[str, Any]:
-    return {"id": name, "tool": f"mcp_demo_{tool}", "args": args}
-
 
 # ---------------------------------------------------------------- settings
 

@@ -30,6 +30,10 @@ async def _verify(args: dict[str, Any], context: ToolContext) -> dict[str, Any]:
     return {"happened": True}
 
 
+def _goes_on(context: ToolContext) -> bool:
+    return context.direct
+
+
 def _effect(args: Mapping[str, Any]) -> Effect:
     return "write" if args else "read"
 
@@ -49,6 +53,7 @@ STATED: dict[str, Any] = {
     "alias_of": "bash",
     "ledger": True,
     "verify": _verify,
+    "goes_on": _goes_on,
     "returns": {"text": TEXT, "rows": [{"n": TEXT}], "more": ANY},
     "free_text": ("text",),
     "newest": ("rows",),

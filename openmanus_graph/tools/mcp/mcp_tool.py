@@ -10,6 +10,8 @@ from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
+from langgraph.config import get_config
+from langgraph.errors import GraphBubbleUp
 from pydantic import PrivateAttr
 
 from openmanus_graph import shell_commands
@@ -17,12 +19,17 @@ from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolError
+from openmanus_graph.questions import ask_about
 from openmanus_graph.tools.mcp.connection import McpConnection, connected
 from openmanus_graph.tools.mcp.content import output_of
-from openmanus_graph.tools.mcp.listing import ListedTool, Listing, keep, kept, name_of
+from openmanus_graph.tools.mcp.elicitation import CANCELLED, response_to, why_not_asked, words_of
+from openmanus_graph.tools.mcp.listing import ListedTool, Listing, keep, kept, kept_before, name_of
+from openmanus_graph.tools.mcp.pending_call import PendingCall, ServerQuestion
 from openmanus_graph.tools.mcp.server import servers_of
 from openmanus_graph.tools.spec import ToolSpec
 
+HELD = "mcp calls"
+"""The key of a subtask's session that holds its calls."""
 OLD_S = 86_400.0
 """Seconds after which a list that is kept is read anew."""
 
@@ -47,6 +54,7 @@ class McpTool(BaseTool):
             idempotent=trusted and listed.annotations.get("idempotentHint") is True,
             timeout_s=server.timeout_s + server.start_timeout_s,
             on_request=not server.offered,
+            goes_on=_goes_on,
         )
         tool = cls(
             name=name_of(name, listed.name),
@@ -68,17 +76,46 @@ class McpTool(BaseTool):
 
     async def _arun(self, arguments: Mapping[str, Any]) -> Any:
         context = tool_context()
-        connection = await self._connection(context)
-        if all(tool.name != self._listed.name for tool in connection.listing.tools):
-            raise ToolError(
-                f"The MCP server {self._server_name!r} has no tool {self._listed.name!r} any more.",
-                hint=f"See what it has with: {shell_commands.mcp_list(self._server_name)}",
-            )
-        answer = await connection.call(self._listed.name, arguments, context.report)
+        held = await context.sessions.get(HELD, _held)
+        call = held.calls.pop(str(context.call_id), None)
+        if call is None:
+            call = (await self._connection(context)).begin(self._listed.name, arguments)
+        call.say, call.sample = context.report, context.sample if self._server.sampling else None
+        try:
+            answer = await call.step()
+            while isinstance(answer, ServerQuestion):
+                call.reply(self._asked(answer, context))
+                answer = await call.step()
+        except GraphBubbleUp:
+            held.calls[str(context.call_id)] = call
+            raise
+        except BaseException:
+            await call.aclose()
+            raise
         output, error = output_of(answer, self._server_name, context.workspace)
         if error is not None:
             raise ToolError(error)
         return output
+
+    def _asked(self, question: ServerQuestion, context: ToolContext) -> dict[str, Any]:
+        """What a person answers to a server; the run is suspended until then."""
+        why = why_not_asked(question) or (None if _in_graph() else "nobody can be asked here")
+        if why is not None:
+            context.report(f"A question of the MCP server {self._server_name!r} is cancelled: {why}")
+            return CANCELLED
+
+        def check(given: Any) -> None:
+            response_to(question, given)
+
+        value = ask_about(
+            words_of(self._server_name, question),
+            subtask=context.subtask_id,
+            about=question.about,
+            number=question.number,
+            tool=self.name,
+            check=check,
+        )
+        return response_to(question, value)
 
     async def _connection(self, context: ToolContext) -> McpConnection:
         """The run's connection to the server, opened anew if it was lost."""
@@ -87,7 +124,52 @@ class McpTool(BaseTool):
         async def opener() -> _Reconnecting:
             return _Reconnecting(self._server_name, self._server, context.settings)
 
-        return await (await sessions.get(key, opener)).get()
+        connection = await (await sessions.get(key, opener)).get()
+        await connection.list_again()
+        if all(tool.name != self._listed.name for tool in connection.listing.tools):
+            raise ToolError(
+                f"The MCP server {self._server_name!r} has no tool {self._listed.name!r} any more.",
+                hint=f"See what it has with: {shell_commands.mcp_list(self._server_name)}",
+            )
+        return connection
+
+
+class HeldCalls:
+    """The calls of a subtask whose servers wait for a person, while the run is suspended."""
+
+    def __init__(self) -> None:
+        """Hold none."""
+        self.calls: dict[str, PendingCall] = {}
+        """The calls, by the ids of the steps that make them."""
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it outlasts a question."""
+        return bool(self.calls)
+
+    async def aclose(self) -> None:
+        """Give them up."""
+        for call in self.calls.values():
+            await call.aclose()
+
+
+async def _held() -> HeldCalls:
+    return HeldCalls()
+
+
+def _goes_on(context: ToolContext) -> bool:
+    """Whether a call waits for the answer to its server's question in this process."""
+    held = context.sessions.opened(HELD)
+    call = held.calls.get(str(context.call_id)) if isinstance(held, HeldCalls) else None
+    return call is not None and not call.done
+
+
+def _in_graph() -> bool:
+    try:
+        get_config()
+    except RuntimeError:
+        return False
+    return True
 
 
 class _Reconnecting:
@@ -97,6 +179,11 @@ class _Reconnecting:
         self._of = name, server, settings
         self._open: McpConnection | None = None
         self._lock = asyncio.Lock()
+
+    @property
+    def lasts(self) -> bool:
+        """Whether it outlasts a question to a person: one that the server has asked is not had again."""
+        return self._open is not None and self._open.busy
 
     async def get(self) -> McpConnection:
         """The connection, which is alive.
@@ -147,7 +234,8 @@ def mcp_tools(settings: Settings) -> tuple[dict[str, BaseTool], list[str]]:
     """The tools of all servers by name, and what cannot be used in sentences.
 
     Lists that are kept are taken as they are for a day; those that are not are read now, in a thread of its own, since
-    graphs are built where nothing can be awaited.
+    graphs are built where nothing can be awaited. Of a server that cannot be used the last list is taken, however old:
+    a thread goes on without it, and what calls it is told.
     """
     servers = servers_of(settings)
     if not servers:
@@ -163,8 +251,10 @@ def mcp_tools(settings: Settings) -> tuple[dict[str, BaseTool], list[str]]:
         for name, one in _now(wanted).items():
             if isinstance(one, Listing):
                 listings[name] = one
-            else:
-                problems.append(one.message)
+                continue
+            problems.append(one.message)
+            if name not in listings and (before := kept_before(settings.home, name)) is not None:
+                listings[name] = before
     tools: dict[str, BaseTool] = {}
     for name, listing in listings.items():
         server = servers[name]

@@ -1,0 +1,86 @@
+"""Servers of settings, and what runs a plan with their tools."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from openmanus_graph import Settings, ThreadSaver, build_plan_graph
+from openmanus_graph.config.sections import McpServerSettings
+from openmanus_graph.graphs.durable import DurableGraph
+from openmanus_graph.tools.rebuild import available_tools
+
+HERE = Path(__file__).parent
+ROOT = HERE.parents[1]
+
+
+def odd(kind: str, **more: Any) -> McpServerSettings:
+    """A server that speaks the protocol by hand, so that it starts at once."""
+    fields = {"command": sys.executable, "args": [str(HERE / "odd_server.py"), kind], "start_timeout_s": 60, **more}
+    return McpServerSettings.model_validate(fields)
+
+
+def demo(**more: Any) -> McpServerSettings:
+    return odd("plain", **more)
+
+
+def of_the_sdk(**more: Any) -> McpServerSettings:
+    """A server by the SDK."""
+    return demo(args=[str(HERE / "demo_server.py")], **more)
+
+
+def rough(log: Path, **more: Any) -> McpServerSettings:
+    """A server whose tools flood, lie, ask, and change its list."""
+    env = {"DEMO_LOG": str(log), "PYTHONPATH": str(ROOT), **more.pop("env", {})}
+    return demo(args=["-m", "tests.mcp.rough_server"], env=env, **more)
+
+
+def call(name: str, tool: str, **args: Any) -> dict[str, Any]:
+    return {"id": name, "tool": f"mcp_demo_{tool}", "args": args}
+
+
+@pytest.fixture
+def settings(tmp_path: Path) -> Callable[..., Settings]:
+    def make(**servers: McpServerSettings) -> Settings:
+        return Settings.load(home=tmp_path / "home", mcp_servers=servers)
+
+    return make
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    return tmp_path / "log"
+
+
+Run = Callable[..., Any]
+BuildPlan = Callable[..., Any]
+
+
+@pytest.fixture
+def build(settings: Callable[..., Settings], saver: ThreadSaver) -> BuildPlan:
+    """Builds the graph of plans with the tools of a server called `demo`."""
+
+    async def make(server: McpServerSettings, **options: Any) -> DurableGraph:
+        chosen = settings(demo=server)
+        tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
+        return build_plan_graph(tools, settings=chosen, **options).compile(checkpointer=saver)
+
+    return make
+
+
+@pytest.fixture
+def run(build: BuildPlan, tmp_path: Path) -> Run:
+    """Runs a plan with the tools of a server called `demo`; the results."""
+
+    async def execute(server: McpServerSettings, *subtasks: dict[str, Any], thread: str = "t") -> Any:
+        graph = await build(server)
+        config: Any = {"configurable": {"thread_id": thread, "workspace": str(tmp_path / "work")}}
+        given = None if not subtasks else {"plan": {"subtasks": list(subtasks)}}
+        return (await graph.ainvoke(given, config))["results"]
+
+    return execute
