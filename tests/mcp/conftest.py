@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import socket
+import subprocess
 import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +42,44 @@ def rough(log: Path, **more: Any) -> McpServerSettings:
     """A server whose tools flood, lie, ask, and change its list."""
     env = {"DEMO_LOG": str(log), "PYTHONPATH": str(ROOT), **more.pop("env", {})}
     return demo(args=["-m", "tests.mcp.rough_server"], env=env, **more)
+
+
+class HttpServer:
+    """The server by the SDK over HTTP, at one port."""
+
+    def __init__(self, kind: str, log: Path) -> None:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self._port = free.getsockname()[1]
+        self._command = [sys.executable, str(HERE / "demo_server.py"), str(self._port), kind]
+        self._environment = {**os.environ, "DEMO_LOG": str(log)}
+        place = {"streamable-http": "mcp", "sse": "sse"}[kind]
+        fields = {"url": f"http://127.0.0.1:{self._port}/{place}", "type": kind, "start_timeout_s": 60}
+        self.settings = McpServerSettings.model_validate(fields)
+
+    def __enter__(self) -> HttpServer:
+        self._start()
+        return self
+
+    def _start(self) -> None:
+        self._program = subprocess.Popen(self._command, stderr=subprocess.DEVNULL, env=self._environment)
+        deadline = time.monotonic() + 60
+        while True:
+            with socket.socket() as probe:
+                if probe.connect_ex(("127.0.0.1", self._port)) == 0:
+                    return
+            assert time.monotonic() < deadline
+            time.sleep(0.05)
+
+    def restart(self) -> None:
+        """Kill it and start it anew."""
+        self._program.kill()
+        self._program.wait()
+        self._start()
+
+    def __exit__(self, *_: object) -> None:
+        self._program.kill()
+        self._program.wait()
 
 
 def call(name: str, tool: str, **args: Any) -> dict[str, Any]:

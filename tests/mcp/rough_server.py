@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import json
 import os
+import queue
 import sys
+import threading
 import time
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +43,9 @@ class RoughServer:
     def __init__(self) -> None:
         self.extra = os.environ.get("EXTRA_TOOLS", "").split()
         self.gone: set[str] = set()
-        self.number = 0
+        self.numbers = count(1)
+        self.saying = threading.Lock()
+        self.asked_for: dict[str, queue.Queue[dict[str, Any]]] = {}
         self.log = Path(os.environ.get("DEMO_LOG", "/dev/null"))
 
     def tools(self) -> list[dict[str, Any]]:
@@ -58,21 +63,16 @@ class RoughServer:
         return [one for one in found if one["name"] not in self.gone]
 
     def say(self, message: dict[str, Any]) -> None:
-        sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
-        sys.stdout.flush()
+        with self.saying:
+            sys.stdout.write(json.dumps({"jsonrpc": "2.0", **message}) + "\n")
+            sys.stdout.flush()
 
     def ask(self, method: str, params: dict[str, Any]) -> dict[str, Any]:
         """Ask the client, and wait for what it answers."""
-        self.number += 1
-        key = f"ask-{self.number}"
+        key = f"ask-{next(self.numbers)}"
+        self.asked_for[key] = queue.Queue()
         self.say({"id": key, "method": method, "params": params})
-        for line in sys.stdin:
-            message = json.loads(line)
-            if message.get("id") == key:
-                return message
-            if message.get("method") == "notifications/cancelled":
-                self.write("cancelled")
-        os._exit(0)
+        return self.asked_for[key].get()
 
     def write(self, text: str) -> None:
         with self.log.open("a") as log:
@@ -148,8 +148,10 @@ def main() -> None:
     time.sleep(float(os.environ.get("START_S", "0")))
     for line in sys.stdin:
         request = json.loads(line)
-        if "id" in request and "method" in request:
-            server.answer(request)
+        if request.get("id") in server.asked_for:
+            server.asked_for[request["id"]].put(request)
+        elif "id" in request and "method" in request:
+            threading.Thread(target=server.answer, args=[request], daemon=True).start()
 
 
 if __name__ == "__main__":

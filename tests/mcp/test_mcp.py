@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -20,6 +19,7 @@ from hypothesis import strategies as st
 
 from openmanus_graph import Settings, ThreadSaver, list_effects
 from openmanus_graph.config.sections import McpServerSettings
+from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import SettingsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.tools.mcp.connection import McpConnection, connected
@@ -30,7 +30,7 @@ from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_r
 from openmanus_graph.tools.spec import spec_of
 from tests.bytes_in_files import files_holding
 from tests.cli.conftest import MakeProgram, program_in  # noqa: F401 - a fixture
-from tests.mcp.conftest import HERE, Run, call, demo, odd, of_the_sdk
+from tests.mcp.conftest import HERE, HttpServer, Run, call, demo, odd, of_the_sdk
 
 TOKEN = "tk-1234567890abcdef"
 
@@ -294,28 +294,28 @@ def test_a_server_ends_with_a_program_that_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=["streamable-http", "sse"])
-def over_http(request: pytest.FixtureRequest) -> Iterator[McpServerSettings]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(HERE / "demo_server.py"), str(port), request.param]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as program:
-        deadline = time.monotonic() + 60
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        place = {"streamable-http": "mcp", "sse": "sse"}[request.param]
-        fields = {"url": f"http://127.0.0.1:{port}/{place}", "type": request.param, "start_timeout_s": 60}
-        yield McpServerSettings.model_validate(fields)
-        program.kill()
+def over_http(request: pytest.FixtureRequest, log: Path) -> Iterator[HttpServer]:
+    with HttpServer(request.param, log) as served:
+        yield served
 
 
-async def test_a_server_over_http(run: Run, over_http: McpServerSettings) -> None:
-    results = await run(over_http, call("a", "add", a=1, b=2))
+async def test_a_server_over_http(run: Run, over_http: HttpServer) -> None:
+    results = await run(over_http.settings, call("a", "add", a=1, b=2))
     assert results["a"]["output"] == {"total": 3}
+
+
+async def test_a_server_over_http_that_is_started_anew_costs_no_call(
+    settings: Callable[..., Settings], over_http: HttpServer, tmp_path: Path, log: Path
+) -> None:
+    chosen = settings(demo=over_http.settings)
+    tools, _ = await asyncio.to_thread(mcp_tools, chosen)
+    context = ToolContext("t", "s", tmp_path, chosen, call_id="c")
+    with using_tool_context(context):
+        await tools["mcp_demo_note"].ainvoke({"text": "one"})
+        await asyncio.to_thread(over_http.restart)
+        await tools["mcp_demo_note"].ainvoke({"text": "two"})
+    await context.thread_sessions.aclose()
+    assert log.read_text() == "one\ntwo\n"
 
 
 # ---------------------------------------------------------------- at the terminal

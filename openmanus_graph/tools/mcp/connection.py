@@ -60,6 +60,7 @@ class McpConnection:
         self._process: StdioServer | None = None
         self._calls: list[PendingCall] = []
         self._changed = False
+        self._unheard = False
         self.listing = Listing([])
         """The tools that it has, by what it has said last."""
 
@@ -101,7 +102,9 @@ class McpConnection:
     def alive(self) -> bool:
         """Whether calls can be made."""
         ended = self._process is not None and self._process.ended
-        return not self._lost and not ended and self._task is not None and not self._task.done()
+        if self._lost or ended or (self._unheard and not self.busy):
+            return False
+        return self._task is not None and not self._task.done()
 
     @property
     def busy(self) -> bool:
@@ -152,10 +155,15 @@ class McpConnection:
 
     async def _listen(self, client: Any) -> None:
         """Hear of changes of the list from a server of the newer kind, which tells only those that have asked."""
-        with suppress(Exception):  # one that does not tell, or no more, is one whose list is the one that is known
+        from mcp.client.subscriptions import SubscriptionLost
+
+        with suppress(Exception):  # one that does not tell is one whose list is the one that is known
             async with client.listen(tools_list_changed=True) as changes:
-                async for _ in changes:
-                    self._changed = True
+                try:
+                    async for _ in changes:
+                        self._changed = True
+                except SubscriptionLost:  # such as when it was started anew
+                    self._unheard = True
 
     async def _told(self, message: Any) -> None:
         if getattr(message, "method", None) == "notifications/tools/list_changed":
