@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.errors import ToolError
@@ -142,6 +142,15 @@ class ToolContext:
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
     look: Look | None = None
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
+
+
+@runtime_checkable
+class FollowsChanges(Protocol):
+    """A tool that may be another one, or gone, in the middle of a run."""
+
+    async def as_of_now(self, context: ToolContext) -> Any:
+        """The tool as it is now; `None` if it is gone."""
+        ...
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")

@@ -17,7 +17,7 @@ from langgraph.runtime import Runtime
 
 from openmanus_graph.checkpoints.ledger import hash_of, kept_args
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
-from openmanus_graph.context import ToolContext
+from openmanus_graph.context import FollowsChanges, ToolContext
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Event, now
 from openmanus_graph.nodes.call import CallOutcome
@@ -61,10 +61,11 @@ def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = F
     async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
         made = cast("dict[str, Any]", state).get("call")
+        now = await tool.as_of_now(run.context) or tool if isinstance(tool, FollowsChanges) else tool
         async with recording(spec, config, run, tool.name, None if made is None else str(made["id"])):
             if made is not None:
-                return await _agent_call(tool, spec, policy, cast("dict[str, Any]", state), config, run)
-            return await _direct_call(tool, spec, policy, state, config, run, checked=checked)
+                return await _agent_call(now, spec, policy, cast("dict[str, Any]", state), config, run)
+            return await _direct_call(now, spec, policy, state, config, run, checked=checked)
 
     return gated(node, tool.name)
 

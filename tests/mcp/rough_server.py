@@ -43,6 +43,7 @@ class RoughServer:
     def __init__(self) -> None:
         self.extra = os.environ.get("EXTRA_TOOLS", "").split()
         self.gone: set[str] = set()
+        self.altered = False
         self.numbers = count(1)
         self.saying = threading.Lock()
         self.asked_for: dict[str, queue.Queue[dict[str, Any]]] = {}
@@ -51,7 +52,9 @@ class RoughServer:
     def tools(self) -> list[dict[str, Any]]:
         plain = ["pid", "wrong_id", "list_result", "flood_notices", "flood_bytes", "die"]
         found = [{"name": name, "inputSchema": schema()} for name in plain]
-        found += [{"name": name, "inputSchema": schema("text")} for name in ("note", *self.extra)]
+        found += [{"name": name, "inputSchema": schema("text")} for name in self.extra]
+        note = schema("text") if not self.altered else schema("number", number="integer")
+        found += [{"name": "note", "inputSchema": note}, {"name": "alter", "inputSchema": schema()}]
         found += [{"name": f"read_{name}", "inputSchema": schema(), **READS} for name in ASKS]
         found += [{"name": name, "inputSchema": schema()} for name in (*ASKS, "sample")]
         found += [{"name": "twice", "inputSchema": schema(), **READS}]
@@ -90,6 +93,9 @@ class RoughServer:
                 return {"asked": self.asked("sampling/createMessage", SAMPLE)}
             case "pid" | "look":
                 return {"pid": os.getpid()}
+            case "alter":
+                self.altered = True
+                self.say({"method": "notifications/tools/list_changed"})
             case "gain" | "lose":
                 (self.extra.append if name == "gain" else self.gone.add)(args["name"])
                 self.say({"method": "notifications/tools/list_changed"})

@@ -71,6 +71,20 @@ class McpTool(BaseTool):
         given = cast("dict[str, Any]", input)
         return await self._arun(dict(given["args"] if given.get("type") == "tool_call" else given))
 
+    async def as_of_now(self, context: ToolContext) -> McpTool | None:
+        """The tool as its server lists it now, if the run has asked it; `None` if it is listed no more.
+
+        What a call counts as stays as it was: a server cannot make its calls count for less in the middle of a run.
+        """
+        opened = context.thread_sessions.opened(self._session)
+        listing = await opened.listing() if isinstance(opened, _Reconnecting) else None
+        if listing is None:
+            return self
+        listed = next((one for one in listing.tools if one.name == self._listed.name), None)
+        if listed is None or listed == self._listed:
+            return None if listed is None else self
+        return McpTool.of(self._server_name, self._server, listed).model_copy(update={"metadata": self.metadata})
+
     def _run(self, arguments: Mapping[str, Any]) -> Any:
         raise NotImplementedError("Tools of MCP servers are called with `ainvoke`.")
 
@@ -117,14 +131,17 @@ class McpTool(BaseTool):
         )
         return response_to(question, value)
 
+    @property
+    def _session(self) -> str:
+        return f"mcp {self._server_name}"
+
     async def _connection(self, context: ToolContext) -> McpConnection:
         """The run's connection to the server, opened anew if it was lost."""
-        key, sessions = f"mcp {self._server_name}", context.thread_sessions
 
         async def opener() -> _Reconnecting:
             return _Reconnecting(self._server_name, self._server, context.settings)
 
-        connection = await (await sessions.get(key, opener)).get()
+        connection = await (await context.thread_sessions.get(self._session, opener)).get()
         await connection.list_again()
         if all(tool.name != self._listed.name for tool in connection.listing.tools):
             raise ToolError(
@@ -184,6 +201,13 @@ class _Reconnecting:
     def lasts(self) -> bool:
         """Whether it outlasts a question to a person: one that the server has asked is not had again."""
         return self._open is not None and self._open.busy
+
+    async def listing(self) -> Listing | None:
+        """The server's list as it is now; `None` while there is no connection."""
+        if self._open is None or not self._open.alive:
+            return None
+        await self._open.list_again()
+        return self._open.listing
 
     async def get(self) -> McpConnection:
         """The connection, which is alive.
