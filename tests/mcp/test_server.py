@@ -22,6 +22,7 @@ from mcp.types import ElicitResult
 
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.testing import Reply, ScriptedServer
+from tests.mcp.conftest import ROOT
 
 COMMAND = [sys.executable, "-m", "openmanus_graph", "mcp", "serve"]
 WAIT_S = 60
@@ -209,6 +210,22 @@ async def test_two_servers_over_one_database_do_not_disturb_each_other(connect: 
         said = await call(other, "answer", thread="asks", answer="Ada", wait_s=WAIT_S)
         assert said["status"] == "completed"
         assert (await call(one, "result", thread="asks"))["results"] == said["results"]
+
+
+@pytest.mark.parametrize(("table", "before"), [("mcpServers", "claude_desktop"), ("servers", "VS Code takes")])
+async def test_what_other_programs_are_given_starts_it(
+    environment: dict[str, str], tmp_path: Path, table: str, before: str
+) -> None:
+    page = (ROOT / "docs" / "mcp.md").read_text()
+    block = page.partition(before)[2].partition("```json\n")[2].partition("```")[0]
+    server = json.loads(block)[table]["openmanus-graph"]
+    folder = server.get("cwd", "${workspaceFolder}").replace("${workspaceFolder}", str(tmp_path))
+    path = f"{Path(sys.executable).parent}:{environment['PATH']}"
+    parameters = StdioServerParameters(
+        command=server["command"], args=server["args"], env={**environment, "PATH": path}, cwd=folder
+    )
+    async with Client(stdio_client(parameters)) as client:
+        assert "run" in {tool.name for tool in (await client.list_tools()).tools}
 
 
 # ---------------------------------------------------------------- ends
