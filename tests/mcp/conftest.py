@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import os
 import socket
 import subprocess
@@ -42,6 +43,29 @@ def rough(log: Path, **more: Any) -> McpServerSettings:
     """A server whose tools flood, lie, ask, and change its list."""
     env = {"DEMO_LOG": str(log), "PYTHONPATH": str(ROOT), **more.pop("env", {})}
     return demo(args=["-m", "tests.mcp.rough_server"], env=env, **more)
+
+
+COMMAND = [sys.executable, "-m", "openmanus_graph", "mcp", "serve"]
+
+WORK: dict[str, Any] = {"subtasks": [{"id": "a", "tool": "bash", "args": {"command": "echo hello"}}]}
+SLOW: dict[str, Any] = {"subtasks": [{"id": "a", "tool": "bash", "args": {"command": "touch begun; sleep 600"}}]}
+ASKS: dict[str, Any] = {"subtasks": [{"id": "name", "tool": "ask_human", "args": {"inquire": "Your name?"}}]}
+OWN = '''
+from typing import TypedDict
+from langgraph.graph import START, StateGraph
+
+class State(TypedDict):
+    number: int
+
+print("a line on standard output")
+
+def double(state: State) -> State:
+    """Double it."""
+    print("another")
+    return {"number": 2 * state["number"]}
+
+graph = StateGraph(State).add_node(double).add_edge(START, "double")
+'''
 
 
 class HttpServer:
@@ -126,3 +150,13 @@ def run(build: BuildPlan, tmp_path: Path) -> Run:
         return (await graph.ainvoke(given, config))["results"]
 
     return execute
+
+
+@pytest.fixture
+def environment(database: str, tmp_path: Path) -> dict[str, str]:
+    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
+    home = tmp_path / "home"
+    (tmp_path / "own.py").write_text(OWN)
+    graphs = {"double": {"path": "./own.py:graph", "description": "Double a number."}}
+    (tmp_path / "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": graphs}))
+    return {**kept, "DATABASE_URL": database, "OPENMANUS_GRAPH_HOME": str(home)}

@@ -10,11 +10,9 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import Require
-from tests.mcp.conftest import HERE, ROOT
-from tests.mcp.test_server import ASKS, COMMAND, WORK, environment
+from tests.mcp.conftest import ASKS, COMMAND, HERE, ROOT, WORK
 
 pytestmark = pytest.mark.public
-__all__ = ["environment"]
 HOME = ROOT / ".make" / "mcp-servers"
 PATIENCE_S = 240
 

@@ -22,42 +22,11 @@ from mcp.types import ElicitResult
 
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.testing import Reply, ScriptedServer
-from tests.mcp.conftest import ROOT
+from tests.mcp.conftest import ASKS, COMMAND, ROOT, SLOW, WORK
 
-COMMAND = [sys.executable, "-m", "openmanus_graph", "mcp", "serve"]
 WAIT_S = 60
 
-WORK: dict[str, Any] = {"subtasks": [{"id": "a", "tool": "bash", "args": {"command": "echo hello"}}]}
-SLOW: dict[str, Any] = {"subtasks": [{"id": "a", "tool": "bash", "args": {"command": "touch begun; sleep 600"}}]}
-ASKS: dict[str, Any] = {"subtasks": [{"id": "name", "tool": "ask_human", "args": {"inquire": "Your name?"}}]}
-OWN = '''
-from typing import TypedDict
-from langgraph.graph import START, StateGraph
-
-class State(TypedDict):
-    number: int
-
-print("a line on standard output")
-
-def double(state: State) -> State:
-    """Double it."""
-    print("another")
-    return {"number": 2 * state["number"]}
-
-graph = StateGraph(State).add_node(double).add_edge(START, "double")
-'''
-
 Connect = Callable[..., Any]
-
-
-@pytest.fixture
-def environment(database: str, tmp_path: Path) -> dict[str, str]:
-    kept = {key: os.environ[key] for key in ("PATH", "HOME", "LANG") if key in os.environ}
-    home = tmp_path / "home"
-    (tmp_path / "own.py").write_text(OWN)
-    graphs = {"double": {"path": "./own.py:graph", "description": "Double a number."}}
-    (tmp_path / "langgraph.json").write_text(json.dumps({"dependencies": ["."], "graphs": graphs}))
-    return {**kept, "DATABASE_URL": database, "OPENMANUS_GRAPH_HOME": str(home)}
 
 
 @pytest.fixture

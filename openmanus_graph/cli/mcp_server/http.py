@@ -16,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 import click
+import uvicorn
+from mcp.server.transport_security import TransportSecuritySettings
 
 from openmanus_graph.errors import SettingsError
 
@@ -103,9 +105,6 @@ async def serve_http(server: Any, port: int, home: Path, stop: asyncio.Event) ->
     Raises:
         SettingsError: If the port is taken, or there is no sound token.
     """
-    import uvicorn
-    from mcp.server.transport_security import TransportSecuritySettings
-
     token, where = token_of(home)
     try:
         listening = socket.create_server((HOST, port))
@@ -120,7 +119,7 @@ async def serve_http(server: Any, port: int, home: Path, stop: asyncio.Event) ->
     config = uvicorn.Config(
         guarded(application, token), log_level="warning", access_log=False, timeout_graceful_shutdown=CLOSING_S
     )
-    running = _without_signals(config)
+    running = _WithoutSignals(config)
     click.echo(f"Serving MCP at http://{HOST}:{port}/mcp; the token is {where}.", err=True)
     serving = asyncio.create_task(running.serve(sockets=[listening]))
     stopping = asyncio.create_task(stop.wait())
@@ -130,13 +129,10 @@ async def serve_http(server: Any, port: int, home: Path, stop: asyncio.Event) ->
     await serving
 
 
-def _without_signals(config: Any) -> Any:
-    """A server that leaves signals to the program."""
-    import uvicorn
+class _WithoutSignals(uvicorn.Server):
+    """Leaves signals to the program."""
 
-    class Quiet(uvicorn.Server):
-        @contextmanager
-        def capture_signals(self) -> Generator[None]:
-            yield
-
-    return Quiet(config)
+    @contextmanager
+    def capture_signals(self) -> Generator[None]:
+        """Take none."""
+        yield

@@ -11,6 +11,10 @@ import signal
 from collections.abc import Mapping
 from typing import Any
 
+from mcp.server import Server
+from mcp.types import CallToolResult, InputRequiredResult, ListToolsResult
+from mcp_types.version import MODERN_PROTOCOL_VERSIONS
+
 from openmanus_graph._version import __version__
 from openmanus_graph.checkpoints.database import open_checkpointer
 from openmanus_graph.cli.mcp_server.elicited import message_of, schema_of
@@ -49,8 +53,6 @@ class Serving:
 
     def server(self) -> Any:
         """The SDK's server."""
-        from mcp.server import Server
-
         return Server(
             "openmanus-graph",
             version=__version__,
@@ -60,14 +62,10 @@ class Serving:
         )
 
     async def _list(self, context: Any, params: Any) -> Any:
-        from mcp.types import ListToolsResult
-
         del context, params
         return ListToolsResult.model_validate({"tools": await self._tools.listed()})
 
     async def _call(self, context: Any, params: Any) -> Any:
-        from mcp.types import CallToolResult
-
         async def progress(lines: int, line: str) -> None:
             await context.session.report_progress(lines, None, line)
 
@@ -90,8 +88,6 @@ class Serving:
 
 def _input_required(asked: _AskedLaterError) -> Any:
     """The questions as the result of a call, which goes on with the next round."""
-    from mcp.types import InputRequiredResult
-
     requests = {name: _request(question) for name, question in asked.questions.items()}
     state = json.dumps({"thread": asked.thread_id})
     return InputRequiredResult.model_validate({"inputRequests": requests, "requestState": state})
@@ -108,8 +104,6 @@ async def _nobody(thread_id: str, questions: Mapping[str, Question]) -> None:
 
 def _elicit_of(context: Any) -> Elicit:
     """What asks the client's person, as the client can be asked."""
-    from mcp_types.version import MODERN_PROTOCOL_VERSIONS
-
     capabilities = context.session.client_capabilities
     if capabilities is None or capabilities.elicitation is None:
         return _nobody

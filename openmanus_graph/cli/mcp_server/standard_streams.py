@@ -11,6 +11,10 @@ from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 
+import anyio
+from mcp.shared.message import SessionMessage
+from mcp.types import jsonrpc_message_adapter
+
 LONGEST_LINE = 16 * 2**20
 """Bytes of one message of the client."""
 
@@ -22,8 +26,6 @@ async def standard_streams() -> AsyncGenerator[tuple[Any, Any]]:
     What prints to standard output within the block prints to standard error. Reading can be cancelled at any moment,
     which a thread that reads a file cannot.
     """
-    import anyio
-
     loop = asyncio.get_running_loop()
     into, out = os.fdopen(os.dup(0), "rb", buffering=0), os.fdopen(os.dup(1), "wb", buffering=0)
     nothing = os.open(os.devnull, os.O_RDONLY)
@@ -50,9 +52,6 @@ async def standard_streams() -> AsyncGenerator[tuple[Any, Any]]:
 
 
 async def _read(lines: asyncio.StreamReader, heard: Any) -> None:
-    from mcp.shared.message import SessionMessage
-    from mcp.types import jsonrpc_message_adapter
-
     with suppress(Exception):  # the client is gone, or writes what is no line: either way it is over
         while line := await lines.readline():
             try:
