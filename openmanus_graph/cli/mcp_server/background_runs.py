@@ -18,7 +18,7 @@ from openmanus_graph.events import Event
 from openmanus_graph.graphs.durable import DurableGraph
 from openmanus_graph.nodes.gate import Gate
 
-DRAIN_S = 20.0
+DRAIN_S = 5.0
 """Seconds that steps may take to end when the process is to end; what is not done then is done again by a resume."""
 
 Progress = Callable[[int, str], Awaitable[None]]
