@@ -19,7 +19,7 @@ from benchmarks.store import our_saver, temporary_folder
 from openmanus_graph import build_plan_graph
 from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.tools.mcp.mcp_tool import mcp_tools
+from openmanus_graph.tools.mcp.server_tools import mcp_tools
 
 TARGET_MS = 3.0
 TOGETHER = 8

@@ -148,6 +148,11 @@ class ToolContext:
 class FollowsChanges(Protocol):
     """A tool that may be another one, or gone, in the middle of a run."""
 
+    @property
+    def is_there(self) -> bool:
+        """Whether it is there, as far as is known before anybody looks."""
+        ...
+
     async def as_of_now(self, context: ToolContext) -> Any:
         """The tool as it is now; `None` if it is gone."""
         ...

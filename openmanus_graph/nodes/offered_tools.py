@@ -132,6 +132,7 @@ def usable_tools(roles: Roles) -> dict[str, BaseTool]:
         name: tool
         for name, tool in roles.tools.items()
         if spec_of(tool).alias_of is None and not roles.policy.always_denies(tool)
+        if not isinstance(tool, FollowsChanges) or tool.is_there
     }
 
 

@@ -13,11 +13,15 @@ from typing import Any
 
 import pytest
 
-from openmanus_graph import Settings
+from openmanus_graph import Settings, ThreadSaver
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import PlanError
+from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.sandbox.tree import tree_below
-from openmanus_graph.tools.mcp.mcp_tool import mcp_tools
+from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
+from openmanus_graph.tools.mcp.server_tools import mcp_tools
+from openmanus_graph.tools.rebuild import available_tools
+from tests.agent.replies import calls, done, plans, thread, wants_plan
 from tests.cli.conftest import MakeProgram, Program, program, program_in  # noqa: F401 - fixtures
 from tests.mcp.conftest import ROOT, Run, call, rough
 
@@ -104,6 +108,31 @@ async def test_two_threads_use_one_server_at_the_same_time(run: Run, log: Path) 
     )
     assert all(one["status"] == "completed" for results in both for one in results.values())
     assert sorted(log.read_text().split()) == sorted(f"{name}{n}" for name in "ab" for n in range(5))
+
+
+async def test_an_agent_without_a_list_of_tools_asks_for_those_of_servers_by_name(
+    saver: ThreadSaver, tmp_path: Path, log: Path
+) -> None:
+    with ScriptedServer() as provider:
+        chosen = Settings.load(
+            home=tmp_path / "home",
+            mcp_servers={"demo": rough(log), "gone": rough(log, command=str(tmp_path / "gone"))},
+            llm_model="openai/scripted",
+            llm_base_url=provider.base_url,
+            llm_api_key="sk-scripted",
+        )
+        tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
+        app = build_manus_graph(tools=tools, settings=chosen, policy="allow").compile(checkpointer=saver)
+        agent = {"id": "w", "goal": "note it", "agent": "executor"}
+        more = calls(ToolUse("more_tools", {"names": ["mcp_demo_note"]}))
+        uses = calls(ToolUse("mcp_demo_note", {"text": "once"}))
+        provider.add(wants_plan(), plans(agent), more, uses, *done("x"), Reply("x"))
+        out = await app.ainvoke({"task": "note it"}, thread(workspace=str(tmp_path / "work")))
+        offered = [request.tools for request in provider.requests[2:4]]
+
+    assert out["status"] == "completed"
+    assert ["mcp_demo_note" in names for names in offered] == [False, True]
+    assert log.read_text() == "once\n"
 
 
 # ---------------------------------------------------------------- programs

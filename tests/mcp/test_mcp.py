@@ -24,8 +24,8 @@ from openmanus_graph.errors import SettingsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.tools.mcp.connection import McpConnection, connected
 from openmanus_graph.tools.mcp.listing import name_of
-from openmanus_graph.tools.mcp.mcp_tool import mcp_tools
 from openmanus_graph.tools.mcp.server import servers_of
+from openmanus_graph.tools.mcp.server_tools import mcp_tools
 from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_references
 from openmanus_graph.tools.spec import spec_of
 from tests.bytes_in_files import files_holding

@@ -18,7 +18,7 @@ from langgraph.types import Command
 from openmanus_graph import Settings, ThreadSaver, build_plan_graph
 from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.questions import answers_for
-from openmanus_graph.tools.mcp.mcp_tool import listings_of
+from openmanus_graph.tools.mcp.server_tools import listings_of
 from openmanus_graph.tools.rebuild import available_tools
 from tests.conftest import Require
 from tests.mcp.conftest import ROOT

@@ -262,6 +262,20 @@ def test_it_ends_cleanly_and_its_runs_can_go_on(environment: dict[str, str], tmp
     assert [pid for pid in below if Path(f"/proc/{pid}").exists()] == []
 
 
+async def test_a_run_that_is_under_way_at_the_end_goes_on_in_another_server(connect: Connect, tmp_path: Path) -> None:
+    once = "test -e begun || { touch begun; sleep 600; }"
+    plan = {"subtasks": [{"id": "a", "tool": "bash", "args": {"command": once}}]}
+    async with connect() as client:
+        await call(client, "run", plan=plan, thread="t", wait_s=0)
+        await _until(lambda: list(tmp_path.rglob("begun")))
+    async with connect() as client:
+        async with asyncio.timeout(WAIT_S):
+            while (await call(client, "status", thread="t"))["status"] == "running":
+                await asyncio.sleep(0.05)
+        said = await call(client, "resume", thread="t", wait_s=WAIT_S)
+    assert said["status"] == "completed"
+
+
 ME: dict[str, Any] = {"clientInfo": {"name": "test", "version": "1"}}
 
 

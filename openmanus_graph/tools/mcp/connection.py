@@ -12,6 +12,7 @@ import os
 import shutil
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -76,7 +77,7 @@ class McpConnection:
         try:
             async with asyncio.timeout(server.start_timeout_s):
                 connection._client = await asyncio.shield(connection._ready)
-                connection.listing = await read_listing(connection._page)
+                connection.listing = await connection._list()
         except TimeoutError:
             await connection.aclose()
             raise connection._failure(f"did not answer within {server.start_timeout_s:g} s") from None
@@ -237,6 +238,11 @@ class McpConnection:
         request = ListToolsRequest(params=parameters).model_dump(by_alias=True, mode="json", exclude_none=True)
         return await unchecked(self._client.session, request, self._server.start_timeout_s, None)
 
+    async def _list(self) -> Listing:
+        capabilities = self._client.session.server_capabilities
+        tools: Any = None if capabilities is None else capabilities.tools
+        return replace(await read_listing(self._page), changes=bool(tools is not None and tools.list_changed))
+
     async def list_again(self) -> None:
         """Read the list anew if the server has said that it changed; what cannot be read is as it was."""
         if not self._changed:
@@ -244,7 +250,7 @@ class McpConnection:
         self._changed = False
         with suppress(Exception):
             async with asyncio.timeout(self._server.start_timeout_s):
-                self.listing = await read_listing(self._page)
+                self.listing = await self._list()
             await asyncio.to_thread(keep, self._settings.home, self._name, self._server, self.listing)
 
     def begin(self, tool: str, arguments: Mapping[str, Any]) -> PendingCall:

@@ -50,6 +50,8 @@ class Listing:
     """Those that can be used."""
     problems: list[str] = field(default_factory=list[str])
     """What cannot, each in a sentence."""
+    changes: bool = False
+    """Whether the server says that the list may change."""
 
 
 async def read_listing(page: Page) -> Listing:
@@ -160,6 +162,7 @@ def keep(home: Path, name: str, server: McpServerSettings, listing: Listing) -> 
     file.parent.mkdir(parents=True, exist_ok=True)
     written = file.with_suffix(".new")
     kept = {"at": time.time(), "tools": [asdict(tool) for tool in listing.tools], "problems": listing.problems}
+    kept["changes"] = listing.changes
     written.write_text(json.dumps(kept), encoding="utf-8")
     written.replace(file)
 
@@ -179,6 +182,7 @@ def kept_before(home: Path, name: str) -> Listing | None:
 def _read_file(file: Path) -> tuple[Listing, float] | None:
     try:
         read: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
-        return Listing([ListedTool(**tool) for tool in read["tools"]], list(read["problems"])), float(read["at"])
+        tools = [ListedTool(**tool) for tool in read["tools"]]
+        return Listing(tools, list(read["problems"]), read.get("changes") is True), float(read["at"])
     except (OSError, ValueError, TypeError, KeyError):
         return None

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -20,18 +18,15 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.questions import ask_about
-from openmanus_graph.tools.mcp.connection import McpConnection, connected
+from openmanus_graph.tools.mcp.connection import McpConnection
 from openmanus_graph.tools.mcp.content import output_of
 from openmanus_graph.tools.mcp.elicitation import CANCELLED, response_to, why_not_asked, words_of
-from openmanus_graph.tools.mcp.listing import ListedTool, Listing, keep, kept, kept_before, name_of
+from openmanus_graph.tools.mcp.listing import ListedTool, Listing, name_of
 from openmanus_graph.tools.mcp.pending_call import PendingCall, ServerQuestion
-from openmanus_graph.tools.mcp.server import servers_of
 from openmanus_graph.tools.spec import ToolSpec
 
 HELD = "mcp calls"
 """The key of a subtask's session that holds its calls."""
-OLD_S = 86_400.0
-"""Seconds after which a list that is kept is read anew."""
 
 
 class McpTool(BaseTool):
@@ -76,8 +71,7 @@ class McpTool(BaseTool):
 
         What a call counts as stays as it was: a server cannot make its calls count for less in the middle of a run.
         """
-        opened = context.thread_sessions.opened(self._session)
-        listing = await opened.listing() if isinstance(opened, _Reconnecting) else None
+        listing = await listing_now(self._server_name, context)
         if listing is None:
             return self
         listed = next((one for one in listing.tools if one.name == self._listed.name), None)
@@ -132,8 +126,9 @@ class McpTool(BaseTool):
         return response_to(question, value)
 
     @property
-    def _session(self) -> str:
-        return f"mcp {self._server_name}"
+    def is_there(self) -> bool:
+        """Whether it is there, as far as is known before anybody looks."""
+        return True
 
     async def _connection(self, context: ToolContext) -> McpConnection:
         """The run's connection to the server, opened anew if it was lost."""
@@ -141,7 +136,7 @@ class McpTool(BaseTool):
         async def opener() -> _Reconnecting:
             return _Reconnecting(self._server_name, self._server, context.settings)
 
-        connection = await (await context.thread_sessions.get(self._session, opener)).get()
+        connection = await (await context.thread_sessions.get(_session(self._server_name), opener)).get()
         await connection.list_again()
         if all(tool.name != self._listed.name for tool in connection.listing.tools):
             raise ToolError(
@@ -149,6 +144,21 @@ class McpTool(BaseTool):
                 hint=f"See what it has with: {shell_commands.mcp_list(self._server_name)}",
             )
         return connection
+
+
+def _session(server: str) -> str:
+    return f"mcp {server}"
+
+
+async def listing_now(server: str, context: ToolContext) -> Listing | None:
+    """A server's list as it is now; `None` if the run has no connection to it.
+
+    Args:
+        server: The server's name.
+        context: The subtask's context.
+    """
+    opened = context.thread_sessions.opened(_session(server))
+    return await opened.listing() if isinstance(opened, _Reconnecting) else None
 
 
 class HeldCalls:
@@ -227,70 +237,3 @@ class _Reconnecting:
         """End it."""
         if self._open is not None:
             await self._open.aclose()
-
-
-async def listing_of(name: str, server: McpServerSettings, settings: Settings) -> Listing:
-    """The list of a server as it is now, which is kept then.
-
-    Raises:
-        ToolError: If the server cannot be used.
-    """
-    async with connected(name, server, settings) as connection:
-        await asyncio.to_thread(keep, settings.home, name, server, connection.listing)
-        return connection.listing
-
-
-async def listings_of(settings: Settings) -> dict[str, Listing | ToolError]:
-    """The lists of all servers as they are now, or why one cannot be used."""
-    servers = servers_of(settings)
-    found = await asyncio.gather(
-        *(listing_of(name, server, settings) for name, server in servers.items()), return_exceptions=True
-    )
-    listings: dict[str, Listing | ToolError] = {}
-    for name, one in zip(servers, found, strict=True):
-        if isinstance(one, BaseException) and not isinstance(one, ToolError):
-            raise one
-        listings[name] = one
-    return listings
-
-
-def mcp_tools(settings: Settings) -> tuple[dict[str, BaseTool], list[str]]:
-    """The tools of all servers by name, and what cannot be used in sentences.
-
-    Lists that are kept are taken as they are for a day; those that are not are read now, in a thread of its own, since
-    graphs are built where nothing can be awaited. Of a server that cannot be used the last list is taken, however old:
-    a thread goes on without it, and what calls it is told.
-    """
-    servers = servers_of(settings)
-    if not servers:
-        return {}, []
-    known = {name: kept(settings.home, name, server) for name, server in servers.items()}
-    missing = {name for name, one in known.items() if one is None or time.time() - one[1] > OLD_S}
-    listings: dict[str, Listing] = {name: one[0] for name, one in known.items() if one is not None}
-    problems: list[str] = []
-    if missing:
-        wanted = settings.model_copy(
-            update={"mcp_servers": {name: servers[name] for name in missing}, "mcp_file": None}
-        )
-        for name, one in _now(wanted).items():
-            if isinstance(one, Listing):
-                listings[name] = one
-                continue
-            problems.append(one.message)
-            if name not in listings and (before := kept_before(settings.home, name)) is not None:
-                listings[name] = before
-    tools: dict[str, BaseTool] = {}
-    for name, listing in listings.items():
-        server = servers[name]
-        problems += [f"The MCP server {name!r}: {problem}" for problem in listing.problems]
-        for listed in listing.tools:
-            if not server.tools or listed.name in server.tools:
-                tool = McpTool.of(name, server, listed)
-                tools[tool.name] = tool
-    return tools, problems
-
-
-def _now(settings: Settings) -> dict[str, Listing | ToolError]:
-    """The lists as they are now, whether or not an event loop runs here."""
-    with ThreadPoolExecutor(1, "mcp") as pool:
-        return pool.submit(lambda: asyncio.run(listings_of(settings))).result()
