@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import pytest
 
 from openmanus_graph import Settings, ThreadSaver
+from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import PlanError
 from openmanus_graph.graphs.manus import build_manus_graph
@@ -24,6 +26,7 @@ from openmanus_graph.tools.rebuild import available_tools
 from tests.agent.replies import calls, done, plans, thread, wants_plan
 from tests.cli.conftest import MakeProgram, Program, program, program_in  # noqa: F401 - fixtures
 from tests.mcp.conftest import ROOT, Run, call, rough
+from tests.mcp.endless_server import endless_server
 
 PATIENCE_S = 60
 
@@ -71,6 +74,16 @@ async def test_a_message_without_end_costs_the_call_and_its_server(run: Run, log
     assert "It wrote a line of more than" in results["a"]["error"]
     assert "What the call did is unknown, so it is not repeated." in results["a"]["error"]
     assert results["b"]["output"] == {"done": "note"}
+
+
+async def test_an_answer_without_end_over_http_costs_the_call(run: Run) -> None:
+    with endless_server() as server:
+        threading.Thread(target=server.serve_forever, daemon=True).start()
+        url = f"http://127.0.0.1:{server.server_address[1]}/mcp"
+        results = await run(McpServerSettings(url=url, start_timeout_s=60), call("a", "talk"))
+        server.shutdown()
+    assert results["a"]["status"] == "failed"
+    assert "What the call did is unknown, so it is not repeated." in results["a"]["error"]
 
 
 SLOW: dict[str, Any] = {"id": "c", "tool": "bash", "args": {"command": "true"}}

@@ -207,10 +207,13 @@ class McpConnection:
             return sse_client(server.url, headers=headers)
         from mcp.client.streamable_http import streamable_http_client
 
+        from openmanus_graph.tools.mcp.http_bounds import BoundedTransport
+
         # Redirects to another origin are refused by the SDK, so that headers go nowhere else. How long an answer may
         # take is counted by the call, which does not count the time in which a person is asked.
         limits = httpx2.Timeout(None, connect=server.start_timeout_s)
-        client = await stack.enter_async_context(httpx2.AsyncClient(headers=headers, timeout=limits, trust_env=False))
+        http = httpx2.AsyncClient(headers=headers, timeout=limits, trust_env=False, transport=BoundedTransport())
+        client = await stack.enter_async_context(http)
         return streamable_http_client(server.url, http_client=client)
 
     async def _started(self, stack: AsyncExitStack) -> Any:
