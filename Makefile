@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests tests-fast coverage test-fresh chaos mutants compat bench docs site notebooks neo4j lock hooks dist release clean distclean
+.PHONY: help setup demo test check lint format types tests tests-fast coverage test-fresh chaos mutants compat bench docs site notebooks neo4j mcp-servers lock hooks dist release clean distclean
 
 bin := .venv/bin
 # Tests start hundreds of Pythons: each would compile the program and, in four workers, every test anew.
@@ -80,6 +80,10 @@ notebooks: setup ## run the notebooks and store what they print and draw (ARGS="
 
 neo4j: ## get the Neo4j server that tests of templates run on (Maven, some hundred megabytes)
 	@scripts/neo4j.sh
+
+mcp-servers: setup ## try public MCP servers and clients of PyPI and npm (Node; some minutes the first time)
+	@scripts/mcp_servers.sh
+	$(bin)/pytest -m public tests/mcp $(ARGS)
 
 lock: ## resolve the dependencies into the lock files (UPGRADE=1 for the newest)
 	@UPGRADE='$(UPGRADE)' scripts/lock.sh

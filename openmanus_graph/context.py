@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar, runtime_checkable
 
 from openmanus_graph.config.settings import SandboxChoice, Settings
 from openmanus_graph.errors import ToolError
@@ -74,8 +74,8 @@ class Sessions:
             session: Any = self._open[key]
             return session
 
-    def there(self, key: str) -> Session | None:
-        """The session under `key`, if it is open."""
+    def opened(self, key: str) -> Session | None:
+        """The session under `key`; `None` if there is none yet."""
         return self._open.get(key)
 
     def take_lasting(self) -> dict[str, Session]:
@@ -99,6 +99,9 @@ class Sessions:
 
 AskAboutText = Callable[[str, str], Awaitable[str]]
 """Asks a model what a goal wants to know of a text, once in a call; raises `ToolError` where it gives no answer."""
+Sample = Callable[[str, Sequence[tuple[str, str]]], Awaitable[str]]
+"""Asks a model in somebody else's words: takes a system prompt, and what `user` and `assistant` have said, and gives
+its reply; raises `ToolError` where it gives none."""
 Look = Callable[[str, str, str], Awaitable[str | None]]
 """Has a picture looked at: takes its path in the workspace, its sha256 and a question, and gives the words of a model
 that sees; `None` where the model that gets the call's result is shown the picture itself."""
@@ -141,6 +144,8 @@ class ToolContext:
     """The run's gateway to models, for tools that ask one; `None` means that of the settings."""
     ask: AskAboutText | None = None
     """Asks the run's model about a text, for tools that need it read; `None` where the graph has no model."""
+    sample: Sample | None = None
+    """Asks the run's model in the words of a server that may do so; `None` where the graph has no model."""
     direct: bool = False
     """Whether a plan has the call in it, and no agent makes it."""
     policy: Any = None
@@ -158,6 +163,20 @@ class ToolContext:
     to the tool."""
     look: Look | None = None
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
+
+
+@runtime_checkable
+class FollowsChanges(Protocol):
+    """A tool that may be another one, or gone, in the middle of a run."""
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is there, as far as is known before anybody looks."""
+        ...
+
+    async def as_of_now(self, context: ToolContext) -> Any:
+        """The tool as it is now; `None` if it is gone."""
+        ...
 
 
 _current: ContextVar[ToolContext] = ContextVar("openmanus_graph_tool_context")

@@ -27,6 +27,7 @@ __all__ = [
     "answers_for",
     "approval_of",
     "ask",
+    "ask_about",
     "asked_so_far",
     "for_graph",
     "handle_of",
@@ -34,6 +35,7 @@ __all__ = [
     "is_own",
     "nothing_asked",
     "pass_over",
+    "pass_over_others",
     "question_of",
     "resume_with",
 ]
@@ -108,6 +110,7 @@ def ask(
     about: str | None = None,
     site: str | None = None,
     check: Callable[[Any], None] | None = None,
+    refused: str | None = None,
 ) -> Any:
     """Ask a person and suspend until the answer comes; the process may end meanwhile.
 
@@ -123,6 +126,7 @@ def ask(
         site: The site of the call, for which a person may say yes until the request is over.
         check: Raises `UnknownQuestionError` for an answer that cannot be taken, so that it is asked again; it is given
             what would be returned.
+        refused: Why an earlier answer was not taken, if one was not.
 
     Returns:
         The answer's value; for `approve` an `Approval`, which is true only for a plain yes and has all arguments of a
@@ -130,13 +134,13 @@ def ask(
     """
     payload: dict[str, Any] = {"kind": kind, "subtask": subtask, "question": question}
     more = {"tool": tool, "args": args and dict(args), "reason": reason, "plan": plan and dict(plan), "about": about}
-    more["site"] = site
+    more |= {"site": site, "refused": refused}
     payload |= {key: value for key, value in more.items() if value is not None}
-    refused = f"This question takes a {kind!r}."
+    of_kind = f"This question takes a {kind!r}."
     while True:
         given = interrupt(payload)
         _asked.set(_asked.get() + 1)
-        why = refused
+        why = of_kind
         if isinstance(given, dict):
             fields = cast("dict[str, Any]", given)
             if fields.get("kind") == kind and "value" in fields:
@@ -166,14 +170,13 @@ def _read(value: Any, payload: Mapping[str, Any], check: Callable[[Any], None] |
 
 
 def asked_so_far() -> int:
-    """How many answers `ask` has been given in this run of the present node."""
+    """How many answers have been taken up, or passed over, in this run of the present node."""
     return _asked.get()
 
 
 def is_answered() -> bool:
     """Whether the next `ask` of the present node has an answer already, so that nobody is asked anew."""
-    scratchpad: Any = configurable_of(get_config()).get(SCRATCHPAD_KEY)
-    return scratchpad is not None and len(scratchpad.resume) > asked_so_far()
+    return len(_stored()) > asked_so_far()
 
 
 def pass_over(count: int) -> None:
@@ -182,10 +185,71 @@ def pass_over(count: int) -> None:
     Args:
         count: How many answers the node had before what comes next; those that `ask` has taken up again count.
     """
+    for _ in range(min(count, len(_stored())) - asked_so_far()):
+        _next()
+
+
+def pass_over_others(about: str) -> None:
+    """Leave out answers of the present node's earlier runs until one about `about` is next, or none is left."""
+    for given in _stored()[asked_so_far() :]:
+        if _about_of(given) == about:
+            return
+        _next()
+
+
+def ask_about(
+    question: str,
+    *,
+    subtask: str,
+    about: str,
+    check: Callable[[Any], None],
+    number: int = 0,
+    tool: str | None = None,
+) -> Any:
+    """Ask what may be asked in another place when the node runs again: its answer is found by what it is about.
+
+    Args:
+        question: What to ask.
+        subtask: The subtask that asks.
+        about: What it is about.
+        check: Raises `UnknownQuestionError` for an answer that cannot be taken, so that it is asked again.
+        number: How many equal questions come before it, whose answers are theirs.
+        tool: The tool that asks it.
+
+    Returns:
+        The answer's value.
+    """
+    stored = _stored()
+    fitting: list[Any] = []
+    why: str | None = None
+    for given in stored:
+        if _about_of(given) == about and given.get("kind") == "answer" and "value" in given:
+            try:
+                check(given["value"])
+            except UnknownQuestionError as error:
+                why = str(error)
+            else:
+                fitting.append(given["value"])
+                why = None
+    if len(fitting) > number:
+        return fitting[number]
+    pass_over(len(stored))
+    return ask(question, subtask=subtask, about=about, tool=tool, check=check, refused=why)
+
+
+def _stored() -> list[Any]:
+    """The answers that the present node has got until now, in all its runs."""
     scratchpad: Any = configurable_of(get_config()).get(SCRATCHPAD_KEY)
-    stored = 0 if scratchpad is None else len(scratchpad.resume)
-    for _ in range(min(count, stored) - asked_so_far()):
-        interrupt("passed over")
+    return [] if scratchpad is None else list(scratchpad.resume)
+
+
+def _about_of(given: Any) -> Any:
+    return cast("dict[str, Any]", given).get("about") if isinstance(given, dict) else None
+
+
+def _next() -> None:
+    interrupt("passed over")
+    _asked.set(_asked.get() + 1)
 
 
 def is_own(payload: Any) -> bool:

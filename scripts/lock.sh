@@ -32,7 +32,8 @@ compile requirements-dev.lock --all-extras --group dev --constraints requirement
 compile requirements-compat.lock --no-deps --group compat --constraints requirements-dev.lock
 compile requirements-libraries.lock --no-deps --group libraries --constraints requirements-dev.lock
 compile requirements-rivals.lock --no-deps --group rivals --constraints requirements-dev.lock
+compile requirements-mcp-servers.lock --no-deps --group mcp-servers --constraints requirements-dev.lock
 for lock in requirements.lock requirements-dev.lock requirements-compat.lock requirements-libraries.lock \
-    requirements-rivals.lock; do
+    requirements-rivals.lock requirements-mcp-servers.lock; do
     echo "$lock: $(grep -c '^[a-z0-9]' "$lock") packages"
 done

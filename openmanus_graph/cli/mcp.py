@@ -18,8 +18,9 @@ from openmanus_graph.display_text import counted
 from openmanus_graph.errors import OpenManusGraphError, ToolError, UsageError
 from openmanus_graph.plans.arguments import check_call
 from openmanus_graph.tools.mcp.listing import Listing, name_of
-from openmanus_graph.tools.mcp.mcp_tool import McpTool, listing_of, listings_of
+from openmanus_graph.tools.mcp.mcp_tool import McpTool
 from openmanus_graph.tools.mcp.server import servers_of
+from openmanus_graph.tools.mcp.server_tools import listing_of, listings_of
 from openmanus_graph.tools.rebuild import nearest
 from openmanus_graph.tools.spec import spec_of
 

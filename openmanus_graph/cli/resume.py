@@ -72,7 +72,7 @@ async def resume_thread(
     if plan_file is not None and runs_user_graph(thread):
         raise UsageError(f"The thread {thread.thread_id!r} runs a graph of your own, which takes no plan.")
     if thread.status == "running" and answers:
-        stopped = await _deliver(saver, thread, answers, options)
+        stopped = await deliver(saver, thread, answers, options)
         if stopped is None:
             return HANDED_ON
         thread, answers = stopped, ()  # they are stored, and the run takes them up
@@ -161,8 +161,18 @@ def _subtask_ids(plan: Mapping[str, Any] | None) -> list[str]:
     return [str(subtask["id"]) for subtask in (plan or {}).get("subtasks", [])]
 
 
-async def _deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...], options: RunOptions) -> Thread | None:
-    """Store an answer for the process that runs the thread; the thread, if that process has stopped meanwhile."""
+async def deliver(saver: ThreadSaver, thread: Thread, answers: tuple[str, ...], options: RunOptions) -> Thread | None:
+    """Store an answer for the process that runs the thread; the thread, if that process has stopped meanwhile.
+
+    Args:
+        saver: The store.
+        thread: The thread, which runs.
+        answers: Answers as they were typed.
+        options: Options of the command.
+
+    Raises:
+        UnknownQuestionError: If an answer fits no open question, or is an edit that cannot be taken.
+    """
     questions = await open_questions(saver, thread.thread_id)
     plan = (await state_values(saver, thread.thread_id)).get("plan") or thread.plan
     given = answers_for(questions, list(answers), _subtask_ids(plan))

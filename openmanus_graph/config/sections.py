@@ -200,6 +200,8 @@ class McpServerSettings(Configuration):
     """Whether agents are offered its tools at once, and not only once they ask for them by name."""
     trust_annotations: bool = False
     """Whether the server is believed which of its tools only read; else every call counts as external."""
+    sampling: bool = False
+    """Whether the server may ask the executor's model while it makes a call, within the run's budget."""
     timeout_s: PositiveFloat = 120.0
     """Seconds that a call may take."""
     start_timeout_s: PositiveFloat = 15.0

@@ -130,6 +130,15 @@ def input_fields(graph: Pregel[Any, Any, Any, Any]) -> tuple[dict[str, str], Col
     return {name: _kind_of_schema(field) for name, field in fields.items()}, required, str(found.get("type") or "any")
 
 
+def json_schema_of(graph: Pregel[Any, Any, Any, Any]) -> dict[str, Any]:
+    """The JSON Schema of a graph's input; of a plain `TypedDict` what its fields say."""
+    if not is_typeddict(cast("Any", getattr(getattr(graph, "builder", None), "input_schema", None))):
+        return dict(graph.get_input_jsonschema())
+    fields, required, _ = input_fields(graph)
+    properties: dict[str, Any] = {name: {} if kind == "any" else {"type": kind} for name, kind in fields.items()}
+    return {"type": "object", "properties": properties, "required": sorted(required)}
+
+
 _KINDS: dict[Any, str] = {
     str: "string",
     int: "integer",

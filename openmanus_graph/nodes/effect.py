@@ -30,7 +30,7 @@ from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 from openmanus_graph.outputs import stored, whole
 from openmanus_graph.plans.arguments import check_call
 from openmanus_graph.policy import Policy
-from openmanus_graph.questions import ask, asked_so_far, pass_over
+from openmanus_graph.questions import ask, asked_so_far, pass_over, pass_over_others
 from openmanus_graph.run_config import IDEMPOTENCY, with_keys
 from openmanus_graph.tools.spec import effect_of, in_ledger, schema_of, spec_of
 
@@ -190,7 +190,8 @@ class EffectCall:
         if found.status in ("done", "failed"):
             self.context.report(f"{self.tool.name} is not called again: how it ended is recorded")
             return replace(self._recorded(found), recorded=found)
-        if found.status == "waiting":
+        goes_on = spec_of(self.tool).goes_on
+        if found.status == "waiting" and (goes_on is None or goes_on(self.context)):
             pass_over(found.skips)
             return await ledger.retake(replace(intent, skips=max(found.skips, intent.skips)), found.key)
         same = found.args_hash == intent.args_hash
@@ -210,7 +211,8 @@ class EffectCall:
 
     async def _find_out(self, found: Effect, args: dict[str, Any] | None) -> EffectOutcome:
         """Whether a call happened: by the tool's `verify`, else by a person, for whom the run is suspended."""
-        reason = found.error or "its process ended before the call did"
+        asked = "it asked a question, and its session ended before the answer came"
+        reason = found.error or (asked if found.status == "waiting" else "its process ended before the call did")
         verify = spec_of(self.tool).verify
         if verify is not None and args is not None:
             self.context.report(f"{self.tool.name} finds out whether its call happened")
@@ -227,6 +229,7 @@ class EffectCall:
                 reason += f"; its 'verify' gave {given!r}"
             except Exception as error:  # noqa: BLE001 - whatever a user's hook raises, it has not found out
                 reason += f"; its 'verify' failed with {type(error).__name__}: {error}"
+        pass_over_others(found.token)
         moment = f"{found.claimed_at.astimezone():%Y-%m-%d %H:%M:%S}"
         return ask(
             f"Did the call of {found.tool} that {found.subtask!r} began at {moment} happen? {found.args}",

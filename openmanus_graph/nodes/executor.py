@@ -27,7 +27,7 @@ from openmanus_graph.nodes.loops import REMINDER, stuck
 from openmanus_graph.nodes.material.newest_output import newest_only
 from openmanus_graph.nodes.material.pictures import referring
 from openmanus_graph.nodes.material.research import closed, keep_named
-from openmanus_graph.nodes.offered_tools import offered_tools
+from openmanus_graph.nodes.offered_tools import offered_tools, roles_of_now
 from openmanus_graph.nodes.outcome import draft_of, failed_or_again
 from openmanus_graph.nodes.reply import TERMINATE, failed_calls, open_calls, read_reply
 from openmanus_graph.nodes.roles import Roles
@@ -245,6 +245,7 @@ def executor_node(roles: Roles, memory: Memory | None = None) -> Node[SubtaskSta
         if draft:  # it ended with a reply whose other calls had to be made first
             answers = (state.get("subtask") or {}).get("agent") == KNOWLEDGE and draft["error"] is None
             return await closed(state, draft, messages, runtime.context, memory) if answers else {}
-        return await ExecutorStep(roles, state, runtime.context, memory).take()
+        now = await roles_of_now(roles, runtime.context.context)
+        return await ExecutorStep(now, state, runtime.context, memory).take()
 
     return gated(executor, EXECUTOR)

@@ -7,13 +7,14 @@ step. Schemas are most of an executor's prompt, and each is sent in every step: 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from langchain_core.messages import AIMessage, BaseMessage, ToolCall, ToolMessage
 from langchain_core.tools import BaseTool, StructuredTool
 
 from openmanus_graph.agent_nodes import KNOWLEDGE
+from openmanus_graph.context import FollowsChanges, ToolContext
 from openmanus_graph.models.context import KEPT
 from openmanus_graph.nodes.reply import TERMINATE, refusal
 from openmanus_graph.nodes.roles import Roles
@@ -104,6 +105,21 @@ def offered_of(usable: Mapping[str, BaseTool], messages: Sequence[BaseMessage]) 
     return OfferedTools([*chosen.values(), *more], others)
 
 
+async def roles_of_now(roles: Roles, context: ToolContext) -> Roles:
+    """The roles with the tools as they are now: a server may have changed some of its own, or taken them away.
+
+    Args:
+        roles: What the graph was built with.
+        context: The subtask's context, which knows what servers have said.
+    """
+    now: dict[str, BaseTool] = {}
+    for name, tool in roles.tools.items():
+        current: BaseTool | None = await tool.as_of_now(context) if isinstance(tool, FollowsChanges) else tool
+        if current is not None:
+            now[name] = current
+    return roles if list(now.values()) == list(roles.tools.values()) else replace(roles, tools=now)
+
+
 def reads_web(tool: BaseTool) -> bool:
     """Whether a tool only reads, and says which addresses: what it gives has a source that can be cited."""
     spec = spec_of(tool)
@@ -116,6 +132,7 @@ def usable_tools(roles: Roles) -> dict[str, BaseTool]:
         name: tool
         for name, tool in roles.tools.items()
         if spec_of(tool).alias_of is None and not roles.policy.always_denies(tool)
+        if not isinstance(tool, FollowsChanges) or tool.is_there
     }
 
 

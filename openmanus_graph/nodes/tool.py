@@ -18,13 +18,14 @@ from langgraph.runtime import Runtime
 from openmanus_graph.checkpoints.ledger import hash_of, kept_args
 from openmanus_graph.checkpoints.reuse.searches import ThreadSearches
 from openmanus_graph.checkpoints.workspace.file_change_recorder import step_of
-from openmanus_graph.context import ToolContext
+from openmanus_graph.context import FollowsChanges, ToolContext
 from openmanus_graph.errors import OpenManusGraphError
 from openmanus_graph.events import Event, now
 from openmanus_graph.nodes.call import CallOutcome
 from openmanus_graph.nodes.consent import Consent
 from openmanus_graph.nodes.effect import EffectCall, repeatable
 from openmanus_graph.nodes.gate import Node, gated
+from openmanus_graph.nodes.material.model_sample import model_sample
 from openmanus_graph.nodes.material.pictures import noting
 from openmanus_graph.nodes.material.text_question import step_place, text_question
 from openmanus_graph.nodes.material.vision import CallVision, pictures_of
@@ -62,10 +63,11 @@ def tool_node(tool: BaseTool, policy: Policy | None = None, *, checked: bool = F
     async def node(state: SubtaskState, config: RunnableConfig, runtime: Runtime[SubtaskScope]) -> dict[str, Any]:
         run = runtime.context
         made = cast("dict[str, Any]", state).get("call")
+        now = await tool.as_of_now(run.context) or tool if isinstance(tool, FollowsChanges) else tool
         async with recording(spec, config, run, tool.name, None if made is None else str(made["id"])):
             if made is not None:
-                return await _agent_call(tool, spec, policy, cast("dict[str, Any]", state), config, run)
-            return await _direct_call(tool, spec, policy, state, config, run, checked=checked)
+                return await _agent_call(now, spec, policy, cast("dict[str, Any]", state), config, run)
+            return await _direct_call(now, spec, policy, state, config, run, checked=checked)
 
     return gated(node, tool.name)
 
@@ -109,8 +111,7 @@ async def _direct_call(
     attempt = state.get("attempts", 0) + 1
     started = state.get("started_at") or now()
     vision = None if spec.shows is None else CallVision(run, state, attempt=attempt, of_agent=False)
-    searches = ThreadSearches.of(run.saver, config)
-    context = replace(run.context, attempt=attempt, ask=text_question(run, config), direct=True, searches=searches)
+    context = replace(run.context, attempt=attempt, direct=True, **_models_of(run, config))
     context = context if vision is None else vision.handed(context)
     arguments = dict(subtask.args)
     try:
@@ -142,6 +143,12 @@ async def _direct_call(
         return {**update, "draft": draft}
     known = cast("SubtaskState", {**state, **noted, "usage": add_usage(state.get("usage"), noted.get("usage"))})
     return {**update, "result": ended(known, draft, attempt=attempt, started=started)}
+
+
+def _models_of(run: SubtaskScope, config: RunnableConfig) -> dict[str, Any]:
+    """How a call asks the run's model, and what was searched for before."""
+    searches = ThreadSearches.of(run.saver, config)
+    return {"ask": text_question(run, config), "sample": model_sample(run, config), "searches": searches}
 
 
 async def _seen(
@@ -212,11 +219,10 @@ async def _agent_call(
     made = state["call"]
     key = str(made["id"])
     subtask_id = run.context.subtask_id
-    call_id, searches = _call_id(run.context, config, key), ThreadSearches.of(run.saver, config)
+    call_id = _call_id(run.context, config, key)
     kept = hash_of({"thread": run.context.thread_id, "call": call_id}) if spec.keeps else ""
     before = tuple(map(str, state.get("kept") or ()))
-    asks = text_question(run, config)
-    told = replace(run.context, call_id=call_id, ask=asks, searches=searches)
+    told = replace(run.context, call_id=call_id, **_models_of(run, config))
     context = replace(told, kept_as=kept, kept_before=before)
     vision = None if spec.shows is None else CallVision(run, state, attempt=context.attempt, of_agent=True)
     context = context if vision is None else vision.handed(context)

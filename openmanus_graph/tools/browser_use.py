@@ -32,7 +32,7 @@ async def _site(args: Mapping[str, Any], context: ToolContext) -> str | None:
     from openmanus_graph.tools.browser.session import BrowserSession
     from openmanus_graph.tools.browser.site import COVERED, origin_of, site_of
 
-    session = context.sessions.there("browser")
+    session = context.sessions.opened("browser")
     if isinstance(session, BrowserSession) and session.tabs:
         async with session.turn:
             return await site_of(session, args)

@@ -129,7 +129,7 @@ def _of_servers(settings: Settings) -> dict[str, BaseTool]:
     """The tools of MCP servers; one that cannot be used costs a line."""
     if not settings.mcp_servers and settings.mcp_file is None:
         return {}
-    from openmanus_graph.tools.mcp.mcp_tool import mcp_tools
+    from openmanus_graph.tools.mcp.server_tools import mcp_tools
 
     tools, problems = mcp_tools(settings)
     for problem in problems:

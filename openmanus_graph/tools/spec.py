@@ -37,6 +37,9 @@ Verify = Callable[[dict[str, Any], ToolContext], Any]
 EffectWhen = Callable[[Mapping[str, Any]], "Effect"]
 """Gives the effect of a call by its arguments."""
 
+GoesOn = Callable[[ToolContext], bool]
+"""Says by a call's context whether the call is under way."""
+
 Unavailable = Callable[[Settings], str | None]
 """Says in one line why a tool is not offered on this machine, and the cure; `None` if it is."""
 
@@ -76,6 +79,9 @@ class ToolSpec:
     """Whether its calls are kept in the ledger of effects although their effect is not `external`."""
     verify: Verify | None = None
     """Finds out whether a call that nobody knows the outcome of has happened."""
+    goes_on: GoesOn | None = None
+    """Whether a call that has asked a person in its middle still goes on in this process: if not, what it has done is
+    unknown. `None` for a tool that does nothing before it has asked."""
     returns: Shape | None = None
     """Shape of the output, which a plan's references to it must fit; `None` means unknown, and nothing is checked."""
     free_text: tuple[str, ...] = ()
@@ -159,6 +165,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         keeps=bool(metadata.get("keeps", False)),
         site=_function(tool, "site", metadata.get("site")),
         verify=_verify(tool, metadata.get("verify")),
+        goes_on=_function(tool, "goes_on", metadata.get("goes_on")),
         returns=shape_of(tool),
         free_text=tuple(str(name) for name in metadata.get("free_text") or ()),
         newest=tuple(str(name) for name in metadata.get("newest") or ()),

@@ -6,8 +6,9 @@ import asyncio
 import os
 import sys
 from pathlib import Path
+from typing import Annotated
 
-from mcp.server.mcpserver import Context, Image, MCPServer
+from mcp.server.mcpserver import Context, Elicit, Image, MCPServer, Resolve
 from mcp.server.mcpserver.exceptions import ToolError
 from pydantic import BaseModel
 
@@ -59,6 +60,21 @@ def die(text: str) -> str:
 def draw() -> Image:
     """Draw a picture."""
     return Image(data=PNG, format="png")
+
+
+class Sure(BaseModel):
+    sure: bool
+
+
+async def consent(amount: int) -> Elicit[Sure]:
+    return Elicit(f"Pay {amount}?", Sure)
+
+
+@server.tool()
+def pay(amount: int, answer: Annotated[Sure, Resolve(consent)]) -> str:
+    """Pay, once a person has agreed."""
+    note(f"paid {amount}" if answer.sure else "not paid")
+    return f"paid {amount}"
 
 
 @server.tool()

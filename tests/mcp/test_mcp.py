@@ -6,7 +6,6 @@ import asyncio
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -18,74 +17,22 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from openmanus_graph import Settings, ThreadSaver, build_plan_graph, list_effects
+from openmanus_graph import Settings, ThreadSaver, list_effects
 from openmanus_graph.config.sections import McpServerSettings
+from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import SettingsError, ToolError
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.tools.mcp.connection import McpConnection, connected
 from openmanus_graph.tools.mcp.listing import name_of
-from openmanus_graph.tools.mcp.mcp_tool import mcp_tools
 from openmanus_graph.tools.mcp.server import servers_of
+from openmanus_graph.tools.mcp.server_tools import mcp_tools
 from openmanus_graph.tools.rebuild import available_tools, rebuild_tools, tool_references
 from openmanus_graph.tools.spec import spec_of
 from tests.bytes_in_files import files_holding
 from tests.cli.conftest import MakeProgram, program_in  # noqa: F401 - a fixture
+from tests.mcp.conftest import HERE, HttpServer, Run, call, demo, odd, of_the_sdk
 
-HERE = Path(__file__).parent
 TOKEN = "tk-1234567890abcdef"
-
-Make = Callable[..., McpServerSettings]
-
-
-def odd(kind: str, **more: Any) -> McpServerSettings:
-    """A server that speaks the protocol by hand, so that it starts at once."""
-    fields = {"command": sys.executable, "args": [str(HERE / "odd_server.py"), kind], "start_timeout_s": 60, **more}
-    return McpServerSettings.model_validate(fields)
-
-
-def demo(**more: Any) -> McpServerSettings:
-    return odd("plain", **more)
-
-
-def of_the_sdk(**more: Any) -> McpServerSettings:
-    """A server by the SDK."""
-    return demo(args=[str(HERE / "demo_server.py")], **more)
-
-
-@pytest.fixture
-def settings(tmp_path: Path) -> Callable[..., Settings]:
-    def make(**servers: McpServerSettings) -> Settings:
-        return Settings.load(home=tmp_path / "home", mcp_servers=servers)
-
-    return make
-
-
-@pytest.fixture
-def log(tmp_path: Path) -> Path:
-    return tmp_path / "log"
-
-
-Run = Callable[..., Any]
-
-
-@pytest.fixture
-def run(settings: Callable[..., Settings], saver: ThreadSaver, tmp_path: Path) -> Run:
-    """Runs a plan with the tools of a server called `demo`; the results."""
-
-    async def execute(server: McpServerSettings, *subtasks: dict[str, Any], thread: str = "t") -> Any:
-        chosen = settings(demo=server)
-        tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
-        graph = build_plan_graph(tools, settings=chosen).compile(checkpointer=saver)
-        config: Any = {"configurable": {"thread_id": thread, "workspace": str(tmp_path / "work")}}
-        given = None if not subtasks else {"plan": {"subtasks": list(subtasks)}}
-        return (await graph.ainvoke(given, config))["results"]
-
-    return execute
-
-
-def call(name: str, tool: str, **args: Any) -> dict[str, Any]:
-    return {"id": name, "tool": f"mcp_demo_{tool}", "args": args}
-
 
 # ---------------------------------------------------------------- settings
 
@@ -347,28 +294,28 @@ def test_a_server_ends_with_a_program_that_is_killed(tmp_path: Path) -> None:
 
 
 @pytest.fixture(params=["streamable-http", "sse"])
-def over_http(request: pytest.FixtureRequest) -> Iterator[McpServerSettings]:
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    command = [sys.executable, str(HERE / "demo_server.py"), str(port), request.param]
-    with subprocess.Popen(command, stderr=subprocess.DEVNULL) as program:
-        deadline = time.monotonic() + 60
-        while True:
-            with socket.socket() as probe:
-                if probe.connect_ex(("127.0.0.1", port)) == 0:
-                    break
-            assert time.monotonic() < deadline
-            time.sleep(0.05)
-        place = {"streamable-http": "mcp", "sse": "sse"}[request.param]
-        fields = {"url": f"http://127.0.0.1:{port}/{place}", "type": request.param, "start_timeout_s": 60}
-        yield McpServerSettings.model_validate(fields)
-        program.kill()
+def over_http(request: pytest.FixtureRequest, log: Path) -> Iterator[HttpServer]:
+    with HttpServer(request.param, log) as served:
+        yield served
 
 
-async def test_a_server_over_http(run: Run, over_http: McpServerSettings) -> None:
-    results = await run(over_http, call("a", "add", a=1, b=2))
+async def test_a_server_over_http(run: Run, over_http: HttpServer) -> None:
+    results = await run(over_http.settings, call("a", "add", a=1, b=2))
     assert results["a"]["output"] == {"total": 3}
+
+
+async def test_a_server_over_http_that_is_started_anew_costs_no_call(
+    settings: Callable[..., Settings], over_http: HttpServer, tmp_path: Path, log: Path
+) -> None:
+    chosen = settings(demo=over_http.settings)
+    tools, _ = await asyncio.to_thread(mcp_tools, chosen)
+    context = ToolContext("t", "s", tmp_path, chosen, call_id="c")
+    with using_tool_context(context):
+        await tools["mcp_demo_note"].ainvoke({"text": "one"})
+        await asyncio.to_thread(over_http.restart)
+        await tools["mcp_demo_note"].ainvoke({"text": "two"})
+    await context.thread_sessions.aclose()
+    assert log.read_text() == "one\ntwo\n"
 
 
 # ---------------------------------------------------------------- at the terminal

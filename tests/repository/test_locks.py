@@ -11,7 +11,7 @@ import pytest
 from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
 
-LOCKS = [f"requirements{name}.lock" for name in ("", "-dev", "-compat", "-libraries", "-rivals")]
+LOCKS = [f"requirements{name}.lock" for name in ("", "-dev", "-compat", "-libraries", "-rivals", "-mcp-servers")]
 
 
 def entries(lock: Path) -> dict[str, tuple[str, int]]:
@@ -41,7 +41,7 @@ def test_locks_agree(top: Path) -> None:
 
 def test_locks_fit_the_project(top: Path) -> None:
     project = tomllib.loads((top / "pyproject.toml").read_text(encoding="utf-8"))
-    run, dev, compat, libraries, rivals = (entries(top / name) for name in LOCKS)
+    run, dev, compat, libraries, rivals, servers = (entries(top / name) for name in LOCKS)
     extras = [line for lines in project["project"]["optional-dependencies"].values() for line in lines]
     wanted = [
         *((line, run, LOCKS[0]) for line in project["project"]["dependencies"]),
@@ -49,6 +49,7 @@ def test_locks_fit_the_project(top: Path) -> None:
         *((line, compat, LOCKS[2]) for line in project["dependency-groups"]["compat"]),
         *((line, libraries, LOCKS[3]) for line in project["dependency-groups"]["libraries"]),
         *((line, rivals, LOCKS[4]) for line in project["dependency-groups"]["rivals"]),
+        *((line, servers, LOCKS[5]) for line in project["dependency-groups"]["mcp-servers"]),
     ]
     problems: list[str] = []
     for line, pins, lock in wanted:

@@ -34,6 +34,10 @@ async def _site(args: Mapping[str, Any], context: ToolContext) -> str | None:
     return f"https://{args}.example" if context else None
 
 
+def _goes_on(context: ToolContext) -> bool:
+    return context.direct
+
+
 def _effect(args: Mapping[str, Any]) -> Effect:
     return "write" if args else "read"
 
@@ -55,6 +59,7 @@ STATED: dict[str, Any] = {
     "keeps": True,
     "site": _site,
     "verify": _verify,
+    "goes_on": _goes_on,
     "returns": {"text": TEXT, "rows": [{"n": TEXT}], "more": ANY},
     "free_text": ("text",),
     "newest": ("rows",),

@@ -50,6 +50,8 @@ class Listing:
     """Those that can be used."""
     problems: list[str] = field(default_factory=list[str])
     """What cannot, each in a sentence."""
+    changes: bool = False
+    """Whether the server says that the list may change."""
 
 
 async def read_listing(page: Page) -> Listing:
@@ -150,24 +152,37 @@ def name_of(server: str, tool: str) -> str:
 # ---------------------------------------------------------------- kept
 
 
-def _file(home: Path, name: str, server: McpServerSettings) -> Path:
-    return home / "mcp" / f"{_ODD.sub('_', name)[:40]}-{fingerprint_of(server)}.json"
+def _file(home: Path, name: str, fingerprint: str) -> Path:
+    return home / "mcp" / f"{_ODD.sub('_', name)[:40]}-{fingerprint}.json"
 
 
 def keep(home: Path, name: str, server: McpServerSettings, listing: Listing) -> None:
     """Keep a list in the data folder."""
-    file = _file(home, name, server)
+    file = _file(home, name, fingerprint_of(server))
     file.parent.mkdir(parents=True, exist_ok=True)
     written = file.with_suffix(".new")
     kept = {"at": time.time(), "tools": [asdict(tool) for tool in listing.tools], "problems": listing.problems}
+    kept["changes"] = listing.changes
     written.write_text(json.dumps(kept), encoding="utf-8")
     written.replace(file)
 
 
 def kept(home: Path, name: str, server: McpServerSettings) -> tuple[Listing, float] | None:
     """The list that is kept, and when it was read in seconds since 1970; `None` if there is none."""
+    return _read_file(_file(home, name, fingerprint_of(server)))
+
+
+def kept_before(home: Path, name: str) -> Listing | None:
+    """The newest list that is kept of a server of this name, whatever was said of it then; `None` if there is none."""
+    files = _file(home, name, "[0-9a-f]*")
+    found = [one for file in files.parent.glob(files.name) if (one := _read_file(file)) is not None]
+    return max(found, key=lambda one: one[1])[0] if found else None
+
+
+def _read_file(file: Path) -> tuple[Listing, float] | None:
     try:
-        read: Mapping[str, Any] = json.loads(_file(home, name, server).read_text(encoding="utf-8"))
-        return Listing([ListedTool(**tool) for tool in read["tools"]], list(read["problems"])), float(read["at"])
+        read: Mapping[str, Any] = json.loads(file.read_text(encoding="utf-8"))
+        tools = [ListedTool(**tool) for tool in read["tools"]]
+        return Listing(tools, list(read["problems"]), read.get("changes") is True), float(read["at"])
     except (OSError, ValueError, TypeError, KeyError):
         return None

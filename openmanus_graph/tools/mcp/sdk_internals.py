@@ -10,27 +10,29 @@ out the way the SDK sends it, and the answer is taken as it came.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 STAMP, DISPATCHER = "_stamp", "_dispatcher"
 
 
-async def unchecked(session: Any, request: Any, seconds: float, progress: Any) -> Any:
+async def unchecked(session: Any, request: Mapping[str, Any], seconds: float | None, progress: Any) -> Any:
     """Send a request over a session; the answer as it came.
 
     Args:
         session: The SDK's client session.
-        request: One of its requests.
-        seconds: How long the answer may take.
+        request: The request as it is sent: `method` and `params`.
+        seconds: How long the answer may take; `None` means no limit.
         progress: Takes what the server says of its progress; `None` does not.
 
     Raises:
         MCPError: If the server answers with an error, not in time, or not at all.
     """
-    data = request.model_dump(by_alias=True, mode="json", exclude_none=True)
+    data = dict(request)
     options: dict[str, Any] = {}
     getattr(session, STAMP)(data, options)
-    options["timeout"] = seconds
+    if seconds is not None:
+        options["timeout"] = seconds
     if progress is not None:
         options["on_progress"] = progress
     return await getattr(session, DISPATCHER).send_raw_request(data["method"], data.get("params"), options)

@@ -16,6 +16,7 @@ from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import SettingsError, ToolError
 
+_NOT_OF_LISTS = {"timeout_s", "start_timeout_s", "disabled", "env", "headers", "sampling"}
 _VARIABLE = re.compile(r"\$\{(?:env:)?([A-Za-z_][A-Za-z0-9_]*)\}")
 
 
@@ -83,5 +84,5 @@ def filled(name: str, texts: Mapping[str, str]) -> dict[str, str]:
 
 def fingerprint_of(server: McpServerSettings) -> str:
     """Names what a server's list of tools depends on, without any secret."""
-    stated = server.model_dump(mode="json", exclude={"timeout_s", "start_timeout_s", "disabled", "env", "headers"})
+    stated = server.model_dump(mode="json", exclude=_NOT_OF_LISTS)
     return hashlib.sha256(json.dumps(stated, sort_keys=True).encode()).hexdigest()[:16]

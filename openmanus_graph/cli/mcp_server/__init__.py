@@ -1,0 +1,1 @@
+"""The MCP server: runs, threads and graphs as tools of other programs."""
