@@ -165,14 +165,20 @@ class PolicySettings(Configuration):
 
 
 class CredentialSettings(Configuration):
-    """A secret that `http_request` sends by name, `[credentials.NAME]` in the TOML file."""
+    """A secret that requests name, `[credentials.NAME]` in the TOML file."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     env: str
     """Name of the environment variable that holds the secret; the secret itself is never written in a file."""
+    place: Literal["header", "query", "cookie"] = Field(default="header", alias="in")
+    """Whether it goes into a header field, a query parameter or a cookie; `in` in the TOML file."""
+    name: str | None = None
+    """The query parameter or cookie it goes into, where `in` says so."""
     header: str = "Authorization"
     """The header field it goes into."""
     prefix: str = "Bearer "
-    """What stands before it there."""
+    """What stands before it in the header field; after `Basic`, a secret `USER:PASSWORD` is encoded."""
     hosts: tuple[str, ...]
     """Hosts it is sent to, alone or with a port; `*.example.com` means every host below `example.com`."""
 
