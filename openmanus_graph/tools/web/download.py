@@ -63,15 +63,19 @@ class BrokenAnswerError(ToolError):
 class Downloader:
     """Downloads over connections of its own: no proxy, no cookies, nothing shared between two requests."""
 
-    def __init__(self, allow_hosts: tuple[str, ...], *, resolver: Resolver = resolve) -> None:
+    def __init__(
+        self, allow_hosts: tuple[str, ...], *, resolver: Resolver = resolve, most_bytes: int = MAX_BYTES
+    ) -> None:
         """Open nothing yet.
 
         Args:
             allow_hosts: Hosts that may be reached although their address is not public.
             resolver: How host names are resolved.
+            most_bytes: Bytes of a body that are kept, where it is no PDF.
         """
         self._allow_hosts = allow_hosts
         self._resolver = resolver
+        self._most_bytes = most_bytes
         # A connection kept alive belongs to an address, so it could serve another host of that address
         # whose certificate was never checked.
         limits = httpx2.Limits(max_keepalive_connections=0)
@@ -117,7 +121,7 @@ class Downloader:
             try:
                 target = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or target is None or not follows:
-                    return await _received(url, response, bodiless=method == "HEAD")
+                    return await _received(url, response, self._most_bytes, bodiless=method == "HEAD")
             finally:
                 await response.aclose()
             url = _joined(url, target)
@@ -185,11 +189,11 @@ def _joined(url: httpx2.URL, target: str) -> httpx2.URL:
     return checked_url(joined)
 
 
-async def _received(url: httpx2.URL, response: httpx2.Response, *, bodiless: bool) -> Download:
+async def _received(url: httpx2.URL, response: httpx2.Response, most: int, *, bodiless: bool) -> Download:
     header = Message()
     header["content-type"] = response.headers.get("content-type", "")
     kind = header.get_content_type() if "content-type" in response.headers else ""
-    most = MAX_PDF_BYTES if kind == PDF else MAX_BYTES
+    most = MAX_PDF_BYTES if kind == PDF else most
     body = bytearray()
     truncated = False
     try:

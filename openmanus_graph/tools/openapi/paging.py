@@ -1,0 +1,3 @@
+"""Paging."""
+
+PARAMETERS = frozenset({"page"})
