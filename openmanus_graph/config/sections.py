@@ -214,5 +214,30 @@ class McpServerSettings(Configuration):
     """Whether it is left out."""
 
 
+class OpenApiSettings(Configuration):
+    """A web service with an OpenAPI document, `[openapi.NAME]` in the TOML file."""
+
+    document: str
+    """Its document: a file, relative to the TOML file's folder, an address, or the name of one that is shipped."""
+    server: str | None = None
+    """The address before all paths; `None` means the one that the document names."""
+    credential: str | None = None
+    """Name of the credential that is sent; `None` means none, whatever the document says."""
+    operations: tuple[str, ...] = ()
+    """The only operations that are taken, `*` and `?` as in file names; empty takes all."""
+    reference_hosts: tuple[HostPattern, ...] = ()
+    """Hosts besides the document's own that its references may lead to."""
+    offered: bool = False
+    """Whether agents are offered its tools at once, and not only once they ask for them by name."""
+    timeout_s: PositiveFloat = 60.0
+    """Seconds that a request may take."""
+    most_pages: PositiveInt = 20
+    """Pages of a list that one call asks for."""
+    most_items: PositiveInt = 1_000
+    """Items of a list that one call returns."""
+    disabled: bool = False
+    """Whether it is left out."""
+
+
 PolicyChoice = Annotated[PolicySettings | str | None, Field(union_mode="left_to_right")]
 """A table of rules, or `allow`, `ask`, `deny`, or the path of a TOML file with one; `None` means the default."""

@@ -53,8 +53,8 @@ def read_yaml(
     Args:
         text: The document.
         source: What it is called in errors.
-        lenient: Whether any scalar may be a key, the last of two equal keys counts, and unknown tags are passed over, as
-            in documents of other programs.
+        lenient: Whether any scalar may be a key, the last of two equal keys counts, and unknown tags are passed over,
+            as in documents of other programs.
         deepest: Levels of lists and mappings that it may have.
 
     Raises:
