@@ -15,7 +15,18 @@ from openmanus_graph.tools.web.markup import names
 
 K1, B = 1.2, 0.6
 """How soon a word that is repeated stops counting, and how much a long text is held against it."""
-_WEIGHTS = {"name": 3.0, "path": 2.0, "summary": 3.0, "tags": 1.5, "verb": 2.0, "description": 1.0, "parameters": 0.5}
+_WEIGHTS = {
+    "name": 3.0,
+    "path": 2.0,
+    "target": 3.0,
+    "summary": 3.0,
+    "tags": 1.5,
+    "verb": 2.0,
+    "description": 1.0,
+    "parameters": 0.3,
+}
+_MEANT, _NOT_MEANT = 1.25, 0.8
+"""What the score of an operation is multiplied by if its method does what the words ask for, or something else."""
 _SYNONYM = 0.7
 """What a word of the same meaning counts."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
@@ -43,8 +54,16 @@ _ALIKE = (
     "invoice bill",
     "payment charge pay",
     "repository repo",
+    "organization organisation org",
+    "application app",
+    "database db",
+    "environment env",
+    "configuration config",
+    "authentication auth login",
+    "collaborator person member",
+    "subscription plan",
     "server machine droplet instance vm host",
-    "ticket issue",
+    "ticket issue bug",
     "group team",
     "key token secret credential",
     "permission access right role",
@@ -56,6 +75,28 @@ _ALIKE = (
     "order purchase",
 )
 """Words that are taken for one another."""
+_MEANINGS = {
+    "get": names(
+        "get read fetch retrieve show view look see list which who what how find search compare download check"
+    ),
+    "create": names(
+        "create add new make open start begin send give take upload invite write store attach copy set register request "
+        "deploy merge capture reserve submit book"
+    ),
+    "update": names("update change edit modify rename close reopen enable disable set move"),
+    "delete": names("delete remove destroy erase drop revoke unlink"),
+}
+"""The words that ask for what a method does."""
+_UNNAMED = 0.5
+"""What the score of an operation is multiplied by of whose name nothing was asked for."""
+_DOES = {
+    "GET": "get",
+    "HEAD": "get",
+    "POST": "create update",
+    "PUT": "create update",
+    "PATCH": "update",
+    "DELETE": "delete",
+}
 _VERBS = {"POST": "create", "PUT": "update", "PATCH": "update", "DELETE": "delete"}
 
 
@@ -68,8 +109,11 @@ def stem(word: str) -> str:
     """A word without the ending of a plural or of a verb."""
     for ending, instead in (("ies", "y"), ("sses", "ss"), ("ing", ""), ("ed", ""), ("s", "")):
         if word.endswith(ending) and not word.endswith("ss") and len(word) - len(ending) >= 3:
-            return word[: len(word) - len(ending)] + instead
-    return word
+            word = word[: len(word) - len(ending)] + instead
+            if ending in ("ing", "ed") and word[-1] == word[-2] and word[-1] not in "lse":
+                word = word[:-1]
+            break
+    return word[:-1] if word.endswith("e") and len(word) > 3 else word
 
 
 _SAME: dict[str, frozenset[str]] = {}
@@ -95,6 +139,7 @@ class Search:
         """Count their words."""
         self._operations = list(operations)
         self._counts = [_counted(operation) for operation in self._operations]
+        self._names = [_name_words(operation) for operation in self._operations]
         self._lengths = [sum(counts.values()) for counts in self._counts]
         self._average = sum(self._lengths) / len(self._lengths) if self._lengths else 1.0
         self._having: dict[str, list[int]] = {}
@@ -111,16 +156,20 @@ class Search:
             most: How many.
         """
         scores: dict[int, float] = {}
+        asked: set[str] = set()
         for word in dict.fromkeys(words_of(query)):
             best: dict[int, float] = {}
-            for other in {word} | _SAME.get(word, frozenset()):
+            alike = {word} | _SAME.get(word, frozenset())
+            asked |= alike
+            for other in alike:
                 weight = 1.0 if other == word else _SYNONYM
                 for number, score in self._scores(other):
                     best[number] = max(best.get(number, 0.0), weight * score)
             for number, score in best.items():
                 scores[number] = scores.get(number, 0.0) + score
+        meant = _meaning_of(query)
         fitting = [
-            (score - (1.0 if self._operations[number].deprecated else 0.0), -number)
+            (score * _share(self._operations[number], meant) * self._named(number, asked), -number)
             for number, score in scores.items()
             if group is None or _is_of(self._operations[number], group)
         ]
@@ -128,24 +177,64 @@ class Search:
             fitting = [(0.0, -number) for number, one in enumerate(self._operations) if _is_of(one, group)]
         return [self._operations[-number] for _, number in sorted(fitting, reverse=True)[:most]]
 
+    def _named(self, number: int, asked: set[str]) -> float:
+        """What a score is multiplied by: more, the more of an operation's own name was asked for, and nothing else."""
+        words = self._names[number]
+        whole = sum(map(self._rarity, words))
+        return _UNNAMED + sum(self._rarity(word) for word in words & asked) / whole if whole else _UNNAMED
+
+    def _rarity(self, word: str) -> float:
+        having = len(self._having.get(word, ()))
+        return math.log(1 + (len(self._operations) - having + 0.5) / (having + 0.5))
+
     def _scores(self, word: str) -> Iterable[tuple[int, float]]:
-        having = self._having.get(word, ())
-        rarity = math.log(1 + (len(self._operations) - len(having) + 0.5) / (len(having) + 0.5))
+        having, rarity = self._having.get(word, ()), self._rarity(word)
         for number in having:
             count = self._counts[number][word]
             length = 1 - B + B * self._lengths[number] / self._average
             yield number, rarity * count * (K1 + 1) / (count + K1 * length)
 
 
+def _meaning_of(query: str) -> str | None:
+    """What the first word that says so asks for: to get, create, update or delete something."""
+    for word in re.findall(r"[a-z]+", query.lower()):
+        for meaning, words in _MEANINGS.items():
+            if word in words:
+                return meaning
+    return None
+
+
+def _share(operation: Operation, meant: str | None) -> float:
+    """What the score of an operation is multiplied by."""
+    old = 0.7 if operation.deprecated else 1.0
+    if meant is None:
+        return old
+    return old * (_MEANT if meant in _DOES.get(operation.method, "").split() else _NOT_MEANT)
+
+
+def _name_words(operation: Operation) -> frozenset[str]:
+    """The words of an operation's name, its method in the words of a person."""
+    verbs = {stem(method.lower()) for method in _DOES}
+    own = frozenset(words_of(operation.name)) - verbs
+    return own | {stem(_verb_of(operation))} if len(own) < len(set(words_of(operation.name))) else own
+
+
+def _verb_of(operation: Operation) -> str:
+    """What its method does, in a word."""
+    is_one = operation.path.rstrip("/").endswith("}")
+    return _VERBS.get(operation.method, "get" if is_one else "list")
+
+
 def _counted(operation: Operation) -> dict[str, float]:
     """How often each word is there, by the weight of its fields."""
-    is_one = operation.path.rstrip("/").endswith("}")
+    literal = [part for part in operation.path.split("/") if part and not part.startswith("{")]
     fields: dict[str, str | Sequence[str]] = {
+        "target": literal[-1:],
         "name": operation.name,
         "path": operation.path,
         "summary": operation.summary,
         "tags": operation.tags,
-        "verb": _VERBS.get(operation.method, "get" if is_one else "list"),
+        "verb": _verb_of(operation),
         "description": operation.description[:600],
         "parameters": list(operation.schema.get("properties", ())),
     }
