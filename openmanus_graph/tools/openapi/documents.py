@@ -64,9 +64,15 @@ class Documents:
             root: The path or address of the first file.
             settings: The user's settings.
             hosts: Hosts besides the document's own that a reference may lead to.
+
+        Raises:
+            ToolError: If the path is none.
         """
         self._settings, self._hosts = settings, hosts
-        self.root = root if is_address(root) else str(Path(root).expanduser().resolve())
+        try:
+            self.root = root if is_address(root) else str(Path(root).expanduser().resolve())
+        except (OSError, ValueError, RuntimeError) as error:
+            raise ToolError(f"The document {root!r} cannot be read: {error}.") from error
         """The first file: an absolute path or an address."""
         self.sources: dict[str, str] = {}
         """Digest of each file that was read."""

@@ -76,7 +76,12 @@ def items_of(answer: Any) -> tuple[str | None, list[Any]]:
 
 
 def next_page(
-    url: str, parameters: Mapping[str, str], arguments: Mapping[str, Any], output: Mapping[str, Any]
+    url: str,
+    parameters: Mapping[str, str],
+    arguments: Mapping[str, Any],
+    output: Mapping[str, Any],
+    *,
+    links_only: bool = False,
 ) -> NextPage | None:
     """The page that comes after one; `None` if it is the last.
 
@@ -85,6 +90,7 @@ def next_page(
         parameters: The argument of each query parameter.
         arguments: The arguments that asked for it.
         output: What came.
+        links_only: Whether this page came by a link, so that one without a link is the last.
     """
     answer = output.get("json")
     link = _link(str(mapping_of(output.get("headers")).get("link", ""))) or next(_found(answer, _LINKS, _is_link), None)
@@ -92,6 +98,8 @@ def next_page(
         target = urljoin(url, str(link))
         same = _origin(target) == _origin(url)
         return NextPage(url=target) if same and target != url else None
+    if links_only:
+        return None
     by_name = {name.lower(): argument for name, argument in parameters.items()}
     _, items = items_of(answer)
     cursor = next((by_name[name] for name in _CURSORS if name in by_name), None)

@@ -107,16 +107,16 @@ class Reader:
     def _operation(self, path: str, method: str, item: Mapping[str, Any], place: str) -> Operation:
         if method == "trace":
             raise BrokenReferenceError("its method is not sent")
-        stated = _mapping(item[method])
-        arguments = Arguments()
-        parameters = self._parameters(
-            path, [*list_of(item.get("parameters")), *list_of(stated.get("parameters"))], place
-        )
+        found = self._documents.end_of(item[method], place)
+        stated, arguments = _mapping(found.value), Arguments()
+        given = [(one, place) for one in list_of(item.get("parameters"))]
+        given += [(one, found.place) for one in list_of(stated.get("parameters"))]
+        parameters = self._parameters(path, given)
         made = tuple(self._parameter(one, where, arguments) for one, where in parameters)
         reads = method.upper() in READING
         body = None
         if not reads and stated.get("requestBody") is not None:
-            body = read_body(stated["requestBody"], place, arguments, self._documents, self.schemas)
+            body = read_body(stated["requestBody"], found.place, arguments, self._documents, self.schemas)
         description = _text(stated.get("description"), LONGEST_DESCRIPTION)
         own = next((list_of(level.get("servers")) for level in (stated, item) if level.get("servers")), None)
         return Operation(
@@ -143,10 +143,10 @@ class Reader:
             name = f"{name}_{hashlib.sha256(f'{method} {path}'.encode()).hexdigest()[:8]}"
         return name
 
-    def _parameters(self, path: str, given: list[Any], place: str) -> list[tuple[dict[str, Any], str]]:
+    def _parameters(self, path: str, given: list[tuple[Any, str]]) -> list[tuple[dict[str, Any], str]]:
         """The parameters that are sent, those of the path first; of two that are the same the last one."""
         found: dict[tuple[str, str], tuple[dict[str, Any], str]] = {}
-        for one in given:
+        for one, place in given:
             end = self._documents.end_of(one, place)
             fields = mapping_of(end.value)
             name, where = fields.get("name"), fields.get("in")
@@ -157,7 +157,7 @@ class Reader:
             found[where, name] = (fields, end.place)
         named = _TEMPLATE.findall(path)
         for name in named:
-            found.setdefault(("path", name), ({"name": name, "in": "path", "schema": {"type": "string"}}, place))
+            found.setdefault(("path", name), ({"name": name, "in": "path", "schema": {"type": "string"}}, ""))
         order = list(_STYLES)
         kept = [(key, value) for key, value in found.items() if key[0] != "path" or key[1] in named]
         return [value for _, value in sorted(kept, key=lambda pair: order.index(cast("Place", pair[0][0])))]

@@ -80,8 +80,8 @@ _MEANINGS = {
         "get read fetch retrieve show view look see list which who what how find search compare download check"
     ),
     "create": names(
-        "create add new make open start begin send give take upload invite write store attach copy set register request "
-        "deploy merge capture reserve submit book"
+        "create add new make open start begin send give take upload invite write store attach copy set register "
+        "request deploy merge capture reserve submit book"
     ),
     "update": names("update change edit modify rename close reopen enable disable set move"),
     "delete": names("delete remove destroy erase drop revoke unlink"),

@@ -25,8 +25,11 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f]")
 
 def text_of(value: Any) -> str:
     """One value without its encoding."""
-    if isinstance(value, str):
-        return value
+    return value if isinstance(value, str) else json_of(value)
+
+
+def json_of(value: Any) -> str:
+    """A value as JSON."""
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 
@@ -54,7 +57,7 @@ def leads_up(path: str) -> bool:
 
 def _path_text(parameter: Parameter, value: Any) -> str:
     if parameter.as_json:
-        return encoded(json.dumps(value))
+        return encoded(json_of(value))
     name, style, between = encoded(parameter.name), parameter.style, _BETWEEN.get(parameter.style, ",")
     first = "" if style == "simple" else between
     if isinstance(value, dict):
@@ -81,7 +84,7 @@ def query_parts(parameter: Parameter, value: Any) -> list[str]:
     safe = _RESERVED if parameter.reserved else ""
     name = encoded(parameter.name)
     if parameter.as_json:
-        return [f"{name}={encoded(json.dumps(value, separators=(',', ':')), safe=safe)}"]
+        return [f"{name}={encoded(json_of(value), safe=safe)}"]
     if value is None:
         return []
     if parameter.style == "deepObject":

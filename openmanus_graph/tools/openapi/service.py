@@ -165,7 +165,10 @@ class Service:
             new = items_of(output["json"])[1]
             items += new
             size += len(json.dumps(new))
-            following = next_page(request.url, parameters, arguments, output) if new and size < MOST_BYTES else None
+            by_link = following.url is not None
+            following = None
+            if new and size < MOST_BYTES:
+                following = next_page(request.url, parameters, arguments, output, links_only=by_link)
         complete = following is None and error is None and size < MOST_BYTES and not output["truncated"]
         if len(items) > self.stated.most_items:
             items, complete = items[: self.stated.most_items], False
