@@ -21,8 +21,7 @@ from openmanus_graph.tools.openapi.index import OLD_S, index_of
 from openmanus_graph.tools.openapi.service import Service as Api
 from openmanus_graph.tools.openapi.tools import name_of
 from openmanus_graph.tools.web.markup import names
-from tests.openapi.conftest import Document, Make, Service, described, parameter
-from tests.openapi.test_requests import body
+from tests.openapi.conftest import Document, Make, Service, body, described, parameter
 
 GET = {"operationId": "get", "parameters": [parameter("q")]}
 

@@ -17,7 +17,7 @@ from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import OutsideWorkspaceError, ToolArgumentsError, ToolError
 from openmanus_graph.tools.openapi.call import request_of
 from openmanus_graph.tools.openapi.operation import Operation, Parameter
-from tests.openapi.conftest import Make, Service, described, parameter
+from tests.openapi.conftest import Make, Service, body, described, parameter
 
 LIST, MAP = ["blue", "b/k", "a,b"], {"R": 100, "a b": "x&y"}
 
@@ -142,10 +142,6 @@ async def test_no_header_field_changes_the_request(
 
 
 # ---------------------------------------------------------------- bodies
-
-
-def body(media: str, schema: Any, **more: Any) -> dict[str, Any]:
-    return {"operationId": "make", "requestBody": {"required": True, "content": {media: {"schema": schema, **more}}}}
 
 
 ORDER = {
