@@ -15,6 +15,7 @@ from benchmarks import (
     makespan,
     many_runs,
     memory,
+    openapi,
     overhead,
     research,
     resume,
@@ -47,6 +48,7 @@ PARTS = {
     "templates": (templates.main, ("quick", "url")),
     "stepping": (stepping.main, ("quick", "url")),
     "browser": (browser.main, ("quick", "mcp")),
+    "openapi": (openapi.main, ("quick",)),
     "widget": (widget.main, ("quick", "url")),
 }
 

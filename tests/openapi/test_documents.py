@@ -162,6 +162,7 @@ UNSOUND = {
     "properties": {
         "a": {"type": "any", "minimum": "x", "required": True, "enum": [], "pattern": "(", "items": 3, "maxLength": -1},
         "b": {"type": "string", "pattern": "(a+)+$"},
+        "f": {"type": "string", "pattern": "^[[a]$"},
         "c": 7,
         "d": {"$comment": "x", "x-y": {}, "format": 3, "multipleOf": 0, "allOf": []},
         "e": False,
@@ -172,7 +173,7 @@ UNSOUND = {
 def test_an_unsound_keyword_is_left_out_and_the_rest_counts(api: Make) -> None:
     schema = schema_of(api(described({"POST /a": body("application/json", UNSOUND)})))
     assert schema["properties"]["a"] == {}
-    assert schema["properties"]["b"] == {"type": "string"}
+    assert schema["properties"]["b"] == schema["properties"]["f"] == {"type": "string"}
     began = time.monotonic()
     assert validator_of(schema).is_valid({"b": "a" * 40 + "!"})
     assert time.monotonic() - began < 5

@@ -67,13 +67,13 @@ class Reader:
     def read(self) -> None:
         """Read all operations."""
         places: dict[str, str] = {}
-        for path, item in mapping_of(self._root.get("paths")).items():
-            for method, operation in self._of_path(path, item):
-                if len(self.operations) >= MOST_OPERATIONS:
-                    self._tell(f"Of its operations, those after the first {MOST_OPERATIONS:,} are left out.")
-                    break
-                self.operations[operation.name] = operation
-                places[operation.name] = f"{method.upper()} {path}"
+        found = mapping_of(self._root.get("paths")).items()
+        for path, method, operation in ((name, *one) for name, item in found for one in self._of_path(name, item)):
+            if len(self.operations) >= MOST_OPERATIONS:
+                self._tell(f"Of its operations, those after the first {MOST_OPERATIONS:,} are left out.")
+                break
+            self.operations[operation.name] = operation
+            places[operation.name] = f"{method.upper()} {path}"
         self.schemas.finish()
         for name, operation in list(self.operations.items()):
             if (why := self.schemas.problem_of(operation.schema)) is not None:

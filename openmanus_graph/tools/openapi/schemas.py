@@ -7,6 +7,7 @@ value. So are patterns that a long value could make take for ever, and the prope
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, cast
 
@@ -57,7 +58,7 @@ class Schemas:
         self.defs: dict[str, Schema] = {}
         """The shared ones by name."""
         self.broken: dict[str, str] = {}
-        """Why one of them cannot be used."""
+        """Why one of them cannot be used, by itself or for one that it needs."""
 
     def converted(self, schema: Any, place: str) -> Schema:
         """A schema of the document as JSON Schema, whose `$ref`s lead to `defs` once `finish` was called.
@@ -82,14 +83,21 @@ class Schemas:
                 self.broken[name], self.defs[name] = str(error), {}
         for name in _in_circles(self.defs):
             self.broken.setdefault(name, f"the schema {name!r} consists of itself")
-
-    def needed_by(self, schema: Schema) -> dict[str, Schema]:
-        """The shared schemas that one refers to, also through others."""
-        return needed(schema, self.defs)
+        needing: dict[str, list[str]] = {}
+        for name, schema in self.defs.items():
+            for other in set(references_of(schema)):
+                needing.setdefault(other, []).append(name)
+        waiting = list(self.broken)
+        while waiting:
+            name = waiting.pop()
+            for other in needing.get(name, ()):
+                if other not in self.broken:
+                    self.broken[other] = self.broken[name]
+                    waiting.append(other)
 
     def problem_of(self, schema: Schema) -> str | None:
         """Why a schema cannot be used; `None` if it can."""
-        return next((self.broken[name] for name in self.needed_by(schema) if name in self.broken), None)
+        return next((self.broken[name] for name in references_of(schema) if name in self.broken), None)
 
     def _converted(self, schema: Any, place: str, depth: int) -> Schema:
         self._left -= 1
@@ -199,10 +207,12 @@ def _is_quick(pattern: str) -> bool:
     """Whether a pattern is one, and takes no longer than its value is long, as far as that can be seen."""
     if len(pattern) > 200 or _REPEATED.search(pattern) or len(_REPEATS.findall(pattern)) > 3:
         return False
-    try:
-        re.compile(pattern)
-    except (re.error, RecursionError, OverflowError):
-        return False
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")  # what Python may read in another way one day
+        try:
+            re.compile(pattern)
+        except (re.error, RecursionError, OverflowError, Warning):
+            return False
     return True
 
 

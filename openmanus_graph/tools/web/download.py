@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 
 import httpx2
 
@@ -79,7 +81,7 @@ class Downloader:
         # A connection kept alive belongs to an address, so it could serve another host of that address
         # whose certificate was never checked.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        self._transport = httpx2.AsyncHTTPTransport(verify=httpx2.create_ssl_context(), trust_env=False, limits=limits)
+        self._transport = httpx2.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -151,6 +153,12 @@ class Downloader:
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise BrokenAnswerError(f"The host {host!r} does not speak HTTP properly: {error}.") from error
         raise ToolError(f"The host {host!r} cannot be reached: {failure or 'no answer'}.") from failure
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """What certificates are checked with, which takes longer to make than a request."""
+    return httpx2.create_ssl_context()
 
 
 def checked_url(address: str) -> httpx2.URL:
