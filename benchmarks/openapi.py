@@ -21,17 +21,18 @@ from langchain_core.tools import BaseTool
 
 from benchmarks.figure import Figure, machine, middle, say, table
 from benchmarks.openapi_documents import NAMES, file_of
-from benchmarks.openapi_questions import QUESTIONS
+from benchmarks.openapi_questions import LOOKED_AT, UNSEEN
 from benchmarks.store import temporary_folder
 from openmanus_graph import Settings
 from openmanus_graph.config.sections import OpenApiSettings
 from openmanus_graph.context import ToolContext
+from openmanus_graph.memory.embedding.minilm import MiniLMEmbedder
 from openmanus_graph.tools.openapi.service import Service
 from openmanus_graph.tools.openapi.tools import openapi_tools
 from openmanus_graph.tools.spec import schema_of
 
 OPERATIONS = 1_200
-COLD_S, KEPT_S, TOKENS, FOUND, AMONG = 3.0, 0.3, 600, 0.8, 5
+COLD_S, KEPT_S, TOKENS, FOUND, FOUND_BY_MEANING, AMONG = 3.0, 0.3, 600, 0.8, 0.9, 5
 CALLS = 200
 
 
@@ -41,7 +42,7 @@ def made_up() -> dict[str, Any]:
     schemas = {
         f"Thing{n}": {
             "type": "object",
-            "properties": {**fields, "next": {"$ref": f"#/components/schemas/Thing{(n + 1) % 300}"}},
+            "properties": {**fields, "next": {"$ref": f"#/components/schemas/Thing{n // 10 * 10 + (n + 1) % 10}"}},
         }
         for n in range(300)
     }
@@ -85,9 +86,7 @@ def ready(name: str, file: Path, home: Path, times: int) -> Iterator[Figure]:
         began = time.perf_counter()
         tools, _ = openapi_tools(settings)
         kept.append(time.perf_counter() - began)
-        tokens = (
-            sum(len(one.name) + len(one.description) + len(json.dumps(schema_of(one))) for one in tools.values()) // 4
-        )
+        tokens = sum(map(_characters, tools.values())) // 4
     yield Figure(f"{name}, {count:,} operations: ready, cold", middle(cold), "s", COLD_S)
     yield Figure(f"{name}: ready from the index", middle(kept), "s", KEPT_S)
     if count > 25:
@@ -100,29 +99,32 @@ def _characters(tool: BaseTool) -> int:
     return len(json.dumps({"name": tool.name, "description": tool.description, "parameters": schema}))
 
 
-def found(home: Path) -> Iterator[Figure]:
+async def found(home: Path) -> list[Figure]:
     """How many questions have a right operation among the first five, and how long a search takes."""
-    for half, what in ((0, "looked at while it was made"), (1, "unseen")):
-        hits, asked, took = 0, 0, []
-        for name, questions in QUESTIONS.items():
-            service = Service.of(name, OpenApiSettings(document=str(file_of(name))), Settings.load(home=home))
-            assert service.search
-            for question, right in questions[half::2]:
-                began = time.perf_counter()
-                best = service.search.find(question, most=AMONG)
-                took.append(time.perf_counter() - began)
-                hits += any(one.name in right for one in best)
-                asked += 1
-        target = FOUND if half else None
-        yield Figure(
-            f"right operation among the first {AMONG}, {asked} questions {what}",
-            hits / asked,
-            "of 1",
-            target,
-            at_least=True,
-        )
-        if half:
-            yield Figure("a search", middle(took) * 1e3, "ms")
+    figures: list[Figure] = []
+    embed = MiniLMEmbedder().embed
+    for given, what in ((LOOKED_AT, "looked at while it was made"), (UNSEEN, "unseen")):
+        asked = sum(map(len, given.values()))
+        for by, least in (("words", FOUND), ("words and meaning", FOUND_BY_MEANING)):
+            hits, took = 0, []
+            for name, questions in given.items():
+                service = Service.of(name, OpenApiSettings(document=str(file_of(name))), Settings.load(home=home))
+                search = service.search
+                await search.find_by_meaning("first", embed, most=AMONG)
+                for question, right in questions:
+                    began = time.perf_counter()
+                    if by == "words":
+                        best = search.find(question, most=AMONG)
+                    else:
+                        best = await search.find_by_meaning(question, embed, most=AMONG)
+                    took.append(time.perf_counter() - began)
+                    hits += any(one.name in right for one in best)
+            target = least if given is UNSEEN else None
+            label = f"right operation among the first {AMONG} of {asked} questions {what}, by {by}"
+            figures.append(Figure(label, hits / asked, "of 1", target, at_least=True))
+            if given is UNSEEN:
+                figures.append(Figure(f"a search by {by}", middle(took) * 1e3, "ms"))
+    return figures
 
 
 @contextmanager
@@ -188,7 +190,7 @@ def measure(home: Path, *, quick: bool) -> Iterator[Figure]:
     else:
         for name in NAMES:
             yield from ready(name, file_of(name), home / "home", times)
-        yield from found(home / "home")
+        yield from asyncio.run(found(home / "home"))
     yield asyncio.run(called(file, home / "home", 20 if quick else CALLS))
 
 

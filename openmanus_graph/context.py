@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Generator
+from collections.abc import Awaitable, Callable, Generator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -83,6 +83,8 @@ class Sessions:
 
 AskAboutText = Callable[[str, str], Awaitable[str]]
 """Asks a model what a goal wants to know of a text, once in a call; raises `ToolError` where it gives no answer."""
+Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
+"""Gives the vector of meaning of each text; an empty list where nothing but words can be compared."""
 Look = Callable[[str, str, str], Awaitable[str | None]]
 """Has a picture looked at: takes its path in the workspace, its sha256 and a question, and gives the words of a model
 that sees; `None` where the model that gets the call's result is shown the picture itself."""
@@ -131,6 +133,8 @@ class ToolContext:
     """The run's policy, for tools that make calls of others; `None` means that of the settings."""
     sealing: Sealing | None = None
     """Encrypts what tools keep of the thread in the data folder; `None` if the thread's rows are not encrypted."""
+    embed: Embed | None = None
+    """Makes vectors of texts, for tools that search by meaning; `None` outside of runs."""
     look: Look | None = None
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
 

@@ -15,6 +15,7 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext
 from openmanus_graph.display_text import counted
 from openmanus_graph.errors import OpenManusGraphError, ToolArgumentsError, ToolError, UsageError
+from openmanus_graph.memory.embedding.choice import embed_of
 from openmanus_graph.tools.openapi.service import Service, services_of
 from openmanus_graph.tools.openapi.tools import LINES, operation_as_json, told
 from openmanus_graph.tools.rebuild import nearest
@@ -99,7 +100,8 @@ def check(api: str | None, as_json: bool) -> int:
 def search(api: str, words: tuple[str, ...], tag: str | None, as_json: bool) -> None:
     """Find operations."""
     service = _service(api)
-    found = service.search.find(" ".join(words), tag, LINES)
+    embed = embed_of(Settings.load())
+    found = asyncio.run(service.search.find_by_meaning(" ".join(words), embed, tag, LINES))
     if as_json:
         print_json([operation_as_json(service, operation) for operation in found])
         return

@@ -8,7 +8,8 @@ import os
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,7 @@ from langgraph.types import Command
 
 from openmanus_graph import Settings, ThreadSaver, build_plan_graph, list_effects
 from openmanus_graph.config.sections import OpenApiSettings
-from openmanus_graph.context import ToolContext
+from openmanus_graph.context import ToolContext, using_tool_context
 from openmanus_graph.errors import PlanError, ToolArgumentsError
 from openmanus_graph.plan import Plan
 from openmanus_graph.plans.arguments import check_call
@@ -30,6 +31,7 @@ from tests.cli.conftest import MakeProgram, program_in  # noqa: F401 - a fixture
 from tests.interpreter import Interpreter, kill
 from tests.openapi.conftest import SHOP, Make, Run, Service, body, by_name, call, described, large
 
+SHOP_NAMES = ("listOrders", "getOrder", "createOrder", "deleteOrder")
 WORKER = Path(__file__).with_name("worker.py")
 
 
@@ -167,6 +169,31 @@ async def test_a_large_service_is_searched(api: Make, context: ToolContext) -> N
     assert "getThing0  GET /things0" in found
     assert "Order" not in found
     assert (await search.ainvoke({"query": "zzz"}))["text"].startswith("No operation fits")
+
+
+async def test_a_search_by_meaning_puts_what_is_near_first(api: Make, context: ToolContext) -> None:
+    asked: list[list[str]] = []
+
+    async def embed(texts: Sequence[str]) -> list[list[float]]:
+        """The order of an order's deletion is the only thing that this one understands."""
+        asked.append(list(texts))
+        return [[1.0, 0.0]] + [[float("delete" in text), 1.0] for text in texts[1:]]
+
+    async def nothing(texts: Sequence[str]) -> list[list[float]]:
+        del texts
+        return []
+
+    search = tools_of(api(large()))[0]
+    order: list[list[str]] = []
+    for one in (None, nothing, embed):
+        with using_tool_context(replace(context, embed=one)):
+            found = (await search.ainvoke({"query": "order"}))["text"]
+        order.append(sorted((name for name in SHOP_NAMES if name in found), key=found.index))
+    by_words, without, by_meaning = order
+    assert by_words == without
+    assert by_meaning.index("deleteOrder") < by_words.index("deleteOrder")
+    assert asked[0][0] == "order"
+    assert "delete order" in " ".join(asked[0])
 
 
 def test_prompts_of_a_large_service_are_small(api: Make) -> None:

@@ -6,13 +6,17 @@ Robertson and Zaragoza: "The Probabilistic Relevance Framework: BM25 and Beyond"
 from __future__ import annotations
 
 import math
+import operator
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from openmanus_graph.context import Embed
 from openmanus_graph.tools.openapi.operation import Operation
 from openmanus_graph.tools.web.markup import names
 
+CANDIDATES, FUSED = 40, 60
+"""Operations whose meaning is looked at, and how little the first places count more than the next, as in its paper."""
 K1, B = 1.2, 0.6
 """How soon a word that is repeated stops counting, and how much a long text is held against it."""
 _WEIGHTS = {
@@ -31,8 +35,8 @@ _SYNONYM = 0.7
 """What a word of the same meaning counts."""
 _WORD = re.compile(r"[A-Z]+(?![a-z])|[A-Z]?[a-z]+|[0-9]+|[^\W\d_a-zA-Z]+")
 _STOP = names(
-    "a an the of to in on for and or with by from at is are am be my our your its this that it all which what who how do "
-    "i me one some any into as using via use v1 v2 v3 api rest"
+    "a an the of to in on for and or with by from at is are am be my our your its this that it all which what who how "
+    "do i me one some any into as using via use v1 v2 v3 api rest"
 )
 _ALIKE = (
     "get read fetch retrieve show view find lookup see",
@@ -215,6 +219,27 @@ class Search:
             fitting = [(0.0, -number) for number, one in enumerate(self._operations) if _is_of(one, group)]
         return [self._operations[-number] for _, number in sorted(fitting, reverse=True)[:most]]
 
+    async def find_by_meaning(
+        self, query: str, embed: Embed, group: str | None = None, most: int = 8
+    ) -> list[Operation]:
+        """The same, with the best by words put in order by what they mean, too: reciprocal rank fusion (Cormack, 2009).
+
+        Args:
+            query: What is to be done, in words.
+            embed: Makes vectors of texts.
+            group: The group they must be of.
+            most: How many.
+        """
+        found = self.find(query, group, CANDIDATES)
+        vectors = await embed([query, *map(_meaning_text, found)]) if len(found) > 1 else []
+        if not vectors:
+            return found[:most]
+        wanted, *others = vectors
+        near = [sum(map(operator.mul, wanted, other)) for other in others]
+        places = {number: place for place, number in enumerate(sorted(range(len(found)), key=lambda one: -near[one]))}
+        order = sorted(range(len(found)), key=lambda one: -(1 / (FUSED + one) + 1 / (FUSED + places[one])))
+        return [found[number] for number in order[:most]]
+
     def _named(self, number: int, asked: set[str]) -> float:
         """What a score is multiplied by: more, the more of an operation's own name was asked for, and nothing else."""
         words = self._names[number]
@@ -248,6 +273,12 @@ def _share(operation: Operation, meant: str | None) -> float:
     if meant is None:
         return old
     return old * (_MEANT if meant in _DOES.get(operation.method, "").split() else _NOT_MEANT)
+
+
+def _meaning_text(operation: Operation) -> str:
+    """What an operation does, in words whose meaning is compared."""
+    named = " ".join(_WORD.findall(operation.name)).lower()
+    return f"{operation.summary or operation.description[:120]} ({named})"
 
 
 def _name_words(operation: Operation) -> frozenset[str]:

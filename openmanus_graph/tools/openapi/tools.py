@@ -18,7 +18,7 @@ from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr
 
 from openmanus_graph.config.settings import Settings
-from openmanus_graph.context import tool_context
+from openmanus_graph.context import running_context, tool_context
 from openmanus_graph.errors import ToolArgumentsError, ToolError
 from openmanus_graph.plans.arguments import schema_problems
 from openmanus_graph.plans.json_values import shown
@@ -41,7 +41,7 @@ LINES, DETAILED = 8, 3
 """Operations that a search lists, and those of them whose arguments it shows."""
 DETAILED_CHARACTERS = 10_000
 """Characters of arguments that a search shows, unless those of the best operation alone are more."""
-GROUPS_CHARACTERS = 1_000
+GROUPS_CHARACTERS = 900
 """Characters of the groups that the description of a search names."""
 SPARE_S = 10.0
 """Seconds that a call may take beside its requests."""
@@ -176,9 +176,11 @@ def _search_tool(service: Service, names: set[str]) -> ServiceTool:
     groups.pop("", None)
 
     async def run(arguments: Mapping[str, Any]) -> Any:
-        tag = arguments.get("tag")
-        found = service.search.find(str(arguments["query"]), None if tag is None else str(tag), LINES)
-        return {"text": told(service, found)}
+        query, group = str(arguments["query"]), None if arguments.get("tag") is None else str(arguments["tag"])
+        context = running_context()
+        if context is None or context.embed is None:
+            return {"text": told(service, service.search.find(query, group, LINES))}
+        return {"text": told(service, await service.search.find_by_meaning(query, context.embed, group, LINES))}
 
     title = f" {service.index.title}," if service.index.title else ""
     listed = ", ".join(group for group, _ in groups.most_common())
