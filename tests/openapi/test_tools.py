@@ -219,6 +219,20 @@ def test_a_schema_for_models_is_cut_and_the_whole_one_counts(api: Make) -> None:
         check_call(tool, {"name": "UPPER"})
 
 
+async def test_what_is_too_large_to_be_shown_is_in_a_file(api: Make, context: ToolContext, workspace: Path) -> None:
+    fields = {f"field{n}": {"type": "string", "description": "What it is. " + "x" * 70} for n in range(300)}
+    document = large()
+    operation = body("application/json", {"type": "object", "properties": fields})
+    document["paths"]["/big"] = {"post": {**operation, "operationId": "makeBig"}}
+    search = tools_of(api(document))[0]
+    with using_tool_context(context):
+        found = (await search.ainvoke({"query": "make big"}))["text"]
+    assert "Not all that makeBig takes is shown: see openapi/shop/makeBig.json." in found
+    assert len(found) < 20_000
+    kept = json.loads((workspace / "openapi" / "shop" / "makeBig.json").read_text())
+    assert kept["properties"]["field7"]["description"].startswith("What it is")
+
+
 # ---------------------------------------------------------------- effects, policy, ledger
 
 

@@ -6,11 +6,13 @@ that calls them, so that a thousand of them cost a prompt no more than ten.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import json
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
 from typing import Any, cast
 
 from langchain_core.runnables import RunnableConfig
@@ -20,6 +22,7 @@ from pydantic import PrivateAttr
 from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import running_context, tool_context
 from openmanus_graph.errors import ToolArgumentsError, ToolError
+from openmanus_graph.files.safe_paths import locate, open_parent, write_file
 from openmanus_graph.plans.arguments import schema_problems
 from openmanus_graph.plans.json_values import shown
 from openmanus_graph.plans.output_shape import TEXT
@@ -28,7 +31,7 @@ from openmanus_graph.plans.validation import Names, PlanProblem
 from openmanus_graph.tools.openapi.operation import ALL_PAGES, Operation
 from openmanus_graph.tools.openapi.search import group_of
 from openmanus_graph.tools.openapi.service import LIST_RETURNS, Service, services_of
-from openmanus_graph.tools.openapi.view import first_words, line_of, shown_arguments, text_of
+from openmanus_graph.tools.openapi.view import first_words, is_large, line_of, shown_arguments, text_of, whole_arguments
 from openmanus_graph.tools.registry import BUILTIN_TOOLS
 from openmanus_graph.tools.spec import Effect, ToolSpec
 from openmanus_graph.tools.web.request import FREE_TEXT, RETURNS
@@ -179,8 +182,11 @@ def _search_tool(service: Service, names: set[str]) -> ServiceTool:
         query, group = str(arguments["query"]), None if arguments.get("tag") is None else str(arguments["tag"])
         context = running_context()
         if context is None or context.embed is None:
-            return {"text": told(service, service.search.find(query, group, LINES))}
-        return {"text": told(service, await service.search.find_by_meaning(query, context.embed, group, LINES))}
+            found = service.search.find(query, group, LINES)
+        else:
+            found = await service.search.find_by_meaning(query, context.embed, group, LINES)
+        files = [] if context is None else await asyncio.to_thread(_whole_ones, service, found, context.workspace)
+        return {"text": "\n\n".join([told(service, found), *files])}
 
     title = f" {service.index.title}," if service.index.title else ""
     listed = ", ".join(group for group, _ in groups.most_common())
@@ -201,6 +207,19 @@ def _search_tool(service: Service, names: set[str]) -> ServiceTool:
     )
     spec = ToolSpec(effect="read", timeout_s=60.0, on_request=not service.stated.offered, returns={"text": TEXT})
     return ServiceTool.of(_named(service, "search", names), description, schema, spec, run)
+
+
+def _whole_ones(service: Service, found: list[Operation], workspace: Path) -> list[str]:
+    """Puts what the first operations take into files where it is too large to be shown; lines that say so."""
+    lines: list[str] = []
+    for operation in found[:DETAILED]:
+        whole = whole_arguments(operation, service.index.defs)
+        if is_large(whole):
+            place = locate(workspace, f"openapi/{_ODD.sub('_', service.name)[:40]}/{operation.name}.json")
+            with open_parent(place, make=True):
+                write_file(place, json.dumps(whole, indent=1).encode())
+            lines.append(f"Not all that {operation.name} takes is shown: see {place.path}.")
+    return lines
 
 
 def told(service: Service, found: list[Operation], most: int = DETAILED) -> str:

@@ -74,6 +74,16 @@ def shown(schema: Schema) -> Schema:
     return made
 
 
+def whole_arguments(operation: Operation, defs: Mapping[str, Schema]) -> Schema:
+    """The arguments of an operation as a schema with all that it refers to, however large."""
+    return _with_defs({**shown(operation.schema), "additionalProperties": False}, defs)
+
+
+def is_large(schema: Schema) -> bool:
+    """Whether a schema is cut before it is shown."""
+    return len(json.dumps(schema)) > MOST_CHARACTERS
+
+
 def shown_arguments(operation: Operation, defs: Mapping[str, Schema]) -> Schema:
     """The arguments of an operation as a schema with all that it refers to; a large one is cut.
 
@@ -82,14 +92,14 @@ def shown_arguments(operation: Operation, defs: Mapping[str, Schema]) -> Schema:
         defs: The shared schemas of its document.
     """
     schema = shown(operation.schema)
-    whole = _with_defs({**schema, "additionalProperties": False}, defs)
-    if len(json.dumps(whole)) <= MOST_CHARACTERS:
+    whole = whole_arguments(operation, defs)
+    if not is_large(whole):
         return whole
     properties, required = mapping_of(schema.get("properties")), list_of(schema.get("required"))
     bare: Schema = {name: _bare(part) for name, part in properties.items() if name not in required}
     kept = {name: part for name, part in properties.items() if name in required}
     cut = _with_defs({**schema, "properties": {**kept, **bare}, "additionalProperties": False}, defs)
-    if len(json.dumps(cut)) <= MOST_CHARACTERS:
+    if not is_large(cut):
         return cut
     names = {name: _bare(part) for name, part in properties.items()}
     return {**schema, "properties": names, "additionalProperties": False}
