@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs, parse_qsl, urlsplit
 
 import pytest
 
@@ -92,8 +93,6 @@ class Pages(Service):
     items = tuple({"id": f"i{number}"} for number in range(7))
 
     def answer(self, handler: Any) -> None:
-        from urllib.parse import parse_qs, urlsplit
-
         query = {name: values[0] for name, values in parse_qs(urlsplit(handler.path).query).items()}
         start, answer, link = self.page(query)
         self.gives("/list", json.dumps(answer), headers=[("Link", link)] if link else [])
@@ -324,8 +323,26 @@ def test_without_a_service_the_commands_say_so(program_in: MakeProgram) -> None:
     assert "No web service is set." in out
 
 
-def test_a_service_can_be_made_from_settings_alone(tmp_path: Path) -> None:
-    settings = Settings.load(home=tmp_path)
-    erp = Api.of("erp", OpenApiSettings(document="frappe", server="https://erp.example.com"), settings)
+async def test_documents_of_frappe_are_listed_made_and_submitted(
+    settings: Settings, service: Service, context: ToolContext
+) -> None:
+    erp = Api.of("erp", OpenApiSettings(document="frappe", server=service.url), settings)
     names = {tool.name for tool in tools_of(erp)}
     assert {"erp_list_documents", "erp_create_document", "erp_submit_document"} <= names
+    calls: dict[str, dict[str, Any]] = {
+        "list_documents": {"doctype": "Sales Invoice", "fields": ["name"], "filters": [["status", "=", "Unpaid"]]},
+        "create_document": {"doctype": "Purchase Order", "body": {"supplier": "A & B", "items": [{"qty": 2}]}},
+        "submit_document": {"doc": {"doctype": "Purchase Order", "name": "PO-1"}},
+        "describe_doctype": {"doctype": "Item"},
+    }
+    for name, arguments in calls.items():
+        assert list(erp.problems_of(erp.operations[name], arguments)) == []
+        await erp.call(erp.operations[name], arguments, context)
+
+    listed, made, submitted, described_one = service.asked
+    path, _, query = listed.path.partition("?")
+    assert path == "/api/resource/Sales%20Invoice"
+    assert dict(parse_qsl(query)) == {"fields": '["name"]', "filters": '[["status","=","Unpaid"]]'}
+    assert (made.path, json.loads(made.body)) == ("/api/resource/Purchase%20Order", calls["create_document"]["body"])
+    assert json.loads(submitted.body) == calls["submit_document"]
+    assert described_one.path == "/api/method/frappe.desk.form.load.getdoctype?doctype=Item"
