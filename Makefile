@@ -1,5 +1,5 @@
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test check lint format types tests tests-fast coverage test-fresh chaos mutants compat bench docs site notebooks neo4j mcp-servers lock hooks dist release clean distclean
+.PHONY: help setup demo test check lint format types tests tests-fast coverage test-fresh chaos mutants compat bench openapi docs site notebooks neo4j mcp-servers lock hooks dist release clean distclean
 
 bin := .venv/bin
 # Tests start hundreds of Pythons: each would compile the program and, in four workers, every test anew.
@@ -68,6 +68,9 @@ compat: setup ## run LangGraph's own tests on our saver and through durable grap
 
 bench: setup ## measure (ARGS="--help" for what)
 	@$(bin)/python -m benchmarks $(ARGS)
+
+openapi: setup ## get four published OpenAPI documents (npm, 80 MB), and check that all of their operations can be used
+	@$(bin)/python -m benchmarks.openapi_documents
 
 docs: setup ## write the generated parts of README and docs
 	$(bin)/python scripts/documents.py

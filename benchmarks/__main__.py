@@ -17,6 +17,7 @@ from benchmarks import (
     many_runs,
     mcp_calls,
     memory,
+    openapi,
     overhead,
     research,
     resume,
@@ -51,6 +52,7 @@ PARTS = {
     "stepping": (stepping.main, ("quick", "url")),
     "browser": (browser.main, ("quick", "mcp")),
     "data": (data.main, ("quick",)),
+    "openapi": (openapi.main, ("quick",)),
     "widget": (widget.main, ("quick", "url")),
 }
 

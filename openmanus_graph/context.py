@@ -102,6 +102,8 @@ AskAboutText = Callable[[str, str], Awaitable[str]]
 Sample = Callable[[str, Sequence[tuple[str, str]]], Awaitable[str]]
 """Asks a model in somebody else's words: takes a system prompt, and what `user` and `assistant` have said, and gives
 its reply; raises `ToolError` where it gives none."""
+Embed = Callable[[Sequence[str]], Awaitable[list[list[float]]]]
+"""Gives the vector of meaning of each text; an empty list where nothing but words can be compared."""
 Look = Callable[[str, str, str], Awaitable[str | None]]
 """Has a picture looked at: takes its path in the workspace, its sha256 and a question, and gives the words of a model
 that sees; `None` where the model that gets the call's result is shown the picture itself."""
@@ -161,6 +163,8 @@ class ToolContext:
     site: str | None = None
     """Where the call may have its effect: the scheme, host and port that somebody has consented to; `None` leaves it
     to the tool."""
+    embed: Embed | None = None
+    """Makes vectors of texts, for tools that search by meaning; `None` outside of runs."""
     look: Look | None = None
     """Has a picture looked at; `None` in calls of tools whose spec has no `shows`, and outside of runs with models."""
 

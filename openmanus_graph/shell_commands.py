@@ -83,6 +83,16 @@ def mcp_list(server: str) -> str:
     return shlex.join([PROGRAM, "mcp", "list", server])
 
 
+def openapi_check(api: str) -> str:
+    """The command that says what of an API cannot be used."""
+    return shlex.join([PROGRAM, "openapi", "check", api])
+
+
+def openapi_search(api: str, *words: str) -> str:
+    """The command that finds operations of an API."""
+    return shlex.join([PROGRAM, "openapi", "search", api, *words])
+
+
 def install(package: str) -> str:
     """The command that installs a package beside this one."""
     return f"pip install {shlex.quote(package)}"

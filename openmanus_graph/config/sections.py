@@ -165,14 +165,20 @@ class PolicySettings(Configuration):
 
 
 class CredentialSettings(Configuration):
-    """A secret that `http_request` sends by name, `[credentials.NAME]` in the TOML file."""
+    """A secret that requests name, `[credentials.NAME]` in the TOML file."""
+
+    model_config = ConfigDict(populate_by_name=True)
 
     env: str
     """Name of the environment variable that holds the secret; the secret itself is never written in a file."""
+    place: Literal["header", "query", "cookie"] = Field(default="header", alias="in")
+    """Whether it goes into a header field, a query parameter or a cookie; `in` in the TOML file."""
+    name: str | None = None
+    """The query parameter or cookie it goes into, where `in` says so."""
     header: str = "Authorization"
     """The header field it goes into."""
     prefix: str = "Bearer "
-    """What stands before it there."""
+    """What stands before it in the header field; after `Basic`, a secret `USER:PASSWORD` is encoded."""
     hosts: tuple[str, ...]
     """Hosts it is sent to, alone or with a port; `*.example.com` means every host below `example.com`."""
 
@@ -206,6 +212,31 @@ class McpServerSettings(Configuration):
     """Seconds that a call may take."""
     start_timeout_s: PositiveFloat = 15.0
     """Seconds in which it must have answered first."""
+    disabled: bool = False
+    """Whether it is left out."""
+
+
+class OpenApiSettings(Configuration):
+    """A web service with an OpenAPI document, `[openapi.NAME]` in the TOML file."""
+
+    document: str
+    """Its document: a file, relative to the TOML file's folder, an address, or the name of one that is shipped."""
+    server: str | None = None
+    """The address before all paths; `None` means the one that the document names."""
+    credential: str | None = None
+    """Name of the credential that is sent; `None` means none, whatever the document says."""
+    operations: tuple[str, ...] = ()
+    """The only operations that are taken, `*` and `?` as in file names; empty takes all."""
+    reference_hosts: tuple[HostPattern, ...] = ()
+    """Hosts besides the document's own that its references may lead to."""
+    offered: bool = False
+    """Whether agents are offered its tools at once, and not only once they ask for them by name."""
+    timeout_s: PositiveFloat = 60.0
+    """Seconds that a request may take."""
+    most_pages: PositiveInt = 20
+    """Pages of a list that one call asks for."""
+    most_items: PositiveInt = 1_000
+    """Items of a list that one call returns."""
     disabled: bool = False
     """Whether it is left out."""
 

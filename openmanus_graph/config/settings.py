@@ -34,6 +34,7 @@ from openmanus_graph.config.sections import (
     HostPattern,
     McpServerSettings,
     ModelSettings,
+    OpenApiSettings,
     PolicyChoice,
 )
 from openmanus_graph.errors import SettingsError
@@ -203,8 +204,10 @@ class Settings(BaseSettings):
     """MCP servers by name, whose tools are there as `mcp_NAME_TOOL`."""
     mcp_file: Path | None = None
     """A file with `mcpServers` as other programs have it; `mcp_servers` of the same name win."""
+    openapi: dict[str, OpenApiSettings] = Field(default_factory=dict[str, OpenApiSettings])
+    """Web services with an OpenAPI document by name, whose operations are there as tools."""
     credentials: dict[str, CredentialSettings] = Field(default_factory=dict[str, CredentialSettings])
-    """Secrets that `http_request` sends by name, each to its own hosts."""
+    """Secrets that `http_request` and services of `openapi` send by name, each to its own hosts."""
 
     @property
     def encrypts(self) -> bool:

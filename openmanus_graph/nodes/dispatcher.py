@@ -37,6 +37,7 @@ from openmanus_graph.display_text import work_line
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.events import Event, now, seconds_between
 from openmanus_graph.langgraph_internals import CHECKPOINTER_KEY, NAMESPACE_KEY
+from openmanus_graph.memory.embedding.choice import embed_of
 from openmanus_graph.namespaces import LEVEL, SubtaskTask, plain_namespace
 from openmanus_graph.nodes.dispatching.branches import Branches
 from openmanus_graph.nodes.dispatching.calls import Calls
@@ -306,6 +307,7 @@ class Dispatch:
             thread_sessions=self.closing.shared,
             sealing=self.saver.cipher if isinstance(self.saver, ThreadSaver) else cipher_of(self.settings),
             report=lambda text: self._progress(subtask, text),
+            embed=embed_of(self.settings),
             **self.handed,
         )
         given = SubtaskScope(

@@ -62,7 +62,29 @@ def call_problems(tool: BaseTool, args: Mapping[str, Any]) -> list[str]:
     return [problem.text for problem in _problems(tool, dict(args), ())]
 
 
+def schema_problems(tool: str, schema: Schema, args: dict[str, Any], path: PlanPath = ()) -> Iterator[PlanProblem]:
+    """Problems of arguments under a JSON Schema, for tools that check a call by themselves.
+
+    Args:
+        tool: What is called, for messages.
+        schema: The schema.
+        args: Plain values; references may be `Unresolved` in it.
+        path: Where the arguments are.
+
+    Raises:
+        ToolArgumentsError: If the schema is none.
+    """
+    yield from _against_schema(tool, schema, args, path)
+
+
 def _problems(tool: BaseTool, args: dict[str, Any], path: PlanPath) -> Iterator[PlanProblem]:
+    own: Any = (tool.metadata or {}).get("check")
+    if own is not None:
+        try:
+            yield from (PlanProblem((*path, *problem.path), problem.text) for problem in own(args))
+        except ToolArgumentsError as error:
+            yield PlanProblem(path, f"has args that cannot be checked for tool {tool.name!r}: {error.message}")
+        return
     full: Any = tool.args_schema
     if isinstance(full, type) and issubclass(full, BaseModel):
         yield from _against_model(tool, full, args, path)
@@ -91,7 +113,8 @@ def check_call(tool: BaseTool, args: dict[str, Any]) -> None:
     """
     schema = _unchecked_schema(tool)
     if schema is not None:
-        problems = list(_against_schema(tool.name, schema, args, ()))
+        has_own = (tool.metadata or {}).get("check") is not None
+        problems = list(_problems(tool, args, ()) if has_own else _against_schema(tool.name, schema, args, ()))
         if problems:
             raise ToolArgumentsError(f"The call {'; it '.join(problem.text for problem in problems)}.")
 

@@ -7,6 +7,7 @@ dates, `1e3`, `0o17`, `12:30` and `010` are text.
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -44,8 +45,17 @@ class _Open:
     """Whether the value that comes next belongs to a `<<` key."""
 
 
-def read_yaml(text: str, source: str | None = None) -> tuple[Any, dict[PlanPath, int]]:
+def read_yaml(
+    text: str, source: str | None = None, *, lenient: bool = False, deepest: int = MAX_DEPTH
+) -> tuple[Any, dict[PlanPath, int]]:
     """Read the one document in `text`: its data, and the line (from 1) on which each part of it begins.
+
+    Args:
+        text: The document.
+        source: What it is called in errors.
+        lenient: Whether any scalar may be a key, the last of two equal keys counts, and unknown tags are passed over,
+            as in documents of other programs.
+        deepest: Levels of lists and mappings that it may have.
 
     Raises:
         PlanError: If it is not YAML; the message has line and column where the parser knows them.
@@ -53,7 +63,7 @@ def read_yaml(text: str, source: str | None = None) -> tuple[Any, dict[PlanPath,
     import yaml
 
     loader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-    composer = _Composer(source)
+    composer = _Composer(source, lenient=lenient, deepest=deepest)
     try:
         for event in cast("Iterator[Event]", cast("Any", yaml).parse(text, Loader=loader)):
             composer.take(event)
@@ -72,11 +82,13 @@ def read_yaml(text: str, source: str | None = None) -> tuple[Any, dict[PlanPath,
 class _Composer:
     """Builds plain data from YAML events."""
 
-    def __init__(self, source: str | None) -> None:
+    def __init__(self, source: str | None, *, lenient: bool, deepest: int) -> None:
         self.root: Any = None
         self.lines: dict[PlanPath, int] = {}
         self.problems: list[str] = []
         self._source = source
+        self._lenient = lenient
+        self._deepest = deepest
         self._documents = 0
         self._merged = 0
         self._stack: list[_Open] = []
@@ -107,10 +119,10 @@ class _Composer:
         from yaml import events
 
         is_list = isinstance(event, events.SequenceStartEvent)
-        if event.tag not in (None, "!", _CORE_TAG + ("seq" if is_list else "map")):
+        if event.tag not in (None, "!", _CORE_TAG + ("seq" if is_list else "map")) and not self._lenient:
             self.problems.append(f"line {line}: the tag {event.tag!r} is not supported; remove it")
-        if len(self._stack) >= MAX_DEPTH:
-            self._stop(line, f"it is nested more than {MAX_DEPTH} levels deep; flatten it")
+        if len(self._stack) >= self._deepest:
+            self._stop(line, f"it is nested more than {self._deepest} levels deep; flatten it")
         parent = self._stack[-1] if self._stack else None
         if parent is not None and self._wants_key(parent):
             self._stop(line, "a list or mapping is used as a key; use text")
@@ -162,10 +174,12 @@ class _Composer:
             self.problems.append(f"line {line}: '<<' must name a mapping or a list of mappings")
 
     def _key(self, parent: _Open, value: Any, line: int) -> str:
+        if not isinstance(value, str) and self._lenient:
+            value = json.dumps(value)
         if not isinstance(value, str):
             self.problems.append(f"line {line}: the key {shown(value)} is not text; put it in quotes")
             return repr(value)
-        if value in parent.value:
+        if value in parent.value and not self._lenient:
             first = self.lines.get((*parent.path, value))
             also = f" (first on line {first})" if first else ""
             self.problems.append(f"line {line}: the key {shown(value)} appears twice in one mapping{also}")
@@ -195,6 +209,8 @@ class _Composer:
                 return read
             self.problems.append(f"line {line}: {shown(value)} is no value for the tag '!!{kind}'")
             return None
+        if self._lenient:
+            return value
         self.problems.append(f"line {line}: the tag {tag!r} is not supported; remove it")
         return None
 

@@ -122,7 +122,7 @@ def available_tools(places: Sequence[str], settings: Settings | None = None) -> 
     configured = _by_name(configured_tools(chosen))
     named = _by_name([tool for place in places for tool in load_tools(place)])
     ours = {tool.name: tool for tool in builtin_tools() if not why_missing(tool, chosen)}
-    return ours | plugged | _of_servers(chosen) | configured | named
+    return ours | plugged | _of_services(chosen) | _of_servers(chosen) | configured | named
 
 
 def _of_servers(settings: Settings) -> dict[str, BaseTool]:
@@ -136,6 +136,20 @@ def _of_servers(settings: Settings) -> dict[str, BaseTool]:
         logger.warning(problem)
     for tool in tools.values():
         _found[id(tool)] = (tool, {"name": tool.name, "mcp": True})
+    return tools
+
+
+def _of_services(settings: Settings) -> dict[str, BaseTool]:
+    """The tools of web services with an OpenAPI document; one that cannot be used costs a line."""
+    if not settings.openapi:
+        return {}
+    from openmanus_graph.tools.openapi.tools import openapi_tools
+
+    tools, problems = openapi_tools(settings)
+    for problem in problems:
+        logger.warning(problem)
+    for tool in tools.values():
+        _found[id(tool)] = (tool, {"name": tool.name, "openapi": True})
     return tools
 
 
@@ -205,16 +219,17 @@ def rebuild_tools(references: Sequence[Mapping[str, Any]], thread_id: str) -> li
         GraphNotImportableError: If one lives where it cannot be imported; the message has the lines that resume.
     """
     tools: list[BaseTool] = []
-    served: dict[str, BaseTool] | None = None
+    served: dict[str, dict[str, BaseTool]] = {}
     modules: dict[str, ModuleType] = {}
     for reference in references:
         name = str(reference["name"])
         if reference.get("builtin"):
             tools += [builtin(name)] if name in BUILTIN_TOOLS else []
             continue
-        if reference.get("mcp"):
-            served = _of_servers(Settings.load()) if served is None else served
-            tools += [served[name]] if name in served else []
+        if (kind := next((key for key in _SERVED if reference.get(key)), None)) is not None:
+            if kind not in served:
+                served[kind] = _SERVED[kind](Settings.load())
+            tools += [served[kind][name]] if name in served[kind] else []
             continue
         if reference.get("plugin") and (plugged := find_tools().get(name)) is not None:
             _found[id(plugged)] = (plugged, dict(reference))
@@ -232,6 +247,10 @@ def rebuild_tools(references: Sequence[Mapping[str, Any]], thread_id: str) -> li
                 hint=python_lines(thread_id, name),
             ) from error
     return tools
+
+
+_SERVED = {"mcp": _of_servers, "openapi": _of_services}
+"""Tools that are made of the settings, by what their references are known by."""
 
 
 def _module_of(reference: Mapping[str, Any], modules: dict[str, ModuleType]) -> ModuleType:

@@ -16,6 +16,7 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext
 from openmanus_graph.errors import SettingsError
 from openmanus_graph.plans.output_shape import Shape, shape_of
+from openmanus_graph.plans.validation import PlanProblem
 from openmanus_graph.redaction import redact_log
 
 logger = logging.getLogger(__name__)
@@ -39,6 +40,8 @@ EffectWhen = Callable[[Mapping[str, Any]], "Effect"]
 
 GoesOn = Callable[[ToolContext], bool]
 """Says by a call's context whether the call is under way."""
+Check = Callable[[dict[str, Any]], Iterable[PlanProblem]]
+"""Gives the problems of a call's arguments, in which references of a plan are `Unresolved`."""
 
 Unavailable = Callable[[Settings], str | None]
 """Says in one line why a tool is not offered on this machine, and the cure; `None` if it is."""
@@ -108,6 +111,9 @@ class ToolSpec:
     site: SiteOf | None = None
     """Gives the site on which a call has its effect, such as the page's, so that a person may allow it as a whole until
     the request is over; `None`, or that it gives `None`, means that each call is asked about."""
+    check: Check | None = None
+    """Finds what does not fit of a call's arguments, in plans and before a call, in place of a check against the schema
+    that models are shown; for tools whose arguments depend on one another. `None` means that the schema says it all."""
     source: Source | None = None
     """Where the addresses are that a call reads: an argument, or a function of arguments and output that gives them.
     Of calls without an error they are the sources of an answer; `None` means that the tool reads nothing of the Web."""
@@ -176,6 +182,7 @@ def spec_of(tool: BaseTool) -> ToolSpec:
         code_argument=None if metadata.get("code_argument") is None else str(metadata["code_argument"]),
         runs_commands=bool(metadata.get("runs_commands", False)),
         checks_arguments=bool(metadata.get("checks_arguments", False)),
+        check=_function(tool, "check", metadata.get("check")),
         source=_source(tool, metadata.get("source")),
     )
 

@@ -231,6 +231,88 @@ class TestCredentials:
         assert base64.b64decode(service.asked[0].headers["x-login"].removeprefix("Basic ")) == b"ann:hunter22"
         assert out["text"] == "[credential erp], [credential erp]"
 
+    @pytest.mark.parametrize("secret", ["ann:hunter 22:é", base64.b64encode("ann:hunter 22:é".encode()).decode()])
+    async def test_a_user_and_password_are_encoded_unless_they_are(
+        self, call: ToolContext, service: Service, monkeypatch: pytest.MonkeyPatch, secret: str
+    ) -> None:
+        monkeypatch.setenv("ERP", secret)
+        erp = CredentialSettings(env="ERP", prefix="basic", hosts=(service.url.removeprefix("http://"),))
+        context = replace(call, settings=Settings(allow_hosts=("127.0.0.1",), credentials={"erp": erp}))
+        echo = "hunter 22:é, ann:hunter 22:é, " + base64.b64encode("ann:hunter 22:é".encode()).decode()
+
+        out = await send(context, url=service.gives("/a", echo, kind="text/plain; charset=utf-8"), credential="erp")
+
+        kind, _, sent = service.asked[0].headers["authorization"].partition(" ")
+        assert (kind, base64.b64decode(sent).decode()) == ("Basic", "ann:hunter 22:é")
+        assert out["text"] == "[credential erp], [credential erp], [credential erp]"
+
+    @pytest.mark.parametrize(("place", "name"), [("query", "api_key"), ("cookie", "session")])
+    async def test_it_goes_into_a_parameter_or_a_cookie_of_its_hosts(
+        self,
+        call: ToolContext,
+        service: Service,
+        elsewhere: Service,
+        monkeypatch: pytest.MonkeyPatch,
+        place: str,
+        name: str,
+    ) -> None:
+        monkeypatch.setenv("SHOP_KEY", "k/1+x&y")
+        given = {"env": "SHOP_KEY", "in": place, "name": name, "hosts": [service.url.removeprefix("http://")]}
+        shop = CredentialSettings.model_validate(given)
+        context = replace(call, settings=Settings(allow_hosts=("127.0.0.1",), credentials={"shop": shop}))
+        reported: list[str] = []
+        context = replace(context, report=reported.append)
+        url = service.gives("/a", "k%2F1%2Bx%26y k/1+x&y", kind="text/plain")
+
+        out = await send(context, url=f"{url}?{name}=mine&q=1", headers={"Cookie": "a=b"}, credential="shop")
+        away = service.gives("/away", status=302, headers=[("Location", elsewhere.gives("/b", "{}"))])
+        await send(context, url=away, credential="shop")
+        with pytest.raises(ToolArgumentsError, match="not for the host"):
+            await send(context, url=elsewhere.url, credential="shop")
+
+        asked = service.asked[0]
+        if place == "query":
+            assert (asked.path, asked.headers["cookie"]) == (f"/a?q=1&{name}=k%2F1%2Bx%26y", "a=b")
+        else:
+            assert asked.headers["cookie"] == "a=b; session=k/1+x&y"
+        assert out["text"] == "[credential shop] [credential shop]"
+        assert all("k/1" not in text and "k%2F1" not in text for text in reported)
+        assert "cookie" not in elsewhere.asked[0].headers
+        assert elsewhere.asked[0].path == "/b"
+
+    async def test_a_secret_in_an_address_is_in_no_error(
+        self, call: ToolContext, service: Service, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SHOP_KEY", "k/1+x")
+        given = {"env": "SHOP_KEY", "in": "query", "name": "key", "hosts": [service.url.removeprefix("http://")]}
+        shop = CredentialSettings.model_validate(given)
+        context = replace(call, settings=Settings(allow_hosts=("127.0.0.1",), credentials={"shop": shop}))
+
+        with pytest.raises(ToolError, match=r"\[credential shop\]") as caught:
+            await send(context, url=service.gives("/a", "{}", broken=True), credential="shop")
+
+        assert "k/1" not in str(caught.value)
+        assert "k%2F1" not in str(caught.value)
+
+    @pytest.mark.parametrize(
+        ("given", "why"),
+        [
+            ({"in": "query"}, "has None as its 'name'"),
+            ({"in": "cookie", "name": "a b"}, "has 'a b' as its 'name'"),
+            ({"in": "cookie", "name": "s"}, "characters that a cookie cannot have"),
+        ],
+    )
+    async def test_a_place_that_cannot_be_sent(
+        self, call: ToolContext, service: Service, monkeypatch: pytest.MonkeyPatch, given: dict[str, str], why: str
+    ) -> None:
+        monkeypatch.setenv("SHOP_KEY", "a;b")
+        shop = CredentialSettings.model_validate({"env": "SHOP_KEY", "hosts": ["127.0.0.1"], **given})
+        context = replace(call, settings=Settings(allow_hosts=("127.0.0.1",), credentials={"shop": shop}))
+
+        with pytest.raises(ToolArgumentsError, match=why):
+            await send(context, url=service.url, credential="shop")
+        assert service.asked == []
+
     async def test_it_goes_to_its_hosts_only(
         self, with_secret: ToolContext, service: Service, elsewhere: Service
     ) -> None:

@@ -17,6 +17,7 @@ from openmanus_graph.graphs.manus import build_manus_graph
 from openmanus_graph.nodes.planning.tool_catalogue import tools_text
 from openmanus_graph.plan import Plan
 from openmanus_graph.plans.output_shape import ANY, TEXT
+from openmanus_graph.plans.validation import PlanProblem
 from openmanus_graph.tools.registry import BUILTIN_TOOLS, builtin_tools
 from openmanus_graph.tools.spec import Effect, ToolSpec, builtin_tool, sources_of, spec_of
 
@@ -40,6 +41,10 @@ def _goes_on(context: ToolContext) -> bool:
 
 def _effect(args: Mapping[str, Any]) -> Effect:
     return "write" if args else "read"
+
+
+def _check(args: dict[str, Any]) -> list[PlanProblem]:
+    return [PlanProblem((name,), f"gives the argument {name!r}") for name in args]
 
 
 def _missing(settings: Settings) -> str | None:
@@ -70,6 +75,7 @@ STATED: dict[str, Any] = {
     "code_argument": "words",
     "runs_commands": True,
     "checks_arguments": True,
+    "check": _check,
     "source": "url",
     "cache_s": 60.0,
 }

@@ -10,6 +10,7 @@ from openmanus_graph.cli.commands.graphs import graph, plan, tools
 from openmanus_graph.cli.commands.machine import db, doctor, new
 from openmanus_graph.cli.commands.mcp import mcp
 from openmanus_graph.cli.commands.memory import memory
+from openmanus_graph.cli.commands.openapi import openapi
 from openmanus_graph.cli.commands.skills import skills
 from openmanus_graph.cli.commands.threads import threads
 from openmanus_graph.cli.logging_setup import JSON_VARIABLE, LEVEL_VARIABLE, LEVELS, set_up_logging
@@ -31,5 +32,22 @@ def cli(debug: bool, log_level: str | None, log_json: bool) -> None:
     set_up_logging(log_level, as_json=log_json, debug=debug)
 
 
-for command in (run, chat, resume, step, threads, memory, plan, graph, tools, mcp, skills, new, demo, db, doctor):
+for command in (
+    run,
+    chat,
+    resume,
+    step,
+    threads,
+    memory,
+    plan,
+    graph,
+    tools,
+    mcp,
+    openapi,
+    skills,
+    new,
+    demo,
+    db,
+    doctor,
+):
     cli.add_command(command)

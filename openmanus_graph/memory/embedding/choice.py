@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from openmanus_graph.config.settings import Settings
+from openmanus_graph.context import Embed
 from openmanus_graph.memory.embedding.hashing import HashingEmbedder
 from openmanus_graph.memory.embedding.minilm import MiniLMEmbedder, installed
 from openmanus_graph.memory.embedding.model_embedder import ModelEmbedder
@@ -34,6 +37,20 @@ def open_embedder(settings: Settings) -> Embedder:
     if settings.embedder in (None, HASHING):
         return HashingEmbedder()
     return embedder(settings.embedder)
+
+
+def embed_of(settings: Settings) -> Embed:
+    """Makes vectors of texts for tools, by the embedder of the settings, which is opened at its first use.
+
+    Args:
+        settings: The user's settings.
+    """
+
+    async def embed(texts: Sequence[str]) -> list[list[float]]:
+        chosen = open_embedder(settings)
+        return [] if isinstance(chosen, HashingEmbedder) else await chosen.embed(texts)
+
+    return embed
 
 
 def near_of(chosen: Embedder) -> float:

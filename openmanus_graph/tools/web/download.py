@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+import ssl
 import zlib
 from collections.abc import AsyncIterator, Callable, Mapping
 from dataclasses import dataclass
 from email.message import Message
+from functools import lru_cache
 
 import httpx2
 
@@ -65,19 +67,23 @@ class BrokenAnswerError(ToolError):
 class Downloader:
     """Downloads over connections of its own: no proxy, no cookies, nothing shared between two requests."""
 
-    def __init__(self, allow_hosts: tuple[str, ...], *, resolver: Resolver = resolve) -> None:
+    def __init__(
+        self, allow_hosts: tuple[str, ...], *, resolver: Resolver = resolve, most_bytes: int = MAX_BYTES
+    ) -> None:
         """Open nothing yet.
 
         Args:
             allow_hosts: Hosts that may be reached although their address is not public.
             resolver: How host names are resolved.
+            most_bytes: Bytes of a body that are kept, where it is no PDF.
         """
         self._allow_hosts = allow_hosts
         self._resolver = resolver
+        self._most_bytes = most_bytes
         # A connection kept alive belongs to an address, so it could serve another host of that address
         # whose certificate was never checked.
         limits = httpx2.Limits(max_keepalive_connections=0)
-        self._transport = httpx2.AsyncHTTPTransport(verify=httpx2.create_ssl_context(), trust_env=False, limits=limits)
+        self._transport = httpx2.AsyncHTTPTransport(verify=_tls(), trust_env=False, limits=limits)
 
     async def aclose(self) -> None:
         """Close all connections."""
@@ -119,7 +125,7 @@ class Downloader:
             try:
                 target = response.headers.get("location")
                 if response.status_code not in _REDIRECTS or target is None or not follows:
-                    return await _received(url, response, bodiless=method == "HEAD")
+                    return await _received(url, response, self._most_bytes, bodiless=method == "HEAD")
             finally:
                 await response.aclose()
             url = _joined(url, target)
@@ -149,6 +155,12 @@ class Downloader:
             except (httpx2.HTTPError, httpx2.InvalidURL) as error:
                 raise BrokenAnswerError(f"The host {host!r} does not speak HTTP properly: {error}.") from error
         raise ToolError(f"The host {host!r} cannot be reached: {failure or 'no answer'}.") from failure
+
+
+@lru_cache(maxsize=1)
+def _tls() -> ssl.SSLContext:
+    """What certificates are checked with, which takes longer to make than a request."""
+    return httpx2.create_ssl_context()
 
 
 def checked_url(address: str) -> httpx2.URL:
@@ -187,11 +199,11 @@ def _joined(url: httpx2.URL, target: str) -> httpx2.URL:
     return checked_url(joined)
 
 
-async def _received(url: httpx2.URL, response: httpx2.Response, *, bodiless: bool) -> Download:
+async def _received(url: httpx2.URL, response: httpx2.Response, most: int, *, bodiless: bool) -> Download:
     header = Message()
     header["content-type"] = response.headers.get("content-type", "")
     kind = header.get_content_type() if "content-type" in response.headers else ""
-    most = MAX_PDF_BYTES if kind == PDF or kind.startswith(OFFICE) else MAX_BYTES
+    most = MAX_PDF_BYTES if kind == PDF or kind.startswith(OFFICE) else most
     body = bytearray()
     truncated = False
     try:

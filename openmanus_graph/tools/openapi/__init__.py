@@ -1,0 +1,1 @@
+"""OpenAPI: operations of web services as tools, from the documents that describe them."""
