@@ -5,7 +5,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import gc
-import os
 import re
 import time
 import uuid
@@ -26,8 +25,8 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.errors import ToolError
 from openmanus_graph.testing import ScriptedServer
 from openmanus_graph.tools.fetch_page import fetch
-from openmanus_graph.tools.web.engines import Query, engines_of
-from openmanus_graph.tools.web_search import cached_search
+from openmanus_graph.tools.web.engines import Query
+from openmanus_graph.tools.web_search import thread_search
 
 FASTER, TOKENS = 2.0, 0.7
 """How many times faster than the plain loop, and the share of its tokens."""
@@ -44,8 +43,8 @@ def _tools(settings: Settings) -> list[BaseTool]:
 
     async def search(query: str) -> str:
         """Search the Web."""
-        hits = await cached_search(Query(query, 6, "en", None), engines_of(settings, os.environ), ALLOWED)
-        return "\n".join(f"result: {hit.url}" for hit in hits) or "nothing"
+        found = await thread_search(Query(query, 6, "en", None), settings, None)
+        return "\n".join(f"result: {hit.url}" for hit in found.hits) or "nothing"
 
     async def read_page(url: str) -> str:
         """Read a page."""
