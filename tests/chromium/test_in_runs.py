@@ -55,28 +55,13 @@ from openmanus_graph.tools.rebuild import available_tools
 from tests.agent.replies import calls, done
 from tests.agent.shown import pictures
 from tests.chromium.pages import PAGES
+from tests.chromium.runs import AGENT, WORKER, act
 from tests.chromium.site import Answer, Site
-from tests.engine.plans import plan, thread
+from tests.engine.plans import thread
 from tests.ledger.model import TurnsModel
 
-AGENT = plan({"id": "agent", "goal": "send the form", "agent": "executor", "tools": ["browser_use"]})
 NAME, SAVE = "e1", "x8"
 """Refs in the page `/form`, which are given in the page's order."""
-WORKER = """
-import asyncio, json, sys
-from openmanus_graph import Settings, build_manus_graph, open_checkpointer
-from openmanus_graph.tools.browser_use import browser_use
-from tests.ledger.model import TurnsModel
-
-async def main(url, turns, host, home, given):
-    settings = Settings(allow_hosts=(host,), home=home)
-    async with open_checkpointer(url) as saver:
-        app = build_manus_graph(TurnsModel(turns=json.loads(turns)), tools=[browser_use], settings=settings)
-        run = app.compile(checkpointer=saver).ainvoke({"plan": json.loads(given)}, {"configurable": {"thread_id": "t"}})
-        await run
-
-asyncio.run(main(*sys.argv[1:]))
-"""
 
 
 @pytest.fixture
@@ -96,10 +81,6 @@ def app_of(saver: ThreadSaver, turns: list[Any], site: Site, home: Path) -> tupl
     model = TurnsModel(turns=turns)
     settings = Settings(allow_hosts=(site.host,), home=home)
     return build_manus_graph(model, tools=[browser_use], settings=settings).compile(checkpointer=saver), model
-
-
-def act(action: str, **arguments: Any) -> list[Any]:
-    return [("browser_use", {"action": action, **arguments})]
 
 
 def form(site: Site) -> list[Any]:

@@ -81,6 +81,15 @@ async def test_it_runs_without_rights_and_in_its_own_sandbox(confined: BrowserPr
         assert len(status_of(renderer, "NSpid")) >= 3  # ours, bubblewrap's and Chromium's own
 
 
+async def test_a_profile_costs_a_page_and_no_window_that_nobody_sees(confined: BrowserProcess) -> None:
+    words = [word for process in of_chromium() for word in command_of(process)]
+    lists = [word.partition("=")[2].split(",") for word in words if word.startswith("--disable-features=")]
+    assert lists
+    for features in lists:
+        assert {"WebUIOmniboxPopup", "HttpsUpgrades"} <= set(features)  # ours, and the driver's
+    assert not [process for process in of_chromium() if "--top-chrome-webui" in " ".join(command_of(process))]
+
+
 async def test_it_has_nothing_of_the_users_own(confined: BrowserProcess) -> None:
     main = next(process for process in of_chromium() if not any("--type=" in word for word in command_of(process)))
     assert SECRET not in Path(f"/proc/{main.pid}/environ").read_text(errors="replace")

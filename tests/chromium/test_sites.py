@@ -22,8 +22,8 @@ from openmanus_graph.questions import answers_for
 from openmanus_graph.tools.browser.site import origin_of
 from openmanus_graph.tools.browser_use import browser_use
 from tests.chromium.pages import PAGES
+from tests.chromium.runs import AGENT, WORKER, act
 from tests.chromium.site import Answer, Site
-from tests.chromium.test_in_runs import AGENT, WORKER, act
 from tests.engine.plans import plan, thread
 from tests.ledger.model import TurnsModel
 

@@ -28,6 +28,7 @@ from openmanus_graph.sandbox.tree import TreeProcess, process_of
 from openmanus_graph.tools.browser.confinement import (
     NOT_ASKED,
     PRIVACY_FLAGS,
+    UNSEEN_FEATURES,
     environment,
     find_chromium,
     proxy_flags,
@@ -126,7 +127,7 @@ class BrowserProcess:
                 self._browser = await self._playwright.chromium.launch(
                     executable_path=str(wrapper),
                     chromium_sandbox=True,
-                    args=[*proxy_flags(), *PRIVACY_FLAGS, "--disable-gpu"],
+                    args=[*proxy_flags(), *PRIVACY_FLAGS, UNSEEN_FEATURES, "--disable-gpu"],
                     env=_variables(environment()),
                     artifacts_dir=str(self.folder / "artifacts"),
                     downloads_path=str(self.downloads),

@@ -16,13 +16,14 @@ import sys
 from contextlib import suppress
 
 PROFILE = "/tmp/profile"  # noqa: S108 - in the memory of the browser's own namespace
+OFF = "--disable-features="
 
 
 def main() -> None:
     """Start what the configuration says; this process becomes it."""
     with open(sys.argv[1], encoding="utf-8") as file:
         config = json.load(file)
-    arguments = [_own_profile(argument) for argument in sys.argv[2:]]
+    arguments = _one_list([_own_profile(argument) for argument in sys.argv[2:]])
     control = socket.socket(socket.AF_UNIX)
     folder = os.open(os.path.dirname(config["control"]), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     # By way of the folder, since the whole path may be longer than that of a socket may be.
@@ -55,6 +56,14 @@ def _own_profile(argument: str) -> str:
     with suppress(OSError):
         os.rmdir(folder)  # noqa: PTH106 - see above
     return f"{name}={PROFILE}"
+
+
+def _one_list(arguments: list[str]) -> list[str]:
+    """The arguments with one list of features that are off: of several, the driver's and ours, the last holds."""
+    lists = [argument for argument in arguments if argument.startswith(OFF)]
+    off = ",".join(argument.removeprefix(OFF) for argument in lists)
+    others = [argument for argument in arguments if argument not in lists]
+    return [f"{OFF}{off}", *others] if lists else others
 
 
 def _memory_file(content: bytes) -> int:
