@@ -20,6 +20,8 @@ from mcp.client.stdio import StdioServerParameters, stdio_client
 from mcp.client.streamable_http import streamable_http_client
 from mcp.types import ElicitResult
 
+from openmanus_graph.cli.mcp_server.http import TOKEN_FILE, TOKEN_VARIABLE, token_of
+from openmanus_graph.errors import SettingsError
 from openmanus_graph.sandbox.tree import tree_below
 from openmanus_graph.testing import Reply, ScriptedServer
 from tests.mcp.conftest import ASKS, COMMAND, ROOT, SLOW, WORK
@@ -329,3 +331,19 @@ async def test_over_http_others_are_refused(
     async with httpx2.AsyncClient(trust_env=False) as http:
         answer = await http.post(over_http, json=body, headers=sent)
     assert answer.status_code == status
+
+
+def test_a_token_that_protects_nothing_is_refused(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(TOKEN_VARIABLE, "short")
+    with pytest.raises(SettingsError, match="has 5 characters"):
+        token_of(tmp_path)
+    monkeypatch.setenv(TOKEN_VARIABLE, "long enough to be one")
+    assert token_of(tmp_path)[0] == "long enough to be one"
+    assert list(tmp_path.iterdir()) == []
+
+    monkeypatch.delenv(TOKEN_VARIABLE)
+    made, _ = token_of(tmp_path)
+    assert token_of(tmp_path)[0] == made
+    (tmp_path / TOKEN_FILE).chmod(0o644)
+    with pytest.raises(SettingsError, match="can be read by others"):
+        token_of(tmp_path)
