@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from pathlib import Path
+from typing import Any
 
 import psycopg
 import pytest
@@ -178,7 +180,11 @@ def test_an_index_that_is_down_is_one_warning(program_in: MakeProgram, database:
 
     program = program_in(DATABASE_URL=database, **HASHING)
     program("memory", "status", "--deliver")
-    assert json.loads(program("memory", "search", "krill", "--json")[0])[0]["nearness"] > 0.1
+    found: list[dict[str, Any]] = [{}]
+    deadline = time.monotonic() + 120
+    while found[0].get("nearness") is None and time.monotonic() < deadline:  # a busy machine may open it late
+        found = json.loads(program("memory", "search", "krill", "--json")[0])
+    assert found[0]["nearness"] > 0.1
 
 
 def test_wrong_settings_are_explained(program_in: MakeProgram, database: str, require: Require) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 import signal
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -136,14 +137,14 @@ async def test_what_is_missing_is_searched_for_within_the_depth(research: Resear
 
 
 async def test_all_questions_and_pages_are_read_at_the_same_time(research: Research, web: Web) -> None:
-    web.slow = {"/opened": 2.0, "/mayor": 2.0, "/toll": 2.0, "/gone": 2.0}
+    pages = ("/opened", "/mayor", "/toll", "/gone")
+    web.together = dict.fromkeys(pages, threading.Barrier(len(pages)))
 
-    began = time.monotonic()
     out = await research().ainvoke({"query": QUERY}, thread())
 
-    # Each page alone takes 2 s: the sum of all is 8.
-    assert time.monotonic() - began < 8.0
     assert out["status"] == "completed"
+    assert not web.together["/toll"].broken
+    assert sorted(web.read) == sorted(pages)
 
 
 async def test_a_limit_of_notes_is_shared_by_the_questions(research: Research) -> None:

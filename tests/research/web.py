@@ -30,6 +30,8 @@ class Web:
         self.searched: list[str] = []
         self.slow: dict[str, float] = {}
         self.hangs: set[str] = set()
+        self.together: dict[str, threading.Barrier] = {}
+        """Pages that are answered once all of a barrier are asked for, or not at all."""
         self.titled: dict[str, str] = {}
         """Titles that results have, by path, in place of it."""
         self.elsewhere: dict[str, list[str]] = {}
@@ -62,6 +64,8 @@ class Web:
         page = self.pages.get(target, self.pages.get(parts.path))
         if parts.path in self.hangs:
             self._open.wait()
+        if parts.path in self.together:
+            self.together[parts.path].wait(60)
         time.sleep(self.slow.get(parts.path, 0.0))
         return (200 if page is not None else 404), "text/html", page or "gone"
 
