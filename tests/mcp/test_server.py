@@ -36,8 +36,9 @@ def connect(environment: dict[str, str], tmp_path: Path) -> Connect:
     """Opens the official client on a server of its own."""
 
     @asynccontextmanager
-    async def opened(**options: Any) -> AsyncIterator[Client]:
-        parameters = StdioServerParameters(command=COMMAND[0], args=COMMAND[1:], env=environment, cwd=tmp_path)
+    async def opened(*words: str, **options: Any) -> AsyncIterator[Client]:
+        command = [*COMMAND, *words]
+        parameters = StdioServerParameters(command=command[0], args=command[1:], env=environment, cwd=tmp_path)
         async with Client(stdio_client(parameters), **options) as client:
             yield client
 
@@ -147,6 +148,27 @@ async def test_a_call_that_needs_consent_asks_as_everywhere(
             assert said["status"] == "waiting"
         else:
             assert "too dear" in said["results"]["a"]["error"]
+
+
+async def test_a_client_does_not_approve_by_itself_unless_it_is_let(
+    environment: dict[str, str], connect: Connect
+) -> None:
+    environment["OPENMANUS_GRAPH_POLICY"] = "ask"
+
+    async with connect() as client:
+        said = await call(client, "run", plan=WORK, thread="t", wait_s=WAIT_S)
+        assert said["status"] == "waiting"
+        assert said["next"] == "It is about an effect: your user answers it with: openmanus-graph resume t"
+        (question,) = said["questions"]
+        for given in ({"answer": "yes"}, {"answers": {question["name"]: "yes"}}):
+            why = await failure(client, "answer", thread="t", **given)
+            assert "is about an effect, and a client cannot decide it by itself" in why
+            assert "openmanus-graph resume t" in why
+        assert (await call(client, "status", thread="t"))["status"] == "waiting"
+
+    async with connect("--client-approves") as client:
+        said = await call(client, "answer", thread="t", answer="yes", wait_s=WAIT_S)
+        assert said["status"] == "completed"
 
 
 async def test_errors_are_told_with_the_next_step(connect: Connect) -> None:

@@ -39,6 +39,9 @@ def mcp_call() -> None:
 @mcp.command("serve", cls=LazyCommand, body="openmanus_graph.cli.mcp_server.serving:serve")
 @click.option("--http", is_flag=True, help="Serve over HTTP on the loopback interface, for who has the token.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True, help="Port of --http; 0: any.")
+@click.option(
+    "--client-approves", is_flag=True, help="Take the client's own word in approvals, which its model may give unasked."
+)
 def mcp_serve() -> None:
     """Be an MCP server: other programs run tasks, plans and graphs, and go on with their threads.
 

@@ -14,6 +14,7 @@ from typing import Any, cast
 
 from langgraph.graph import StateGraph
 
+from openmanus_graph import shell_commands
 from openmanus_graph.cli.mcp_server.background_runs import BackgroundRun, Progress
 from openmanus_graph.cli.mcp_server.elicited import answer_in
 from openmanus_graph.cli.mcp_server.served_threads import ServedThreads, error_words
@@ -22,7 +23,7 @@ from openmanus_graph.loading.graphs import load_graph
 from openmanus_graph.loading.input_schema import json_schema_of
 from openmanus_graph.loading.langgraph_json import find_project
 from openmanus_graph.plans.json_schema import validator_of
-from openmanus_graph.questions import Question
+from openmanus_graph.questions import Question, answers_for
 
 logger = logging.getLogger(__name__)
 
@@ -61,7 +62,7 @@ TOOLS: dict[str, dict[str, Any]] = {
         wait_s=_WAIT,
     ),
     "answer": _tool(
-        "Answer what a thread asks. Only a person may decide what it asks: put the question to your user.",
+        "Answer what a thread asks: put the question to your user. Questions about effects only a person answers.",
         ("thread",),
         thread=_THREAD,
         answer={"type": "string", "description": "The answer, where one question is open."},
@@ -90,13 +91,14 @@ asked."""
 class ServerTools:
     """The tools, over the threads of one store."""
 
-    def __init__(self, threads: ServedThreads) -> None:
+    def __init__(self, threads: ServedThreads, *, client_approves: bool = False) -> None:
         """Offer the tools.
 
         Args:
             threads: What they run and look at.
+            client_approves: Whether the tool `answer` decides about effects, too.
         """
-        self._threads = threads
+        self._threads, self._client_approves = threads, client_approves
         self._graphs: dict[str, tuple[str, dict[str, Any], bool]] | None = None
 
     async def listed(self) -> list[dict[str, Any]]:
@@ -185,8 +187,26 @@ class ServerTools:
             answers = (*((args["answer"],) if "answer" in args else ()), *(f"{k}={v}" for k, v in named.items()))
             if not answers:
                 raise UsageError("Give `answer`, or `answers` by the questions' names.")
+            await self._refuse_decisions(thread_id, answers)
         run = await self._threads.go_on(thread_id, answers)
         return await self.followed(thread_id, run, wait_s, progress, elicit)
+
+    async def _refuse_decisions(self, thread_id: str, answers: tuple[str, ...]) -> None:
+        """Refuse to let the client decide itself about effects, which its model might do unasked.
+
+        Raises:
+            UsageError: If it would.
+        """
+        if self._client_approves:
+            return
+        questions = await self._threads.questions(thread_id)
+        given = answers_for(list(questions.values()), list(answers)) if questions else {}
+        for name, question in questions.items():
+            if question["id"] in given and question["kind"] != "answer":
+                raise UsageError(
+                    f"The question {name!r} is about an effect, and a client cannot decide it by itself.",
+                    hint=f"Your user answers it with: {shell_commands.resume(thread_id)}",
+                )
 
     async def followed(
         self, thread_id: str, run: BackgroundRun | None, wait_s: float, progress: Progress, elicit: Elicit
@@ -211,7 +231,13 @@ class ServerTools:
             responses = await elicit(thread_id, questions)
             is_answered, run = (False, None) if responses is None else await self.answered(thread_id, responses)
             if not is_answered:
-                return {**said, "next": "Put the questions to your user, and give the answers by the tool `answer`."}
+                return {**said, "next": self._next(thread_id, questions)}
+
+    def _next(self, thread_id: str, questions: Mapping[str, Question]) -> str:
+        """How what is asked gets its answer."""
+        if self._client_approves or all(question["kind"] == "answer" for question in questions.values()):
+            return "Put the questions to your user, and give the answers by the tool `answer`."
+        return f"It is about an effect: your user answers it with: {shell_commands.resume(thread_id)}"
 
     async def answered(self, thread_id: str, responses: Mapping[str, Any]) -> tuple[bool, BackgroundRun | None]:
         """Go on with what a client's person said; whether that was anything, and the run.

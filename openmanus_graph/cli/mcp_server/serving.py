@@ -125,12 +125,12 @@ async def _later(thread_id: str, questions: Mapping[str, Question]) -> None:
     raise _AskedLaterError(thread_id, questions)
 
 
-def serve(http: bool, port: int) -> int:
+def serve(http: bool, port: int, client_approves: bool) -> int:
     """Serve until the client leaves or a signal comes; the exit code."""
-    return asyncio.run(_serve(http, port))
+    return asyncio.run(_serve(http, port, client_approves))
 
 
-async def _serve(http: bool, port: int) -> int:
+async def _serve(http: bool, port: int, client_approves: bool) -> int:
     settings = Settings.load()
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
@@ -138,7 +138,7 @@ async def _serve(http: bool, port: int) -> int:
         loop.add_signal_handler(number, stop.set)
     async with open_checkpointer(settings=settings) as saver:
         threads = ServedThreads(saver)
-        server = Serving(ServerTools(threads)).server()
+        server = Serving(ServerTools(threads, client_approves=client_approves)).server()
         try:
             await (serve_http(server, port, settings.home, stop) if http else _over_standard_streams(server, stop))
         finally:
