@@ -124,7 +124,17 @@ CONTENT_SHOWN = (
     "reason", "result", "retry_at", "task",
 )  # fmt: skip
 """Fields of the agent's and the subtasks' state whose content a history shows."""
-NAME_SHOWN = ("attachments", "clarifications", "pictures", "proposal", "ran", "results", "sources", "status")
+NAME_SHOWN = (
+    "attachments",
+    "clarifications",
+    "instructions",
+    "pictures",
+    "proposal",
+    "ran",
+    "results",
+    "sources",
+    "status",
+)
 """Fields of which a history shows that they changed."""
 NOT_SHOWN = (
     "active_s", "attempts", "calls", "checks", "definition", "earlier", "failed_round", "heard", "made", "plan_tries",

@@ -100,10 +100,8 @@ def prepare_launch(
                 if control is not None:
                     argv = bridged(argv, control)
                     environment |= proxy_environment(hosts)
-                networked = control is not None
-                command, descriptors = _bubblewrap(
-                    argv, workspace, account, limits, networked=networked, read_only=read_only
-                )
+                seen = {"networked": control is not None, "read_only": read_only}
+                command, descriptors = _bubblewrap(argv, workspace, account, limits, **seen)
             else:
                 confinement = landlock_confinement(interpreter_paths(), limits, read_only=read_only, besides=besides)
                 command = _through_launcher(argv, workspace, account, confinement, supervise=True)

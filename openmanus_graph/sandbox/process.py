@@ -6,7 +6,7 @@ import asyncio
 import signal
 import socket
 from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -154,6 +154,16 @@ async def open_process(
     standard = (stdin, stdout, stderr)
     if way_out is None:
         return await _start(prepared(), level, standard, pass_fds)
+    return await _start_with_way_out(prepared, level, standard, pass_fds, way_out)
+
+
+async def _start_with_way_out(
+    prepared: Callable[..., AbstractContextManager[Launch]],
+    level: Level,
+    standard: tuple[int, int, int],
+    pass_fds: Sequence[int],
+    way_out: WayOut,
+) -> SandboxProcess:
     ours, theirs = socket.socketpair()
     with ours:
         with theirs:

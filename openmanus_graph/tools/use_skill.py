@@ -22,6 +22,7 @@ def _unavailable(settings: Settings) -> str | None:
 _SPEC = ToolSpec(
     effect="write",
     idempotent=True,
+    on_request=True,
     returns={"instructions": TEXT, "files": [TEXT]},
     unavailable=_unavailable,
 )

@@ -74,8 +74,8 @@ def test_of_the_other_tools_only_the_names_are_told() -> None:
         "- web_search",
         "- ask_human",
     ]
-    others = "search_files, view_image, http_request, deep_research, transcribe_audio, speak, generate_image"
-    assert lines[-1] == f"- others: {others}"
+    others = "search_files, view_image, http_request, deep_research, transcribe_audio, speak, generate_image, "
+    assert lines[-1] == f"- others: {others}data_query, chart, use_skill"
 
 
 def test_what_the_policy_always_refuses_is_not_told(roles: Roles) -> None:

@@ -92,7 +92,8 @@ async def test_a_name_that_is_no_tool_is_answered_with_those_there_are(build: Bu
     first, second = (m["content"] for m in provider.requests[3].messages if m["role"] == "tool")
     assert first == (
         "Offered from your next step on: search_files. 'bash' is offered already. There is no 'teleport' to be had; "
-        "you can ask for: search_files, view_image, deep_research, planning, create_chat_completion."
+        "you can ask for: search_files, view_image, deep_research, data_query, "
+        "chart, planning, create_chat_completion."
     )
     assert second.startswith("Give 'names'; you can ask for: search_files,")
     assert "search_files" in provider.requests[3].tools

@@ -69,11 +69,20 @@ async def test_a_flood_of_notices_costs_time_only(run: Run, log: Path) -> None:
     assert results["a"]["output"] == {"done": "flood_notices"}
 
 
-async def test_a_message_without_end_costs_the_call_and_its_server(run: Run, log: Path) -> None:
-    results = await run(rough(log), call("a", "flood_bytes"), {**call("b", "note", text="after"), "needs": ["c"]}, SLOW)
+async def test_a_message_without_end_costs_the_call_and_its_server(run: Run, log: Path, tmp_path: Path) -> None:
+    results = await run(rough(log), call("a", "flood_bytes"))
     assert "It wrote a line of more than" in results["a"]["error"]
     assert "What the call did is unknown, so it is not repeated." in results["a"]["error"]
-    assert results["b"]["output"] == {"done": "note"}
+
+    settings = Settings.load(home=tmp_path / "home", mcp_servers={"demo": rough(log)})
+    tools, _ = await asyncio.to_thread(mcp_tools, settings)
+    context = ToolContext("t", "s", tmp_path, settings, call_id="c")
+    with using_tool_context(context):
+        with pytest.raises(ConnectionError, match="It wrote a line of more than"):
+            await tools["mcp_demo_flood_bytes"].ainvoke({})
+        assert await tools["mcp_demo_note"].ainvoke({"text": "after"}) == {"done": "note"}
+    await context.sessions.aclose()
+    await context.thread_sessions.aclose()
 
 
 async def test_an_answer_without_end_over_http_costs_the_call(run: Run) -> None:

@@ -20,7 +20,7 @@ from openmanus_graph.testing import Fault, Reply, ScriptedServer, ToolUse
 from tests.bytes_in_files import files_holding
 from tests.cli.conftest import MakeProgram
 from tests.research.conftest import FOUND, QUERY, QUESTIONS, Research
-from tests.research.web import Rules, Web, claims_of_notes, fenced_parts, notes_in, question
+from tests.research.web import Rules, Web, cited_sentences, claims_of_notes, fenced_parts, notes_in, question
 
 pytestmark = pytest.mark.postgres
 
@@ -29,13 +29,6 @@ KEY = "sk-proj-1234567890abcdef"
 
 def thread(name: str = "t") -> Any:
     return {"configurable": {"thread_id": name}}
-
-
-def cited_sentences(report: str) -> list[str]:
-    """The sentences of a report's text, each of which must end with numbers of sources."""
-    body = report.partition("## Sources")[0].partition("## What is missing")[0]
-    lines = [line.removeprefix("- ") for line in body.splitlines() if line and not line.startswith("#")]
-    return [one for line in lines for one in re.split(r"(?<=\])\s+(?=[A-Z\"])", line)]
 
 
 async def test_every_sentence_has_its_source_and_the_words_that_say_it(

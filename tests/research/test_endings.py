@@ -10,8 +10,7 @@ import pytest
 from openmanus_graph.testing import ScriptedServer
 from tests.cli.conftest import MakeProgram
 from tests.research.conftest import QUERY, Research
-from tests.research.test_deep_research import cited_sentences
-from tests.research.web import Rules, Web, question
+from tests.research.web import Rules, Web, cited_sentences, question
 
 pytestmark = pytest.mark.postgres
 

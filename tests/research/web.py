@@ -70,6 +70,13 @@ class Web:
         return (200 if page is not None else 404), "text/html", page or "gone"
 
 
+def cited_sentences(report: str) -> list[str]:
+    """The sentences of a report's text, each of which must end with numbers of sources."""
+    body = report.partition("## Sources")[0].partition("## What is missing")[0]
+    lines = [line.removeprefix("- ") for line in body.splitlines() if line and not line.startswith("#")]
+    return [one for line in lines for one in re.split(r"(?<=\])\s+(?=[A-Z\"])", line)]
+
+
 @contextmanager
 def serving(web: Web) -> Iterator[Web]:
     class Handler(BaseHTTPRequestHandler):

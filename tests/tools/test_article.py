@@ -78,7 +78,7 @@ async def test_where_nothing_can_be_found_the_page_is_read_as_it_is(
     context: ToolContext, service: Service, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, program: str
 ) -> None:
     (tmp_path / "article_worker.py").write_text(program)
-    monkeypatch.setattr(article, "files", lambda _: tmp_path)
+    monkeypatch.setattr(article, "program_of", lambda _, name: (tmp_path / name).read_text())
 
     page = await read(context, service, made())
 

@@ -248,7 +248,7 @@ class TestPdf:
     ) -> None:
         ending = tmp_path / "pdf_worker.py"
         ending.write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-        monkeypatch.setattr("openmanus_graph.sandbox.pdf.files", lambda _: tmp_path)
+        monkeypatch.setattr("openmanus_graph.sandbox.pdf.program_of", lambda _, name: (tmp_path / name).read_text())
         with pytest.raises(ToolError, match="is broken and cannot be read"):
             await one(server.page("/a", pdf("Whales"), "Content-Type: application/pdf"))
 
@@ -259,7 +259,7 @@ class TestPdf:
         secret.write_text("hidden")
         looking = f"import json, os, socket\nopen({str(secret)!r}).read()"
         (tmp_path / "pdf_worker.py").write_text(looking)
-        monkeypatch.setattr("openmanus_graph.sandbox.pdf.files", lambda _: tmp_path)
+        monkeypatch.setattr("openmanus_graph.sandbox.pdf.program_of", lambda _, name: (tmp_path / name).read_text())
         with pytest.raises(ToolError, match="is broken and cannot be read"):
             await one(server.page("/a", pdf("Whales"), "Content-Type: application/pdf"))
         (tmp_path / "pdf_worker.py").write_text(

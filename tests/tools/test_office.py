@@ -117,7 +117,7 @@ async def test_a_large_sheet_is_cut_and_that_is_said(
 
 async def test_what_ends_the_reader_costs_the_file(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     (tmp_path / "office_worker.py").write_text("import os, signal\nos.kill(os.getpid(), signal.SIGSEGV)\n")
-    monkeypatch.setattr(office, "files", lambda _: tmp_path)
+    monkeypatch.setattr(office, "program_of", lambda _, name: (tmp_path / name).read_text())
     with pytest.raises(ToolError, match="is broken and cannot be read"):
         await office_text(docx("a", "b"), "a.docx", Settings())
 

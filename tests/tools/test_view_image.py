@@ -222,7 +222,7 @@ class TestPages:
         self, program: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         (tmp_path / "pdf_worker.py").write_text(program)
-        monkeypatch.setattr("openmanus_graph.sandbox.pdf.files", lambda _: tmp_path)
+        monkeypatch.setattr("openmanus_graph.sandbox.pdf.program_of", lambda _, name: (tmp_path / name).read_text())
         (tmp_path / "a.pdf").write_bytes(pdf("Whales"))
         with pytest.raises(ToolError, match="is broken and cannot be read"):
             await self.look(tmp_path, path="a.pdf")

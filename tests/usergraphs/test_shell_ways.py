@@ -69,7 +69,7 @@ def test_prints_stay_out_of_json(program: Program) -> None:
     assert "from the node" in err
     (program.folder / "langgraph.json").write_text('{"graphs": {"prints": "./prints.py:graph"}, "dependencies": ["."]}')
     out, err = program("graph", "list", "--json")
-    assert [graph["name"] for graph in json.loads(out)] == ["prints"]
+    assert [graph["name"] for graph in json.loads(out)] == ["prints", "deep_research"]
     assert "from the import" in err
 
 

@@ -25,7 +25,7 @@ from openmanus_graph.sandbox.launch import prepare_launch
 from openmanus_graph.sandbox.limits import SandboxLimits
 from openmanus_graph.tools.mcp.elicitation import CANCELLED
 from openmanus_graph.tools.mcp.listing import Listing, keep, read_listing
-from openmanus_graph.tools.mcp.pending_call import PendingCall
+from openmanus_graph.tools.mcp.pending_call import PendingCall, Reply
 from openmanus_graph.tools.mcp.sdk_internals import unchecked
 from openmanus_graph.tools.mcp.server import filled
 from openmanus_graph.tools.mcp.stdio import StdioServer
@@ -182,6 +182,14 @@ class McpConnection:
         response = CANCELLED if call is None else await call.ask(params.model_dump(by_alias=True, exclude_none=True))
         return ElicitResult.model_validate(response)
 
+    def _hand_over(self, params: Mapping[str, Any], reply: Reply) -> bool:
+        """Give a question that a call has left open to another one; whether there is one."""
+        others = [call for call in self._calls if not call.done]
+        if not others:
+            return False
+        next((call for call in others if not call.asking), others[0]).adopt(params, reply)
+        return True
+
     async def _sampled(self, context: Any, params: Any) -> Any:
         from mcp.types import INVALID_REQUEST, CreateMessageResult, ErrorData
 
@@ -263,7 +271,7 @@ class McpConnection:
             tool: The tool's name at the server.
             arguments: Its arguments.
         """
-        call = PendingCall(self._send, tool, arguments, self._server.timeout_s)
+        call = PendingCall(self._send, tool, arguments, self._server.timeout_s, self._hand_over)
         self._calls = [*(other for other in self._calls if not other.done), call]
         return call
 

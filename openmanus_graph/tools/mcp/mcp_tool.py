@@ -188,7 +188,7 @@ def _goes_on(context: ToolContext) -> bool:
     """Whether a call waits for the answer to its server's question in this process."""
     held = context.sessions.opened(HELD)
     call = held.calls.get(str(context.call_id)) if isinstance(held, HeldCalls) else None
-    return call is not None and not call.done
+    return call is not None and (call.answered or not call.done)
 
 
 def _in_graph() -> bool:

@@ -26,6 +26,9 @@ _TICK_S = 1.0
 Say = Callable[[str], None]
 Send = Callable[[Mapping[str, Any], Callable[..., Awaitable[None]]], Awaitable[dict[str, Any]]]
 """Sends the parameters of a call, with what takes its progress; gives the answer as it came."""
+Reply = asyncio.Future[dict[str, Any]]
+HandOver = Callable[[Mapping[str, Any], Reply], bool]
+"""Takes a question that a call leaves open at its end, with what its reply goes into; whether another call has it."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +54,9 @@ def _digest(params: Mapping[str, Any]) -> str:
 class PendingCall:
     """A call; it goes on by itself, and waits where the server wants an answer."""
 
-    def __init__(self, send: Send, tool: str, arguments: Mapping[str, Any], seconds: float) -> None:
+    def __init__(
+        self, send: Send, tool: str, arguments: Mapping[str, Any], seconds: float, hand_over: HandOver
+    ) -> None:
         """Begin the call.
 
         Args:
@@ -59,16 +64,19 @@ class PendingCall:
             tool: The tool's name at the server.
             arguments: Its arguments.
             seconds: How long the server may take, without the time in which it waits for us.
+            hand_over: Takes questions that are open at its end: where a server does not say which call it asks about,
+                one of them may have been taken for this one's.
         """
+        self._hand_over = hand_over
         self._send = send
         self._tool = tool
         self._arguments = dict(arguments)
         self._seconds = self._left = seconds
         self._sampling = 0
-        self._news: asyncio.Queue[tuple[ServerQuestion, asyncio.Future[dict[str, Any]]] | None] = asyncio.Queue()
-        self._open: tuple[ServerQuestion, asyncio.Future[dict[str, Any]]] | None = None
+        self._news: asyncio.Queue[tuple[ServerQuestion, Reply] | None] = asyncio.Queue()
+        self._open: tuple[ServerQuestion, Reply] | None = None
         self._asked: Counter[str] = Counter()
-        self._waiting: list[asyncio.Future[dict[str, Any]]] = []
+        self._waiting: list[tuple[Mapping[str, Any], Reply]] = []
         self._said = 0.0
         self.say: Say = _nothing
         """Takes what the server says of its progress; another one after the run was suspended."""
@@ -83,6 +91,11 @@ class PendingCall:
         return self._task.done()
 
     @property
+    def answered(self) -> bool:
+        """Whether its answer is there."""
+        return self._task.done() and not self._task.cancelled() and self._task.exception() is None
+
+    @property
     def asking(self) -> bool:
         """Whether the server waits for an answer."""
         return self._open is not None or not self._news.empty()
@@ -95,9 +108,11 @@ class PendingCall:
             TimeoutError: If the server took too long; the call is given up.
             Exception: Whatever else; then nobody knows what the call has done.
         """
-        while self._open is None:
-            if self._task.done() and self._news.empty():
+        while True:
+            if self._task.done():  # whatever it has asked: the server needs no reply to it any more
                 return self._task.result()
+            if self._open is not None:
+                return self._open[0]
             began = time.monotonic()
             try:
                 async with asyncio.timeout(max(self._left, 0.001)):
@@ -109,9 +124,7 @@ class PendingCall:
                 await self.aclose()
                 raise TimeoutError(f"it did not answer within {self._seconds:g} s") from None
             self._left -= time.monotonic() - began
-            if news is not None:
-                self._open = news
-        return self._open[0]
+            self._open = news
 
     def reply(self, response: dict[str, Any]) -> None:
         """Answer what the server asks.
@@ -129,13 +142,22 @@ class PendingCall:
         Args:
             params: What the server wants to know.
         """
+        reply: Reply = asyncio.get_running_loop().create_future()
+        self.adopt(params, reply)
+        return await reply
+
+    def adopt(self, params: Mapping[str, Any], reply: Reply) -> None:
+        """Have a person asked what the server asks.
+
+        Args:
+            params: What the server wants to know.
+            reply: What the reply goes into.
+        """
         about = _digest(params)
         question = ServerQuestion(dict(params), self._asked[about])
         self._asked[about] += 1
-        future: asyncio.Future[dict[str, Any]] = asyncio.get_running_loop().create_future()
-        self._waiting.append(future)
-        self._news.put_nowait((question, future))
-        return await future
+        self._waiting.append((params, reply))
+        self._news.put_nowait((question, reply))
 
     async def ask_model(self, params: Mapping[str, Any]) -> dict[str, Any]:
         """Have the run's model asked, in the server's words.
@@ -161,9 +183,9 @@ class PendingCall:
     def _over(self, task: asyncio.Task[dict[str, Any]]) -> None:
         if not task.cancelled():
             task.exception()  # seen: nobody may ask for it, if the run is over
-        for future in self._waiting:
-            if not future.done():
-                future.set_result({"action": "cancel"})
+        for params, reply in self._waiting:
+            if not reply.done() and not self._hand_over(params, reply):
+                reply.set_result({"action": "cancel"})
         self._news.put_nowait(None)
 
     async def _run(self) -> dict[str, Any]:

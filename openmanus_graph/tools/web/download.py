@@ -68,18 +68,18 @@ class Downloader:
     """Downloads over connections of its own: no proxy, no cookies, nothing shared between two requests."""
 
     def __init__(
-        self, allow_hosts: tuple[str, ...], *, resolver: Resolver = resolve, most_bytes: int = MAX_BYTES
+        self, allow_hosts: tuple[str, ...], *, resolver: Resolver = resolve, most_bytes: int | None = None
     ) -> None:
         """Open nothing yet.
 
         Args:
             allow_hosts: Hosts that may be reached although their address is not public.
             resolver: How host names are resolved.
-            most_bytes: Bytes of a body that are kept, where it is no PDF.
+            most_bytes: Bytes of a body that are kept, where it is no PDF; `None` means `MAX_BYTES`.
         """
         self._allow_hosts = allow_hosts
         self._resolver = resolver
-        self._most_bytes = most_bytes
+        self._most_bytes = MAX_BYTES if most_bytes is None else most_bytes
         # A connection kept alive belongs to an address, so it could serve another host of that address
         # whose certificate was never checked.
         limits = httpx2.Limits(max_keepalive_connections=0)
