@@ -95,9 +95,6 @@ async def test_an_answer_without_end_over_http_costs_the_call(run: Run) -> None:
     assert "What the call did is unknown, so it is not repeated." in results["a"]["error"]
 
 
-SLOW: dict[str, Any] = {"id": "c", "tool": "bash", "args": {"command": "true"}}
-
-
 @pytest.mark.parametrize(
     ("tool", "why"),
     [("wrong_id", "did not answer within 1 s"), ("list_result", "answered with what is no answer")],
