@@ -9,6 +9,7 @@ import tempfile
 import uuid
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import contextmanager
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -17,6 +18,7 @@ import hypothesis
 import psycopg
 import pytest
 from psycopg import conninfo, sql
+from xdist.scheduler import LoadFileScheduling
 
 from openmanus_graph import Settings, ThreadSaver, open_checkpointer
 from openmanus_graph.checkpoints.server.embedded import EmbeddedServer
@@ -27,6 +29,30 @@ from tests.interpreter import Interpreter
 def pytest_xdist_auto_num_workers() -> int:
     """Two for each processor: most tests wait for processes that they have started, two thirds of their time."""
     return 2 * len(os.sched_getaffinity(0))
+
+
+COSTLY = ("neo4j", "chroma-server")
+"""Servers that take half a minute of a processor to start: what needs one goes to one worker, which starts it once."""
+
+
+class ByServer(LoadFileScheduling):
+    """The tests of a file to one worker, and to one worker all tests that need the same costly server."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        file, _, test = nodeid.partition("::")
+        text = _text_of(self.config.rootpath / file)
+        return next((name for name in COSTLY if f"[{name}" in test or f"-{name}" in test or name in text), file)
+
+
+@cache
+def _text_of(path: Path) -> str:
+    return path.read_text() if path.is_file() else ""
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByServer | None:
+    """Where `--dist loadfile` is asked for, mind costly servers, too."""
+    return ByServer(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 # No test depends on how fast the machine is, nor does what it is given.
