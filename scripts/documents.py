@@ -100,11 +100,11 @@ def settings_table(_: str) -> str:
 
 
 def tools_table(_: str) -> str:
-    """The built-in tools with their arguments, effect and output."""
+    """The built-in tools with their arguments, effect, what happens without a policy, and output."""
     from openmanus_graph.tools.registry import builtin_tools
     from openmanus_graph.tools.spec import schema_of, spec_of
 
-    rows = ["| Tool | Arguments | Effect | Output |", "|---|---|---|---|"]
+    rows = ["| Tool | Arguments | Effect | By default | Output |", "|---|---|---|---|---|"]
     for tool in builtin_tools():
         schema, spec = schema_of(tool), spec_of(tool)
         required = schema.get("required", [])
@@ -112,9 +112,11 @@ def tools_table(_: str) -> str:
         effect = spec.effect + (
             f"; read with {' or '.join(map(str.upper, spec.reads_when[1]))}" if spec.reads_when else ""
         )
-        effect += "; read where an action only reads" if spec.effect_when else ""
+        effect += "; read where a call only reads" if spec.effect_when else ""
+        reads = spec.reads_when or spec.effect_when
+        default = "made" if spec.effect != "external" else "asked; made where it only reads" if reads else "asked"
         output = f"as `{spec.alias_of}`" if spec.alias_of else shape_words(spec.returns) or "the checked value"
-        rows.append(f"| [`{tool.name}`](#{tool.name}) | {', '.join(names)} | {effect} | {output} |")
+        rows.append(f"| [`{tool.name}`](#{tool.name}) | {', '.join(names)} | {effect} | {default} | {output} |")
     return "\n".join(rows)
 
 
