@@ -103,6 +103,17 @@ async def fetch_page(
     return await fetch_in_call(urls, timeout, max_chars)
 
 
+@builtin_tool("crawl4ai", FetchArguments, replace(SPEC, alias_of="fetch_page"))
+async def crawl4ai(
+    *,
+    urls: list[str] | str,
+    timeout: float = 30,  # noqa: ASYNC109 - the tool's own parameter, applied to each page by itself
+    max_chars: int | None = None,
+) -> dict[str, Any]:
+    """Read pages of the Web as Markdown. The same as `fetch_page`."""
+    return await fetch_in_call(urls, timeout, max_chars)
+
+
 async def fetch_in_call(urls: list[str] | str, timeout: float, max_chars: int | None) -> dict[str, Any]:  # noqa: ASYNC109
     """Read pages for the call of a tool that is running, by its settings; see `fetch`."""
     context = tool_context()

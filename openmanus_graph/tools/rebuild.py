@@ -126,30 +126,29 @@ def available_tools(places: Sequence[str], settings: Settings | None = None) -> 
 
 
 def _of_servers(settings: Settings) -> dict[str, BaseTool]:
-    """The tools of MCP servers; one that cannot be used costs a line."""
+    """The tools of MCP servers."""
     if not settings.mcp_servers and settings.mcp_file is None:
         return {}
     from openmanus_graph.tools.mcp.server_tools import mcp_tools
 
-    tools, problems = mcp_tools(settings)
-    for problem in problems:
-        logger.warning(problem)
-    for tool in tools.values():
-        _found[id(tool)] = (tool, {"name": tool.name, "mcp": True})
-    return tools
+    return _of_others("mcp", *mcp_tools(settings))
 
 
 def _of_services(settings: Settings) -> dict[str, BaseTool]:
-    """The tools of web services with an OpenAPI document; one that cannot be used costs a line."""
+    """The tools of web services with an OpenAPI document."""
     if not settings.openapi:
         return {}
     from openmanus_graph.tools.openapi.tools import openapi_tools
 
-    tools, problems = openapi_tools(settings)
+    return _of_others("openapi", *openapi_tools(settings))
+
+
+def _of_others(kind: str, tools: dict[str, BaseTool], problems: list[str]) -> dict[str, BaseTool]:
+    """Tools that come from elsewhere by their settings; what cannot be used costs a line."""
     for problem in problems:
         logger.warning(problem)
     for tool in tools.values():
-        _found[id(tool)] = (tool, {"name": tool.name, "openapi": True})
+        _found[id(tool)] = (tool, {"name": tool.name, kind: True})
     return tools
 
 

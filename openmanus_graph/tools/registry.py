@@ -36,12 +36,13 @@ BUILTIN_TOOLS: tuple[str, ...] = (
 )
 """Each name is also the attribute, and, but for those that stand elsewhere, the module in this package."""
 _ELSEWHERE = {
+    "crawl4ai": "openmanus_graph.tools.fetch_page",
     "data_query": "openmanus_graph.tools.data.data_query",
     **dict.fromkeys(("chart", "data_visualization"), "openmanus_graph.tools.data.chart"),
     "deep_research": "openmanus_graph.graphs.deep_research",
     **dict.fromkeys(("transcribe_audio", "speak", "generate_image"), "openmanus_graph.models.media_tools"),
 }
-"""Tools that run a graph or ask a model stand beside it; those of one matter in a package of their own."""
+"""Tools that run a graph or ask a model stand beside it, second names beside the first, others in a package."""
 
 
 def builtin(name: str) -> BaseTool:

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,8 @@ import pytest
 from openmanus_graph import Settings, ThreadSaver, build_plan_graph
 from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.graphs.durable import DurableGraph
+from openmanus_graph.graphs.manus import build_manus_graph
+from openmanus_graph.testing import ScriptedServer
 from openmanus_graph.tools.rebuild import available_tools
 
 HERE = Path(__file__).parent
@@ -125,6 +127,7 @@ def log(tmp_path: Path) -> Path:
 
 Run = Callable[..., Any]
 BuildPlan = Callable[..., Any]
+BuildAgent = Callable[..., Any]
 
 
 @pytest.fixture
@@ -135,6 +138,31 @@ def build(settings: Callable[..., Settings], saver: ThreadSaver) -> BuildPlan:
         chosen = settings(demo=server)
         tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
         return build_plan_graph(tools, settings=chosen, **options).compile(checkpointer=saver)
+
+    return make
+
+
+@pytest.fixture
+def provider() -> Iterator[ScriptedServer]:
+    """A scripted provider that each test fills with replies."""
+    with ScriptedServer() as server:
+        yield server
+
+
+@pytest.fixture
+def build_agent(provider: ScriptedServer, saver: ThreadSaver, tmp_path: Path) -> BuildAgent:
+    """Builds the agent on the provider, with the tools of a server called `demo`."""
+
+    async def make(server: McpServerSettings, **options: Any) -> DurableGraph:
+        chosen = Settings.load(
+            home=tmp_path / "home",
+            mcp_servers={"demo": server},
+            llm_model="openai/scripted",
+            llm_base_url=provider.base_url,
+            llm_api_key="sk-scripted",
+        )
+        tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
+        return build_manus_graph(tools=tools, settings=chosen, **options).compile(checkpointer=saver)
 
     return make
 

@@ -3,43 +3,24 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import pytest
-
-from openmanus_graph import Settings, ThreadSaver
-from openmanus_graph.graphs.manus import build_manus_graph
+from openmanus_graph import Settings
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
 from openmanus_graph.tools.mcp.server_tools import mcp_tools
-from openmanus_graph.tools.rebuild import available_tools
 from tests.agent.replies import calls, done, plans, thread, wants_plan
-from tests.mcp.conftest import Run, call, rough
-
-
-@pytest.fixture
-def provider() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        yield server
+from tests.mcp.conftest import BuildAgent, Run, call, rough
 
 
 async def test_an_agent_is_offered_the_tools_as_they_are_now(
-    provider: ScriptedServer, saver: ThreadSaver, tmp_path: Path, log: Path
+    provider: ScriptedServer, build_agent: BuildAgent, tmp_path: Path, log: Path
 ) -> None:
-    chosen = Settings.load(
-        home=tmp_path / "home",
-        mcp_servers={"demo": rough(log, offered=True)},
-        llm_model="openai/scripted",
-        llm_base_url=provider.base_url,
-        llm_api_key="sk-scripted",
-    )
-    tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
     agent = {"id": "w", "goal": "ask", "agent": "executor"}
     changes = calls(ToolUse("mcp_demo_alter", {}), ToolUse("mcp_demo_lose", {"name": "pid"}))
     uses = calls(ToolUse("mcp_demo_note", {"number": 7}), ToolUse("mcp_demo_pid", {}))
     provider.add(wants_plan(), plans(agent), changes, uses, *done("x"), Reply("x"))
-    app = build_manus_graph(tools=tools, settings=chosen, policy="allow").compile(checkpointer=saver)
+    app = await build_agent(rough(log, offered=True), policy="allow")
 
     await app.ainvoke({"task": "ask"}, thread(workspace=str(tmp_path / "work")))
 
@@ -54,16 +35,8 @@ async def test_an_agent_is_offered_the_tools_as_they_are_now(
 
 
 async def test_an_agent_calls_a_tool_that_is_new_within_the_policy(
-    provider: ScriptedServer, saver: ThreadSaver, tmp_path: Path, log: Path
+    provider: ScriptedServer, build_agent: BuildAgent, tmp_path: Path, log: Path
 ) -> None:
-    chosen = Settings.load(
-        home=tmp_path / "home",
-        mcp_servers={"demo": rough(log, offered=True)},
-        llm_model="openai/scripted",
-        llm_base_url=provider.base_url,
-        llm_api_key="sk-scripted",
-    )
-    tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
     agent = {"id": "w", "goal": "ask", "agent": "executor"}
     gains = calls(ToolUse("mcp_demo_gain", {"name": "fresh"}), ToolUse("mcp_demo_gain", {"name": "secret"}))
     uses = calls(
@@ -74,7 +47,7 @@ async def test_an_agent_calls_a_tool_that_is_new_within_the_policy(
     )
     provider.add(wants_plan(), plans(agent), gains, uses, *done("x"), Reply("x"))
     rules = {"default": "allow", "rules": [{"tool": "mcp_demo_secret", "action": "deny"}]}
-    app = build_manus_graph(tools=tools, settings=chosen, policy=rules).compile(checkpointer=saver)
+    app = await build_agent(rough(log, offered=True), policy=rules)
 
     await app.ainvoke({"task": "ask"}, thread(workspace=str(tmp_path / "work")))
 

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
 from langgraph.types import Command
 
-from openmanus_graph import Settings, ThreadSaver, list_effects
-from openmanus_graph.graphs.manus import build_manus_graph
+from openmanus_graph import ThreadSaver, list_effects
 from openmanus_graph.questions import answers_for
 from openmanus_graph.testing import Reply, ScriptedServer, ToolUse
-from openmanus_graph.tools.rebuild import available_tools
 from tests.agent.replies import calls, done, plans, thread, wants_plan
 from tests.cli.conftest import MakeProgram, Program, program_in  # noqa: F401 - a fixture
-from tests.mcp.conftest import ROOT, BuildPlan, call, of_the_sdk, rough
+from tests.mcp.conftest import ROOT, BuildAgent, BuildPlan, call, of_the_sdk, rough
 
 ACCEPTED = {"action": "accept", "content": {"sure": True}}
 
@@ -158,29 +155,15 @@ def test_of_another_call_a_person_is_asked_what_it_has_done(served: Program, log
 # ---------------------------------------------------------------- models
 
 
-@pytest.fixture
-def provider() -> Iterator[ScriptedServer]:
-    with ScriptedServer() as server:
-        yield server
-
-
 @pytest.mark.parametrize("allowed", [True, False])
 async def test_a_server_asks_the_model_only_where_it_may(
-    provider: ScriptedServer, saver: ThreadSaver, tmp_path: Path, log: Path, allowed: bool
+    provider: ScriptedServer, build_agent: BuildAgent, saver: ThreadSaver, tmp_path: Path, log: Path, allowed: bool
 ) -> None:
-    chosen = Settings.load(
-        home=tmp_path / "home",
-        mcp_servers={"demo": rough(log, sampling=allowed)},
-        llm_model="openai/scripted",
-        llm_base_url=provider.base_url,
-        llm_api_key="sk-scripted",
-    )
-    tools = await asyncio.to_thread(lambda: list(available_tools((), chosen).values()))
     uses = calls(ToolUse("mcp_demo_sample", {}))
     agent = {"id": "w", "goal": "ask", "agent": "executor"}
     replies = [wants_plan(), plans(agent), uses, *([Reply("Lima")] if allowed else []), *done("x"), Reply("x")]
     provider.add(*replies)
-    app = build_manus_graph(tools=tools, settings=chosen, policy="allow").compile(checkpointer=saver)
+    app = await build_agent(rough(log, sampling=allowed), policy="allow")
 
     out = await app.ainvoke({"task": "ask"}, thread(workspace=str(tmp_path / "work")))
 

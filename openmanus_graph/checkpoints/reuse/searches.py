@@ -11,10 +11,9 @@ from typing import Any
 from langchain_core.runnables import RunnableConfig
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_whole
+from openmanus_graph.checkpoints.reuse.kept_value import kept_value
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.errors import DamagedValueError, EncryptionKeyError
 from openmanus_graph.run_config import LEASE, thread_id_of
 from openmanus_graph.values.storable_json import storable
 
@@ -40,22 +39,8 @@ class ThreadSearches:
 
     async def find(self, key: str, seconds: float) -> tuple[Any, float] | None:
         """What was found at most so many seconds ago, and how many ago; `None` if there is none that can be read."""
-        try:
-            async with self._saver.connection() as connection:
-                row = await (
-                    await connection.execute(
-                        "SELECT found, extract(epoch FROM clock_timestamp() - made_at)::float AS age FROM searches"
-                        " WHERE thread_id = %s AND key = %s",
-                        (thread_id_of(self._config), key),
-                    )
-                ).fetchone()
-            if row is None or float(row["age"]) > seconds:
-                return None
-            if self._saver.cipher is None:
-                refuse_sealed([row["found"]])
-        except (EncryptionKeyError, DamagedValueError):  # the search is made again, as if nothing had been kept
-            return None
-        return row["found"], max(float(row["age"]), 0.0)
+        query = "SELECT found AS value, made_at FROM searches WHERE thread_id = %s AND key = %s"
+        return await kept_value(self._saver, query, (thread_id_of(self._config), key), seconds)
 
     async def keep(self, key: str, found: Any) -> None:
         """Keep what was found, in place of what was before.

@@ -10,10 +10,9 @@ from typing import Any
 
 from psycopg.types.json import Jsonb
 
-from openmanus_graph.checkpoints.encryption.cipher import refuse_sealed
 from openmanus_graph.checkpoints.encryption.sealed_rows import sealed_whole
+from openmanus_graph.checkpoints.reuse.kept_value import kept_value
 from openmanus_graph.checkpoints.saver import ThreadSaver
-from openmanus_graph.errors import DamagedValueError, EncryptionKeyError
 
 LARGEST = 1_000_000
 """Characters of JSON above which a result is not kept."""
@@ -34,22 +33,11 @@ class ToolResults:
             key: Of the tool, as it is defined, and of the arguments.
             seconds: How old it may be.
         """
-        try:
-            async with self._saver.connection() as connection:
-                row = await (
-                    await connection.execute(
-                        "SELECT output, extract(epoch FROM clock_timestamp() - made_at)::float AS age FROM tool_results"
-                        " WHERE owner = %s AND key = %s AND expires_at > clock_timestamp()",
-                        (self._owner, key),
-                    )
-                ).fetchone()
-            if row is None or float(row["age"]) > seconds:
-                return None
-            if self._saver.cipher is None:
-                refuse_sealed([row["output"]])
-        except (EncryptionKeyError, DamagedValueError):  # the call is made again, as if nothing had been kept
-            return None
-        return row["output"], float(row["age"])
+        query = (
+            "SELECT output AS value, made_at FROM tool_results"
+            " WHERE owner = %s AND key = %s AND expires_at > clock_timestamp()"
+        )
+        return await kept_value(self._saver, query, (self._owner, key), seconds)
 
     async def keep(self, key: str, output: Any, seconds: float) -> None:
         """Keep a result for so many seconds, unless it is too large; what has expired is removed."""

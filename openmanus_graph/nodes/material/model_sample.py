@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from itertools import count
 
 from langchain_core.messages import AIMessage, BaseMessage, HumanMessage, SystemMessage
 from langchain_core.runnables import RunnableConfig
 
-from openmanus_graph.call_site import CallSite
 from openmanus_graph.context import Sample
 from openmanus_graph.errors import BudgetError, ModelError, ToolError
 from openmanus_graph.models.gateway import Models
-from openmanus_graph.nodes.material.text_question import ROLE, step_place
+from openmanus_graph.nodes.material.text_question import place_of
 from openmanus_graph.nodes.subtask_runtime import SubtaskScope
 
 
@@ -26,17 +26,15 @@ def model_sample(run: SubtaskScope, config: RunnableConfig) -> Sample | None:
     models = run.context.models
     if not isinstance(models, Models):
         return None
-    step, number = step_place(config)
-    dispatch = run.context.subtask_run.rpartition("-r")[2]
+    place = place_of(run, config, "sample")
     times = count(1)
 
     async def sample(told: str, said: Sequence[tuple[str, str]]) -> str:
-        site = f"{run.context.subtask_id}.sample{number or ''}-{next(times)}"
-        place = CallSite(ROLE, site, step, int(dispatch) if dispatch.isdigit() else 1)
+        this = replace(place, subtask=f"{place.subtask}-{next(times)}")
         system: list[BaseMessage] = [SystemMessage(told)] if told else []
         asked = [AIMessage(text) if who == "assistant" else HumanMessage(text) for who, text in said]
         try:
-            reply = await models.reply(place, [*system, *asked], scope=run, emit=run.emit)
+            reply = await models.reply(this, [*system, *asked], scope=run, emit=run.emit)
         except (BudgetError, ModelError) as error:
             raise ToolError(error.message, hint=error.hint) from error
         return str(reply.text)

@@ -33,6 +33,20 @@ def step_place(config: RunnableConfig) -> tuple[int, int]:
     return int(facts.get("langgraph_step", 0)), place
 
 
+def place_of(run: SubtaskScope, config: RunnableConfig, kind: str) -> CallSite:
+    """Where a call of a tool asks a model.
+
+    Args:
+        run: The subtask that the call is of.
+        config: LangGraph's config for the tool's node.
+        kind: Names what is asked, apart from other questions of the same call.
+    """
+    step, number = step_place(config)
+    dispatch = run.context.subtask_run.rpartition("-r")[2]
+    site = f"{run.context.subtask_id}.{kind}{number or ''}"
+    return CallSite(ROLE, site, step, int(dispatch) if dispatch.isdigit() else 1)
+
+
 def text_question(run: SubtaskScope, config: RunnableConfig) -> AskAboutText | None:
     """What asks the model about a text during a call; `None` where the graph has no model.
 
@@ -43,10 +57,7 @@ def text_question(run: SubtaskScope, config: RunnableConfig) -> AskAboutText | N
     models = run.context.models
     if not isinstance(models, Models):
         return None
-    step, number = step_place(config)
-    site = f"{run.context.subtask_id}.text{number or ''}"
-    dispatch = run.context.subtask_run.rpartition("-r")[2]
-    place = CallSite(ROLE, site, step, int(dispatch) if dispatch.isdigit() else 1)
+    place = place_of(run, config, "text")
 
     async def ask(goal: str, text: str) -> str:
         try:

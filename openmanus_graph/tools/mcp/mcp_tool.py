@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from typing import Any, cast
+from typing import Any
 
-from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool
 from langgraph.config import get_config
 from langgraph.errors import GraphBubbleUp
 from pydantic import PrivateAttr
@@ -18,6 +16,7 @@ from openmanus_graph.config.settings import Settings
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.questions import ask_about
+from openmanus_graph.tools.foreign_tool import ForeignTool
 from openmanus_graph.tools.mcp.connection import McpConnection
 from openmanus_graph.tools.mcp.content import output_of
 from openmanus_graph.tools.mcp.elicitation import CANCELLED, response_to, why_not_asked, words_of
@@ -29,11 +28,8 @@ HELD = "mcp calls"
 """The key of a subtask's session that holds its calls."""
 
 
-class McpTool(BaseTool):
-    """A tool of a server.
-
-    Arguments are handed over as they are, whatever they are called; a `StructuredTool` drops or refuses some names.
-    """
+class McpTool(ForeignTool):
+    """A tool of a server."""
 
     _server_name: str = PrivateAttr()
     _server: McpServerSettings = PrivateAttr()
@@ -60,12 +56,6 @@ class McpTool(BaseTool):
         tool._server_name, tool._server, tool._listed = name, server, listed
         return tool
 
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Make a call; of the engine's `ToolCall` only the arguments are meant."""
-        del config, kwargs
-        given = cast("dict[str, Any]", input)
-        return await self._arun(dict(given["args"] if given.get("type") == "tool_call" else given))
-
     async def as_of_now(self, context: ToolContext) -> McpTool | None:
         """The tool as its server lists it now, if the run has asked it; `None` if it is listed no more.
 
@@ -78,9 +68,6 @@ class McpTool(BaseTool):
         if listed is None or listed == self._listed:
             return None if listed is None else self
         return McpTool.of(self._server_name, self._server, listed).model_copy(update={"metadata": self.metadata})
-
-    def _run(self, arguments: Mapping[str, Any]) -> Any:
-        raise NotImplementedError("Tools of MCP servers are called with `ainvoke`.")
 
     async def _arun(self, arguments: Mapping[str, Any]) -> Any:
         context = tool_context()

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
-from langchain_core.runnables import RunnableConfig
-from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr
 
 from openmanus_graph.config.sections import McpServerSettings
 from openmanus_graph.context import ToolContext, tool_context
 from openmanus_graph.errors import ToolError
 from openmanus_graph.plans.arguments import check_call
+from openmanus_graph.tools.foreign_tool import ForeignTool
 from openmanus_graph.tools.mcp.listing import ListedTool, Listing, name_of
 from openmanus_graph.tools.mcp.mcp_tool import McpTool, listing_now
 
@@ -28,7 +27,7 @@ _SCHEMA: dict[str, Any] = {
 }
 
 
-class McpNewTools(BaseTool):
+class McpNewTools(ForeignTool):
     """The new tools of a server; there are none before the server has said so."""
 
     _server_name: str = PrivateAttr()
@@ -68,15 +67,6 @@ class McpNewTools(BaseTool):
         listing = await listing_now(self._server_name, context)
         new = [] if listing is None else [one for one in listing.tools if one.name not in self._known]
         return self._made(self._server_name, self._server, self._known, new) if new else None
-
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Make a call; of the engine's `ToolCall` only the arguments are meant."""
-        del config, kwargs
-        given = cast("dict[str, Any]", input)
-        return await self._arun(dict(given["args"] if given.get("type") == "tool_call" else given))
-
-    def _run(self, arguments: Mapping[str, Any]) -> Any:
-        raise NotImplementedError("Tools of MCP servers are called with `ainvoke`.")
 
     async def _arun(self, arguments: Mapping[str, Any]) -> Any:
         context, wanted, given = tool_context(), str(arguments["tool"]), dict(arguments["arguments"])

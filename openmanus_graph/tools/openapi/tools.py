@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, cast
 
-from langchain_core.runnables import RunnableConfig
 from langchain_core.tools import BaseTool
 from pydantic import PrivateAttr
 
@@ -28,6 +27,7 @@ from openmanus_graph.plans.json_values import shown
 from openmanus_graph.plans.output_shape import TEXT
 from openmanus_graph.plans.references import Unresolved
 from openmanus_graph.plans.validation import Names, PlanProblem
+from openmanus_graph.tools.foreign_tool import ForeignTool
 from openmanus_graph.tools.openapi.operation import ALL_PAGES, Operation
 from openmanus_graph.tools.openapi.search import group_of
 from openmanus_graph.tools.openapi.service import LIST_RETURNS, Service, services_of
@@ -55,8 +55,8 @@ _ALL_PAGES = {"type": "boolean", "description": "Follow all pages of the list."}
 Run = Callable[[Mapping[str, Any]], Any]
 
 
-class ServiceTool(BaseTool):
-    """A tool of a service. Arguments are handed over as they are, whatever they are called."""
+class ServiceTool(ForeignTool):
+    """A tool of a service."""
 
     _make: Run = PrivateAttr()
 
@@ -75,14 +75,8 @@ class ServiceTool(BaseTool):
         tool._make = run
         return tool
 
-    async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **kwargs: Any) -> Any:
-        """Make a call; of the engine's `ToolCall` only the arguments are meant."""
-        del config, kwargs
-        given = cast("dict[str, Any]", input)
-        return await self._make(dict(given["args"] if given.get("type") == "tool_call" else given))
-
-    def _run(self, arguments: Mapping[str, Any]) -> Any:
-        raise NotImplementedError("Tools of web services are called with `ainvoke`.")
+    async def _arun(self, arguments: Mapping[str, Any]) -> Any:
+        return await self._make(arguments)
 
 
 def openapi_tools(settings: Settings) -> tuple[dict[str, BaseTool], list[str]]:
